@@ -6,7 +6,7 @@ The pauses inside are found by sound and words (`core.sound_edges.without_pauses
 """
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -58,11 +58,16 @@ def inner_pauses(
     certainties = event_certainties(parts, [errors[part.channel] for part in parts])
     numbers: Counter[int] = Counter()
     pauses: list[InnerPause] = []
-    latest = _LatestUtterance(utterances)
+    by_start = sorted(range(len(utterances)), key=lambda index: utterances[index].start)
+    by_channel: defaultdict[str, list[int]] = defaultdict(list)
+    for index in by_start:
+        by_channel[utterances[index].channel].append(index)
     for index, (part, following) in enumerate(pairwise(parts)):
-        utterance = latest.begun_before(part.channel, part.end)
-        if utterance is None or following.channel != part.channel:
+        indices = by_channel[part.channel]
+        n_begun = bisect_left(indices, part.end, key=lambda index: utterances[index].start)
+        if not n_begun or following.channel != part.channel:
             continue
+        utterance = indices[n_begun - 1]
         is_inside = following.start < utterances[utterance].end
         if not is_inside:
             continue
@@ -72,19 +77,3 @@ def inner_pauses(
         pauses.append(InnerPause(utterance, numbers[utterance], part.end, following.start, certainty))
         numbers[utterance] += 1
     return pauses
-
-
-class _LatestUtterance:
-    """The utterances of each channel, by their start."""
-
-    def __init__(self, utterances: Sequence[Timed]) -> None:
-        self._utterances = utterances
-        self._by_channel: dict[str, list[int]] = {}
-        for index in sorted(range(len(utterances)), key=lambda index: utterances[index].start):
-            self._by_channel.setdefault(utterances[index].channel, []).append(index)
-
-    def begun_before(self, channel: str, time: float) -> int | None:
-        """The index of the last utterance of a channel that begins before a time in seconds; None without one."""
-        indices = self._by_channel.get(channel, [])
-        n_begun = bisect_left(indices, time, key=lambda index: self._utterances[index].start)
-        return indices[n_begun - 1] if n_begun else None

@@ -60,7 +60,7 @@ class FinishedTalk:
 
     Attributes:
         id: its id in the dataset.
-        main: the side of the main speaker in its row, `left` or `right`.
+        main, other: the sides of its row, `left` or `right`, of the main speaker and of the other one.
         pcm: int16, shape (n, 2), the main speaker first.
         sample_rate: Hz.
         words: of both speakers, by start.
@@ -76,6 +76,7 @@ class FinishedTalk:
 
     id: str
     main: str
+    other: str
     pcm: Pcm
     sample_rate: int
     words: tuple[Word, ...]
@@ -137,6 +138,7 @@ def finished_conversation(row: Row, sample_rate: int, swap: bool) -> FinishedTal
     return FinishedTalk(
         id=row["conversation_id"],
         main=main,
+        other=other,
         pcm=pcm,
         sample_rate=sample_rate,
         words=tuple(words),

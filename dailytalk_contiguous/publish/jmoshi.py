@@ -26,8 +26,7 @@ SPEAKERS = ("A", "B")
 
 def write_jmoshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
-    other = "left" if item.main == "right" else "right"
-    speakers = dict(zip((item.main, other), SPEAKERS, strict=True))
+    speakers = dict(zip((item.main, item.other), SPEAKERS, strict=True))
     for side, speaker in speakers.items():
         spoken = [word.text for word in item.words if word.side == side]
         if not spoken:

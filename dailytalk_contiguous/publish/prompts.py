@@ -73,7 +73,7 @@ def heard_voice(item: FinishedTalk, part: UtteranceRow) -> str:
     return f"speaker {person}" if person else ""
 
 
-def voice_prompt(item: FinishedTalk, swap: bool) -> tuple[str, _Spans]:
+def voice_prompt(item: FinishedTalk) -> tuple[str, _Spans]:
     """Return the voice that the agent of a conversation mostly has, empty if unknown, and the spans of its prompt.
 
     Spans are speech of the agent in that voice while the other is silent. They begin and end in pauses. A
@@ -81,14 +81,13 @@ def voice_prompt(item: FinishedTalk, swap: bool) -> tuple[str, _Spans]:
     transcript may leak into the channel of a person (a resynthesised one has no microphone): there the other
     channel has to be quiet as well.
     """
-    agent = "right" if swap else "left"
     spans_by_voice: dict[str, _Spans] = defaultdict(list)
     barred = [(word.start, word.end) for word in item.words if word.side != item.main]
     barred += item.sounds
     for utterance in heard_utterances(item.row):
         span = (utterance["start"], utterance["end"])
         has_text = bool((utterance["text"] or "").strip())
-        if utterance["channel"] == agent and has_text:
+        if utterance["channel"] == item.main and has_text:
             spans_by_voice[heard_voice(item, utterance)].append(span)
         else:
             barred.append(span)
@@ -347,7 +346,7 @@ PERSONAPLEX_FINETUNE = moshi_folder.Trainer(
 def write_personaplex(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
     entries = list(moshi_folder.write_moshi(export, item))
-    voice, stretches = voice_prompt(item, export.settings.swap)
+    voice, stretches = voice_prompt(item)
     if stretches:
         parts = []
         for start, end in stretches:

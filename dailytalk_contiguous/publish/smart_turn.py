@@ -309,7 +309,7 @@ def _clips_at_pauses(
 ) -> Iterator[TurnEndClip]:
     """The clips that end with a pause in an utterance; pauses that can't be one are counted."""
     timed = [_timed(utterance) for utterance in heard]
-    left_speech, right_speech = speech_of(item, swap=False)
+    left_speech, right_speech = speech_of(item)
     speech = {"left": left_speech, "right": right_speech}
     for pause in inner_pauses(timed, speech, edge_errors_of(item.row["sides"])):
         utterance = heard[pause.utterance]

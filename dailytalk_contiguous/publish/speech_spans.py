@@ -8,20 +8,17 @@ from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 Spans = list[tuple[float, float]]
 
 
-def speech_of(item: FinishedTalk, swap: bool) -> tuple[Spans, Spans]:
+def speech_of(item: FinishedTalk) -> tuple[Spans, Spans]:
     """When the main speaker and the other one speak, in seconds, without pauses of `PAUSE` and more.
 
-    `item` has 16 kHz; `swap`: whether its main speaker is the right one of its row.
+    `item` has 16 kHz.
     """
-    left_speech = _speech_on(item, "left", is_main=not swap)
-    right_speech = _speech_on(item, "right", is_main=swap)
-    if swap:
-        return right_speech, left_speech
-    return left_speech, right_speech
+    return _speech_on(item, item.main), _speech_on(item, item.other)
 
 
-def _speech_on(item: FinishedTalk, channel: str, is_main: bool) -> Spans:
-    """When the speaker speaks who is on a channel of the row, and is the main one or not."""
+def _speech_on(item: FinishedTalk, channel: str) -> Spans:
+    """When the speaker speaks who is on a channel of the row."""
+    is_main = channel == item.main
     utterances = [utterance.sounds for utterance in item.utterances if utterance.main == is_main]
     words = []
     for word in item.row.get(UNWRITTEN) or item.row["alignments"] or ():  # who hesitates is not silent

@@ -274,8 +274,7 @@ def write_sesame(export: exports.Export, item: FinishedTalk) -> Iterator[exports
         text = (utterance["text"] or "").strip()
         if not text:
             continue
-        is_left = utterance["channel"] == "left"
-        side = "user" if is_left == export.settings.swap else "agent"
+        side = "agent" if utterance["channel"] == item.main else "user"
         voice = prompts.heard_voice(item, utterance) or f"{side}/{name}"
         speaker = export.about.setdefault(voice, len(export.about))
         line = {

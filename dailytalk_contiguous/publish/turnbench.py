@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import embedded, encoded_sound
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.turnbench_layout import (
     ANNOTATORS,
     AUDIO_COLUMNS,
@@ -87,9 +87,8 @@ def write_turnbench(export: exports.Export, item: FinishedTalk) -> Iterator[expo
     """Write the sound of each speaker; it becomes part of a table once all conversations have their numbers."""
     exports.refuse_mute(item)
     labelled = labelled_tracks(item.row, item.duration, export.settings.certainty)
-    channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
     tracks = {}
-    for speaker, channel in zip(SPEAKERS, channels, strict=True):
+    for speaker, channel in zip(SPEAKERS, (item.main, item.other), strict=True):
         tracks[speaker] = labelled.tracks[channel]
     if not any(tracks.values()):
         least = export.settings.certainty

@@ -75,7 +75,7 @@ def write_vap(export: exports.Export, item: FinishedTalk) -> Iterator[exports.Fi
     if not starts:
         problem = f"it has {item.duration:.1f} s, and a window with its horizon {WINDOW + HORIZON:g} s"
         raise BadInput(problem, "leave it out, or build it again with a longer --max-conversation")
-    sides = speech_of(item, export.settings.swap)
+    sides = speech_of(item)
     reached = starts[-1] + WINDOW + HORIZON
     for channel, spans in zip(CHANNELS, sides, strict=True):
         if not any(start < reached for start, _ in spans):
