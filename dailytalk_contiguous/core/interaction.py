@@ -205,11 +205,11 @@ def find_kyutai_interactions(
     >>> [event[:4] for event in find_kyutai_interactions(said)]
     [('turn', 'left', 6.0, 6.3)]
     """
-    agent = _joined_utterances(utterances, "left", limits.joined)
-    user = _joined_utterances(utterances, "right", limits.joined)
+    agent = [*_joined_utterances(utterances, "left", limits.joined)]
+    user_pauses = _joined_utterances(utterances, "right", limits.joined)
     agent_starts = [span.start for span in agent]
     agent_ends = [span.end for span in agent]
-    ordered = sorted(agent + user, key=lambda span: (span.start, -span.end))
+    ordered = sorted([*agent, *user_pauses], key=lambda span: (span.start, -span.end))
     events: list[Interaction] = []
     for number, now in enumerate(ordered):
         if now.channel == "left":
@@ -218,7 +218,7 @@ def find_kyutai_interactions(
         inside = agent[first_inside : bisect_left(agent_starts, now.end)]
         following = ordered[number + 1 : number + 4]
         candidates = [
-            _longest_pause(now, inside, limits),
+            _longest_pause(now, user_pauses[now], inside, limits),
             _only_backchannel(now, inside, limits),
             _turn(now, following, limits),
             _interruption(now, following, limits),
@@ -227,90 +227,72 @@ def find_kyutai_interactions(
     return sorted(events, key=lambda event: event.start)
 
 
-def _joined_utterances(utterances: Sequence[Timed], channel: str, pause: float) -> list["_Utterance"]:
-    """The speech of a channel in order, with pauses under `pause` s inside utterances."""
-    joined: list[_Utterance] = []
+def _joined_utterances(
+    utterances: Sequence[Timed], channel: str, pause: float
+) -> dict[Timed, list[tuple[float, float]]]:
+    """The speech of a channel in order, with pauses under `pause` s inside utterances, and the pauses in each."""
+    joined: list[Timed] = []
+    pauses: list[list[tuple[float, float]]] = []
     for start, end in unions(utterances).channels.get(channel, ()):
         if joined and start - joined[-1].end < pause:
-            before = joined.pop()
-            before.pauses.append((before.end, start))
-            joined.append(before._replace(end=end))
+            pauses[-1].append((joined[-1].end, start))
+            joined[-1] = joined[-1]._replace(end=end)
         else:
-            joined.append(_Utterance(channel, start, end, []))
-    return joined
+            joined.append(Timed(channel, start, end))
+            pauses.append([])
+    return dict(zip(joined, pauses, strict=True))
 
 
-def _longest_pause(now: "_Utterance", inside: Sequence["_Utterance"], limits: KyutaiLimits) -> Interaction | None:
-    pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= limits.pause]
-    if now.length < limits.paused or not pauses or inside:
+def _longest_pause(
+    now: Timed, pauses: Sequence[tuple[float, float]], inside: Sequence[Timed], limits: KyutaiLimits
+) -> Interaction | None:
+    long_pauses = [(start, end) for start, end in pauses if end - start >= limits.pause]
+    if now.seconds < limits.paused or not long_pauses or inside:
         return None
-    start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
-    speech_before = (now.start, start)
-    speech_after = (end, now.end)
+    start, end = max(long_pauses, key=lambda pause: pause[1] - pause[0])
+    speech_before = now._replace(end=start)
+    speech_after = now._replace(start=end)
     return _kyutai_event("pause", start, end, speech_after, speech_before)
 
 
-def _only_backchannel(
-    now: "_Utterance", inside: Sequence["_Utterance"], limits: KyutaiLimits
-) -> Interaction | None:
-    if now.length < limits.long or len(inside) != 1:
+def _only_backchannel(now: Timed, inside: Sequence[Timed], limits: KyutaiLimits) -> Interaction | None:
+    if now.seconds < limits.long or len(inside) != 1:
         return None
     short = inside[0]
     is_inside = now.start < short.start and short.end < now.end
-    if short.length > limits.short or not is_inside:
+    if short.seconds > limits.short or not is_inside:
         return None
-    return _kyutai_event("backchannel", *short.times, short.times, now.times)
+    return _kyutai_event("backchannel", short.start, short.end, short, now)
 
 
-def _turn(now: "_Utterance", following: Sequence["_Utterance"], limits: KyutaiLimits) -> Interaction | None:
-    if now.length < limits.long or not following:
+def _turn(now: Timed, following: Sequence[Timed], limits: KyutaiLimits) -> Interaction | None:
+    if now.seconds < limits.long or not following:
         return None
     answer = following[0]
-    if answer.channel != "left" or answer.length < limits.long:
+    if answer.channel != "left" or answer.seconds < limits.long:
         return None
     if not 0 <= answer.start - now.end <= limits.longest_gap:
         return None
-    return _kyutai_event("turn", now.end, answer.start, answer.times, now.times)
+    return _kyutai_event("turn", now.end, answer.start, answer, now)
 
 
-def _interruption(
-    now: "_Utterance", following: Sequence["_Utterance"], limits: KyutaiLimits
-) -> Interaction | None:
+def _interruption(now: Timed, following: Sequence[Timed], limits: KyutaiLimits) -> Interaction | None:
     four = [now, *following]
     if [span.channel for span in four] != ["right", "left", "right", "left"]:
         return None
-    if min(span.length for span in four) < limits.alternating:
+    if min(span.seconds for span in four) < limits.alternating:
         return None
     _, agent_before, again, _ = four
     if again.start >= agent_before.end:
         return None
-    return _kyutai_event("interruption", again.start, agent_before.end, again.times, agent_before.times)
+    return _kyutai_event("interruption", again.start, agent_before.end, again, agent_before)
 
 
-class _Utterance(NamedTuple):
-    """Speech of one side, and the pauses in it, in seconds."""
-
-    channel: str
-    start: float
-    end: float
-    pauses: list[tuple[float, float]]
-
-    @property
-    def length(self) -> float:
-        return self.end - self.start
-
-    @property
-    def times(self) -> tuple[float, float]:
-        return self.start, self.end
-
-
-def _kyutai_event(
-    kind: str, start: float, end: float, act: tuple[float, float], before: tuple[float, float]
-) -> Interaction:
-    act_start, act_end = act
-    before_start, before_end = before
-    judged = f"{end - start:.3f} s; {act_end - act_start:.3f} s, after or in {before_end - before_start:.3f} s"
-    return Interaction(kind, KYUTAI_RULES[kind].who, start, end, act, before, judged)
+def _kyutai_event(kind: str, start: float, end: float, act: Timed, before: Timed) -> Interaction:
+    judged = f"{end - start:.3f} s; {act.seconds:.3f} s, after or in {before.seconds:.3f} s"
+    act_times = (act.start, act.end)
+    times_before = (before.start, before.end)
+    return Interaction(kind, KYUTAI_RULES[kind].who, start, end, act_times, times_before, judged)
 
 
 class Scene:
