@@ -724,8 +724,7 @@ class Talk:
     # The record.
 
     def _keep_user(self, turn: _Turn) -> None:
-        shift = turn.sound_start
-        words = [(word.text.strip(), word.start + shift, word.end + shift) for word in turn.words or ()]
+        words = [word.shifted(turn.sound_start) for word in turn.words or ()]
         text = turn.text
         data: dict[str, str | float] = {}
         fields: RecordedUtterance = {
@@ -746,11 +745,10 @@ class Talk:
     def _keep_voice(self, queued: QueuedSentence) -> None:
         if queued.start is None or not queued.spoken:  # nothing of it was heard
             return
-        words = [(word.text.strip(), word.start, min(word.end, queued.end)) for word in queued.spoken]
-        _, _, last_end = words[-1]
+        words = [word.at(word.start, min(word.end, queued.end)) for word in queued.spoken]
         fields: RecordedUtterance = {
             "start": queued.start,
-            "end": last_end,
+            "end": words[-1].end,
             "text_raw": queued.sentence.text,
             "text": queued.heard,
             "written": queued.sentence.written,

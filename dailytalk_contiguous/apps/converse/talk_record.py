@@ -257,17 +257,17 @@ class TalkRecord:
         both = np.stack((left, right), axis=1)
         self._wav.writeframes(to_pcm(both).tobytes())
 
-    def utterance(self, side: str, words: Sequence[tuple[str, float, float]], fields: RecordedUtterance) -> None:
-        """Keep an utterance on `left` or `right`, and its words: text, start and end in seconds of the talk.
+    def utterance(self, side: str, words: Sequence[Word], fields: RecordedUtterance) -> None:
+        """Keep an utterance on `left` or `right`, and its words in seconds of the talk.
 
         Raises OSError if the disk fails.
         """
         shift = self.lag if side == "left" else 0.0
         speaker = MAIN if side == "left" else OTHER
-        for word, start, end in words:
-            if end > start:
-                times = [round(start + shift, 4), round(end + shift, 4)]
-                self._words.append((word, times, speaker))
+        for word in words:
+            if word.end > word.start:
+                times = [round(word.start + shift, 4), round(word.end + shift, 4)]
+                self._words.append((word.text.strip(), times, speaker))
         number = len([earlier for earlier in self._utterances if earlier["channel"] == side])
         utterance: dict[str, object] = {
             "utterance_id": f"{self.name}/{side}/{number:04d}",
