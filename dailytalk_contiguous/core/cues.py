@@ -70,10 +70,6 @@ class _CueWord(NamedTuple):
     word: Word
     written: str
 
-    @property
-    def middle(self) -> float:
-        return (self.word.start + self.word.end) / 2
-
 
 def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distance: float) -> Matched:
     """Give every word of one channel's cues to one of that channel's utterances.
@@ -98,7 +94,8 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     by_utterance: list[list[_CueWord]] = [[] for _ in utterances]
     left_over: defaultdict[int, list[Word]] = defaultdict(list)
     for item in sorted(cue_words, key=attrgetter("time", "cue", "number")):
-        distances = np.maximum(starts - item.middle, item.middle - ends).clip(0.0)
+        middle = item.word.middle
+        distances = np.maximum(starts - middle, middle - ends).clip(0.0)
         if distances.min(initial=math.inf) <= max_distance:
             nearest = int(distances.argmin())
             by_utterance[nearest].append(item)

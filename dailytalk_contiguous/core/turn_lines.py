@@ -170,8 +170,8 @@ def find_cuts(
         following = words[number]
         if word is None or following is None:
             return None
-        low = max(word.end - OFF_SECONDS, (word.start + word.end) / 2)
-        high = min(following.start + OFF_SECONDS, (following.start + following.end) / 2)
+        low = max(word.end - OFF_SECONDS, word.middle)
+        high = min(following.start + OFF_SECONDS, following.middle)
         first = round(low * sample_rate / frame)
         last = max(first + 1, round(high * sample_rate / frame))
         between = levels[first:last]
