@@ -16,6 +16,8 @@ Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
 def feature_of(hint: object) -> Feature:
     """The feature of `datasets` for a type: what it is annotated with, a list, or a struct.
 
+    A dict that is annotated with a class is a struct with its fields.
+
     >>> from dailytalk_contiguous.core.records import Seconds
     >>> feature_of(list[Seconds] | None)
     List(Value('float64'))
@@ -27,6 +29,8 @@ def feature_of(hint: object) -> Feature:
                 return Value(mark.dtype)
             if isinstance(mark, StoredAudio):
                 return Audio(num_channels=mark.num_channels)
+            if isinstance(mark, type):
+                return record_features(mark)
             if isinstance(mark, Parts):
                 (record,) = get_args(annotated)
                 return List(record_features(record, mark))

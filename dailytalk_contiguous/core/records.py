@@ -222,7 +222,7 @@ class EmotionFields(TypedDict):
     emotion_model: Text | None
 
 
-class SynthesisRecord(TypedDict):
+class SynthesisRecord(msgspec.Struct):
     """The cost of a synthesis, its key in the cache, and how it sounds.
 
     `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.prosody`, the `delivery_…` figures
@@ -231,20 +231,20 @@ class SynthesisRecord(TypedDict):
     that was said alone.
     """
 
-    engine: Text | None
-    model: Text | None
-    voice: Text | None
-    cache_key: Text | None
-    take: Count | None
-    take_part: Count | None
-    tries: Count | None
-    cost: Seconds | None
-    word_error_rate: Measure | None
-    rms: Measure | None
-    f0_mean: Measure | None
-    speech_rate: Measure | None
-    delivery_distance: Measure | None
-    delivery_semitones: Measure | None
-    delivery_decibels: Measure | None
-    delivery_cosine: Measure | None
-    delivery_ending: Measure | None
+    engine: Text | None = None
+    model: Text | None = None
+    voice: Text | None = None
+    cache_key: Text | None = None
+    take: Count | None = None
+    take_part: Count | None = None
+    tries: Count | None = None
+    cost: Seconds | None = None
+    word_error_rate: Measure | None = None
+    rms: Measure | None = None
+    f0_mean: Measure | None = None
+    speech_rate: Measure | None = None
+    delivery_distance: Measure | None = None
+    delivery_semitones: Measure | None = None
+    delivery_decibels: Measure | None = None
+    delivery_cosine: Measure | None = None
+    delivery_ending: Measure | None = None

@@ -5,13 +5,13 @@ what one speaker says while nobody else speaks between is one line for the voice
 where it is quietest, and the timeline puts the pause of the source into the cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.conversation import Utterance, or_none
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.sentences import goes_on
 from dailytalk_contiguous.core.word_times import join_words, normalise, split_words
@@ -42,49 +42,45 @@ QUIET_DB = 15.0
 FADE_SECONDS = 0.01
 
 
-class TurnPiece(NamedTuple):
-    """An utterance, as far as it decides with which others it is said.
-
-    `start` and `end` are in seconds of the conversation. `text_raw` is the recogniser's text, empty if unknown.
-    `tag` is what the voice is given of its tag.
-    """
-
-    channel: str
-    start: float
-    end: float
-    text: str
-    text_raw: str
-    tag: str | None
-    language: str | None
-
-
-def group_turns(pieces: Sequence[TurnPiece], channel: str) -> list[list[int]]:
+def group_turns(
+    utterances: Sequence[Utterance], channel: str, sent_tag: Callable[[str | None], str | None]
+) -> list[list[int]]:
     """The indices of a speaker's utterances of one conversation that have text, those of one turn together.
 
     Two are of one turn if the second begins when the first has ended, nothing else of this speaker is between
     them, nobody else speaks in the pause, their tags and languages are the same, and the turn has no more than
     `MOST_SPEECH` seconds of speech.
 
-    >>> first = TurnPiece("left", 0.0, 2.0, "I think.", "", "calm", "en")
-    >>> second = first._replace(start=4.0, end=5.0, text="It broke.")
-    >>> answer = first._replace(channel="right", start=2.5, end=3.0)
-    >>> group_turns([first, second], "left"), group_turns([first, second, answer], "left")
+    Args:
+        utterances: of both speakers.
+        channel: whose turns, by their `source_channel`.
+        sent_tag: returns what the voice is given of a tag. Tags that it is given alike are the same.
+
+    >>> from dailytalk_contiguous import Utterance
+    >>> first = Utterance(source_channel="left", start=0.0, end=2.0, text="I think.", tag="calm")
+    >>> second = Utterance(source_channel="left", start=4.0, end=5.0, text="It broke.", tag="calm")
+    >>> answer = Utterance(source_channel="right", start=2.5, end=3.0, text="Yes.", tag="calm")
+    >>> group_turns([first, second], "left", str), group_turns([first, second, answer], "left", str)
     ([[0, 1]], [[0], [1]])
     """
-    indices = [index for index, piece in enumerate(pieces) if piece.channel == channel]
-    indices.sort(key=lambda index: (pieces[index].start, pieces[index].end))
-    others = [piece for piece in pieces if piece.channel != channel]
+    indices = [index for index, utterance in enumerate(utterances) if utterance.source_channel == channel]
+    indices.sort(key=lambda index: utterances[index].span)
+    others = [utterance for utterance in utterances if utterance.source_channel != channel]
     turns: list[list[int]] = []
-    previous: int | None = None
+    previous: Utterance | None = None
     for index in indices:
-        piece = pieces[index]
-        if not piece.text.strip():
+        utterance = utterances[index]
+        if not utterance.text.strip():
             previous = None
             continue
-        goes_with_previous = previous is not None and _is_one_turn(pieces[previous], piece, others)
-        previous = index
+        goes_with_previous = (
+            previous is not None
+            and sent_tag(previous.tag) == sent_tag(utterance.tag)
+            and _is_one_turn(previous, utterance, others)
+        )
+        previous = utterance
         if goes_with_previous:
-            joined = [pieces[member] for member in (*turns[-1], index)]
+            joined = [utterances[member] for member in (*turns[-1], index)]
             seconds = sum(member.end - member.start for member in joined)
             if seconds <= MOST_SPEECH:
                 turns[-1].append(index)
@@ -93,17 +89,17 @@ def group_turns(pieces: Sequence[TurnPiece], channel: str) -> list[list[int]]:
     return turns
 
 
-def _is_one_turn(piece: TurnPiece, following: TurnPiece, others: Sequence[TurnPiece]) -> bool:
-    if (piece.tag, piece.language) != (following.tag, following.language):
+def _is_one_turn(utterance: Utterance, following: Utterance, others: Sequence[Utterance]) -> bool:
+    if or_none(utterance.language) != or_none(following.language):
         return False
-    if not _has_words(piece.text) or not _has_words(following.text):
+    if not _has_words(utterance.text) or not _has_words(following.text):
         return False
-    pause = following.start - piece.end
+    pause = following.start - utterance.end
     if pause < -ROUNDING_SECONDS:  # a transcript in which both are said at once
         return False
     if pause <= 0:  # a cut in running speech: nobody could speak between
         return True
-    between = [other for other in others if other.start < following.start and other.end > piece.end]
+    between = [other for other in others if other.start < following.start and other.end > utterance.end]
     return not between
 
 
@@ -111,27 +107,30 @@ def _has_words(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-def turn_text(pieces: Sequence[TurnPiece]) -> str:
+def turn_text(utterances: Sequence[Utterance]) -> str:
     """The text of a turn, for the voice.
 
     Where a sentence goes on after a pause, it has neither the mark nor the capital that punctuation gave to its
     parts, unless a person changed their words.
 
-    >>> first = TurnPiece("left", 0.0, 2.0, "And then the.", "And then the", "calm", "en")
-    >>> turn_text([first, first._replace(text="Wheel broke.", text_raw="wheel broke.")])
+    >>> from dailytalk_contiguous import Utterance
+    >>> wheel = Utterance(text="Wheel broke.", text_raw="wheel broke.", language="en")
+    >>> turn_text([Utterance(text="And then the.", text_raw="And then the", language="en"), wheel])
     'And then the wheel broke.'
-    >>> turn_text([first._replace(text="And then the door."), first._replace(text="Wheel.", text_raw="wheel.")])
-    'And then the door. Wheel.'
+    >>> turn_text([Utterance(text="And then the door.", text_raw="And then the", language="en"), wheel])
+    'And then the door. Wheel broke.'
     """
-    texts = [piece.text.strip() for piece in pieces]
-    for index, (piece, following) in enumerate(pairwise(pieces)):
-        if not _is_as_recognised(piece) or not _is_as_recognised(following):
+    texts = [utterance.text.strip() for utterance in utterances]
+    for index, (utterance, following) in enumerate(pairwise(utterances)):
+        if not _is_as_recognised(utterance) or not _is_as_recognised(following):
             continue
-        if goes_on(piece.text_raw, following.text_raw, piece.language):
-            first_letter = following.text_raw.strip()[0]
+        raw = _raw_text(utterance)
+        following_raw = _raw_text(following)
+        if goes_on(raw, following_raw, or_none(utterance.language)):
+            first_letter = following_raw.strip()[0]
             # The text ends as what was recognised: these are the same words, and may differ in their last marks.
             text = texts[index]
-            raw = piece.text_raw.strip()
+            raw = raw.strip()
             last = max(position for position, letter in enumerate(text) if letter.isalnum())
             last_raw = max(position for position, letter in enumerate(raw) if letter.isalnum())
             texts[index] = text[: last + 1] + raw[last_raw + 1 :]
@@ -139,9 +138,14 @@ def turn_text(pieces: Sequence[TurnPiece]) -> str:
     return join_words(texts)
 
 
-def _is_as_recognised(piece: TurnPiece) -> bool:
-    written = [normalise(word) for word in split_words(piece.text)]
-    recognised = [normalise(word) for word in split_words(piece.text_raw)]
+def _raw_text(utterance: Utterance) -> str:
+    """The recogniser's text; empty if unknown."""
+    return or_none(utterance.text_raw) or ""
+
+
+def _is_as_recognised(utterance: Utterance) -> bool:
+    written = [normalise(word) for word in split_words(utterance.text)]
+    recognised = [normalise(word) for word in split_words(_raw_text(utterance))]
     return written == recognised
 
 

@@ -481,7 +481,8 @@ class UtteranceRow(TypedDict):
         _certainty("the same of its `transition`, also by its `turn_end`", "transition_certainty"),
     ]
     synthesis: Annotated[
-        SynthesisRecord | None,
+        AnyRecord | None,
+        SynthesisRecord,
         Field(
             about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
             "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "

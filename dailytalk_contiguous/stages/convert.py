@@ -7,7 +7,7 @@ treats it like the side of the speaker who is kept.
 
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import soxr
@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import limit
 from dailytalk_contiguous.core.own_file import code_version
+from dailytalk_contiguous.core.records import SynthesisRecord
 from dailytalk_contiguous.core.schema import CHANNELS, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import CONVERTED_TRIES
@@ -35,7 +36,7 @@ from dailytalk_contiguous.models.engines import (
     prepare_model,
 )
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage, short_digest
-from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE, leave_unspoken, unmeasured_synthesis
+from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE, leave_unspoken
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Convert(Stage):
     voice_seed: int = setting(0, "Seed of the voices that --tts shift gives to the speakers of a corpus.", least=0)
     revoice: str = setting(CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
-    options: Any = NO_OPTIONS
+    options: object = NO_OPTIONS
 
     needs: ClassVar[tuple[str, ...]] = (
         "recording_id",
@@ -123,15 +124,15 @@ class Convert(Stage):
             converted = convert_side(converter, side, rate, speaker)
         except SynthesisFailed as error:
             raise BadInput(error.reason, error.remedy) from error
-        # No take was bought, said or judged.
-        synthesis = unmeasured_synthesis(converter.engine, converter.model, converter.voice_of(speaker))
-        synthesis["tries"] = CONVERTED_TRIES
-        synthesis["cost"] = 0.0
+        voice = converter.voice_of(speaker)
         for utterance in talk.utterances:
             leave_unspoken(utterance, "kept")
             if utterance.source_channel == self.revoice:
                 utterance.status = "spoken"
-                utterance.synthesis = synthesis.copy()
+                # No take was bought, said or judged.
+                utterance.synthesis = SynthesisRecord(
+                    engine=converter.engine, model=converter.model, voice=voice, tries=CONVERTED_TRIES, cost=0.0
+                )
                 utterance.tag_said = False if utterance.tag else None
         wanted = self.sample_rate or rate
         if wanted != rate:

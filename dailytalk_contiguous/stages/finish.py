@@ -30,12 +30,12 @@ from dailytalk_contiguous.core.records import BuiltSide, MovedSound, NonSpeechSo
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
 from dailytalk_contiguous.core.utterance import (
+    CONVERTED_TRIES,
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
     UTTERANCE,
     features_of_fields,
-    is_converted,
     pack_utterances,
 )
 from dailytalk_contiguous.core.words import Word
@@ -188,7 +188,9 @@ def _rounded(time: float, latest: float) -> float:
 
 def _is_recorded(utterance: Utterance) -> bool:
     """Whether the sound of an utterance is the recorded one, or that in another voice."""
-    return utterance.status != "spoken" or is_converted({"synthesis": utterance.synthesis})
+    synthesis = or_none(utterance.synthesis)
+    is_converted = synthesis is not None and synthesis.tries == CONVERTED_TRIES
+    return utterance.status != "spoken" or is_converted
 
 
 class SourceSound(MovedSound):

@@ -19,10 +19,10 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,7 +41,7 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
-from dailytalk_contiguous.core.turn_lines import TurnPiece, group_turns, shared_by_text, turn_text
+from dailytalk_contiguous.core.turn_lines import group_turns, shared_by_text, turn_text
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.core.words import Span, Word
@@ -81,11 +81,9 @@ from dailytalk_contiguous.stages.base import (
 )
 from dailytalk_contiguous.stages.lines_to_say import (
     SPOKEN_UTTERANCE,
-    LineToSay,
     TurnToSay,
     leave_unspoken,
-    lines_to_say,
-    unmeasured_synthesis,
+    usual_rate,
 )
 from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY
 from dailytalk_contiguous.stages.take_choice import (
@@ -148,7 +146,7 @@ class Speak(UtteranceStage):
     voice: str = setting("", VOICE)
     revoice: str = setting(CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
-    options: Any = NO_OPTIONS
+    options: object = NO_OPTIONS
     temperature: float = setting(0.7, "Sampling temperature, for engines that have one.", least=0, most=1)
     top_p: float = setting(0.7, "Nucleus sampling, for engines that have it.", least=0, most=1)
     tag_map: tuple[tuple[str, str], ...] = setting(
@@ -295,11 +293,8 @@ class Speak(UtteranceStage):
             else:
                 status = "dropped" if self.no_text == "drop" else "kept-original"
                 leave_unspoken(utterance, status, "no text to say")
-        lines = {id(line.utterance): line for line in lines_to_say(asked)}
-        turns: list[TurnToSay] = []
-        for text, utterances in self.turns(talk):
-            turns.append(TurnToSay(talk, text, [lines[id(utterance)] for utterance in utterances]))
-        return turns
+        rate = usual_rate(asked)
+        return [TurnToSay(talk, text, utterances, rate) for text, utterances in self.turns(talk)]
 
     def line(self, text: str, tag: str | None, language: str, take: int, rate: float | None = None) -> Line:
         """A line as the engine takes it: with its tag and rate only if the engine knows them."""
@@ -314,31 +309,15 @@ class Speak(UtteranceStage):
 
     def turns(self, talk: Conversation) -> list[tuple[str, list[Utterance]]]:
         """What is said in one take each: its text, and its utterances."""
-        pieces: list[TurnPiece] = []
-        for utterance in talk.utterances:
-            piece = TurnPiece(
-                channel=utterance.source_channel,
-                start=utterance.start,
-                end=utterance.end,
-                text=utterance.text,
-                text_raw=or_none(utterance.text_raw) or "",
-                # Other tags that the voice is given alike are no other way of saying it.
-                tag=self._sent_tag(utterance.tag),
-                language=or_none(utterance.language),
-            )
-            pieces.append(piece)
+        turns: list[list[Utterance]] = []
         if self.takes_of == TURN and or_none(talk.id) is not None:
-            turns = sorted(group_turns(pieces, self.revoice))
+            for indices in sorted(group_turns(talk.utterances, self.revoice, self._sent_tag)):
+                turns.append([talk.utterances[index] for index in indices])
         else:
-            turns = []
-            for index, piece in enumerate(pieces):
-                if piece.channel == self.revoice and piece.text.strip():
-                    turns.append([index])
-        texts: list[tuple[str, list[Utterance]]] = []
-        for indices in turns:
-            text = turn_text([pieces[index] for index in indices])
-            texts.append((text, [talk.utterances[index] for index in indices]))
-        return texts
+            for utterance in talk.utterances:
+                if utterance.source_channel == self.revoice and utterance.text.strip():
+                    turns.append([utterance])
+        return [(turn_text(utterances), utterances) for utterances in turns]
 
     def first_take(self, utterance_id: str) -> int:
         """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it.
@@ -490,12 +469,12 @@ class SpeechOfBatch:
         if cut:
             best = min(cut, key=lambda good: good.score)
             self._set_spoken(turn, best, takes)
-        elif len(turn.lines) > 1 and (takes.good or takes.not_answered is None):
+        elif len(turn.utterances) > 1 and (takes.good or takes.not_answered is None):
             for key in takes.keys:
                 verdict = self._cache.verdict(key) or {}
                 if not verdict.get(SAID_APART):
                     self._cache.set_verdict(key, {**verdict, SAID_APART: True})
-            self._say_line_by_line(turn, takes.cost, habits)
+            self._say_apart(turn, takes.cost, habits)
         else:
             self._set_failed(turn, takes)
 
@@ -526,43 +505,44 @@ class SpeechOfBatch:
         takes.not_answered = take
         return takes
 
-    def _say_line_by_line(self, turn: TurnToSay, cost: float, habits: VoiceHabits) -> None:
-        """Say each line of a turn in a take of its own; `cost` is that of the turn's takes."""
-        shares = shared_by_text(cost, [line.text for line in turn.lines])
-        for line, share in zip(turn.lines, shares, strict=True):
-            alone = TurnToSay(turn.talk, line.text, [line])
-            take = self._take(alone, self._stage.first_take(line.utterance.id))
+    def _say_apart(self, turn: TurnToSay, cost: float, habits: VoiceHabits) -> None:
+        """Say each utterance of a turn in a take of its own; `cost` is that of the turn's takes."""
+        shares = shared_by_text(cost, [utterance.text for utterance in turn.utterances])
+        for utterance, share in zip(turn.utterances, shares, strict=True):
+            alone = replace(turn, text=utterance.text, utterances=[utterance])
+            take = self._take(alone, self._stage.first_take(utterance.id))
             self._say(alone, take, habits)
-            synthesis = line.utterance.synthesis
+            synthesis = utterance.synthesis
             if synthesis:
-                own_cost = synthesis["cost"] or 0.0
-                synthesis["cost"] = own_cost + share
+                synthesis.cost = (synthesis.cost or 0.0) + share
 
     def _set_spoken(self, turn: TurnToSay, best: GoodTake, takes: TakesOfTurn) -> None:
         """Fill in the utterances of a turn, said in the best of its takes."""
-        shares = shared_by_text(takes.cost, [line.text for line in turn.lines])
-        parts = zip(turn.lines, best.take.parts, best.deliveries, shares, strict=True)
-        for number, (line, part, delivery, share) in enumerate(parts, 1):
-            engine = self._synthesiser
-            synthesis = unmeasured_synthesis(engine.engine, engine.model, engine.voice)
-            synthesis["cache_key"] = best.take.key
-            synthesis["take"] = best.take.number
-            if len(turn.lines) > 1:
-                synthesis["take_part"] = number
-            synthesis["tries"] = takes.n_judged
-            synthesis["cost"] = share
-            synthesis["word_error_rate"] = best.error_rate
+        shares = shared_by_text(takes.cost, [utterance.text for utterance in turn.utterances])
+        parts = zip(turn.utterances, best.take.parts, best.deliveries, shares, strict=True)
+        for number, (utterance, part, delivery, share) in enumerate(parts, 1):
+            synthesis = SynthesisRecord(
+                engine=self._synthesiser.engine,
+                model=self._synthesiser.model,
+                voice=self._synthesiser.voice,
+                cache_key=best.take.key,
+                take=best.take.number,
+                take_part=number if len(turn.utterances) > 1 else None,
+                tries=takes.n_judged,
+                cost=share,
+                word_error_rate=best.error_rate,
+            )
             if self._stage.measure_takes != "none":
-                _add_prosody(synthesis, line, part)
+                _add_prosody(synthesis, utterance.text, part)
             if delivery:
-                synthesis["delivery_distance"] = delivery.distance
-                synthesis["delivery_semitones"] = delivery.semitones
-                synthesis["delivery_decibels"] = delivery.decibels
-                synthesis["delivery_cosine"] = delivery.cosine
-                synthesis["delivery_ending"] = delivery.ending
-            rate = self._stage.sample_rate or turn.sample_rate or part.trimmed.sample_rate
-            self._set_sound(line.utterance, part, rate)
-            line.utterance.synthesis = synthesis
+                synthesis.delivery_distance = delivery.distance
+                synthesis.delivery_semitones = delivery.semitones
+                synthesis.delivery_decibels = delivery.decibels
+                synthesis.delivery_cosine = delivery.cosine
+                synthesis.delivery_ending = delivery.ending
+            rate = self._stage.sample_rate or or_none(turn.talk.sample_rate) or part.trimmed.sample_rate
+            self._set_sound(utterance, part, rate)
+            utterance.synthesis = synthesis
 
     def _set_sound(self, utterance: Utterance, part: TakePart, rate: int) -> None:
         """Fill in the sound of an utterance, at a sample rate, and its words."""
@@ -593,8 +573,8 @@ class SpeechOfBatch:
             more = f"pass --tries {2 * self._stage.tries}: takes that were refused are not bought again"
             remedy = f"{_CHANGE_TEXT}, the voice, or {more}"
         status = "failed" if self._stage.on_failure == "hold" else "kept-original"
-        for line in turn.lines:
-            leave_unspoken(line.utterance, status, f"could not be said: {reason}", remedy)
+        for utterance in turn.utterances:
+            leave_unspoken(utterance, status, f"could not be said: {reason}", remedy)
 
 
 def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, VoiceHabits]:
@@ -609,16 +589,13 @@ def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, 
     return habits
 
 
-def _add_prosody(synthesis: SynthesisRecord, line: LineToSay, part: TakePart) -> None:
+def _add_prosody(synthesis: SynthesisRecord, text: str, part: TakePart) -> None:
     """Measure a take as `MeasureProsody` measures its source; a measure that is not defined stays null."""
-    n_words = len(line.text.split())
-    measured = measure_prosody(sound_of(part.trimmed), n_words, part.trimmed.spoken)
-    rms = measured["rms"]
-    f0_mean = measured["f0_mean"]
-    speech_rate = measured["speech_rate"]
-    synthesis["rms"] = rms if is_number(rms) else None
-    synthesis["f0_mean"] = f0_mean if is_number(f0_mean) else None
-    synthesis["speech_rate"] = speech_rate if is_number(speech_rate) else None
+    measured = measure_prosody(sound_of(part.trimmed), len(text.split()), part.trimmed.spoken)
+    numbers = {name: value for name, value in measured.items() if is_number(value)}
+    synthesis.rms = numbers.get("rms")
+    synthesis.f0_mean = numbers.get("f0_mean")
+    synthesis.speech_rate = numbers.get("speech_rate")
 
 
 def _words(part: TakePart, text: str, seconds: float) -> list[Word]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
+from dailytalk_contiguous.core.conversation import Utterance
 from dailytalk_contiguous.core.delivery import (
     Delivery,
     Performance,
@@ -31,7 +32,7 @@ from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.failures import failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
-from dailytalk_contiguous.stages.lines_to_say import LineToSay, TurnToSay
+from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance, source_seconds
 from dailytalk_contiguous.stages.take_parts import Take, TakePart, sound_of
 
 
@@ -132,14 +133,14 @@ class TakeJudge:
         )
 
     def is_cut(self, turn: TurnToSay, take: Take, voice: Voice) -> bool:
-        """Whether a take has a part for each line of its turn, none too short or too long for its text."""
-        if len(turn.lines) == 1:
+        """Whether a take has a part for each utterance of its turn, none too short or too long for its text."""
+        if len(turn.utterances) == 1:
             return True
-        if len(take.parts) < len(turn.lines):
+        if len(take.parts) < len(turn.utterances):
             return False
-        for part, line in zip(take.parts, turn.lines, strict=True):
-            text = line.text.strip()
-            seconds = line.source_seconds
+        for part, utterance in zip(take.parts, turn.utterances, strict=True):
+            text = utterance.text.strip()
+            seconds = source_seconds(utterance)
             if incomplete(part.trimmed, text, seconds, None, self.gate, voice, fades=False):
                 return False
         return True
@@ -219,7 +220,7 @@ def usual_registers(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> Re
     sources: list[Performance] = []
     voices: list[Performance] = []
     for turn, take in takes:
-        performances = [line.source for line in turn.lines if line.source]
+        performances = [performance for performance in map(source_performance, turn.utterances) if performance]
         sources += performances
         if not isinstance(take, Take):
             continue
@@ -234,13 +235,13 @@ def usual_registers(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> Re
 
 def deliveries_of(turn: TurnToSay, take: Take, registers: Registers | None) -> list[Delivery | None]:
     """How far each part of a take is from its source; empty for a take that can't be cut."""
-    pairs: Iterable[tuple[LineToSay, TakePart]] = zip(turn.lines, take.parts, strict=False)
-    return [_delivery_of(line, part, registers) for line, part in pairs]
+    pairs = zip(turn.utterances, take.parts, strict=False)
+    return [_delivery_of(utterance, part, registers) for utterance, part in pairs]
 
 
-def _delivery_of(line: LineToSay, part: TakePart, registers: Registers | None) -> Delivery | None:
+def _delivery_of(utterance: Utterance, part: TakePart, registers: Registers | None) -> Delivery | None:
     """How far a part of a take is from its source; None where either has no voice."""
-    source = line.source
+    source = source_performance(utterance)
     performance = part.performance
     if source is None or performance is None or registers is None:
         return None
@@ -251,6 +252,6 @@ def _delivery_of(line: LineToSay, part: TakePart, registers: Registers | None) -
     ending = measure_ending(performance, registers.voice)
     if source_ending is not None and ending is not None:
         delivery = delivery._replace(ending=compare_endings(source_ending, ending))
-    if part.embedding is None or line.source_embedding is None:
+    if part.embedding is None:
         return delivery
-    return delivery._replace(cosine=cosine(line.source_embedding, part.embedding))
+    return delivery._replace(cosine=cosine(utterance.source_embedding, part.embedding))

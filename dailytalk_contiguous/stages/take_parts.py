@@ -1,4 +1,4 @@
-"""Take parts: a take of a turn, cut into its lines, with what is compared with their sources."""
+"""Take parts: a take of a turn, cut into its utterances, with what is compared with their sources."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.conversation import Utterance, or_none
 from dailytalk_contiguous.core.delivery import Performance, performance_of
 from dailytalk_contiguous.core.takes import Gate, Trimmed, trim
 from dailytalk_contiguous.core.turn_lines import cut_samples, find_cuts
@@ -19,7 +20,7 @@ from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.alignment import align, aligner_of
 from dailytalk_contiguous.models.contracts import NotAnswered, Spoken
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
-from dailytalk_contiguous.stages.lines_to_say import LineToSay, TurnToSay
+from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance
 from dailytalk_contiguous.stages.measure_delivery import embed_delivery
 
 #: Takes are cut by many threads, and an aligner takes one sound at a time.
@@ -27,7 +28,7 @@ _ALIGNING = Lock()
 
 
 class TakePart(NamedTuple):
-    """The part of a take that is one line.
+    """The part of a take that is one utterance.
 
     Attributes:
         trimmed: its sound; `start` is in seconds of the whole take.
@@ -51,7 +52,7 @@ class Take(NamedTuple):
         spoken: its sound, with edge silence.
         verdict: what the cache has noted about it; None if it was not judged yet.
         trimmed: its sound, without edge silence.
-        parts: those of the lines of its turn, in order; empty where it can't be cut into them.
+        parts: those of the utterances of its turn, in order; empty where it can't be cut into them.
     """
 
     key: str
@@ -76,7 +77,7 @@ def sound_of(trimmed: Trimmed) -> Samples:
 
 @dataclass(frozen=True)
 class TakeCutter:
-    """Cuts takes of turns into the parts of their lines.
+    """Cuts takes of turns into the parts of their utterances.
 
     Attributes:
         gate: says what is edge silence.
@@ -94,22 +95,23 @@ class TakeCutter:
 
     def parts(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart] | NotAnswered:
         """The parts of a turn's take; none where it can't be cut. NotAnswered where nothing can be compared."""
-        if len(turn.lines) == 1:
+        if len(turn.utterances) == 1:
             parts = [TakePart(trimmed, spoken.words or ())]
         else:
             parts = self._cut(turn, spoken, trimmed)
         try:
-            return [self._compared(line, part) for line, part in zip(turn.lines, parts, strict=False)]
+            pairs = zip(turn.utterances, parts, strict=False)
+            return [self._compared(utterance, part) for utterance, part in pairs]
         except ModelFailed as error:
-            if len(turn.lines) == 1:
+            if len(turn.utterances) == 1:
                 return NotAnswered(f"its take can't be compared, because {error}", "choose another --delivery")
-            return []  # said alone, the other lines can be compared
+            return []  # said alone, the others can be compared
 
     def _cut(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
         """Empty where the take can't be cut between words, or nothing is heard in a part."""
         if trimmed.reason is not None:
             return []
-        texts = [split_words(line.text) for line in turn.lines]
+        texts = [split_words(utterance.text) for utterance in turn.utterances]
         cuts = self._find_cuts(turn, spoken, [len(words) for words in texts])
         if cuts is None:
             return []
@@ -125,7 +127,7 @@ class TakeCutter:
             part = part._replace(start=start / sample_rate + part.start)
             timed = words[first_word : first_word + len(text)]
             first_word += len(text)
-            # As the line has them: in the turn, a mark may be with another word.
+            # As the utterance has them: in the turn, a mark may be with another word.
             written = [word.spelled(spelling) for word, spelling in zip(timed, text, strict=False)]
             parts.append(TakePart(part, written))
         return parts
@@ -164,13 +166,13 @@ class TakeCutter:
         except ModelFailed:
             return []  # `Align` says why, if it fails on the utterances themselves, too
 
-    def _compared(self, line: LineToSay, part: TakePart) -> TakePart:
+    def _compared(self, utterance: Utterance, part: TakePart) -> TakePart:
         """The part of a take with what is compared with its source, if that is known. Raises ModelFailed."""
-        if line.source is None:
+        if source_performance(utterance) is None:
             return part
         sound = sound_of(part.trimmed)
         embedding = None
-        if line.source_embedding:
+        if or_none(utterance.source_embedding):
             with failing_softly(f"the encoder {self.delivery}"):
                 (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
         return part._replace(performance=performance_of(sound), embedding=embedding)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dailytalk_contiguous.core.conversation import Utterance
 from dailytalk_contiguous.core.turn_lines import (
-    TurnPiece,
     cut_samples,
     find_cuts,
     group_turns,
@@ -19,12 +19,12 @@ RATE = 16000
 USUAL = {"text": "I see.", "text_raw": "", "tag": "calm", "language": "en"}
 
 
-def said(start: float, end: float, channel: str = "left", **fields: str) -> TurnPiece:
-    return TurnPiece(channel, start, end, **(USUAL | fields))
+def said(start: float, end: float, channel: str = "left", **fields: str) -> Utterance:
+    return Utterance(source_channel=channel, start=start, end=end, **(USUAL | fields))
 
 
 @pytest.mark.parametrize(
-    ("pieces", "turns"),
+    ("utterances", "turns"),
     [
         pytest.param([said(0, 2), said(9, 11)], [[0, 1]], id="a pause of any length"),
         pytest.param([said(0, 12), said(12, 20)], [[0, 1]], id="a cut in running speech"),
@@ -62,9 +62,9 @@ def said(start: float, end: float, channel: str = "left", **fields: str) -> Turn
     ],
 )
 def test_utterances_of_a_turn_are_those_with_nothing_else_between(
-    pieces: list[TurnPiece], turns: list[list[int]]
+    utterances: list[Utterance], turns: list[list[int]]
 ) -> None:
-    assert group_turns(pieces, "left") == turns
+    assert group_turns(utterances, "left", str) == turns
 
 
 @pytest.mark.parametrize(
