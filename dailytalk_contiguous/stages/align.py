@@ -8,9 +8,9 @@ that `Convert` has converted are where the recording has them: they are placed i
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features
@@ -216,8 +216,7 @@ class Align(AligningStage):
     def of_talk(self, talk: Conversation) -> Conversation:
         sides = result_sides(self.revoice)
         lines = _lines_of(talk)
-        times = _WordTimes(self, talk)
-        times.place(lines)
+        failures = [*(or_none(talk.model_failures) or ()), *self._place(talk, lines)]
         words_of_sides: dict[str, list[Word]] = {side: [] for side in CHANNELS}
         for line in lines:
             side = sides[line.utterance.source_channel]
@@ -227,12 +226,115 @@ class Align(AligningStage):
             # Kept utterances may overlap where a transcript says so; words of one speaker don't.
             aligned += fit(words, talk.built_duration)
         talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.side))
-        failures = [*(or_none(talk.model_failures) or ()), *times.failures]
         talk.model_failures = failures or None
         return talk
 
+    def _place(self, talk: Conversation, lines: Sequence["LineToAlign"]) -> list[Reject]:
+        """Give each word of lines the time of the first source that knows it; returns where a model has failed."""
+        for line in lines:
+            line.words = line.as_given() or line.as_spoken()
+        sounding = self._set_sounds(talk, [line for line in lines if line.words is None])
+        failures = self._place_by_aligner(sounding)
+        failures += self._place_by_text([line for line in sounding if line.lacks_words])
+        for line in lines:
+            if line.lacks_words:
+                line.fill(line.as_recognised() or line.by_share())
+        return failures
 
-@dataclass(eq=False)
+    def _set_sounds(self, talk: Conversation, lines: Sequence["LineToAlign"]) -> list["LineToAlign"]:
+        """Set the sounds of takes, and of kept lines whose language has an aligner; returns these lines."""
+        is_leaky = has_leak(talk)
+        takes: list[LineToAlign] = []
+        recorded: list[LineToAlign] = []
+        kept: list[LineToAlign] = []
+        for line in lines:
+            if line.is_take:
+                take = pcm_to_float(line.utterance.spoken)
+                line.sound = RecogniserInput(take, talk.built_rate, UNDETERMINED).analysed
+                takes.append(line)
+            elif aligner_of(self.aligner, line.language, self.device):
+                if line.utterance.status == "spoken" or is_leaky:
+                    recorded.append(line)
+                else:
+                    kept.append(line)
+        if recorded:
+            channels = analysed_sides(talk).channels
+            for line in recorded:
+                channel = channels[CHANNELS.index(line.utterance.source_channel)]
+                line.sound = pcm_to_float(excerpt(channel, *line.utterance.span))
+        built_audio = or_none(talk.built_audio)
+        if not built_audio:
+            return [*takes, *recorded]
+        if kept:
+            built = read_pcm(built_audio)
+            sides = result_sides(self.revoice)
+            for line in kept:
+                channel = built[:, CHANNELS.index(sides[line.utterance.source_channel])]
+                line.sound = pcm_to_float(excerpt(channel, *line.new_span))
+        return [*takes, *recorded, *kept]
+
+    def _place_by_aligner(self, lines: Sequence["LineToAlign"]) -> list[Reject]:
+        """Place the words of lines by an aligner, if their language has one; returns where it has failed."""
+        failures: list[Reject] = []
+        for line in lines:
+            # Fitted times are guesses, by which no aligner is lost.
+            is_heard = not line.is_take and not line.is_fitted
+            heard = line.heard() if is_heard else []
+            try:
+                placed = self.place(line.sound, line.text, line.language, heard)
+            except ModelFailed as error:
+                remedy = "its words have other times (see their source); --aligner chooses another"
+                failures.append(Reject(line.utterance.id, self.name, str(error), remedy))
+                continue
+            line.words = placed
+            if placed and None not in placed:
+                line.fill([])
+        return failures
+
+    def _place_by_text(self, lines: Sequence["LineToAlign"]) -> list[Reject]:
+        """Place the words of lines by Whisper, which is given the text; returns where it has failed.
+
+        It is not asked for a transcript whose times are no guesses, nor for single words of a take, which share
+        the room between their neighbours: it isn't loaded for them. Words of which it is not sure don't count.
+        """
+        untimed: list[LineToAlign] = []
+        for line in lines:
+            is_untimed = line.is_fitted
+            if line.is_take:
+                is_untimed = line.words is None
+            if is_untimed:
+                untimed.append(line)
+        if not self.recogniser or not untimed:
+            return []
+        whisper = load_whisper(self.recogniser, self.device, self.compute_type)
+        languages = ["en" if line.language == UNDETERMINED else line.language for line in untimed]
+
+        def recognise(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
+            return whisper.align(
+                [untimed[number].sound for number in numbers],
+                [languages[number] for number in numbers],
+                [untimed[number].text for number in numbers],
+            )
+
+        name = f"the recogniser {self.recogniser}"
+        recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
+        for number, words in recognised.items():
+            if not words or not _is_sure(words, languages[number]):
+                continue
+            line = untimed[number]
+            fitted = fit(words, line.sound_seconds)
+            audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
+            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
+            line.fill([word.known_by(source) for word in audible])
+        remedy = "its words share its time; choose another --asr-model, or an --aligner"
+        failures: list[Reject] = []
+        for number, reason in reasons.items():
+            utterance = untimed[number].utterance
+            failures.append(Reject(utterance.id, self.name, f"{name} failed ({reason})", remedy))
+        return failures
+
+
+@dataclass
 class LineToAlign:
     """An utterance whose words get times.
 
@@ -241,6 +343,7 @@ class LineToAlign:
         new_span: where it is in the result.
         text: its words as they are written.
         is_take: whether its sound is a take of a synthesiser.
+        sound: at 16 kHz; empty where no model listens to it.
         words: in its own seconds, by the sources that were asked so far; None in place of a word that none of them
             knows, and None for no words at all.
     """
@@ -249,6 +352,7 @@ class LineToAlign:
     new_span: Span
     text: list[str]
     is_take: bool
+    sound: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
     words: Sequence[Word | None] | None = None
 
     @property
@@ -270,6 +374,17 @@ class LineToAlign:
     def lacks_words(self) -> bool:
         return self.words is None or None in self.words
 
+    @property
+    def sound_seconds(self) -> float:
+        return len(self.sound) / ANALYSIS_RATE
+
+    def fill(self, words: Sequence[Word]) -> None:
+        """Give the words that have no time that of these; there need be none where no word lacks one."""
+        if self.words is None:
+            self.words = words
+        else:
+            self.words = with_times(self.text, self.words, words, self.sound_seconds)
+
     def heard(self) -> list[Word]:
         """The words of its transcript, in its own seconds."""
         words: list[Word] = []
@@ -284,6 +399,43 @@ class LineToAlign:
         if [normalise(word.text) for word in heard] != [normalise(word) for word in self.text]:
             return None
         return [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
+
+    def as_given(self) -> list[Word] | None:
+        """By a transcript that came with the recording; None for a take, fitted times, and another text."""
+        if self.is_take or self.is_fitted or self.transcript != GIVEN:
+            return None
+        return self.as_heard()
+
+    def as_spoken(self) -> list[Word] | None:
+        """By the voice that says them; None for what is no take, and where the voice gives no times."""
+        if not self.is_take or not self.utterance.spoken_words:
+            return None
+        return [word.known_by(SYNTHESISER) for word in self.utterance.spoken_words]
+
+    def as_recognised(self) -> list[Word] | None:
+        """By the times of a transcript, over which a text that a person changed is laid.
+
+        None for a take, and where too few of its words are those of the text.
+        """
+        if self.is_take:
+            return None
+        words = self.as_heard()
+        if words is not None:
+            return words
+        mapped = by_edit_distance(self.text, self.heard(), self.utterance.span.seconds)
+        if mapped is None:
+            return None
+        source = GIVEN_FITTED if self.is_fitted else self.transcript
+        return [word.known_by(source) for word in mapped]
+
+    def by_share(self) -> list[Word]:
+        """By their share of the sound of a take, or of the time of the line."""
+        seconds = self.utterance.span.seconds
+        spans = [(0.0, seconds)]
+        if self.is_take:
+            seconds = self.sound_seconds
+            spans = voiced_spans(self.sound, ANALYSIS_RATE)
+        return [word.known_by(PROPORTIONAL) for word in by_proportion(self.text, spans, seconds)]
 
     def result(self, side: str) -> list[Word]:
         """Its words in seconds of the result, on a side of it."""
@@ -310,192 +462,6 @@ def _lines_of(talk: Conversation) -> list[LineToAlign]:
             text = utterance.verbatim
         lines.append(LineToAlign(utterance, new_span, split_words(text), is_take))
     return lines
-
-
-#: A line, and its words by one source; None in place of one that it does not know.
-_Placed: TypeAlias = tuple[LineToAlign, Sequence[Word | None]]
-
-
-class _WordTimes:
-    """The sources of times of words. `failures` holds the lines of a conversation on which a model has failed."""
-
-    def __init__(self, stage: Align, talk: Conversation) -> None:
-        self.failures: list[Reject] = []
-        self._stage = stage
-        self._talk = talk
-        self._sounds: dict[LineToAlign, Samples] = {}
-
-    def place(self, lines: Sequence[LineToAlign]) -> None:
-        """Give each word of lines the time of the first source that knows it.
-
-        A source is asked for all lines that lack words, since a model takes several at once. Each of them says
-        for which lines it is unfit.
-        """
-        sources = (
-            _given,
-            _synthesised,
-            self._aligned,
-            self._recognised_by_text,
-            _recognised,
-            self._shared,
-        )
-        for source in sources:
-            lacking = [line for line in lines if line.lacks_words]
-            for line, words in source(lacking):
-                if line.words is None:
-                    line.words = words
-                else:
-                    line.words = self._filled(line, line.words, words)
-
-    def _filled(
-        self, line: LineToAlign, words: Sequence[Word | None], others: Sequence[Word | None]
-    ) -> list[Word]:
-        """The words of a line by an aligner; those that it has lost by another source."""
-        seconds = len(self._sounds[line]) / ANALYSIS_RATE
-        return with_times(line.text, words, [word for word in others if word], seconds)
-
-    def _aligned(self, lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
-        """By an aligner. Unfit: for a language that none has, an error, and a line with most words lost."""
-        self._sounds = self._sounds_of(lines)
-        for line, sound in self._sounds.items():
-            # Fitted times are guesses, by which no aligner is lost.
-            is_heard = not line.is_take and not line.is_fitted
-            heard = line.heard() if is_heard else []
-            try:
-                placed = self._stage.place(sound, line.text, line.language, heard)
-            except ModelFailed as error:
-                remedy = "its words have other times (see their source); --aligner chooses another"
-                self._note_failure(line, str(error), remedy)
-                continue
-            if placed is None:
-                continue
-            if None not in placed:
-                placed = [*self._filled(line, placed, [])]
-            yield line, placed
-
-    def _recognised_by_text(self, lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
-        """By Whisper, which is given the text.
-
-        Unfit: for a transcript whose times are no guesses, an error, words of which it is not sure, and single
-        words of a take, which share the room between their neighbours: it isn't loaded for them.
-        """
-        untimed: list[LineToAlign] = []
-        sounds: list[Samples] = []
-        for line, sound in self._sounds.items():
-            is_untimed = line.is_fitted
-            if line.is_take:
-                is_untimed = line.words is None
-            if line in lines and is_untimed:
-                untimed.append(line)
-                sounds.append(sound)
-        stage = self._stage
-        if not stage.recogniser or not untimed:
-            return
-        whisper = load_whisper(stage.recogniser, stage.device, stage.compute_type)
-        languages = ["en" if line.language == UNDETERMINED else line.language for line in untimed]
-
-        def recognise(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
-            return whisper.align(
-                [sounds[number] for number in numbers],
-                [languages[number] for number in numbers],
-                [untimed[number].text for number in numbers],
-            )
-
-        name = f"the recogniser {stage.recogniser}"
-        recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
-        for number, reason in reasons.items():
-            remedy = "its words share its time; choose another --asr-model, or an --aligner"
-            self._note_failure(untimed[number], f"{name} failed ({reason})", remedy)
-        for number, words in recognised.items():
-            if not words or not _is_sure(words, languages[number]):
-                continue
-            line = untimed[number]
-            sound = sounds[number]
-            fitted = fit(words, len(sound) / ANALYSIS_RATE)
-            audible = within_sound(fitted, voiced_spans(sound, ANALYSIS_RATE))
-            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
-            yield line, [word.known_by(source) for word in audible]
-
-    def _shared(self, lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
-        """By their share of the sound of a take, or of the time of the line. Never unfit."""
-        for line in lines:
-            seconds = line.utterance.span.seconds
-            spans = [(0.0, seconds)]
-            if line.is_take:
-                sound = self._sounds[line]
-                seconds = len(sound) / ANALYSIS_RATE
-                spans = voiced_spans(sound, ANALYSIS_RATE)
-            words = by_proportion(line.text, spans, seconds)
-            yield line, [word.known_by(PROPORTIONAL) for word in words]
-
-    def _sounds_of(self, lines: Sequence[LineToAlign]) -> dict[LineToAlign, Samples]:
-        """Samples at 16 kHz of takes, and of kept lines whose language has an aligner."""
-        stage = self._stage
-        talk = self._talk
-        sounds: dict[LineToAlign, Samples] = {}
-        is_leaky = has_leak(talk)
-        recorded: list[LineToAlign] = []
-        kept: list[LineToAlign] = []
-        for line in lines:
-            if line.is_take:
-                take = pcm_to_float(line.utterance.spoken)
-                sounds[line] = RecogniserInput(take, talk.built_rate, UNDETERMINED).analysed
-            elif aligner_of(stage.aligner, line.language, stage.device):
-                if line.utterance.status == "spoken" or is_leaky:
-                    recorded.append(line)
-                else:
-                    kept.append(line)
-        if recorded:
-            channels = analysed_sides(talk).channels
-            for line in recorded:
-                channel = channels[CHANNELS.index(line.utterance.source_channel)]
-                sounds[line] = pcm_to_float(excerpt(channel, *line.utterance.span))
-        built_audio = or_none(talk.built_audio)
-        if kept and built_audio:
-            built = read_pcm(built_audio)
-            sides = result_sides(stage.revoice)
-            for line in kept:
-                channel = built[:, CHANNELS.index(sides[line.utterance.source_channel])]
-                sounds[line] = pcm_to_float(excerpt(channel, *line.new_span))
-        return sounds
-
-    def _note_failure(self, line: LineToAlign, reason: str, remedy: str) -> None:
-        self.failures.append(Reject(line.utterance.id, self._stage.name, reason, remedy))
-
-
-def _given(lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
-    """By a transcript that came with the recording. Unfit: for a take, fitted times, and words of another text."""
-    for line in lines:
-        if line.is_take or line.is_fitted or line.transcript != GIVEN:
-            continue
-        words = line.as_heard()
-        if words is not None:
-            yield line, words
-
-
-def _synthesised(lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
-    """By the voice that says them. Unfit: for what is no take, and where the voice gives no times."""
-    for line in lines:
-        if line.is_take and line.utterance.spoken_words:
-            yield line, [word.known_by(SYNTHESISER) for word in line.utterance.spoken_words]
-
-
-def _recognised(lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
-    """By the times of a transcript, over which a text that a person changed is laid.
-
-    Unfit: for a take, and where too few of its words are those of the text.
-    """
-    for line in lines:
-        if line.is_take:
-            continue
-        words = line.as_heard()
-        if words is not None:
-            yield line, words
-            continue
-        mapped = by_edit_distance(line.text, line.heard(), line.utterance.span.seconds)
-        if mapped is not None:
-            source = GIVEN_FITTED if line.is_fitted else line.transcript
-            yield line, [word.known_by(source) for word in mapped]
 
 
 def _is_sure(words: Sequence[Word], language: str) -> bool:
