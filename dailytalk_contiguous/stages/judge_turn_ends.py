@@ -7,7 +7,7 @@ that: it is heard. So a judge from outside (Smart Turn) hears the same ends in t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypedDict
+from typing import ClassVar, NamedTuple
 
 from datasets import Features
 
@@ -119,16 +119,16 @@ def judge_utterances(
     leak_shares = [utterance.get("leak_share") or 0.0 for utterance in heard]
     judgements = judgements_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
     for utterance, judgement in zip(heard, judgements, strict=True):
-        utterance.update(judgement)
+        utterance.update(judgement._asdict())
 
 
-class TurnJudgement(TypedDict):
-    """What is said of an utterance: `transition` and `turn_end` are null where it ends no turn."""
+class TurnJudgement(NamedTuple):
+    """What is said of an utterance: `transition` and `turn_end` are None where it ends no turn."""
 
-    transition: str | None
-    turn_end: float | None
     event_certainty: float
-    transition_certainty: float | None
+    transition: str | None = None
+    turn_end: float | None = None
+    transition_certainty: float | None = None
 
 
 def judgements_of(
@@ -147,20 +147,15 @@ def judgements_of(
     """
     certain = event_certainties(timed, errors, source)
     judgements: list[TurnJudgement] = []
-    own_shares = [1 - leak_share for leak_share in leak_shares]
-    for certainty, own_share in zip(certain.events, own_shares, strict=True):
-        judgement: TurnJudgement = {
-            "transition": None,
-            "turn_end": None,
-            "event_certainty": certainty * own_share,
-            "transition_certainty": None,
-        }
-        judgements.append(judgement)
-    for index, end in judged.items():
-        certainty = transition_certainty(certain.ends[index], end.transition, end.finished)
-        judgements[index]["transition"] = end.transition
-        judgements[index]["turn_end"] = end.finished
-        judgements[index]["transition_certainty"] = certainty * own_shares[index]
+    for index, leak_share in enumerate(leak_shares):
+        own_share = 1 - leak_share
+        event_certainty = certain.events[index] * own_share
+        end = judged.get(index)
+        if end is None:
+            judgements.append(TurnJudgement(event_certainty))
+        else:
+            certainty = transition_certainty(certain.ends[index], end.transition, end.finished) * own_share
+            judgements.append(TurnJudgement(event_certainty, end.transition, end.finished, certainty))
     return judgements
 
 
@@ -246,7 +241,7 @@ class JudgeTurnEnds(Stage):
         leak_shares = [_leak_share(talk, utterance) for utterance in heard]
         judgements = judgements_of(built, errors, leak_shares, ends, source)
         for utterance, judgement in zip(heard, judgements, strict=True):
-            utterance.update(judgement)
+            utterance.update(judgement._asdict())
         for index, end in recorded_ends.items():
             heard[index].source_transition = end.transition
             heard[index].source_turn_end = end.finished

@@ -12,7 +12,7 @@ an utterance keeps its row, with empty text and the reason.
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_qu
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import fit
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import Span, Word
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
@@ -70,6 +70,9 @@ LANGUAGE_SECONDS = 30.0
 #: of 111.
 SIDE_SECONDS = 8.0
 
+#: Where each utterance of a window is in it, in their order, by its number in the batch.
+Window: TypeAlias = dict[int, Span]
+
 #: End marks by which a given text is known to be punctuated.
 _END_MARKS = ".?!。？！؟।"
 
@@ -79,14 +82,6 @@ class _Side(NamedTuple):
 
     conversation: Hashable
     channel: Hashable
-
-
-class Placed(NamedTuple):
-    """Utterance number `utterance` of a batch, which is at `start`..`end` seconds of its window."""
-
-    utterance: int
-    start: float
-    end: float
 
 
 @dataclass
@@ -224,20 +219,20 @@ class Transcribe(WhisperStage, UtteranceStage):
         """Set the words of utterances, of which `speech` is the sound."""
         seconds = [len(samples) / ANALYSIS_RATE for samples in speech]
 
-        def recognise(windows: list[list[Placed]]) -> list[list[Placed]]:
+        def recognise(windows: list[Window]) -> list[Window]:
             """Recognise windows; returns those of utterances that are to be recognised once more, alone."""
             results = whisper.transcribe(
                 [window_of(speech, window) for window in windows],
-                [unheard[window[0].utterance].language for window in windows],
+                [unheard[min(window)].language for window in windows],
                 self.fillers == KEEP,
             )
-            alone: list[list[Placed]] = []
+            alone: list[Window] = []
             for window, result in zip(windows, results, strict=True):
                 for number, words in unpack(result.words, window).items():
                     n_words = self._hear(unheard[number], words, speech[number], result)
                     is_sparse = seconds[number] >= 1.0 and n_words < SPARSE * seconds[number]
                     if len(window) > 1 and (result.cut_off or is_sparse):
-                        alone.append([Placed(number, 0.0, seconds[number])])
+                        alone.append({number: Span(0.0, seconds[number])})
             return alone
 
         sparse = recognise(pack_windows(seconds, [line.side for line in unheard]))
@@ -402,48 +397,54 @@ def _mark_given_questions(lines: Sequence[_Line]) -> None:
             line.utterance.question = sounds_like_question(line.text.split())
 
 
-def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[list[Placed]]:
+def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[Window]:
     """Place utterances in windows: one speaker a window, in order, each utterance in exactly one.
 
     Args:
         seconds: length of each utterance. One that is longer than `WINDOW_SECONDS` gets a separate window.
         speakers: of each utterance; equal values may share a window.
     """
-    open_windows: dict[Hashable, list[Placed]] = {}
-    windows: list[list[Placed]] = []
+    open_windows: dict[Hashable, Window] = {}
+    windows: list[Window] = []
     for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
-        current = open_windows.get(speaker)
-        if current is None or current[-1].end + GAP_SECONDS + length > WINDOW_SECONDS:
-            current = []
-            open_windows[speaker] = current
-            windows.append(current)
-        start = current[-1].end + GAP_SECONDS if current else 0.0
-        current.append(Placed(index, start, start + length))
+        window = open_windows.get(speaker)
+        start = _end_of(window) + GAP_SECONDS if window else 0.0
+        if window is None or start + length > WINDOW_SECONDS:
+            window = {}
+            start = 0.0
+            open_windows[speaker] = window
+            windows.append(window)
+        window[index] = Span(start, start + length)
     return windows
 
 
-def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Word]]:
+def _end_of(window: Window) -> float:
+    return window[max(window)].end
+
+
+def unpack(words: Sequence[Word], window: Window) -> dict[int, list[Word]]:
     """Give every word to the utterance that holds its midpoint, or else to the nearest one.
 
-    Returns the words of each utterance of the window, by its index, in seconds from the utterance's start,
+    Returns the words of each utterance of the window, by its number, in seconds from the utterance's start,
     sorted, inside it, without overlap and of positive length.
     """
-    words_of: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
+    words_of: dict[int, list[Word]] = {number: [] for number in window}
     for word in words:
         middle = (word.start + word.end) / 2
-        nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
-        moved = word.shifted(-nearest.start)
-        words_of[nearest.utterance].append(moved)
-    lengths = {placed.utterance: placed.end - placed.start for placed in window}
-    return {index: fit(assigned, lengths[index]) for index, assigned in words_of.items()}
+        distances: dict[int, float] = {}
+        for number, span in window.items():
+            distances[number] = max(span.start - middle, middle - span.end, 0.0)
+        nearest = min(distances, key=distances.__getitem__)
+        words_of[nearest].append(word.shifted(-window[nearest].start))
+    return {number: fit(assigned, window[number].seconds) for number, assigned in words_of.items()}
 
 
-def window_of(samples: Sequence[Samples], window: Sequence[Placed]) -> Samples:
+def window_of(samples: Sequence[Samples], window: Window) -> Samples:
     """The utterances of a window laid into silence at their places."""
-    signal = np.zeros(math.ceil(window[-1].end * ANALYSIS_RATE), np.float32)
-    for placed in window:
-        start = round(placed.start * ANALYSIS_RATE)
-        piece = samples[placed.utterance][: len(signal) - start]
+    signal = np.zeros(math.ceil(_end_of(window) * ANALYSIS_RATE), np.float32)
+    for number, span in window.items():
+        start = round(span.start * ANALYSIS_RATE)
+        piece = samples[number][: len(signal) - start]
         signal[start : start + len(piece)] = piece
     return signal
 

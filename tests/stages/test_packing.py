@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import Span, Word
 from dailytalk_contiguous.stages.transcribe import (
     GAP_SECONDS,
     WINDOW_SECONDS,
-    Placed,
+    Window,
     pack_windows,
     unpack,
     window_of,
@@ -24,7 +24,7 @@ utterances = st.lists(
 )
 
 
-def packed(drawn: list[tuple[float, str]]) -> list[list[Placed]]:
+def packed(drawn: list[tuple[float, str]]) -> list[Window]:
     lengths = [length for length, _ in drawn]
     speakers = [speaker for _, speaker in drawn]
     return pack_windows(lengths, speakers)
@@ -35,17 +35,18 @@ def test_each_utterance_lies_in_one_window_of_its_own_speaker_in_order(drawn: li
     windows = packed(drawn)
     order: dict[str, list[int]] = {speaker: [] for _, speaker in drawn}
     for window in windows:
-        members = [placed.utterance for placed in window]
+        members = [*window]
+        spans = [*window.values()]
         (speaker,) = {drawn[index][1] for index in members}
         assert members == sorted(members)
         order[speaker] += members
-        assert window[0].start == 0.0
-        for first, second in pairwise(window):
+        assert spans[0].start == 0.0
+        for first, second in pairwise(spans):
             assert second.start == pytest.approx(first.end + GAP_SECONDS)
-        for placed in window:
-            length, _ = drawn[placed.utterance]
-            assert placed.end - placed.start == pytest.approx(length)
-        assert window[-1].end <= WINDOW_SECONDS or len(window) == 1
+        for index, span in window.items():
+            length, _ = drawn[index]
+            assert span.end - span.start == pytest.approx(length)
+        assert spans[-1].end <= WINDOW_SECONDS or len(window) == 1
     packed_once = sorted(chain.from_iterable(order.values()))
     assert packed_once == list(range(len(drawn)))
     for members in order.values():
@@ -68,11 +69,7 @@ def test_window_has_each_utterance_in_its_place_and_silence_between_them() -> No
 
 
 def test_words_of_a_window_come_back_to_the_utterance_of_their_midpoint_in_its_seconds() -> None:
-    window = [
-        Placed(4, 0.0, 1.5),
-        Placed(7, 2.0, 4.0),
-        Placed(9, 4.5, 5.0),
-    ]
+    window = {4: Span(0.0, 1.5), 7: Span(2.0, 4.0), 9: Span(4.5, 5.0)}
     words = [
         Word("in", 0.5, 1.0, 0.9),
         Word("across", 1.25, 2.0, 0.8),  # its midpoint is nearer to the first
