@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -369,13 +370,13 @@ class Pass:
         This one waits for no shard of another host.
         """
         assert self.before
-        needed = {task.path for task in self.plan().tasks if task.left}
-        numbers = {number for number, path in enumerate(self.shard_paths) if path in needed}
+        left = {task.path for task in self.plan().tasks if task.left}
+        needed = {number for number, path in enumerate(self.shard_paths) if path in left}
         return replace(
             self.before,
             later=self.stages,
             digest=self.before.made_by,
-            needed=numbers,
+            needed=needed,
             waits=False,
             has_results=False,
         )
@@ -383,7 +384,9 @@ class Pass:
     def _earlier_rows(self, groups: Sequence[list[PendingConversation]]) -> EarlierRows:
         """What other files of the folder have of the conversations of groups."""
         others = self._others(self.shard_paths) if groups else []
-        keys = keys_of(groups, self.made_by) if others else {}
+        keys: dict[str, str] = {}
+        if others:
+            keys = {pending.id: conversation_key(pending, self.made_by) for pending in chain.from_iterable(groups)}
         return earlier_rows(others, keys, retried_by(self.stages_so_far))
 
     def _others(self, paths: Sequence[Path]) -> list[Path]:
@@ -441,24 +444,16 @@ class Pass:
             results |= self.before.results()
         return results
 
-    def lost(self, kept: Iterable[str], name_of: Callable[[str, Entry], str]) -> set[str]:
-        """The names that this pass would drop: those in other shards of its folder that are not `kept`.
+    def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
+        """The names that this pass, or one before, would drop: those in other shards of its folder, not `kept`.
 
-        `name_of` names a conversation by its id and entry; an empty name is none.
+        A run that was stopped may have left only shards of a pass before. `name_of` names a conversation by its id
+        and entry; an empty name is none.
         """
-        names = set[str]()
+        names = self.before.lost(kept, name_of) if self.before else set[str]()
         for path in self._others(self.paths):
             names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
         return names - {"", *kept}
-
-
-def keys_of(groups: Iterable[list[PendingConversation]], made_by: str) -> dict[str, str]:
-    """The keys of the rows that groups become, by the conversation's id; `made_by`: the digest of the stages."""
-    keys = {}
-    for conversations in groups:
-        for pending in conversations:
-            keys[pending.id] = conversation_key(pending, made_by)
-    return keys
 
 
 class Spec(ABC):

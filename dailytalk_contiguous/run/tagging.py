@@ -222,7 +222,4 @@ def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None
     recording_ids = {pending.recording_id for pending in recordings.conversations}
     rejected_ids = {problem.id for problem in recordings.problems}
     kept = recording_ids | rejected_ids
-    lost = step.lost(kept, lambda _, entry: entry.recording_id)
-    if step.before:  # of a run that was stopped
-        lost |= step.before.lost(kept, lambda _, entry: entry.recording_id)
-    refuse_loss(step.folder.parent, lost, "recording")
+    refuse_loss(step.folder.parent, step.lost(kept, lambda _, entry: entry.recording_id), "recording")
