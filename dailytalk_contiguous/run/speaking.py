@@ -153,14 +153,18 @@ class SpeakSpec(Spec):
     def __init__(
         self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, object] = {}
     ) -> None:
+        self.out = out
+        self.about = about
+        self._take(script, stages)
+
+    def _take(self, script: SynthesisInput, stages: Sequence[Stage]) -> None:
+        """Set what is made of the script, and by which stages."""
         self._money = opened_budget(stages)
         self.budget = self._money if paid_voice(stages) else None
         self.script = script
-        self.out = out
-        self.about = about
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
-        self._pass = spoken_pass(out, script.groups, self.stages, script.fields)
+        self._pass = spoken_pass(self.out, script.groups, self.stages, script.fields)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.
@@ -249,9 +253,10 @@ class SpeakFolderSpec(SpeakSpec):
         remembered = self._memory.read()
         if remembered:
             run = work_folder.read_run(self.tagged) or {}
-            self._take(replace(_input_of(run, remembered, self.shard_seconds), is_planned=True))
+            script = replace(_input_of(run, remembered, self.shard_seconds), is_planned=True)
+            self._take(script, self._chosen_stages)
         if not remembered or not self.is_made:
-            self._take(self._read())
+            self._take(self._read(), self._chosen_stages)
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
         fingerprint = (work_folder.read_run(self.tagged) or {}).get("fingerprint")
@@ -269,9 +274,6 @@ class SpeakFolderSpec(SpeakSpec):
         return read_synthesis_input(
             self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
         )
-
-    def _take(self, script: SynthesisInput) -> None:
-        super().__init__(script, self.out, self._chosen_stages, self.about)
 
 
 def spoken_pass(
