@@ -139,7 +139,7 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
     line = item["lines"][0]["id"]
     assert ada.edit("call_000001", 0, do="text", line=line, text="Well, hello there").ok
     server.kill()
-    texts = [text for row in read_synthesis_input(work).unfolded() for text in row["text"]]
+    texts = [utterance.text for talk in read_synthesis_input(work).talks() for utterance in talk.utterances]
     assert "Well, hello there" in texts
     made = lines_of(work)[line]
     assert made["text"] == "Well, hello there"
