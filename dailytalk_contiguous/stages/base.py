@@ -607,7 +607,8 @@ class UtteranceStage(Stage):
             self.of_talks([*parts.values()])
         except BadInput as error:
             places = [*parts]
-            raise error.at(places[error.row or 0]) from error.__cause__
+            position = error.row or 0
+            raise error.at(places[position]) from error.__cause__
         if without_sound:
             for copy, utterance in zip(copies, utterances, strict=True):
                 copy.speech = utterance.speech
