@@ -112,14 +112,9 @@ class FinishedHalf:
         read = (*Script.needs, *Script.uses, "sides", "notes", "rejected", "unmatched")
         return [*read, *(column.name for column in (*COLUMNS, *self.fields))]
 
-    @property
-    def file_names(self) -> tuple[str, ...]:
-        """The names of the files that it leaves, except run.json and sound files."""
-        lines = (SHIFTED,) if self.spoken else (TRANSCRIPT, LINE_DIGESTS)
-        return (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
-
-    def fingerprint(self, settings: Mapping[str, object]) -> str:
-        """A digest of all that its files are made of, and of its sound files; `settings` as run.json has them."""
+    def fingerprint(self) -> str:
+        """A digest of all that its files are made of, and of its sound files."""
+        settings = _settings(self.about, self.stages)
         earlier = sorted((name, path.name) for name, path in self.earlier.items())
         people = sorted(self.people.items())
         facts = [self.about.get(name) for name in ("source", "transcript_sha256", "tagged")]
@@ -137,19 +132,17 @@ def write_results(half: FinishedHalf) -> RunRecord:
     """
     out = half.out
     run = read_run(out) or {}
-    facts = facts_of_run(half.about, half.stages)
     spoken_record = run.pop("speak", None)
     before = (spoken_record or {}) if half.spoken else run
-    has_files = all((out / name).is_file() for name in half.file_names)
-    fingerprint = half.fingerprint(facts["settings"])
-    if has_files and before.get("fingerprint") == fingerprint:
+    fingerprint = half.fingerprint()
+    if _is_written(half, before, fingerprint):
         return _record_again(half, before)
     shards = {path: finished_shard(path) for path in half.paths}
     if half.spoken:
         write_sounds(out, _sounds(shards, half.earlier))
-        fingerprint = half.fingerprint(facts["settings"])  # with the sound files as they are now
-    if has_files and before.get("fingerprint") == fingerprint:
-        return _record_again(half, before)
+        fingerprint = half.fingerprint()  # with the sound files as they are now
+        if _is_written(half, before, fingerprint):
+            return _record_again(half, before)
     reader = _ShardLines(half, shards)
     # The tables are of what is finished, once something is.
     is_latest = half.spoken or spoken_record is None
@@ -164,6 +157,7 @@ def write_results(half: FinishedHalf) -> RunRecord:
     if is_latest:
         write_text(out / STATS, json_document(figures.corpus_stats(tables)))
     _write_rejects(half, reader.rejects)
+    facts = facts_of_run(half.about, half.stages)
     if half.spoken:
         record = _spoken_record(reader, tables, facts, fingerprint)
         if "source" in facts:
@@ -178,6 +172,14 @@ def write_results(half: FinishedHalf) -> RunRecord:
         run["fields"] = described(half.fields)
     write_text(out / RUN, json_document(run))
     return record
+
+
+def _is_written(half: FinishedHalf, before: RunRecord, fingerprint: str) -> bool:
+    """Whether the files of an earlier run with the record `before` are those of this one."""
+    lines = (SHIFTED,) if half.spoken else (TRANSCRIPT, LINE_DIGESTS)
+    names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
+    has_files = all((half.out / name).is_file() for name in names)
+    return has_files and before.get("fingerprint") == fingerprint
 
 
 def _record_again(half: FinishedHalf, before: RunRecord) -> RunRecord:
@@ -512,19 +514,22 @@ def stage_record(stage: Stage) -> RunRecord:
 
 def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> RunRecord:
     """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
-    settings = settings_of(*stages)
-    chosen = about.get("settings")
-    if isinstance(chosen, Mapping):
-        settings |= chosen
     return {
         **about,
-        "settings": settings,
+        "settings": _settings(about, stages),
         "date": today(),
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(stages),
         "stages": [stage_record(stage) for stage in stages],
     }
+
+
+def _settings(about: Mapping[str, object], stages: Sequence[Stage]) -> dict[str, object]:
+    """The settings of a run: those of its stages, and those with which it was started."""
+    settings = settings_of(*stages)
+    chosen = about.get("settings")
+    return {**settings, **chosen} if isinstance(chosen, Mapping) else settings
 
 
 def today() -> str:
