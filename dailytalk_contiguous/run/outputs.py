@@ -334,26 +334,16 @@ def _rejected_in_finished(row: Row) -> list[Reject]:
 
 def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
     """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
-    names = features_of_fields(fields)
+    names = [*features_of_fields(fields), "words"]
     utterances: list[Row] = []
     alignments: list[Row] = []
     for utterance in tagged_utterances(talk, fields):
         struct = known_columns(utterance, names)
         for name in ("channel", *EDGES):
             struct[f"source_{name}"] = struct[name]
+        for word in struct.pop("words"):
+            alignments.append(word | {"speaker": utterance.channel, "source": None})
         utterances.append(struct)
-        for word in utterance.words:
-            alignments.append(
-                {
-                    "word": word.text,
-                    "start": word.start,
-                    "end": word.end,
-                    "speaker": utterance.channel,
-                    "source": None,
-                    "probability": word.probability,
-                    "filler": word.filler,
-                }
-            )
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)
     return {

@@ -212,9 +212,8 @@ def scripted(
 
 def _silent_speakers(talk: Conversation, utterances: Sequence[Utterance]) -> Speakers | None:
     """The names of who has no line, by channel, as `--speakers` or the recording's transcript has them."""
-    of_cues: dict[str, str | None] = {}
-    for cue in or_none(talk.cues) or ():
-        of_cues.setdefault(cue.channel, cue.speaker)
+    cues = or_none(talk.cues) or []
+    of_cues = {cue.channel: cue.speaker for cue in reversed(cues)}  # that of the first one
     listed: Speakers = or_none(talk.silent_speakers) or {"left": None, "right": None}
     names: Speakers = {
         "left": listed.get("left") or of_cues.get("left"),
