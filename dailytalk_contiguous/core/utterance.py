@@ -3,8 +3,8 @@
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is an object (`core.conversation`), and in a row one item in each of many list columns; in
 what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way
-from one to the other. `to_line` makes a line of a transcript of an object, `from_line` an object of a line; of
-what is finished, `line_of` makes one.
+from one to the other. `to_line` makes a line of a transcript of an object, `from_line` an object of a line;
+`line_of` and `utterance_of` do so for structs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -685,7 +685,10 @@ def line_of(utterance: AnyRecord, rebuilt: bool = False, fields: Iterable[Field]
 
 
 def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
-    """A tagged utterance of a conversation as a line of transcript.jsonl, in milliseconds of the recording."""
+    """A tagged utterance of a conversation as a line of transcript.jsonl.
+
+    Its times are seconds of the recording, to a millisecond.
+    """
 
     def moved(seconds: float) -> float:
         return round(talk.offset + seconds, 3)
