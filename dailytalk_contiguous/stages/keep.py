@@ -16,8 +16,8 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
-from dailytalk_contiguous.stages.reconstruct import RESULT, set_times, trims_of
-from dailytalk_contiguous.stages.recorded_sides import analysed_sides, sounds_of
+from dailytalk_contiguous.stages.reconstruct import RESULT, kept_event, set_times
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides, sounds_of, speech_of
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,15 @@ class Keep(Stage):
         analysed = analysed_sides(talk)
         seconds = len(sound) / rate
         parts: list[Part] = []
-        for index, utterance in enumerate(talk.utterances):
-            start = utterance.start
-            end = utterance.end
-            trims = trims_of(utterance)
-            event = TurnEvent(utterance.source_channel, start, end, end - start, utterance.run, True, *trims)
-            parts.append(Part(event, index, None))
+        for utterance in talk.utterances:
+            event = kept_event(utterance, utterance.end - utterance.start, utterance.run)
+            parts.append(Part(event, utterance, start=utterance.start))
         events = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):
-            speech = [(event.start, event.end) for event in events if event.channel == channel]
-            for start, end in sounds_of(analysed, side, speech):
+            for start, end in sounds_of(analysed, side, speech_of(talk, side)):
                 event = TurnEvent(channel, start, end, end - start, kept=True)
-                parts.append(Part(event, None, None))
+                parts.append(Part(event, start=start))
         parts = sorted_parts(parts)
-        starts = [part.event.start for part in parts]
         for utterance in talk.utterances:
             utterance.status = "kept"
             utterance.unspoken_reason = None
@@ -77,8 +72,8 @@ class Keep(Stage):
         talk.built_audio = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
         talk.built_rate = rate
         talk.built_duration = seconds
-        talk.built_sides = result_measures(talk, parts, starts, NOBODY, analysed.leaks, sound, rate)
+        talk.built_sides = result_measures(talk, parts, NOBODY, analysed.leaks, sound, rate)
         talk.timeline = compare_turns(events, [event.start for event in events], seconds, seconds, AS_RECORDED)
         talk.timeline.lost_speech_seconds = 0.0
-        set_times(talk, parts, starts)
+        set_times(talk, parts)
         return talk

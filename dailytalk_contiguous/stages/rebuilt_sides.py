@@ -1,56 +1,63 @@
 """Rebuilt sides: the sound of a conversation on its new timeline, and the measures of its sides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, or_none
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.crosstalk import Leak
-from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
+from dailytalk_contiguous.core.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.records import BuiltSide, SoundSpan
 from dailytalk_contiguous.core.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.timeline import TurnEvent
-from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone
+from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone, speech_of
 
 #: Seconds of source around a piece that its fades may use.
 AROUND = 0.02
 
 
-class Part(NamedTuple):
-    """An event of the conversation: its place among the utterances (None for a sound), and its new sound."""
+@dataclass
+class Part:
+    """An event of the conversation.
+
+    Attributes:
+        event: where it is in the source, and how long in the result.
+        utterance: that it is; None for a sound.
+        spoken: its new sound; None where it is as it was recorded.
+        start: where it begins in the result, in seconds.
+    """
 
     event: TurnEvent
-    utterance: int | None
-    spoken: audio.Samples | None
+    utterance: Utterance | None = None
+    spoken: audio.Samples | None = None
+    start: float = 0.0
 
 
-def sorted_parts(parts: Sequence[Part]) -> list[Part]:
+def sorted_parts(parts: Iterable[Part]) -> list[Part]:
     """Parts by rising start in the source."""
-
-    def position(part: Part) -> tuple[float, str, float]:
-        event = part.event
-        return event.start, event.channel, event.end
-
-    return sorted(parts, key=position)
+    return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
 
 
-class MovedSide(NamedTuple):
-    """A side with its own sound, and the seconds of its speech and sounds that are not as they were."""
+class RebuiltSide(NamedTuple):
+    """A side of the result.
 
-    samples: audio.Samples
-    lost_speech: float
-    lost_sound: float
-
-
-class RevoicedSide(NamedTuple):
-    """A side with another voice, and how that was brought to the loudness of the source."""
+    Attributes:
+        samples: its sound.
+        lost_speech: seconds of its speech that are not as they were.
+        lost_sound: seconds of its other sounds that are not.
+        gain_db: by which another voice was made louder (`core.loudness.Levelled`).
+        missing_db: by which it is quieter than the source.
+    """
 
     samples: audio.Samples
-    levelled: Levelled
+    lost_speech: float = 0.0
+    lost_sound: float = 0.0
+    gain_db: float = 0.0
+    missing_db: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,55 +67,55 @@ class RebuiltSides:
     Attributes:
         recorded: the sides of the source.
         parts: all events.
-        starts: when each part begins in the result, in seconds.
         length: of the result, in samples.
     """
 
     recorded: RecordedSides
     parts: Sequence[Part]
-    starts: Sequence[float]
     length: int
 
-    def moved(self, side: int) -> MovedSide:
+    def moved(self, side: int) -> RebuiltSide:
         """A side with its own sound, whose events are elsewhere."""
         recorded = self.recorded
         rate = recorded.rate
         samples = recorded.sound[:, side]
         tone = self._tone(side)
         leaked = audible_leak(samples, recorded.leaks[side], tone, rate)
-        side_parts = self._parts_of(side)
+        parts = self._parts_of(side)
         moves = []
-        for part, start in side_parts:
+        for part in parts:
             first = round(part.event.start * rate)
             last = round(part.event.end * rate)
-            moves.append((first, last, round(start * rate)))
+            moves.append((first, last, round(part.start * rate)))
         channel = rearrange(samples, moves, tone, self.length, rate, leaked)
         lost_speech = 0.0
         lost_sound = 0.0
-        for (part, _), (first, last, new) in zip(side_parts, moves, strict=True):
+        for part, (first, last, new) in zip(parts, moves, strict=True):
             if np.array_equal(channel[new : new + last - first], samples[first:last]):
                 continue
             if part.utterance is None:
                 lost_sound += part.event.end - part.event.start
             else:
                 lost_speech += part.event.end - part.event.start
-        return MovedSide(channel, lost_speech, lost_sound)
+        return RebuiltSide(channel, lost_speech, lost_sound)
 
-    def revoiced(self, side: int) -> RevoicedSide:
+    def revoiced(self, side: int) -> RebuiltSide:
         """A side with the takes of another voice over its room tone, at the loudness of the source."""
         recorded = self.recorded
         rate = recorded.rate
         samples = recorded.sound[:, side]
-        side_parts = self._parts_of(side)
-        takes = [part.spoken for part, _ in side_parts if part.spoken is not None]
-        speech = [recorded.samples_between(start, end, side) for start, end in recorded.speech_of(side)]
+        parts = self._parts_of(side)
+        takes = [part.spoken for part in parts if part.spoken is not None]
+        speech: list[audio.Samples] = []
+        for start, end in speech_of(recorded.talk, side):
+            speech.append(samples[round(start * rate) : round(end * rate)])
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         levelled_takes = iter(levelled.pieces)
         nothing = np.array([], np.float32)
         around = round(AROUND * rate)
         pieces = []
-        for part, start in side_parts:
-            begin = round(start * rate)
+        for part in parts:
+            begin = round(part.start * rate)
             if part.spoken is not None:
                 take = next(levelled_takes)
                 pieces.append(Piece(begin, take, nothing, nothing, over=True))
@@ -120,12 +127,11 @@ class RebuiltSides:
                 pieces.append(Piece(begin, samples[first:last], before, after))
         tone = self._tone(side)[: self.length]
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
-        return RevoicedSide(limit(lay(pieces, tone, rate), rate), levelled)
+        channel = limit(lay(pieces, tone, rate), rate)
+        return RebuiltSide(channel, gain_db=levelled.gain_db, missing_db=levelled.missing_db)
 
-    def _parts_of(self, side: int) -> list[tuple[Part, float]]:
-        """The parts of a side, each with its new start."""
-        placed = zip(self.parts, self.starts, strict=True)
-        return [(part, start) for part, start in placed if part.event.channel == CHANNELS[side]]
+    def _parts_of(self, side: int) -> list[Part]:
+        return [part for part in self.parts if part.event.channel == CHANNELS[side]]
 
     def _tone(self, side: int) -> audio.Samples:
         """Room tone of a side of the source, from where its speaker does nothing and nothing leaks."""
@@ -134,22 +140,17 @@ class RebuiltSides:
         length = max(self.length, len(recorded.sound))
         samples = recorded.sound[:, side]
         leaks = leaks_in_tone(samples, recorded.leaks[side], rate)
-        name = f"{recorded.name}/{CHANNELS[side]}"
-        return room_tone(samples, self._busy(side), length, rate, name, leaks)
-
-    def _busy(self, side: int) -> list[tuple[int, int]]:
-        """When anything happens in a channel of the source, in samples: in dropped utterances, too."""
-        rate = self.recorded.rate
-        spans = self.recorded.speech_of(side)
-        events = [part.event for part, _ in self._parts_of(side)]
-        spans += [(event.start, event.end) for event in events]
-        return [(round(start * rate), round(end * rate)) for start, end in spans]
+        busy: list[tuple[int, int]] = []
+        for start, end in speech_of(recorded.talk, side):  # in dropped utterances, too
+            busy.append((round(start * rate), round(end * rate)))
+        for part in self._parts_of(side):
+            busy.append((round(part.event.start * rate), round(part.event.end * rate)))
+        return room_tone(samples, busy, length, rate, f"{recorded.talk.id}/{CHANNELS[side]}", leaks)
 
 
 def result_measures(
     talk: Conversation,
     parts: Sequence[Part],
-    starts: Sequence[float],
     revoice: str,
     leaks: tuple[Leak | None, Leak | None],
     result: audio.Pcm,
@@ -166,10 +167,10 @@ def result_measures(
     for name, side in result_sides(revoice).items():
         heard: list[tuple[float, float]] = []
         speech: list[tuple[float, float]] = []
-        for part, start in zip(parts, starts, strict=True):
+        for part in parts:
             if part.event.channel != side:
                 continue
-            span = (start, start + part.event.new_length)
+            span = (part.start, part.start + part.event.new_length)
             heard.append(span)
             if part.utterance is not None:
                 speech.append(span)

@@ -15,7 +15,7 @@ from datasets import Features
 from dailytalk_contiguous.core import audio, turns
 from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features, or_none
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.loudness import Levelled
+from dailytalk_contiguous.core.nonspeech_sounds import sound_blocks
 from dailytalk_contiguous.core.records import MovedSound
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
@@ -24,20 +24,11 @@ from dailytalk_contiguous.core.takes import Gate, edges
 from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild, sounding_times
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
-from dailytalk_contiguous.stages.rebuilt_sides import (
-    Part,
-    RebuiltSides,
-    RevoicedSide,
-    result_measures,
-    sorted_parts,
-)
-from dailytalk_contiguous.stages.recorded_sides import RecordedSides, SourceSpan, record_sides
+from dailytalk_contiguous.stages.rebuilt_sides import Part, RebuiltSides, result_measures, sorted_parts
+from dailytalk_contiguous.stages.recorded_sides import RecordedSides, record_sides
 
 #: By which a take sounds, as what it replaces does (`core.sound_edges.sounding`).
 TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
-
-#: Seconds from the start of an utterance to where it sounds, and from there to its end; None where unknown.
-Trims = tuple[float | None, float | None]
 
 #: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
 RESULT = conversation_features(
@@ -100,78 +91,88 @@ class Reconstruct(Stage):
         rate = self.sample_rate or talk.sample_rate
         revoiced = CHANNELS.index(self.revoice)
         recorded = record_sides(talk, rate, revoiced)
-        parts = _parts(talk, recorded)
-        events = [part.event for part in parts]
-        starts, seconds = rebuild(events, recorded.seconds, self.mode, rate)
-        rebuilt = RebuiltSides(recorded, parts, starts, round(seconds * rate))
-        kept = rebuilt.moved(1 - revoiced)
-        if revoiced in recorded.moved:
-            voice = RevoicedSide(rebuilt.moved(revoiced).samples, Levelled([], 0.0, 0.0))
-        else:
-            voice = rebuilt.revoiced(revoiced)
-        sound = audio.to_pcm(np.stack((voice.samples, kept.samples), axis=1))
-        speech: list[TurnEvent] = []
-        new_starts: list[float] = []
+        parts = _parts(recorded)
+        starts, seconds = rebuild([part.event for part in parts], recorded.seconds, self.mode, rate)
         for part, start in zip(parts, starts, strict=True):
-            if part.utterance is not None:
-                speech.append(part.event)
-                new_starts.append(start)
+            part.start = start
+        rebuilt = RebuiltSides(recorded, parts, round(seconds * rate))
+        kept = rebuilt.moved(1 - revoiced)
+        is_converted = revoiced in recorded.sounds
+        voice = rebuilt.moved(revoiced) if is_converted else rebuilt.revoiced(revoiced)
+        sound = audio.to_pcm(np.stack((voice.samples, kept.samples), axis=1))
+        speech = [part for part in parts if part.utterance is not None]
+        events = [part.event for part in speech]
+        new_starts = [part.start for part in speech]
         talk.built_audio = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
         talk.built_rate = rate
         talk.built_duration = len(sound) / rate
-        talk.built_sides = result_measures(talk, parts, starts, self.revoice, recorded.leaks, sound, rate)
-        talk.timeline = compare_turns(speech, new_starts, recorded.seconds, seconds, self.mode)
+        talk.built_sides = result_measures(talk, parts, self.revoice, recorded.leaks, sound, rate)
+        talk.timeline = compare_turns(events, new_starts, recorded.seconds, seconds, self.mode)
         talk.timeline.lost_speech_seconds = kept.lost_speech
         talk.timeline.lost_sound_seconds = kept.lost_sound
-        talk.timeline.loudness_gain_db = voice.levelled.gain_db
-        talk.timeline.loudness_missing_db = voice.levelled.missing_db
-        set_times(talk, parts, starts)
+        talk.timeline.loudness_gain_db = voice.gain_db
+        talk.timeline.loudness_missing_db = voice.missing_db
+        set_times(talk, parts)
         return talk
 
 
-def _parts(talk: Conversation, recorded: RecordedSides) -> list[Part]:
+def _parts(recorded: RecordedSides) -> list[Part]:
     """All events of a conversation, by rising start: its utterances, and the sounds of moved sides."""
+    talk = recorded.talk
     rate = recorded.rate
+    runs = [utterance.run for utterance in talk.utterances]
+    sounds: list[Part] = []
+    for side, spans in recorded.sounds.items():
+        channel = CHANNELS[side]
+        indices = [index for index, utterance in enumerate(talk.utterances) if utterance.source_channel == channel]
+        speech = [(*talk.utterances[index].span, runs[index]) for index in indices]
+        runs_of_speech, runs_of_sounds = sound_blocks(speech, spans)
+        for index, run in zip(indices, runs_of_speech, strict=True):
+            runs[index] = run
+        for (start, end), run in zip(spans, runs_of_sounds, strict=True):
+            sounds.append(Part(TurnEvent(channel, start, end, _cut_length(start, end, rate), run, kept=True)))
     parts: list[Part] = []
-    for index, (span, utterance) in enumerate(zip(recorded.utterances, talk.utterances, strict=True)):
-        is_moved = CHANNELS.index(span.channel) in recorded.moved
-        trims = trims_of(utterance)
+    for utterance, run in zip(talk.utterances, runs, strict=True):
+        is_moved = CHANNELS.index(utterance.source_channel) in recorded.sounds
         if utterance.status == "spoken" and not is_moved:
             spoken = audio.pcm_to_float(utterance.spoken)
-            event = _event_of_take(span, trims, spoken, rate, talk.duration)
-            parts.append(Part(event, index, spoken))
+            event = _event_of_take(utterance, spoken, rate, talk.duration)
+            parts.append(Part(event, utterance, spoken))
         elif utterance.status != "dropped":
-            parts.append(Part(_event_of_source(span, trims, rate), index, None))
-    for sound in recorded.sounds:
-        parts.append(Part(_event_of_source(sound, (None, None), rate), None, None))
-    return sorted_parts(parts)
+            length = _cut_length(utterance.start, utterance.end, rate)
+            parts.append(Part(kept_event(utterance, length, run), utterance))
+    return sorted_parts([*parts, *sounds])
 
 
-def _event_of_source(span: SourceSpan, trims: Trims, rate: int) -> TurnEvent:
-    """The event of what is used as it was recorded. It is as long as the samples that its times cut out."""
-    length = (round(span.end * rate) - round(span.start * rate)) / rate
-    start_trim, end_trim = trims
+def _cut_length(start: float, end: float, rate: int) -> float:
+    """Seconds of the samples that times cut out."""
+    return (round(end * rate) - round(start * rate)) / rate
+
+
+def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
+    """The event of an utterance that is used as it was recorded; `length`: in the result, in seconds."""
     return TurnEvent(
-        span.channel,
-        span.start,
-        span.end,
+        utterance.source_channel,
+        utterance.start,
+        utterance.end,
         length,
-        run=span.run,
+        run,
         kept=True,
-        start_trim=start_trim,
-        end_trim=end_trim,
+        start_trim=or_none(utterance.start_trim),
+        end_trim=or_none(utterance.end_trim),
     )
 
 
-def _event_of_take(span: SourceSpan, trims: Trims, spoken: audio.Samples, rate: int, duration: float) -> TurnEvent:
+def _event_of_take(utterance: Utterance, spoken: audio.Samples, rate: int, duration: float) -> TurnEvent:
     """The event of an utterance with a take, which is where the source sounds.
 
     The silence before and after the sound of the take is in place of that of the source.
     """
     first, last = edges(spoken, rate, TAKE_SOUNDS)
-    start = span.start
-    end = span.end
-    start_trim, end_trim = trims
+    start = utterance.start
+    end = utterance.end
+    start_trim = or_none(utterance.start_trim)
+    end_trim = or_none(utterance.end_trim)
     if start_trim is not None:
         before = first / rate
         start = max(0.0, start + start_trim - before)
@@ -181,12 +182,8 @@ def _event_of_take(span: SourceSpan, trims: Trims, spoken: audio.Samples, rate: 
         end = min(duration, end - end_trim + after)
         end_trim = after
     length = len(spoken) / rate
-    return TurnEvent(span.channel, start, end, length, start_trim=start_trim, end_trim=end_trim)
-
-
-def trims_of(utterance: Utterance) -> Trims:
-    """How far inside its start and its end an utterance sounds, in seconds; None where nobody knows."""
-    return or_none(utterance.start_trim), or_none(utterance.end_trim)
+    channel = utterance.source_channel
+    return TurnEvent(channel, start, end, length, start_trim=start_trim, end_trim=end_trim)
 
 
 def _refuse_failed(talk: Conversation) -> None:
@@ -215,7 +212,7 @@ def _refuse_failed(talk: Conversation) -> None:
     )
 
 
-def set_times(talk: Conversation, parts: Sequence[Part], starts: Sequence[float]) -> None:
+def set_times(talk: Conversation, parts: Sequence[Part]) -> None:
     """Set new times and turn events of the utterances, and new times of other sounds.
 
     A dropped utterance has none: it stays where it would have been.
@@ -227,29 +224,25 @@ def set_times(talk: Conversation, parts: Sequence[Part], starts: Sequence[float]
         utterance.new_end_trim = None
         utterance.event = None
         utterance.source_event = None
-    utterances: list[Utterance] = []
-    events: list[TurnEvent] = []
-    new_starts: list[float] = []
     talk.sounds = []
-    for part, start in zip(parts, starts, strict=True):
+    speech: list[Part] = []
+    utterances: list[Utterance] = []
+    for part in parts:
         event = part.event
-        if part.utterance is not None:
-            utterances.append(talk.utterances[part.utterance])
-            events.append(event)
-            new_starts.append(start)
+        new_end = part.start + event.new_length
+        if part.utterance is None:
+            talk.sounds.append(MovedSound(event.channel, event.start, event.end, part.start, new_end))
             continue
-        new_end = start + event.new_length
-        talk.sounds.append(MovedSound(event.channel, event.start, event.end, start, new_end))
-    source, result = sounding_times(events, new_starts)
+        speech.append(part)
+        utterances.append(part.utterance)
+        part.utterance.new_start = part.start
+        part.utterance.new_end = new_end
+        part.utterance.new_start_trim = event.start_trim
+        part.utterance.new_end_trim = event.end_trim
+    source, result = sounding_times([part.event for part in speech], [part.start for part in speech])
     groups = turns.join_spans(source)  # the same stretches before and after
     labels = turns.label(result, groups)
     source_labels = turns.label(source, groups)
-    for utterance, event, start, label, source_label in zip(
-        utterances, events, new_starts, labels, source_labels, strict=True
-    ):
-        utterance.new_start = start
-        utterance.new_end = start + event.new_length
-        utterance.new_start_trim = event.start_trim
-        utterance.new_end_trim = event.end_trim
+    for utterance, label, source_label in zip(utterances, labels, source_labels, strict=True):
         utterance.event = label
         utterance.source_event = source_label

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,9 @@ from dailytalk_contiguous.core.crosstalk import FRAME, Leak, SeparatedSides, lea
 from dailytalk_contiguous.core.levels import at_speech_level
 from dailytalk_contiguous.core.loudness import FADE
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds, sound_blocks
+from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.word_times import TimeSpan
 
 #: dB over the room tone from which a leak is heard in it.
 HEARD_DB = -3.0
@@ -26,52 +26,34 @@ OWN_DB = 10.0
 PART_DB = 10.0
 
 
-class SourceSpan(NamedTuple):
-    """Where an utterance, or a sound that is no speech, is in the recording.
-
-    `start` and `end` are in seconds. What shares a `run` on a moved channel moves as one
-    (`core.spans.sound_blocks`).
-    """
-
-    channel: str
-    start: float
-    end: float
-    run: int
-
-
 @dataclass(frozen=True)
 class RecordedSides:
     """Both sides of a recording.
 
     Attributes:
-        name: the id of the conversation.
+        talk: the conversation.
         rate: in Hz, that of the result.
         sound: float32 in [-1, 1], shape (n, 2).
         leaks: what leaks into each channel.
-        utterances: of both channels, in order.
-        sounds: laughs, breaths and coughs of the moved channels.
-        moved: numbers of the channels whose own sound is used: it is moved, and not replaced.
+        sounds: laughs, breaths and coughs, in seconds, of the channels whose own sound is moved, and not replaced,
+            by their numbers.
     """
 
-    name: str
+    talk: Conversation
     rate: int
     sound: audio.Samples
     leaks: tuple[Leak | None, Leak | None]
-    utterances: list[SourceSpan]
-    sounds: list[SourceSpan]
-    moved: list[int]
+    sounds: dict[int, list[TimeSpan]]
 
     @property
     def seconds(self) -> float:
         return len(self.sound) / self.rate
 
-    def speech_of(self, side: int) -> list[tuple[float, float]]:
-        """Start and end of the utterances of a side."""
-        return [(span.start, span.end) for span in self.utterances if span.channel == CHANNELS[side]]
 
-    def samples_between(self, start: float, end: float, side: int) -> audio.Samples:
-        """The samples of a side between two times in seconds."""
-        return self.sound[round(start * self.rate) : round(end * self.rate), side]
+def speech_of(talk: Conversation, side: int) -> list[TimeSpan]:
+    """Start and end of the utterances of a side."""
+    channel = CHANNELS[side]
+    return [utterance.span for utterance in talk.utterances if utterance.source_channel == channel]
 
 
 def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:
@@ -91,31 +73,8 @@ def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:
         sound[:, revoiced] = audio.of_length(converted, len(sound))
         moved.append(revoiced)
     analysed = analysed_sides(talk)
-    utterances: list[SourceSpan] = []
-    for utterance in talk.utterances:
-        span = SourceSpan(utterance.source_channel, utterance.start, utterance.end, utterance.run)
-        utterances.append(span)
-    sounds: list[SourceSpan] = []
-    for side in moved:
-        channel = CHANNELS[side]
-        indices = [index for index, span in enumerate(utterances) if span.channel == channel]
-        spans = [(utterances[index].start, utterances[index].end, utterances[index].run) for index in indices]
-        speech = [(start, end) for start, end, _ in spans]
-        sounds_of_side = sounds_of(analysed, side, speech)
-        runs, runs_of_sounds = sound_blocks(spans, sounds_of_side)
-        for index, run in zip(indices, runs, strict=True):
-            utterances[index] = utterances[index]._replace(run=run)
-        for (start, end), run in zip(sounds_of_side, runs_of_sounds, strict=True):
-            sounds.append(SourceSpan(channel, start, end, run))
-    return RecordedSides(
-        name=talk.id,
-        rate=rate,
-        sound=sound,
-        leaks=analysed.leaks,
-        utterances=utterances,
-        sounds=sounds,
-        moved=moved,
-    )
+    sounds = {side: sounds_of(analysed, side, speech_of(talk, side)) for side in moved}
+    return RecordedSides(talk, rate, sound, analysed.leaks, sounds)
 
 
 def analysed_sides(talk: Conversation) -> SeparatedSides:
@@ -135,9 +94,7 @@ def has_leak(talk: Conversation) -> bool:
     return any(side.leak_db is not None for side in or_none(talk.sides) or ())
 
 
-def sounds_of(
-    sides: SeparatedSides, side: int, speech: Sequence[tuple[float, float]]
-) -> list[tuple[float, float]]:
+def sounds_of(sides: SeparatedSides, side: int, speech: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Laughs, breaths and coughs of a side beside its speech, in seconds."""
     leak = sides.leaks[side]
     leaked_frames = None if leak is None else np.repeat(leak.is_other, FRAME)[::SOUND_FRAME]
