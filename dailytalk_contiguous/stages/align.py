@@ -166,174 +166,6 @@ class AligningStage(WhisperStage):
         return placed
 
 
-@dataclass(frozen=True)
-class Align(AligningStage):
-    """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
-
-    `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is
-    resynthesised is `left`; with `none` everybody stays on their side. An utterance on which the aligner or the
-    recogniser raises an error gets its times in another way, and `model_failures` says why.
-    """
-
-    VERSION: ClassVar[int] = 9
-    role: ClassVar[str] = "text_recogniser"
-    revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
-    aligner: str = setting(AUTO, ALIGNER)
-    recogniser: str = setting("", ASR_MODEL)
-    compute_type: str = setting("auto", COMPUTE_TYPE)
-    device: str = setting("auto", DEVICE, execution=True)
-
-    uses: ClassVar[tuple[str, ...]] = (
-        "verbatim",
-        "built_audio",
-        "model_failures",
-        "converted",
-        "audio",
-        "offset",
-        "duration",
-        "sides",
-    )
-    needs: ClassVar[tuple[str, ...]] = (
-        "utterance_id",
-        "source_channel",
-        "status",
-        "text",
-        "words",
-        "recogniser",
-        "start",
-        "end",
-        "new_start",
-        "new_end",
-        "spoken",
-        "spoken_words",
-        "built_rate",
-        "built_duration",
-        "language",
-    )
-    batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = conversation_features("alignments", "model_failures")
-
-    def of_talk(self, talk: Conversation) -> Conversation:
-        sides = result_sides(self.revoice)
-        lines = _lines_of(talk)
-        failures = [*(or_none(talk.model_failures) or ()), *self._place(talk, lines)]
-        words_of_sides: dict[str, list[Word]] = {side: [] for side in CHANNELS}
-        for line in lines:
-            side = sides[line.utterance.source_channel]
-            words_of_sides[side] += line.result(side)
-        aligned: list[Word] = []
-        for words in words_of_sides.values():
-            # Kept utterances may overlap where a transcript says so; words of one speaker don't.
-            aligned += fit(words, talk.built_duration)
-        talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.side))
-        talk.model_failures = failures or None
-        return talk
-
-    def _place(self, talk: Conversation, lines: Sequence["LineToAlign"]) -> list[Reject]:
-        """Give each word of lines the time of the first source that knows it; returns where a model has failed."""
-        for line in lines:
-            line.words = line.as_given() or line.as_spoken()
-        sounding = self._set_sounds(talk, [line for line in lines if line.words is None])
-        failures = self._place_by_aligner(sounding)
-        failures += self._place_by_text([line for line in sounding if line.lacks_words])
-        for line in lines:
-            if line.lacks_words:
-                line.fill(line.as_recognised() or line.by_share())
-        return failures
-
-    def _set_sounds(self, talk: Conversation, lines: Sequence["LineToAlign"]) -> list["LineToAlign"]:
-        """Set the sounds of takes, and of kept lines whose language has an aligner; returns these lines."""
-        is_leaky = has_leak(talk)
-        takes: list[LineToAlign] = []
-        recorded: list[LineToAlign] = []
-        kept: list[LineToAlign] = []
-        for line in lines:
-            if line.is_take:
-                take = pcm_to_float(line.utterance.spoken)
-                line.sound = RecogniserInput(take, talk.built_rate, UNDETERMINED).analysed
-                takes.append(line)
-            elif aligner_of(self.aligner, line.language, self.device):
-                if line.utterance.status == "spoken" or is_leaky:
-                    recorded.append(line)
-                else:
-                    kept.append(line)
-        if recorded:
-            channels = analysed_sides(talk).channels
-            for line in recorded:
-                channel = channels[CHANNELS.index(line.utterance.source_channel)]
-                line.sound = pcm_to_float(excerpt(channel, *line.utterance.span))
-        built_audio = or_none(talk.built_audio)
-        if not built_audio:
-            return [*takes, *recorded]
-        if kept:
-            built = read_pcm(built_audio)
-            sides = result_sides(self.revoice)
-            for line in kept:
-                channel = built[:, CHANNELS.index(sides[line.utterance.source_channel])]
-                line.sound = pcm_to_float(excerpt(channel, *line.new_span))
-        return [*takes, *recorded, *kept]
-
-    def _place_by_aligner(self, lines: Sequence["LineToAlign"]) -> list[Reject]:
-        """Place the words of lines by an aligner, if their language has one; returns where it has failed."""
-        failures: list[Reject] = []
-        for line in lines:
-            # Fitted times are guesses, by which no aligner is lost.
-            is_heard = not line.is_take and not line.is_fitted
-            heard = line.heard() if is_heard else []
-            try:
-                placed = self.place(line.sound, line.text, line.language, heard)
-            except ModelFailed as error:
-                remedy = "its words have other times (see their source); --aligner chooses another"
-                failures.append(Reject(line.utterance.id, self.name, str(error), remedy))
-                continue
-            line.words = placed
-            if placed and None not in placed:
-                line.fill([])
-        return failures
-
-    def _place_by_text(self, lines: Sequence["LineToAlign"]) -> list[Reject]:
-        """Place the words of lines by Whisper, which is given the text; returns where it has failed.
-
-        It is not asked for a transcript whose times are no guesses, nor for single words of a take, which share
-        the room between their neighbours: it isn't loaded for them. Words of which it is not sure don't count.
-        """
-        untimed: list[LineToAlign] = []
-        for line in lines:
-            is_untimed = line.is_fitted
-            if line.is_take:
-                is_untimed = line.words is None
-            if is_untimed:
-                untimed.append(line)
-        if not self.recogniser or not untimed:
-            return []
-        whisper = load_whisper(self.recogniser, self.device, self.compute_type)
-        languages = ["en" if line.language == UNDETERMINED else line.language for line in untimed]
-
-        def recognise(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
-            return whisper.align(
-                [untimed[number].sound for number in numbers],
-                [languages[number] for number in numbers],
-                [untimed[number].text for number in numbers],
-            )
-
-        name = f"the recogniser {self.recogniser}"
-        recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
-        for number, words in recognised.items():
-            if not words or not _is_sure(words, languages[number]):
-                continue
-            line = untimed[number]
-            fitted = fit(words, line.sound_seconds)
-            audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
-            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
-            line.fill([word.known_by(source) for word in audible])
-        remedy = "its words share its time; choose another --asr-model, or an --aligner"
-        failures: list[Reject] = []
-        for number, reason in reasons.items():
-            utterance = untimed[number].utterance
-            failures.append(Reject(utterance.id, self.name, f"{name} failed ({reason})", remedy))
-        return failures
-
-
 @dataclass
 class LineToAlign:
     """An utterance whose words get times.
@@ -462,6 +294,174 @@ def _lines_of(talk: Conversation) -> list[LineToAlign]:
             text = utterance.verbatim
         lines.append(LineToAlign(utterance, new_span, split_words(text), is_take))
     return lines
+
+
+@dataclass(frozen=True)
+class Align(AligningStage):
+    """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
+
+    `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is
+    resynthesised is `left`; with `none` everybody stays on their side. An utterance on which the aligner or the
+    recogniser raises an error gets its times in another way, and `model_failures` says why.
+    """
+
+    VERSION: ClassVar[int] = 9
+    role: ClassVar[str] = "text_recogniser"
+    revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
+    aligner: str = setting(AUTO, ALIGNER)
+    recogniser: str = setting("", ASR_MODEL)
+    compute_type: str = setting("auto", COMPUTE_TYPE)
+    device: str = setting("auto", DEVICE, execution=True)
+
+    uses: ClassVar[tuple[str, ...]] = (
+        "verbatim",
+        "built_audio",
+        "model_failures",
+        "converted",
+        "audio",
+        "offset",
+        "duration",
+        "sides",
+    )
+    needs: ClassVar[tuple[str, ...]] = (
+        "utterance_id",
+        "source_channel",
+        "status",
+        "text",
+        "words",
+        "recogniser",
+        "start",
+        "end",
+        "new_start",
+        "new_end",
+        "spoken",
+        "spoken_words",
+        "built_rate",
+        "built_duration",
+        "language",
+    )
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = conversation_features("alignments", "model_failures")
+
+    def of_talk(self, talk: Conversation) -> Conversation:
+        sides = result_sides(self.revoice)
+        lines = _lines_of(talk)
+        failures = [*(or_none(talk.model_failures) or ()), *self._place(talk, lines)]
+        words_of_sides: dict[str, list[Word]] = {side: [] for side in CHANNELS}
+        for line in lines:
+            side = sides[line.utterance.source_channel]
+            words_of_sides[side] += line.result(side)
+        aligned: list[Word] = []
+        for words in words_of_sides.values():
+            # Kept utterances may overlap where a transcript says so; words of one speaker don't.
+            aligned += fit(words, talk.built_duration)
+        talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.side))
+        talk.model_failures = failures or None
+        return talk
+
+    def _place(self, talk: Conversation, lines: Sequence[LineToAlign]) -> list[Reject]:
+        """Give each word of lines the time of the first source that knows it; returns where a model has failed."""
+        for line in lines:
+            line.words = line.as_given() or line.as_spoken()
+        sounding = self._set_sounds(talk, [line for line in lines if line.words is None])
+        failures = self._place_by_aligner(sounding)
+        failures += self._place_by_text([line for line in sounding if line.lacks_words])
+        for line in lines:
+            if line.lacks_words:
+                line.fill(line.as_recognised() or line.by_share())
+        return failures
+
+    def _set_sounds(self, talk: Conversation, lines: Sequence[LineToAlign]) -> list[LineToAlign]:
+        """Set the sounds of takes, and of kept lines whose language has an aligner; returns these lines."""
+        is_leaky = has_leak(talk)
+        takes: list[LineToAlign] = []
+        recorded: list[LineToAlign] = []
+        kept: list[LineToAlign] = []
+        for line in lines:
+            if line.is_take:
+                take = pcm_to_float(line.utterance.spoken)
+                line.sound = RecogniserInput(take, talk.built_rate, UNDETERMINED).analysed
+                takes.append(line)
+            elif aligner_of(self.aligner, line.language, self.device):
+                if line.utterance.status == "spoken" or is_leaky:
+                    recorded.append(line)
+                else:
+                    kept.append(line)
+        if recorded:
+            channels = analysed_sides(talk).channels
+            for line in recorded:
+                channel = channels[CHANNELS.index(line.utterance.source_channel)]
+                line.sound = pcm_to_float(excerpt(channel, *line.utterance.span))
+        built_audio = or_none(talk.built_audio)
+        if not built_audio:
+            return [*takes, *recorded]
+        if kept:
+            built = read_pcm(built_audio)
+            sides = result_sides(self.revoice)
+            for line in kept:
+                channel = built[:, CHANNELS.index(sides[line.utterance.source_channel])]
+                line.sound = pcm_to_float(excerpt(channel, *line.new_span))
+        return [*takes, *recorded, *kept]
+
+    def _place_by_aligner(self, lines: Sequence[LineToAlign]) -> list[Reject]:
+        """Place the words of lines by an aligner, if their language has one; returns where it has failed."""
+        failures: list[Reject] = []
+        for line in lines:
+            # Fitted times are guesses, by which no aligner is lost.
+            is_heard = not line.is_take and not line.is_fitted
+            heard = line.heard() if is_heard else []
+            try:
+                placed = self.place(line.sound, line.text, line.language, heard)
+            except ModelFailed as error:
+                remedy = "its words have other times (see their source); --aligner chooses another"
+                failures.append(Reject(line.utterance.id, self.name, str(error), remedy))
+                continue
+            line.words = placed
+            if placed and None not in placed:
+                line.fill([])
+        return failures
+
+    def _place_by_text(self, lines: Sequence[LineToAlign]) -> list[Reject]:
+        """Place the words of lines by Whisper, which is given the text; returns where it has failed.
+
+        It is not asked for a transcript whose times are no guesses, nor for single words of a take, which share
+        the room between their neighbours: it isn't loaded for them. Words of which it is not sure don't count.
+        """
+        untimed: list[LineToAlign] = []
+        for line in lines:
+            is_untimed = line.is_fitted
+            if line.is_take:
+                is_untimed = line.words is None
+            if is_untimed:
+                untimed.append(line)
+        if not self.recogniser or not untimed:
+            return []
+        whisper = load_whisper(self.recogniser, self.device, self.compute_type)
+        languages = ["en" if line.language == UNDETERMINED else line.language for line in untimed]
+
+        def recognise(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
+            return whisper.align(
+                [untimed[number].sound for number in numbers],
+                [languages[number] for number in numbers],
+                [untimed[number].text for number in numbers],
+            )
+
+        name = f"the recogniser {self.recogniser}"
+        recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
+        for number, words in recognised.items():
+            if not words or not _is_sure(words, languages[number]):
+                continue
+            line = untimed[number]
+            fitted = fit(words, line.sound_seconds)
+            audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
+            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
+            line.fill([word.known_by(source) for word in audible])
+        remedy = "its words share its time; choose another --asr-model, or an --aligner"
+        failures: list[Reject] = []
+        for number, reason in reasons.items():
+            utterance = untimed[number].utterance
+            failures.append(Reject(utterance.id, self.name, f"{name} failed ({reason})", remedy))
+        return failures
 
 
 def _is_sure(words: Sequence[Word], language: str) -> bool:

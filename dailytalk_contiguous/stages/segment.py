@@ -81,18 +81,20 @@ class FoundSpeech(NamedTuple):
     """The result for one channel.
 
     Attributes:
-        channel: its name.
         utterances: what was found, in order, without names and samples.
-        uncovered: starts and ends of sound in no utterance, in seconds.
+        uncovered: sound in no utterance.
         notes: what a person should know about the channel.
         side: the measures of its sound.
     """
 
-    channel: str
     utterances: list[Utterance]
-    uncovered: list[TimeSpan]
+    uncovered: list[UncoveredSound]
     notes: list[str]
     side: Side
+
+    @property
+    def spans(self) -> list[TimeSpan]:
+        return [utterance.span for utterance in self.utterances]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class HeardChannel:
     """A channel as speech activity has heard it.
 
     Attributes:
+        name: `left`, `right` or `mix`.
         recorded: 16 kHz int16, shape (n,).
         pcm: the same without the other speaker's voice, at the level at which it is heard.
         probabilities: of speech, shape (frames,).
@@ -107,6 +110,7 @@ class HeardChannel:
         leak: what leaks into it from the other one; None where nothing does.
     """
 
+    name: str
     recorded: audio.Pcm
     pcm: audio.Pcm
     probabilities: NDArray[np.float32]
@@ -235,7 +239,7 @@ class Segment(Stage):
         def search(name: str) -> FoundSpeech:
             if _power(recorded[name]) < SILENT * headroom**2:
                 side = _side(name, meters[name], [], leaks[name])
-                return FoundSpeech(name, [], [], [f"the {name} channel is silent"], side)
+                return FoundSpeech([], [], [f"the {name} channel is silent"], side)
             return self._channel(name, recorded[name], pcm[name], meters[name], leaks[name])
 
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
@@ -249,8 +253,7 @@ class Segment(Stage):
                     kept.append(utterance)
                 else:
                     talk.rejected.append(self._too_short(talk.id, utterance))
-            for start, end in side.uncovered:
-                talk.uncovered_sound.append(UncoveredSound(side.channel, start, end))
+            talk.uncovered_sound += side.uncovered
         self._complete(kept, talk, pcm, headroom)
         talk.utterances = sorted(kept, key=lambda utterance: (utterance.start, utterance.channel))
         talk.sound_digest = _sound_digest(samples)
@@ -315,11 +318,11 @@ class Segment(Stage):
             probabilities, levels = _listen(pcm)
         if leak is not None:
             probabilities = np.where(leak.is_other, np.float32(0), probabilities)
-        heard = HeardChannel(recorded, pcm, probabilities, levels, leak)
-        spans, sounds = self._speech(heard, f"the {name} channel")
+        heard = HeardChannel(name, recorded, pcm, probabilities, levels, leak)
+        spans, sounds = self._speech(heard)
         edges = sounding(pcm, spans, heard.leaked_frames(STEP))
         spans = with_onsets(spans, edges, probabilities, FRAME_SECONDS)
-        utterances = self._cut(name, heard, spans, edges)
+        utterances = self._cut(heard, spans, edges)
         side = _side(name, meter, spans, leak)
         notes = []
         if (side.clipping_ratio or 0.0) > CLIPPED:
@@ -328,9 +331,10 @@ class Segment(Stage):
             notes.append(_leak_note(name, leak))
         if not spans:
             notes.append(f"no speech in the {name} channel")
-        return FoundSpeech(name, utterances, _long_sounds(sounds), notes, side)
+        uncovered = [UncoveredSound(name, start, end) for start, end in _long_sounds(sounds)]
+        return FoundSpeech(utterances, uncovered, notes, side)
 
-    def _speech(self, heard: HeardChannel, where: str) -> tuple[list[TimeSpan], list[TimeSpan]]:
+    def _speech(self, heard: HeardChannel) -> tuple[list[TimeSpan], list[TimeSpan]]:
         """Starts and ends of the speech of a channel, and of the sounds beside it.
 
         `heard.probabilities` are raised where speech was only found at the second or third look.
@@ -350,7 +354,7 @@ class Segment(Stage):
         if missed:
             spans = sorted([*spans, *missed])
             sounds = heard.uncovered(spans)
-        with speech_activity.refusing(where):
+        with speech_activity.refusing(f"the {heard.name} channel"):
             shouts = speech_activity.missed_speech(heard.pcm, sounds)
         if shouts:
             spans = merge_gaps(sorted([*spans, *shouts]), speech_activity.SHORTEST_PAUSE)
@@ -372,9 +376,7 @@ class Segment(Stage):
             self.pad,
         )
 
-    def _cut(
-        self, name: str, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]
-    ) -> list[Utterance]:
+    def _cut(self, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]) -> list[Utterance]:
         """The utterances of a channel: its speech, cut where it is too long."""
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
         rate = audio.ANALYSIS_RATE
@@ -388,7 +390,7 @@ class Segment(Stage):
             ends_in_speech = number + 1 < len(pieces) and pieces[number + 1].run == run
             sound_start, sound_end = edges[run]
             utterance = Utterance(
-                channel=name,
+                channel=heard.name,
                 start=start,
                 end=end,
                 run=run,
@@ -416,7 +418,7 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
         return notes
     if side_shift:
         notes.append(f"its sides were left as they are: {shift_sentence(side_shift)}")
-    speech = _speech_of(searched)
+    speech = {side.side.channel: side.spans for side in searched}
     leaks = any(side.side.leak_db is not None for side in searched)
     if speech.keys() == {*CHANNELS} and not leaks:  # what leaks is speech at once
         problem = out_of_step(speech["left"], speech["right"])
@@ -433,7 +435,7 @@ def _sound_digest(samples: audio.Pcm) -> str:
 
 def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:
     """How far the two channels are out of step, where a leak or a transcript tells."""
-    speech = _speech_of(searched)
+    speech = {side.side.channel: side.spans for side in searched}
     if speech.keys() != {*CHANNELS}:
         return None
     # Transcripts of a side each need not have one clock.
@@ -441,14 +443,6 @@ def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: au
     cues = or_none(talk.cues) or ()
     side_shift = side_shift_of(samples, cues if is_one_clock else (), speech)
     return side_shift if side_shift and is_apart(side_shift) else None
-
-
-def _speech_of(searched: Sequence[FoundSpeech]) -> dict[str, list[TimeSpan]]:
-    """Starts and ends of the utterances of each channel."""
-    speech: dict[str, list[TimeSpan]] = {}
-    for side in searched:
-        speech[side.channel] = [(utterance.start, utterance.end) for utterance in side.utterances]
-    return speech
 
 
 def _touches(span: TimeSpan, others: Sequence[TimeSpan]) -> bool:
