@@ -36,9 +36,6 @@ from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_p
 # twentieth of that compressed. Compressed values never leave this process and its workers: no file has them.
 
 
-#: The key of all other columns of a compressed row.
-_REST = " rest"
-
 #: zlib's fastest level: higher ones take several times as long for a tenth less.
 _LEVEL = 1
 
@@ -67,22 +64,6 @@ def expand(compressed: bytes) -> Any:
     """The value that `compress` took."""
     stream = zlib.decompressobj(zdict=_SEEN)
     return pickle.loads(stream.decompress(compressed))
-
-
-def compress_row(row: Row, open_columns: Iterable[str]) -> Row:
-    """A row with only the `open_columns` as they are; asking it for another column is a KeyError."""
-    opened = {name: row[name] for name in open_columns}
-    others = {name: value for name, value in row.items() if name not in opened}
-    return opened | {_REST: compress(others)}
-
-
-def expand_row(row: Row) -> Row:
-    """A new row with all columns, whether it was compressed or not."""
-    expanded = dict(row)
-    compressed = expanded.pop(_REST, None)
-    if compressed:
-        expanded |= expand(compressed)
-    return expanded
 
 
 class PendingConversation(msgspec.Struct, frozen=True):
