@@ -85,8 +85,10 @@ def speak(
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
     own_settings = own_of_voice(settings, options)
     if not profile:
-        settings = _voice_of(work.folder, settings) | settings
-        profile = _profile_of(tagged)
+        run_of_tag = work_folder.read_run(tagged) or {}
+        last_run = work_folder.read_run(work.folder) or {}
+        settings = _voice_of(last_run, settings) | settings
+        profile = _profile_of(run_of_tag)
     stages = speak_stages(profile, verify, **settings, **own_settings)
     refuse_downloads(profile, stages)
     voice = voice_stage_of(stages)
@@ -319,9 +321,8 @@ cli_options.with_options(
 )(build)
 
 
-def _profile_of(folder: Path) -> str:
-    """The profile that a folder was tagged with; of a recipe, which names none, the one with its models."""
-    run = work_folder.read_run(folder) or {}
+def _profile_of(run: work_folder.RunRecord) -> str:
+    """The profile of a tagged folder by its run.json; of a recipe, which names none, the one with its models."""
     named = (run.get("settings") or {}).get("profile")
     if named in PROFILES:
         return str(named)
@@ -332,12 +333,11 @@ def _profile_of(folder: Path) -> str:
     return profile_of(tagged_by) or STANDARD
 
 
-def _voice_of(folder: Path, settings: cli_options.SettingValues) -> dict[str, str]:
-    """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
+def _voice_of(run: work_folder.RunRecord, settings: cli_options.SettingValues) -> dict[str, str]:
+    """The synthesiser, model and voice that run.json has, so that a run after an edit goes on with them.
 
     If that run kept both speakers, this one keeps them, too. Empty where the options choose a speaker or a voice.
     """
-    run = work_folder.read_run(folder) or {}
     before = run.get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__) or stages.get(Convert.__name__) or {}

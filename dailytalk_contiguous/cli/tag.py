@@ -127,14 +127,14 @@ def tag(
             return show.to_fetch_outcome(source.repository, missing)
         show.say_dataset(source.repository, missing)
     config = engine_options.folder_config(arguments, stages)
+    about = {"command": command_line(), "settings": {"profile": profile}}
     with shown_steps():
         recordings = find(source, work.folder, config, run_options.shard_seconds, source_licence, speakers)
+    spec = TagSpec(recordings, work.folder, stages, about)
     show.say_left_out(recordings.left_out)
     unmatched_names = recordings.unmatched_names
     if unmatched_names:
         say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
-    about = {"command": command_line(), "settings": {"profile": profile}}
-    spec = TagSpec(recordings, work.folder, stages, about)
     if dry_run:
         intended = run(spec, run_options)
         preflight(intended.left, run_options, fetch=False)
