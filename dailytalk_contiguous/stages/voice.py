@@ -1,7 +1,7 @@
 """ChooseVoice: the cleanest speech of a conversation's own speaker, for a synthesiser that clones voices."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features
@@ -19,13 +19,6 @@ SHORTEST = 3.0
 
 #: Seconds that a sample of a voice has at most.
 LONGEST = 20.0
-
-
-class CleanSpeech(NamedTuple):
-    """An utterance during which nobody else speaks, and its samples."""
-
-    utterance: Utterance
-    samples: Samples
 
 
 @dataclass(frozen=True)
@@ -56,38 +49,45 @@ class ChooseVoice(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         rate = talk.sample_rate
-        clean = self._clean_speech(talk)
-        clean.sort(key=lambda speech: len(speech.samples), reverse=True)
-        chosen: list[CleanSpeech] = []
+        recording = read_at(talk.audio, rate, talk.offset, talk.duration)
+        channel = recording[:, CHANNELS.index(self.revoice)]
+
+        def samples_of(utterance: Utterance) -> Samples:
+            return channel[round(utterance.start * rate) : round(utterance.end * rate)]
+
+        clean = [utterance for utterance in self._alone(talk) if _is_clean(samples_of(utterance))]
+        clean.sort(key=lambda utterance: len(samples_of(utterance)), reverse=True)
+        chosen: list[Utterance] = []
         n_samples = 0
-        for speech in clean:
-            if n_samples + len(speech.samples) <= LONGEST * rate:
-                chosen.append(speech)
-                n_samples += len(speech.samples)
+        for utterance in clean:
+            n_more = len(samples_of(utterance))
+            if n_samples + n_more <= LONGEST * rate:
+                chosen.append(utterance)
+                n_samples += n_more
         seconds = n_samples / rate
         if seconds < SHORTEST:
             raise BadInput(
                 f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
                 "name a voice of the service with --voice",
             )
-        chosen.sort(key=lambda speech: speech.utterance.start)
-        sample = np.concatenate([speech.samples for speech in chosen])
+        chosen.sort(key=lambda utterance: utterance.start)
+        sample = np.concatenate([*map(samples_of, chosen)])
         talk.voice_wav = encoded_sound(to_pcm(sample), rate, "WAV")
-        talk.voice_text = " ".join(speech.utterance.text.strip() for speech in chosen)
+        talk.voice_text = " ".join(utterance.text.strip() for utterance in chosen)
         return talk
 
-    def _clean_speech(self, talk: Conversation) -> list[CleanSpeech]:
-        rate = talk.sample_rate
-        recording = read_at(talk.audio, rate, talk.offset, talk.duration)
-        channel = recording[:, CHANNELS.index(self.revoice)]
+    def _alone(self, talk: Conversation) -> list[Utterance]:
+        """The utterances of the re-voiced speaker with text, during which nobody else speaks."""
         others = [utterance for utterance in talk.utterances if utterance.source_channel != self.revoice]
-        clean: list[CleanSpeech] = []
+        alone: list[Utterance] = []
         for utterance in talk.utterances:
             if utterance.source_channel != self.revoice or not utterance.text.strip():
                 continue
-            if any(other.start < utterance.end and other.end > utterance.start for other in others):
-                continue
-            samples = channel[round(utterance.start * rate) : round(utterance.end * rate)]
-            if len(samples) and float(np.abs(samples).max()) < FULL_SCALE:
-                clean.append(CleanSpeech(utterance, samples))
-        return clean
+            if not any(other.start < utterance.end and other.end > utterance.start for other in others):
+                alone.append(utterance)
+        return alone
+
+
+def _is_clean(samples: Samples) -> bool:
+    """Whether there are samples, and none of them is clipped."""
+    return len(samples) > 0 and float(np.abs(samples).max()) < FULL_SCALE
