@@ -175,10 +175,9 @@ class Finish(Stage):
         """How a row was made: it names no recogniser that it has no words of."""
         recognisers = {utterance.models["recogniser"] for utterance in talk.utterances}
         made = json.loads(self.provenance)
-        recogniser = made.get("models", {}).get("recogniser")
+        recogniser = made.get("models", {}).pop("recogniser", None)
         if not recogniser or recogniser["name"] in recognisers:
             return self.provenance
-        del made["models"]["recogniser"]
         return json.dumps(made, sort_keys=True, ensure_ascii=False)
 
 
