@@ -514,7 +514,8 @@ class SpeechOfBatch:
             self._say(alone, take, habits)
             synthesis = utterance.synthesis
             if synthesis:
-                synthesis.cost = (synthesis.cost or 0.0) + share
+                cost_alone = synthesis.cost or 0.0
+                synthesis.cost = cost_alone + share
 
     def _set_spoken(self, turn: TurnToSay, best: GoodTake, takes: TakesOfTurn) -> None:
         """Fill in the utterances of a turn, said in the best of its takes."""
