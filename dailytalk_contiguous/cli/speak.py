@@ -30,7 +30,7 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, SynthesisInput, price_of, revoiced
+from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, SynthesisInput, price_of
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
@@ -192,7 +192,7 @@ def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> C
     """How many conversations of a script have lines to be said in each language."""
     languages = Counter[str]()
     for talk in script.talks():
-        utterances = revoiced(talk, voice) if voice else []
+        utterances = talk.side(voice.revoice) if voice else []
         languages.update({utterance.language or "" for utterance in utterances if utterance.text.strip()})
     return languages
 

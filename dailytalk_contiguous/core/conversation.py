@@ -256,6 +256,11 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         return Span(self.start, self.end)
 
     @property
+    def side(self) -> str:
+        """The channel of the recording that it is on."""
+        return self.source_channel if is_set(self.source_channel) else self.channel
+
+    @property
     def new_span(self) -> Span | None:
         """From when to when it is in the result; None where it was left out."""
         if self.new_start is None or self.new_end is None:
@@ -322,6 +327,10 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     remedy: Text | None = _unset
     utterances: list[Utterance] = _unset
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def side(self, channel: str) -> list[Utterance]:
+        """The utterances that are on a channel of the recording."""
+        return [utterance for utterance in self.utterances if utterance.side == channel]
 
     def has_take(self, utterance: Utterance) -> bool:
         """Whether a voice says the text of an utterance anew: what `Convert` has converted is recorded sound."""

@@ -305,7 +305,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
         return
     tags = set[str]()
     for talk in script.talks():
-        for utterance in revoiced(talk, voice):
+        for utterance in talk.side(voice.revoice):
             if utterance.tag and utterance.text.strip():
                 tags.add(utterance.tag)
     legal = engine_named(voice.engine).tag_list(voice.model)
@@ -315,11 +315,6 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
         check_tags(sorted(tags), legal, dict(voice.tag_map))
     except DailytalkError as error:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
-
-
-def revoiced(talk: Conversation, voice: Speak | Convert) -> list[Utterance]:
-    """The utterances that are to be resynthesised."""
-    return [utterance for utterance in talk.utterances if utterance.source_channel == voice.revoice]
 
 
 def with_provenance(
@@ -414,7 +409,7 @@ def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price
     n_utterances = 0
     seconds = 0.0
     for talk in script.talks():
-        utterances = revoiced(talk, stage) if stage else []
+        utterances = talk.side(stage.revoice) if stage else []
         n_utterances += len(utterances)
         seconds += sum(utterance.end - utterance.start for utterance in utterances)
     return Price(utterances=n_utterances, hours=seconds / 3600)

@@ -127,13 +127,13 @@ class Convert(Stage):
         voice = converter.voice_of(speaker)
         for utterance in talk.utterances:
             leave_unspoken(utterance, "kept")
-            if utterance.source_channel == self.revoice:
-                utterance.status = "spoken"
-                # No take was bought, said or judged.
-                utterance.synthesis = SynthesisRecord(
-                    engine=converter.engine, model=converter.model, voice=voice, tries=CONVERTED_TRIES, cost=0.0
-                )
-                utterance.tag_said = False if utterance.tag else None
+        for utterance in talk.side(self.revoice):
+            utterance.status = "spoken"
+            # No take was bought, said or judged.
+            utterance.synthesis = SynthesisRecord(
+                engine=converter.engine, model=converter.model, voice=voice, tries=CONVERTED_TRIES, cost=0.0
+            )
+            utterance.tag_said = False if utterance.tag else None
         wanted = self.sample_rate or rate
         if wanted != rate:
             converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
@@ -143,8 +143,8 @@ class Convert(Stage):
     def _speaker(self, talk: Conversation) -> str:
         """The name of the speaker of most of the side's speech; of its channel where nobody is named."""
         seconds: dict[str, float] = {}
-        for utterance in talk.utterances:
-            if utterance.source_channel == self.revoice and utterance.speaker:
+        for utterance in talk.side(self.revoice):
+            if utterance.speaker:
                 earlier = seconds.get(utterance.speaker, 0.0)
                 seconds[utterance.speaker] = earlier + utterance.end - utterance.start
         nobody = f"{talk.recording_id}/{self.revoice}"

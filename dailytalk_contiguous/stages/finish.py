@@ -214,8 +214,7 @@ def _speakers(talk: Conversation, sides: Mapping[str, str]) -> dict[str, object]
     silent = dict(or_none(talk.silent_speakers) or {})
     speakers: dict[str, object] = {}
     for channel in schema.CHANNELS:
-        spoken = [utterance for utterance in talk.utterances if utterance.source_channel == channel]
-        people = {utterance.speaker for utterance in spoken if utterance.speaker}
+        people = {utterance.speaker for utterance in talk.side(channel) if utterance.speaker}
         # The name that `tag` gives only says on which channel somebody speaks.
         people.discard(f"{talk.recording_id}/{channel}")
         speakers[sides[channel]] = people.pop() if len(people) == 1 else silent.get(channel)

@@ -185,7 +185,7 @@ class MatchTranscript(Stage):
             utterance.given_text = None
             utterance.given_words = None
         for channel, listed in cues.items():
-            utterances = [utterance for utterance in talk.utterances if utterance.channel == channel]
+            utterances = talk.side(channel)
             matched = match_words(listed, [utterance.span for utterance in utterances], MAX_DISTANCE)
             for utterance, text, words in zip(utterances, matched.texts, matched.words, strict=True):
                 utterance.given_text = text

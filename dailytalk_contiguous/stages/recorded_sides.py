@@ -52,8 +52,7 @@ class RecordedSides:
 
 def speech_of(talk: Conversation, side: int) -> list[TimeSpan]:
     """Start and end of the utterances of a side."""
-    channel = CHANNELS[side]
-    return [utterance.span for utterance in talk.utterances if utterance.source_channel == channel]
+    return [utterance.span for utterance in talk.side(CHANNELS[side])]
 
 
 def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:

@@ -314,9 +314,7 @@ class Speak(UtteranceStage):
             for indices in sorted(group_turns(talk.utterances, self.revoice, self._sent_tag)):
                 turns.append([talk.utterances[index] for index in indices])
         else:
-            for utterance in talk.utterances:
-                if utterance.source_channel == self.revoice and utterance.text.strip():
-                    turns.append([utterance])
+            turns = [[utterance] for utterance in talk.side(self.revoice) if utterance.text.strip()]
         return [(turn_text(utterances), utterances) for utterances in turns]
 
     def first_take(self, utterance_id: str) -> int:

@@ -78,12 +78,11 @@ class ChooseVoice(Stage):
 
     def _alone(self, talk: Conversation) -> list[Utterance]:
         """The utterances of the re-voiced speaker with text, during which nobody else speaks."""
-        others = [utterance for utterance in talk.utterances if utterance.source_channel != self.revoice]
+        others = [utterance for utterance in talk.utterances if utterance.side != self.revoice]
         alone: list[Utterance] = []
-        for utterance in talk.utterances:
-            if utterance.source_channel != self.revoice or not utterance.text.strip():
-                continue
-            if not any(other.start < utterance.end and other.end > utterance.start for other in others):
+        for utterance in talk.side(self.revoice):
+            is_over_another = any(utterance.span & other.span for other in others)
+            if utterance.text.strip() and not is_over_another:
                 alone.append(utterance)
         return alone
 
