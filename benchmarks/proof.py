@@ -273,7 +273,7 @@ def built_talks(work: Path) -> list[Talk]:
     for row in open_items(work).rows():
         item = finished_conversation(row, ANALYSIS_RATE, swap=False)
         timed = []
-        for channel, spans in zip(CHANNELS, speech_of(item, swap=False), strict=True):
+        for channel, spans in zip(CHANNELS, speech_of(item), strict=True):
             timed += [Timed(channel, start, end) for start, end in spans]
         talks.append(talk_of(row["recording_id"], pcm_to_float(item.pcm), ANALYSIS_RATE, timed))
     return talks
