@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
 from dailytalk_contiguous.stages.reconstruct import RESULT, kept_event, set_times
-from dailytalk_contiguous.stages.recorded_sides import analysed_sides, sounds_of, speech_of
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides, sounds_of, speech_of_side
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Keep(Stage):
             parts.append(Part(event, utterance, start=utterance.start))
         events = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):
-            for start, end in sounds_of(analysed, side, speech_of(talk, side)):
+            for start, end in sounds_of(analysed, side, speech_of_side(talk, side)):
                 event = TurnEvent(channel, start, end, end - start, kept=True)
                 parts.append(Part(event, start=start))
         parts = sorted_parts(parts)

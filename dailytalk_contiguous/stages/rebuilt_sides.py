@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.records import BuiltSide, SoundSpan
 from dailytalk_contiguous.core.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.timeline import TurnEvent
-from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone, speech_of
+from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone, speech_of_side
 
 #: Seconds of source around a piece that its fades may use.
 AROUND = 0.02
@@ -107,7 +107,7 @@ class RebuiltSides:
         parts = self._parts_of(side)
         takes = [part.spoken for part in parts if part.spoken is not None]
         speech: list[audio.Samples] = []
-        for start, end in speech_of(recorded.talk, side):
+        for start, end in speech_of_side(recorded.talk, side):
             speech.append(samples[round(start * rate) : round(end * rate)])
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         levelled_takes = iter(levelled.pieces)
@@ -141,7 +141,7 @@ class RebuiltSides:
         samples = recorded.sound[:, side]
         leaks = leaks_in_tone(samples, recorded.leaks[side], rate)
         busy: list[tuple[int, int]] = []
-        for start, end in speech_of(recorded.talk, side):  # in dropped utterances, too
+        for start, end in speech_of_side(recorded.talk, side):  # in dropped utterances, too
             busy.append((round(start * rate), round(end * rate)))
         for part in self._parts_of(side):
             busy.append((round(part.event.start * rate), round(part.event.end * rate)))

@@ -50,7 +50,7 @@ class RecordedSides:
         return len(self.sound) / self.rate
 
 
-def speech_of(talk: Conversation, side: int) -> list[TimeSpan]:
+def speech_of_side(talk: Conversation, side: int) -> list[TimeSpan]:
     """Start and end of the utterances of a side."""
     return [utterance.span for utterance in talk.side(CHANNELS[side])]
 
@@ -72,7 +72,7 @@ def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:
         sound[:, revoiced] = audio.of_length(converted, len(sound))
         moved.append(revoiced)
     analysed = analysed_sides(talk)
-    sounds = {side: sounds_of(analysed, side, speech_of(talk, side)) for side in moved}
+    sounds = {side: sounds_of(analysed, side, speech_of_side(talk, side)) for side in moved}
     return RecordedSides(talk, rate, sound, analysed.leaks, sounds)
 
 
