@@ -42,7 +42,8 @@ def words_between(words: Iterable[Word], start: float, end: float) -> list[Word]
 class ConversationUtterance(NamedTuple):
     """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
 
-    `sounds`: start and end of its sound (`core.utterance.sounding_span`). `tag`: as `core.utterance.said_tag`.
+    `sounds`: start and end of its sound (`core.utterance.sounding_span`). `main`: whether the main one says it.
+    `tag`: as `core.utterance.said_tag`.
     """
 
     start: float
@@ -63,7 +64,7 @@ class FinishedTalk:
         main, other: the sides of its row, `left` or `right`, of the main speaker and of the other one.
         pcm: int16, shape (n, 2), the main speaker first.
         sample_rate: Hz.
-        words: of both speakers, by start.
+        words: of both speakers, by start; those of the main one have `main` as their `side`.
         utterances: the audible ones of both speakers, by start.
         sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
         inaudible: starts and ends in seconds of the main speaker's kept speech without words in the transcript.

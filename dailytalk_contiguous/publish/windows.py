@@ -33,8 +33,8 @@ class Window(TypedDict):
     """A part of a conversation.
 
     `start` is its second in the conversation, `audio` float32 of shape (2, n), the main speaker first, with zeros
-    from sample `length` on, beyond the end of the conversation. `words` have times in seconds of the window; their
-    `side` is that of the conversation.
+    from sample `length` on, beyond the end of the conversation. `words` have times in seconds of the window, their
+    probability, and as `side` that of the conversation, `left` or `right`; nothing else of a word is set.
     """
 
     conversation_id: str
@@ -205,7 +205,8 @@ class MoshiWindows(IterableDataset[Window]):
         alignments: list[WordRow] = row["alignments"] or []
         words = []
         for word in alignments:
-            words.append(Word(word["word"], word["start"], word["end"], word["probability"], side=word["speaker"]))
+            probability = word.get("probability")
+            words.append(Word(word["word"], word["start"], word["end"], probability, side=word["speaker"]))
         samples: Samples = audio.read()
         if self.main != "left":
             samples = samples[:, ::-1]
