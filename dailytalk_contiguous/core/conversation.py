@@ -628,9 +628,9 @@ def restore(utterance: Utterance, before: Utterance) -> None:
 
 
 def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) -> dict[int, Conversation]:
-    """Copies of conversations with copies of these of their utterances alone, by their places.
+    """Copies of conversations, by their places, each with copies of its utterances that are among `utterances`.
 
-    Conversations that have others, and none of these, are left out.
+    A conversation none of whose utterances is among them is left out; one without utterances stays.
     """
     wanted = {id(utterance) for utterance in utterances}
     parts: dict[int, Conversation] = {}

@@ -206,10 +206,10 @@ def find_kyutai_interactions(
     [('turn', 'left', 6.0, 6.3)]
     """
     agent = [*_joined_utterances(utterances, "left", limits.joined)]
-    user_pauses = _joined_utterances(utterances, "right", limits.joined)
+    pauses_of_user = _joined_utterances(utterances, "right", limits.joined)
     agent_starts = [span.start for span in agent]
     agent_ends = [span.end for span in agent]
-    ordered = sorted([*agent, *user_pauses], key=lambda span: (span.start, -span.end))
+    ordered = sorted([*agent, *pauses_of_user], key=lambda span: (span.start, -span.end))
     events: list[Interaction] = []
     for number, now in enumerate(ordered):
         if now.channel == "left":
@@ -218,7 +218,7 @@ def find_kyutai_interactions(
         inside = agent[first_inside : bisect_left(agent_starts, now.end)]
         following = ordered[number + 1 : number + 4]
         candidates = [
-            _longest_pause(now, user_pauses[now], inside, limits),
+            _longest_pause(now, pauses_of_user[now], inside, limits),
             _only_backchannel(now, inside, limits),
             _turn(now, following, limits),
             _interruption(now, following, limits),
@@ -230,7 +230,7 @@ def find_kyutai_interactions(
 def _joined_utterances(
     utterances: Sequence[Timed], channel: str, pause: float
 ) -> dict[Timed, list[tuple[float, float]]]:
-    """The speech of a channel in order, with pauses under `pause` s inside utterances, and the pauses in each."""
+    """The utterances of a channel in order, each with the pauses in it: those under `pause` s are inside."""
     joined: list[Timed] = []
     pauses: list[list[tuple[float, float]]] = []
     for start, end in unions(utterances).channels.get(channel, ()):

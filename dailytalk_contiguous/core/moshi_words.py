@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.words import Word
 def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
     """The words beside a WAV of a Moshi folder, `[[word, [start, end], speaker], …]`, in their order.
 
-    Their `side` is the speaker as the file has it: Moshi's, who is on the left, is `MAIN`, and all others are not.
+    Their `side` is the speaker as the file has it: `MAIN` is Moshi, on the left, and all others are on the right.
     Times are any seconds up to `LATEST` before or after the start: which of them a trainer can use, `check` says.
     Raises BadInput with this remedy, naming `where`.
     """

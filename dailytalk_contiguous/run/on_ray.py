@@ -172,8 +172,11 @@ def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
             "install the same version everywhere, and set the same variables before `ray start`",
         )
     needs_sound = any("audio" in (*stage.needs, *stage.uses) for stage in job.stages)
-    conversations = chain.from_iterable(task.left for task in tasks if needs_sound)
-    for uri in {pending.sound_uri for pending in conversations} - {""}:
+    uris = set[str]()
+    if needs_sound:
+        conversations = chain.from_iterable(task.left for task in tasks)
+        uris = {pending.sound_uri for pending in conversations}
+    for uri in uris - {""}:
         path = from_uri(uri)
         for mirror in job.inputs:
             mirror.ensure(path)

@@ -139,7 +139,7 @@ def write_results(half: FinishedHalf) -> RunRecord:
         return _record_again(half, before)
     shards = {path: finished_shard(path) for path in half.paths}
     if half.spoken:
-        write_sounds(out, _sounds(shards, half.earlier))
+        write_sounds(out, _sound_digests(shards, half.earlier))
         fingerprint = half.fingerprint()  # with the sound files as they are now
         if _is_written(half, before, fingerprint):
             return _record_again(half, before)
@@ -194,7 +194,7 @@ def _record_again(half: FinishedHalf, before: RunRecord) -> RunRecord:
     return _with_transcript(half.out, record, count_edited(half.out))
 
 
-def _sounds(shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
+def _sound_digests(shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
     """The digests of the audio of conversations that are a part of the result, by the shard that has it."""
     digests: dict[Path, dict[str, str]] = {}
     for path, shard in shards.items():

@@ -331,9 +331,9 @@ class Pass:
         return RunPlan(self.shard_paths, tasks, self.has_results)
 
     def _task(self, number: int, earlier: EarlierRows) -> Task:
-        """A shard to make, of which other files of the folder have the `earlier` rows, which are not made again.
+        """A shard to make. Rows that are in other files of the folder, by `earlier`, are not made again.
 
-        It comes after the shards of earlier runs that hold other rows of the same conversations.
+        Its generation is later than those of shards that hold other rows of the same conversations.
         """
         names = [pending.id for pending in self.groups[number]]
         newest = max((earlier.generations.get(name, -1) for name in names), default=-1)

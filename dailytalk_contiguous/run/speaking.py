@@ -64,7 +64,7 @@ class SynthesisInput:
         digest: the transcript's SHA-256.
         fields: those of a line that stages of the first half publish.
         not_at_hand: ids of the conversations whose tagged recording is not there, or was never tagged.
-        is_planned: whether only that is known of conversations which a run needs that has nothing to do.
+        is_planned: whether conversations have only what a run reads that has nothing to do.
     """
 
     groups: list[list[PendingConversation]]

@@ -287,7 +287,7 @@ class _Times(NamedTuple):
 
 
 class _TaggedPart(NamedTuple):
-    """A row of a tagged shard that waits for its lines: the part of a recording that it is of, and all of it."""
+    """The row of a tagged conversation, compressed until its lines are read, and its part of the recording."""
 
     audio_file: str
     offset: float

@@ -211,7 +211,7 @@ class LineToAlign:
         return len(self.sound) / ANALYSIS_RATE
 
     def fill(self, words: Sequence[Word]) -> None:
-        """Give the words that have no time that of these; there need be none where no word lacks one."""
+        """Take the times of its words that have none from `words`, which may be empty where each has one."""
         if self.words is None:
             self.words = words
         else:

@@ -256,7 +256,7 @@ class Stage:
         return made
 
     def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        """Conversations after the stage. One that it can't use has a `problem`; one that had one is left alone."""
+        """Conversations after the stage. What it can't use gets a `problem`; what has one before is left alone."""
         for talk in talks:
             missing = [name for name in self.needs if not talk.problem and not has_column(talk, name)]
             if missing:

@@ -55,7 +55,7 @@ class TurnToSay:
         talk: whose utterances they are.
         text: that of the take.
         utterances: one or more, whose tags the voice is given alike.
-        usual_rate: that of their speaker in the conversation (`usual_rate`).
+        usual_rate: of all utterances of their speaker in the conversation (`usual_rate`).
     """
 
     talk: Conversation
@@ -112,7 +112,7 @@ def _is_rate(value: float | None) -> TypeGuard[float]:
 
 
 def source_seconds(utterance: Utterance) -> float:
-    """How long the words of a source take, without the pauses between them; it all if their times are unknown."""
+    """Seconds of the words of a source, without pauses between them; all of it where no times are known."""
     words = or_none(utterance.words) or []
     spans = sorted((word.start, word.end) for word in words)
     seconds = 0.0

@@ -170,7 +170,8 @@ def scripted(
 
     Args:
         talk: its columns of the source and of `Segment`; cues and `silent_speakers` may be missing.
-        utterances: of lines of a transcript, as `from_line` returns them; one that was not tagged has a `run`.
+        utterances: of lines of a transcript, as `from_line` returns them, which are completed; one that was not
+            tagged has a `run`.
         fields: those of a line.
 
     Raises BadInput if there is no utterance, or no channel for each of two speakers.
@@ -182,29 +183,29 @@ def scripted(
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     tagged = {utterance.id: utterance for utterance in talk.utterances}
-    scripts: list[Utterance] = []
+    completed: list[Utterance] = []
     for utterance in utterances:
         _complete(utterance, talk)
         before = tagged.get(utterance.id)
         if before is not None:
             utterance.run = before.run
             utterance.verbatim = _verbatim(utterance, or_none(before.text))
-        scripts.append(utterance)
-    if not scripts:
+        completed.append(utterance)
+    if not completed:
         raise BadInput("it has no line that can be said", "fix its lines, or leave it out")
-    silent_speakers = _silent_speakers(talk, scripts)
+    silent_speakers = _silent_speakers(talk, completed)
     # Not a side of which people deleted every line: a shard knows that it had some.
-    present = {utterance.source_channel for utterance in scripts} | tagged_channels
+    present = {utterance.source_channel for utterance in completed} | tagged_channels
     for channel in sorted(set(CHANNELS) - present):
-        scripts += _silent_side(talk, channel, fields)
-    scripts.sort(key=lambda utterance: (utterance.start, utterance.source_channel))
-    named = [utterance.language for utterance in scripts if utterance.language]
+        completed += _silent_side(talk, channel, fields)
+    completed.sort(key=lambda utterance: (utterance.start, utterance.source_channel))
+    named = [utterance.language for utterance in completed if utterance.language]
     language = max(sorted(set(named)), key=named.count) if named else "und"  # what most utterances name
-    for utterance in scripts:  # an added line need not name what all others do
+    for utterance in completed:  # an added line need not name what all others do
         utterance.language = utterance.language or language
     talk.main_language = language
     talk.silent_speakers = silent_speakers
-    talk.utterances = scripts
+    talk.utterances = completed
     for name in (*features_of_fields(_written_fields(fields)), *_IN_FLIGHT):
         talk.extra.pop(name, None)  # of the utterances before
     return talk

@@ -70,7 +70,7 @@ LANGUAGE_SECONDS = 30.0
 #: of 111.
 SIDE_SECONDS = 8.0
 
-#: Where each utterance of a window is in it, in their order, by its number in the batch.
+#: The utterances of a window in order: where each is in it, in seconds, by its number in the batch.
 Window: TypeAlias = dict[int, Span]
 
 #: End marks by which a given text is known to be punctuated.
@@ -430,10 +430,9 @@ def unpack(words: Sequence[Word], window: Window) -> dict[int, list[Word]]:
     """
     words_of: dict[int, list[Word]] = {number: [] for number in window}
     for word in words:
-        middle = (word.start + word.end) / 2
         distances: dict[int, float] = {}
         for number, span in window.items():
-            distances[number] = max(span.start - middle, middle - span.end, 0.0)
+            distances[number] = max(span.start - word.middle, word.middle - span.end, 0.0)
         nearest = min(distances, key=distances.__getitem__)
         words_of[nearest].append(word.shifted(-window[nearest].start))
     return {number: fit(assigned, window[number].seconds) for number, assigned in words_of.items()}
