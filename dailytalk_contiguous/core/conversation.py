@@ -477,10 +477,10 @@ def from_flat(
     """
     talks: dict[object, Conversation] = {}
     utterances: list[Utterance] = []
-    for index, row in enumerate(rows):
+    for row in rows:
         key = row.get("conversation_id")
         if key is None:
-            key = index
+            key = object()
         if key not in talks:
             talks[key] = from_row({name: value for name, value in row.items() if name in shared})
             talks[key].utterances = []
