@@ -210,6 +210,8 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
+        if self.takes_columns:
+            return columns_from_rows(self.rows_after(self._rows_in(batch)), self.adds)
         columns, problems = self.attempt(batch)
         for index, error in sorted(problems.items(), key=lambda problem: problem[0]):
             raise error.at(index) from error.__cause__
