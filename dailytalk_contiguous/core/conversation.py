@@ -630,13 +630,13 @@ def restore(utterance: Utterance, before: Utterance) -> None:
 def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) -> dict[int, Conversation]:
     """Copies of conversations, by their places, each with copies of its utterances that are among `utterances`.
 
-    A conversation none of whose utterances is among them is left out; one without utterances stays.
+    A conversation none of whose utterances is among them is left out.
     """
     wanted = {id(utterance) for utterance in utterances}
     parts: dict[int, Conversation] = {}
     for index, talk in enumerate(talks):
         chosen = [utterance for utterance in talk.utterances if id(utterance) in wanted]
-        if chosen or not talk.utterances:
+        if chosen:
             parts[index] = copied(replace(talk, utterances=chosen))
     return parts
 

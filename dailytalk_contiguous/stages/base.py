@@ -573,17 +573,18 @@ class UtteranceStage(Stage):
         every = range(len(utterances))
 
         def filled(part: Sequence[int]) -> list[Utterance]:
-            return self._filled(talks, [utterances[index] for index in part])
+            return self._filled(with_only(talks, [utterances[index] for index in part]))
 
         reasons: dict[int, str] = {}
         if self.if_model_fails and utterances:
             results, reasons = all_that_work(filled, every, self.name)
         else:
-            results = dict(zip(every, filled(every), strict=True))
+            copies = {index: copied(talk) for index, talk in enumerate(talks)}
+            results = dict(zip(every, self._filled(copies), strict=True))
         hears = is_lifted and "speech" in self.needs
         if hears and reasons:
-            failed = [utterances[index] for index in reasons]
-            results |= zip(reasons, self._filled(talks, failed, without_sound=True), strict=True)
+            failed = with_only(talks, [utterances[index] for index in reasons])
+            results |= zip(reasons, self._filled_without_sound(failed), strict=True)
         for index, result in results.items():
             restore(utterances[index], result)
         failures: dict[int, BadInput] = {}
@@ -596,24 +597,29 @@ class UtteranceStage(Stage):
             failures[id(utterance)] = failure
         return failures
 
-    def _filled(
-        self, talks: Sequence[Conversation], utterances: Sequence[Utterance], without_sound: bool = False
-    ) -> list[Utterance]:
-        """Copies of some utterances of conversations, filled in: a call that fails changes none of them."""
-        parts = with_only(talks, utterances)
+    def _filled(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
+        """The utterances of copies of conversations, filled in: a call that fails changes no others.
+
+        BadInput has the place by which these copies have the conversation.
+        """
         copies = [copy for talk in parts.values() for copy in talk.utterances]
-        if without_sound:
-            for copy in copies:
-                copy.speech = b""
         try:
             self.of_talks([*parts.values()])
         except BadInput as error:
             places = [*parts]
             position = error.row or 0
             raise error.at(places[position]) from error.__cause__
-        if without_sound:
-            for copy, utterance in zip(copies, utterances, strict=True):
-                copy.speech = utterance.speech
+        return copies
+
+    def _filled_without_sound(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
+        """`_filled` for utterances whose sound the model is not given."""
+        copies = [copy for talk in parts.values() for copy in talk.utterances]
+        sounds = [copy.speech for copy in copies]
+        for copy in copies:
+            copy.speech = b""
+        self._filled(parts)
+        for copy, sound in zip(copies, sounds, strict=True):
+            copy.speech = sound
         return copies
 
 

@@ -245,3 +245,22 @@ def test_utterances_without_the_id_of_a_conversation_are_of_none_together() -> N
 
     rows = Dataset.from_dict({"conversation_id": ["a", None, "a", None], "text": ["one", "two", "three", "four"]})
     assert Neighbours().map(rows)["n"][:] == [2, 1, 2, 1]
+
+
+def test_conversation_in_which_nobody_speaks_costs_no_other_its_results() -> None:
+    @dataclass(frozen=True)
+    class Longest(UtteranceStage):
+        needs: ClassVar[tuple[str, ...]] = ("text",)
+        adds: ClassVar[Features] = Features({"n": Value("int32")})
+        if_model_fails: ClassVar[str] = "leave it out"
+        refuses: ClassVar[bool] = True
+
+        def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+            for talk in talks:
+                longest = max(len(utterance.text) for utterance in talk.utterances)
+                for utterance in talk.utterances:
+                    utterance.extra["n"] = longest
+            return [*talks]
+
+    rows = Dataset.from_dict({"utterance_id": [["a", "b"], []], "text": [["one", "three"], []]})
+    assert PerUtterance(Longest()).map(rows, batch_size=2)["n"][:] == [[5, 5], []]
