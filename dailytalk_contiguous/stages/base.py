@@ -598,9 +598,9 @@ class UtteranceStage(Stage):
         return failures
 
     def _filled(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
-        """The utterances of copies of conversations, filled in: a call that fails changes no others.
+        """Fill in copies of conversations, by their places, and return their utterances.
 
-        BadInput has the place by which these copies have the conversation.
+        Raises BadInput with the place of the conversation.
         """
         copies = [copy for talk in parts.values() for copy in talk.utterances]
         try:
@@ -612,7 +612,7 @@ class UtteranceStage(Stage):
         return copies
 
     def _filled_without_sound(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
-        """`_filled` for utterances whose sound the model is not given."""
+        """`_filled` for a model that is not given the sound of the utterances."""
         copies = [copy for talk in parts.values() for copy in talk.utterances]
         sounds = [copy.speech for copy in copies]
         for copy in copies:
