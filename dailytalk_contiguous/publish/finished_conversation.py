@@ -131,7 +131,7 @@ def finished_conversation(row: Row, sample_rate: int, swap: bool) -> FinishedTal
         if not text:
             raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
         start, end = _times(word, "word", seconds)
-        words.append(Word(text, start, end, word["probability"], side=word["speaker"]))
+        words.append(Word(text, start, end, word.get("probability"), side=word["speaker"]))
     utterances = []
     for utterance in sorted(heard_utterances(row), key=lambda heard: (heard["start"], heard["end"])):
         utterances.append(_utterance(utterance, main, seconds))

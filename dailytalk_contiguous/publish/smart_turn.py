@@ -217,7 +217,7 @@ def _words_of(row: Row, channel: str) -> Iterator[Word]:
         flags = filler_flags(aligned, stated or row["language"])
         for word, is_filler in zip(aligned, flags, strict=True):
             text = (word["word"] or "").strip()
-            yield Word(text, word["start"], word["end"], word["probability"], filler=is_filler)
+            yield Word(text, word["start"], word["end"], word.get("probability"), filler=is_filler)
 
 
 def filler_columns(words: Sequence[Word], language: str | None) -> FillerColumns:
