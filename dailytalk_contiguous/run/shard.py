@@ -225,9 +225,11 @@ class ShardInProgress:
 
     def open(self, pending: PendingConversation) -> Conversation:
         """A conversation of `left`, as the pass before has left it."""
-        row = pending.row()
         if pending.id in self._rows_before:
-            row = self._rows_before.pop(pending.id) | columns_of_today(pending, self.task.made_before)
+            row = self._rows_before.pop(pending.id)
+            row |= columns_of_today(pending, self.task.made_before)
+        else:
+            row = pending.row()
         return open_talk(row, self.task.columns)
 
     def _copy(self, made_columns: Container[str]) -> None:
