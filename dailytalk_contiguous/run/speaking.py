@@ -81,7 +81,7 @@ class SynthesisInput:
         return [*chain.from_iterable(self.groups)]
 
     def talks(self) -> Iterator[Conversation]:
-        """The conversations with what is to be said of them (`_TO_SAY`), as each is asked for."""
+        """The conversations one at a time, with the columns of `_TO_SAY` alone."""
         for pending in self.conversations:
             row = pending.row()
             yield from_row({name: row[name] for name in _TO_SAY if name in row})
