@@ -655,18 +655,16 @@ class _PassMaker:
                 "disappeared during the run",
                 "let nothing remove files there, and run the same command again: finished shards are kept",
             )
-        if outcome.n_missing or not step.waits:
+        if outcome.n_missing or not step.waits or not self.spec.drops:
             return
-        if self.spec.drops:
-            step.separate_earlier()
+        step.separate_earlier()
         for folder, paths in step.results().items():
             self.results.setdefault(folder, set()).update(paths)
 
     def drop_stale(self) -> None:
         """Remove the shards that belong to no pass, unless the spec keeps them."""
-        if self.spec.drops:
-            for folder, paths in self.results.items():
-                drop_stale(folder, paths)
+        for folder, paths in self.results.items():
+            drop_stale(folder, paths)
 
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
