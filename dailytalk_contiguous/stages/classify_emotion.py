@@ -11,7 +11,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, utterance_features
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, or_none, utterance_features
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR, choose_emotion
 from dailytalk_contiguous.core.records import EmotionFields
 from dailytalk_contiguous.core.settings import Setting, setting
@@ -88,7 +88,7 @@ class ClassifyEmotion(UtteranceStage):
         from dailytalk_contiguous.models.emotion_models import load_emotion_model
 
         model = load_emotion_model(self.model, resolve_device(self.device))
-        are_speakers_known = all(is_set(talk.id) for talk in talks)
+        are_speakers_known = all(or_none(talk.id) is not None for talk in talks)
         pairs = [(talk, utterance) for talk in talks for utterance in talk.utterances]
         company: dict[Hashable, list[Utterance]] = {}
         for index, (talk, utterance) in enumerate(pairs):

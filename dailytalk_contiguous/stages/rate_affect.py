@@ -14,7 +14,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.affect_context import borrowed
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, utterance_features
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT
@@ -113,7 +113,7 @@ class RateAffect(UtteranceStage):
                 if utterance.speech:
                     heard.append(utterance)
                     speakers.append((talk.id, utterance.channel))
-        if not all(is_set(talk.id) for talk in talks):
+        if any(or_none(talk.id) is None for talk in talks):
             speakers = []
         if heard and self.model == VOICE_LINEAR:
             _compare(heard, speakers)

@@ -13,7 +13,6 @@ from dailytalk_contiguous.core.conversation import (
     Conversation,
     Utterance,
     conversation_features,
-    is_set,
     or_none,
     to_flat,
     utterance_features,
@@ -74,7 +73,7 @@ class TokeniseProsody(_Tokenises, UtteranceStage):
         speakers: dict[Hashable, list[Utterance]] = {}
         for talk in talks:
             for utterance in talk.utterances:
-                speaker = (talk.id, utterance.channel) if is_set(talk.id) else id(utterance)
+                speaker = (talk.id, utterance.channel) if or_none(talk.id) else id(utterance)
                 speakers.setdefault(speaker, []).append(utterance)
         codebook = Codebook.load(self.codebook)
         for utterances in speakers.values():

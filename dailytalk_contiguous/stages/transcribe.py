@@ -190,7 +190,7 @@ class Transcribe(WhisperStage, UtteranceStage):
         lines: list[_Line] = []
         for talk in talks:
             for utterance in talk.utterances:
-                conversation = talk.id if is_set(talk.id) else id(utterance)
+                conversation = or_none(talk.id) or id(utterance)
                 channel = utterance.channel if is_set(utterance.channel) else id(utterance)
                 language = of_channel(or_none(talk.given_language) or hint, channel)
                 lines.append(_Line(utterance, _Side(conversation, channel), language))

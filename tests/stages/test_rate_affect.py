@@ -91,7 +91,9 @@ def test_the_bundled_model_compares_what_a_speaker_says_in_a_conversation() -> N
     rate = RateAffect(BUNDLED)
     beside = ratings(rate({"speech": speech} | speakers))
     alone = ratings(rate({"speech": speech}))
+    of_no_call = ratings(rate({"speech": speech} | speakers | {"conversation_id": [None] * 6}))
     fewer = ratings(rate({"speech": SPEECH[:3]}))
     np.testing.assert_array_equal(beside[:3], beside[3:])
     np.testing.assert_array_equal(alone[:3], fewer)
+    np.testing.assert_array_equal(alone, of_no_call)
     assert abs(beside - alone).max() > 0.01
