@@ -620,11 +620,11 @@ def copied(talk: Conversation) -> Conversation:
     return replace(talk, utterances=utterances, extra={**talk.extra})
 
 
-def restore(utterance: Utterance, before: Utterance) -> None:
-    """Set all fields of an utterance as they were before."""
+def overwrite(utterance: Utterance, other: Utterance) -> None:
+    """Set all fields of an utterance as those of another one."""
     for name in utterance.__struct_fields__:
-        setattr(utterance, name, getattr(before, name))
-    utterance.extra = {**before.extra}
+        setattr(utterance, name, getattr(other, name))
+    utterance.extra = {**other.extra}
 
 
 def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) -> dict[int, Conversation]:

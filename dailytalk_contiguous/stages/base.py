@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.conversation import (
     has_column,
     is_set,
     malformed,
-    restore,
+    overwrite,
     set_null,
     share_out,
     to_flat,
@@ -586,7 +586,7 @@ class UtteranceStage(Stage):
             failed = with_only(talks, [utterances[index] for index in reasons])
             results |= zip(reasons, self._filled_without_sound(failed), strict=True)
         for index, result in results.items():
-            restore(utterances[index], result)
+            overwrite(utterances[index], result)
         failures: dict[int, BadInput] = {}
         for index, reason in reasons.items():
             utterance = utterances[index]

@@ -87,8 +87,9 @@ class TurnToSay:
         for utterance in self.utterances:
             if _is_rate(utterance.speech_rate):
                 rate = round(utterance.speech_rate / self.usual_rate, 2)
-                seconds += source_seconds(utterance)
-                weighted += rate * source_seconds(utterance)
+                length = source_seconds(utterance)
+                seconds += length
+                weighted += rate * length
         return round(weighted / seconds, 2) if seconds else None
 
     @property
