@@ -396,10 +396,11 @@ def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
     speaks = stage(tmp_path, concurrency=concurrency)
     speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
     server.latency = 0.05
-    deadline = time.monotonic() + 20
 
     def wait_for_the_others() -> None:
-        # Not a Barrier: of lines whose keys share a lock of the cache (1 in 4,096 pairs), one waits for the other.
+        # Not a Barrier: 1 in 4,096 pairs of lines share a lock of the cache, and one of them waits until the other
+        # has its answer. So each answer waits for a while, and the lines after it are so many again.
+        deadline = time.monotonic() + 5
         while server.busiest < concurrency and time.monotonic() < deadline:
             time.sleep(0.01)
 
