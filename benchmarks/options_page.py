@@ -11,7 +11,7 @@ from typer import Context
 
 from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import Panel
-from dailytalk_contiguous.publish.verdict import BOUNDS, LIMIT_SOURCES, LIMITS
+from dailytalk_contiguous.publish.checks.verdict import BOUNDS, LIMIT_SOURCES, LIMITS
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 

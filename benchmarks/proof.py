@@ -52,18 +52,18 @@ from turn_scores import (
 
 from dailytalk_contiguous.apps.probe.activity import RATE
 from dailytalk_contiguous.cli.terminal import say, shown_steps
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
-from dailytalk_contiguous.core.fillers import without_fillers
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.fillers import without_fillers
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
+from dailytalk_contiguous.publish.exports.speech_spans import speech_of
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.speech_spans import speech_of
 
 #: Files of recordings.
 SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus"}

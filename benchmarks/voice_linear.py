@@ -29,8 +29,15 @@ from sklearn.metrics import recall_score
 from threadpoolctl import threadpool_limits
 
 from dailytalk_contiguous.apps.learn.emotion_training import fit_arrays
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotions import RIGHT_ALONE, RIGHT_BESIDE, SIX, TYPICAL_AFFECT, fit_limit, softmax
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import (
+    RIGHT_ALONE,
+    RIGHT_BESIDE,
+    SIX,
+    TYPICAL_AFFECT,
+    fit_limit,
+    softmax,
+)
 from dailytalk_contiguous.models.linear_emotion import BUNDLED_WEIGHTS, LinearEmotion, measure_voice
 
 EMOTIONS = {"W": "angry", "E": "disgusted", "A": "fearful", "F": "happy", "N": "neutral", "T": "sad"}

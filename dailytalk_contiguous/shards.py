@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 import msgspec
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
+from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import SOURCE, STRING, Row
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import SOURCE, STRING, Row
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.publish import card, exports, packing, page, pushing
-from dailytalk_contiguous.publish.displays import Displays
+from dailytalk_contiguous.core.records.tables import TableMaker, Tables
+from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.hub import packing, pushing
+from dailytalk_contiguous.publish.hub.release_card import card_of_release
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.readme import readme
-from dailytalk_contiguous.publish.release_card import card_of_release
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.tables import card, page
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.readme import readme
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.publish.version import Packed
 
 write_report = partial(page.write_report, defaults=default_settings())

@@ -18,9 +18,9 @@ from audio_files import EXAMPLE_NAMES, EXAMPLES, Samples, conversations, example
 from numpy.typing import NDArray
 from scipy import signal
 
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.scorecard import TurnTaking
-from dailytalk_contiguous.core.turns import TURN_MEASURES, timed_conversations
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.scorecard import TurnTaking
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, timed_conversations
 from dailytalk_contiguous.stages.segment import Segment
 
 RATE = 16000

@@ -10,15 +10,15 @@ from dailytalk_contiguous.cli.judgement import finding_lines, judgement_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.records.finding import FindingLimits, NotChecked
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
-from dailytalk_contiguous.publish.checking import check_version, refuse_steps
-from dailytalk_contiguous.publish.findings import FindingLimits, NotChecked
-from dailytalk_contiguous.publish.opening import reference_at, version_or_path
-from dailytalk_contiguous.publish.training_steps import TrainingSeen, TrainingSteps
-from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
+from dailytalk_contiguous.publish.checking import check_version, reference_at, refuse_steps
+from dailytalk_contiguous.publish.checks.training_steps import TrainingSeen, TrainingSteps
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
+from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Version
 
 #: The most steps, and windows a step.
@@ -146,7 +146,7 @@ _TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", 
 
 
 def _turn_end_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
-    """A side's ends of turns in words, with intervals of 90 % (`core.turn_ends`)."""
+    """A side's ends of turns in words, with intervals of 90 % (`core.turns.turn_ends`)."""
     at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
     auc = _with_interval(side["auc"], side["auc_interval"])
     at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"

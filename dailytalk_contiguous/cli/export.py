@@ -10,13 +10,13 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted, portable
-from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports import (
+from dailytalk_contiguous.machine.own_file import is_own_file
+from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
+from dailytalk_contiguous.publish.exports.export import (
     TWO_LISTS,
     AnyFormat,
     Exported,
@@ -24,11 +24,11 @@ from dailytalk_contiguous.publish.exports import (
     settings_of_export,
     write_export,
 )
-from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
+from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
+from dailytalk_contiguous.publish.exports.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
-from dailytalk_contiguous.publish.readme import readme
+from dailytalk_contiguous.publish.tables.readme import readme
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import read_run, work_folder_of
 

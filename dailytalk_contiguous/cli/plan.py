@@ -26,7 +26,7 @@ from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, own_of_voice, speak, 
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import refusal_of, speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages

@@ -14,16 +14,16 @@ from dailytalk_contiguous.cli.options import chosen, setting_options, size_text,
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import shown_names
-from dailytalk_contiguous.publish.compare import diff_in_words
-from dailytalk_contiguous.publish.divergence import Diverged, Divergence, columns_text
+from dailytalk_contiguous.publish.hub.compare import diff_in_words
+from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, columns_text
+from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
+from dailytalk_contiguous.publish.hub.pushing import push_version as run_push
+from dailytalk_contiguous.publish.hub.release_card import card_of_release
+from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
-from dailytalk_contiguous.publish.pushing import push_version as run_push
-from dailytalk_contiguous.publish.release_card import card_of_release
-from dailytalk_contiguous.publish.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.merged_transcript import edited_since
 from dailytalk_contiguous.store.hub import parse_reference, reference

@@ -6,14 +6,14 @@ from tempfile import TemporaryDirectory
 
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
-from dailytalk_contiguous.core.outcome import Figures, Outcome
-from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CONFIGS
-from dailytalk_contiguous.core.sound_columns import sound_columns
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
+from dailytalk_contiguous.machine.sound_columns import sound_columns
+from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
+from dailytalk_contiguous.publish.hub.outline import write_outline
+from dailytalk_contiguous.publish.hub.pushing import published_splits
 from dailytalk_contiguous.publish.opening import finished_items, version_or_path
-from dailytalk_contiguous.publish.outline import write_outline
-from dailytalk_contiguous.publish.pushing import published_splits
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
 

@@ -9,8 +9,8 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.machine.own_file import is_own_file
 
 _Holder = TypeVar("_Holder")
 _Default = TypeVar("_Default")

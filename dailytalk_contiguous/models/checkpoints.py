@@ -22,9 +22,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.documents import fits, read_json, typed
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.documents import fits, typed
 from dailytalk_contiguous.core.errors import (
     BadInput,
     DailytalkError,
@@ -32,7 +30,10 @@ from dailytalk_contiguous.core.errors import (
     ModelMissing,
     ModelUnreachable,
 )
-from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.machine.read_documents import read_json
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.store.files import replacing
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.resources import cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -19,11 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text, fits, quoted
-from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, DEFAULT_LIMITS, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.librosa_import import import_librosa
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import CLASS_OF_LABEL, DEFAULT_LIMITS, class_of_label, softmax
+from dailytalk_contiguous.machine.librosa_import import import_librosa
 from dailytalk_contiguous.models import speech_models
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel, find_checkpoint

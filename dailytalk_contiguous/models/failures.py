@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, lacks_memory
-from dailytalk_contiguous.core.interrupts import check_interrupt
+from dailytalk_contiguous.machine.interrupts import check_interrupt
 
 #: Texts that errors of a GPU contain, in lower case. After one of them every call fails.
 _OF_GPU = ("cuda", "cudnn", "cublas", "out of memory")

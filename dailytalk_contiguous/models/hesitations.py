@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME
-from dailytalk_contiguous.core.sentences import (
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
+from dailytalk_contiguous.core.words.fillers import SPACELESS, are_fillers
+from dailytalk_contiguous.core.words.sentences import (
     AUXILIARIES,
     DETERMINERS,
     DISCOURSE,
@@ -27,9 +28,8 @@ from dailytalk_contiguous.core.sentences import (
     SUBJECTS,
     ends_sentence,
 )
-from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD
 from dailytalk_contiguous.models.sphinx import Sphinx
 
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
@@ -340,7 +340,7 @@ def _inside_a_sentence(word: str) -> str:
 
 def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
-    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # loads datasets
+    from dailytalk_contiguous.core.words.filler_removal import words_without_fillers  # loads datasets
 
     spelled = [word.text for word in words]
     is_filler = are_fillers(spelled, language)

@@ -34,9 +34,9 @@ from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.documents import read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import find_folder
 from dailytalk_contiguous.models.devices import plan_batches

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 
 #: Samples of a window of the spectrum (25 ms).
 WINDOW = 400

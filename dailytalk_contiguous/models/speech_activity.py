@@ -13,23 +13,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
-    AudioStruct,
-    Pcm,
-    Samples,
-    blocks,
-    one_channel,
-    pcm_to_float,
-    read_header,
-    to_pcm,
-)
-from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.levels import frame_levels, gain_for, offset_of
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.contours import track_voice
+from dailytalk_contiguous.core.sound.levels import frame_levels, gain_for, offset_of
+from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, one_channel, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.speech_runs import speech_spans
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
-from dailytalk_contiguous.core.speech_runs import speech_spans
+from dailytalk_contiguous.machine.audio import AudioStruct, blocks, read_header
 from dailytalk_contiguous.models.devices import open_onnx
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 
@@ -269,8 +260,8 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
     """Speech in sounds of a channel that speech activity has left out: starts and ends in seconds, in order.
 
     Args:
-        channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.levels.at_speech_level`).
-        sounds: starts and ends in seconds, as `core.nonspeech_sounds.find_sounds` gives them.
+        channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.sound.levels.at_speech_level`).
+        sounds: starts and ends in seconds, as `core.sound.nonspeech_sounds.find_sounds` gives them.
     """
     missed: list[tuple[float, float]] = []
     for start, end in merge_gaps(sounds, TOGETHER):
@@ -318,7 +309,7 @@ def _moves_as_a_voice(samples: Samples) -> bool:
 # Sound in a clip: its one channel, where there is speech in it, and where there is any sound.
 #
 # Speech activity alone would cut the laugh before a line, a breath or the end of a scream off an expressive clip,
-# so sounds that stand out of the clip's room tone count as well (`core.nonspeech_sounds`).
+# so sounds that stand out of the clip's room tone count as well (`core.sound.nonspeech_sounds`).
 
 
 #: Seconds of the longest clip. A longer file is not read.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
-from dailytalk_contiguous.core.written_forms import WrittenForm, written_forms
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.words.written_forms import WrittenForm, written_forms
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_SMART_TURN,

@@ -27,13 +27,13 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
-from dailytalk_contiguous.core.fillers import PROMPTS, USUAL
-from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
-from dailytalk_contiguous.core.sentences import ends_sentence
-from dailytalk_contiguous.core.word_times import fit
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.fillers import PROMPTS, USUAL
+from dailytalk_contiguous.core.words.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
+from dailytalk_contiguous.core.words.sentences import ends_sentence
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import fit
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, is_model_folder, stored_files
 from dailytalk_contiguous.models.forks import loaded_once

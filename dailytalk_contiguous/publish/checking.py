@@ -9,45 +9,50 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypedDict
 
-from dailytalk_contiguous.core import documents, figures
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import cores, side_by_side
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.published_fields import published
-from dailytalk_contiguous.core.schema import LABELLED, Row
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
+from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.schema import LABELLED, Row
+from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
+from dailytalk_contiguous.core.records.tables import TableMaker, Tables
+from dailytalk_contiguous.core.records.utterance import FIELDS, is_converted, line_problem, no_text_reason
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips, table_findings
-from dailytalk_contiguous.publish.exports import AnyFormat
-from dailytalk_contiguous.publish.findings import (
-    Checked,
-    Finding,
-    FindingLimits,
-    NotChecked,
-    advice,
-    error,
+from dailytalk_contiguous.machine.own_file import is_own_file
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_lines, read_json
+from dailytalk_contiguous.machine.resources import cores, side_by_side
+from dailytalk_contiguous.publish.checks import verdict
+from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, findings_of_clips, table_findings
+from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
+from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obstacles, unnamed_parquet
+from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
+from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
+from dailytalk_contiguous.publish.checks.voice_check import voice_facts
+from dailytalk_contiguous.publish.exports.export import AnyFormat
+from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
+from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
+from dailytalk_contiguous.publish.items import (
+    FiledItems,
+    Items,
+    VersionItems,
     findings_of_apps,
-    loudness_of_wav,
 )
-from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
-from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
-from dailytalk_contiguous.publish.plain_load import loaded_strangers, obstacles, unnamed_parquet
-from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
-from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
-from dailytalk_contiguous.publish.voice_check import voice_facts
 from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.addresses import copied_from
+from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import export_kind
+from dailytalk_contiguous.store.work_folder import (
+    STATS,
+    is_mix,
+)
 
 _CHECK_AGAIN = "see that you may read it, and check again"
 
@@ -397,7 +402,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
     own_fields = published(run.get("fields") or (), work_folder.RUN)
     described = (*FIELDS, *own_fields)
     lines_of: dict[str, int] = {}
-    for number, fields in documents.json_lines(path, nan=True):
+    for number, fields in json_lines(path, nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
@@ -418,3 +423,19 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         text = str(fields.get("text") or "")
         if not text.strip() and not may_lack_text:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")
+
+
+def reference_at(where: Path | Version) -> ReferenceCorpus:
+    """Read a corpus-stats.json, or that of a work folder or a version, to compare with.
+
+    Raises DailytalkError if there is none, or it is damaged.
+    """
+    remedy = f"name a {STATS}, or what has one"
+    if isinstance(where, Path):
+        path = inside(where, STATS) if where.is_dir() else where
+        record = read_json(path, remedy, MOST_OWN_BYTES)
+        named = PurePosixPath(copied_from(where) or where.absolute())
+        last_parts = named.parts[-2:]  # pages are published, and paths are private
+        return reference_of(record, as_text(Path(*last_parts)))
+    record = parse_json(where.read(STATS), f"the {STATS} of {where}", remedy, MOST_OWN_BYTES)
+    return reference_of(record, str(where))

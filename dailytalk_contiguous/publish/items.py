@@ -15,28 +15,28 @@ from functools import cached_property
 from itertools import groupby, islice
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datasets import Features
 
-from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import embedded
-from dailytalk_contiguous.core.clip import times_listed
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field, columns_among
-from dailytalk_contiguous.core.published_fields import published
-from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.sound_columns import sound_columns, stereo_sound
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.clip import times_listed
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.finding import Finding, finding_of
+from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.findings import Finding, finding_of, findings_of_apps
+from dailytalk_contiguous.machine.apps import parts
+from dailytalk_contiguous.machine.audio import embedded
+from dailytalk_contiguous.machine.sound_columns import sound_columns, stereo_sound
 from dailytalk_contiguous.publish.version import MANIFEST, Version
 from dailytalk_contiguous.shards import current_shards
-from dailytalk_contiguous.sources.addresses import copied_from
+from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
@@ -49,6 +49,9 @@ from dailytalk_contiguous.store.work_folder import (
     read_run,
     rejects_in,
 )
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.core.records.tables import Tables
 
 #: Manifest of a training folder of conversations or a mix: what trains.
 TRAIN = "train.jsonl"
@@ -196,7 +199,7 @@ _JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
 
 
 class ItemSound(NamedTuple):
-    """Encoded audio as `core.audio` takes it, and the second of it at which the item begins."""
+    """Encoded audio as `machine.audio` takes it, and the second of it at which the item begins."""
 
     audio: dict[str, Any]
     offset: float = 0.0
@@ -265,7 +268,8 @@ class Items(ABC):
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """Yield rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None if unknown.
+        """Yield rows with the columns of `core.records.schema.BUILT`, `labels` and `split`, the last two None if
+        unknown.
 
         A row that can't be used has its `problem` and `remedy`; both are None in the others. `audio` is stereo,
         also where a version has a column for each side.
@@ -304,12 +308,13 @@ class Items(ABC):
                 weighted = labels | {"weight": times_listed(row)}
                 yield row | {"labels": weighted}
 
-    def tables(self, refused: list[Row] | None = None) -> Tables:
+    def tables(self, refused: list[Row] | None = None) -> "Tables":
         """Make the tables of all rows that can be used, which are read once, without audio.
 
         A row that can't be used counts as a reject of the stage `report`, and is added to `refused`. Raises
         DailytalkError as `rows` does.
         """
+
         refused = [] if refused is None else refused
         maker = TableMaker(self.rebuilt, self.fields, self.knows_rejects)
         for row in steps("conversations read", self.listed(refused)):
@@ -326,14 +331,16 @@ class Items(ABC):
         return findings_of_apps(self.folder) if self.folder else []
 
     def measures(self) -> Iterator[Row]:
-        """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
+        """Yield `conversation_id`, `duration` and measures (`core.sound.quality`) of all measured clips, kept or
+        not.
+        """
         if self.folder is None:
             return
         shards = current_shards(clip_shards(self.folder / MEASURED))
         for path in shards.files:
             replaced = shards.replaced.get(path, ())
             with open_parquet(path, _CORPUS_AGAIN) as opened:
-                for row in opened.rows(["conversation_id", "duration", *NAMES]):
+                for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
                     if row.get("conversation_id") not in replaced:
                         yield row
 
@@ -652,3 +659,11 @@ def _shards(folder: Path) -> list[Path]:
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
     return [inside(root, path.relative_to(root)) for path in paths]
+
+
+def findings_of_apps(folder: Path) -> list[Finding]:
+    """What apps have found in a work folder, and kept there (`FINDINGS`)."""
+    findings = list[Finding]()
+    for findings_in in parts("FINDINGS"):
+        findings += findings_in(folder)
+    return findings

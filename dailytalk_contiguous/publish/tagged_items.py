@@ -12,11 +12,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from dailytalk_contiguous.core.documents import Number, fits, json_objects
+from dailytalk_contiguous.core.documents import Number, fits
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.fields import columns_among
-from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
-from dailytalk_contiguous.core.utterance import EDGES, FIELDS, line_problem, utterance_of
+from dailytalk_contiguous.core.records.fields import columns_among
+from dailytalk_contiguous.core.records.schema import COLUMNS, LABELLED, SIDE, Row
+from dailytalk_contiguous.core.records.utterance import EDGES, FIELDS, line_problem, utterance_of
+from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row

@@ -22,15 +22,15 @@ from datasets import Features
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, parse_json, quoted, typed
+from dailytalk_contiguous.core.documents import Number, Whole, parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field
-from dailytalk_contiguous.core.published_fields import Described, described
-from dailytalk_contiguous.core.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
-from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.published_fields import Described, described
+from dailytalk_contiguous.core.records.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
 from dailytalk_contiguous.core.wording import shown_names
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.run_facts import RunFacts
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
+from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -70,7 +70,9 @@ def latest(tags: Iterable[str]) -> str | None:
 
 
 def next_tag(tags: Iterable[str], bump: str) -> str:
-    """Return the tag after the highest version for a `publish.compare.Changes.bump`; `FIRST` without a version."""
+    """Return the tag after the highest version for a `publish.hub.compare.Changes.bump`; `FIRST` without a
+    version.
+    """
     newest = latest(tags)
     if newest is None or not bump:
         return newest or FIRST
@@ -87,6 +89,58 @@ MANIFEST = "manifest.json"
 
 #: The version of the manifest's layout.
 LAYOUT = 1
+
+
+class RejectedFacts(TypedDict, total=False):
+    """The whole conversations that a half of a run rejected; `publish.checks.verdict.losses` adds them up.
+
+    `recordings`: those that can't be used, by kind of reason.
+    """
+
+    conversations: Whole
+    of_conversations: Whole
+    seconds: Number
+    of_seconds: Number
+    reasons: dict[str, Number]
+    remedies: dict[str, str]
+    recordings: dict[str, Whole]
+
+
+class SpokenFacts(TypedDict, total=False):
+    """The half of a run that speaks; `of_earlier_runs`: ids of conversations that it could not make again."""
+
+    rejected: RejectedFacts
+    of_earlier_runs: list[str]
+
+
+class PushFacts(TypedDict, total=False):
+    """The conversations that a push rejected."""
+
+    rejected: RejectedFacts
+
+
+class CountFacts(TypedDict, total=False):
+    """Recordings that can't be used."""
+
+    recordings_rejected: Whole
+
+
+class BalanceFacts(TypedDict, total=False):
+    """How clips were balanced: by which labels, how many minutes of each there were before and were wanted."""
+
+    by: list[str]
+    minutes_before: dict[str, Number]
+    target_minutes: Number | None
+
+
+class RunFacts(TypedDict, total=False):
+    """The part of a run.json that findings follow from, and what the push of its conversations rejected."""
+
+    rejected: RejectedFacts
+    speak: SpokenFacts
+    push: PushFacts
+    counts: CountFacts
+    balance: BalanceFacts
 
 
 class Total(TypedDict):
@@ -412,7 +466,7 @@ class Listed(NamedTuple):
         kind: `version`, `tag` or `branch`.
         date: of its commit. commit: the whole id.
         totals: rows, hours and bytes by config, as in `Packed.manifest`; empty where there is no manifest.
-        changes: in numbers (`publish.compare.Changes.as_dict`), or None.
+        changes: in numbers (`publish.hub.compare.Changes.as_dict`), or None.
     """
 
     name: str

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dailytalk_contiguous.core.conversation import cues_of_row, rows_of_cues
-from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.processor_time import ProcessorTime, read_processor_time
+from dailytalk_contiguous.core.records.conversation import cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.words.cues import cues_within
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.events import Run
+from dailytalk_contiguous.run.processor_time import ProcessorTime, read_processor_time
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, Spec, run, voice_stage_of
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input

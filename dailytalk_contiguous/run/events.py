@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, BinaryIO, Self, TypedDict
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, parse_json
+from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
+from dailytalk_contiguous.machine.read_documents import MOST_LINE_BYTES
 from dailytalk_contiguous.store.files import locked
+from dailytalk_contiguous.store.full_disk import name_file
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent, Task

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.machine import cache_folder, code_digest
+from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.machine.resources import cache_folder, code_digest
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.store.file_stamp import settled_stamp
 from dailytalk_contiguous.store.files import inside, sha256_of, write_bytes

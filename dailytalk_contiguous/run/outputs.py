@@ -16,18 +16,24 @@ from typing import Any
 import pyarrow as pa
 from datasets import Features
 
-from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.conversation import Conversation, from_row, known_columns, or_none
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field, columns_of_lines
-from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.published_fields import described
-from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row, built
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import Conversation, from_row, known_columns, or_none
+from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
+from dailytalk_contiguous.core.records.published_fields import described
+from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
+from dailytalk_contiguous.core.records.tables import (
+    LABELS,
+    TableMaker,
+    Tables,
+    conversation_columns,
+    utterance_columns,
+)
+from dailytalk_contiguous.core.records.utterance import EDGES, FIELDS, features_of_fields, line_of, words_within
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, conversation_columns, utterance_columns
-from dailytalk_contiguous.core.utterance import EDGES, FIELDS, features_of_fields, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.machine.resources import PACKAGES
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.run.merged_transcript import count_edited, write_merged
 from dailytalk_contiguous.run.sound_files import sounds_digest, wav_path, write_sounds

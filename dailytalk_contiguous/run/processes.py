@@ -18,8 +18,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import available_memory, cores, limit_memory
+from dailytalk_contiguous.machine.interrupts import check_interrupt
+from dailytalk_contiguous.machine.resources import available_memory, cores, limit_memory
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized

@@ -18,13 +18,13 @@ from typing import Any
 
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.conversation import cues_of_row
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
-from dailytalk_contiguous.core.own_file import refuse_in_import
-from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.conversation import cues_of_row
+from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.models import failures
 from dailytalk_contiguous.models.budget import Budget
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE

@@ -17,7 +17,9 @@ from typing import NamedTuple
 from datasets import Features
 
 from dailytalk_contiguous import shards
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     as_stored,
     assign,
@@ -25,12 +27,10 @@ from dailytalk_contiguous.core.conversation import (
     has_column,
     to_row,
 )
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import give_back_memory, side_by_side
-from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
+from dailytalk_contiguous.machine.interrupts import check_interrupt
+from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import Stage
 

@@ -12,13 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, from_row
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field
-from dailytalk_contiguous.core.published_fields import published
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tags import check_tags
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.style.tags import check_tags
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser

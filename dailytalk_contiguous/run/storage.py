@@ -14,8 +14,8 @@ from typing import Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.events import journals
-from dailytalk_contiguous.sources.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
+from dailytalk_contiguous.store.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 

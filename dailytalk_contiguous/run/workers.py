@@ -9,8 +9,8 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, is_model_folder, stored_files
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.stages.base import PerUtterance, Stage

@@ -16,32 +16,29 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
-    HIGHEST_RATE,
-    LOWEST_RATE,
+from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, typed
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import MIX, SOURCE, Row
+from dailytalk_contiguous.core.sound.cutting import balanced_range, pieces_of
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Pcm, pcm_to_float
+from dailytalk_contiguous.core.sound.speech_runs import HYSTERESIS
+from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.core.words.cues import cues_within
+from dailytalk_contiguous.machine.audio import (
     ONE_CHANNEL,
     AudioHeader,
-    Pcm,
     audio_at,
-    pcm_to_float,
     read_pcm,
     to_uri,
     tracks,
     tracks_remedy,
 )
-from dailytalk_contiguous.core.conversation import Cue, rows_of_cues
-from dailytalk_contiguous.core.cues import cues_within
-from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
-from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, read_json, typed
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.regular_files import NO_FILE
-from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
-from dailytalk_contiguous.core.spans import true_runs
-from dailytalk_contiguous.core.speech_runs import HYSTERESIS
+from dailytalk_contiguous.machine.read_documents import read_json
+from dailytalk_contiguous.machine.regular_files import NO_FILE
+from dailytalk_contiguous.machine.resources import cache_folder, cores, side_by_side
 from dailytalk_contiguous.models.speech_activity import (
     FRAME,
     FRAME_SECONDS,
@@ -245,7 +242,8 @@ class FolderConfig(datasets.BuilderConfig):
 
 
 class Folder(datasets.GeneratorBasedBuilder):
-    """Conversations of a folder. Columns are those of `core.schema.SOURCE`; its settings are `FolderConfig`'s.
+    """Conversations of a folder. Columns are those of `core.records.schema.SOURCE`; its settings are
+    `FolderConfig`'s.
 
     A row with a `problem` has no duration.
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import side_by_side
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.pairs import common_names
 from dailytalk_contiguous.sources.transcripts import OF_MANY, stems_of

@@ -17,7 +17,7 @@ from huggingface_hub import HfFileSystem
 
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota

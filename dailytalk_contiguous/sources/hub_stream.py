@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.hub_audio_files import chosen_files, companions, fetch_file, names_of
 from dailytalk_contiguous.sources.hub_fetch import in_tables
 from dailytalk_contiguous.sources.hub_repository import Repository

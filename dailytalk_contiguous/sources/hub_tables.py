@@ -19,12 +19,13 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 from datasets import get_dataset_config_names, load_dataset_builder
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
+from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.sound_columns import stereo_sound
-from dailytalk_contiguous.core.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
+from dailytalk_contiguous.machine.resources import cache_folder
+from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from dailytalk_contiguous.core.audio import AudioHeader, audio_at, read_header, to_uri
-from dailytalk_contiguous.core.machine import cache_folder, code_digest
+from dailytalk_contiguous.machine.audio import AudioHeader, audio_at, read_header, to_uri
+from dailytalk_contiguous.machine.resources import cache_folder, code_digest
 from dailytalk_contiguous.sources.recordings import identity_of
 from dailytalk_contiguous.store.file_stamp import settled_stamp
 from dailytalk_contiguous.store.files import write_lines

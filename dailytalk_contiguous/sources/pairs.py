@@ -17,19 +17,12 @@ from typing import NamedTuple
 
 import soundfile
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import (
-    composed,
-    csv_lines,
-    is_number,
-    quoted,
-    read_bytes,
-    shown,
-    utf8_text,
-)
+from dailytalk_contiguous.core.documents import composed, csv_lines, is_number, quoted, shown, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
-from dailytalk_contiguous.core.regular_files import open_regular
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.machine import audio
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.machine.regular_files import open_regular
 
 #: Roles, legs, directions and devices of the left and of the right side; who serves is on the left.
 ROLES = (

@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from datasets import Audio, Dataset, Features, IterableDataset, Value
 
-from dailytalk_contiguous.core.audio import AudioStruct, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import Batch
+from dailytalk_contiguous.machine.audio import AudioStruct, read_pcm
 from dailytalk_contiguous.stages.base import undecoded
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
 from dailytalk_contiguous.sources.transcript_text import CLOCK, NUMBER, broken, clock_seconds, read_text

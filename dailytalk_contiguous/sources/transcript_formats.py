@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import Cue
-from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
-from dailytalk_contiguous.core.schema import CHANNELS, MAIN
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.schema import CHANNELS, MAIN
+from dailytalk_contiguous.core.words.cues import are_word_times
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
 from dailytalk_contiguous.sources.chat_transcripts import chat_records
 from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, files_with, switchboard_stems
@@ -125,7 +125,8 @@ def field_of(item: TranscriptItem, field: str) -> Any:
 
 
 def cues_of(item: TranscriptItem) -> Iterator[Cue]:
-    """A record as cues (`core.schema.CUE`): one, or where its words have several speakers, one for each turn.
+    """A record as cues (`core.records.schema.CUE`): one, or where its words have several speakers, one for each
+    turn.
 
     `channel` and `speaker` are the file's names. A turn with a speaker only has neither text nor words. Marks
     (laughter) follow it as cues of their own, with a `mark` and no text; marks of silence make no cue. Fillers

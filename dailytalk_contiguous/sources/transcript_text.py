@@ -4,8 +4,9 @@ import codecs
 import re
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import MOST_BYTES, read_bytes, shown, unpack_gzip
+from dailytalk_contiguous.core.documents import MOST_BYTES, shown, unpack_gzip
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.read_documents import read_bytes
 
 #: A number as formats of lines write it.
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")

@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.conversation import Cue
-from dailytalk_contiguous.core.cues import later_cue
 from dailytalk_contiguous.core.documents import composed, quoted
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.words.cues import later_cue
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
@@ -205,7 +205,7 @@ def read_transcripts(
     tiers: Collection[str] = (),
     left: dict[str, list[str]] | None = None,
 ) -> list[Cue]:
-    """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
+    """Cues (`core.records.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
     Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 
@@ -340,7 +340,7 @@ def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool)
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
-    """The cues with their `core.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
+    """The cues with their `core.records.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
     channels = {cue.channel for cue in cues}
     speakers = {cue.speaker for cue in cues if cue.speaker is not None}
     if not speakers:  # a recogniser may know the channels of some (whisper.cpp has "?" where both are as loud)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.turnbench_layout import (
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.turns.turnbench_layout import (
     ANNOTATORS,
     CHANNEL_BLEED,
     KINDS,

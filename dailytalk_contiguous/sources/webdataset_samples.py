@@ -13,11 +13,11 @@ from operator import attrgetter
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Self
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.

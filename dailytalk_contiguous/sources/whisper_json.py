@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
@@ -20,11 +19,12 @@ from dailytalk_contiguous.core.documents import (
     is_number,
     parse_json,
     quoted,
-    read_bytes,
     shown,
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: The name of such a file.

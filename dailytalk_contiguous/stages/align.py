@@ -17,24 +17,16 @@ from datasets import Features
 from msgspec.structs import replace
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
     is_set,
     or_none,
 )
-from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME as LEVEL_FRAME
-from dailytalk_contiguous.core.own_file import code_version, is_own_file
-from dailytalk_contiguous.core.schema import CHANNELS, result_sides
-from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
-from dailytalk_contiguous.core.utterance import (
+from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
+from dailytalk_contiguous.core.records.utterance import (
     GIVEN,
     GIVEN_FITTED,
     PROPORTIONAL,
@@ -43,7 +35,15 @@ from dailytalk_contiguous.core.utterance import (
     RECOGNISER,
     SYNTHESISER,
 )
-from dailytalk_contiguous.core.word_times import (
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as LEVEL_FRAME
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, excerpt, pcm_to_float
+from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
@@ -52,7 +52,8 @@ from dailytalk_contiguous.core.word_times import (
     with_times,
     within_sound,
 )
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.machine.own_file import code_version, is_own_file
 from dailytalk_contiguous.models.alignment import (
     ALIGNER,
     ALIGNERS,

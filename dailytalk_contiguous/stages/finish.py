@@ -12,8 +12,10 @@ import msgspec
 from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
-from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.documents import with_null
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Mark,
     Utterance,
@@ -22,14 +24,9 @@ from dailytalk_contiguous.core.conversation import (
     or_none,
     to_row,
 )
-from dailytalk_contiguous.core.documents import with_null
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.fields import Field, columns_among
-from dailytalk_contiguous.core.quality import FRAME
-from dailytalk_contiguous.core.records import BuiltSide, MovedSound, NonSpeechSound
-from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.stereo_audio import PublishedStereo
-from dailytalk_contiguous.core.utterance import (
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.record import BuiltSide, MovedSound, NonSpeechSound
+from dailytalk_contiguous.core.records.utterance import (
     CONVERTED_TRIES,
     EDGES,
     FIELDS,
@@ -38,7 +35,10 @@ from dailytalk_contiguous.core.utterance import (
     features_of_fields,
     pack_utterances,
 )
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.sound.quality import FRAME
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.stereo_audio import PublishedStereo
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
 
 #: Fields of an utterance, and the columns that hold them until now, where these have another name.
@@ -64,7 +64,7 @@ NEAR_MARK = 1.0
 
 @dataclass(frozen=True)
 class Finish(Stage):
-    """Packs the columns of `Reconstruct` or `Keep`, `Align` and the transcript into `core.schema.BUILT`.
+    """Packs the columns of `Reconstruct` or `Keep`, `Align` and the transcript into `core.records.schema.BUILT`.
 
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.

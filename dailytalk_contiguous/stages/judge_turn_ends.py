@@ -11,23 +11,29 @@ from typing import ClassVar, NamedTuple
 
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.certainty import edge_error, edge_errors_of, event_certainties, transition_certainty
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
     or_none,
     set_null,
 )
-from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.schema import CHANNELS, NOBODY, Row, result_sides
+from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, Row, result_sides
+from dailytalk_contiguous.core.records.utterance import sounding_between, sounding_span
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.turn_ends import turn_ends
-from dailytalk_contiguous.core.turns import Timed, join_spans
-from dailytalk_contiguous.core.utterance import sounding_between, sounding_span
-from dailytalk_contiguous.core.words import Span
+from dailytalk_contiguous.core.sound.samples import Pcm, pcm_to_float
+from dailytalk_contiguous.core.turns.certainty import (
+    edge_error,
+    edge_errors_of,
+    event_certainties,
+    transition_certainty,
+)
+from dailytalk_contiguous.core.turns.turn_ends import turn_ends
+from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
@@ -68,7 +74,9 @@ def check_judge(judge: str) -> None:
 
 
 class JudgedEnd(NamedTuple):
-    """Who speaks next behind an end (`core.turn_ends`), and how finished it sounds; None where nobody judged."""
+    """Who speaks next behind an end (`core.turns.turn_ends`), and how finished it sounds; None where nobody
+    judged.
+    """
 
     transition: str
     finished: float | None
@@ -80,7 +88,7 @@ def judged_ends(
     """The ends of turns among utterances, by the index of the utterance that ends there.
 
     Args:
-        timed: utterances, as `core.turns.stretches` takes them.
+        timed: utterances, as `core.turns.turn_taking.stretches` takes them.
         groups: which of them are one stretch of speech.
         sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
         side_of: the column of `sound` in which a channel is.
@@ -141,7 +149,7 @@ def judgements_of(
     """Return what is said of each utterance.
 
     Args:
-        timed, errors, source: as `core.certainty.event_certainties` takes them.
+        timed, errors, source: as `core.turns.certainty.event_certainties` takes them.
         leak_shares: how much of the energy of each is the other speaker's: so far it is uncertain who speaks.
         judged: what `judged_ends` says of the utterances.
     """
@@ -163,11 +171,12 @@ def judgements_of(
 class JudgeTurnEnds(Stage):
     """For the end of each turn who speaks next, and how finished it sounds, as recorded and as built.
 
-    Ends are those of `core.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2 s. The
-    columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both timelines.
+    Ends are those of `core.turns.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2
+    s. The columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both
+    timelines.
 
-    `event_certainty` and `transition_certainty` are those of `core.certainty` on what was built, by the noise of
-    each side there.
+    `event_certainty` and `transition_certainty` are those of `core.turns.certainty` on what was built, by the
+    noise of each side there.
     """
 
     judge: str = setting(IF_INSTALLED, TURN_ENDS)

@@ -17,7 +17,9 @@ import numpy as np
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Cue,
     Mark,
@@ -25,14 +27,12 @@ from dailytalk_contiguous.core.conversation import (
     conversation_features,
     or_none,
 )
-from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time, spoken_spans
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
-from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
-from dailytalk_contiguous.core.word_times import TimeSpan, join_words
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import TimeSpan, join_words
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 

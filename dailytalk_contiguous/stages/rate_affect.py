@@ -1,7 +1,7 @@
 """RateAffect: valence, arousal and dominance of each utterance, by a network or by the bundled model.
 
 Below about three seconds the model is unreliable, so it hears a short utterance together with what its speaker
-says next to it (see `core.affect_context`). That smears a short outburst, hence the setting.
+says next to it (see `core.style.affect_context`). That smears a short outburst, hence the setting.
 """
 
 import math
@@ -12,12 +12,18 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.affect_context import borrowed
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    is_set,
+    or_none,
+    utterance_features,
+)
+from dailytalk_contiguous.core.records.utterance import AFFECT
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
+from dailytalk_contiguous.core.style.affect_context import borrowed
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.stages.base import DEVICE, UtteranceStage

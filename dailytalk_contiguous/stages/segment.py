@@ -15,25 +15,34 @@ import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features, or_none
-from dailytalk_contiguous.core.crosstalk import Leak, separate_sides
-from dailytalk_contiguous.core.cutting import CutSpan, cut_long
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.levels import at_speech_level, pcm_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
-from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import Side, SideShift, UncoveredSound
-from dailytalk_contiguous.core.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features, or_none
+from dailytalk_contiguous.core.records.record import Side, SideShift, UncoveredSound
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence, side_shift_of
-from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
+from dailytalk_contiguous.core.sound.crosstalk import Leak, separate_sides
+from dailytalk_contiguous.core.sound.cutting import CutSpan, cut_long
+from dailytalk_contiguous.core.sound.levels import at_speech_level, pcm_levels
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME
+from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.quality import SideMeter
+from dailytalk_contiguous.core.sound.samples import (
+    ANALYSIS_RATE,
+    Pcm,
+    Samples,
+    excerpt,
+    mixed_down,
+    pcm_to_float,
+    to_pcm,
+)
+from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence, side_shift_of
+from dailytalk_contiguous.core.sound.sound_edges import STEP, sounding, with_onsets
+from dailytalk_contiguous.core.sound.speech_runs import speech_seconds, speech_spans
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
-from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
-from dailytalk_contiguous.core.synchrony import out_of_step
-from dailytalk_contiguous.core.word_times import TimeSpan
+from dailytalk_contiguous.core.turns.synchrony import out_of_step
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word_times import TimeSpan
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import (
     FRAME,
@@ -51,7 +60,7 @@ CHANNEL_CHOICES = {"both": ("left", "right"), "left": ("left",), "right": ("righ
 #: Mean square of a channel that holds nothing (−80 dBFS): 16-bit dither is 10 dB below.
 SILENT = 1e-8
 
-#: Share of clipped samples (`core.quality.clipping_ratio`) above which a channel is called clipped.
+#: Share of clipped samples (`core.sound.quality.clipping_ratio`) above which a channel is called clipped.
 CLIPPED = 0.001
 
 #: The columns of utterances.
@@ -111,15 +120,15 @@ class HeardChannel:
     """
 
     name: str
-    recorded: audio.Pcm
-    pcm: audio.Pcm
+    recorded: Pcm
+    pcm: Pcm
     probabilities: NDArray[np.float32]
     levels: NDArray[np.float32]
     leak: Leak | None
 
     @property
     def seconds(self) -> float:
-        return len(self.pcm) / audio.ANALYSIS_RATE
+        return len(self.pcm) / ANALYSIS_RATE
 
     def leaked_frames(self, step: int) -> NDArray[np.bool_] | None:
         """Which frames of so many samples are the other speaker's voice; None where nothing leaks."""
@@ -137,7 +146,7 @@ class HeardChannel:
         for start, end in sounds:
             first = int(start / FRAME_SECONDS)
             behind = int((end + speech_activity.UNCOVERED) / FRAME_SECONDS) + 1
-            part = audio.pcm_to_float(self.pcm[first * FRAME : behind * FRAME])
+            part = pcm_to_float(self.pcm[first * FRAME : behind * FRAME])
             afresh = speech_activity.certain_speech(part, narrow)
             behind = first + len(afresh)
             if self.leak is not None:
@@ -150,7 +159,7 @@ class HeardChannel:
         if self.leak is None:
             return None
         frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
-        power = _power(audio.excerpt(self.recorded, start, end))
+        power = _power(excerpt(self.recorded, start, end))
         leaked = float(self.leak.power[frames].mean())
         return min(leaked / power, 1.0) if power else 0.0
 
@@ -163,7 +172,8 @@ class Segment(Stage):
     where both start at once) and numbered within their channel. `start_trim` and `end_trim` are how far inside its
     edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
     listened to, at the rate of the file. `sound_digest` is equal for equal sound, whichever side is which.
-    `side_shift` is how far the sides are out of step (see `core.side_shift`), or what the source says of that.
+    `side_shift` is how far the sides are out of step (see `core.sound.side_shift`), or what the source says of
+    that.
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
@@ -175,7 +185,8 @@ class Segment(Stage):
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
-        crosstalk: whether the other speaker's voice that leaks into a side is taken out (see `core.crosstalk`).
+        crosstalk: whether the other speaker's voice that leaks into a side is taken out (see
+            `core.sound.crosstalk`).
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
@@ -217,7 +228,7 @@ class Segment(Stage):
         info = audio.read_header(talk.audio)
         meters = {name: SideMeter(info.sample_rate, talk.duration) for name in self._names(info.channels)}
 
-        def measure(block: audio.Samples) -> None:
+        def measure(block: Samples) -> None:
             for name, meter in meters.items():
                 meter.push(block.mean(axis=1) if name == MIX else block[:, CHANNELS.index(name)])
 
@@ -263,7 +274,7 @@ class Segment(Stage):
         return talk
 
     def _complete(
-        self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, audio.Pcm], headroom: float
+        self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, Pcm], headroom: float
     ) -> None:
         """Set ids, speakers, kinds and samples of utterances; `headroom`: of `pcm` over the recording."""
         names = {cue.channel: cue.speaker for cue in or_none(talk.cues) or ()}
@@ -271,9 +282,9 @@ class Segment(Stage):
         for utterance in utterances:
             channel = utterance.channel
             is_short = utterance.span.seconds < self.short
-            speech = audio.excerpt(pcm[channel], utterance.start, utterance.end)
+            speech = excerpt(pcm[channel], utterance.start, utterance.end)
             if headroom != 1.0:
-                speech = audio.to_pcm(audio.pcm_to_float(speech) / np.float32(headroom))
+                speech = to_pcm(pcm_to_float(speech) / np.float32(headroom))
             utterance.id = f"{talk.id}/{channel}/{counts[channel]:04d}"
             utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
             utterance.kind = "short" if is_short else "speech"
@@ -296,12 +307,12 @@ class Segment(Stage):
             return ()
         return CHANNEL_CHOICES[self.channel]
 
-    def _pcm(self, samples: audio.Pcm) -> dict[str, audio.Pcm]:
+    def _pcm(self, samples: Pcm) -> dict[str, Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
         count = samples.shape[1]
         names = self._names(count)
         if names == CHANNEL_CHOICES[MIX]:
-            return {MIX: audio.mixed_down(samples)}
+            return {MIX: mixed_down(samples)}
         if not names:
             raise BadInput(
                 f"it has {counted(count, 'channel')}, not one for each of two speakers",
@@ -309,9 +320,7 @@ class Segment(Stage):
             )
         return {name: samples[:, CHANNELS.index(name)] for name in names}
 
-    def _channel(
-        self, name: str, recorded: audio.Pcm, pcm: audio.Pcm, meter: SideMeter, leak: Leak | None
-    ) -> FoundSpeech:
+    def _channel(self, name: str, recorded: Pcm, pcm: Pcm, meter: SideMeter, leak: Leak | None) -> FoundSpeech:
         """The utterances of a channel; `pcm`: without the other speaker's voice."""
         pcm = at_speech_level(pcm)
         with speech_activity.refusing(f"the {name} channel"):
@@ -379,7 +388,7 @@ class Segment(Stage):
     def _cut(self, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]) -> list[Utterance]:
         """The utterances of a channel: its speech, cut where it is too long."""
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
-        rate = audio.ANALYSIS_RATE
+        rate = ANALYSIS_RATE
         pieces = []
         for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest):
             pieces.append(CutSpan(round(start * rate) / rate, round(end * rate) / rate, run))
@@ -427,13 +436,13 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
     return notes
 
 
-def _sound_digest(samples: audio.Pcm) -> str:
+def _sound_digest(samples: Pcm) -> str:
     """32 hex digits of the samples of all channels, shape (n, channels), in whichever order these are."""
     digests = sorted(hashlib.sha256(channel.tobytes()).digest() for channel in samples.T)
     return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
 
 
-def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:
+def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: Pcm) -> SideShift | None:
     """How far the two channels are out of step, where a leak or a transcript tells."""
     speech = {side.side.channel: side.spans for side in searched}
     if speech.keys() != {*CHANNELS}:
@@ -454,17 +463,17 @@ def _long_sounds(sounds: Sequence[TimeSpan]) -> list[TimeSpan]:
     return [(start, end) for start, end in sounds if end - start >= speech_activity.UNCOVERED]
 
 
-def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
     activity = SpeechActivity(is_narrow(channel))
     probabilities = []
     for start in range(0, len(channel), BLOCK):
-        block = audio.pcm_to_float(channel[start : start + BLOCK])
+        block = pcm_to_float(channel[start : start + BLOCK])
         probabilities.append(activity.push(block))
     return np.concatenate((*probabilities, activity.flush())), pcm_levels(channel, FRAME)
 
 
-def _power(channel: audio.Pcm) -> float:
+def _power(channel: Pcm) -> float:
     """Mean square of samples about their mean, in blocks: a channel is never held as floats."""
     total = 0.0
     squares = 0.0

@@ -5,13 +5,13 @@ refused counts for every later run, too: after `tries` of them an utterance has 
 voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
-The utterances of a turn are said in one take (`core.turn_lines`), with one key of the cache, one price, one
+The utterances of a turn are said in one take (`core.turns.turn_lines`), with one key of the cache, one price, one
 verdict and `tries` of its own. The take is cut between them. Where no good take can be had and cut, each utterance
 is said alone.
 
-A take is judged by how long its text takes at the voice's own rate (`core.takes`), which is known from the first
-takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on neither
-the order of the answers nor the other conversations of a batch.
+A take is judged by how long its text takes at the voice's own rate (`core.style.takes`), which is known from the
+first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
+neither the order of the answers nor the other conversations of a batch.
 """
 
 import json
@@ -29,22 +29,22 @@ import numpy as np
 import soxr
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import code_version, is_own_file
-from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.records import SynthesisRecord
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, is_set, or_none
+from dailytalk_contiguous.core.records.record import SynthesisRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.sound.prosody import measure_prosody
+from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
-from dailytalk_contiguous.core.turn_lines import group_turns, shared_by_text, turn_text
-from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.style.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
+from dailytalk_contiguous.core.turns.turn_lines import group_turns, shared_by_text, turn_text
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word_times import split_words
+from dailytalk_contiguous.machine.own_file import code_version, is_own_file
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing
@@ -136,7 +136,7 @@ class Speak(UtteranceStage):
         worst: word error rate that is still good.
         measure_takes: measuring pitch takes longer than an engine of this machine, and less than a service.
         options: of an engine in a person's own file; by default those of its `Engine`.
-        gate: see `core.takes`.
+        gate: see `core.style.takes`.
         cache: folder; empty for the user's.
     """
 

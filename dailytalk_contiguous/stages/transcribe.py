@@ -18,16 +18,22 @@ import msgspec
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
-from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    is_set,
+    or_none,
+    utterance_features,
+)
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import GIVEN
-from dailytalk_contiguous.core.word_times import fit
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.hallucination import distrust
+from dailytalk_contiguous.core.words.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word_times import fit
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
@@ -48,7 +54,7 @@ WINDOW_SECONDS = 29.0
 #: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
 GAP_SECONDS = 0.5
 
-#: What becomes of fillers (see `core.fillers`).
+#: What becomes of fillers (see `core.words.fillers`).
 KEEP = "keep"
 DROP = "drop"
 
@@ -140,7 +146,7 @@ class Transcribe(WhisperStage, UtteranceStage):
             others have languages of their own where they surely differ.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
             `models.devices`), so that its digest says what rows were made in.
-        guard: whether inventions are guarded against (see `core.hallucination`).
+        guard: whether inventions are guarded against (see `core.words.hallucination`).
         batch_windows: windows at a time on CUDA.
     """
 

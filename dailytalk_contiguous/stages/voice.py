@@ -6,12 +6,13 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import Samples, encoded_sound, read_at, to_pcm
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.quality import FULL_SCALE
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.sound.quality import FULL_SCALE
+from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 
 #: Seconds that a sample of a voice has at least.

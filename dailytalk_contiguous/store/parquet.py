@@ -22,10 +22,10 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
-from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.core.regular_files import open_regular
-from dailytalk_contiguous.core.schema import Row, wrong_type
+from dailytalk_contiguous.core.records.schema import Row, wrong_type
+from dailytalk_contiguous.machine.own_file import refuse_in_import
+from dailytalk_contiguous.machine.regular_files import open_regular
 from dailytalk_contiguous.store.files import Disk, replacing
 
 #: Rows that are Python objects at a time.
@@ -94,7 +94,8 @@ class ParquetReader:
         """Raise BadInput unless the file has some columns of some types.
 
         Args:
-            features: those of which a column must have the type (see `core.schema.wrong_type`), if it is there.
+            features: those of which a column must have the type (see `core.records.schema.wrong_type`), if it is
+                there.
             required: names of columns that must be there.
         """
         missing = sorted(set(required) - set(self.schema.names))

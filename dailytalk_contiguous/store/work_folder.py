@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NotRequired, TypeAlias, TypedDict
 
-from dailytalk_contiguous.core.documents import fits, json_lines, read_json, typed
+from dailytalk_contiguous.core.documents import as_text, fits, typed
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.read_documents import json_lines, read_json
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 #: Folder of shards of conversations that are recognised and rated.
@@ -51,6 +52,9 @@ REJECTS = "rejects.jsonl"
 #: The record of the last run.
 RUN = "run.json"
 
+#: The record of a mix. Not `.jsonl`: the trainer would take it for a manifest.
+MIX_RECORD = "mix.json"
+
 #: The published version that the folder was made from.
 BASE = "base.json"
 
@@ -76,10 +80,11 @@ SPOKEN_STAGES = frozenset(
     }
 )
 
-#: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
+#: What the data teaches (`core.records.scorecard`): the finished conversations or, until there are some, the
+#: tagged ones.
 STATS = "corpus-stats.json"
 
-#: The table of the utterances of the same rows (`core.tables`).
+#: The table of the utterances of the same rows (`core.records.tables`).
 UTTERANCES = "utterances.parquet"
 
 #: The table of the conversations of the same rows.
@@ -113,6 +118,20 @@ def read_run(out: Path) -> RunRecord | None:
     except BadInput:
         return None
     return record if isinstance(record, dict) else None
+
+
+def is_mix(folder: Path) -> bool:
+    return (folder / MIX_RECORD).is_file()
+
+
+def record_of(folder: Path) -> RunRecord:
+    """Read a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
+    for name in (RUN, MIX_RECORD):
+        if (folder / name).is_file():
+            remedy = "make that folder again"
+            path = inside(folder, name)
+            return typed(read_json(path, remedy), RunRecord, as_text(path), remedy)
+    return {}
 
 
 class TaggedFolder(TypedDict):

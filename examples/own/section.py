@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from dailytalk_contiguous.core.figures import sums
+from dailytalk_contiguous.core.records.figures import sums
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.tabular import Table
-from dailytalk_contiguous.publish.templates import Section, rendered
+from dailytalk_contiguous.publish.tables.tabular import Table
+from dailytalk_contiguous.publish.tables.templates import Section, rendered
 
 
 def languages(folder: Path) -> list[Section]:

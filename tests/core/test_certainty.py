@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.certainty import (
+from dailytalk_contiguous.core.turns.certainty import (
     EDGE_ERRORS,
     LIMIT_SHARE,
     EndShares,
@@ -14,14 +14,21 @@ from dailytalk_contiguous.core.certainty import (
     interaction_certainties,
     transition_certainty,
 )
-from dailytalk_contiguous.core.interaction import (
+from dailytalk_contiguous.core.turns.interaction import (
     InteractionLimits,
     KyutaiLimits,
     find_interactions,
     find_kyutai_interactions,
 )
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, turn_ends
-from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Timed, TurnLimits, labels_of, stretches
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, turn_ends
+from dailytalk_contiguous.core.turns.turn_taking import (
+    PAUSE,
+    TERMINAL_OVERLAP,
+    Timed,
+    TurnLimits,
+    labels_of,
+    stretches,
+)
 
 #: Seconds by which edges are off in a quiet room, and in much noise.
 QUIET = EDGE_ERRORS[-1]

@@ -8,9 +8,9 @@ from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.tables import TAKE, tables_from
-from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.tables import TAKE, tables_from
+from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
 
 
 def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str, Any]:

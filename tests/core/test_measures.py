@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.turns import TURN_MEASURES, figure_value, timed_conversations
-from dailytalk_contiguous.core.utterance import UTTERANCE
+from dailytalk_contiguous.core.records.utterance import UTTERANCE
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, figure_value, timed_conversations
 
 OTHER = {"left": "right", "right": "left"}
 SAME = {"left": "left", "right": "right"}

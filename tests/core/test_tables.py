@@ -8,12 +8,12 @@ from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from reports import pack_version
 
-from dailytalk_contiguous.core import tables
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.utterance import SYNTHESIS
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.core.records import tables
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.utterance import SYNTHESIS
+from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import tables_in
 

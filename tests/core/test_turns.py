@@ -10,10 +10,11 @@ from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.records import TimelineMeasures
-from dailytalk_contiguous.core.schema import TIMELINE
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
-from dailytalk_contiguous.core.turns import (
+from dailytalk_contiguous.core.records.record import TimelineMeasures
+from dailytalk_contiguous.core.records.schema import TIMELINE
+from dailytalk_contiguous.core.records.utterance import EVENTS
+from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
+from dailytalk_contiguous.core.turns.turn_taking import (
     TERMINAL_OVERLAP,
     Timed,
     TimedConversation,
@@ -27,7 +28,6 @@ from dailytalk_contiguous.core.turns import (
     turn_offsets,
     unions,
 )
-from dailytalk_contiguous.core.utterance import EVENTS
 
 DRAWN = st.tuples(
     st.sampled_from(["left", "right"]),

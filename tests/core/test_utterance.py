@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from datasets import List, Value
 
-from dailytalk_contiguous.core.fields import Field
-from dailytalk_contiguous.core.published_fields import described, published
-from dailytalk_contiguous.core.utterance import FIELDS, line_of, line_problem, utterance_of
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.published_fields import described, published
+from dailytalk_contiguous.core.records.utterance import FIELDS, line_of, line_problem, utterance_of
 
 OWN = (
     Field("n_words", Value("int32"), "its words", "words", required=True),

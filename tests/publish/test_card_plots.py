@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.clip_figures import MEASURES, Quality
-from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram, png, svg
+from dailytalk_contiguous.core.sound.quality import QualityLimits
+from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, Quality
+from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram, png, svg
 
 
 def plots() -> list[Plot]:

@@ -22,11 +22,11 @@ from reports import write_report
 
 from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import published_features
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.core.records.schema import published_features
+from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]

@@ -18,9 +18,9 @@ from command import Command
 from publish.test_trainer_formats import rows_of
 from recordings import read_lines
 
-from dailytalk_contiguous.core.schema import SIDE
-from dailytalk_contiguous.core.utterance import sounding_span
-from dailytalk_contiguous.publish.interactivity import clips_of
+from dailytalk_contiguous.core.records.schema import SIDE
+from dailytalk_contiguous.core.records.utterance import sounding_span
+from dailytalk_contiguous.publish.exports.interactivity import clips_of
 from dailytalk_contiguous.publish.opening import open_items
 
 #: All kinds: a pause at 3.0, turns at 6.0, 13.0, 19.3, "well" at 7.5, an interruption at 16.3, "yeah" at 24.0 s.

@@ -18,13 +18,13 @@ from reports import pack_version, push_version
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.card import Card
+from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.publish.checking import check_folder, check_version
-from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.findings import Finding
+from dailytalk_contiguous.publish.hub.compare import Changes
+from dailytalk_contiguous.publish.hub.pushing import BadVersion, PushSettings, Release, RepositoryState
+from dailytalk_contiguous.publish.hub.release_card import card_of_release
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import BadVersion, PushSettings, Release, RepositoryState
-from dailytalk_contiguous.publish.release_card import card_of_release
+from dailytalk_contiguous.publish.tables.card import Card
 from dailytalk_contiguous.publish.version import MANIFEST, Version, manifest_text, open_version
 from dailytalk_contiguous.store.hub import Reference
 

@@ -11,9 +11,9 @@ from command import Command
 from published_folder import write_published
 from reports import write_report
 
-from dailytalk_contiguous.core.figures import corpus_stats
-from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
-from dailytalk_contiguous.core.tables import Tables
+from dailytalk_contiguous.core.records.figures import corpus_stats
+from dailytalk_contiguous.core.records.scorecard import compare, published_references, reference_of
+from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.publish.opening import open_items
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.

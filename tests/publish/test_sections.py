@@ -4,8 +4,8 @@ import pytest
 from built_conversations import built_row
 from reports import shown, tables_of
 
-from dailytalk_contiguous.core.figures import follows_source
-from dailytalk_contiguous.core.tables import Tables
+from dailytalk_contiguous.core.records.figures import follows_source
+from dailytalk_contiguous.core.records.tables import Tables
 
 TAGS = ("calm", "sad", "shouting", "soft tone")
 

@@ -18,13 +18,14 @@ from built_conversations import built_row, flac, stereo, write_dataset
 from command import Command
 from recordings import read_lines
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import load_smart_turn
-from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT, clip_start
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.smart_turn import SMART_TURN_FORMAT, clip_start
 from dailytalk_contiguous.stages.judge_turn_ends import judge_utterances
 
 #: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.

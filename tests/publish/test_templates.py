@@ -7,7 +7,7 @@ import pytest
 from jinja2 import nodes
 
 import dailytalk_contiguous
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.tables.templates import environment
 
 PACKAGE = Path(dailytalk_contiguous.__file__).parent
 TEMPLATES = sorted(

@@ -9,10 +9,10 @@ from built_conversations import built_row, write_dataset
 from command import Command
 from reports import write_report
 
-from dailytalk_contiguous.core.tables import tables_from
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.verdict import LIMITS, all_findings
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.tables import tables_from
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
 
 #: The transition of each left utterance, and how finished it sounds as recorded and as built.
 TurnEnds = list[tuple[str, float, float]]

@@ -19,13 +19,13 @@ from command import Command
 from publish.test_trainer_formats import rows_of
 from turnbench_scorer import score
 
-from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.turnbench_layout import KINDS
+from dailytalk_contiguous.core.turns.turnbench_layout import KINDS
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import Exported, write_export
-from dailytalk_contiguous.publish.turnbench import TURNBENCH
-from dailytalk_contiguous.publish.turnbench_labels import RULES, SOUND_RULES, labelled_tracks
+from dailytalk_contiguous.publish.exports.export import Exported, write_export
+from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
+from dailytalk_contiguous.publish.exports.turnbench_labels import RULES, SOUND_RULES, labelled_tracks
 
 #: Side, start, end, text, and the label that follows.
 LABELLED = (

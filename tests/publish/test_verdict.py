@@ -16,19 +16,19 @@ from huggingface_hub import hf_hub_download
 from reports import write_report
 from rich_conversations import rich_row
 
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
-from dailytalk_contiguous.core.scorecard import published_references
-from dailytalk_contiguous.core.tables import TableMaker, tables_from
-from dailytalk_contiguous.core.turns import Timed, TimedConversation, join_spans
-from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, measure_turns
+from dailytalk_contiguous.core.records.scorecard import published_references
+from dailytalk_contiguous.core.records.tables import TableMaker, tables_from
+from dailytalk_contiguous.core.records.utterance import AFFECT
+from dailytalk_contiguous.core.turns.turn_taking import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.displays import Displays
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings, judged_conversations, verdict_of
+from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.templates import environment
-from dailytalk_contiguous.publish.verdict import LIMITS, all_findings, judged_conversations, verdict_of
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.templates import environment
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_version
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.compare import Changes, compare_versions
+from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.hub import Reference
 

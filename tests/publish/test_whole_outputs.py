@@ -29,20 +29,20 @@ from reports import export_with_readme as write_export
 from reports import pack_version, write_report
 from rich_conversations import rich_row, rich_rows
 
-from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.tables import TableMaker
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.card import Card, CardFacts
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.tables import TableMaker
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.publish.checking import check_folder, check_version
-from dailytalk_contiguous.publish.csm import CSM
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.jmoshi import JMOSHI
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.checks.verdict import all_findings
+from dailytalk_contiguous.publish.exports.csm import CSM
+from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import LONGEST, NO_SAMPLES, RATE, detail
-from dailytalk_contiguous.publish.splits import split_conversations
-from dailytalk_contiguous.publish.verdict import all_findings
+from dailytalk_contiguous.publish.tables.card import Card, CardFacts
+from dailytalk_contiguous.publish.tables.player import LONGEST, NO_SAMPLES, RATE, detail
 from dailytalk_contiguous.publish.version import manifest_text, open_version
 
 GOLDENS = Path(__file__).with_name("goldens")

@@ -5,10 +5,10 @@ import pytest
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
-from dailytalk_contiguous.core.figures import sums
-from dailytalk_contiguous.core.schema import own_seconds
+from dailytalk_contiguous.core.records.figures import sums
+from dailytalk_contiguous.core.records.schema import own_seconds
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import file_name
 

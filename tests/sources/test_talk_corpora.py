@@ -12,7 +12,7 @@ from lhotse.kaldi import load_kaldi_data_dir
 from lhotse.recipes.fisher_english import create_supervision
 from lhotse.recipes.switchboard import make_segments
 
-from dailytalk_contiguous.publish.annotation_formats import annotation_of, audacity
+from dailytalk_contiguous.publish.exports.annotation_formats import annotation_of, audacity
 from dailytalk_contiguous.sources.chat_transcripts import chat_text
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut

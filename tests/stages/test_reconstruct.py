@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.crosstalk import Leak
-from dailytalk_contiguous.core.loudness import loudness
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import EDGES, sounding_span
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import EDGES, sounding_span
+from dailytalk_contiguous.core.sound.crosstalk import Leak
+from dailytalk_contiguous.core.sound.loudness import loudness
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.recorded_sides import audible_leak
 from dailytalk_contiguous.stages.segment import Segment

@@ -17,17 +17,17 @@ import soxr
 from datasets import Features
 
 from dailytalk_contiguous.apps.clips import voice_effects
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
-from dailytalk_contiguous.core.clip_records import ClipSound, Conditioning
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
-from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.clip_records import ClipSound, Conditioning
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.word_times import fit_words
+from dailytalk_contiguous.core.sound.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
+from dailytalk_contiguous.core.sound.quality import MARGIN, snr_db
+from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.words.word_times import fit_words
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage

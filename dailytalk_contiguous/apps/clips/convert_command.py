@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.cli import options, show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core import audio, interrupts
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cores, side_by_side
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.records import EncodedAudio
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.record import EncodedAudio
 from dailytalk_contiguous.core.settings import check_values, one_of, setting, unlisted
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, SAME, Samples, to_pcm
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.machine import audio, interrupts
+from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
@@ -212,7 +212,7 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
     powers = np.sqrt(products[0, 0] * products[1, 1])
-    if products[0, 1] < -audio.SAME * powers:
+    if products[0, 1] < -SAME * powers:
         raise BadInput(
             "its two channels are one sound with opposite signs, so their mean would be silent",
             "invert one of them first, or leave --channels out",
@@ -220,10 +220,10 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
     return frames
 
 
-def _as_written(samples: audio.Samples, subtype: str) -> NDArray[np.generic]:
+def _as_written(samples: Samples, subtype: str) -> NDArray[np.generic]:
     """Samples in the type that libsndfile writes without changing it."""
     if subtype == "PCM_16":
-        return audio.to_pcm(samples)
+        return to_pcm(samples)
     if subtype == "PCM_24":
         full_scale = 1 << 23
         rounded = np.rint(samples * np.float32(full_scale))

@@ -20,18 +20,20 @@ from typing import Any, TypedDict
 
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, times
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
+from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.wording import counted, model_name
-from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
-from dailytalk_contiguous.publish.displays import asked_terms
-from dailytalk_contiguous.publish.tabular import Link, Strong, TableCell
-from dailytalk_contiguous.publish.templates import environment
-from dailytalk_contiguous.publish.training_folder import manifests_in
+from dailytalk_contiguous.publish import items, opening
+from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import moshi_folder, training_folder
+from dailytalk_contiguous.publish.exports.training_folder import manifests_in
+from dailytalk_contiguous.publish.tables.displays import asked_terms
+from dailytalk_contiguous.publish.tables.tabular import Link, Strong, TableCell
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.store.files import file_name, json_document, json_text, refuse_inside
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
-from dailytalk_contiguous.store.work_folder import DATA, DATASET
+from dailytalk_contiguous.store.work_folder import DATA, DATASET, MIX_RECORD, record_of
 
 #: The stage in rejects of a mix.
 STAGE = "Mix"
@@ -268,7 +270,7 @@ def open_part(
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
-    record = training_folder.record_of(path)
+    record = record_of(path)
     credits = licensing.credits_of(record)
     models = _models_in(record)
     part = MixPart(name, path, weight, path, {}, models, credits)
@@ -365,7 +367,7 @@ def mix_folders(
     paths = [out, *(path for path, _ in folders)]
     for path, other in itertools.permutations(paths, 2):
         refuse_inside(path, other)
-    manifests = (*moshi_folder.MANIFESTS, training_folder.MIX)
+    manifests = (*moshi_folder.MANIFESTS, MIX_RECORD)
     target = OwnedFolder(out, "mix", manifests)
     before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
@@ -464,7 +466,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         "rejects": len(rejects),
     }
     texts, _ = moshi_folder.training_lists(target.root, lines)
-    target.finish(texts | {training_folder.MIX: json_document(record)})
+    target.finish(texts | {MIX_RECORD: json_document(record)})
     return record
 
 

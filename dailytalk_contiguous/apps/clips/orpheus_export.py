@@ -17,13 +17,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 from dailytalk_contiguous.apps.clips.voice_exports import VoiceClip, VoiceClips, open_clips, voice_folder
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.nonspeech_sounds import JOIN
-from dailytalk_contiguous.core.records import NonSpeechSound
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, words_within
-from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.core.records.record import NonSpeechSound
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances, words_within
+from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
+from dailytalk_contiguous.core.style.tags import tags_among
+from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 

@@ -12,8 +12,8 @@ from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import shown_steps
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.tagging import find

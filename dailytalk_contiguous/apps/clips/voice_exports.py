@@ -18,13 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
-from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
-from dailytalk_contiguous.core.clip_records import ClipSource, Labels
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
-from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.core.records.clip_records import ClipSource, Labels
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances
+from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.files import file_name
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces
 from dailytalk_contiguous.models.event_streams import ServerEvent
 from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.request_failures import Advice, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
+from dailytalk_contiguous.store.secrets import is_this_machine
 
 COMPLETIONS_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"

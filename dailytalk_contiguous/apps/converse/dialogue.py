@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from itertools import dropwhile
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.emotions import UNSURE
-from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
-from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.style.emotions import UNSURE
+from dailytalk_contiguous.core.style.tags import tags_among
+from dailytalk_contiguous.core.words.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.models.contracts import ChatMessage
 
 #: The probability from which a sound is speech: Silero's.

@@ -13,10 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import read_at, to_uri
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation.

@@ -39,15 +39,15 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
 )
 from dailytalk_contiguous.apps.converse.talk_record import RecordedUtterance, TalkRecord
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.fields import in_digits
-from dailytalk_contiguous.core.hallucination import believed_words
-from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
-from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess
-from dailytalk_contiguous.core.word_times import by_proportion, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.fields import in_digits
+from dailytalk_contiguous.core.records.utterance import CUT_MARK, emotion_guess
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.turns.turn_taking import TERMINAL_OVERLAP
+from dailytalk_contiguous.core.words.hallucination import believed_words
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import by_proportion, split_words
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 

@@ -28,12 +28,12 @@ from dailytalk_contiguous.apps.learn.moods import JudgedSpeaker, Mood, Recording
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, shown_steps
-from dailytalk_contiguous.core import emotions
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.style import emotions
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models, sound_card
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings

@@ -15,15 +15,16 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_at, to_pcm
-from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import side_by_side
-from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.style.emotions import SIX, emotion_class
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted, kind_of
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import read_at
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.models.linear_emotion import Numbers, measure_voice
@@ -249,7 +250,7 @@ def read_examples(
         inputs: folders or `OWNER/NAME@TAG`, as `open_items` takes them.
         classes: those to distinguish; None for every label except `other`.
         mapping: classes for labels that are no classes, such as `{"calm": "neutral"}` (see
-            `core.emotions.emotion_class`).
+            `core.style.emotions.emotion_class`).
 
     Raises DailytalkError for a missing input, and if no utterance has an emotion.
     """

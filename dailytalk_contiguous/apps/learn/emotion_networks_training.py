@@ -22,10 +22,10 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import guesses_alone, gu
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import (
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sound.emotion_features import at_one_level
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import (
     CARE,
     RIGHT_ALONE,
     RIGHT_BESIDE,
@@ -34,9 +34,9 @@ from dailytalk_contiguous.core.emotions import (
     fit_temperature,
     softmax,
 )
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.sampling import joined_groups
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models import emotion_networks as networks
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers

@@ -16,9 +16,10 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
-from dailytalk_contiguous.core.emotions import (
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.sound.emotion_features import MEASURES, OF_SPEAKER
+from dailytalk_contiguous.core.style.emotions import (
     CARE,
     CARE_ALONE,
     RIGHT_ALONE,
@@ -27,9 +28,8 @@ from dailytalk_contiguous.core.emotions import (
     fit_limit,
     fit_temperature,
 )
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models import emotion_folder, linear_emotion
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 

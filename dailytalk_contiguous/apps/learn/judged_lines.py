@@ -14,11 +14,12 @@ from typing import NamedTuple
 import soundfile
 
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds, utterance_sound
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_header
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, Row
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, Row
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import read_header
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import ItemSound, clip_shards
 from dailytalk_contiguous.publish.opening import open_items

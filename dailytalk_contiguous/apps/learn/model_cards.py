@@ -16,10 +16,10 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts
 from dailytalk_contiguous.core import licensing
-from dailytalk_contiguous.core.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE
+from dailytalk_contiguous.core.style.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
-from dailytalk_contiguous.publish.templates import escaped, filled
+from dailytalk_contiguous.publish.tables.templates import escaped, filled
 from dailytalk_contiguous.store.hub import parse_reference
 
 #: The Hub's ids of licences that have another name in SPDX.

@@ -12,11 +12,11 @@ import pandas as pd
 from dailytalk_contiguous.apps.learn.emotion_evaluation import MOST_TOGETHER
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds
 from dailytalk_contiguous.apps.learn.judged_lines import JudgedLine, JudgedRecording
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.emotions import UNSURE, choose_emotion
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import MIX, Row
+from dailytalk_contiguous.core.records.schema import MIX, Row
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.style.emotions import UNSURE, choose_emotion
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion

@@ -15,7 +15,7 @@ from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
 from dailytalk_contiguous.apps.learn.match_tag import MatchTag
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.records.schema import SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens

@@ -25,8 +25,9 @@ from dailytalk_contiguous.apps.listening.listening import (
     PAIRS_KEY_KIND,
     PREFERENCES,
 )
-from dailytalk_contiguous.core.documents import as_text, read_json, typed
+from dailytalk_contiguous.core.documents import as_text, typed
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.store.files import inside
 
 _T = TypeVar("_T")

@@ -18,20 +18,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.loudness import levelled
-from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.sampling import order_key
-from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, is_recorded
-from dailytalk_contiguous.core.utterance import UtteranceRow, said_tag
+from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.schema import EMOTIONS, STYLES, is_recorded
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, said_tag
+from dailytalk_contiguous.core.sound.loudness import levelled
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.sampling import order_key
+from dailytalk_contiguous.machine.audio import read_at, read_header
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.publish.page import left_channels, stratified_sample
-from dailytalk_contiguous.publish.player import to_mp3
+from dailytalk_contiguous.publish.tables.page import left_channels, stratified_sample
+from dailytalk_contiguous.publish.tables.player import to_mp3
+from dailytalk_contiguous.publish.tables.templates import rendered
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
-from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import json_document, write_text
 
 #: `kind` of the key of a test of clips.

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import UtteranceRow, sounding_span
+from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, sounding_span
 
 #: Frames a second.
 RATE = 20

@@ -23,9 +23,9 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import SEED_OPTION
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.outcome import Figures, Outcome
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import json_document, write_text
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.probe.activity import EDGES, RATE, Activity, activity_of
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import Row, name_or_none, parent_of
+from dailytalk_contiguous.core.records.schema import Row, name_or_none, parent_of
+from dailytalk_contiguous.core.records.utterance import UtteranceRow
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.utterance import UtteranceRow
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 

@@ -13,14 +13,11 @@ from datasets import Features
 
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import from_uri
-from dailytalk_contiguous.core.conversation import from_row
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.fields import Column, Field
-from dailytalk_contiguous.core.loudness import rearrange, room_tone
-from dailytalk_contiguous.core.records import (
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.conversation import from_row
+from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     Count,
     Flag,
@@ -30,7 +27,7 @@ from dailytalk_contiguous.core.records import (
     Text,
     TimelineMeasures,
 )
-from dailytalk_contiguous.core.schema import (
+from dailytalk_contiguous.core.records.schema import (
     BUILT,
     CHANNELS,
     OF_RECORDING,
@@ -39,13 +36,17 @@ from dailytalk_contiguous.core.schema import (
     Row,
     has_recorded_voices,
 )
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, known_trims, sounding_span
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.core.turns import Stretch, Timed, label
-from dailytalk_contiguous.core.utterance import UtteranceRow, known_trims, sounding_span
-from dailytalk_contiguous.core.words import WordRow
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.core.sound.loudness import rearrange, room_tone
+from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.turns.turn_taking import Stretch, Timed, label
+from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.machine import audio
+from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (
     IF_INSTALLED,
@@ -203,7 +204,7 @@ class Retime(Stage):
         events = [*_events(row, units, drawn)]
         timeline = _timeline(row, moved)
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
-        encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        encoded = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
         judge_utterances(moved["utterances"], judged_sound, row.get("sides"))
         for utterance in moved["utterances"]:
@@ -291,14 +292,12 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
     return Drawn(placing.shifts, is_drawn)
 
 
-def rearranged(
-    row: Row, pcm: audio.Pcm, rate: int, units: Sequence[Unit], shifts: Sequence[float], name: str
-) -> audio.Pcm:
+def rearranged(row: Row, pcm: Pcm, rate: int, units: Sequence[Unit], shifts: Sequence[float], name: str) -> Pcm:
     """The sound `pcm` of a conversation whose units are later by `shifts`; `name` seeds its room tone.
 
     Raises BadInput where an event would be cut.
     """
-    samples = audio.pcm_to_float(pcm)
+    samples = pcm_to_float(pcm)
     length = len(samples) + round(shifts[-1] * rate)
     talk = from_row({"audio": row["audio"], "offset": 0.0, "duration": row["duration"], "sides": row.get("sides")})
     leaks = analysed_sides(talk).leaks
@@ -317,7 +316,7 @@ def rearranged(
         replaced = audible_leak(recorded, leaks[side], tone, rate)
         moves = _moves(events, rate)
         rebuilt = rearrange(recorded, moves, tone, length, rate, replaced)
-        result[:, side] = audio.to_pcm(rebuilt)
+        result[:, side] = to_pcm(rebuilt)
         for start, end, new_start in moves:
             moved = result[new_start : new_start + end - start, side]
             if not np.array_equal(moved, pcm[start:end, side]):
@@ -427,7 +426,7 @@ def _moved_word(word: WordRow, spans: Sequence[_MovedSpan]) -> WordRow:
 
 
 def _timeline(row: Row, moved: _MovedColumns) -> TimelineMeasures:
-    """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
+    """Turn-taking before and after, as `core.turns.timeline` compares it; no sound is lost or gets louder."""
     events: list[TurnEvent] = []
     starts: list[float] = []
     recorded: Sequence[UtteranceRow] = row["utterances"]

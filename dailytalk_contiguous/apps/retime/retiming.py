@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.apps.retime.retime import COLUMN, RETIMED, RETIMING, Retime, Retiming, name_of
 from dailytalk_contiguous.apps.retime.take_conversation import PLACED, TakeConversation
 from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
-from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.schema import ORIGIN, Row, built, parent_of
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.records.schema import ORIGIN, Row, built, parent_of
+from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.machine.audio import to_uri
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss

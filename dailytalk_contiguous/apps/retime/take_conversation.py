@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.fields import Field, columns_among
-from dailytalk_contiguous.core.schema import AUDIO, BUILT, SECONDS, STRING, Row, built
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.schema import AUDIO, BUILT, SECONDS, STRING, Row, built
+from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import unlisted
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.publish.items import SMALL, Place, Shards
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.stages.base import Stage

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.retime.units import KINDS, Transition, units_of
-from dailytalk_contiguous.core.documents import Number, as_text, parse_json, read_bytes, typed
+from dailytalk_contiguous.core.documents import Number, as_text, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.store.files import json_document, write_text
 
 _Array = NDArray[np.float64]
@@ -251,7 +252,7 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
     """The timing for conversations: that of others (`like`), or by default their own.
 
     Args:
-        rows: of `core.schema.BUILT`, or of a version; rows that can't be used count for nothing.
+        rows: of `core.records.schema.BUILT`, or of a version; rows that can't be used count for nothing.
         target: the name of the corpus that is drawn from, which goes into the rows.
         like: rows of the corpus that is drawn from.
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.nonspeech_sounds import JOIN
-from dailytalk_contiguous.core.records import AnyRecord, NonSpeechSound
-from dailytalk_contiguous.core.timeline import KEPT_PAUSE
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
-from dailytalk_contiguous.core.utterance import UtteranceRow, sounding_span
+from dailytalk_contiguous.core.records.record import AnyRecord, NonSpeechSound
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, sounding_span
+from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
+from dailytalk_contiguous.core.turns.timeline import KEPT_PAUSE
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.turns.turn_taking import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
 
 #: Kinds of transitions: another speaker takes the floor, or the same one goes on after a pause.
 KINDS = (SHIFT, HOLD)
@@ -58,8 +58,8 @@ class Unit(NamedTuple):
 
     Attributes:
         events: in no order.
-        speech: the stretches of both channels (`core.turns.Stretch`), by start; the first one takes the floor, or
-            goes on with it.
+        speech: the stretches of both channels (`core.turns.turn_taking.Stretch`), by start; the first one takes
+            the floor, or goes on with it.
         transition: how it follows the unit before; None of the first.
     """
 

@@ -23,11 +23,12 @@ from dailytalk_contiguous.apps.review.edits import (
     lines_in,
 )
 from dailytalk_contiguous.apps.review.session import TAGS, Session
-from dailytalk_contiguous.core.documents import as_text, quoted, read_bytes
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text

@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
-from dailytalk_contiguous.core.word_times import (
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word import Word, WordRow
+from dailytalk_contiguous.core.words.word_times import (
     SHORTEST_WORD,
     by_edit_distance,
     by_proportion,
@@ -26,8 +28,6 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     written_words,
 )
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words import Word, WordRow
 
 
 class SpokenLine(TypedDict):

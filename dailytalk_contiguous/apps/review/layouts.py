@@ -31,27 +31,19 @@ from dailytalk_contiguous.apps.review.edits import (
     is_state,
 )
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
-from dailytalk_contiguous.core.documents import (
-    Number,
-    as_text,
-    fits,
-    is_number,
-    parse_json,
-    read_bytes,
-    typed,
-    with_null,
-)
+from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
-from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
-from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
+from dailytalk_contiguous.core.records.utterance import HAS_TEXT, line_of, words_within
+from dailytalk_contiguous.core.words.word_times import join_words
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.addresses import copied_from
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 

@@ -36,7 +36,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.whisper import SIZES
-from dailytalk_contiguous.publish.templates import rendered
+from dailytalk_contiguous.publish.tables.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: The last line of `dailytalk silences`.

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import DISCARDED
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
 

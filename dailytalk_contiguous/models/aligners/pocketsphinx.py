@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD
-from dailytalk_contiguous.core.words import Word
-from dailytalk_contiguous.core.written_forms import UNREADABLE, WrittenForm, written_forms
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD
+from dailytalk_contiguous.core.words.written_forms import UNREADABLE, WrittenForm, written_forms
 from dailytalk_contiguous.models.alignment import Aligner
 from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment
 
@@ -26,10 +26,10 @@ BEAMS = (1e-48, 1e-100, 1e-200)
 #: less, 1 % by telephone; of words that were put where nobody said them, 80 %.
 LEAST_LIKELY = -6.0
 
-#: The same of a written form (`core.written_forms`), under which it was said in another way than its readings. Of
-#: 70 that joe and espeak say, those with one of their readings have -3.3 at least, except for two by espeak, and
-#: those for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of TIMIT said,
-#: 0.5 % have less, 3 % by telephone.
+#: The same of a written form (`core.words.written_forms`), under which it was said in another way than its
+#: readings. Of 70 that joe and espeak say, those with one of their readings have -3.3 at least, except for two by
+#: espeak, and those for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of
+#: TIMIT said, 0.5 % have less, 3 % by telephone.
 LEAST_LIKELY_FORM = -3.7
 
 #: The same of a line's median word, under which the text is that of another sound.

@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import share_spans, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import share_spans, split_words
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,
@@ -159,7 +159,7 @@ class Espeak(Synthesiser):
             _choose_voice(library, self._voice_of(language, prosody_of_tag("")), language)
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-        """Say a line. Word times are espeak's own; a word is one of `core.word_times.split_words`.
+        """Say a line. Word times are espeak's own; a word is one of `core.words.word_times.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say or of a language without a voice, and DailytalkError
         for a voice that is not there, or if the voice of `samples` is requested: espeak clones none.

@@ -28,9 +28,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.tags import render
-from dailytalk_contiguous.core.word_times import fit, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.style.tags import render
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import fit, split_words
 from dailytalk_contiguous.models.contracts import (
     ANY,
     Engine,
@@ -62,7 +62,7 @@ PLAIN_PATH = "/v1/tts"
 TIMES_PATH = "/v1/tts/stream/with-timestamp"
 VOICES_PATH = "/v1/references/list?format=json"
 
-#: How each model takes tags (see `core.tags`), and USD for a million UTF-8 bytes of text.
+#: How each model takes tags (see `core.style.tags`), and USD for a million UTF-8 bytes of text.
 MODELS = {
     "s1": ("fish-s1", 15.0),
     "s2-pro": ("fish-s2", 15.0),

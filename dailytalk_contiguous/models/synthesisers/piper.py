@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.documents import as_text, quoted, read_json
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import normalise, share_spans, split_words, within_sound
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import normalise, share_spans, split_words, within_sound
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
     Engine,
@@ -201,7 +202,7 @@ class Piper(Synthesiser):
         return Licence(name, url, "of the voice")
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-        """Say a line. Word times are those of the phonemes; a word is one of `core.word_times.split_words`.
+        """Say a line. Word times are those of the phonemes; a word is one of `core.words.word_times.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say, or of another language than the voice's.
         """

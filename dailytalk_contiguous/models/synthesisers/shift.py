@@ -16,9 +16,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Samples, of_length
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.sound.samples import Samples, of_length
 from dailytalk_contiguous.models.contracts import Engine, VoiceConverter
 
 #: The lowest coefficient that a speaker is given. Those further from 1 cost words (benchmarks/shift.py).

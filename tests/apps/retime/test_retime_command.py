@@ -17,13 +17,13 @@ from reports import pack_version
 from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
-from dailytalk_contiguous.core.audio import read_pcm
-from dailytalk_contiguous.core.certainty import edge_errors_of, event_certainties
-from dailytalk_contiguous.core.figures import made_of_others
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tables import tables_from
-from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.records.figures import made_of_others
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.tables import tables_from
+from dailytalk_contiguous.core.records.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.turns.certainty import edge_errors_of, event_certainties
+from dailytalk_contiguous.core.turns.turn_taking import Timed
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import sha256_of
 

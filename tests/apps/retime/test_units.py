@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from timed_talks import talk
 
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, units_of
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.core.turns import Timed, stretches
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.turns.turn_taking import Timed, stretches
 
 
 def kinds(units: list[Unit]) -> list[tuple[str, float, float]]:

@@ -18,13 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
-from dailytalk_contiguous.core.documents import as_text, read_bytes, utf8_text
+from dailytalk_contiguous.core.documents import as_text, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.regular_files import NO_FILE, SAVE_IT
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.machine.audio import LFS_POINTER, LFS_REMEDY, to_uri
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.machine.regular_files import NO_FILE, SAVE_IT
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: Bytes that the members of an archive may have in any case.

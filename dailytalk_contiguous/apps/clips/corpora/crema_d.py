@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, git_lfs_files
-from dailytalk_contiguous.core.clip_records import EmotionVote
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.clip_records import EmotionVote
+from dailytalk_contiguous.core.records.schema import Row
 
 _REPOSITORY = "CheyneyComputerScience/CREMA-D"
 

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.store.files import inside
 
 #: Bytes of a list of files, and of an archive that holds nothing but the list and small tables.

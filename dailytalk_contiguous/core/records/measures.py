@@ -1,0 +1,334 @@
+"""The measures of a conversation, by which it is judged (`publish.checks.verdict`).
+
+They follow from its turns, its sides and its utterances.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.turns.turn_taking import TimedConversation
+from dailytalk_contiguous.core.words.fillers import USUAL
+from dailytalk_contiguous.core.words.hallucination import EXTRA_WORDS
+from dailytalk_contiguous.core.words.sentences import DISCOURSE, word_set
+from dailytalk_contiguous.core.words.word_times import normalise
+
+
+class ConversationMeasure(NamedTuple):
+    """A measure of a conversation.
+
+    Attributes:
+        title: the head of its column.
+        unit: of the shown value; empty for a plain number.
+        digits: decimals that are shown.
+        about: its definition in a sentence.
+        factor: from a value to the shown value.
+    """
+
+    title: str
+    unit: str
+    digits: int
+    about: str
+    factor: float = 1.0
+
+
+#: Lines of a side from which on it means something that many begin alike.
+FEWEST_LINES = 8
+
+#: Answers by the languages of `core.words.fillers`, with which people begin many lines; none is a person's name as
+#: well.
+ANSWERS = {
+    "en": "yes yeah yep yup nope right sure mhm all exactly true good great fine",
+    "de": "ja nein nee genau gut klar stimmt richtig doch eben aha ach",
+    "nl": "ja nee oké goed precies klopt",
+    "sv": "ja nej okej precis jaha jaså visst",
+    "fr": "oui ouais non si voilà bon bah exactement",
+    "es": "sí no claro vale bueno exacto ya",
+    "it": "sì no certo esatto bene beh già",
+    "pt": "sim não pois certo claro tá isso",
+    "pl": "tak nie dobrze dobra jasne właśnie aha",
+    "ru": "да нет угу ага хорошо ладно конечно точно ну",
+    "ja": "はい うん ええ そう そうです そうですね いいえ なるほど",
+    "zh": "对 是 是的 好 好的 行 不 哦",
+    "ko": "네 예 응 어 그래 그래요 맞아 맞아요 아니 아니요",
+}
+
+#: First words that are no name of a speaker, in any language: answers, fillers and discourse words.
+_NAMELESS = DISCOURSE.union(*map(word_set, ANSWERS.values()), *USUAL.values())
+
+#: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
+MOSTLY_LEAK = 0.5
+
+#: Seconds within which a word that both sides say is one that is heard twice: an echo is up to 0.4 s late.
+SAME_WORD_SECONDS = 0.5
+
+#: Words of a side from which on it means something that both say the same.
+FEWEST_WORDS = 10
+
+#: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
+CONVERSATION_MEASURES = {
+    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation."),
+    "confidence": ConversationMeasure(
+        "confidence",
+        "",
+        2,
+        "How sure the recogniser is of its words, 0 to 1, over the time they take; empty where it says nothing.",
+    ),
+    "without_text": ConversationMeasure(
+        "without text", "%", 0, "Share of the speech time whose words are unknown.", 100.0
+    ),
+    "words_per_second": ConversationMeasure(
+        "fastest words",
+        "words/s",
+        1,
+        f"Words a second in the fastest utterance of more than {EXTRA_WORDS} words.",
+    ),
+    "unheard_words": ConversationMeasure(
+        "unheard words", "%", 1, "Share of the words that are timed where nothing is heard.", 100.0
+    ),
+    "same_opening": ConversationMeasure(
+        "same opening",
+        "%",
+        0,
+        "Share of a side's lines in its transcript that begin with one word, such as a name that is not spoken.",
+        100.0,
+    ),
+    "bandwidth": ConversationMeasure(
+        "bandwidth", "kHz", 1, "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
+    ),
+    "level_difference": ConversationMeasure(
+        "level difference", "dB", 1, "How much louder one speaker is than the other."
+    ),
+    "snr": ConversationMeasure("signal to noise", "dB", 0, "Power of speech relative to the sound beside it."),
+    "clipping": ConversationMeasure("clipped", "%", 2, "Share of the samples that are clipped.", 100.0),
+    "leak": ConversationMeasure(
+        "leak", "dB", 0, "Level of the other speaker's voice in a channel, relative to its source."
+    ),
+    "silent_end": ConversationMeasure(
+        "silent end", "s", 0, "How long one side already carries no sound at all when the other one ends."
+    ),
+    "leaked_speech": ConversationMeasure(
+        "doubtful speech",
+        "%",
+        1,
+        "Share of the speech time of utterances that are mostly the other speaker's voice, by their energy.",
+        100.0,
+    ),
+    "same_words": ConversationMeasure(
+        "same words",
+        "%",
+        0,
+        f"Share of the words of a side that the other one says within {SAME_WORD_SECONDS} s, too.",
+        100.0,
+    ),
+    "length_ratio": ConversationMeasure(
+        "new/recorded length",
+        "",
+        2,
+        "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
+    ),
+    "delivery": ConversationMeasure(
+        "delivery",
+        "",
+        2,
+        "Distance of resynthesised utterances from their source in melody and loudness, median: 0 is alike.",
+    ),
+    "as_recorded": ConversationMeasure(
+        "not resynthesised",
+        "%",
+        0,
+        "Share of the utterances to resynthesise that still have the recorded voice.",
+        100.0,
+    ),
+    "least_talk": ConversationMeasure(
+        "quieter side", "%", 0, "Share of the speech that belongs to the speaker who says less.", 100.0
+    ),
+    "main_talk": ConversationMeasure(
+        "main side speaks", "%", 0, "Share of the time in which the left side, Moshi's, speaks.", 100.0
+    ),
+    "overlap": ConversationMeasure("overlap", "%", 1, "Share of the time in which both speak.", 100.0),
+    "overlapping_turns": ConversationMeasure(
+        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0
+    ),
+    "response": ConversationMeasure(
+        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap."
+    ),
+    "turns_per_window": ConversationMeasure(
+        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer."
+    ),
+    "longest_turn": ConversationMeasure("longest turn", "s", 1, "Longest stretch of one speaker without a pause."),
+    "longest_monologue": ConversationMeasure(
+        "longest monologue", "s", 0, "Longest time in which one speaker holds the floor, with pauses."
+    ),
+    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks."),
+}
+
+#: Values by the names of `CONVERSATION_MEASURES`; None where unknown.
+MeasuredConversation = dict[str, float | None]
+
+
+def measure_turns(conversation: TimedConversation, window: float = 100.0) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its turns (`TimedConversation.fitness`)."""
+    measured: MeasuredConversation = {"duration": conversation.seconds}
+    for name, value in conversation.fitness(window).items():
+        measured[name] = None if math.isnan(value) else value
+    return measured
+
+
+def measure_sides(sides: Sequence[AnyRecord | None], n_words: int) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its column `sides`."""
+
+    def known(name: str) -> list[float]:
+        return [side[name] for side in sides if side and is_number(side.get(name))]
+
+    levels = known("level_dbfs")
+    silent_ends = known("silent_end")
+    unheard = known("unheard_words")
+    unheard_share = sum(unheard) / n_words if unheard and n_words else None
+    level_difference = max(levels) - min(levels) if len(levels) == len(CHANNELS) else None
+    silent_end = max(silent_ends) - min(silent_ends) if len(silent_ends) == len(CHANNELS) else None
+    return {
+        "unheard_words": unheard_share,
+        "bandwidth": min(known("bandwidth_hz"), default=None),
+        "level_difference": level_difference,
+        "snr": min(known("snr_db"), default=None),
+        "clipping": max(known("clipping_ratio"), default=None),
+        "leak": max(known("leak_db"), default=None),
+        "silent_end": silent_end,
+    }
+
+
+def leak_sentence(sides: Sequence[AnyRecord | None]) -> str | None:
+    """Return what leaks into each side of a conversation, in words; None where nothing does."""
+    speech = {side["channel"]: side.get("speech_seconds") for side in sides if side}
+    leaks = []
+    for side in sides:
+        if not side or not is_number(side.get("leak_db")):
+            continue
+        channel = side["channel"]
+        other = "left" if channel == "right" else "right"
+        seconds = speech.get(other)
+        amount = f"{seconds:.0f} s of the {other} side" if is_number(seconds) else f"the {other} side"
+        leak = f"{amount} into the {channel} one at {side['leak_db']:.0f} dB"
+        if is_number(side.get("leak_seconds")):
+            leak += f", {1000 * side['leak_seconds']:.0f} ms late"
+        leaks.append(leak)
+    return " and ".join(leaks) or None
+
+
+def same_words(words: Sequence[AnyRecord]) -> float | None:
+    """Return the share of a side's words that the other side says, too, within `SAME_WORD_SECONDS`.
+
+    The larger share of both sides counts; it is None where both have fewer than `FEWEST_WORDS` words. Some are the
+    same by chance.
+
+    Args:
+        words: those of a conversation, each with its `word`, `speaker` and `start`.
+    """
+    times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
+    counts = dict.fromkeys(CHANNELS, 0)
+    for word in words:
+        if word["speaker"] in times:
+            counts[word["speaker"]] += 1
+            times[word["speaker"]].setdefault(normalise(word["word"] or ""), []).append(word["start"])
+    shares = []
+    for side, other in (CHANNELS, CHANNELS[::-1]):
+        n_same = 0
+        for text, starts in times[side].items():
+            starts_there = np.array(times[other].get(text, [math.inf]))
+            for start in starts:
+                n_same += bool(np.abs(starts_there - start).min() <= SAME_WORD_SECONDS)
+        if counts[side] >= FEWEST_WORDS:
+            shares.append(n_same / counts[side])
+    return max(shares, default=None)
+
+
+def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
+    """Return the measures of conversations that follow from their utterances, by the number of their row.
+
+    Args:
+        utterances: fields of utterances, `delivery_distance` of their takes, `spoken_text` and `n_words` as they
+            were recognised, and `row`, the number of their conversation.
+        rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
+    """
+    row = utterances["row"]
+    n_words = utterances["n_words"]
+    status = utterances["status"]
+    confidence = utterances["confidence"].astype(float)
+    recorded = _lengths(utterances["source_start"], utterances["source_end"])
+    new = _lengths(utterances["start"], utterances["end"])
+    length = recorded.where(recorded > 0, new)
+    leak_share = utterances["leak_share"].astype(float)
+    amounts = {
+        "seconds": length,
+        "without": length.where(n_words == 0, 0.0),
+        "leaked": length.where(leak_share >= MOSTLY_LEAK, 0.0),
+        "weights": length.where(confidence.notna(), 0.0),
+        "sure": (length * confidence).fillna(0.0),
+        "kept": status == "kept-original",
+        "spoken": status == "spoken",
+    }
+    sums = pd.DataFrame(amounts).groupby(row).sum()
+    is_rated = (n_words > EXTRA_WORDS) & (length > 0)
+    rates = ((n_words - EXTRA_WORDS) / length).where(is_rated)
+    columns = {
+        "confidence": sums["sure"] / sums["weights"],
+        "without_text": sums["without"] / sums["seconds"],
+        "words_per_second": rates.groupby(row).max(),
+    }
+    measured = pd.DataFrame(columns)
+    measured["same_opening"] = _shares_of_same_opening(utterances)
+    has_leak = leak_share.notna().groupby(row).any()
+    measured["leaked_speech"] = (sums["leaked"] / sums["seconds"]).where(has_leak)
+    if rebuilt:
+        is_take = (status == "spoken") & (recorded > 0) & (new > 0)
+        ratios = (new / recorded).where(is_take)
+        distances = utterances["delivery_distance"].astype(float)
+        measured["length_ratio"] = ratios.groupby(row).median()
+        measured["delivery"] = distances.groupby(row).median()
+        measured["as_recorded"] = sums["kept"] / (sums["kept"] + sums["spoken"])
+    return measured
+
+
+def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
+    """The share of given lines that begin with their side's most frequent first word; of two sides the worse one.
+
+    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
+    that nobody says, and what people begin to talk with ("Okay, …") is none.
+    """
+    transcribed = utterances[utterances["recogniser"] == GIVEN]
+    openings = transcribed["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
+    keys = ["row", "channel"]
+    lines = transcribed[keys].assign(opening=openings).dropna(subset=["opening"])
+    n_lines = lines.groupby(keys)["opening"].size()
+    names = lines[~lines["opening"].isin(_NAMELESS)]
+    n_same = names.groupby([*keys, "opening"]).size().groupby(keys).max()
+    shares = (n_same / n_lines).where(n_lines >= FEWEST_LINES)
+    return shares.groupby("row").max()
+
+
+def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
+    """Seconds from start to end; 0 where one is unknown."""
+    lengths = ends.astype(float) - starts.astype(float)
+    return lengths.clip(lower=0.0).fillna(0.0)
+
+
+def recorded_overlap(row: AnyRecord) -> float | None:
+    """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
+    timeline: Mapping[str, object] = row.get("timeline") or {}
+    seconds = timeline.get("source_overlap_seconds")
+    if timeline.get("mode") == "sequential" or not is_number(seconds):
+        return None
+    return float(seconds)
+
+
+def is_talk(row: AnyRecord) -> bool:
+    """Whether a row that was not only tagged is a talk with a machine: its timeline is not rebuilt."""
+    return not row.get("timeline") and not row.get("labels")

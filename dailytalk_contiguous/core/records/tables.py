@@ -1,0 +1,558 @@
+"""Two tables of a dataset: a row an utterance, a row a conversation, and the turn-taking of all conversations.
+
+Every run writes both as `utterances.parquet` and `conversations.parquet`, for pandas, polars or the Hub's viewer.
+Figures of a report, a card or a verdict are queries of the same tables (`core.records.figures`). They are made
+from rows without audio, in one pass: of a work folder, a version, a corpus of clips or an export. A clip is a
+    conversation
+of one utterance with labels; what its place does not say is null.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.arrow_types import Feature
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.measures import (
+    CONVERSATION_MEASURES,
+    is_talk,
+    leak_sentence,
+    measure_sides,
+    measure_turns,
+    measure_utterances,
+    recorded_overlap,
+    same_words,
+)
+from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
+from dailytalk_contiguous.core.records.scorecard import TurnTaking
+from dailytalk_contiguous.core.records.utterance import (
+    CONVERTED_TRIES,
+    PROSODY,
+    SYNTHESIS,
+    UTTERANCE,
+    features_of_fields,
+)
+from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
+from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.turns.synchrony import out_of_step
+from dailytalk_contiguous.core.turns.turn_taking import TimedConversation, timed_conversations
+from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.core.words.same_texts import SameTexts
+from dailytalk_contiguous.core.words.transcript_fidelity import absent_words, talk_without_fillers
+
+_COUNT = Value("int32")
+_FLAG = Value("bool")
+
+#: Fields of an utterance that its table opens up, or leaves to the rows: long lists.
+_LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "prosody_tokens", "prosody_model", "joined"}
+
+#: Before the names of measures of a take, which the source has, too.
+TAKE = "take_"
+
+#: What distinguishes synthesised voices.
+VOICE = ("engine", "model", "voice")
+
+_SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
+
+#: Columns of an utterance beside its fields (`core.records.utterance.FIELDS`), those of its synthesis, and what
+#: its stages publish: name, type and meaning.
+OF_UTTERANCE: dict[str, tuple[Feature, str]] = {
+    "conversation_id": (STRING, "its conversation"),
+    "number": (_COUNT, "its place among the utterances of its conversation, from 0"),
+    "heard": (
+        _FLAG,
+        "whether it is in the audio and has times; for a clip, whether it is a recording, not a copy",
+    ),
+    "seconds": (
+        SECONDS,
+        "its length in seconds, without the prompt before a clip; null if not heard",
+    ),
+    "source_seconds": (SECONDS, "its length in the recording, in seconds"),
+    "person": (STRING, "person whose recorded voice is heard; null for a synthesised voice, or an unknown person"),
+    "synthetic_voice": (STRING, "engine, model and voice of a synthesised one, joined by ` · `"),
+    "style": (STRING, "style derived from tag and measures; for a clip, the style in its labels"),
+    "recogniser": (STRING, "model that recognised its words; `given` for a transcript by people"),
+    "affect_model": (STRING, "model that rated its affect"),
+}
+
+#: Labels of a clip that its conversation has as columns.
+LABELS = (
+    "corpus",
+    "emotion",
+    "perceived",
+    "agreement",
+    "style",
+    "style_source",
+    "tag",
+    "act",
+    "speaker",
+    "gender",
+    "sentence_type",
+    "length",
+    "licence",
+    "weight",
+    "augmented_from",
+)
+
+#: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.records.measures`), labels and
+#: what its stages publish: name, type and meaning.
+OF_CONVERSATION: dict[str, tuple[Feature, str]] = {
+    "conversation_id": (STRING, "its id"),
+    "recording_id": (STRING, "the recording that it was cut from"),
+    "split": (STRING, "`train`, `validation` or `test`; null before it is published"),
+    "language": (STRING, "ISO 639-1; null if unknown"),
+    "duration": (SECONDS, "seconds"),
+    "source_duration": (SECONDS, "seconds of the recording"),
+    "own_seconds": (SECONDS, "seconds without the prompt before a clip"),
+    "utterances": (_COUNT, "number of utterances, including those left out of the audio"),
+    "words": (_COUNT, "number of words with times"),
+    "word_sources": (List({"source": STRING, "words": _COUNT}), "how the times of its words are known"),
+    "talk_without_fillers": (
+        List({"channel": STRING, "seconds": SECONDS}),
+        "sides without a filler, of languages whose fillers are known, and how long they talk; empty for a clip",
+    ),
+    "absent_words": (
+        List({"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING}),
+        "sides with words of a given text that an aligner did not find: how many of how many, and the first",
+    ),
+    "speaker_left": (STRING, "name of the person on the left; null if unknown"),
+    "speaker_right": (STRING, "name of the person on the right; null if unknown"),
+    "kept_speakers": (
+        List(STRING),
+        "names of those who are heard in it, converted or not; an item is null if unknown",
+    ),
+    "voices": (List(STRING), "voices with which utterances were resynthesised"),
+    "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
+    "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),
+    "parent": (STRING, "the conversation that it was made of (`origin`); null for a recording of its own"),
+    "made_by": (STRING, "the command that made it of that one"),
+    "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
+    "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
+    "out_of_step": (STRING, "how its sides are out of step; null if they are in step"),
+    "leaks": (STRING, "what leaks of one side into the other one; null if nothing does"),
+    "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
+    "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
+    "clip": (_FLAG, "whether it is a clip of one line, with labels"),
+    "provenance": (STRING, "how it came about, as JSON"),
+}
+
+#: The value of an unknown label, and the person whose voice was to be replaced and is left.
+UNKNOWN = "unknown"
+LEFT_AS_RECORDED = "left as recorded"
+
+#: What derived columns follow from, of an utterance and of its conversation.
+_OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
+_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "delivery_distance", "recogniser"]
+_OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
+_OF_ROW += ["augmented_from", "style"]
+
+#: Conversations that are a chunk: a row group of the files.
+CHUNK = 512
+
+#: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
+_LEFT_OUT = frozenset(
+    {
+        "utterance_id",
+        "text",
+        "text_raw",
+        "tagged_text",
+        "language",
+        "rule",
+        "event",
+        "source_event",
+        "event_certainty",
+        "transition_certainty",
+        "source_channel",
+        "context_seconds",
+        "leak_share",
+        "take",
+        "delivery_semitones",
+        "delivery_decibels",
+        *(
+            f"{timeline}{edge}"
+            for timeline in ("", "source_")
+            for edge in ("start", "end", "start_trim", "end_trim")
+        ),
+    }
+)
+
+
+def utterance_columns(fields: Sequence[Field] = ()) -> Features:
+    """Columns of the table of utterances of rows whose stages publish `fields`."""
+    plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
+    derived = {name: kind for name, (kind, _) in OF_UTTERANCE.items()}
+    published = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
+    return Features({"conversation_id": STRING, **plain, **derived, **_SYNTHESIS, **published})
+
+
+def conversation_columns(fields: Sequence[Field] = ()) -> Features:
+    """Columns of the table of conversations of rows whose stages publish `fields`."""
+    measured = {name: SECONDS for name in CONVERSATION_MEASURES if name != "duration"}
+    labels = {name: schema.LABELS[name] for name in LABELS}
+    timeline = {f"timeline_{name}": kind for name, kind in TIMELINE.items()}
+    derived = {name: kind for name, (kind, _) in OF_CONVERSATION.items()}
+    published = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
+    return Features({**derived, **measured, **timeline, **labels, **published})
+
+
+@dataclass
+class Tables:
+    """The tables of a dataset, and what is known of it beside its rows.
+
+    Attributes:
+        conversations, utterances: as above, with the columns that queries read; texts that repeat are categories.
+        source, rebuilt: turn-taking as recorded (what several rows were made of counts once), and as rebuilt.
+        finished: whether conversations are finished ones; if not, utterances have their times in the source.
+        rejects: numbers by stage and kind of reason. knows_rejects: whether the place of the rows says what was
+            rejected; a published version does not.
+        fields: what stages of people's own publish.
+        same_texts: ids of two conversations each that say the same (`core.words.same_texts`).
+    """
+
+    conversations: pd.DataFrame
+    utterances: pd.DataFrame
+    source: TurnTaking = field(default_factory=TurnTaking)
+    rebuilt: TurnTaking = field(default_factory=TurnTaking)
+    finished: bool = True
+    rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    knows_rejects: bool = True
+    fields: Sequence[Field] = ()
+    same_texts: Sequence[tuple[str, str]] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.conversations)
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether anything was rebuilt: False where all conversations are as they were recorded."""
+        if not self.finished:
+            return False
+        return not self.n or not self.conversations["recorded"].all()
+
+    @property
+    def is_revoiced(self) -> bool:
+        """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
+        if not self.is_rebuilt:
+            return False
+        return not self.n or not self.conversations["recorded_voices"].all()
+
+    @property
+    def n_converted(self) -> int:
+        """Utterances that are the recorded sound in another voice."""
+        return int((self.utterances["tries"] == CONVERTED_TRIES).sum())
+
+    @property
+    def turn_taking(self) -> TurnTaking:
+        """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
+        return self.rebuilt if self.is_rebuilt else self.source
+
+
+#: What takes the tables of a chunk: conversations, utterances.
+Write = Callable[[pa.Table, pa.Table], object]
+
+
+class TableMaker:
+    """Makes the tables of rows that are added one by one; a chunk of rows is in memory.
+
+    Args:
+        finished, fields, knows_rejects: as in `Tables`.
+        write: takes the tables of each chunk, whole; None where nobody needs them.
+    """
+
+    def __init__(
+        self,
+        finished: bool = True,
+        fields: Sequence[Field] = (),
+        knows_rejects: bool = True,
+        write: Write | None = None,
+    ) -> None:
+        self.finished = finished
+        self.fields = fields
+        self.knows_rejects = knows_rejects
+        self._write = write
+        self.rejects: Counter[tuple[str, str]] = Counter()
+        self._source = TurnTaking()
+        self._rebuilt = TurnTaking()
+        self._counted: set[str] = set()
+        self._texts = SameTexts()
+        self._of_utterances = utterance_columns(fields)
+        self._of_conversations = conversation_columns(fields)
+        features = Features({**UTTERANCE, **features_of_fields(fields)})
+        self._struct = pa.struct(list(features.arrow_schema))
+        self._rows: list[Mapping[str, Any]] = []
+        self._conversations: list[pa.Table] = []
+        self._utterances: list[pa.Table] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a conversation or a clip: a row of `core.records.schema.BUILT` that can be used, with or without
+        audio.
+
+        Raises BadInput, at the latest in `tables`, for a value of another type than its column.
+        """
+        labels = row.get("labels") or {}
+        entry = _conversation(row, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
+        turns = None if labels else self._add_turns(row)
+        if not labels and entry["parent"] is None:
+            self._texts.add(entry["conversation_id"], (word["word"] or "" for word in row["alignments"] or ()))
+        is_copy = labels.get("augmented_from") is not None
+        entry["duration"] = None if is_copy else row["duration"] or 0.0
+        entry["_measured"] = not (entry["of_export"] or is_copy)
+        if entry["_measured"]:
+            entry |= measure_sides(row.get("sides") or (), entry["words"])
+            entry |= measure_turns(turns) if turns else {}
+            entry["same_words"] = None if labels else same_words(row["alignments"] or ())
+        entry |= row.get("measures") or {}
+        utterances = row["utterances"] or ()
+        if entry["talk"] and not any(utterance["channel"] == "left" for utterance in utterances):
+            entry["least_talk"] = None  # stopped before the voice said anything
+        entry |= {name: labels.get(name) for name in LABELS}
+        for column in (*COLUMNS, *columns_among(self.fields)):
+            entry[column.name] = row.get(column.name)
+        self._rows.append(entry | {"_utterances": utterances})
+        if len(self._rows) >= CHUNK:
+            self.flush()
+
+    def add_known(self, known: Mapping[str, object], timed: TimedConversation | None = None) -> None:
+        """Add a conversation without a row by columns of its table, and its turns where they are known."""
+        missing: dict[str, object] = {}
+        for flag in ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline"):
+            missing[flag] = False
+        for listed in ("kept_speakers", "voices", "word_sources", "talk_without_fillers", "absent_words"):
+            missing[listed] = []
+        self._rows.append({**missing, **known, "_utterances": ()})
+        if timed:
+            self._rebuilt.add(timed)
+
+    def add_reject(self, reject: Mapping[str, str]) -> None:
+        """Count a line of rejects.jsonl by its stage and the kind of its reason."""
+        self.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+
+    def tables(self) -> Tables:
+        """The tables of all that was added."""
+        self.flush()
+        return Tables(
+            conversations=_frame(self._conversations),
+            utterances=_frame(self._utterances),
+            source=self._source,
+            rebuilt=self._rebuilt,
+            finished=self.finished,
+            rejects=self.rejects,
+            knows_rejects=self.knows_rejects,
+            fields=self.fields,
+            same_texts=self._texts.pairs,
+        )
+
+    def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:
+        """Add the turns of a row, and return them; the recording that several rows were made of counts once."""
+        timelines = timed_conversations(row)
+        parent = schema.parent_of(row)
+        if "source" in timelines and parent not in self._counted:
+            self._source.add(timelines["source"])
+            self._counted.add(parent)
+        if self.finished:
+            self._rebuilt.add(timelines["rebuilt"])
+        return timelines["rebuilt"]
+
+    def flush(self) -> None:
+        """Make the tables of the rows that wait."""
+        rows = self._rows
+        self._rows = []
+        try:
+            conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
+            utterances, measured = self._utterance_table(rows, conversations)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
+            reason = f"a value of {names} does not have the type of its column ({error})"
+            raise BadInput(reason, "make it again") from None
+        for name, values in measured.items():
+            given = conversations[name].combine_chunks()
+            column = pc.coalesce(pa.array(values, given.type, from_pandas=True), given)
+            index = conversations.column_names.index(name)
+            conversations = conversations.set_column(index, name, column)
+        if self._write and (rows or not self._conversations):
+            self._write(conversations, utterances)
+        kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
+        keys = kept["cache_key"].fill_null("").to_numpy()
+        hashes = pa.array(pd.util.hash_array(keys))  # of millions that differ
+        index = kept.column_names.index("cache_key")
+        kept = kept.set_column(index, "cache_key", [hashes])
+        self._conversations.append(_compact(conversations))
+        self._utterances.append(_compact(kept))
+
+    def _utterance_table(
+        self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
+    ) -> tuple[pa.Table, pd.DataFrame]:
+        """The utterances of rows, and the measures of rows that follow from them."""
+        listed = [utterance for row in rows for utterance in row["_utterances"]]
+        row_numbers = [index for index, row in enumerate(rows) for _ in row["_utterances"]]
+        numbers = [number for row in rows for number in range(len(row["_utterances"]))]
+        structs = pa.array(listed, self._struct)
+        columns = dict(zip(structs.type.names, structs.flatten(), strict=True))
+        columns["recogniser"], columns["affect_model"] = columns["models"].flatten()
+        columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
+        for name, column in columns.items():
+            if pa.types.is_floating(column.type):  # a number that is not finite is unknown
+                unknown = pa.scalar(None, column.type)
+                columns[name] = pc.if_else(pc.is_finite(column), column, unknown)
+        utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
+        raw = pc.fill_null(columns["text_raw"], "")
+        counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
+        utterances["spoken_text"] = counted.to_pandas()
+        utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
+        utterances["row"] = np.array(row_numbers, int)
+        is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
+        of_measured = utterances[is_measured[utterances["row"]]]
+        measured = measure_utterances(of_measured, self.finished).reindex(range(len(rows)))
+        by_row = _known_texts(conversations.select(_OF_ROW))
+        conversation = by_row.loc[row_numbers].reset_index(drop=True)
+        derived = {"number": numbers, **_derived(utterances, conversation, self.finished)}
+        kinds = self._of_utterances.arrow_schema
+        for name, values in derived.items():
+            columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
+        return pa.table([columns[name] for name in kinds.names], kinds), measured
+
+
+def _known_texts(table: pa.Table) -> pd.DataFrame:
+    """A table as a frame in which a text that is null is empty."""
+    columns = []
+    for column in table.columns:
+        is_text = pa.types.is_string(column.type)
+        columns.append(pc.fill_null(column, "") if is_text else column)
+    frame: pd.DataFrame = pa.table(columns, table.column_names).to_pandas()
+    return frame
+
+
+def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
+    """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
+    status = utterances["status"]
+    is_clip = conversation["clip"]
+    duration = utterances["end"] - utterances["start"]
+    is_copy = conversation["augmented_from"] != ""
+    heard = (status != "dropped") & ~is_copy & duration.notna()
+    length = duration.clip(lower=0.0).where(~is_clip, conversation["own_seconds"])
+    recorded = utterances["source_end"] - utterances["source_start"]
+    conditions = [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original"]
+    people = ["", conversation["speaker"], utterances["speaker"], LEFT_AS_RECORDED]
+    for side in schema.CHANNELS:
+        conditions.append(utterances["channel"] == side)
+        people.append(conversation[f"speaker_{side}"])
+    person = np.select(conditions, people, "")
+    spoken_by = [utterances[name].where(status == "spoken", "").tolist() for name in VOICE]
+    voices = [" · ".join(filter(None, names)) for names in zip(*spoken_by, strict=True)]
+    is_rated = (utterances["tag"] != "") & utterances["arousal"].notna() & utterances["voiced_fraction"].notna()
+    of_tag = utterances["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
+    style = of_tag.where(~is_clip, conversation["style"])
+    columns: dict[str, object] = {
+        "heard": heard,
+        "seconds": length.where(heard),
+        "source_seconds": recorded.where(recorded > 0),
+    }
+    texts = {
+        "conversation_id": conversation["conversation_id"].tolist(),
+        "person": person,
+        "synthetic_voice": voices,
+        "style": style.tolist(),
+    }
+    for name, values in texts.items():
+        columns[name] = [text or None for text in values]
+    return columns
+
+
+def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
+    """The tables of rows, as `TableMaker` makes them."""
+    maker = TableMaker(finished)
+    for row in rows:
+        maker.add(row)
+    return maker.tables()
+
+
+def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
+    """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
+    made = row.get("provenance")
+    words = row["alignments"] or ()
+    timeline = row.get("timeline") or {}
+    speakers = row.get("speakers") or {}
+    sources = Counter(word["source"] for word in words)
+    labels = row.get("labels")
+    name = row.get("conversation_id") or ""
+    parent = schema.parent_of(row)
+    return {
+        "conversation_id": name,
+        "recording_id": row.get("recording_id"),
+        "split": row.get("split"),
+        "language": row["language"] if row["language"] != "und" else None,
+        "duration": row["duration"],
+        "source_duration": row.get("source_duration"),
+        "own_seconds": schema.own_seconds(row) if labels else row["duration"],
+        "utterances": len(row["utterances"] or ()),
+        "words": len(words),
+        "word_sources": [{"source": source or UNKNOWN, "words": n} for source, n in sources.items()],
+        "talk_without_fillers": [] if labels else talk_without_fillers(row),
+        "absent_words": absent_words(row),
+        **{f"speaker_{side}": schema.name_or_none(speakers.get(side)) for side in schema.CHANNELS},
+        "kept_speakers": list(schema.kept_speakers(row)),
+        "voices": list(schema.voices(row)),
+        "recorded": schema.is_recorded(row),
+        "recorded_voices": schema.has_recorded_voices(row),
+        "parent": None if parent == name else parent,
+        "made_by": None if parent == name else row[schema.ORIGIN.name].get("by"),
+        "of_export": row.get("measures") is not None,
+        "talk": finished and is_talk(row),
+        "recorded_overlap": recorded_overlap(row),
+        "out_of_step": None if labels else _out_of_step(row),
+        "leaks": None if labels else leak_sentence(row.get("sides") or ()),
+        "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
+        "has_timeline": bool(timeline),
+        "clip": bool(labels),
+        **{f"timeline_{part}": value for part, value in timeline.items()},
+    }
+
+
+def _out_of_step(row: Mapping[str, Any]) -> str | None:
+    """How the sides of a row are out of step; None where they are in step, or were laid on one clock.
+
+    Where a voice leaks into the other side, both speak at once more often than people do.
+    """
+    side_shift = row.get("side_shift")
+    if side_shift and not side_shift["aligned"] and is_apart(side_shift):
+        return shift_sentence(side_shift)
+    if any(is_number(side.get("leak_db")) for side in row.get("sides") or () if side):
+        return None
+    # The utterances of each channel in the recording, where their times there are known.
+    spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
+    for utterance in row["utterances"] or ():
+        start = utterance.get("source_start")
+        end = utterance.get("source_end")
+        if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
+            spans[utterance["source_channel"]].append((start, end))
+    return out_of_step(*spans.values())
+
+
+def _compact(table: pa.Table) -> pa.Table:
+    """A chunk as it stays in memory: each text once."""
+    columns = [
+        pc.dictionary_encode(column) if pa.types.is_string(column.type) else column for column in table.columns
+    ]
+    return pa.table(columns, table.column_names)
+
+
+def _frame(chunks: list[pa.Table]) -> pd.DataFrame:
+    """Chunks as one frame; they are emptied, so that each column is there once."""
+    table = pa.concat_tables(chunks).unify_dictionaries()
+    chunks.clear()
+    frame: pd.DataFrame = table.to_pandas(
+        split_blocks=True, self_destruct=True, types_mapper={pa.bool_(): pd.BooleanDtype()}.get
+    )
+    return frame

@@ -1,0 +1,96 @@
+"""How true a transcript is to its sound: sides that talk without a filler, and words that are not in the sound."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, heard_utterances
+from dailytalk_contiguous.core.words.filler_removal import words_by_utterance
+from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
+from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.core.words.word_times import split_words
+from dailytalk_contiguous.core.words.written_forms import is_written_form
+
+#: Before the name of an aligner in the source of the words that it has placed.
+_ALIGNED = "aligned-"
+
+#: Sources of words of a given text that an aligner did not find in the sound.
+_ABSENT = (GIVEN_FITTED, RECOGNISED_TEXT)
+
+#: Words that `absent_words` names.
+NAMED = 4
+
+
+class TalkWithoutFillers(TypedDict):
+    """A side that says no filler, and the seconds of its utterances that have words."""
+
+    channel: str
+    seconds: float
+
+
+class AbsentWords(TypedDict):
+    """How many words of a side are absent, of how many given ones, and the first of them."""
+
+    channel: str
+    absent: int
+    words: int
+    first: str
+
+
+def talk_without_fillers(row: AnyRecord) -> list[TalkWithoutFillers]:
+    """The sides of a row that say no filler, each with the seconds of its utterances that have words.
+
+    Only languages whose fillers are known (`core.words.fillers`) count: `[{"channel": "left", "seconds": 200.5}]`.
+    """
+    aligned: Sequence[WordRow] = row["alignments"] or ()
+    marked = {word["speaker"] for word in aligned if word.get("filler")}
+    utterances = heard_utterances(row)
+    sides: list[TalkWithoutFillers] = []
+    for channel in CHANNELS:
+        lengths: list[float] = []
+        has_filler = channel in marked
+        for utterance in utterances:
+            text = utterance["text"] or ""
+            language = utterance.get("language") or row["language"]
+            is_known = any(map(str.isalnum, text)) and language_code(language) in PATTERNS
+            if utterance["channel"] == channel and is_known:
+                lengths.append(utterance["end"] - utterance["start"])
+                has_filler = has_filler or any(are_fillers(split_words(text), language))
+        seconds = sum(lengths)
+        if seconds and not has_filler:
+            sides.append({"channel": channel, "seconds": seconds})
+    return sides
+
+
+def absent_words(row: AnyRecord) -> list[AbsentWords]:
+    """The sides of a row with words of a given text that an aligner did not find in the sound.
+
+    The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's. A
+    written form does not count: it may be said in a way that the aligner does not know.
+    """
+    aligned: Sequence[WordRow] = row["alignments"] or ()
+    if not any(word["source"] in _ABSENT for word in aligned):
+        return []
+    words_of_side: dict[str, list[WordRow]] = {channel: [] for channel in CHANNELS}
+    for utterance, numbers in words_by_utterance(row):
+        if utterance is None:
+            continue
+        models: Mapping[str, object] = utterance.get("models") or {}
+        if models.get("recogniser") == GIVEN:
+            words_of_side[utterance["channel"]] += [aligned[number] for number in numbers]
+    sides: list[AbsentWords] = []
+    for channel, words in words_of_side.items():
+        texts = [word["word"] or "" for word in words if word["source"] in _ABSENT]
+        absent = [text for text in texts if not is_written_form(text)]
+        is_aligned = any((word["source"] or "").startswith(_ALIGNED) for word in words)
+        if absent and is_aligned:
+            first = " ".join(absent[:NAMED])
+            side: AbsentWords = {
+                "channel": channel,
+                "absent": len(absent),
+                "words": len(words),
+                "first": first,
+            }
+            sides.append(side)
+    return sides

@@ -1,0 +1,160 @@
+"""The checks of a row, its sound decoded: for `dailytalk check`, and for a push, which decodes every row anyway.
+
+`RowChecks` judges the rows of a folder or a version one by one and collects what it finds. What needs all rows
+together, such as hours, is found in their tables (`publish.checks.clip_figures.table_findings`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, error, several
+from dailytalk_contiguous.core.records.record import NonSpeechSound
+from dailytalk_contiguous.core.records.schema import Row, digest_column
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, is_converted
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
+from dailytalk_contiguous.core.sound.voice_likeness import ConversationVoices
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word import Word, WordRow
+from dailytalk_contiguous.machine.sound_columns import changed_sounds
+from dailytalk_contiguous.publish.checks.findings import Loudness, loudness_of, pcm_loudness, word_findings
+from dailytalk_contiguous.publish.checks.known_voices import KnownVoices
+from dailytalk_contiguous.publish.checks.voice_check import find_speaker_encoder, hear_voices, voice_findings
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
+
+#: What to do about a row that is wrong in itself.
+SPEAK_AGAIN = "build it again with `dailytalk speak`"
+
+#: What to do about a version whose files are not those that were published.
+PUBLISH_AGAIN = "publish this version again"
+
+_NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
+
+#: Kinds of findings on rows whose voices are not compared.
+_UNHEARD = {"unreadable-audio", "missing-audio", "not-stereo"}
+
+#: Kinds of findings on rows that can't be used, by column.
+_KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
+
+
+class JudgedRow(NamedTuple):
+    """What was found on a row.
+
+    `voices`: None without an encoder, for clips, and for sound that can't be read or is not stereo.
+    """
+
+    findings: list[Finding]
+    voices: ConversationVoices | None = None
+
+
+class RowChecks:
+    """The checks of rows one by one. Several threads may `judge` rows; one of them adds what was found.
+
+    Attributes:
+        findings: on the rows that were added, in their order.
+        voices: of these rows, where there is an encoder.
+    """
+
+    def __init__(self) -> None:
+        self._encoder = find_speaker_encoder()
+        self._known = KnownVoices() if self._encoder else None
+        self.findings = list[Finding]()
+        self.voices = list[ConversationVoices]()
+
+    def judge(self, row: Row, location: str, pcm: Pcm | None = None) -> JudgedRow:
+        """Check a row with its audio.
+
+        Args:
+            location: what findings call the row.
+            pcm: its audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
+        """
+        findings = list[Finding]()
+        for column in changed_sounds(row):
+            problem = f"its {column} is not that of its {digest_column(column)}"
+            findings.append(error("changed-audio", location, problem, PUBLISH_AGAIN))
+        if row["problem"]:
+            kind = _KINDS.get(row["problem_column"], "bad-row")
+            findings.append(error(kind, location, row["problem"], SPEAK_AGAIN))
+            return JudgedRow(findings)
+        findings += row_findings(location, row, pcm)
+        is_heard = all(finding.kind not in _UNHEARD for finding in findings)
+        voices = None
+        if self._encoder and is_heard and not row["labels"]:
+            voices = hear_voices(self._encoder, row, self._known)
+        return JudgedRow(findings, voices)
+
+    def add(self, judged: JudgedRow) -> None:
+        self.findings += judged.findings
+        if judged.voices:
+            self.voices.append(judged.voices)
+
+    def all_findings(self, limits: FindingLimits) -> list[Finding]:
+        """The findings on the rows that were added, and those on their voices."""
+        return [*self.findings, *voice_findings(self.voices, limits)]
+
+
+def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Finding]:
+    """Yield the findings on a row that can be used.
+
+    Args:
+        file: the name of the row in them.
+        pcm: its audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
+    """
+    loudness: Loudness | None
+    if pcm is None:
+        loudness = yield from loudness_of(file, lambda: row["audio"])
+    else:
+        loudness = pcm_loudness(pcm, row["sample_rate"])
+    if loudness:
+        if loudness.channels != 2:
+            problem = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", file, problem, SPEAK_AGAIN)
+        if loudness.sample_rate != row["sample_rate"]:
+            problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+            yield error("wrong-rate", file, problem, SPEAK_AGAIN)
+        if not LOWEST_RATE <= loudness.sample_rate <= HIGHEST_RATE:
+            problem = f"the audio's rate is {loudness.sample_rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}"
+            yield error("wrong-rate", file, problem, SPEAK_AGAIN)
+        if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
+            problem = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", file, problem, SPEAK_AGAIN)
+        if loudness.is_silent(0):
+            yield error("silent-left", file, "the left channel, the re-voiced one, is silent", SPEAK_AGAIN)
+    yield from _utterance_findings(file, row["utterances"] or [])
+    yield from _sound_findings(file, row["sounds"] or [], row["duration"])
+    alignments: list[WordRow] = row["alignments"] or []
+    words = []
+    for word in alignments:
+        text = word["word"] or ""
+        words.append(Word(text, word["start"], word["end"], side=word["speaker"]))
+    if not any(word.side == "left" for word in words):
+        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
+    yield from word_findings(file, words, loudness, left="left")
+
+
+def _utterance_findings(file: str, utterances: Sequence[UtteranceRow]) -> Iterator[Finding]:
+    """Ids that occur twice, utterances without text, and utterances without length."""
+    counts = Counter(utterance["utterance_id"] for utterance in utterances)
+    twice = sorted(str(name) for name, count in counts.items() if count > 1)
+    mute = []
+    empty = []
+    for utterance in utterances:
+        has_text = bool((utterance["text"] or "").strip())
+        if utterance["status"] == "spoken" and not is_converted(utterance) and not has_text:
+            mute.append(utterance["utterance_id"])
+        if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]:
+            empty.append(utterance["utterance_id"])
+    total = len(utterances)
+    yield from several("duplicate", file, twice, "utterance ids occur twice", total, SPEAK_AGAIN)
+    yield from several("empty-text", file, mute, "utterances were spoken without text", total, SPEAK_AGAIN)
+    yield from several("bad-utterance", file, empty, "utterances have no length", total, SPEAK_AGAIN)
+
+
+def _sound_findings(file: str, sounds: Sequence[NonSpeechSound], duration: float) -> Iterator[Finding]:
+    """Sounds that have no length, or are outside the audio of `duration` seconds."""
+    outside = []
+    for sound in sounds:
+        if not 0 <= sound["start"] < sound["end"] <= duration + DURATION_TOLERANCE:
+            outside.append(f"{sound['start']}..{sound['end']} s")
+    problem = "sounds have no length or are outside the audio"
+    yield from several("bad-sound", file, outside, problem, len(sounds), SPEAK_AGAIN)

@@ -1,0 +1,112 @@
+"""`dailytalk push OWNER/NAME@TAG OWNER/NAME`: an earlier version becomes the newest one again.
+
+Its data files are on the Hub already, so none is packed or sent: one commit copies them, replaces the card and the
+manifest, and gets a tag of its own, because a tag is never moved. The card is written from the earlier version's
+rows, in the text that people have around it today. As in a push, the same command completes what was stopped.
+"""
+
+from huggingface_hub import HfApi
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.finding import Finding, finding_of
+from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.publish.checks.row_check import RowChecks
+from dailytalk_contiguous.publish.checks.verdict import LIMITS
+from dailytalk_contiguous.publish.hub.pushing import (
+    Describe,
+    PushSettings,
+    Release,
+    check_request,
+    describe_release,
+    plan_release,
+    publish,
+    read_repository,
+    refuse_obstacles,
+)
+from dailytalk_contiguous.publish.items import VersionItems
+from dailytalk_contiguous.publish.version import MANIFEST, DataFile, Packed, Version, file_differences
+from dailytalk_contiguous.store.hub import Reference
+
+#: The settings of a push that apply to an earlier version; the others decide how a work folder is packed, or are
+#: for a new dataset.
+APPLICABLE = frozenset({"tag", "branch", "pr", "message"})
+
+
+def restore_version(source: Version, settings: PushSettings, describe: Describe, dry_run: bool = False) -> Release:
+    """Make an earlier version of a dataset on the Hub the head of a branch again, under a new tag.
+
+    Args:
+        source: the earlier version, opened on the Hub.
+        settings: only those in `APPLICABLE` count.
+        describe: makes the card of the release.
+        dry_run: end after the plan.
+
+    Raises DailytalkError if `source` was not published by this tool or its files are not those of its manifest,
+    and as `push_version` does.
+    """
+    assert isinstance(source.where, Reference)
+    repo = source.where.repo
+    api = HfApi()
+    check_request(api, repo, settings, dry_run)
+    before = read_repository(api, repo, settings.branch)
+    refuse_obstacles(before.head, repo)
+    release = plan_release(repo, settings, before, published_files(source), source, restored=source)
+    if not release.is_new:
+        return release
+    release = describe_release(release, source, describe)
+    return release if dry_run else publish(api, release)
+
+
+def published_files(source: Version) -> Packed:
+    """Return the data files of a version on the Hub, which stay there.
+
+    No audio is read, unless its manifest lacks what `check` has found in it.
+
+    Raises DailytalkError if the version has no manifest of ours, or has other files than the manifest names.
+    """
+    if not source.manifest.get("files"):
+        raise DailytalkError(f"{source} was not published by dailytalk push", "name a version that was")
+    for config in CONFIGS:
+        for name, difference in file_differences(source, config):
+            raise DailytalkError(
+                f"{name} of {source} is not what its {MANIFEST} names: {difference}", "name another version"
+            )
+    files = []
+    for name, facts in steps("files looked at", source.manifest["files"].items()):
+        config, _, file_name = name.partition("/")
+        split, _, _ = file_name.partition("-")
+        with source.parquet(name, ["duration"]) as opened:
+            durations = [row["duration"] for row in opened.rows(["duration"])]
+        file = DataFile(
+            name=name,
+            path=None,
+            config=config,
+            split=split,
+            sha256=facts["sha256"],
+            size=source.stored[name].size,
+            rows=len(durations),
+            seconds=sum(durations),
+        )
+        files.append(file)
+    items = VersionItems(source)
+    return Packed(
+        files=tuple(sorted(files)),
+        disjoint=source.manifest.get("splits_disjoint_in", "conversations"),
+        fields=items.fields,
+        row_findings=_row_findings(items),
+        run=items.run,
+        kept_findings=tuple(items.kept_findings()),
+    )
+
+
+def _row_findings(items: VersionItems) -> tuple[Finding, ...]:
+    """What `check` finds on the rows of a version: by its manifest or, where that lacks it, in their sound."""
+    records = items.version.manifest.get("row_findings")
+    if records is not None:
+        return tuple(finding_of(record) for record in records)
+    checks = RowChecks()
+    rows = items.rows([*LABELLED, *items.digested_columns])
+    for row in steps("conversations checked", rows):
+        checks.add(checks.judge(row, row["conversation_id"]))
+    return tuple(checks.all_findings(LIMITS))

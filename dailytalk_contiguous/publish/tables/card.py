@@ -1,0 +1,361 @@
+"""The dataset card: its front matter, its text and its figures.
+
+Everything in a card comes from the published rows, so that it can't promise what is not there. A template makes
+its text, between two markers; what people have written before and after them stays, byte for byte. The same data
+gives the same text and plots.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+from urllib.parse import quote
+
+from datasets import DatasetInfo
+from datasets.splits import SplitDict, SplitInfo
+from huggingface_hub import DatasetCard
+from markupsafe import Markup
+
+from dailytalk_contiguous.core import licensing
+from dailytalk_contiguous.core.documents import parse_json, typed
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.fields import Column
+from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS, Row, is_recorded
+from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.machine.audio import read_at
+from dailytalk_contiguous.machine.sound_columns import sound_columns
+from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, table_findings
+from dailytalk_contiguous.publish.checks.plain_load import CardDamaged, parsed_card
+from dailytalk_contiguous.publish.checks.verdict import Verdict, verdict_of
+from dailytalk_contiguous.publish.items import Items, VersionItems
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.player import to_mp3
+from dailytalk_contiguous.publish.tables.plots import Plot, png
+from dailytalk_contiguous.publish.tables.templates import escaped, filled
+from dailytalk_contiguous.publish.version import DataFile, Packed, Version
+from dailytalk_contiguous.store.files import json_document
+from dailytalk_contiguous.store.work_folder import STATS
+
+#: Our text, between two markers, of which the first remembers the licence that was derived.
+_BLOCK = re.compile(r"<!-- dailytalk:start (\{[^>]*\}) -->.*<!-- dailytalk:end -->", re.DOTALL)
+_MARKER = re.compile("<!-- dailytalk:(?:start|end)")
+
+
+class _Written(TypedDict, total=False):
+    licence: str | None
+
+
+def written_of(text: str) -> _Written:
+    """Return what the last version remembered: the `licence` that it derived.
+
+    It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
+    pair, or that can't be read.
+    """
+    match = _BLOCK.search(text)
+    n_markers = len(_MARKER.findall(text))
+    try:
+        if match is None and not n_markers:
+            return {}
+        if match and n_markers == 2:
+            return {**typed(parse_json(match[1], "the card"), _Written, "the card")}
+    except BadInput:
+        pass
+    raise CardDamaged(
+        "the card's markers <!-- dailytalk:start … --> and <!-- dailytalk:end --> are damaged",
+        "fix them in README.md, or take out both, with what is between them",
+    )
+
+
+def update_body(body: str, title: str, text: str, written: Mapping[str, object]) -> str:
+    """Return a card's body with our text as it is now; a new card begins with the title.
+
+    Every other byte stays as it was. A card that had none of our text gets it at the end. `written` is remembered
+    for the next version.
+    """
+    line = "\r\n" if "\r\n" in body else "\n"
+    # `>` could end the comment from within.
+    remembered = json.dumps(written, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
+    block = f"<!-- dailytalk:start {remembered} -->\n{text.strip()}\n<!-- dailytalk:end -->".replace("\n", line)
+    if _BLOCK.search(body):
+        return _BLOCK.sub(lambda _: block, body)
+    if not body.strip():
+        return f"# {title}{line * 2}{block}{line}"
+    if body.endswith(line * 2):
+        return f"{body}{block}{line}"
+    gap = line if body.endswith(line) else line * 2
+    return f"{body}{gap}{block}{line}"
+
+
+#: Path of the sound in the repository, its seconds at most, and its rate in Hz.
+SAMPLE = "assets/sample.mp3"
+SAMPLE_SECONDS = 30.0
+SAMPLE_RATE = 24000
+
+
+def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str, object]:
+    """A row to listen to, for the template: a part of it, and its sound in `assets` where it can be read."""
+    if row is None:
+        return {}
+    seconds = row["duration"] or 0.0
+    try:
+        audio = items.sound(row["conversation_id"]).audio
+        samples = read_at(audio, SAMPLE_RATE, 0.0, min(seconds, SAMPLE_SECONDS))
+        assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
+    except BadInput:
+        seconds = math.nan
+    return {
+        "conversation_id": row["conversation_id"],
+        "split": row["split"],
+        "labels": row["labels"],
+        "seconds": seconds,
+        "recorded": is_recorded(row),
+    }
+
+
+#: The web page of datasets, even if another server was used for the upload.
+_HOME = "https://huggingface.co/datasets"
+
+#: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
+TASKS = ("text-to-speech", "audio-to-audio")
+
+#: The same for clips.
+CLIP_TASKS = ("text-to-speech", "audio-classification")
+CLIP_TAGS = ("speech", "expressive", "emotion", "style", "prosody", "word-alignment")
+
+TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
+
+#: The Hub's names of sizes, in rows.
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Facts of a card that do not come from the data.
+
+    Attributes:
+        repo: `OWNER/NAME`.
+        tag: of this version, or None.
+        licence: an id of the Hub such as `cc-by-4.0`; None: that of the card, else the one that follows from the
+            sources.
+        history: tag, ISO date, and the changes in words, of each version; the newest first.
+        changes: numbers from `publish.hub.compare`.
+    """
+
+    repo: str
+    tag: str | None
+    licence: str | None = None
+    history: tuple[tuple[str, str, str], ...] = ()
+    changes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        return self.repo.split("/")[0]
+
+    @property
+    def repository_name(self) -> str:
+        return self.repo.split("/")[1]
+
+
+#: Findings of one kind that a card shows; `dailytalk check` shows all.
+SHOWN_OF_A_KIND = 5
+
+#: `CardFacts.changes` of a version in which nothing changed.
+_NO_CHANGES: dict[str, object] = {
+    "previous": None,
+    "added": 0,
+    "removed": 0,
+    "changed": 0,
+    "moved": 0,
+    "tags": [],
+    "back_to": None,
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """The card of a version.
+
+    Attributes:
+        assets: its plots (PNG), its sound and its figures, by name in the repository.
+        warnings: about its licence.
+        verdict: that of `dailytalk check` of the version.
+    """
+
+    text: str
+    assets: dict[str, bytes]
+    warnings: tuple[str, ...]
+    verdict: Verdict
+
+
+def render_card(
+    old: str | None,
+    packed: Packed,
+    version: Version,
+    facts: CardFacts,
+    run: Mapping[str, Any],
+    defaults: Mapping[str, object],
+    rejects: Iterable[Mapping[str, str]] = (),
+) -> Card:
+    """Render the card of a version.
+
+    Args:
+        old: the card in the repository, or None.
+        version: the files of `packed`, opened for reading.
+        run: `run.json` of the work folder; {} where there is none.
+        defaults: of `cli.defaults.default_settings`.
+        rejects: lines of rejects.jsonl.
+
+    Raises CardDamaged if the markers or the front matter of `old` are damaged.
+    """
+    items = VersionItems(version)
+    tables = items.tables()
+    findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
+    verdict = verdict_of(findings, tables.n)
+    for reject in rejects:
+        tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+    clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
+    card = parsed_card(old or "")
+    origins = figures.all_origins(tables)
+    written = written_of(card.text)
+    derived_licence = licensing.derived(origins)
+    _update_front(card, _values(tables, packed, version, facts, bool(clips)), facts, derived_licence, written)
+    named = card.data["license"]
+    licences = named if isinstance(named, list) else [str(named)]
+    against = licensing.promised_too_much(licences, origins)
+    assets: dict[str, bytes] = {}
+    if not clips:
+        stats = figures.corpus_stats(tables)
+        assets[STATS] = json_document(stats).encode()
+
+    def draw(plot: Plot) -> str:
+        assets[f"assets/{plot.name}.png"] = png(plot)
+        return ""
+
+    show = Displays(tables, run, defaults, clips=clips, origins=origins)
+    clips_or_talks = [file for files in packed.configs["conversations"].values() for file in files]
+    rows_beside = []
+    for config, splits in packed.configs.items():
+        if config != "conversations":
+            n_rows = sum(file.rows for files in splits.values() for file in files)
+            rows_beside.append((config, n_rows))
+    sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
+    text = filled(
+        "clips.md" if clips else "card.md",
+        tables=tables,
+        show=show,
+        packed=packed,
+        n_rows=sum(file.rows for file in clips_or_talks),
+        seconds=sum(file.seconds for file in clips_or_talks),
+        rows_beside=rows_beside,
+        facts=facts,
+        changes=_NO_CHANGES | {**facts.changes},
+        title=card.data["pretty_name"],
+        has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
+        sample=_sample(next(items.listed(), None), items, assets),
+        verdict=verdict,
+        findings=verdict.by_kind(SHOWN_OF_A_KIND),
+        fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],
+        own=FIELDS,
+        draw=draw,
+        licences=", ".join(licences),
+        licence_name=card.data.get("license_name"),
+        warnings=against,
+        home=_HOME,
+        address=Markup(quote(sample_address, safe=":/@")),
+    )
+    is_derived = card.data["license"] == derived_licence and not facts.licence
+    memory: _Written = {"licence": derived_licence} if is_derived else {}
+    title = escaped(str(card.data["pretty_name"]).strip())
+    card.text = update_body(card.text, title, text, memory)
+    return Card(str(card), assets, against, verdict)
+
+
+def _update_front(
+    card: DatasetCard,
+    values: Mapping[str, Any],
+    facts: CardFacts,
+    derived_licence: str,
+    written: Mapping[str, object],
+) -> None:
+    """Set what the data decides; what people choose stays: licence, title, and tags once the card is ours.
+
+    A licence that the last version derived is derived again.
+    """
+    data = card.data
+    is_ours = _BLOCK.search(card.text) is not None
+    if facts.licence or not data.get("license") or data["license"] == written.get("licence"):
+        licence = facts.licence or derived_licence
+        is_other = licence == licensing.OTHER
+        data["license"] = licence
+        data["license_name"] = "see-the-card" if is_other else None
+        data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
+    data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repository_name)
+    for key, value in values.items():
+        if key in ("configs", "dataset_info"):
+            data[key] = _by_config(data.get(key) or [], value)
+        elif key not in ("tags", "task_categories"):
+            data[key] = value
+        elif not (is_ours and data.get(key)):
+            data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
+
+
+def _by_config(listed: Any, ours: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """The entries of our configs, and those of other configs in the same repository."""
+    entries = listed if isinstance(listed, list) else [listed]
+    return [*ours, *(entry for entry in entries if entry.get("config_name", "default") not in CONFIGS)]
+
+
+def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:
+    configs: dict[str, dict[str, list[DataFile]]] = {}
+    files_of: list[dict[str, object]] = []  # as `Dataset.push_to_hub` writes it
+    for config in CONFIGS:
+        if config not in packed.configs:
+            continue
+        by_split = packed.configs[config]
+        configs[config] = {split: by_split[split] for split in SPLITS if split in by_split}
+        # Their number keeps out what others put beside them.
+        paths = []
+        for split, files in configs[config].items():
+            paths.append({"split": split, "path": f"{config}/{split}-*-of-{len(files):05d}.parquet"})
+        entry: dict[str, object] = {"config_name": config, "data_files": paths}
+        if config == "conversations":
+            entry["default"] = True
+        files_of.append(entry)
+    n_rows = len(tables.conversations)
+    size = next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)
+    return {
+        "language": sorted(figures.counts(tables.conversations["language"])) or None,
+        "task_categories": list(CLIP_TASKS if is_clips else TASKS),
+        "tags": list(CLIP_TAGS if is_clips else TAGS),
+        "size_categories": [size],
+        "configs": files_of,
+        "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
+    }
+
+
+def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, object]:
+    """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
+    parts = {}
+    download_size = 0
+    dataset_size = 0
+    for split, files in splits.items():
+        n_bytes = 0
+        for file in files:
+            with version.parquet(file.name) as opened:
+                n_bytes += opened.plain_bytes()
+        n_rows = sum(file.rows for file in files)
+        parts[split] = SplitInfo(split, n_bytes, n_rows)
+        download_size += sum(file.size for file in files)
+        dataset_size += n_bytes
+    info = DatasetInfo(
+        features=version.features(config),
+        splits=SplitDict(parts),
+        download_size=download_size,
+        dataset_size=dataset_size,
+    )
+    return {"config_name": config, **info._to_yaml_dict()}
