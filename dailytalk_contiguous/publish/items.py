@@ -315,6 +315,8 @@ class Items(ABC):
         DailytalkError as `rows` does.
         """
 
+        from dailytalk_contiguous.core.records.tables import TableMaker  # here: who only loads makes no tables
+
         refused = [] if refused is None else refused
         maker = TableMaker(self.rebuilt, self.fields, self.knows_rejects)
         for row in steps("conversations read", self.listed(refused)):

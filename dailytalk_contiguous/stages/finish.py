@@ -18,16 +18,15 @@ from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Mark,
-    Utterance,
     has_column,
     is_set,
     or_none,
     to_row,
 )
 from dailytalk_contiguous.core.records.fields import Field, columns_among
-from dailytalk_contiguous.core.records.record import BuiltSide, MovedSound, NonSpeechSound
+from dailytalk_contiguous.core.records.finished import OF_UTTERANCE
+from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
 from dailytalk_contiguous.core.records.utterance import (
-    CONVERTED_TRIES,
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
@@ -40,19 +39,6 @@ from dailytalk_contiguous.core.sound.quality import FRAME
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.machine.stereo_audio import PublishedStereo
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
-
-#: Fields of an utterance, and the columns that hold them until now, where these have another name.
-_RENAMED = {
-    "start": "new_start",
-    "end": "new_end",
-    "source_start": "start",
-    "source_end": "end",
-    "reason": "unspoken_reason",
-    "start_trim": "new_start_trim",
-    "end_trim": "new_end_trim",
-    "source_start_trim": "start_trim",
-    "source_end_trim": "end_trim",
-}
 
 #: Fields of an utterance that are seconds.
 _TIMES = (*EDGES, *(f"source_{name}" for name in EDGES))
@@ -91,13 +77,13 @@ class Finish(Stage):
         "alignments",
         "sounds",
         "timeline",
-        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
+        *(OF_UTTERANCE.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
     uses: ClassVar[tuple[str, ...]] = (
         "verbatim",
         "silent_speakers",
         *(column.name for column in schema.COLUMNS),
-        *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
+        *sorted({OF_UTTERANCE.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
     VERSION: ClassVar[int] = 3
@@ -156,13 +142,13 @@ class Finish(Stage):
     def _utterances(self, talk: Conversation, sides: Mapping[str, str], end: float) -> list[dict[str, object]]:
         """The utterances with their sides in the result, and their texts as they are heard there."""
         fields = (*FIELDS, *self.fields)
-        columns = {name: _RENAMED.get(name, name) for name in features_of_fields(fields)}
+        columns = {name: OF_UTTERANCE.get(name, name) for name in features_of_fields(fields)}
         row = to_row(talk, [name for name in columns.values() if has_column(talk, name)])
         packed = pack_utterances({name: row.get(column) for name, column in columns.items()}, fields)
         finished: list[dict[str, object]] = []
         for utterance, values in zip(talk.utterances, packed, strict=True):
             values["channel"] = sides[utterance.source_channel]
-            if _is_recorded(utterance):  # the marks are for a voice to say
+            if utterance.is_recorded:  # the marks are for a voice to say
                 values["text"] = utterance.verbatim if is_set(utterance.verbatim) else utterance.text
             for name in _TIMES:
                 if values[name] is not None:
@@ -183,19 +169,6 @@ class Finish(Stage):
 
 def _rounded(time: float, latest: float) -> float:
     return round(min(round(time, 4), latest), 4)
-
-
-def _is_recorded(utterance: Utterance) -> bool:
-    """Whether the sound of an utterance is the recorded one, or that in another voice."""
-    synthesis = or_none(utterance.synthesis)
-    is_converted = synthesis is not None and synthesis.tries == CONVERTED_TRIES
-    return utterance.status != "spoken" or is_converted
-
-
-class SourceSound(MovedSound):
-    """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
-
-    label: str | None = None
 
 
 def _finished_sound(sound: SourceSound, sides: Mapping[str, str], end: float) -> NonSpeechSound:
@@ -258,7 +231,7 @@ def _sound_of_mark(talk: Conversation, mark: Mark) -> SourceSound | None:
     for utterance in talk.utterances:
         marked = utterance.span & mark.span
         is_here = utterance.source_channel == mark.channel and bool(marked)
-        if is_here and utterance.new_start is not None and _is_recorded(utterance):
+        if is_here and utterance.new_start is not None and utterance.is_recorded:
             return SourceSound(
                 channel=mark.channel,
                 start=marked.start,

@@ -18,10 +18,11 @@ from dailytalk_contiguous.core.records.conversation import (
     conversation_features,
     or_none,
     set_null,
+    sounding_between,
 )
 from dailytalk_contiguous.core.records.record import AnyRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, Row, result_sides
-from dailytalk_contiguous.core.records.utterance import sounding_between, sounding_span
+from dailytalk_contiguous.core.records.utterance import sounding_span
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import Pcm, pcm_to_float
 from dailytalk_contiguous.core.turns.certainty import (

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
+    known_trims,
     or_none,
     share_out,
 )
@@ -31,7 +32,6 @@ from dailytalk_contiguous.core.records.utterance import (
     OPTIONAL_FIELDS,
     features_of_fields,
     from_line,
-    known_trims,
     to_line,
 )
 from dailytalk_contiguous.core.settings import unlisted

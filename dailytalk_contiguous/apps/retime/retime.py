@@ -15,7 +15,7 @@ from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.arrow_types import record_features
-from dailytalk_contiguous.core.records.conversation import from_row
+from dailytalk_contiguous.core.records.conversation import from_row, known_trims
 from dailytalk_contiguous.core.records.fields import Column, Field
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
@@ -36,7 +36,7 @@ from dailytalk_contiguous.core.records.schema import (
     Row,
     has_recorded_voices,
 )
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, known_trims, sounding_span
+from dailytalk_contiguous.core.records.utterance import UtteranceRow, sounding_span
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.loudness import rearrange, room_tone
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound, pcm_to_float, to_pcm

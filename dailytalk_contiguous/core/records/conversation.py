@@ -24,6 +24,7 @@ import pyarrow as pa
 from datasets import Features, List
 from msgspec.structs import replace
 
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.arrow_types import Feature, feature_of
 from dailytalk_contiguous.core.records.record import (
@@ -47,6 +48,13 @@ from dailytalk_contiguous.core.records.record import (
 )
 from dailytalk_contiguous.core.words.word import ALIGNED, TIMED, UTTERED, Span, Word
 
+#: Seconds beyond its start and end that an utterance may sound (`core.sound.sound_edges.sounding` looks no further
+#: than 0.2).
+MOST_BEYOND = 1.0
+
+#: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
+CONVERTED_TRIES = 0
+
 #: The value of a field that no stage has made yet.
 UNSET = msgspec.UNSET
 
@@ -67,6 +75,30 @@ def is_set(value: object) -> bool:
 def or_none(value: _Value | None) -> _Value | None:
     """The value of a field; None where no stage has made it, too."""
     return value if is_set(value) else None
+
+
+def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
+    """How far inside its start and its end an utterance sounds, by its length in seconds and what it says of that.
+
+    None where that is unknown or can't be.
+    """
+    before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
+    after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
+    trimmed_start = before or 0.0
+    trimmed_end = after or 0.0
+    if trimmed_start + trimmed_end < length:
+        return before, after
+    return None, None
+
+
+def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
+    """From when to when an utterance sounds, by its edges; its start and end where the trims are not known."""
+    before, after = known_trims(end - start, start_trim, end_trim)
+    if before is not None:
+        start += before
+    if after is not None:
+        end -= after
+    return start, end
 
 
 class TokenRun(msgspec.Struct, frozen=True):
@@ -261,11 +293,37 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         return self.source_channel if is_set(self.source_channel) else self.channel
 
     @property
+    def sounding(self) -> Span:
+        """From when to when it sounds in the recording: its start and end where the trims are not known."""
+        return Span(*sounding_between(self.start, self.end, self.start_trim, self.end_trim))
+
+    @property
     def new_span(self) -> Span | None:
         """From when to when it is in the result; None where it was left out."""
         if self.new_start is None or self.new_end is None:
             return None
         return Span(self.new_start, self.new_end)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it is in the result; one that was left out has a reason, and no times there."""
+        return self.status != "dropped"
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether it is its recorded sound in another voice, and no take of its text."""
+        synthesis = or_none(self.synthesis)
+        return synthesis is not None and synthesis.tries == CONVERTED_TRIES
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its sound is the recorded one, or that in another voice."""
+        return self.status != "spoken" or self.is_converted
+
+    @property
+    def said_tag(self) -> str | None:
+        """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
+        return None if self.tag_said is False else self.tag
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set fields by their names. Raises AttributeError for a name that no field has."""
@@ -320,6 +378,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     timeline: TimelineMeasures = _unset
     sounds: list[MovedSound] = _unset
     alignments: Annotated[list[Word], ALIGNED] = _unset
+    speakers: Speakers | None = _unset
     model_failures: list[Reject] | None = _unset
     # why it can't be used
     problem: Text | None = _unset
@@ -332,9 +391,73 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         """The utterances that are on a channel of the recording."""
         return [utterance for utterance in self.utterances if utterance.side == channel]
 
+    @property
+    def heard(self) -> list[Utterance]:
+        """The utterances that are in the result."""
+        return [utterance for utterance in self.utterances if utterance.is_heard]
+
+    def seen_by(self, sample_rate: int, main: str) -> "Conversation":
+        """The result as a recording of its own, as a trainer of the speaker on the side `main` sees it.
+
+        That speaker is on the left, and all times are seconds of the result. Utterances that are in it, words,
+        sounds and marks are in order; of the marks those are left that are in an utterance which was kept.
+        `sample_rate`: in Hz, of the sound that is wanted.
+        """
+        other = "right" if main == "left" else "left"
+        sides = {main: "left", other: "right"}
+        utterances: list[Utterance] = []
+        for utterance in self.heard:
+            seen = replace(
+                utterance,
+                channel=sides[utterance.channel],
+                source_channel=UNSET,
+                start=utterance.new_start,
+                end=utterance.new_end,
+                start_trim=or_none(utterance.new_start_trim),
+                end_trim=or_none(utterance.new_end_trim),
+            )
+            utterances.append(seen)
+        words = [replace(word, side=sides[word.side]) for word in self.alignments]
+        sounds: list[MovedSound] = []
+        for sound in self.sounds:
+            channel = sides[sound.channel]
+            sounds.append(replace(sound, channel=channel, start=sound.new_start, end=sound.new_end))
+        built_sides = [replace(side, channel=sides[side.channel]) for side in self.built_sides]
+        names = or_none(self.speakers)
+        return replace(
+            self,
+            audio=self.built_audio,
+            sample_rate=sample_rate,
+            duration=self.built_duration,
+            utterances=sorted(utterances, key=_by_time),
+            alignments=sorted(words, key=_by_time),
+            sounds=sorted(sounds, key=_by_time),
+            built_sides=built_sides,
+            transcript_marks=self._marks_of_result(sides),
+            speakers=names and {"left": names.get(main), "right": names.get(other)},
+        )
+
+    def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
+        """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
+        marks: list[Mark] = []
+        for mark in self.transcript_marks:
+            for utterance in self.heard:
+                marked = utterance.span & mark.span
+                is_same_side = utterance.source_channel == mark.channel
+                if is_same_side and utterance.is_recorded and marked and utterance.new_start is not None:
+                    shift = utterance.new_start - utterance.start
+                    start = marked.start + shift
+                    end = marked.end + shift
+                    marks.append(replace(mark, channel=sides[utterance.channel], start=start, end=end))
+        return marks
+
     def has_take(self, utterance: Utterance) -> bool:
         """Whether a voice says the text of an utterance anew: what `Convert` has converted is recorded sound."""
         return or_none(utterance.status) == "spoken" and not or_none(self.converted)
+
+
+def _by_time(timed: Utterance | Word | MovedSound) -> tuple[float, float]:
+    return timed.start, timed.end
 
 
 # Rows and objects. A column of a row is a field of the conversation, or a list of one field of its utterances.

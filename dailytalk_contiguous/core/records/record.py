@@ -163,6 +163,12 @@ class MovedSound(msgspec.Struct):
     new_end: Seconds
 
 
+class SourceSound(MovedSound):
+    """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
+
+    label: Text | None = None
+
+
 class TimelineMeasures(msgspec.Struct):
     """Turn-taking before and after, in seconds and ratios; what each means is in `core.turns.timeline`.
 

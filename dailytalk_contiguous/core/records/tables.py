@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.arrow_types import Feature
+from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.fields import Field, columns_among
 from dailytalk_contiguous.core.records.measures import (
     CONVERSATION_MEASURES,
@@ -36,13 +37,7 @@ from dailytalk_contiguous.core.records.measures import (
 )
 from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.records.scorecard import TurnTaking
-from dailytalk_contiguous.core.records.utterance import (
-    CONVERTED_TRIES,
-    PROSODY,
-    SYNTHESIS,
-    UTTERANCE,
-    features_of_fields,
-)
+from dailytalk_contiguous.core.records.utterance import PROSODY, SYNTHESIS, UTTERANCE, features_of_fields
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns.synchrony import out_of_step

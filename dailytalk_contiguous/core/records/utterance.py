@@ -16,7 +16,14 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, assign_flat, known_columns
+from dailytalk_contiguous.core.records.conversation import (
+    CONVERTED_TRIES,
+    Conversation,
+    Utterance,
+    assign_flat,
+    known_columns,
+    sounding_between,
+)
 from dailytalk_contiguous.core.records.fields import (
     Converter,
     Field,
@@ -57,9 +64,6 @@ _WORD_MARKS = ("fitted", "filler")
 
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
 SYNTHESIS = record_features(SynthesisRecord)
-
-#: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
-CONVERTED_TRIES = 0
 
 #: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
 PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
@@ -103,10 +107,6 @@ LONGEST_TEXT = 20_000
 
 #: The times of an utterance: its start and end, and how far inside these it sounds.
 EDGES = ("start", "end", "start_trim", "end_trim")
-
-#: Seconds beyond its start and end that an utterance may sound (`core.sound.sound_edges.sounding` looks no further
-#: than 0.2).
-MOST_BEYOND = 1.0
 
 #: Seconds by which times may differ and be called the same.
 SAME_TIME = 1e-6
@@ -577,16 +577,6 @@ def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, floa
     return sounding_between(start, end, start_trim, end_trim)
 
 
-def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
-    """`sounding_span` by the edges of an utterance."""
-    before, after = known_trims(end - start, start_trim, end_trim)
-    if before is not None:
-        start += before
-    if after is not None:
-        end -= after
-    return start, end
-
-
 def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
@@ -613,20 +603,6 @@ def said_tag(utterance: UtteranceRow) -> str | None:
     if utterance.get("tag_said") is False:
         return None
     return utterance["tag"]
-
-
-def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
-    """How far inside its start and its end an utterance sounds, by its length in seconds and what it says of that.
-
-    None where that is unknown or can't be.
-    """
-    before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
-    after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
-    trimmed_start = before or 0.0
-    trimmed_end = after or 0.0
-    if trimmed_start + trimmed_end < length:
-        return before, after
-    return None, None
 
 
 def words_within(words: Iterable[WordRow], utterance: UtteranceRow) -> list[WordRow]:

@@ -7,10 +7,12 @@ the file: join them to its folder before `processor.apply_chat_template(messages
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.records.conversation import Utterance
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.publish.exports import export as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import ConversationUtterance, FinishedTalk
 from dailytalk_contiguous.store.files import file_name
 
 #: The list of conversations.
@@ -23,48 +25,41 @@ SAMPLE_RATE = 24000
 ONE_TURN = 1.0
 
 
-class DialogueTurn(NamedTuple):
-    """A turn in seconds of its conversation; `main`: of the main speaker."""
+def turns(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """The turns of utterances, by start: those of one turn are one utterance, with all their texts.
 
-    start: float
-    end: float
-    main: bool
-    text: str
-
-
-def turns(utterances: Iterable[ConversationUtterance]) -> Iterator[DialogueTurn]:
-    current: DialogueTurn | None = None
-    for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
-        if not utterance.text.strip():
-            continue
-        if current and current.main == utterance.main and utterance.start - current.end < ONE_TURN:
-            text = f"{current.text} {utterance.text.strip()}"
-            end = max(current.end, utterance.end)
-            current = current._replace(end=end, text=text)
-            continue
-        if current:
-            yield current
+    Utterances without text (laughter) are in none: the template rejects them.
+    """
+    joined: list[Utterance] = []
+    for utterance in utterances:
         text = utterance.text.strip()
-        current = DialogueTurn(utterance.start, utterance.end, utterance.main, text)
-    if current:
-        yield current
+        last = joined[-1] if joined else None
+        if not text:
+            continue
+        if last and last.channel == utterance.channel and utterance.start - last.end < ONE_TURN:
+            last.end = max(last.end, utterance.end)
+            last.text = f"{last.text} {text}"
+        else:
+            joined.append(replace(utterance, text=text))
+    return joined
 
 
-def write_csm(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
-    """Write the sound of each turn. Utterances without text (laughter) are no turns: the template rejects them."""
-    exports.refuse_mute(item)
+def write_csm(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+    """Write the sound of each turn."""
+    talk = item.talk
+    exports.refuse_mute(talk)
     messages = []
-    for number, turn in enumerate(turns(item.utterances)):
-        first = round(turn.start * item.sample_rate)
-        last = round(turn.end * item.sample_rate)
-        channel = 0 if turn.main else 1
-        name = f"audio/{file_name(item.id)}/{number:04d}"
+    for number, turn in enumerate(turns(talk.utterances)):
+        first = round(turn.start * talk.sample_rate)
+        last = round(turn.end * talk.sample_rate)
+        channel = CHANNELS.index(turn.channel)
+        name = f"audio/{file_name(talk.id)}/{number:04d}"
         export.write_sound(name, item.pcm[first:last, channel])
         text = {"type": "text", "text": turn.text}
         audio = {"type": "audio", "path": f"{name}.wav"}
         messages.append({"role": str(channel), "content": [text, audio]})
-    line = {"conversation_id": item.id, "language": item.language, "messages": messages}
-    yield exports.FileEntry(line, item.duration)
+    line = {"conversation_id": talk.id, "language": talk.main_language, "messages": messages}
+    yield exports.FileEntry(line, talk.duration)
 
 
 CSM = exports.ExportFormat(
@@ -73,6 +68,7 @@ CSM = exports.ExportFormat(
     holds="turns of both speakers: a text and mono WAV each",
     loses="overlap and pauses between turns, times of words, tags, sounds without text",
     checked="a reader written from its chat template",
+    open=exports.open_talk,
     write=write_csm,
     finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),

@@ -14,18 +14,24 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from dailytalk_contiguous.core.documents import typed
+from dailytalk_contiguous.core.documents import quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row, parent_of, provenance_of_row
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row, kept_speakers, parent_of, provenance_of_row
 from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN, row_without_fillers
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_header, read_pcm
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
+from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
+from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
 from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk, finished_conversation
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
@@ -131,6 +137,8 @@ class Exportable(Protocol):
     def apart(self) -> tuple[str, ...]: ...
 
 
+BUILD_AGAIN = "build the conversation again"
+
 T = TypeVar("T", bound=Exportable)
 
 #: A format whose items are of any kind.
@@ -208,18 +216,80 @@ def open_conversation(row: Row, export: Export) -> FinishedTalk:
     return finished_conversation(row, export.sample_rate, export.settings.swap)
 
 
-def refuse_tags(words: Iterable[str], conversation: FinishedTalk) -> None:
+class SeenTalk(NamedTuple):
+    """A finished conversation as a trainer sees it (`Conversation.seen_by`), and its samples.
+
+    `pcm` is int16, shape (n, 2), the main speaker first. All that share a name of `apart` are on one side of a
+    division: the people who are heard, or the recording where one of them is not known.
+    """
+
+    talk: Conversation
+    pcm: Pcm
+    apart: tuple[str, ...]
+    row: Row
+
+
+def open_talk(row: Row, export: Export) -> SeenTalk:
+    """The conversation of a row for a trainer.
+
+    Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
+    is outside it.
+    """
+    audio = row["audio"]
+    header = read_header(audio)
+    hours = header.seconds / 3600
+    most = MOST_PCM_BYTES / (4 * export.sample_rate) / 3600
+    if header.channels != 2 or not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE or hours > most:
+        raise BadInput(
+            f"its audio has {counted(header.channels, 'channel')}, {header.sample_rate} Hz and {hours:.1f} h, "
+            f"not 2, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most {most:.1f} h",
+            "build it again (if it is too long, with a shorter --max-conversation)",
+        )
+    pcm = read_pcm(audio, sample_rate=export.sample_rate)
+    if export.settings.swap:
+        pcm = np.ascontiguousarray(pcm[:, ::-1])
+    talk = from_finished(row).seen_by(export.sample_rate, export.settings.main)
+    talk.duration = len(pcm) / export.sample_rate
+    words = []
+    for word in talk.alignments:
+        text = word.text.strip()
+        if not text:
+            raise BadInput(f"the word at {word.start:.3f} s has no text", BUILD_AGAIN)
+        end = _end_inside(word.span, word.text, talk.duration)
+        words.append(word.spelled(text).at(word.start, end))
+    talk.alignments = words
+    for utterance in talk.utterances:
+        utterance.end = _end_inside(utterance.span, utterance.text, talk.duration)
+    recording = f"recording\0{talk.recording_id}"
+    apart = tuple(name or recording for name in kept_speakers(row))
+    return SeenTalk(talk, pcm, apart, row)
+
+
+def _end_inside(span: Span, text: str, seconds: float) -> float:
+    """The end of a word or an utterance in sound of `seconds`. Raises BadInput for one that is no part of it."""
+    if not 0 <= span.start < min(span.end, seconds) or span.end > seconds + TOLERANCE:
+        raise BadInput(
+            f"{quoted(text)} at {span.start:.3f}..{span.end:.3f} s is empty or outside the audio", BUILD_AGAIN
+        )
+    return min(span.end, seconds)
+
+
+def refuse_tags(words: Iterable[str], conversation: FinishedTalk | Conversation) -> None:
     """Raise BadInput where a style tag is among words that are trained on."""
-    tags = tags_among([*words], {utterance.tag for utterance in conversation.utterances})
+    if isinstance(conversation, Conversation):
+        tags = tags_among([*words], {utterance.said_tag or "" for utterance in conversation.utterances})
+    else:
+        tags = tags_among([*words], {utterance.tag for utterance in conversation.utterances})
     if tags:
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
-def refuse_mute(conversation: FinishedTalk) -> None:
+def refuse_mute(conversation: FinishedTalk | Conversation) -> None:
     """Raise BadInput where no utterance has a text, or a style tag is among the words."""
     if not any(utterance.text.strip() for utterance in conversation.utterances):
         raise BadInput("nobody says a word", "check its transcript")
-    refuse_tags((word.text for word in conversation.words), conversation)
+    words = conversation.alignments if isinstance(conversation, Conversation) else conversation.words
+    refuse_tags((word.text for word in words), conversation)
 
 
 def only_rate(format: str, sample_rate: int) -> Callable[[Path, ExportSettings], None]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.turn_taking import SPACELESS
 from dailytalk_contiguous.publish.exports import export as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.store.files import file_name, json_text
 
 #: The folder of sound.
@@ -24,24 +24,25 @@ TEXT = "text"
 SPEAKERS = ("A", "B")
 
 
-def write_jmoshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
+def write_jmoshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
-    speakers = dict(zip((item.main, item.other), SPEAKERS, strict=True))
+    talk = item.talk
+    speakers = dict(zip(CHANNELS, SPEAKERS, strict=True))
     for side, speaker in speakers.items():
-        spoken = [word.text for word in item.words if word.side == side]
+        spoken = [word.text for word in talk.alignments if word.side == side]
         if not spoken:
             raise BadInput(f"speaker {speaker} has no words", "transcribe both channels, or leave it out")
-        exports.refuse_tags(spoken, item)
-    name = file_name(item.id)
+        exports.refuse_tags(spoken, talk)
+    name = file_name(talk.id)
     words = []
-    for word in item.words:
+    for word in talk.alignments:
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}
         words.append({"speaker": speakers[word.side], "word": word.text, **times})
     export.write_sound(f"{AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
-    language = (item.language or "").partition("-")[0]
-    export.about[item.id] = language in SPACELESS
-    yield exports.FileEntry(None, item.duration)
+    language = (talk.main_language or "").partition("-")[0]
+    export.about[talk.id] = language in SPACELESS
+    yield exports.FileEntry(None, talk.duration)
 
 
 def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -72,6 +73,7 @@ JMOSHI = exports.ExportFormat(
     holds="stereo WAV, the words of both speakers with times",
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
+    open=exports.open_talk,
     write=write_jmoshi,
     finish=finish_jmoshi,
     options=frozenset({"main", "prosodic_tokens"}),

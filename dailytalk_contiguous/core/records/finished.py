@@ -1,0 +1,113 @@
+"""A finished row as a `Conversation`: the recording, and what became of it.
+
+A finished row has the times of the result as `start` and `end`, and those of the recording as `source_start` and
+`source_end`. In a conversation it is the other way round, from the first stage to the last: `start` and `end` are
+seconds of the recording, `new_start` and `new_end` those of the result.
+
+Rows that other people publish may lack fields, or have null where ours have none. `publish.items` judges a row
+before it is read here; what is missing then is None, or an empty list.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from dailytalk_contiguous.core.records.conversation import Conversation, Mark, Utterance, assign
+from dailytalk_contiguous.core.records.record import (
+    AnyRecord,
+    BuiltSide,
+    SourceSound,
+    SynthesisRecord,
+    TimelineMeasures,
+)
+from dailytalk_contiguous.core.words.word import Word
+
+#: Fields of an utterance in a finished row, and those of `Utterance` that hold them under another name.
+OF_UTTERANCE = {
+    "start": "new_start",
+    "end": "new_end",
+    "source_start": "start",
+    "source_end": "end",
+    "reason": "unspoken_reason",
+    "start_trim": "new_start_trim",
+    "end_trim": "new_end_trim",
+    "source_start_trim": "start_trim",
+    "source_end_trim": "end_trim",
+}
+
+#: The same of the columns of a finished row.
+OF_ROW = {
+    "audio": "built_audio",
+    "sample_rate": "built_rate",
+    "duration": "built_duration",
+    "source_duration": "duration",
+    "language": "main_language",
+}
+
+#: The same of the fields of a sound that is no speech.
+OF_SOUND = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
+
+_UTTERANCE_FIELDS = frozenset(Utterance.__struct_encode_fields__)
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def from_finished(row: Mapping[str, Any]) -> Conversation:
+    """The conversation of a row of `core.records.schema.LABELLED` that can be used."""
+    columns = {OF_ROW.get(name, name): value for name, value in row.items()}
+    talk = Conversation()
+    utterances = columns.pop("utterances", None) or ()
+    sides = columns.pop("sides", None) or ()
+    sounds = columns.pop("sounds", None) or ()
+    words = columns.pop("alignments", None) or ()
+    marks = columns.pop("transcript_marks", None) or ()
+    timeline = columns.pop("timeline", None)
+    assign(talk, columns)
+    talk.utterances = [_utterance(utterance) for utterance in utterances]
+    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides]
+    talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
+    talk.alignments = [aligned_word(word) for word in words]
+    talk.transcript_marks = [_record(Mark, mark, {}) for mark in marks]
+    if timeline:
+        talk.timeline = _record(TimelineMeasures, timeline, {})
+    return talk
+
+
+def aligned_word(word: AnyRecord) -> Word:
+    """A word of the column `alignments`; without text where it has none."""
+    return Word(
+        word["word"] or "",
+        word["start"],
+        word["end"],
+        word.get("probability"),
+        filler=word.get("filler"),
+        side=word["speaker"],
+        source=word.get("source") or "",
+    )
+
+
+def _utterance(record: AnyRecord) -> Utterance:
+    utterance = Utterance()
+    for name, value in record.items():
+        column = OF_UTTERANCE.get(name, name)
+        if column == "synthesis" and value:
+            utterance.synthesis = _record(SynthesisRecord, value, {})
+        elif column == "utterance_id":
+            utterance.id = value
+        elif column in _UTTERANCE_FIELDS:
+            setattr(utterance, column, value)
+        else:
+            utterance.extra[column] = value
+    utterance.text = utterance.text or ""
+    return utterance
+
+
+def _record(kind: type[_Record], values: AnyRecord, renamed: Mapping[str, str]) -> _Record:
+    """An object of the values that a record has under the names of its fields; None for those that it lacks."""
+    named = {renamed.get(name, name): value for name, value in values.items()}
+    fields: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.name in named or field.required:
+            fields[field.name] = named.get(field.name)
+    return kind(**fields)
