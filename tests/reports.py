@@ -6,7 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.hub import packing, pushing
 from dailytalk_contiguous.publish.hub.release_card import card_of_release
 from dailytalk_contiguous.publish.opening import finished_items

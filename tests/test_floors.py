@@ -40,7 +40,7 @@ LOADERS = {
     "cli.defaults",
     "cli.main",
     "cli.report",
-    "publish.checks.findings",
+    "publish.items",
     "publish.exports.formats",
     "publish.opening",
     "publish.tables.page",

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports.export import (
+from dailytalk_contiguous.publish.exports.exporting import (
     TWO_LISTS,
     AnyFormat,
     Exported,

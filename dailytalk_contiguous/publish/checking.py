@@ -34,7 +34,7 @@ from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obs
 from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.voice_check import voice_facts
-from dailytalk_contiguous.publish.exports.export import AnyFormat
+from dailytalk_contiguous.publish.exports.exporting import AnyFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.items import (

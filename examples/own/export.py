@@ -6,7 +6,7 @@ from dailytalk_contiguous import setting
 from dailytalk_contiguous.core.records.finding import error
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
-from dailytalk_contiguous.publish.exports.export import ExportFormat, ExportSettings, FileEntry, json_lists
+from dailytalk_contiguous.publish.exports.exporting import ExportFormat, ExportSettings, FileEntry, json_lists
 from dailytalk_contiguous.store.files import file_name
 
 

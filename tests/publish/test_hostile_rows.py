@@ -23,7 +23,7 @@ from reports import write_report
 from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import published_features
-from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.tables.templates import environment

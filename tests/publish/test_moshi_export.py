@@ -10,7 +10,7 @@ from built_conversations import built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 
 

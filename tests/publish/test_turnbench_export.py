@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.turns.turnbench_layout import KINDS
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports.export import Exported, write_export
+from dailytalk_contiguous.publish.exports.exporting import Exported, write_export
 from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
 from dailytalk_contiguous.publish.exports.turnbench_labels import RULES, SOUND_RULES, labelled_tracks
 

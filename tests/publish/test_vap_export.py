@@ -13,7 +13,7 @@ from command import Command
 from numpy.typing import NDArray
 from publish.test_trainer_formats import rows_of
 
-from dailytalk_contiguous.publish.exports.export import write_export
+from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.formats import FORMATS
 
 VAP = FORMATS["vap"]

@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.settings import setting, settings_of
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import items, opening
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder, training_folder
 from dailytalk_contiguous.publish.exports.training_folder import manifests_in
 from dailytalk_contiguous.publish.tables.displays import asked_terms

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances, words_within
 from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.style.tags import tags_among
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.files import file_name

@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.words.word import WordRow
 from dailytalk_contiguous.machine.audio import from_uri, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.store.files import file_name
 
 #: The list of conversations.
@@ -68,7 +68,7 @@ CSM = exports.ExportFormat(
     holds="turns of both speakers: a text and mono WAV each",
     loses="overlap and pauses between turns, times of words, tags, sounds without text",
     checked="a reader written from its chat template",
-    open=exports.open_talk,
+    open=exports.seen_talk,
     write=write_csm,
     finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),

@@ -10,7 +10,7 @@ from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.machine.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import ANNOTATIONS
 from dailytalk_contiguous.publish.exports.csm import CSM
-from dailytalk_contiguous.publish.exports.export import AnyFormat, ExportFormat
+from dailytalk_contiguous.publish.exports.exporting import AnyFormat, ExportFormat
 from dailytalk_contiguous.publish.exports.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
 from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI

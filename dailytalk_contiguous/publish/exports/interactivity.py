@@ -46,7 +46,7 @@ from dailytalk_contiguous.core.words.word import words_between
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.verdict import all_findings, verdict_of
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder, user_clips
 from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi

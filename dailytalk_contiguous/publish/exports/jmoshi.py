@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.turn_taking import SPACELESS
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.store.files import file_name, json_text
 
 #: The folder of sound.
@@ -73,7 +73,7 @@ JMOSHI = exports.ExportFormat(
     holds="stereo WAV, the words of both speakers with times",
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
-    open=exports.open_talk,
+    open=exports.seen_talk,
     write=write_jmoshi,
     finish=finish_jmoshi,
     options=frozenset({"main", "prosodic_tokens"}),

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, 
 from dailytalk_contiguous.core.words.word import Word, words_between
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import ConversationUtterance, FinishedTalk
 from dailytalk_contiguous.publish.exports.moshi_check import (
     BATCH,

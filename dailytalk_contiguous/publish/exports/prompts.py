@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns.turn_taking import total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.read_documents import json_objects, read_bytes
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder
 from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi

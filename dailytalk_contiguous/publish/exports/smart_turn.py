@@ -34,7 +34,7 @@ from dailytalk_contiguous.core.words.language_codes import iso_639_3
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS, SILENCE_SECONDS
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.exports.speech_spans import speech_of
 from dailytalk_contiguous.store.files import json_document, json_text

@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.records.utterance import heard_utterances
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound, mixed_down
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import prompts
 from dailytalk_contiguous.publish.exports.finished_conversation import ConversationUtterance, FinishedTalk
 from dailytalk_contiguous.publish.exports.moshi_folder import PieceSettings, piece_path, trained_pieces

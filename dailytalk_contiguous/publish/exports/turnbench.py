@@ -36,7 +36,7 @@ from dailytalk_contiguous.core.turns.turnbench_layout import (
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.publish.checks.findings import loudness_of
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
 from dailytalk_contiguous.publish.exports.turnbench_oracle import Prediction, Submission, perfect_prediction

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import WordRow
 from dailytalk_contiguous.core.words.word_times import normalise
-from dailytalk_contiguous.publish.exports.export import certainty_doubt
+from dailytalk_contiguous.publish.exports.exporting import certainty_doubt
 
 #: Seconds for which both speak at once where they compete for the floor. Speech of so many seconds takes a turn.
 COMPETING = TURN_SECONDS

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.turns.interaction import Interaction
 from dailytalk_contiguous.core.turns.turn_taking import Timed, unions
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import ConversationUtterance
 from dailytalk_contiguous.store.files import file_name, json_text
 

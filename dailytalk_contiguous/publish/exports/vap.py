@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
-from dailytalk_contiguous.publish.exports import export as exports
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.exports.speech_spans import Spans, speech_of
 from dailytalk_contiguous.store.files import file_name

@@ -229,7 +229,7 @@ class SeenTalk(NamedTuple):
     row: Row
 
 
-def open_talk(row: Row, export: Export) -> SeenTalk:
+def seen_talk(row: Row, export: Export) -> SeenTalk:
     """The conversation of a row for a trainer.
 
     Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
