@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.models.forks import loaded_once
 
 #: Samples of a window of the spectrum (25 ms).
 WINDOW = 400
@@ -42,9 +42,6 @@ LAYERS = 3
 
 #: The size of a vector.
 SIZE = 256
-
-#: Two sides of a conversation may ask for the network at once.
-_loading = Lock()
 
 
 class SpeakerEncoder(nn.Module):
@@ -154,14 +151,9 @@ def mel_filters() -> NDArray[np.float64]:
     return np.stack(triangles) * (2 / widths)[:, None]
 
 
+@loaded_once
 def load_speaker_encoder(path: Path) -> SpeakerEncoder:
     """The network with the weights of `checkpoints.speaker_encoder_file`, loaded once."""
-    with _loading:
-        return _load(path)
-
-
-@lru_cache(maxsize=1)
-def _load(path: Path) -> SpeakerEncoder:
     # A file of an older format than `read_weights` takes; its content is known by its digest.
     weights = torch.load(path, "cpu", weights_only=True)["model_state"]
     encoder = SpeakerEncoder()

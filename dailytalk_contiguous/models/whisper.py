@@ -15,7 +15,6 @@ words.
 
 import itertools
 import math
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -521,8 +520,6 @@ SIZES = {
     "turbo": 1_617_824_864,
 }
 
-_loading = threading.Lock()
-
 
 def load_whisper(
     model: str, device: str = "auto", compute_type: str = "auto", beam: int = 5, batch_windows: int = 16
@@ -534,8 +531,7 @@ def load_whisper(
     # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
     used_device = devices.resolve_device(device)
     used_type = devices.compute_type_of(device, compute_type)
-    with _loading:  # threads that all come first would load one each
-        return _load(model, used_device, used_type, beam, batch_windows)
+    return _load(model, used_device, used_type, beam, batch_windows)
 
 
 #: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the

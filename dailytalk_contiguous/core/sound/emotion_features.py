@@ -108,8 +108,7 @@ def emotion_features(sound: Samples) -> NDArray[np.float32]:
     voice = track_voice(sound, math.ceil(len(sound) / HOP), HOP, _PITCH_FRAME)
     voiced = voice.f0 > 0
     measures |= _voice_measures(voice, voiced)
-    measures |= _level_measures(frames.level, sounding)
-    measures |= _spectral_measures(frames, sounding)
+    measures |= _measures_of_frames(frames, sounding)
     measures |= _time_measures(voiced, sounding, frames.level, seconds)
     return np.array([measures[name] for name in MEASURES], np.float32)
 
@@ -313,16 +312,13 @@ def _voice_measures(voice: VoiceTrack, voiced: NDArray[np.bool_]) -> dict[str, f
     return dict(zip(_VOICE, statistics, strict=True))
 
 
-def _level_measures(level: NDArray[np.float64], sounding: NDArray[np.bool_]) -> dict[str, float]:
-    (frames,) = np.nonzero(sounding)
-    statistics = _statistics(level[frames, None], frames)[0].tolist()
-    steps = np.diff(level)
+def _measures_of_frames(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[str, float]:
+    (numbers,) = np.nonzero(sounding)
+    statistics = _statistics(frames.level[numbers, None], numbers)[0].tolist()
+    steps = np.diff(frames.level)
     rise = _mean_or_zero(steps[steps > 0])
     fall = _mean_or_zero(steps[steps < 0])
-    return dict(zip(_LEVEL, [*statistics, rise, fall], strict=True))
-
-
-def _spectral_measures(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[str, float]:
+    of_level = dict(zip(_LEVEL, [*statistics, rise, fall], strict=True))
     cosines = frames.cosines
     moves = np.zeros((1, COSINES))
     if len(cosines) > 1:
@@ -340,7 +336,7 @@ def _spectral_measures(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[st
         flux.mean(),
         flux.std(),
     )
-    return dict(zip(_SPECTRAL, map(float, values), strict=True))
+    return of_level | dict(zip(_SPECTRAL, map(float, values), strict=True))
 
 
 #: Seconds of a stretch without sound that is a pause.
