@@ -57,6 +57,10 @@ TURN_ENDS = Setting(
 )
 
 
+#: Fields of an utterance that follow from the times of a finished conversation.
+JUDGED_FIELDS = ("transition", "turn_end", "event_certainty", "transition_certainty")
+
+
 def settled_judge(judge: str) -> str:
     """`smart-turn` or `none` for `auto`, by what is on this machine: all workers of a run then do the same."""
     if judge != IF_INSTALLED:
@@ -101,10 +105,6 @@ def judged_ends(
         for end, value in zip(ends_of_channel, finished, strict=True):
             judged[end.utterance] = JudgedEnd(end.transition, value)
     return judged
-
-
-#: Fields of an utterance that follow from the times of a finished conversation.
-JUDGED_FIELDS = ("transition", "turn_end", "event_certainty", "transition_certainty")
 
 
 def judge_utterances(
