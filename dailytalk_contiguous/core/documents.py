@@ -28,14 +28,6 @@ from dailytalk_contiguous.core.quotas import Quota
 MOST_BYTES = 64 << 20
 
 
-#: Bytes of a YAML document: PyYAML takes five seconds for a megabyte.
-MOST_YAML_BYTES = 256 << 10
-
-#: Fields of a table. A line that lacks columns has empty fields in their place, so that 20,000 columns and as many
-#: lines of one letter would take 8 GB.
-MOST_FIELDS = 10_000_000
-
-
 #: Seconds; no recording lasts so long.
 LATEST = 1e9
 
@@ -127,6 +119,11 @@ def utf8_text(data: bytes, name: str) -> str:
         raise BadInput(f"{name} is not UTF-8 ({error})", "save the file as UTF-8") from None
 
 
+#: Fields of a table. A line that lacks columns has empty fields in their place, so that 20,000 columns and as many
+#: lines of one letter would take 8 GB.
+MOST_FIELDS = 10_000_000
+
+
 def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
     """The lines of a CSV file, of which it must have these columns; what is missing of a line is empty.
 
@@ -149,6 +146,10 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     if wrong:
         raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
     return lines
+
+
+#: Bytes of a YAML document: PyYAML takes five seconds for a megabyte.
+MOST_YAML_BYTES = 256 << 10
 
 
 def parse_yaml(text: str, name: str) -> Any:

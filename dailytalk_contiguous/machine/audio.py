@@ -40,9 +40,6 @@ from dailytalk_contiguous.machine.sphere import refuse_shorten, sphere_head
 # half a conversation would pass for a whole one. `machine.promised_samples` looks at other formats.
 
 
-#: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
-MP3_TOLERANCE = 1.0
-
 _REMEDY = "copy or export the recording again"
 
 
@@ -63,37 +60,11 @@ AUDIO_SUFFIXES = frozenset(
 )
 
 
-#: Samples of all channels in a second of sound: 64 channels at 48 kHz, or 32 at 96 kHz, of which `BLOCK_SECONDS`
-#: take 250 MB. 200 kB of Vorbis can hold 255 channels of silence at 192 kHz.
-MOST_SAMPLES_A_SECOND = 64 * 48_000
-
 #: Seconds read at a time: long enough to amortise the resampler, short enough to keep memory flat.
 BLOCK_SECONDS = 20.0
 
-#: Subtypes of libsndfile of which 16 bits are not all.
-_FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
-
 #: libsndfile takes the length of these from a header or guesses it from the first frame, to within a frame or two.
 _MPEG = {"MP3", "MPEG"}
-
-#: What libsndfile says of a file that it does not know.
-_UNKNOWN = ("not recognised", "unknown format", "unimplemented")
-
-#: libsndfile's number of frames (SF_COUNT_MAX) for a FLAC that was streamed.
-_UNKNOWN_FRAMES = 2**63 - 1
-
-#: Seconds that are decoded and left out before a part: libsndfile finds its place exactly, but the first frames of
-#: an MP3 after that are damaged, and so is all that follows when it lands in the last page of an Ogg Vorbis.
-_PREROLL_SECONDS = 5.0
-
-#: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.
-_SPARE = 8192
-
-#: Recordings whose header and completeness are remembered: every part of one asks for them.
-_REMEMBERED = 1024
-
-#: Beyond what any format means by a sample: floats that hold 32-bit integers reach 2 ** 31, others about 1.
-_LARGEST_SAMPLE = 2.0**32
 
 
 #: Encoded audio, also of a row whose type is not known: a mapping with the keys of `EncodedAudio`.
@@ -153,6 +124,10 @@ LFS_REMEDY = "run git lfs pull in the checkout"
 _Measured = TypeVar("_Measured")
 
 
+#: Recordings whose header and completeness are remembered: every part of one asks for them.
+_REMEMBERED = 1024
+
+
 def _remembered(measure: Callable[[AudioStruct], _Measured]) -> Callable[[AudioStruct], _Measured]:
     """A function of encoded audio that looks at a file again only after its size or date has changed."""
 
@@ -176,6 +151,10 @@ def _stream_facts(audio: AudioStruct) -> StreamFacts:
     """The facts of the first audio stream of a file, as `machine.decoding` reads them."""
     with _opened(audio) as (encoded, _):
         return read_facts(encoded)
+
+
+#: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
+MP3_TOLERANCE = 1.0
 
 
 @_remembered
@@ -238,6 +217,10 @@ def tags(audio: AudioStruct) -> dict[str, str]:
         return {}
     cleaned = {name: texts.get(name, "").replace("\0", "").strip() for name in TAGS}
     return {name: text for name, text in cleaned.items() if text}
+
+
+#: Subtypes of libsndfile of which 16 bits are not all.
+_FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
 
 
 def has_over_16_bits(audio: AudioStruct) -> bool:
@@ -338,6 +321,11 @@ def scale_note(audio: AudioStruct) -> str:
     if 1 / scale in FULL_SCALES:
         return f"its float samples are integers, and were divided by {1 / scale:,.0f}"
     return f"its float samples are louder than full scale, and were divided by {1 / scale:.3g}"
+
+
+#: Seconds that are decoded and left out before a part: libsndfile finds its place exactly, but the first frames of
+#: an MP3 after that are damaged, and so is all that follows when it lands in the last page of an Ogg Vorbis.
+_PREROLL_SECONDS = 5.0
 
 
 def blocks(
@@ -514,6 +502,10 @@ def blocks_at(
         yield resampler.resample_chunk(nothing, last=True)
 
 
+#: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.
+_SPARE = 8192
+
+
 def read_pcm(
     audio: AudioStruct,
     start: float = 0.0,
@@ -551,6 +543,10 @@ def read_at(audio: AudioStruct, sample_rate: int, start: float = 0.0, duration: 
     return np.concatenate([nothing, *blocks_at(audio, sample_rate, start, duration)])
 
 
+#: Beyond what any format means by a sample: floats that hold 32-bit integers reach 2 ** 31, others about 1.
+_LARGEST_SAMPLE = 2.0**32
+
+
 def _finite(block: Samples, start: float) -> Samples:
     lowest = block.min(initial=0.0)
     highest = block.max(initial=0.0)  # NaN if one sample is
@@ -570,6 +566,13 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
 
 class NotForLibsndfile(Exception):
     """A file that libsndfile doesn't know, or whose length it can't tell: `machine.decoding` reads it."""
+
+
+#: What libsndfile says of a file that it does not know.
+_UNKNOWN = ("not recognised", "unknown format", "unimplemented")
+
+#: libsndfile's number of frames (SF_COUNT_MAX) for a FLAC that was streamed.
+_UNKNOWN_FRAMES = 2**63 - 1
 
 
 @contextmanager
@@ -597,6 +600,11 @@ def _sound_file(audio: AudioStruct) -> Iterator[soundfile.SoundFile]:
                 raise NotForLibsndfile from None
             cause = str(error.error_string).rstrip(".")  # without the path before it
             raise BadInput(f"it can't be decoded ({cause})", "copy or export the file again") from None
+
+
+#: Samples of all channels in a second of sound: 64 channels at 48 kHz, or 32 at 96 kHz, of which `BLOCK_SECONDS`
+#: take 250 MB. 200 kB of Vorbis can hold 255 channels of silence at 192 kHz.
+MOST_SAMPLES_A_SECOND = 64 * 48_000
 
 
 def _refuse_wide(sample_rate: int, channels: int) -> None:

@@ -11,6 +11,7 @@ Silence is put there, so that a second of what is decoded is a second of the pla
 
 import atexit
 import io
+import itertools
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -49,13 +50,6 @@ ROUNDING = 0.002
 #: Seconds without packets that become silence: half a frame of Moshi. Times that a browser or a network gives to
 #: packets of 20 ms vary by less.
 LEAST_GAP = 0.04
-
-#: Decoders of this process that wait: two for each of the recordings that `sources.folder` reads side by side,
-#: because the search for a cut goes back now and then.
-MOST_WAITING = 16
-
-#: Bytes of sound in memory that waiting decoders may keep there.
-MOST_BYTES_WAITING = 64_000_000
 
 #: An encoded file: its content, or where it is.
 Encoded: TypeAlias = bytes | Path
@@ -128,7 +122,7 @@ class Decoder:
             raise _not_decoded(error) from None
         self._start = float(clock_start(self._container))
         self._is_timed = self._container.format.name in WITH_CLOCK
-        self._frames = self._with_silence(self._decoded_frames(track))
+        self._frames = self._with_silence(track)
 
     def blocks(self, first: int, last: int, n_samples: int) -> Iterator[NDArray[np.float32]]:
         """Yield the samples from `first`, which is not before `position`, up to `last` or the end of the stream.
@@ -175,19 +169,16 @@ class Decoder:
         self._container.close()
         self._file.close()
 
-    def _decoded_frames(self, track: int) -> Generator["AudioFrame", None, None]:
-        stream = self._container.streams.audio[track]
-        for packet in packets_of(self._container, stream):
-            yield from stream.decode(packet)
-
-    def _with_silence(self, frames: Iterator["AudioFrame"]) -> Generator["AudioFrame | int", None, None]:
-        """The frames, and before one that has no other before it so many samples of silence, a second at a time.
+    def _with_silence(self, track: int) -> Generator["AudioFrame | int", None, None]:
+        """The frames of a track, and the samples of silence that lack before one, a second at a time.
 
         Raises BadInput for more of it than the sound of a row may last.
         """
+        stream = self._container.streams.audio[track]
+        packets = packets_of(self._container, stream)
         n_done = 0
         n_silent = 0
-        for frame in frames:
+        for frame in itertools.chain.from_iterable(map(stream.decode, packets)):
             missing = self._missing_before(frame, n_done)
             n_done += missing + frame.samples
             n_silent += missing
@@ -306,6 +297,14 @@ def _take(encoded: Encoded, channels: int, track: int, first: int) -> WaitingDec
             _waiting.remove(nearest)
             return nearest
     return WaitingDecoder(key, Decoder(encoded, channels, track), n_bytes)
+
+
+#: Decoders of this process that wait: two for each of the recordings that `sources.folder` reads side by side,
+#: because the search for a cut goes back now and then.
+MOST_WAITING = 16
+
+#: Bytes of sound in memory that waiting decoders may keep there.
+MOST_BYTES_WAITING = 64_000_000
 
 
 def _keep(used: WaitingDecoder) -> None:

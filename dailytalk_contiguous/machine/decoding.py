@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-#: Formats whose header has no length: FFmpeg guesses it from the first bit rate. That of a WAV is wrong where
-#: libsndfile does not read it.
-WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3", "wav"}
-
 #: Formats whose header has the length of the longest stream alone, such as that of the film.
 WITH_ONE_LENGTH = {"matroska,webm", "flv", "asf"}
 
@@ -90,6 +86,11 @@ def _facts_of(container: "InputContainer", stream: "AudioStream", end: Fraction)
         return None
     tags = container.metadata | stream.metadata
     return StreamFacts(codec.sample_rate, codec.channels, float(seconds), container.format.name, tags)
+
+
+#: Formats whose header has no length: FFmpeg guesses it from the first bit rate. That of a WAV is wrong where
+#: libsndfile does not read it.
+WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3", "wav"}
 
 
 def _end_in_header(container: "InputContainer", stream: "AudioStream") -> Fraction:

@@ -149,17 +149,13 @@ def _contents_with_imports(file: Path) -> list[bytes]:
     while waiting:
         path = waiting.pop()
         contents[path] = _sources.get(str(path)) or path.read_bytes()
-        beside = {file.parent / f"{name}.py" for name in _names_in_imports(contents[path])}
+        text = contents[path].decode("utf-8", "replace").replace("\\\n", " ")
+        lines = [line for line in text.splitlines() if "import" in line]
+        # All names of these lines, in whichever way they import: one too many does no harm.
+        beside = {file.parent / f"{name}.py" for name in re.findall(r"\w+", " ".join(lines))}
         waiting |= {neighbour for neighbour in beside - contents.keys() if neighbour.is_file()}
     neighbours = sorted(contents.keys() - {file})
     return [contents[path] for path in (file, *neighbours)]
-
-
-def _names_in_imports(source: bytes) -> set[str]:
-    """All names on the lines of a Python file that import in whichever way: one too many does no harm."""
-    text = source.decode("utf-8", "replace").replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if "import" in line]
-    return set(re.findall(r"\w+", " ".join(lines)))
 
 
 class _OwnFiles(MetaPathFinder):

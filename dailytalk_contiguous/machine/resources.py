@@ -19,13 +19,6 @@ Result = TypeVar("Result")
 #: Rights of a folder that its owner alone may enter.
 PRIVATE = 0o700
 
-#: Bytes of memory that a process may always ask for. One that tags with Whisper base asks for 0.9 GB and uses
-#: 0.7 GB of them; on a machine with many cores it asks for more, 8 MB for each thread.
-LEAST_MEMORY = 4 << 30
-
-#: What the drivers of NVIDIA and AMD have on Linux, and those of Windows' Subsystem for Linux.
-_GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-
 #: Where Linux says what processes may have, and its control groups.
 _PROCESSES = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
@@ -72,6 +65,14 @@ def available_memory() -> int:
             with suppress(OSError, ValueError):  # it is not there, or says "max"
                 available.append(int((parent / name).read_text()))
     return min(available)
+
+
+#: Bytes of memory that a process may always ask for. One that tags with Whisper base asks for 0.9 GB and uses
+#: 0.7 GB of them; on a machine with many cores it asks for more, 8 MB for each thread.
+LEAST_MEMORY = 4 << 30
+
+#: What the drivers of NVIDIA and AMD have on Linux, and those of Windows' Subsystem for Linux.
+_GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 def limit_memory(n_bytes: int) -> None:

@@ -23,12 +23,6 @@ AUDEERING_BYTES = 661_000_000
 #: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-#: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-
-#: The first major compute capability of CUDA cards that multiply faster in float16 than in float32.
-FLOAT16_CAPABILITY = 7
-
 
 @loaded_once
 def threads_of_one() -> ThreadPoolExecutor:
@@ -68,6 +62,13 @@ def settled_precision(model: str, device: str, precision: str) -> str:
         return precision
     best, *_ = fast_precisions(device)
     return best
+
+
+#: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+#: The first major compute capability of CUDA cards that multiply faster in float16 than in float32.
+FLOAT16_CAPABILITY = 7
 
 
 def fast_precisions(device: str) -> tuple[str, ...]:

@@ -39,10 +39,6 @@ from dailytalk_contiguous.models.contracts import (
 #: The names of the engines of this package: those of the files in `synthesisers`.
 ENGINES = tuple(sorted(path.stem for path in Path(synthesisers.__path__[0]).glob("[a-z]*.py")))
 
-#: The largest sample of sound. What is a little above 1 is limited where it is written; larger numbers are no
-#: sound.
-LOUDEST = 2.0
-
 #: The kinds of voices that `Engine.voices` may name, besides `any`.
 VOICE_KINDS = ("male", "female")
 
@@ -195,6 +191,11 @@ def speaker_text(synthesiser: Synthesiser) -> str:
     costs = synthesiser.price([Line("a line", "", "en", 0)])
     text = f"{synthesiser.engine} at {synthesiser.server}"
     return text if costs else f"{text}, which costs nothing"
+
+
+#: The largest sample of sound. What is a little above 1 is limited where it is written; larger numbers are no
+#: sound.
+LOUDEST = 2.0
 
 
 def synthesise(

@@ -32,22 +32,6 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD
 from dailytalk_contiguous.models.sphinx import Sphinx
 
-#: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
-READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
-
-#: The beam of the search.
-BEAM = 1e-100
-
-#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
-EVERY = 2
-
-#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
-#: 66; in whole windows, in 160.
-PIECE = 6.0
-
-#: Seconds between the words where one piece ends and the next begins, at least.
-PIECE_GAP = 0.2
-
 #: Seconds of the shortest filler.
 SHORTEST = 0.11
 
@@ -56,19 +40,6 @@ SHORTEST_INSIDE = 0.18
 
 #: Seconds of the shortest repeat.
 SHORTEST_REPEAT = 0.11
-
-#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
-LEAST_LIKELY = -6.0
-
-#: Seconds of the longest filler or repeat: a longer one is speech that the recogniser has lost.
-LONGEST = 2.0
-
-#: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
-MOST_BETWEEN = 2
-
-#: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
-#: calls got the filler of the next one.
-MOST_UNDER_DB = 24.0
 
 #: How probable a recogniser must find a filler behind a mark. In the bundled recordings, which have none, it finds
 #: 0.0015 behind marks at most.
@@ -82,14 +53,8 @@ LEAST_PROBABLE_INSIDE = 0.35
 #: it finds 0.002 at most.
 LEAST_PROBABLE_REPEAT = 0.2
 
-#: Sounds of one filler are at most this far apart, in seconds.
-TOGETHER = 0.15
-
 #: Seconds that the words around a filler keep at least.
 LEAST_KEPT = 0.04
-
-#: The comma of a language, if it is another than ours.
-COMMAS = {"ja": "、", "zh": "，"}
 
 #: Marks behind which no comma is set.
 NO_COMMA_AFTER = frozenset(".,;:!?…-–—。、，！？")
@@ -147,6 +112,17 @@ _loading = threading.Lock()
 _load_sphinx = lru_cache(maxsize=1)(Sphinx)
 
 
+#: Seconds of the longest filler or repeat: a longer one is speech that the recogniser has lost.
+LONGEST = 2.0
+
+#: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
+MOST_BETWEEN = 2
+
+#: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
+#: calls got the filler of the next one.
+MOST_UNDER_DB = 24.0
+
+
 def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
     """Where a speaker may hesitate in 16 kHz samples in which these words were recognised, in order.
 
@@ -181,6 +157,22 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
             if level > least_level:
                 places.append(candidate)
     return places
+
+
+#: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
+READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
+
+#: The beam of the search.
+BEAM = 1e-100
+
+#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
+EVERY = 2
+
+#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
+LEAST_LIKELY = -6.0
+
+#: Sounds of one filler are at most this far apart, in seconds.
+TOGETHER = 0.15
 
 
 def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
@@ -228,6 +220,14 @@ class _Piece(NamedTuple):
     behind: int
     start: float
     end: float
+
+
+#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
+#: 66; in whole windows, in 160.
+PIECE = 6.0
+
+#: Seconds between the words where one piece ends and the next begins, at least.
+PIECE_GAP = 0.2
 
 
 def _pieces(words: Sequence[Word], seconds: float) -> Iterator[_Piece]:
@@ -322,6 +322,10 @@ def _put(words: list[Word], word: Word, language: str) -> None:
         text = f" {text}"
     end = max(word.end, start + LEAST_KEPT)
     words.append(Word(text, start, end, word.probability))
+
+
+#: The comma of a language, if it is another than ours.
+COMMAS = {"ja": "、", "zh": "，"}
 
 
 def _end_in_comma(words: list[Word], language: str) -> None:

@@ -25,9 +25,6 @@ from dailytalk_contiguous.models.devices import resolve_device
 #: Seconds from one token to the next.
 HOP_SECONDS = 0.016
 
-#: Voiced frames that a slope is fitted to; fewer give none.
-_LEAST_FOR_SLOPE = 4
-
 
 class ProsodicClusterSequences:
     """Prosodic tokens of sound, by a codebook.
@@ -194,6 +191,10 @@ def speaker_levels(features: Sequence[FeatureArray], words: Sequence[Sequence[Wo
     power = float(np.median(_decibels(voiced))) if len(voiced) else math.nan
     word_seconds = float(np.median(lengths)) if lengths else math.nan
     return SpeakerLevels(contours.median_f0(spoken), power, word_seconds)
+
+
+#: Voiced frames that a slope is fitted to; fewer give none.
+_LEAST_FOR_SLOPE = 4
 
 
 def word_prosody(

@@ -65,14 +65,6 @@ def refusing(place: str) -> Iterator[None]:
         raise BadInput(reason, "listen to it, and leave it out if there is nothing to hear") from error
 
 
-#: dB of what is above 4.2 kHz against all of a signal, under which it is a telephone's. Of 100 readers, meetings
-#: and acted lines all have more than -33 dB, and 80 that are cut to a telephone's band -40 dB or less; two real
-#: calls have -49 to -56 dB.
-NARROW_DB = -36.0
-
-#: The most frames of a signal that its band is measured by.
-_BAND_FRAMES = 4096
-
 #: Two channels run side by side, and the network is loaded once.
 _loading = Lock()
 
@@ -147,6 +139,15 @@ class SpeechActivity:
             value, self._state = session.run(None, inputs)
             probabilities.append(value[0, 0])
         return np.array(probabilities, np.float32)
+
+
+#: dB of what is above 4.2 kHz against all of a signal, under which it is a telephone's. Of 100 readers, meetings
+#: and acted lines all have more than -33 dB, and 80 that are cut to a telephone's band -40 dB or less; two real
+#: calls have -49 to -56 dB.
+NARROW_DB = -36.0
+
+#: The most frames of a signal that its band is measured by.
+_BAND_FRAMES = 4096
 
 
 def is_narrow(samples: NDArray[np.generic]) -> bool:
@@ -240,21 +241,6 @@ AROUND = 0.5
 # The four lines have 0.36, 3.3 and 0.23 of the next three, or more. Of the other sounds (`benchmarks/real.py`),
 # coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
 
-#: The least share of frames that have a pitch.
-LEAST_VOICED = 0.2
-
-#: The least standard deviation of the pitch, in semitones.
-LEAST_SPREAD = 1.0
-
-#: The least median of the steps of the pitch from a frame of 16 ms to the next, in semitones.
-LEAST_STEP = 0.15
-
-#: Samples of a frame in which pitch is looked for (50 ms).
-_PITCH_FRAME = 800
-
-#: Samples from one such frame to the next (16 ms).
-_PITCH_HOP = 256
-
 
 def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Speech in sounds of a channel that speech activity has left out: starts and ends in seconds, in order.
@@ -291,6 +277,22 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
     return missed
 
 
+#: The least share of frames that have a pitch.
+LEAST_VOICED = 0.2
+
+#: The least standard deviation of the pitch, in semitones.
+LEAST_SPREAD = 1.0
+
+#: The least median of the steps of the pitch from a frame of 16 ms to the next, in semitones.
+LEAST_STEP = 0.15
+
+#: Samples of a frame in which pitch is looked for (50 ms).
+_PITCH_FRAME = 800
+
+#: Samples from one such frame to the next (16 ms).
+_PITCH_HOP = 256
+
+
 def _moves_as_a_voice(samples: Samples) -> bool:
     """Whether a pitch can be found in samples, and moves."""
     n_frames = math.ceil(len(samples) / _PITCH_HOP)
@@ -315,15 +317,8 @@ def _moves_as_a_voice(samples: Samples) -> bool:
 #: Seconds of the longest clip. A longer file is not read.
 LONGEST = 600.0
 
-#: Seconds of the shortest speech. Less than Silero's 0.25, because a clip may be one word ("no").
-MIN_SPEECH = 0.1
-
 #: Seconds between two stretches of speech of which one was missed before: nearer ones are joined.
 SHORTEST_PAUSE = 0.1
-
-#: Seconds of silence that Silero hears after a clip; otherwise speech whose end it can't hear lasts to the end
-#: of the file.
-SILENCE_AFTER = 0.5
 
 SpanList = list[tuple[float, float]]
 
@@ -356,6 +351,14 @@ def read_clip(audio: AudioStruct) -> Clip:
     whole = np.concatenate([nothing, *blocks(audio)])
     samples, taken = one_channel(whole)
     return Clip(samples, info.sample_rate, taken)
+
+
+#: Seconds of the shortest speech. Less than Silero's 0.25, because a clip may be one word ("no").
+MIN_SPEECH = 0.1
+
+#: Seconds of silence that Silero hears after a clip; otherwise speech whose end it can't hear lasts to the end
+#: of the file.
+SILENCE_AFTER = 0.5
 
 
 def hear(samples: Samples, sample_rate: int) -> Heard:

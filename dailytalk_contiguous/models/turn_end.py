@@ -27,9 +27,6 @@ from dailytalk_contiguous.models.checkpoints import (
 )
 from dailytalk_contiguous.models.devices import open_onnx
 
-#: Bytes of its file of weights.
-SMART_TURN_BYTES = 8_679_182
-
 #: Seconds that it hears, with the silence behind a turn.
 HEARD_SECONDS = 8
 
@@ -124,6 +121,10 @@ def _load() -> SmartTurn:
     if digest != WHEELS[SMART_TURN][SMART_TURN_FILE].sha256:
         raise ModelMissing(f"{path} is another version than 3.2 of Smart Turn", INSTALL_SMART_TURN)
     return SmartTurn(path)
+
+
+#: Bytes of its file of weights.
+SMART_TURN_BYTES = 8_679_182
 
 
 def lacking_smart_turn() -> list[Missing]:

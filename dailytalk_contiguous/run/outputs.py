@@ -150,19 +150,12 @@ def write_results(half: FinishedHalf) -> RunRecord:
         if _is_written(half, before, fingerprint):
             return _record_again(half, before)
     reader = _ShardLines(half, shards)
-    # The tables are of what is finished, once something is.
-    is_latest = half.spoken or spoken_record is None
-    unwritten = nullcontext(TableMaker(False, half.fields))
-    n_edited = 0
-    with tables_in(out, half.spoken, half.fields) if is_latest else unwritten as maker:
-        if half.spoken:
-            write_lines(out / SHIFTED, map(json_text, reader.lines(maker)))
-        else:
-            n_edited = write_merged(out, reader.lines(maker))
-    tables = maker.tables()
-    if is_latest:
-        write_text(out / STATS, json_document(figures.corpus_stats(tables)))
-    _write_rejects(half, reader.rejects)
+    tables, n_edited = _write_lines_and_tables(reader, half.spoken or spoken_record is None)
+    # Beside those of the other half.
+    others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != half.spoken]
+    rejects = [reject.as_dict() for reject in reader.rejects]
+    ordered = [*others, *rejects] if half.spoken else [*rejects, *others]
+    write_lines(out / REJECTS, map(json_text, ordered))
     facts = facts_of_run(half.about, half.stages)
     if half.spoken:
         record = _spoken_record(reader, tables, facts, fingerprint)
@@ -178,6 +171,25 @@ def write_results(half: FinishedHalf) -> RunRecord:
         run["fields"] = described(half.fields)
     write_text(out / RUN, json_document(run))
     return record
+
+
+def _write_lines_and_tables(reader: "_ShardLines", is_latest: bool) -> tuple[Tables, int]:
+    """Write the lines of a half and, if it `is_latest`, the tables: of what is finished, once something is.
+
+    Returns the tables, and how many lines of the transcript people have edited.
+    """
+    half = reader.half
+    unwritten = nullcontext(TableMaker(False, half.fields))
+    n_edited = 0
+    with tables_in(half.out, half.spoken, half.fields) if is_latest else unwritten as maker:
+        if half.spoken:
+            write_lines(half.out / SHIFTED, map(json_text, reader.lines(maker)))
+        else:
+            n_edited = write_merged(half.out, reader.lines(maker))
+    tables = maker.tables()
+    if is_latest:
+        write_text(half.out / STATS, json_document(figures.corpus_stats(tables)))
+    return tables, n_edited
 
 
 def _is_written(half: FinishedHalf, before: RunRecord, fingerprint: str) -> bool:
@@ -360,14 +372,6 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
         "language": commonest[0][0] if commonest else None,
         "utterances": utterances,
     }
-
-
-def _write_rejects(half: FinishedHalf, rejects: Iterable[Reject]) -> None:
-    """Write the rejects of one half of the work beside those of the other half."""
-    others = [reject for reject in rejects_in(half.out) if (reject["stage"] in SPOKEN_STAGES) != half.spoken]
-    records = [reject.as_dict() for reject in rejects]
-    ordered = [*others, *records] if half.spoken else [*records, *others]
-    write_lines(half.out / REJECTS, map(json_text, ordered))
 
 
 # The record of a half in run.json.

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 #: The variable that names the GPUs that a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
-#: Seconds between two checks for a Ctrl-C.
-POLL_SECONDS = 0.2
-
 #: Tasks handed out for each worker, so that it never waits. All at once would copy the rows of a whole corpus.
 QUEUED = 2
 
@@ -90,6 +87,10 @@ def in_processes(
         for process in list((pool._processes or {}).values()) if unfinished else ():
             process.terminate()  # what they hold is a temporary file; the next run makes it again
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+#: Seconds between two checks for a Ctrl-C.
+POLL_SECONDS = 0.2
 
 
 def as_they_come(

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from dailytalk_contiguous.machine.resources import cores
+
 #: The columns of a core in /proc/stat that count work: time of a guest is a part of `user`, and `steal` is what a
 #: hypervisor gave to other machines although there was work to do (proc(5)).
 _WORK = ("user", "nice", "system", "irq", "softirq", "steal")
@@ -39,6 +41,14 @@ class ProcessorTime:
         if self.all_programs is None:
             return None
         return max(0.0, self.all_programs - self.process)
+
+    @property
+    def others_share(self) -> float | None:
+        """The share of this machine's cores that other programs used, at most 1; None if unknown."""
+        others = self.other_programs
+        if others is None or not self.wall:
+            return None
+        return min(1.0, others / (self.wall * cores()))
 
     def __add__(self, other: "ProcessorTime") -> "ProcessorTime":
         all_programs = None

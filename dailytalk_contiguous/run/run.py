@@ -78,12 +78,6 @@ log = logging.getLogger(__name__)
 
 RUNNERS = ("local", "ray")
 
-#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
-PAID_BATCH_SECONDS = 1800.0
-
-#: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
-TELL_SECONDS = 120.0
-
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -141,6 +135,10 @@ def networks_device(stages: Iterable[Stage]) -> str | None:
         if device != "cpu" and any(inner.models().values()):
             return device
     return None
+
+
+#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
+PAID_BATCH_SECONDS = 1800.0
 
 
 def make_shards(
@@ -611,6 +609,10 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
             if outcome.plan.tasks and step.waits:
                 outcome.left += step.later
                 return
+
+
+#: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
+TELL_SECONDS = 120.0
 
 
 @dataclass

@@ -256,7 +256,11 @@ class SpeakFolderSpec(SpeakSpec):
             script = replace(_input_of(run, remembered, self.shard_seconds), is_planned=True)
             self._take(script, self._chosen_stages)
         if not remembered or not self.is_made:
-            self._take(self._read(), self._chosen_stages)
+            folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
+            script = read_synthesis_input(
+                self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
+            )
+            self._take(script, self._chosen_stages)
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
         fingerprint = (work_folder.read_run(self.tagged) or {}).get("fingerprint")
@@ -268,12 +272,6 @@ class SpeakFolderSpec(SpeakSpec):
         if not script.is_planned and not script.not_at_hand:
             self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
         return record
-
-    def _read(self) -> SynthesisInput:
-        folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
-        return read_synthesis_input(
-            self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
-        )
 
 
 def spoken_pass(

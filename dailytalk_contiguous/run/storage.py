@@ -31,9 +31,6 @@ OF_SPEAK = ("dataset/shard-*.parquet", "audio/*_edited.wav")
 #: Shards of all kinds, by their names in a store.
 _SHARDS = "*/shard-*.parquet"
 
-#: Sound files that are made from the shards: work on the shards does not need them.
-_LISTENED = "audio/"
-
 
 @dataclass(frozen=True)
 class WorkFolder:
@@ -103,6 +100,10 @@ class WorkFolder:
             if is_stale and name not in own_names:
                 stale_names.append(name)
         self.mirror.drop(stale_names)
+
+
+#: Sound files that are made from the shards: work on the shards does not need them.
+_LISTENED = "audio/"
 
 
 def open_work(

@@ -78,16 +78,6 @@ from dailytalk_contiguous.stages.base import (
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides, has_leak
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 
-#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
-#: lines by Piper and espeak, base gives all more and tiny.en all but two; of 84 with the text of another line they
-#: give three more.
-LEAST_SURE = 0.24
-
-
-#: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
-#: base is up to 0.7 s off.
-FARTHEST = 0.5
-
 #: Share of a line's words that are lost, beyond which the whole line is lost.
 MOST_LOST = 0.5
 
@@ -450,13 +440,8 @@ class Align(AligningStage):
         name = f"the recogniser {self.recogniser}"
         recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
         for number, words in recognised.items():
-            if not words or not _is_sure(words, languages[number]):
-                continue
-            line = untimed[number]
-            fitted = fit(words, line.sound_seconds)
-            audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
-            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
-            line.fill([word.known_by(source) for word in audible])
+            if words:
+                _fill_where_sure(untimed[number], words, languages[number])
         remedy = "its words share its time; choose another --asr-model, or an --aligner"
         failures: list[Reject] = []
         for number, reason in reasons.items():
@@ -465,13 +450,30 @@ class Align(AligningStage):
         return failures
 
 
-def _is_sure(words: Sequence[Word], language: str) -> bool:
-    """Whether Whisper takes words that it was given for those that are said (`LEAST_SURE`)."""
+#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
+#: lines by Piper and espeak, base gives all more and tiny.en all but two; of 84 with the text of another line they
+#: give three more.
+LEAST_SURE = 0.24
+
+
+def _fill_where_sure(line: LineToAlign, words: Sequence[Word], language: str) -> None:
+    """Place a line's words as Whisper has, if it takes what it was given for what is said (`LEAST_SURE`)."""
     # Fillers count only where there is nothing else: Whisper hardly knows them.
     fillers = are_fillers([word.text for word in words], language)
     without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
     probabilities = [word.probability or 0.0 for word in without_fillers or words]
-    return float(np.median(probabilities)) >= LEAST_SURE
+    is_sure = np.median(probabilities) >= LEAST_SURE
+    if not is_sure:
+        return
+    fitted = fit(words, line.sound_seconds)
+    audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
+    source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
+    line.fill([word.known_by(source) for word in audible])
+
+
+#: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
+#: base is up to 0.7 s off.
+FARTHEST = 0.5
 
 
 def without_lost(

@@ -301,17 +301,14 @@ class Stage:
             gather(talk, [name for name in self.adds if talk.extra.get(name) is before.extra.get(name)])
         return done
 
-    def _rows_of(self, talks: Sequence[Conversation]) -> list[Row]:
-        """Conversations as rows of the columns that the stage reads."""
+    def _worked_on_rows(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
+        """`worked` for conversations that are rows to the stage."""
         names: list[str] = []
         for name in (*self.needs, *self.uses):
             if all(has_column(talk, name) for talk in talks):
                 names.append(name)
-        return [to_row(talk, names or IDS[:1]) for talk in talks]
-
-    def _worked_on_rows(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
-        """`worked` for conversations that are rows to the stage."""
-        made, problems = self.attempt_rows(self._rows_of(talks))
+        rows = [to_row(talk, names or IDS[:1]) for talk in talks]
+        made, problems = self.attempt_rows(rows)
         for index, row in made.items():
             assign(talks[index], row, self.adds)
         return {index: talks[index] for index in made}, problems

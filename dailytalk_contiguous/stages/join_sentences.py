@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation, Utteran
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, per_utterance
 from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.sound.samples import Pcm, excerpt, mixed_down
+from dailytalk_contiguous.core.sound.samples import excerpt, mixed_down
 from dailytalk_contiguous.core.words.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import join_words
@@ -78,9 +78,14 @@ class JoinSentences(Stage):
         runs = _one_run_each(groups)
         joined = [_joined(parts, runs) for parts in groups]
         if len(joined) < len(utterances):
-            channels = _channels(talk)
+            # Speech is cut from the channels as `Segment` has heard them.
+            if any(utterance.channel == MIX for utterance in utterances):
+                recording = audio.read_pcm(talk.audio, talk.offset, talk.duration)
+                channels = {MIX: mixed_down(recording)}
+            else:
+                channels = dict(zip(CHANNELS, analysed_sides(talk).channels, strict=True))
             for utterance in joined:
-                if utterance.joined:  # its speech is cut from the recording as `Segment` cuts it
+                if utterance.joined:
                     speech = excerpt(channels[utterance.channel], utterance.start, utterance.end)
                     utterance.speech = speech.tobytes()
         talk.utterances = sorted(joined, key=lambda utterance: (utterance.start, utterance.channel))
@@ -114,13 +119,6 @@ class JoinSentences(Stage):
         if not goes_on(before.text_raw or "", following.text_raw or "", following.language or ""):
             return False
         return not any(other.start < pause_end and other.end > pause_start for other in others)
-
-
-def _channels(talk: Conversation) -> dict[str, Pcm]:
-    """The channels of a recording as `Segment` has heard them."""
-    if any(utterance.channel == MIX for utterance in talk.utterances):
-        return {MIX: mixed_down(audio.read_pcm(talk.audio, talk.offset, talk.duration))}
-    return dict(zip(CHANNELS, analysed_sides(talk).channels, strict=True))
 
 
 def _one_run_each(groups: Sequence[Sequence[Utterance]]) -> dict[tuple[str, int], int]:

@@ -233,22 +233,18 @@ class JudgeTurnEnds(Stage):
                 source.append(_timed(utterance, utterance.span, utterance.start_trim, utterance.end_trim))
                 trims = utterance.new_start_trim, utterance.new_end_trim
                 built.append(_timed(utterance, utterance.new_span, *trims))
-        groups = join_spans(source)  # the same stretches before and after
-        sides = result_sides(self.revoice)
-        judges = self.judge == JUDGED
-        recording = read_pcm(talk.audio, talk.offset, talk.duration) if judges else None
-        recorded_ends = judged_ends(source, groups, recording, CHANNELS.index)
         if self.revoice == NOBODY:
             built = source
-            ends = recorded_ends
-        else:
-            result = read_pcm(talk.built_audio) if judges else None
-            ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        recorded_ends, ends = self._judged(talk, source, built)
+        sides = result_sides(self.revoice)
         errors_of_sides = dict.fromkeys(CHANNELS, edge_error(None))
         for side in or_none(talk.built_sides) or ():
             errors_of_sides[side.channel] = edge_error(side.snr_db)
         errors = [errors_of_sides[sides[span.channel]] for span in built]
-        leak_shares = [_leak_share(talk, utterance) for utterance in heard]
+        leak_shares: list[float] = []
+        for utterance in heard:
+            leak_share = None if talk.has_take(utterance) else or_none(utterance.leak_share)
+            leak_shares.append(leak_share or 0.0)
         judgements = judgements_of(built, errors, leak_shares, ends, source)
         for utterance, judgement in zip(heard, judgements, strict=True):
             utterance.update(judgement._asdict())
@@ -257,12 +253,20 @@ class JudgeTurnEnds(Stage):
             heard[index].source_turn_end = end.finished
         return talk
 
-
-def _leak_share(talk: Conversation, utterance: Utterance) -> float:
-    """How much of the energy of an utterance is the other speaker's; none where a voice says its text anew."""
-    if talk.has_take(utterance):
-        return 0.0
-    return or_none(utterance.leak_share) or 0.0
+    def _judged(
+        self, talk: Conversation, source: Sequence[Timed], built: Sequence[Timed]
+    ) -> tuple[dict[int, JudgedEnd], dict[int, JudgedEnd]]:
+        """The ends in the recording and in the result, which are the same stretches of speech."""
+        groups = join_spans(source)
+        judges = self.judge == JUDGED
+        recording = read_pcm(talk.audio, talk.offset, talk.duration) if judges else None
+        recorded_ends = judged_ends(source, groups, recording, CHANNELS.index)
+        if self.revoice == NOBODY:
+            return recorded_ends, recorded_ends
+        result = read_pcm(talk.built_audio) if judges else None
+        sides = result_sides(self.revoice)
+        ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        return recorded_ends, ends
 
 
 def _timed(utterance: Utterance, span: Span, start_trim: float | None, end_trim: float | None) -> Timed:

@@ -134,7 +134,8 @@ class RateAffect(UtteranceStage):
         device = devices.resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
         sounds: list[Pcm] = [np.frombuffer(utterance.speech, "<i2") for utterance in heard]
-        if self.context and speakers and all(map(_is_placed, heard)):
+        are_placed = [is_set(part.channel) and is_set(part.start) and is_set(part.end) for part in heard]
+        if self.context and speakers and all(are_placed):
             sounds = self._filled_up(heard, speakers, sounds)
         lengths = [len(pcm) / ANALYSIS_RATE for pcm in sounds]
         budget = self.batch_seconds or BATCH_SECONDS[device]
@@ -169,11 +170,6 @@ class RateAffect(UtteranceStage):
                 filled[index] = np.concatenate((*parts[:n_before], sounds[index], *parts[n_before:]))
                 heard[index].context_seconds = sum(part.seconds for part in (*before, *after))
         return filled
-
-
-def _is_placed(utterance: Utterance) -> bool:
-    """Whether it is known when an utterance is said, and on which channel."""
-    return is_set(utterance.channel) and is_set(utterance.start) and is_set(utterance.end)
 
 
 def _compare(heard: Sequence[Utterance], speakers: Sequence[Hashable]) -> None:

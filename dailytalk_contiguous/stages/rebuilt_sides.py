@@ -17,9 +17,6 @@ from dailytalk_contiguous.core.turns.timeline import TurnEvent
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone, speech_of_side
 
-#: Seconds of source around a piece that its fades may use.
-AROUND = 0.02
-
 
 @dataclass
 class Part:
@@ -59,6 +56,10 @@ class RebuiltSide(NamedTuple):
     lost_sound: float = 0.0
     gain_db: float = 0.0
     missing_db: float = 0.0
+
+
+#: Seconds of source around a piece that its fades may use.
+AROUND = 0.02
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,6 @@ from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.rebuilt_sides import Part, RebuiltSides, result_measures, sorted_parts
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, record_sides
 
-#: By which a take sounds, as what it replaces does (`core.sound.sound_edges.sounding`).
-TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
-
 #: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
 RESULT = conversation_features(
     "built_audio",
@@ -162,6 +159,10 @@ def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
         start_trim=or_none(utterance.start_trim),
         end_trim=or_none(utterance.end_trim),
     )
+
+
+#: By which a take sounds, as what it replaces does (`core.sound.sound_edges.sounding`).
+TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 
 
 def _event_of_take(utterance: Utterance, spoken: Samples, rate: int, duration: float) -> TurnEvent:

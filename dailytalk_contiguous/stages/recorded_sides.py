@@ -17,15 +17,6 @@ from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, of_l
 from dailytalk_contiguous.core.words.word_times import TimeSpan
 from dailytalk_contiguous.machine import audio
 
-#: dB over the room tone from which a leak is heard in it.
-HEARD_DB = -3.0
-
-#: dB over the leak from which a frame of a channel is its own speaker's.
-OWN_DB = 10.0
-
-#: dB under a frame of a channel from which on a leak is part of it.
-PART_DB = 10.0
-
 
 @dataclass(frozen=True)
 class RecordedSides:
@@ -101,11 +92,22 @@ def sounds_of(sides: SeparatedSides, side: int, speech: Sequence[TimeSpan]) -> l
     return find_sounds(at_speech_level(sides.channels[side]), speech, leaked_frames)
 
 
+#: dB under a frame of a channel from which on a leak is part of it.
+PART_DB = 10.0
+
+
 def leaks_in_tone(samples: Samples, leak: Leak | None, rate: int) -> list[tuple[int, int]]:
     """(start, end) in samples of where a leak is part of what sounds in a channel, which is no room tone then."""
     if leak is None:
         return []
     return leaked_spans(leak.power > _levels(samples, leak, rate) * 10 ** (-PART_DB / 10), rate)
+
+
+#: dB over the room tone from which a leak is heard in it.
+HEARD_DB = -3.0
+
+#: dB over the leak from which a frame of a channel is its own speaker's.
+OWN_DB = 10.0
 
 
 def audible_leak(samples: Samples, leak: Leak | None, tone: Samples, rate: int) -> list[tuple[int, int]]:

@@ -60,9 +60,6 @@ CHANNEL_CHOICES = {"both": ("left", "right"), "left": ("left",), "right": ("righ
 #: Mean square of a channel that holds nothing (−80 dBFS): 16-bit dither is 10 dB below.
 SILENT = 1e-8
 
-#: Share of clipped samples (`core.sound.quality.clipping_ratio`) above which a channel is called clipped.
-CLIPPED = 0.001
-
 #: The columns of utterances.
 UTTERANCES = (
     "utterance_id",
@@ -255,23 +252,34 @@ class Segment(Stage):
 
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
             searched = list(pool.map(search, pcm))
-        kept: list[Utterance] = []
-        talk.rejected = []
-        talk.uncovered_sound = []
-        for side in searched:
-            for utterance in side.utterances:
-                if utterance.span.seconds >= self.min_duration:
-                    kept.append(utterance)
-                else:
-                    talk.rejected.append(self._too_short(talk.id, utterance))
-            talk.uncovered_sound += side.uncovered
+        kept = self._long_enough(talk, searched)
         self._complete(kept, talk, pcm, headroom)
         talk.utterances = sorted(kept, key=lambda utterance: (utterance.start, utterance.channel))
-        talk.sound_digest = _sound_digest(samples)
+        talk.uncovered_sound = []
+        for side in searched:
+            talk.uncovered_sound += side.uncovered
+        # In whichever order the channels are.
+        digests = sorted(hashlib.sha256(channel.tobytes()).digest() for channel in samples.T)
+        talk.sound_digest = hashlib.sha256(b"".join(digests)).hexdigest()[:32]
         talk.side_shift = or_none(talk.side_shift) or _side_shift(talk, searched, samples)
         talk.sides = [side.side for side in searched]
         talk.notes = _notes(talk, searched)
         return talk
+
+    def _long_enough(self, talk: Conversation, searched: Sequence[FoundSpeech]) -> list[Utterance]:
+        """The utterances that are not shorter than `min_duration`; the others are rejected."""
+        kept: list[Utterance] = []
+        talk.rejected = []
+        for side in searched:
+            for utterance in side.utterances:
+                seconds = utterance.span.seconds
+                if seconds >= self.min_duration:
+                    kept.append(utterance)
+                    continue
+                reject_id = f"{talk.id}/{utterance.channel}@{utterance.start:.3f}"
+                reason = f"{seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration"
+                talk.rejected.append(Reject(reject_id, self.name, reason, "lower --min-duration to keep it"))
+        return kept
 
     def _complete(
         self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, Pcm], headroom: float
@@ -290,14 +298,6 @@ class Segment(Stage):
             utterance.kind = "short" if is_short else "speech"
             utterance.speech = speech.tobytes()
             counts[channel] += 1
-
-    def _too_short(self, conversation: str, utterance: Utterance) -> Reject:
-        return Reject(
-            f"{conversation}/{utterance.channel}@{utterance.start:.3f}",
-            self.name,
-            f"{utterance.span.seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration",
-            "lower --min-duration to keep it",
-        )
 
     def _names(self, count: int) -> tuple[str, ...]:
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
@@ -333,13 +333,7 @@ class Segment(Stage):
         spans = with_onsets(spans, edges, probabilities, FRAME_SECONDS)
         utterances = self._cut(heard, spans, edges)
         side = _side(name, meter, spans, leak)
-        notes = []
-        if (side.clipping_ratio or 0.0) > CLIPPED:
-            notes.append(f"{side.clipping_ratio:.1%} of the {name} channel is clipped")
-        if leak is not None:
-            notes.append(_leak_note(name, leak))
-        if not spans:
-            notes.append(f"no speech in the {name} channel")
+        notes = _notes_on_side(side, spans, leak)
         uncovered = [UncoveredSound(name, start, end) for start, end in _long_sounds(sounds)]
         return FoundSpeech(utterances, uncovered, notes, side)
 
@@ -436,12 +430,6 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
     return notes
 
 
-def _sound_digest(samples: Pcm) -> str:
-    """32 hex digits of the samples of all channels, shape (n, channels), in whichever order these are."""
-    digests = sorted(hashlib.sha256(channel.tobytes()).digest() for channel in samples.T)
-    return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
-
-
 def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: Pcm) -> SideShift | None:
     """How far the two channels are out of step, where a leak or a transcript tells."""
     speech = {side.side.channel: side.spans for side in searched}
@@ -485,12 +473,24 @@ def _power(channel: Pcm) -> float:
     return (squares - total**2 / n_samples) / n_samples / 32768**2
 
 
-def _leak_note(name: str, leak: Leak) -> str:
-    seconds = float(np.count_nonzero(leak.is_loud)) * FRAME_SECONDS
-    return (
-        f"{seconds:.1f} s of the other speaker, leaked into the {name} channel at {leak.level_db:.0f} dB and "
-        f"{leak.delay * 1000:.0f} ms late, are not taken for speech"
-    )
+#: Share of clipped samples (`core.sound.quality.clipping_ratio`) above which a channel is called clipped.
+CLIPPED = 0.001
+
+
+def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> list[str]:
+    """What people should know of a channel: that it is clipped, holds the other speaker, or no speech."""
+    notes: list[str] = []
+    if side.clipping_ratio and side.clipping_ratio > CLIPPED:
+        notes.append(f"{side.clipping_ratio:.1%} of the {side.channel} channel is clipped")
+    if leak is not None:
+        seconds = float(np.count_nonzero(leak.is_loud)) * FRAME_SECONDS
+        notes.append(
+            f"{seconds:.1f} s of the other speaker, leaked into the {side.channel} channel at "
+            f"{leak.level_db:.0f} dB and {leak.delay * 1000:.0f} ms late, are not taken for speech"
+        )
+    if not spans:
+        notes.append(f"no speech in the {side.channel} channel")
+    return notes
 
 
 def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | None) -> Side:

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation, Utteran
 from dailytalk_contiguous.core.records.record import SynthesisRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.sound.delivery import Delivery
 from dailytalk_contiguous.core.sound.prosody import measure_prosody
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.steps import steps
@@ -276,7 +277,10 @@ class Speak(UtteranceStage):
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         turns: list[TurnToSay] = []
         for talk in talks:
-            for part in _judged_together(talk):
+            parts = [talk]
+            if not is_set(talk.id):  # nobody knows which conversation its utterances are of
+                parts = [msgspec.structs.replace(talk, utterances=[utterance]) for utterance in talk.utterances]
+            for part in parts:
                 turns += self._turns_to_say(part)
         if turns:
             SpeechOfBatch(self, self.synthesiser()).say_all(turns)
@@ -326,13 +330,6 @@ class Speak(UtteranceStage):
 
     def speech_cache(self) -> SpeechCache:
         return SpeechCache(Path(self.cache) if self.cache else None)
-
-
-def _judged_together(talk: Conversation) -> list[Conversation]:
-    """A conversation; each of its utterances by itself where nobody knows which conversation they are of."""
-    if is_set(talk.id):
-        return [talk]
-    return [msgspec.structs.replace(talk, utterances=[utterance]) for utterance in talk.utterances]
 
 
 class VoiceHabits(NamedTuple):
@@ -531,17 +528,27 @@ class SpeechOfBatch:
                 cost=share,
                 word_error_rate=best.error_rate,
             )
-            if self._stage.measure_takes != "none":
-                _add_prosody(synthesis, utterance.text, part)
-            if delivery:
-                synthesis.delivery_distance = delivery.distance
-                synthesis.delivery_semitones = delivery.semitones
-                synthesis.delivery_decibels = delivery.decibels
-                synthesis.delivery_cosine = delivery.cosine
-                synthesis.delivery_ending = delivery.ending
+            self._add_measures(synthesis, utterance.text, part, delivery)
             rate = self._stage.sample_rate or or_none(turn.talk.sample_rate) or part.trimmed.sample_rate
             self._set_sound(utterance, part, rate)
             utterance.synthesis = synthesis
+
+    def _add_measures(
+        self, synthesis: SynthesisRecord, text: str, part: TakePart, delivery: Delivery | None
+    ) -> None:
+        """Measure a take as `MeasureProsody` measures its source; a measure that is not defined stays null."""
+        if self._stage.measure_takes != "none":
+            measured = measure_prosody(sound_of(part.trimmed), len(text.split()), part.trimmed.spoken)
+            numbers = {name: value for name, value in measured.items() if is_number(value)}
+            synthesis.rms = numbers.get("rms")
+            synthesis.f0_mean = numbers.get("f0_mean")
+            synthesis.speech_rate = numbers.get("speech_rate")
+        if delivery:
+            synthesis.delivery_distance = delivery.distance
+            synthesis.delivery_semitones = delivery.semitones
+            synthesis.delivery_decibels = delivery.decibels
+            synthesis.delivery_cosine = delivery.cosine
+            synthesis.delivery_ending = delivery.ending
 
     def _set_sound(self, utterance: Utterance, part: TakePart, rate: int) -> None:
         """Fill in the sound of an utterance, at a sample rate, and its words."""
@@ -586,15 +593,6 @@ def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, 
         texts = [(turn.text, take.trimmed) for turn, take in takes_of_talk if isinstance(take, Take)]
         habits[talk] = VoiceHabits(voice_of(texts), usual_registers(takes_of_talk))
     return habits
-
-
-def _add_prosody(synthesis: SynthesisRecord, text: str, part: TakePart) -> None:
-    """Measure a take as `MeasureProsody` measures its source; a measure that is not defined stays null."""
-    measured = measure_prosody(sound_of(part.trimmed), len(text.split()), part.trimmed.spoken)
-    numbers = {name: value for name, value in measured.items() if is_number(value)}
-    synthesis.rms = numbers.get("rms")
-    synthesis.f0_mean = numbers.get("f0_mean")
-    synthesis.speech_rate = numbers.get("speech_rate")
 
 
 def _words(part: TakePart, text: str, seconds: float) -> list[Word]:

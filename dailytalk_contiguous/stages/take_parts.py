@@ -23,9 +23,6 @@ from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance
 from dailytalk_contiguous.stages.measure_delivery import embed_delivery
 
-#: Takes are cut by many threads, and an aligner takes one sound at a time.
-_ALIGNING = Lock()
-
 
 class TakePart(NamedTuple):
     """The part of a take that is one utterance.
@@ -73,6 +70,10 @@ def at_analysis_rate(samples: Samples, sample_rate: int) -> Samples:
 def sound_of(trimmed: Trimmed) -> Samples:
     """The sound of a take or of a part at 16 kHz."""
     return at_analysis_rate(trimmed.samples, trimmed.sample_rate)
+
+
+#: Takes are cut by many threads, and an aligner takes one sound at a time.
+_ALIGNING = Lock()
 
 
 @dataclass(frozen=True)

@@ -51,15 +51,9 @@ from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, St
 #: Seconds that a window may hold: under Whisper's 30, whose last second it tends to leave out.
 WINDOW_SECONDS = 29.0
 
-#: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
-GAP_SECONDS = 0.5
-
 #: What becomes of fillers (see `core.words.fillers`).
 KEEP = "keep"
 DROP = "drop"
-
-#: Why an utterance has no words where neither a person nor a model was to give any.
-NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
 
 #: ISO 639-2 for a language that nobody named and no model detected.
 UNDETERMINED = "und"
@@ -68,19 +62,8 @@ UNDETERMINED = "und"
 #: least a second are recognised once more, alone. Talk has 2 to 4.
 SPARSE = 0.5
 
-#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
-LANGUAGE_SECONDS = 30.0
-
-#: Seconds of speech of a side that may have a language of its own, which must also be heard in each half of them.
-#: In 4 s, Whisper base is right about all of 106 windows by 63 speakers of English and German, in 2 s about 110
-#: of 111.
-SIDE_SECONDS = 8.0
-
 #: The utterances of a window in order: where each is in it, in seconds, by its number in the batch.
 Window: TypeAlias = dict[int, Span]
-
-#: End marks by which a given text is known to be punctuated.
-_END_MARKS = ".?!。？！؟।"
 
 
 class _Side(NamedTuple):
@@ -305,6 +288,15 @@ def _set_languages(
             line.language = detected.get(side, language)
 
 
+#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
+LANGUAGE_SECONDS = 30.0
+
+#: Seconds of speech of a side that may have a language of its own, which must also be heard in each half of them.
+#: In 4 s, Whisper base is right about all of 106 windows by 63 speakers of English and German, in 2 s about 110
+#: of 111.
+SIDE_SECONDS = 8.0
+
+
 def _detected(whisper: Whisper, speech: Sequence[Samples], keys: Sequence[_Side]) -> dict[_Side, str]:
     """The language of each side: that of its conversation, or its own where the two surely differ."""
 
@@ -348,6 +340,10 @@ def _mean_logprob(probabilities: Sequence[float | None]) -> float:
     return float(np.mean(logarithms))
 
 
+#: Why an utterance has no words where neither a person nor a model was to give any.
+NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
+
+
 def _take_given(utterance: Utterance) -> None:
     """Set the fields of `Transcribe.adds` by the words that a person gave, or to those of no words."""
     utterance.text_raw = ""
@@ -389,6 +385,10 @@ def _round_times(utterance: Utterance) -> None:
     utterance.words = rounded
 
 
+#: End marks by which a given text is known to be punctuated.
+_END_MARKS = ".?!。？！؟।"
+
+
 def _mark_given_questions(lines: Sequence[_Line]) -> None:
     """A given transcript that has marks is believed about its questions; one without is read by its words."""
     transcribed = [line for line in lines if line.utterance.recogniser == GIVEN]
@@ -401,6 +401,10 @@ def _mark_given_questions(lines: Sequence[_Line]) -> None:
             line.utterance.question = ends_as_question(line.text)
         else:
             line.utterance.question = sounds_like_question(line.text.split())
+
+
+#: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
+GAP_SECONDS = 0.5
 
 
 def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[Window]:

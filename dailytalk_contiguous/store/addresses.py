@@ -68,12 +68,7 @@ def as_given(text: str) -> str:
     """
     for folder, address in _copies.items():
         text = text.replace(folder, address)
-    return _COLLAPSED.sub(_with_slashes, text)
-
-
-def _with_slashes(match: re.Match[str]) -> str:
-    scheme = match[1]
-    return "file:///" if scheme == "file" else f"{scheme}://"
+    return _COLLAPSED.sub(lambda match: "file:///" if match[1] == "file" else f"{match[1]}://", text)
 
 
 @contextmanager

@@ -201,7 +201,12 @@ class ParquetReader:
         numbers = [group.number for group in run]
         batches = self._file.iter_batches(max(1, size), row_groups=numbers, columns=names, use_threads=False)
         for batch in batches:
-            yield _without_dictionaries(batch)
+            # A dictionary of Arrow, which a file may ask for, counts its values once.
+            for column, field in enumerate(batch.schema):
+                if pa.types.is_dictionary(field.type):
+                    plain = batch.column(column).dictionary_decode()
+                    batch = batch.set_column(column, field.name, plain)
+            yield batch
 
     def _quota(self, subject: str, packed: int) -> Quota:
         return unpacked_quota(subject, min(packed, self._n_bytes), self._remedy)
@@ -226,14 +231,6 @@ def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
         run.append(group)
     if run:
         yield run
-
-
-def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with plain columns: a dictionary of Arrow, which a file may ask for, counts its values once."""
-    for number, field in enumerate(batch.schema):
-        if pa.types.is_dictionary(field.type):
-            batch = batch.set_column(number, field.name, batch.column(number).dictionary_decode())
-    return batch
 
 
 @contextmanager

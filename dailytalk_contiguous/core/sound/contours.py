@@ -78,36 +78,6 @@ EMPHASIS = 0.9
 #: Hz: the rate of a sound that holds the five lowest formants of any adult.
 FORMANT_RATE = 10000
 
-#: The order of the predictor of formants: two a formant, and two for the slope of the voice itself.
-PREDICTOR = 12
-
-#: Hz: the first formant in the middle of the vowels.
-MIDDLE_F1 = 500.0
-
-#: Hz: the second formant in the middle of the vowels.
-MIDDLE_F2 = 1600.0
-
-#: The cost of a formant that is a kHz away from the middle.
-DEVIATION = 1.0
-
-#: The cost of a formant that is as wide as its frequency is high.
-WIDTH = 1.0
-
-#: The cost of a narrow resonance that is left out.
-PASSED_OVER = 3.0
-
-#: The cost of a pair of formants that is an octave away from the pair before.
-FORMANT_JUMP = 1.0
-
-#: Hz: no formant is lower.
-LOWEST_FORMANT = 150.0
-
-#: Hz: a resonance that is narrower is no slope of the spectrum.
-NARROW = 500.0
-
-#: The most that counts of a width, as a multiple of the frequency.
-WIDEST = 3.0
-
 #: Frames whose spectra are held at a time.
 FRAMES_AT_ONCE = 2048
 
@@ -504,6 +474,10 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
     return np.minimum(width * hertz, f0)
 
 
+#: The cost of a pair of formants that is an octave away from the pair before.
+FORMANT_JUMP = 1.0
+
+
 def track_formants(
     samples: Samples, voiced: NDArray[np.bool_], hop_seconds: float, frame_seconds: float, emphasis: float
 ) -> tuple[Frames, Frames]:
@@ -554,6 +528,28 @@ def track_formants(
     return f1, f2
 
 
+#: Hz: the first formant in the middle of the vowels.
+MIDDLE_F1 = 500.0
+
+#: Hz: the second formant in the middle of the vowels.
+MIDDLE_F2 = 1600.0
+
+#: The cost of a formant that is a kHz away from the middle.
+DEVIATION = 1.0
+
+#: The cost of a formant that is as wide as its frequency is high.
+WIDTH = 1.0
+
+#: The cost of a narrow resonance that is left out.
+PASSED_OVER = 3.0
+
+#: Hz: a resonance that is narrower is no slope of the spectrum.
+NARROW = 500.0
+
+#: The most that counts of a width, as a multiple of the frequency.
+WIDEST = 3.0
+
+
 def _formant_costs(hertz: Frames, widths: Frames, lower: NDArray[np.intp], upper: NDArray[np.intp]) -> Frames:
     """The cost of each pair of resonances as the formants of each frame, shape (frames, pairs).
 
@@ -570,6 +566,10 @@ def _formant_costs(hertz: Frames, widths: Frames, lower: NDArray[np.intp], upper
         between = sharpness[:, low + 1 : high].sum(axis=1)
         costs[:, pair] += PASSED_OVER * (below + between)
     return costs
+
+
+#: The order of the predictor of formants: two a formant, and two for the slope of the voice itself.
+PREDICTOR = 12
 
 
 def _predictor(frames: Frames) -> Frames:
@@ -591,6 +591,10 @@ def _predictor(frames: Frames) -> Frames:
         weights[:, 1 : order + 1] += reflection[:, None] * reversed_weights
         error *= np.maximum(1 - reflection**2, 1e-12)
     return weights
+
+
+#: Hz: no formant is lower.
+LOWEST_FORMANT = 150.0
 
 
 def _resonances(weights: Frames) -> tuple[Frames, Frames]:

@@ -31,20 +31,11 @@ from dailytalk_contiguous.core.spans import true_runs
 #: Samples of a frame at 16 kHz: Silero's, so that frames can be compared.
 FRAME = 512
 
-#: Seconds of a section at most.
-LONGEST_SECTION = 120.0
-
-#: Seconds of a recording at least in which a leak is searched.
-LEAST_SOUND = 10.0
-
 #: The longest delay that is searched, in seconds: leaks of real calls are 0 to 0.4 s late.
 LATEST_LEAK = 0.5
 
 #: Seconds by which it may be early: another way through the air, and rounding.
 EARLIEST_LEAK = 0.01
-
-#: Samples before a section that its leaks may come from: there and back.
-BEFORE_SECTION = math.ceil(2 * LATEST_LEAK * ANALYSIS_RATE / FRAME) * FRAME
 
 #: Powers of the bands of frames as mean squares (full scale is 1), shape (frames, bands).
 Bands = NDArray[np.float32]
@@ -109,6 +100,10 @@ class _Part(NamedTuple):
     source_power: float = 0.0
 
 
+#: Seconds of a section at most.
+LONGEST_SECTION = 120.0
+
+
 def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     """Take the other speaker's voice out of each channel, and say where some of it remains.
 
@@ -118,9 +113,12 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     offsets = [np.float32(offset_of(channel) / 32768) for channel in recorded]
     if _is_one_signal(recorded, offsets):
         return SeparatedSides(recorded, (None, None), same=True)
+    n_sections = max(1, math.ceil(len(left) / (LONGEST_SECTION * ANALYSIS_RATE)))
+    length = max(FRAME, math.ceil(len(left) / n_sections / FRAME) * FRAME)
     left_parts: list[_Part] = []
     right_parts: list[_Part] = []
-    for start, end in pairwise(_section_edges(len(left))):
+    for start in range(0, len(left), length):
+        end = min(start + length, len(left))
         left_part, right_part = _separate_section(recorded, offsets, start, end)
         left_parts.append(left_part)
         right_parts.append(right_part)
@@ -137,11 +135,8 @@ def leaked_spans(frames: NDArray[np.bool_], sample_rate: int) -> list[tuple[int,
     return [(round(start * frame), round(end * frame)) for start, end in true_runs(frames).tolist()]
 
 
-def _section_edges(n_samples: int) -> list[int]:
-    """Where sections of about one length begin, in samples, and where the last one ends."""
-    n_sections = max(1, math.ceil(n_samples / (LONGEST_SECTION * ANALYSIS_RATE)))
-    length = math.ceil(n_samples / n_sections / FRAME) * FRAME
-    return [*range(0, n_samples, max(length, FRAME)), n_samples]
+#: Samples before a section that its leaks may come from: there and back.
+BEFORE_SECTION = math.ceil(2 * LATEST_LEAK * ANALYSIS_RATE / FRAME) * FRAME
 
 
 def _separate_section(
@@ -209,29 +204,15 @@ def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
 #: Hz at which channels are compared: a telephone's band up to here is enough, at a quarter of the cost.
 LAG_RATE = 4000
 
-#: Hz from which on channels are compared: hum is below.
-LOWEST_FREQUENCY = 200.0
-
 #: Samples at `LAG_RATE` of a frame that is brought to one level (64 ms).
 LEVEL_FRAME = 256
-
-#: Samples at `LAG_RATE` that are compared at once (about 15 s), and the largest lag in both directions.
-LAG_WINDOW = 60_000
-FURTHEST_LAG = 5_536
-
-#: Lags beyond this, in seconds, can't be those of a leak: they show what chance gives.
-CHANCE_LAG = 0.6
 
 #: dB by which a side must be louder to be the source of a leak.
 LOUDER_DB = 3.0
 
-#: How many times higher the squared correlation at the lag of a leak must be than any by chance. In calls without
-#: a leak it is at most 1.7 times as high, with one of -40 dB at least 50 times.
-CLEAR = 4.0
 
-#: Lags whose squared correlation is at least this share of the highest belong to the leak: those of reflections,
-#: and of a delay that changes.
-SHARE_OF_HIGHEST = 0.02
+#: Seconds of a recording at least in which a leak is searched.
+LEAST_SOUND = 10.0
 
 
 def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]:
@@ -263,6 +244,22 @@ def levelled_frames(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
     return (frames * gains[:, np.newaxis]).ravel(), energies
 
 
+#: Samples at `LAG_RATE` that are compared at once (about 15 s), and the largest lag in both directions.
+LAG_WINDOW = 60_000
+FURTHEST_LAG = 5_536
+
+#: Lags beyond this, in seconds, can't be those of a leak: they show what chance gives.
+CHANCE_LAG = 0.6
+
+#: How many times higher the squared correlation at the lag of a leak must be than any by chance. In calls without
+#: a leak it is at most 1.7 times as high, with one of -40 dB at least 50 times.
+CLEAR = 4.0
+
+#: Lags whose squared correlation is at least this share of the highest belong to the leak: those of reflections,
+#: and of a delay that changes.
+SHARE_OF_HIGHEST = 0.02
+
+
 def _lags_of(source: Samples, channel: Samples) -> list[float]:
     """The lags at which a source is heard in a channel, both at `LAG_RATE`, in seconds, the strongest first."""
     squares = np.zeros(2 * FURTHEST_LAG + 1)
@@ -283,6 +280,10 @@ def _lags_of(source: Samples, channel: Samples) -> list[float]:
     is_high = heights >= max(least, SHARE_OF_HIGHEST * highest)
     order = np.argsort(-heights[is_high], kind="stable")
     return [float(lag) for lag in leak_lags[is_high][order]]
+
+
+#: Hz from which on channels are compared: hum is below.
+LOWEST_FREQUENCY = 200.0
 
 
 def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Samples:
@@ -313,15 +314,9 @@ FIT_HOP = 4_096
 MOST_WINDOWS = 120
 FEWEST_WINDOWS = 8
 
-#: dB under the mean of the source down to which a window of it is sound.
-SOUND_DB = 10.0
-
 #: The windows of each fit of a filter, whose weights follow from what the fit before left unexplained: first the
 #: clearest, since a fit to words of the channel's own speaker is hard to leave again.
 FITTED_WINDOWS = (30, 30, MOST_WINDOWS, MOST_WINDOWS)
-
-#: Frequencies that share a weight.
-WEIGHT_BINS = 128
 
 #: Samples of a filter before and after lag zero.
 EARLY_TAPS = round(EARLIEST_LEAK * ANALYSIS_RATE)
@@ -358,6 +353,10 @@ def _fitted_filter(source: Samples, channel: Samples, lag: float) -> Samples | N
     return _impulse_response(transfer, delay)
 
 
+#: dB under the mean of the source down to which a window of it is sound.
+SOUND_DB = 10.0
+
+
 def _fit_starts(source: Samples, channel: Samples, delay: int) -> NDArray[np.intp]:
     """The first samples of the windows of a source that a filter is fitted to, the clearest first.
 
@@ -391,6 +390,10 @@ def _window_spectra(channel: Samples, starts: NDArray[np.intp]) -> NDArray[np.co
 
 def _powers(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
     return spectra.real**2 + spectra.imag**2
+
+
+#: Frequencies that share a weight.
+WEIGHT_BINS = 128
 
 
 def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -452,23 +455,8 @@ def _filtered(source: Samples, taps: Samples, n_early: int) -> Samples:
 # What remains of a leak, by its power.
 
 
-#: Edges in Hz of the bands of a frame.
-BAND_EDGES = np.geomspace(150.0, 4000.0, 14)
-
-#: Samples of the window of a frame's spectrum.
-BAND_WINDOW = 1024
-
-#: Frames that are transformed at once, so that their spectra stay in the cache.
-FRAMES_AT_ONCE = 256
-
 #: Mean square (-100 dBFS) under which nothing is in a band: a gated line is digital zero.
 NOTHING = 1e-10
-
-#: dB by which a leak fades from a frame to the next: a room whose sound falls by 60 dB in half a second.
-FADE_DB = 4.0
-
-#: Frames in which it fades.
-FADING_FRAMES = 12
 
 #: dB under the loud moments of the other speaker's voice (their 95th percentile) down to which it is loud.
 LOUD_DB = 20.0
@@ -485,12 +473,6 @@ REMAINS_SHARE = 60
 #: A leak is heard where its loudest quarter of the bands is so many dB over the room.
 LOUD_BANDS = 75
 AUDIBLE_DB = 3.0
-
-#: dB over the room and what remains of a leak from which the bands of a frame are its speaker's own.
-OWN_DB = 5.0
-
-#: Frames on each side over which that is judged (0.16 s in all).
-AROUND = 2
 
 
 def _judged_part(
@@ -521,8 +503,7 @@ def _judged_part(
     leak = linear + remains
     if np.median(_heard_db(leak[other_alone], room)) < AUDIBLE_DB:
         return None
-    stands_out = _median_around(_decibels(bands / (room + remains)))
-    is_other = (_heard_db(remains, room) >= AUDIBLE_DB) & (stands_out < OWN_DB)
+    is_other = _is_leak_alone(bands, remains, room)
     power = frame_levels(removed, FRAME) + remains.sum(axis=1)
     linear_power = float(linear[other_alone].sum())
     remaining_power = float(remains[other_alone].sum())
@@ -537,6 +518,16 @@ def _judged_part(
         leak_power=linear_power + remaining_power,
         source_power=float(at_delay[other_alone].sum()),
     )
+
+
+#: Edges in Hz of the bands of a frame.
+BAND_EDGES = np.geomspace(150.0, 4000.0, 14)
+
+#: Samples of the window of a frame's spectrum.
+BAND_WINDOW = 1024
+
+#: Frames that are transformed at once, so that their spectra stay in the cache.
+FRAMES_AT_ONCE = 256
 
 
 def _band_powers(samples: Samples) -> Bands:
@@ -556,6 +547,13 @@ def _band_powers(samples: Samples) -> Bands:
         spectra = fft.rfft(windows[block] * window, axis=1)[:, : edges[-1]]
         powers[block] = np.add.reduceat(_powers(spectra), edges[:-1], axis=1) * scale
     return powers
+
+
+#: dB by which a leak fades from a frame to the next: a room whose sound falls by 60 dB in half a second.
+FADE_DB = 4.0
+
+#: Frames in which it fades.
+FADING_FRAMES = 12
 
 
 def _where_expected(source: Bands, lags: Sequence[float]) -> Bands:
@@ -580,11 +578,21 @@ def _later(frames: Bands, n_frames: int) -> Bands:
     return moved
 
 
-def _median_around(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The median over all bands of a frame, and of `AROUND` frames on each side."""
-    padded = np.pad(values, ((AROUND, AROUND), (0, 0)), mode="edge")
+#: dB over the room and what remains of a leak from which the bands of a frame are its speaker's own.
+OWN_DB = 5.0
+
+#: Frames on each side over which that is judged (0.16 s in all).
+AROUND = 2
+
+
+def _is_leak_alone(bands: Bands, remains: Bands, room: Bands) -> NDArray[np.bool_]:
+    """In which frames what remains of a leak is heard, and most bands around hold nothing of the side's own."""
+    over_leak = _decibels(bands / (room + remains))
+    padded = np.pad(over_leak, ((AROUND, AROUND), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * AROUND + 1, axis=0)
-    return np.asarray(np.median(windows, axis=(1, 2)))
+    stands_out = np.median(windows, axis=(1, 2))
+    is_heard = _heard_db(remains, room) >= AUDIBLE_DB
+    return np.asarray(is_heard & (stands_out < OWN_DB))
 
 
 def _heard_db(leak: Bands, room: Bands) -> NDArray[np.floating]:

@@ -36,36 +36,11 @@ MOST_DB = 12.0
 #: The cost of voiced against unvoiced.
 VOICING_COST = 0.5
 
-#: The most that is added for a melody that moves less, or more, than its source.
-RANGE_COST = 0.3
-
-#: How many times twice as far a melody moves for `RANGE_COST` to be added in full.
-MOST_OCTAVES = 2.0
-
-#: Semitones that are added to both: less than that is no movement. Chosen on lines that voices of espeak say with
-#: one tag and with another.
-STILL_SEMITONES = 0.5
-
 #: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.
 SILENCE_DB = -30.0
 
 #: Frames of a performance; the rest of a longer one is not compared: a minute.
 MOST_FRAMES = round(60 / HOP_SECONDS)
-
-#: Seconds at the end in which pitch and level of an ending are measured.
-ENDING_SECONDS = 0.3
-
-#: The fewest voiced frames of these seconds that tell how pitch moves.
-FEWEST_VOICED = 4
-
-#: dB by which the level falls between two syllables.
-SYLLABLE_DB = 3.0
-
-#: How many times twice as long a last syllable is that is as far as can be counted.
-MOST_LENGTHENING = 1.0
-
-_HOP = round(HOP_SECONDS * ANALYSIS_RATE)
-_FRAME = round(FRAME_SECONDS * ANALYSIS_RATE)
 
 
 class Performance(NamedTuple):
@@ -130,6 +105,10 @@ class Delivery(NamedTuple):
     ending: float | None = None
 
 
+_HOP = round(HOP_SECONDS * ANALYSIS_RATE)
+_FRAME = round(FRAME_SECONDS * ANALYSIS_RATE)
+
+
 def performance_of(samples: Samples) -> Performance:
     """The performance in 16 kHz samples of shape (n,), at most a minute of it."""
     count = min(-(-len(samples) // _HOP), MOST_FRAMES)
@@ -167,6 +146,13 @@ def register_of(performances: Iterable[Performance]) -> Register | None:
         semitones=float(np.median(movements)),
         syllable=float(np.median(usual)),
     )
+
+
+#: The most that is added for a melody that moves less, or more, than its source.
+RANGE_COST = 0.3
+
+#: How many times twice as far a melody moves for `RANGE_COST` to be added in full.
+MOST_OCTAVES = 2.0
 
 
 def compare_delivery(
@@ -210,6 +196,13 @@ def compare_delivery(
     return Delivery(distance, semitones, decibels)
 
 
+#: Seconds at the end in which pitch and level of an ending are measured.
+ENDING_SECONDS = 0.3
+
+#: The fewest voiced frames of these seconds that tell how pitch moves.
+FEWEST_VOICED = 4
+
+
 def measure_ending(performance: Performance, register: Register) -> Ending | None:
     """How a performance ends, by its speaker's usual values; None where it is longer than a minute, or silent."""
     from scipy.stats import theilslopes  # half a second, which commands that say nothing can spare
@@ -233,6 +226,10 @@ def measure_ending(performance: Performance, register: Register) -> Ending | Non
     powers = 10 ** (sounding.level[-n_last:] / 10)
     level = 10 * math.log10(float(np.mean(powers)))
     return Ending(rise, lengthening, level - register.level)
+
+
+#: How many times twice as long a last syllable is that is as far as can be counted.
+MOST_LENGTHENING = 1.0
 
 
 def compare_endings(source: Ending, take: Ending) -> float:
@@ -265,6 +262,10 @@ def _sounding(performance: Performance, level: float) -> Performance:
     return Performance(performance.f0[frames], performance.level[frames])
 
 
+#: dB by which the level falls between two syllables.
+SYLLABLE_DB = 3.0
+
+
 def _syllables(level: Frames) -> list[float]:
     """Seconds of each syllable: between the lowest levels that part two peaks of loudness."""
     from scipy.signal import find_peaks
@@ -282,6 +283,11 @@ def _movement(performance: Performance) -> float:
     """Semitones between the low and the high pitches of a performance that is voiced: a tenth is beyond each."""
     low, high = np.percentile(performance.f0[performance.voiced], (10, 90))
     return float(12 * np.log2(high / low))
+
+
+#: Semitones that are added to both: less than that is no movement. Chosen on lines that voices of espeak say with
+#: one tag and with another.
+STILL_SEMITONES = 0.5
 
 
 def _octaves(semitones: float, others: float) -> float:

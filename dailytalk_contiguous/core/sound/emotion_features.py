@@ -29,60 +29,15 @@ HOP = 256
 #: Decibels under the loudest frames (their 95th percentile) down to which a frame is sound and no pause.
 PAUSE_DB = 35.0
 
-#: Hz below which there is no voice: the lowest pitch that is looked for is 65 Hz.
-RUMBLE_HZ = 40.0
-
-#: Decibels under the loudest frame down to which frames count in how loud a sound is: silence around it does not.
-LOUDNESS_DB = 40.0
-
-#: Decibels below full scale under which even the loudest frame is nothing to be heard: 16 bits hold no less.
-INAUDIBLE_DB = -90.0
-
 #: Decibels below full scale that every sound is brought to (its loud frames), so that no answer depends on a gain.
 LEVEL = -20.0
-
-#: Samples between the places where sound may begin and end (1 ms).
-EDGE_HOP = 16
-
-#: Voiced frames below which a voice is not measured.
-LEAST_VOICED = 3
-
-#: Seconds of a stretch without sound that is a pause.
-PAUSE_SECONDS = 0.15
 
 #: Mel bands.
 BANDS = 26
 
-#: Hz: the lower edge of the lowest band.
-LOWEST_HZ = 60.0
-
-#: Hz: the upper edge of the highest band.
-HIGHEST_HZ = 7600.0
-
 #: Coefficients of the cosine transform of the bands' logarithms. Higher ones describe the voice and the words:
 #: where speaker, sex and sentences are new, six classes have a better recall without them (70.6, not 67.2 %).
 COSINES = 7
-
-#: Hz that are 0 semitones: as ratios, changes of pitch are alike for high and low voices.
-_REFERENCE_HZ = 100.0
-
-#: Samples of a frame in which pitch is looked for (50 ms).
-_PITCH_FRAME = 800
-
-#: Hz: two bands whose power is compared (alpha ratio): tense voices have more above 1 kHz.
-_ALPHA = ((50.0, 1000.0), (1000.0, 5000.0))
-
-#: Hz: two bands whose peaks are compared (Hammarberg index): tense voices have more above 2 kHz.
-_HAMMARBERG = ((0.0, 2000.0), (2000.0, 5000.0))
-
-#: Frames whose spectra are held at a time.
-_AT_ONCE = 2048
-
-#: The weakest power that counts: 70 dB under `LEVEL`, so that what 16 bits add to a soft sound is hardly heard.
-_FLOOR = 1e-9
-
-#: The power of silence, far under all that is heard: the last bits of 64.
-_SILENCE = 1e-14
 
 #: Contours of the voice. Formants and the width of the fundamental are none of them: they took half of the time,
 #: and emotions of speakers left out of the Berlin database are recognised as well without them.
@@ -133,6 +88,10 @@ MEASURES: tuple[str, ...] = (
 OF_SPEAKER = ("f0_mean", "f0_low", "f0_high")
 
 
+#: Samples of a frame in which pitch is looked for (50 ms).
+_PITCH_FRAME = 800
+
+
 def emotion_features(sound: Samples) -> NDArray[np.float32]:
     """The numbers of `MEASURES` of an utterance; NaN where one is missing.
 
@@ -149,10 +108,22 @@ def emotion_features(sound: Samples) -> NDArray[np.float32]:
     voice = track_voice(sound, math.ceil(len(sound) / HOP), HOP, _PITCH_FRAME)
     voiced = voice.f0 > 0
     measures |= _voice_measures(voice, voiced)
-    measures |= _level_measures(frames.level, sounding)
-    measures |= _spectral_measures(frames, sounding)
+    measures |= _measures_of_frames(frames, sounding)
     measures |= _time_measures(voiced, sounding, frames.level, seconds)
     return np.array([measures[name] for name in MEASURES], np.float32)
+
+
+#: Decibels under the loudest frame down to which frames count in how loud a sound is: silence around it does not.
+LOUDNESS_DB = 40.0
+
+#: Decibels below full scale under which even the loudest frame is nothing to be heard: 16 bits hold no less.
+INAUDIBLE_DB = -90.0
+
+#: Samples between the places where sound may begin and end (1 ms).
+EDGE_HOP = 16
+
+#: The power of silence, far under all that is heard: the last bits of 64.
+_SILENCE = 1e-14
 
 
 def at_one_level(samples: Samples) -> Samples:
@@ -188,23 +159,19 @@ def at_one_level(samples: Samples) -> Samples:
     return np.asarray(padded[start:end] * gain, np.float32)
 
 
+#: Hz below which there is no voice: the lowest pitch that is looked for is 65 Hz.
+RUMBLE_HZ = 40.0
+
+
 def _without_rumble(samples: Samples) -> NDArray[np.float64]:
     """Samples without what is below `RUMBLE_HZ`, shape (n,), as if the first one had lasted before they begin."""
     from scipy import signal  # here: commands that read no sound can spare it
 
-    sections, at_rest = _rumble_filter()
+    sections = signal.butter(2, RUMBLE_HZ, "highpass", fs=ANALYSIS_RATE, output="sos")
+    at_rest = signal.sosfilt_zi(sections)  # after a long 1
     sound = np.asarray(samples, np.float64)
     filtered, _ = signal.sosfilt(sections, sound, zi=at_rest * sound[0])
     return np.asarray(filtered)
-
-
-@lru_cache(maxsize=1)
-def _rumble_filter() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A high-pass filter in second-order sections, and its state after a long 1."""
-    from scipy import signal  # here: commands that read no sound can spare it
-
-    sections = signal.butter(2, RUMBLE_HZ, "highpass", fs=ANALYSIS_RATE, output="sos")
-    return sections, signal.sosfilt_zi(sections)
 
 
 class _Spectra(NamedTuple):
@@ -225,13 +192,29 @@ class _Spectra(NamedTuple):
     centroid: NDArray[np.float64]
 
 
+#: Frames whose spectra are held at a time.
+_AT_ONCE = 2048
+
+
 def _spectra(samples: Samples) -> _Spectra:
+    """Figures of frames `HOP` apart; silence is added to a sound shorter than a frame."""
     missing = max(0, FRAME - len(samples))
     padded = np.pad(np.asarray(samples, np.float32), (0, missing))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
-    starts = range(0, len(frames), _AT_ONCE)
-    parts = [_spectra_of_frames(frames[start : start + _AT_ONCE]) for start in starts]
+    parts: list[_Spectra] = []
+    for start in range(0, len(frames), _AT_ONCE):
+        parts.append(_spectra_of_frames(frames[start : start + _AT_ONCE]))
     return _Spectra(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+#: Hz: two bands whose power is compared (alpha ratio): tense voices have more above 1 kHz.
+_ALPHA = ((50.0, 1000.0), (1000.0, 5000.0))
+
+#: Hz: two bands whose peaks are compared (Hammarberg index): tense voices have more above 2 kHz.
+_HAMMARBERG = ((0.0, 2000.0), (2000.0, 5000.0))
+
+#: The weakest power that counts: 70 dB under `LEVEL`, so that what 16 bits add to a soft sound is hardly heard.
+_FLOOR = 1e-9
 
 
 def _spectra_of_frames(frames: NDArray[np.float32]) -> _Spectra:
@@ -254,6 +237,13 @@ def _spectra_of_frames(frames: NDArray[np.float32]) -> _Spectra:
     centroid_hz = (power * hertz).sum(axis=1) / power.sum(axis=1)
     centroid = np.log2(np.maximum(centroid_hz, 1.0) / 1000)
     return _Spectra(level, cosines, alpha, hammarberg, centroid)
+
+
+#: Hz: the lower edge of the lowest band.
+LOWEST_HZ = 60.0
+
+#: Hz: the upper edge of the highest band.
+HIGHEST_HZ = 7600.0
 
 
 @lru_cache(maxsize=1)
@@ -303,6 +293,13 @@ def _mean_or_zero(values: NDArray[np.generic]) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
+#: Voiced frames below which a voice is not measured.
+LEAST_VOICED = 3
+
+#: Hz that are 0 semitones: as ratios, changes of pitch are alike for high and low voices.
+_REFERENCE_HZ = 100.0
+
+
 def _voice_measures(voice: VoiceTrack, voiced: NDArray[np.bool_]) -> dict[str, float]:
     (frames,) = np.nonzero(voiced)
     if len(frames) < LEAST_VOICED:
@@ -315,16 +312,13 @@ def _voice_measures(voice: VoiceTrack, voiced: NDArray[np.bool_]) -> dict[str, f
     return dict(zip(_VOICE, statistics, strict=True))
 
 
-def _level_measures(level: NDArray[np.float64], sounding: NDArray[np.bool_]) -> dict[str, float]:
-    (frames,) = np.nonzero(sounding)
-    statistics = _statistics(level[frames, None], frames)[0].tolist()
-    steps = np.diff(level)
+def _measures_of_frames(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[str, float]:
+    (numbers,) = np.nonzero(sounding)
+    statistics = _statistics(frames.level[numbers, None], numbers)[0].tolist()
+    steps = np.diff(frames.level)
     rise = _mean_or_zero(steps[steps > 0])
     fall = _mean_or_zero(steps[steps < 0])
-    return dict(zip(_LEVEL, [*statistics, rise, fall], strict=True))
-
-
-def _spectral_measures(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[str, float]:
+    of_level = dict(zip(_LEVEL, [*statistics, rise, fall], strict=True))
     cosines = frames.cosines
     moves = np.zeros((1, COSINES))
     if len(cosines) > 1:
@@ -342,7 +336,11 @@ def _spectral_measures(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[st
         flux.mean(),
         flux.std(),
     )
-    return dict(zip(_SPECTRAL, map(float, values), strict=True))
+    return of_level | dict(zip(_SPECTRAL, map(float, values), strict=True))
+
+
+#: Seconds of a stretch without sound that is a pause.
+PAUSE_SECONDS = 0.15
 
 
 def _time_measures(

@@ -23,58 +23,11 @@ from dailytalk_contiguous.core.spans import touched_frames, true_runs
 #: Seconds of a fade.
 FADE = 0.01
 
-#: Seconds of the shortest stretch of quiet that room tone is taken from.
-QUIET = 0.1
-
 #: Seconds of a frame whose level and spectrum are measured.
 FRAME = 0.02
 
-#: Seconds beside a channel's own events that are no room tone.
-EDGE = 0.05
-
-#: Percentile of the quiet frames that is the level of the room.
-ROOM_SHARE = 25
-
-#: dB over the level of the room up to which a frame is room tone. In steady noise 20 ms frames differ by less;
-#: breaths and clicks exceed it.
-STEADY_DB = 4.0
-
-#: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
-#: tick that does would be audible again with every repetition.
-PEAK = 5.0
-
-#: Seconds of room tone that are repeated.
-BED = 4.0
-
-#: Seconds of room tone below which noise with the same spectrum is made instead of repeating it.
-#: Repetitions of noise are audible up to periods of about one second (Guttman & Julesz 1963, "Lower limits of
-#: auditory periodicity analysis").
-LEAST_BED = 1.0
-
-#: The least number of frames from which a spectrum is taken.
-LEAST_FRAMES = 10
-
-#: The greatest number of frames from which a spectrum is taken, evenly spread: an hour has 180,000.
-MOST_FRAMES = 3000
-
-#: Share of the frames that are softest in each frequency band, where the other speaker's leak covers every pause:
-#: speech leaves each band free for longer than that.
-SOFTEST = 0.1
-
-#: RMS (−78 dBFS) of the noise in place of room tone where a channel has none (a gated line).
-FAINT = 10 ** (-78 / 20)
-
-#: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
-GATED = 0.01
-
 #: Peak that the resynthesised channel may reach: the last 16-bit step up to −1 dBFS.
 CEILING = math.floor(10 ** (-1 / 20) * 32768) / 32768
-
-#: dB that the limiter may take off a peak.
-LIMIT_DB = 6.0
-
-#: Seconds that the limiter looks ahead.
-LOOK_AHEAD = 0.005
 
 
 class Piece(NamedTuple):
@@ -172,6 +125,39 @@ def rearrange(
     return channel
 
 
+#: Seconds of the shortest stretch of quiet that room tone is taken from.
+QUIET = 0.1
+
+#: Seconds beside a channel's own events that are no room tone.
+EDGE = 0.05
+
+#: Percentile of the quiet frames that is the level of the room.
+ROOM_SHARE = 25
+
+#: dB over the level of the room up to which a frame is room tone. In steady noise 20 ms frames differ by less;
+#: breaths and clicks exceed it.
+STEADY_DB = 4.0
+
+#: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
+#: tick that does would be audible again with every repetition.
+PEAK = 5.0
+
+#: Seconds of room tone below which noise with the same spectrum is made instead of repeating it.
+#: Repetitions of noise are audible up to periods of about one second (Guttman & Julesz 1963, "Lower limits of
+#: auditory periodicity analysis").
+LEAST_BED = 1.0
+
+#: The least number of frames from which a spectrum is taken.
+LEAST_FRAMES = 10
+
+#: Share of the frames that are softest in each frequency band, where the other speaker's leak covers every pause:
+#: speech leaves each band free for longer than that.
+SOFTEST = 0.1
+
+#: RMS (−78 dBFS) of the noise in place of room tone where a channel has none (a gated line).
+FAINT = 10 ** (-78 / 20)
+
+
 def room_tone(
     channel: Samples,
     events: Sequence[tuple[int, int]],
@@ -199,7 +185,8 @@ def room_tone(
     whole = len(channel) // size * size
     frames = channel[:whole].reshape(-1, size)
     levels = frame_levels(frames.ravel(), size)
-    own_events = _widened(events, EDGE * sample_rate)
+    margin = round(EDGE * sample_rate)
+    own_events = [(start - margin, end + margin) for start, end in events]
     free = ~touched_frames(len(frames), [*own_events, *_gated(channel, sample_rate)], size)
     quiet = free & ~touched_frames(len(frames), leaks, size)
     steady = quiet.copy()
@@ -235,6 +222,10 @@ class Levelled(NamedTuple):
     missing_db: float
 
 
+#: dB that the limiter may take off a peak.
+LIMIT_DB = 6.0
+
+
 def level(pieces: Sequence[Samples], source_lufs: float, own_lufs: float, sample_rate: int) -> Levelled:
     """Bring synthesised speech to the loudness of the source by one gain for all pieces.
 
@@ -258,6 +249,10 @@ def level(pieces: Sequence[Samples], source_lufs: float, own_lufs: float, sample
         reached_db = loudness(np.concatenate(levelled), sample_rate) - own_lufs
     missing_db = max(0.0, float(wanted_db - reached_db)) if np.isfinite(reached_db) else 0.0
     return Levelled(levelled, gain_db, missing_db)
+
+
+#: Seconds that the limiter looks ahead.
+LOOK_AHEAD = 0.005
 
 
 def limit(samples: Samples, sample_rate: int) -> Samples:
@@ -360,6 +355,10 @@ def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: 
     return int(points[np.argmin(energy[ends] - energy[starts])])
 
 
+#: Seconds of room tone that are repeated.
+BED = 4.0
+
+
 def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Samples:
     """`length` samples of the longest stretches, end to end with fades, each forwards and backwards."""
     fade = round(FADE * sample_rate)
@@ -389,6 +388,10 @@ def _noise(power: NDArray[np.float64], level: float, length: int, rng: np.random
     return np.asarray(fftconvolve(white, kernel, mode="valid"), np.float32)
 
 
+#: The greatest number of frames from which a spectrum is taken, evenly spread: an hour has 180,000.
+MOST_FRAMES = 3000
+
+
 def _spectra(frames: Samples) -> NDArray[np.float64]:
     """Power of frames in each band, shape (frames, bands); white noise has its mean square in every band."""
     step = -(-len(frames) // MOST_FRAMES)
@@ -400,9 +403,8 @@ def _spectra(frames: Samples) -> NDArray[np.float64]:
     return np.asarray(powers, np.float64)
 
 
-def _widened(spans: Sequence[tuple[int, int]], margin: float) -> list[tuple[int, int]]:
-    n_samples = round(margin)
-    return [(start - n_samples, end + n_samples) for start, end in spans]
+#: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
+GATED = 0.01
 
 
 def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:

@@ -21,18 +21,11 @@ FRAME = 160
 #: Seconds of a frame.
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
 
-#: Seconds that a sound lasts at least; a shorter one is a click, or two.
-SHORTEST = 0.08
-
 #: dB above room tone from which a frame stands out.
 ABOVE_TONE_DB = 12.0
 
 #: dB under the speech level down to which a frame stands out.
 UNDER_SPEECH_DB = 30.0
-
-#: Seconds from an utterance within which a shorter sound is enough: the release of a plosive 70 ms before the
-#: vowel, the end of a breath.
-NEAR = 0.15
 
 #: Seconds that a sound so near to an utterance lasts at least.
 SHORTEST_NEAR = 0.02
@@ -81,6 +74,14 @@ def find_sounds(
     sounds = outside(merge_gaps(runs, GAP), utterances)
     edges = np.array(utterances, np.float64).reshape(-1, 2)
     return [sound for sound in sounds if _lasts(sound, loud, edges)]
+
+
+#: Seconds that a sound lasts at least; a shorter one is a click, or two.
+SHORTEST = 0.08
+
+#: Seconds from an utterance within which a shorter sound is enough: the release of a plosive 70 ms before the
+#: vowel, the end of a breath.
+NEAR = 0.15
 
 
 def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:

@@ -36,31 +36,13 @@ STEPS = 5
 #: Samples of the shortest period that is tried.
 SHORTEST_PERIOD = int(ANALYSIS_RATE // F0_MAX)
 
-#: Samples of the longest period that is tried.
-LONGEST_PERIOD = int(np.ceil(ANALYSIS_RATE / F0_MIN))
-
 _PITCHES_OF_RANGE = int(12 * STEPS * np.log2(F0_MAX / F0_MIN)) + 1
 
 #: Hz: the pitches that the path goes through.
 PITCHES = F0_MIN * 2 ** (np.arange(_PITCHES_OF_RANGE) / (12 * STEPS))
 
-#: Thresholds under which a dip of the difference function is a period.
-THRESHOLDS = np.linspace(0, 1, 101)
-
-#: By how much a longer period is less likely than the one before it (a Boltzmann distribution).
-BOLTZMANN = 2.0
-
-#: The share that the lowest dip gets of the thresholds that no dip is under.
-NO_TROUGH = 0.01
-
-#: Octaves a second that pitch may change by.
-MOST_CHANGE = 35.92
-
 #: The chance that a voice begins or ends between two frames.
 SWITCH = 0.01
-
-#: Frames that are compared with all thresholds at once, for the sake of memory.
-BLOCK_FRAMES = 2048
 
 #: In place of a chance of 0, which has no logarithm.
 _TINY = float(np.finfo(np.float64).tiny)
@@ -83,6 +65,13 @@ def track_pitch(samples: NDArray[np.float32]) -> tuple[FloatArray, NDArray[np.bo
     voiced = states < len(PITCHES)
     pitch = PITCHES[states % len(PITCHES)]
     return np.where(voiced, pitch, np.nan), voiced
+
+
+#: Samples of the longest period that is tried.
+LONGEST_PERIOD = int(np.ceil(ANALYSIS_RATE / F0_MIN))
+
+#: Frames that are compared with all thresholds at once, for the sake of memory.
+BLOCK_FRAMES = 2048
 
 
 def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
@@ -126,17 +115,19 @@ def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
     return blocks
 
 
-@lru_cache(maxsize=1)
-def _likely() -> FloatArray:
-    """How likely each threshold is: a beta distribution (2, 18), whose mean is 0.1, as in the authors' program."""
-    from scipy.special import betainc  # here: commands that read no sound can spare it
+#: Thresholds under which a dip of the difference function is a period.
+THRESHOLDS = np.linspace(0, 1, 101)
 
-    return np.diff(betainc(2, 18, THRESHOLDS))
+#: The share that the lowest dip gets of the thresholds that no dip is under.
+NO_TROUGH = 0.01
 
 
 def _chances(difference: FloatArray) -> FloatArray:
     """The chance of each pitch in each frame, shape (frames, pitches); the rest to 1 is the chance of no voice."""
-    weights = _likely()
+    from scipy.special import betainc  # here: commands that read no sound can spare it
+
+    # How likely each threshold is: a beta distribution whose mean is 0.1, as in the authors' program.
+    weights = np.diff(betainc(2, 18, THRESHOLDS))
     count = len(difference)
     dips = np.zeros(difference.shape, bool)
     dips[:, 0] = difference[:, 0] < difference[:, 1]
@@ -150,18 +141,7 @@ def _chances(difference: FloatArray) -> FloatArray:
     chance = np.zeros(len(frame))
     (low,) = np.nonzero(is_under[:, -1])
     if len(low):
-        # For each threshold: which dip of its frame under it this one is, and how many the frame has.
-        number = np.cumsum(is_under[low], axis=0, dtype=np.int32)
-        low_frame = frame[low]
-        first = np.searchsorted(low_frame, low_frame)
-        last = np.searchsorted(low_frame, low_frame, side="right") - 1
-        before = np.where(first[:, None] > 0, number[first - 1], 0)
-        rank = number - before - 1
-        n_dips = number[last] - before
-        falling = np.exp(-BOLTZMANN * np.arange(n_dips.max() + 1))
-        share = np.append(0, (1 - falling[1]) / (1 - falling[1:]))
-        likelihood = falling[np.maximum(rank, 0)] * share[n_dips]
-        chance[low] = np.where(is_under[low], likelihood, 0) @ weights
+        chance[low] = _likelihoods(is_under[low], frame[low]) @ weights
     order = np.lexsort((depth, frame))
     lowest = order[np.searchsorted(frame[order], np.unique(frame))]
     n_thresholds_below = (~is_under[lowest]).sum(axis=1)
@@ -175,6 +155,28 @@ def _chances(difference: FloatArray) -> FloatArray:
     column = np.clip(step[likely], 0, len(PITCHES))
     chances[frame[likely], column] = chance[likely]
     return chances[:, :-1]
+
+
+#: By how much a longer period is less likely than the one before it (a Boltzmann distribution).
+BOLTZMANN = 2.0
+
+
+def _likelihoods(is_under: NDArray[np.bool_], frame: NDArray[np.intp]) -> FloatArray:
+    """How likely each dip of each frame is by each threshold that it is under, shape (dips, thresholds).
+
+    Earlier dips of a frame, whose periods are shorter, are likelier: a Boltzmann distribution.
+    """
+    # For each threshold: which dip of its frame under it this one is, and how many the frame has.
+    number = np.cumsum(is_under, axis=0, dtype=np.int32)
+    first = np.searchsorted(frame, frame)
+    last = np.searchsorted(frame, frame, side="right") - 1
+    before = np.where(first[:, None] > 0, number[first - 1], 0)
+    rank = number - before - 1
+    n_dips = number[last] - before
+    falling = np.exp(-BOLTZMANN * np.arange(n_dips.max() + 1))
+    share = np.append(0, (1 - falling[1]) / (1 - falling[1:]))
+    likelihood = falling[np.maximum(rank, 0)] * share[n_dips]
+    return np.asarray(np.where(is_under, likelihood, 0))
 
 
 def _shift(difference: FloatArray, frame: NDArray[np.intp], period: NDArray[np.intp]) -> FloatArray:
@@ -206,6 +208,10 @@ class _Transitions(NamedTuple):
     near_to: FloatArray
     into: FloatArray
     reach: int
+
+
+#: Octaves a second that pitch may change by.
+MOST_CHANGE = 35.92
 
 
 @lru_cache(maxsize=1)

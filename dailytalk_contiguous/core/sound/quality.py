@@ -42,44 +42,14 @@ MARGIN = 0.05
 #: Mean square under which a frame is digital silence (−100 dBFS): the rounding of 16 bits leaves −101.
 NOTHING = 1e-10
 
-#: Frames of noise that give a floor by themselves (0.2 s).
-ENOUGH_NOISE = 10
-
-#: Percentile of all frames that is the floor where there are fewer frames of noise.
-SOFTEST = 10
-
-#: dB: the lowest signal-to-noise ratio that is reported, also for anything worse.
-LEAST_SNR_DB = -20.0
-
 #: Samples from here on are at full scale (a hair under 1).
 FULL_SCALE = 0.999
 
 #: Samples in a run that are a flat top.
 TOP_RUN = 3
 
-#: Flat tops at one height under full scale that are clipping, not chance.
-TOPS = 3
-
-#: The peak under which the steps of 16 bits themselves look flat.
-LOWEST_TOP = 0.05
-
-#: How far under the peak samples of a flat top may be, as a share of its height.
-FLAT_SHARE = 5e-4
-
-#: How far under the peak samples of a flat top may be, in steps of 16 bits.
-FLAT_STEPS = 1.5
-
 #: Seconds of a spectrum (resolution 31 Hz).
 SPECTRUM = 0.032
-
-#: dB under the strongest frequency that still are energy. With 65, lines of the bundled 16 kHz conversations
-#: measure 7 to 8 kHz, and telephone calls that soxr, SciPy and librosa brought to 24 and 44.1 kHz 3.8 to 4.6. With
-#: 60, lines without a fricative fall to 4.7; with 75, images at -70 dB count.
-ENERGY_DB = 65.0
-
-#: Percentile of the frames that the spectrum is taken from: the loudest 2 % at each frequency, since a clip may
-#: hold only one fricative.
-LOUDEST = 98
 
 
 #: What may be given in place of a limit, to set none.
@@ -214,6 +184,16 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
     return _snr_db(levels, speech_frames, heard_frames)
 
 
+#: Frames of noise that give a floor by themselves (0.2 s).
+ENOUGH_NOISE = 10
+
+#: Percentile of all frames that is the floor where there are fewer frames of noise.
+SOFTEST = 10
+
+#: dB: the lowest signal-to-noise ratio that is reported, also for anything worse.
+LEAST_SNR_DB = -20.0
+
+
 def _snr_db(levels: Levels, speech: NDArray[np.bool_], heard: NDArray[np.bool_]) -> float | None:
     """`snr_db` from the mean square of each frame, and which of them are speech, and not noise alone."""
     spoken = speech & (levels > NOTHING)
@@ -248,6 +228,13 @@ class _TopRuns(NamedTuple):
     starts: NDArray[np.intp]
     ends: NDArray[np.intp]
     lowest: NDArray[np.float32]
+
+
+#: Flat tops at one height under full scale that are clipping, not chance.
+TOPS = 3
+
+#: The peak under which the steps of 16 bits themselves look flat.
+LOWEST_TOP = 0.05
 
 
 class FlatTops:
@@ -314,6 +301,13 @@ def _runs_from(samples: Samples, limit: float, offset: int) -> _TopRuns:
     return _TopRuns(starts[kept] + offset, ends[kept] + offset, lowest[kept])
 
 
+#: How far under the peak samples of a flat top may be, as a share of its height.
+FLAT_SHARE = 5e-4
+
+#: How far under the peak samples of a flat top may be, in steps of 16 bits.
+FLAT_STEPS = 1.5
+
+
 def _top_limit(peak: float) -> float:
     """The height from which on a sample is at the top, for the highest sample `peak`."""
     if peak >= FULL_SCALE:
@@ -337,6 +331,16 @@ def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
     window = np.hanning(width).astype(np.float32)
     power = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2
     return _bandwidth_hz(power, sample_rate, width)
+
+
+#: dB under the strongest frequency that still are energy. With 65, lines of the bundled 16 kHz conversations
+#: measure 7 to 8 kHz, and telephone calls that soxr, SciPy and librosa brought to 24 and 44.1 kHz 3.8 to 4.6. With
+#: 60, lines without a fricative fall to 4.7; with 75, images at -70 dB count.
+ENERGY_DB = 65.0
+
+#: Percentile of the frames that the spectrum is taken from: the loudest 2 % at each frequency, since a clip may
+#: hold only one fricative.
+LOUDEST = 98
 
 
 def _bandwidth_hz(power: Levels, sample_rate: int, width: int) -> float | None:

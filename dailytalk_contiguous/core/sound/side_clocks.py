@@ -31,21 +31,8 @@ MOST_DRIFT_PPM = 4000.0
 #: Seconds that a drift must come to in a recording.
 LEAST_DRIFT = 0.06
 
-#: Seconds by which words may be off the line of a drift.
-OFF_LINE = 0.1
-
-#: Seconds of sound that a side must lack.
-LEAST_LACKING = 0.5
-
 #: Seconds below which a path that does not begin at 0 tells no step, but sound that lacks before its first word.
 LEAST_STEP = 0.25
-
-#: Words of each side without which a transcript tells nothing, and seconds from the first of them to the last.
-LEAST_WORDS = 30
-LEAST_TALK = 10.0
-
-#: Words of each half whose offsets are compared for a slope: more tell nothing more.
-MOST_COMPARED = 1000
 
 #: Seconds that a side may lack in all.
 MOST_LACKING = 3600.0
@@ -77,42 +64,23 @@ class WordFit(NamedTuple):
 FRAME = 320
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
 
-#: Seconds by which a side may be earlier or later than its words.
-FURTHEST = 11.0
-
-#: Seconds after which the offsets that are searched are centred on the best one again.
-CENTRED_EVERY = 5.0
-
-#: What a change of the offset by a frame costs, in frames that fit wholly instead of half.
-CHANGE_COST = 1.0
-
-#: The same in a pause of a side that lacks sound: where buffers are lost, evenly and along a line; and where whole
-#: pauses are.
-BUFFERS_COST = 0.5
-PAUSES_COST = 0.25
-
 #: The weight of a frame without a word beside one of a word: people breathe, laugh, and say what is not written.
 WEIGHT_OF_PAUSE = 0.6
 
-#: Parts of a recording whose words fit at one offset where a side is in step.
-N_PARTS = 4
-
-#: Percentiles of the levels of a side, in dB, that are its room and its voice.
-ROOM_LEVEL = 20
-VOICE_LEVEL = 95
-
 #: How many times a path is searched again about the line of the one before, so that a steady change costs nothing.
 SEARCHES_ALONG_LINE = 2
-
-#: By how much a path must fit better that follows each pause.
-CLEARLY_BETTER = 0.05
 
 #: How much more of a side's sound must lie in its words than beside them: as a share of what is between its room
 #: and its voice. With its own transcript it is 0.61 at least, with another one 0.57 at most.
 LEAST_FIT = 0.55
 
-#: Seconds around a change of the offset in which silence may take its place: the quietest moment.
-QUIET_WITHIN = 0.1
+
+#: Seconds by which words may be off the line of a drift.
+OFF_LINE = 0.1
+
+#: Words of each side without which a transcript tells nothing, and seconds from the first of them to the last.
+LEAST_WORDS = 30
+LEAST_TALK = 10.0
 
 
 def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
@@ -124,7 +92,9 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     if len(words) < LEAST_WORDS or last - first < LEAST_TALK:
         return None
     activity = _activity(channel)
-    is_word = _word_frames(words)
+    is_word = np.zeros(round(max(end for _, end in words) / FRAME_SECONDS) + 1, bool)
+    for start, end in words:
+        is_word[max(0, round(start / FRAME_SECONDS)) : round(end / FRAME_SECONDS)] = True
     if _is_in_step(is_word, activity):
         return WordFit(0.0, [])
     path = _path(is_word, activity, 0.0)
@@ -139,6 +109,24 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     is_line = off_line <= OFF_LINE
     if is_line and abs(slope) <= MOST_DRIFT_PPM / 1e6:
         return WordFit(slope, []) if _fit(is_word, activity, path) >= LEAST_FIT else None
+    lacking = _lacking_by_words(is_word, activity, slope)
+    return WordFit(0.0, lacking) if lacking else None
+
+
+#: Seconds of sound that a side must lack.
+LEAST_LACKING = 0.5
+
+#: What a change of the offset by a frame costs in a pause of a side that lacks sound: where buffers are lost,
+#: evenly and along a line; and where whole pauses are.
+BUFFERS_COST = 0.5
+PAUSES_COST = 0.25
+
+#: By how much a path must fit better that follows each pause.
+CLEARLY_BETTER = 0.05
+
+
+def _lacking_by_words(is_word: NDArray[np.bool_], activity: NDArray[np.float64], slope: float) -> list[Lacking]:
+    """The sound that a side lacks where its words fit without it; empty where they don't."""
     without_buffers = _path(is_word, activity, slope, BUFFERS_COST)
     without_pauses = _path(is_word, activity, 0.0, PAUSES_COST)
     path = without_buffers
@@ -148,9 +136,13 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     total = math.fsum(piece.seconds for piece in lacking)
     # A side whose words fit at offsets that rise and fall has another transcript.
     is_fall = total >= LEAST_LACKING and path[0] - path[-1] >= total / 2
-    if not is_fall or _fit(is_word, activity, path) < LEAST_FIT:
-        return None
-    return WordFit(0.0, lacking)
+    fits = is_fall and _fit(is_word, activity, path) >= LEAST_FIT
+    return lacking if fits else []
+
+
+#: Percentiles of the levels of a side, in dB, that are its room and its voice.
+ROOM_LEVEL = 20
+VOICE_LEVEL = 95
 
 
 def _activity(channel: Pcm) -> NDArray[np.float64]:
@@ -164,12 +156,8 @@ def _activity(channel: Pcm) -> NDArray[np.float64]:
     return np.asarray(((decibels - room) / max(voice - room, 1e-9)).clip(0, 1) - 0.5, np.float64)
 
 
-def _word_frames(words: Sequence[TimeSpan]) -> NDArray[np.bool_]:
-    """In which frames words are."""
-    is_word = np.zeros(round(max(end for _, end in words) / FRAME_SECONDS) + 1, bool)
-    for start, end in words:
-        is_word[max(0, round(start / FRAME_SECONDS)) : round(end / FRAME_SECONDS)] = True
-    return is_word
+#: Parts of a recording whose words fit at one offset where a side is in step.
+N_PARTS = 4
 
 
 def _is_in_step(is_word: NDArray[np.bool_], activity: NDArray[np.float64]) -> bool:
@@ -186,6 +174,16 @@ def _is_in_step(is_word: NDArray[np.bool_], activity: NDArray[np.float64]) -> bo
             offsets.append(int(fits.argmax()) - near)
     is_apart = np.ptp(offsets) > 2 or max(map(abs, offsets)) == near
     return not is_apart and _fit(is_word, activity, np.zeros(len(is_word))) >= LEAST_FIT
+
+
+#: Seconds by which a side may be earlier or later than its words.
+FURTHEST = 11.0
+
+#: Seconds after which the offsets that are searched are centred on the best one again.
+CENTRED_EVERY = 5.0
+
+#: What a change of the offset by a frame costs, in frames that fit wholly instead of half.
+CHANGE_COST = 1.0
 
 
 def _path(
@@ -243,6 +241,10 @@ def _later(scores: NDArray[np.float64], n_places: int) -> NDArray[np.float64]:
     return moved
 
 
+#: Words of each half whose offsets are compared for a slope: more tell nothing more.
+MOST_COMPARED = 1000
+
+
 def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
     """The slope of a line by Theil and Sen: the median over pairs that are far apart."""
     order = np.argsort(times)
@@ -265,6 +267,10 @@ def _fit(is_word: NDArray[np.bool_], activity: NDArray[np.float64], path: NDArra
     if in_words.all() or not in_words.any():
         return 0.0
     return float(heard[in_words].mean() - heard[~in_words].mean())
+
+
+#: Seconds around a change of the offset in which silence may take its place: the quietest moment.
+QUIET_WITHIN = 0.1
 
 
 def _lacking(path: NDArray[np.float64], activity: NDArray[np.float64]) -> list[Lacking]:

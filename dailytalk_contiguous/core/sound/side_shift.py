@@ -198,9 +198,6 @@ CLEAR_IN_HALF = 1.5
 #: Seconds around a shift that are part of it: a room smears a leak.
 NEAR_SHIFT = 0.06
 
-#: dB by which a side must be louder to be the source of a leak.
-SOURCE_DB = 6.0
-
 #: Seconds after its source from which on a leak is no echo of a network any more.
 LATEST_ECHO = 1.0
 
@@ -275,6 +272,10 @@ def _is_no_echo(left: _Levelled, right: _Levelled, lag: float) -> bool:
     return any(delay < 0 or delay > LATEST_ECHO for delay in delays)
 
 
+#: dB by which a side must be louder to be the source of a leak.
+SOURCE_DB = 6.0
+
+
 def _is_source(source: _Levelled, other: _Levelled) -> bool:
     """Whether the voice of a side is heard on the other one where the side is louder."""
     is_louder = source.energies > other.energies * 10 ** (SOURCE_DB / 10)
@@ -289,23 +290,8 @@ def _is_source(source: _Levelled, other: _Levelled) -> bool:
 #: Seconds of a frame in which the times of a transcript and the speech of a channel are compared.
 TIME_FRAME = 0.02
 
-#: Seconds of silence between words that the comparison closes, as speech activity does.
-WORD_GAP = 0.35
-
-#: Seconds of speech that each side needs, in its transcript and in its sound.
-LEAST_WORDS = 8.0
-
-#: The correlation of a side's transcript with its speech, at the shift that fits best.
-LEAST_FIT = 0.6
-
-#: By how much more a transcript must fit there than at any shift a second or more from it.
-FIT_MARGIN = 0.15
-
 #: Seconds from the best shift from which on another one is a different one.
 OTHER_SHIFT = 1.0
-
-#: Parts of a recording that must all have the shift.
-N_PARTS = 3
 
 #: Seconds by which the shift of a part may differ.
 SAME_SHIFT = 0.15
@@ -313,13 +299,6 @@ SAME_SHIFT = 0.15
 #: Seconds by which both may speak at once for longer in sides that are aligned. More contradicts the transcript:
 #: people wait for each other.
 MORE_OVERLAP = 2.0
-
-
-#: Seconds from the start of a stretch of words to that of the speech that may be the same.
-SAME_START = 0.6
-
-#: Stretches of words whose starts are those of speech, of each side, without which a shift is not told.
-LEAST_STARTS = 6
 
 
 #: Standard errors that a shift must exceed.
@@ -399,6 +378,22 @@ def _fit(words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> float:
     return float(fits[len(fits) // 2])
 
 
+#: Seconds of speech that each side needs, in its transcript and in its sound.
+LEAST_WORDS = 8.0
+
+#: The correlation of a side's transcript with its speech, at the shift that fits best.
+LEAST_FIT = 0.6
+
+#: By how much more a transcript must fit there than at any shift a second or more from it.
+FIT_MARGIN = 0.15
+
+#: Seconds from the start of a stretch of words to that of the speech that may be the same.
+SAME_START = 0.6
+
+#: Stretches of words whose starts are those of speech, of each side, without which a shift is not told.
+LEAST_STARTS = 6
+
+
 def transcript_offset(word_spans: Sequence[TimeSpan], speech_spans: Sequence[TimeSpan]) -> TranscriptOffset | None:
     """How much later than its transcript the sound of a side is; None where that is not clear."""
     words = _stretches(word_spans)
@@ -429,9 +424,17 @@ def transcript_offset(word_spans: Sequence[TimeSpan], speech_spans: Sequence[Tim
     return TranscriptOffset(offset, float(median), float(error))
 
 
+#: Seconds of silence between words that the comparison closes, as speech activity does.
+WORD_GAP = 0.35
+
+
 def _stretches(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     searched = [(start, end) for start, end in sorted(spans) if 0 <= start < end <= SEARCHED_SECONDS]
     return merge_gaps(searched, WORD_GAP)
+
+
+#: Parts of a recording that must all have the shift.
+N_PARTS = 3
 
 
 def _is_throughout(offset: float, words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> bool:

@@ -34,33 +34,12 @@ STEP_SECONDS = STEP / ANALYSIS_RATE
 #: dB under the loudest moment of an utterance from which nothing of it counts: what people trim speech at.
 UNDER_PEAK_DB = 40.0
 
-#: Standard deviations over a steady room from which sound is no chance.
-DEVIATIONS = 2.5
-
-#: Percentiles of the levels of quiet moments by which a room's level and its deviation are known. They are of the
-#: softest moments, so that it does not matter how much of what speech activity left out is sound.
-ROOM_SHARES = (5, 25)
-
-#: Where these percentiles are in a normal distribution, in standard deviations.
-ROOM_PLACES = (-1.645, -0.674)
-
-#: dBFS of a room of which there is no quiet moment.
-UNKNOWN_ROOM_DB = -90.0
-
 #: Seconds of the beginning of an utterance that a room hides for each dB that it is over what counts: the median
 #: of phrases that nine readers say in silence, for 8 dB.
 RISE = 0.0003
 
 #: Seconds of the end of an utterance that it hides for each dB, measured in the same way.
 FADE = 0.001
-
-#: Probability of speech from which a frame before a start belongs to it, if it sounds: an "h", an "s" or a softly
-#: begun word has little, and a breath less. Set on four speakers of TIMIT, and reported on four others, on planted
-#: phrases and on readers (docs/measures.md).
-ONSET = 0.02
-
-#: Seconds that an onset lasts at most.
-LONGEST_ONSET = 0.3
 
 
 def sounding(
@@ -113,6 +92,20 @@ def _levels(
     return levels, _over_room(levels[quiet])
 
 
+#: Standard deviations over a steady room from which sound is no chance.
+DEVIATIONS = 2.5
+
+#: Percentiles of the levels of quiet moments by which a room's level and its deviation are known. They are of the
+#: softest moments, so that it does not matter how much of what speech activity left out is sound.
+ROOM_SHARES = (5, 25)
+
+#: Where these percentiles are in a normal distribution, in standard deviations.
+ROOM_PLACES = (-1.645, -0.674)
+
+#: dBFS of a room of which there is no quiet moment.
+UNKNOWN_ROOM_DB = -90.0
+
+
 def _over_room(quiet_levels: NDArray[np.floating]) -> float:
     """The level in dB from which sound is no part of the room, by the levels of quiet moments."""
     low = UNKNOWN_ROOM_DB
@@ -139,6 +132,15 @@ def _loud_runs(
             run_end = (first + finish + 0.5) * STEP_SECONDS
             runs.append((run_start, run_end))
     return merge_gaps(runs, GAP)
+
+
+#: Probability of speech from which a frame before a start belongs to it, if it sounds: an "h", an "s" or a softly
+#: begun word has little, and a breath less. Set on four speakers of TIMIT, and reported on four others, on planted
+#: phrases and on readers (docs/measures.md).
+ONSET = 0.02
+
+#: Seconds that an onset lasts at most.
+LONGEST_ONSET = 0.3
 
 
 def with_onsets(

@@ -22,19 +22,6 @@ SHORTEST_SIDE = 1.6
 #: of stretches by one reader are less alike than 0.81, and 1 % of those by two are more alike than 0.76.
 SHORTEST_HALF = 6.0
 
-#: Seconds of speech that are compared at most.
-LONGEST_SIDE = 30.0
-
-#: Seconds of a stretch that is taken of a longer side.
-STRETCH = 3.0
-
-#: How much more like a corpus's voice the right side is than the left one, at least, where sides are exchanged.
-#: Kept speakers may be a little like it, too.
-MARGIN = 0.03
-
-#: How much less like a corpus's voice than usual the right side is, at most, where sides are exchanged.
-NEAR = 0.1
-
 #: How much less like a corpus's voice than it mostly is a left side may be. A synthesised voice is like itself by
 #: 0.97 or more; of acted emotions of one person, two stretches of 15 s in any order are by 0.84 or more.
 FAR = 0.2
@@ -99,6 +86,14 @@ def voiced_side(halves: NDArray[np.float32], seconds: float, is_one_voice: bool 
     return VoicedSide(vector, seconds, steadiness)
 
 
+#: How much more like a corpus's voice the right side is than the left one, at least, where sides are exchanged.
+#: Kept speakers may be a little like it, too.
+MARGIN = 0.03
+
+#: How much less like a corpus's voice than usual the right side is, at most, where sides are exchanged.
+NEAR = 0.1
+
+
 class VoiceMatch(NamedTuple):
     """How like the voice of its corpus the left side of a conversation is, and the right one (None: too short).
 
@@ -146,6 +141,13 @@ def halves_of_speech(spans: Sequence[tuple[float, float]]) -> list[list[tuple[fl
         return [list(spans)]
     middle = total / 2
     return [_spread(spans, 0.0, middle), _spread(spans, middle, total)]
+
+
+#: Seconds of speech that are compared at most.
+LONGEST_SIDE = 30.0
+
+#: Seconds of a stretch that is taken of a longer side.
+STRETCH = 3.0
 
 
 def _spread(spans: Sequence[tuple[float, float]], first: float, last: float) -> list[tuple[float, float]]:

@@ -57,12 +57,6 @@ FLOORS = {
 #: Fewer finite values than this can't show what is usual for a speaker.
 MIN_VALUES = 6
 
-#: Fewer finite values than this say nothing of how far a speaker strays: a value alone never does.
-MIN_STRAYING = 3
-
-#: Measures that are perceived as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
-PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
-
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_TO_SIGMA = 1.4826
 
@@ -143,6 +137,10 @@ def seed(values: ArrayLike) -> Buckets:
     return Buckets(_labels(is_low, is_high), low, high)
 
 
+#: Measures that are perceived as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
+PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
+
+
 def spread(values: ArrayLike, feature: str) -> float:
     """The distance from the 10th to the 90th percentile of `values` (1-D, finite, at least one).
 
@@ -158,6 +156,10 @@ def spread(values: ArrayLike, feature: str) -> float:
     if lower <= 0:
         return math.inf if upper > 0 else 0.0
     return PER_DECADE[feature] * math.log10(upper / lower)
+
+
+#: Fewer finite values than this say nothing of how far a speaker strays: a value alone never does.
+MIN_STRAYING = 3
 
 
 def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:

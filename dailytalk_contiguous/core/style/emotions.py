@@ -17,10 +17,6 @@ CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
     "all": None,
 }
 
-#: Bins of confidence that a calibration error is the mean of (Guo et al. 2017, "On calibration of modern neural
-#: networks").
-BINS = 15
-
 #: Probability under which a class is called unsure by models that have no limits of their own.
 LEAST_CONFIDENCE = 0.4
 
@@ -95,6 +91,11 @@ def emotion_class(label: str, classes: Sequence[str] | None = SIX, mapping: Mapp
     name = mapping.get(label, label)
     is_class = name != "other" if classes is None else name in classes
     return name if is_class else None
+
+
+#: Bins of confidence that a calibration error is the mean of (Guo et al. 2017, "On calibration of modern neural
+#: networks").
+BINS = 15
 
 
 def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:

@@ -259,36 +259,14 @@ def plan_balance(
 # then sentences are kept apart instead, or only clips, and the division says so.
 
 
-#: What the two splits don't share, the strictest first.
-DISJOINT = ("speakers", "sentences", "clips")
-
 #: The ways to split that a user may choose.
 WAYS = ("speakers", "sentences", "official")
-
-#: The columns of `DISJOINT`.
-_COLUMNS = {"speakers": "speaker", "sentences": "sentence", "clips": "id"}
 
 #: The least share of the seconds that validates.
 LEAST_SHARE = 0.10
 
 #: The largest share of the seconds that validates.
 MOST_SHARE = 0.20
-
-#: Largest share of the validation's seconds that may have another emotion than in a sample of the whole (total
-#: variation distance): an emotion that is a fifth of the whole stays between a tenth and three tenths.
-MOST_DIFFERENT = 0.1
-
-#: Random orders of the groups that are tried where groups are few.
-_MOST_ORDERS = 1000
-
-#: Random orders of the groups that are tried where groups are many.
-_LEAST_ORDERS = 20
-
-#: Groups in all orders together, between these limits.
-_GROUPS_IN_ALL = 200_000
-
-#: Official splits that have a side.
-_OFFICIAL = ("train", "validation")
 
 #: A corpus's own test set, which has no side: who chose a model by it could not test the model on it any more.
 HELD_OUT = "test"
@@ -309,6 +287,20 @@ class CorpusSplit(NamedTuple):
     by: str
     share: float
     note: str | None = None
+
+
+#: What the two splits don't share, the strictest first.
+DISJOINT = ("speakers", "sentences", "clips")
+
+#: The columns of `DISJOINT`.
+_COLUMNS = {"speakers": "speaker", "sentences": "sentence", "clips": "id"}
+
+#: Largest share of the validation's seconds that may have another emotion than in a sample of the whole (total
+#: variation distance): an emotion that is a fifth of the whole stays between a tenth and three tenths.
+MOST_DIFFERENT = 0.1
+
+#: Official splits that have a side.
+_OFFICIAL = ("train", "validation")
 
 
 def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> CorpusSplit:
@@ -363,6 +355,16 @@ class _Division(NamedTuple):
     groups: list[str]
     share: float
     difference: float
+
+
+#: Random orders of the groups that are tried where groups are few.
+_MOST_ORDERS = 1000
+
+#: Random orders of the groups that are tried where groups are many.
+_LEAST_ORDERS = 20
+
+#: Groups in all orders together, between these limits.
+_GROUPS_IN_ALL = 200_000
 
 
 def _best_division(clips: pd.DataFrame, seed: int) -> _Division:

@@ -27,23 +27,6 @@ from dailytalk_contiguous.core.words.word_times import sound_length, split_words
 #: Seconds over which loudness is measured: shorter than any speech sound.
 FRAME_SECONDS = 0.01
 
-#: This many samples in a row at full scale are a cut-off wave, not a peak.
-CLIPPED_RUN = 3
-
-#: dB below the loudest frame. What is above it is the body of speech; after the last of it a take dies away.
-BODY_DB = 25.0
-
-#: Takes of a conversation from which the habits of its voice are known; with fewer, the defaults are taken.
-MIN_TAKES = 5
-
-#: Slowest rate of a voice, in units of `core.words.word_times.sound_length` a second. About four units are a
-#: syllable of English, and conversation has 3.3 to 5.3 of these a second from slow to fast (Tauroza and Allison
-#: 1990, Applied Linguistics 11:90); the slow end leaves room for voices that read.
-SLOWEST_VOICE = 8.0
-
-#: Fastest rate of a voice, in the same units and by the same measurements.
-FASTEST_VOICE = 21.0
-
 #: Where one sentence of a text ends and another begins.
 _SENTENCES = re.compile(r"(?<=[.?!…]) +(?=\S)|(?<=[.?!…][\"'”’)]) +(?=\S)|(?<=[。！？])(?=\w)")
 
@@ -139,6 +122,13 @@ class Voice(NamedTuple):
 DEFAULT_VOICE = Voice(15.0, 0.0)
 
 
+#: This many samples in a row at full scale are a cut-off wave, not a peak.
+CLIPPED_RUN = 3
+
+#: dB below the loudest frame. What is above it is the body of speech; after the last of it a take dies away.
+BODY_DB = 25.0
+
+
 def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
     """Cut the edge silence of a take (mono in [-1, 1], shape (n,)), and measure what any text needs."""
 
@@ -170,6 +160,18 @@ def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
         end=max(0, after_body) / sample_rate,
         reason=f"it is clipped ({clipped:.1%} of it)" if clipped > gate.clipped_share else None,
     )
+
+
+#: Takes of a conversation from which the habits of its voice are known; with fewer, the defaults are taken.
+MIN_TAKES = 5
+
+#: Slowest rate of a voice, in units of `core.words.word_times.sound_length` a second. About four units are a
+#: syllable of English, and conversation has 3.3 to 5.3 of these a second from slow to fast (Tauroza and Allison
+#: 1990, Applied Linguistics 11:90); the slow end leaves room for voices that read.
+SLOWEST_VOICE = 8.0
+
+#: Fastest rate of a voice, in the same units and by the same measurements.
+FASTEST_VOICE = 21.0
 
 
 def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:

@@ -31,33 +31,6 @@ from dailytalk_contiguous.core.turns.turn_taking import (
 #: How often times and limits are drawn: a share has a standard deviation of at most 0.05.
 CERTAINTY_DRAWS = 100
 
-#: Share of itself by which a limit may be higher or lower.
-LIMIT_SHARE = 0.1
-
-#: Signal-to-noise ratios in dB.
-SNR_DB = (10.0, 15.0, 20.0, 25.0, 30.0, 35.0)
-
-#: Seconds by which an edge is wrong at each of `SNR_DB` (standard deviation, from the range of 80 % of the edges):
-#: those that `Segment` finds of phrases of the bundled voices planted into noise so loud. Three talks with other
-#: seeds had errors of 0.062, 0.051, 0.029, 0.014, 0.006 and 0.003.
-EDGE_ERRORS = (0.059, 0.047, 0.030, 0.023, 0.008, 0.004)
-
-#: Shapes of the beta distributions of how finished holds and shifts sound to Smart Turn, fitted to 22 and 124 of
-#: the bundled recordings and of two calls.
-HOLD_SHAPE = (0.280, 1.021)
-SHIFT_SHAPE = (0.427, 0.470)
-
-#: How many times likelier that sound makes one kind than the other at most. On calls of other people the judge's
-#: word is worth little: the log loss of 41 ends is 0.657 by the share of shifts alone and 0.680 with the judge.
-MOST_RATIO = 2.0
-
-#: How finished an end sounds at least, and under 1 by so much at least, where it is compared: densities have no
-#: bound.
-LEAST_FINISHED = 0.005
-
-#: Seconds that remain of speech at least, wherever its edges are moved.
-SHORTEST_DRAWN = 0.01
-
 _Limits = TypeVar("_Limits")
 
 
@@ -76,6 +49,15 @@ class EventCertainties(NamedTuple):
 
     events: list[float]
     ends: dict[int, EndShares]
+
+
+#: Signal-to-noise ratios in dB.
+SNR_DB = (10.0, 15.0, 20.0, 25.0, 30.0, 35.0)
+
+#: Seconds by which an edge is wrong at each of `SNR_DB` (standard deviation, from the range of 80 % of the edges):
+#: those that `Segment` finds of phrases of the bundled voices planted into noise so loud. Three talks with other
+#: seeds had errors of 0.062, 0.051, 0.029, 0.014, 0.006 and 0.003.
+EDGE_ERRORS = (0.059, 0.047, 0.030, 0.023, 0.008, 0.004)
 
 
 def edge_error(snr_db: object) -> float:
@@ -131,6 +113,20 @@ def event_certainties(
     return EventCertainties(shares.tolist(), ends)
 
 
+#: Shapes of the beta distributions of how finished holds and shifts sound to Smart Turn, fitted to 22 and 124 of
+#: the bundled recordings and of two calls.
+HOLD_SHAPE = (0.280, 1.021)
+SHIFT_SHAPE = (0.427, 0.470)
+
+#: How many times likelier that sound makes one kind than the other at most. On calls of other people the judge's
+#: word is worth little: the log loss of 41 ends is 0.657 by the share of shifts alone and 0.680 with the judge.
+MOST_RATIO = 2.0
+
+#: How finished an end sounds at least, and under 1 by so much at least, where it is compared: densities have no
+#: bound.
+LEAST_FINISHED = 0.005
+
+
 def transition_certainty(shares: EndShares, transition: str, finished: float | None) -> float:
     """Return how certain a transition is, in [0, 1], by Bayes' rule.
 
@@ -148,18 +144,14 @@ def transition_certainty(shares: EndShares, transition: str, finished: float | N
     """
     if finished is None:
         return shares.kept
-    ratio = _ratio_of_shift(finished)
+    # How much likelier a shift sounds so finished than a hold does: a ratio of two beta densities, bounded.
+    heard = min(max(finished, LEAST_FINISHED), 1 - LEAST_FINISHED)
+    log_ratio = _log_density(heard, *SHIFT_SHAPE) - _log_density(heard, *HOLD_SHAPE)
+    ratio = min(max(math.exp(log_ratio), 1 / MOST_RATIO), MOST_RATIO)
     if transition != SHIFT:
         ratio = 1 / ratio
     same_speaker = (1 - shares.other) * ratio
     return shares.kept * ratio / (same_speaker + shares.other)
-
-
-def _ratio_of_shift(finished: float) -> float:
-    """How much likelier a shift sounds so finished than a hold does: a ratio of two beta densities, bounded."""
-    heard = min(max(finished, LEAST_FINISHED), 1 - LEAST_FINISHED)
-    log_ratio = _log_density(heard, *SHIFT_SHAPE) - _log_density(heard, *HOLD_SHAPE)
-    return min(max(math.exp(log_ratio), 1 / MOST_RATIO), MOST_RATIO)
 
 
 def _log_density(value: float, first: float, second: float) -> float:
@@ -258,6 +250,10 @@ def _acts(events: Sequence[Interaction], utterances: Sequence[Timed]) -> list[tu
     return acts
 
 
+#: Share of itself by which a limit may be higher or lower.
+LIMIT_SHARE = 0.1
+
+
 def _draws(
     errors: Sequence[float], kind_of_limits: Callable[..., _Limits]
 ) -> Iterator[tuple[NDArray[np.float64], _Limits]]:
@@ -269,6 +265,10 @@ def _draws(
         limits = usual * random.uniform(1 - LIMIT_SHARE, 1 + LIMIT_SHARE, len(usual))
         shifts = deviations * random.standard_normal((len(errors), 2))
         yield shifts, kind_of_limits(*limits.tolist())
+
+
+#: Seconds that remain of speech at least, wherever its edges are moved.
+SHORTEST_DRAWN = 0.01
 
 
 def _moved(timed: Sequence[Timed], shifts: NDArray[np.float64]) -> list[Timed]:

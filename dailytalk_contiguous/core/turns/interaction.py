@@ -187,16 +187,6 @@ KYUTAI_LIMITS = KyutaiLimits()
 #: The name of `RULES` where there is a choice.
 OWN_RULES = "dailytalk"
 
-#: The kinds of events that Kyutai takes, by name.
-KYUTAI_RULES = {
-    "pause": EventKind(
-        "right", (), "the user pauses within an utterance, and the agent says nothing in all of it"
-    ),
-    "turn": EventKind("left", (), "the user ends, and the agent begins soon"),
-    "backchannel": EventKind("left", (), "the agent says little into the user's utterance, and nothing else"),
-    "interruption": EventKind("right", (), "of four utterances by turns the user's second begins in the agent's"),
-}
-
 
 def find_kyutai_interactions(
     utterances: Sequence[Timed], limits: KyutaiLimits = KYUTAI_LIMITS
@@ -290,6 +280,17 @@ def _interruption(now: Timed, following: Sequence[Timed], limits: KyutaiLimits) 
     if again.start >= agent_before.end:
         return None
     return _kyutai_event("interruption", again.start, agent_before.end, again, agent_before)
+
+
+#: The kinds of events that Kyutai takes, by name.
+KYUTAI_RULES = {
+    "pause": EventKind(
+        "right", (), "the user pauses within an utterance, and the agent says nothing in all of it"
+    ),
+    "turn": EventKind("left", (), "the user ends, and the agent begins soon"),
+    "backchannel": EventKind("left", (), "the agent says little into the user's utterance, and nothing else"),
+    "interruption": EventKind("right", (), "of four utterances by turns the user's second begins in the agent's"),
+}
 
 
 def _kyutai_event(kind: str, start: float, end: float, act: Timed, before: Timed) -> Interaction:

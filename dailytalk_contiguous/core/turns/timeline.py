@@ -33,16 +33,6 @@ MODES = ("anchor", "sequential")
 #: for gaps, overlaps, and no-gap-no-overlaps"), so that pushing costs as little overlap as possible.
 KEPT_PAUSE = 0.08
 
-#: Seconds that an interrupted turn gets for itself at least, where it had as much in the source. Without it the
-#: interruption of a 10 s turn that shrinks to 8 s could begin before that turn.
-KEPT_LEAD = 0.2
-
-#: Seconds by which a backchannel may reach beyond its turn (rounding to samples).
-ROUNDING = 0.001
-
-#: Seconds: the coarsest sample of speech audio, at 8 kHz.
-SAMPLE = 1 / 8000
-
 
 class TurnEvent(NamedTuple):
     """An event on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
@@ -134,7 +124,8 @@ def rebuild(
     starts = [0.0] * len(events)
     placed = _Placed({})
     # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
-    for unit in heapq.merge(*channels, key=_source_order):
+    # In order of start; of equal starts the longer first.
+    for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events)):
         start = place_unit(unit, placed, clock)
         latest = {**placed.latest, unit.channel: (unit, start)}
         end = max(placed.end, unit.end)
@@ -160,12 +151,6 @@ def _clock(sample_rate: int | None) -> _Clock:
     return _Clock(to_samples, to_whole, sample_rate)
 
 
-def _source_order(unit: _Unit) -> tuple[float, float, int]:
-    """In order of start; of equal starts the longer first."""
-    first_event, _ = unit.events[0]
-    return unit.start, unit.start - unit.end, first_event
-
-
 def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
     """Where `anchor` places a unit."""
     start = _by_other(unit, placed, clock)
@@ -174,6 +159,11 @@ def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
     before, before_start = placed.latest[unit.channel]
     pause = min(unit.start - before.end, clock.ticks(KEPT_PAUSE))
     return max(start, before_start + before.length + pause)
+
+
+#: Seconds that an interrupted turn gets for itself at least, where it had as much in the source. Without it the
+#: interruption of a 10 s turn that shrinks to 8 s could begin before that turn.
+KEPT_LEAD = 0.2
 
 
 def _by_other(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
@@ -255,6 +245,10 @@ def _runs(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
         key = (event.run, resynthesised) if is_piece else (-1 - index, 0)
         runs.setdefault(key, []).append(index)
     return list(runs.values())
+
+
+#: Seconds by which a backchannel may reach beyond its turn (rounding to samples).
+ROUNDING = 0.001
 
 
 def compare_turns(
@@ -339,6 +333,10 @@ def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tupl
         source.append(Timed(event.channel, source_start, source_end, event.run))
         rebuilt.append(Timed(event.channel, start + before, new_end, event.run))
     return source, rebuilt
+
+
+#: Seconds: the coarsest sample of speech audio, at 8 kHz.
+SAMPLE = 1 / 8000
 
 
 def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:

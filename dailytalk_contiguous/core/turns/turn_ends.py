@@ -27,10 +27,6 @@ DRAWS = 1000
 #: percentile interval).
 CONFIDENCE = 0.9
 
-#: Ends of a kind that are drawn from at most, evenly taken: of more the interval would be narrower than anybody
-#: needs.
-MOST_DRAWN = 1000
-
 #: The ends of an interval.
 Interval = tuple[float, float]
 
@@ -175,6 +171,11 @@ def area_under_curve(shifts: NDArray[np.float64], holds: NDArray[np.float64]) ->
     lower = np.searchsorted(ordered, shifts, side="left")
     not_higher = np.searchsorted(ordered, shifts, side="right")
     return float((lower + not_higher).mean() / (2 * len(holds)))
+
+
+#: Ends of a kind that are drawn from at most, evenly taken: of more the interval would be narrower than anybody
+#: needs.
+MOST_DRAWN = 1000
 
 
 def _draws(values: NDArray[np.float64]) -> NDArray[np.intp]:

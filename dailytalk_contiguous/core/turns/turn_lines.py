@@ -20,27 +20,6 @@ from dailytalk_contiguous.core.words.word_times import join_words, normalise, sp
 #: Seconds of speech in a line: voices lose their way in long texts, and a refused take costs all of it.
 MOST_SPEECH = 30.0
 
-#: Seconds by which rounded times of one speaker may overlap.
-ROUNDING_SECONDS = 0.05
-
-#: Seconds of a frame in which the level is measured.
-FRAME_SECONDS = 0.005
-
-#: Seconds of the sound around a frame that counts, too: shorter than a pause between words, longer than a period
-#: of a deep voice.
-AROUND_SECONDS = 0.02
-
-#: Seconds by which the times of words may be off, so that the quietest point is looked for that far inside them.
-OFF_SECONDS = 0.05
-
-#: dB under the loud frames of a take (their 95th percentile) that a cut must have: vowels and nasals have less,
-#: stops, fricatives and pauses more. Between two words of 30 longer lines of the bundled recordings,
-#: joe has that in 83 % if there is no mark, and always at a full stop or comma; espeak in 90 %.
-QUIET_DB = 15.0
-
-#: Seconds over which the sound on both sides of a cut comes and goes, so that nothing clicks.
-FADE_SECONDS = 0.01
-
 
 def group_turns(
     utterances: Sequence[Utterance], channel: str, sent_tag: Callable[[str | None], str | None]
@@ -87,6 +66,10 @@ def group_turns(
                 continue
         turns.append([index])
     return turns
+
+
+#: Seconds by which rounded times of one speaker may overlap.
+ROUNDING_SECONDS = 0.05
 
 
 def _is_one_turn(utterance: Utterance, following: Utterance, others: Sequence[Utterance]) -> bool:
@@ -149,6 +132,22 @@ def _is_as_recognised(utterance: Utterance) -> bool:
     return written == recognised
 
 
+#: Seconds of a frame in which the level is measured.
+FRAME_SECONDS = 0.005
+
+#: Seconds of the sound around a frame that counts, too: shorter than a pause between words, longer than a period
+#: of a deep voice.
+AROUND_SECONDS = 0.02
+
+#: Seconds by which the times of words may be off, so that the quietest point is looked for that far inside them.
+OFF_SECONDS = 0.05
+
+#: dB under the loud frames of a take (their 95th percentile) that a cut must have: vowels and nasals have less,
+#: stops, fricatives and pauses more. Between two words of 30 longer lines of the bundled recordings,
+#: joe has that in 83 % if there is no mark, and always at a full stop or comma; espeak in 90 %.
+QUIET_DB = 15.0
+
+
 def find_cuts(
     samples: NDArray[np.float32], sample_rate: int, words: Sequence[Word | None], counts: Sequence[int]
 ) -> list[int] | None:
@@ -187,6 +186,10 @@ def find_cuts(
     edges = [0, *points, len(samples)]
     is_in_order = all(before < after for before, after in pairwise(edges))
     return points if is_in_order else None
+
+
+#: Seconds over which the sound on both sides of a cut comes and goes, so that nothing clicks.
+FADE_SECONDS = 0.01
 
 
 def cut_samples(

@@ -30,19 +30,6 @@ from dailytalk_contiguous.core.words.word_times import TimeSpan, fit_spans, join
 #: Seconds of a frame in which a transcript and detected speech are compared.
 FRAME = 0.05
 
-#: Seconds by which the words of a cue may begin before it, or end after it: recognisers round both by themselves.
-OUTSIDE_CUE = 1.0
-
-#: If each word of a cue keeps this share of its length inside the utterance, only the words at its edge are
-#: clipped: an aligner's times differ by so little from detected speech, and those of the other words are right.
-CLIPPED_SHARE = 0.8
-
-#: Share of their length that the words of a cue keep at least when they are scaled, if the utterance has room.
-SCALED_SHARE = 0.5
-
-#: Seconds by which the lengths of words may differ that are called equal.
-SAME_LENGTH = 0.002
-
 
 class Matched(NamedTuple):
     """The result of `match_words`: one item an utterance in `texts` and `words`.
@@ -137,12 +124,20 @@ def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, 
     return join_words(pieces)
 
 
+#: Seconds by which the lengths of words may differ that are called equal.
+SAME_LENGTH = 0.002
+
+
 def are_spread(words: Sequence[Word]) -> bool:
     """Whether at least three words are equally long, within 2 ms: nobody has timed each of them."""
     if len(words) < 3:
         return False
     lengths = [word.end - word.start for word in words]
     return bool(np.ptp(lengths) <= SAME_LENGTH)
+
+
+#: Seconds by which the words of a cue may begin before it, or end after it: recognisers round both by themselves.
+OUTSIDE_CUE = 1.0
 
 
 def are_word_times(words: Sequence[Word], start: float, end: float) -> bool:
@@ -159,6 +154,14 @@ def are_word_times(words: Sequence[Word], start: float, end: float) -> bool:
     if len(set(starts)) <= len(starts) / 2:
         return False
     return starts[0] >= start - OUTSIDE_CUE and last_end <= end + OUTSIDE_CUE
+
+
+#: If each word of a cue keeps this share of its length inside the utterance, only the words at its edge are
+#: clipped: an aligner's times differ by so little from detected speech, and those of the other words are right.
+CLIPPED_SHARE = 0.8
+
+#: Share of their length that the words of a cue keep at least when they are scaled, if the utterance has room.
+SCALED_SHARE = 0.5
 
 
 def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Word]:

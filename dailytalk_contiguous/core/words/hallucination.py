@@ -32,12 +32,6 @@ MAX_WORDS_PER_SECOND = 7.0
 #: Words that are allowed on top, for the shortest utterances.
 EXTRA_WORDS = 2
 
-#: How often in a row a phrase is a loop ("no, no, no, no, no" is speech).
-LOOP_REPEATS = 6
-
-#: Words of the longest phrase that is looked for.
-LOOP_PHRASE = 6
-
 #: Seconds of a turn that are judged at once at most: the longest utterance of `Segment`. A person who says a
 #: sentence again within a minute shrinks the text of that minute as much as a loop does.
 LONGEST_JUDGED = 12.0
@@ -101,6 +95,13 @@ def compression_ratio(text: str) -> float:
     """Bytes of the text over bytes of its zlib compression, as Whisper measures it."""
     data = text.encode("utf-8")
     return len(data) / len(zlib.compress(data))
+
+
+#: How often in a row a phrase is a loop ("no, no, no, no, no" is speech).
+LOOP_REPEATS = 6
+
+#: Words of the longest phrase that is looked for.
+LOOP_PHRASE = 6
 
 
 def repeated_phrase(words: Sequence[str]) -> str | None:

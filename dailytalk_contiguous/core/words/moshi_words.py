@@ -45,9 +45,6 @@ def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
 #: Frames of Mimi in a second.
 FRAME_RATE = 12.5
 
-#: Seconds by which a start may move: one frame.
-MOST_MOVED = 1 / FRAME_RATE
-
 #: Seconds that a start keeps from the edge of its frame. It survives times that are written to six digits, and the
 #: rounding of a trainer that takes the start of its window from them.
 _INSIDE = 1e-6
@@ -143,6 +140,10 @@ def _frames_in_reach(words: Sequence[SpokenWord], source_frames: Sequence[int]) 
         room = word.tokens
         frames.append(previous)
     return frames
+
+
+#: Seconds by which a start may move: one frame.
+MOST_MOVED = 1 / FRAME_RATE
 
 
 def _start_in(word: SpokenWord, frame: float, source_frame: int) -> float:

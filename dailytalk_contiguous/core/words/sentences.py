@@ -37,9 +37,6 @@ SUBJECTS = word_set(
 #: Not "a" and "an", which after an auxiliary mostly mean a dropped subject ("was a great day").
 DETERMINERS = word_set("the my your his her our their its any")
 
-#: Words that can follow "do" and "have" in a question but hardly in "do it", "have a seat", "had the soup".
-SUBJECTS_OF_DO = word_set("i you we they anyone anybody any people")
-
 DO_AND_HAVE = word_set("do have had don't haven't hadn't")
 AUXILIARIES = DO_AND_HAVE | word_set(
     "am is are was were does did has can could will would shall should may might must isn't aren't wasn't weren't "
@@ -49,20 +46,9 @@ AUXILIARIES = DO_AND_HAVE | word_set(
 WHO_AND_WHAT = word_set("what who whom whose which")
 QUESTION_WORDS = WHO_AND_WHAT | word_set("when where why how")
 
-#: Words that may follow a question word where no auxiliary does: "why not", "how come", "how many".
-AFTER_WHEN_OR_HOW = {
-    "when": word_set("exactly"),
-    "where": word_set("to else exactly"),
-    "why": word_set("not bother"),
-    "how": word_set("about come many much far long often old soon big else so"),
-}
-
 #: Verbs that are contracted with a question word.
 CONTRACTIONS = ("'s", "'re", "'d", "'ll", "'ve")
 _CONTRACTED = frozenset(word + ending for word in QUESTION_WORDS for ending in CONTRACTIONS)
-
-#: First words of questions.
-_OPENINGS = AUXILIARIES | QUESTION_WORDS | _CONTRACTED
 
 
 def ends_as_question(text: str, language: str | None = None) -> bool:
@@ -82,6 +68,21 @@ def _without_closing(text: str) -> str:
     while end and end[-1] in CLOSING:
         end = end[:-1].rstrip()
     return end
+
+
+#: Words that can follow "do" and "have" in a question but hardly in "do it", "have a seat", "had the soup".
+SUBJECTS_OF_DO = word_set("i you we they anyone anybody any people")
+
+#: Words that may follow a question word where no auxiliary does: "why not", "how come", "how many".
+AFTER_WHEN_OR_HOW = {
+    "when": word_set("exactly"),
+    "where": word_set("to else exactly"),
+    "why": word_set("not bother"),
+    "how": word_set("about come many much far long often old soon big else so"),
+}
+
+#: First words of questions.
+_OPENINGS = AUXILIARIES | QUESTION_WORDS | _CONTRACTED
 
 
 def sounds_like_question(words: Sequence[str]) -> bool:
@@ -131,13 +132,6 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 SENTENCE_TYPES = ("declarative", "interrogative", "exclamatory")
 LENGTHS = ("short", "medium", "long")
 
-#: Seconds from which a clip is medium. Most acted lines are in the middle: a CREMA-D clip has 2.5 s on average
-#: (Cao et al. 2014), a turn of MSP-Podcast 2.75 to 11 s (Lotfian and Busso 2019).
-MEDIUM_FROM = 2.0
-
-#: Seconds from which a clip is long.
-LONG_FROM = 5.0
-
 #: Marks that end an exclamation.
 _EXCLAIMING = frozenset("!！‼՜")
 
@@ -174,6 +168,14 @@ def sentence_type(text: str | None, language: str | None = None) -> str | None:
     return "declarative"
 
 
+#: Seconds from which a clip is medium. Most acted lines are in the middle: a CREMA-D clip has 2.5 s on average
+#: (Cao et al. 2014), a turn of MSP-Podcast 2.75 to 11 s (Lotfian and Busso 2019).
+MEDIUM_FROM = 2.0
+
+#: Seconds from which a clip is long.
+LONG_FROM = 5.0
+
+
 def length_class(seconds: float) -> str:
     """One of `LENGTHS`: short under 2 s, long from 5 s."""
     if seconds < MEDIUM_FROM:
@@ -187,13 +189,6 @@ def length_class(seconds: float) -> str:
 # mark in the text is evidence of what was said, and a tag is an estimate: in `dailytalk tag` the text wins unless
 # `--punctuate always` is given, and what a person wrote gets no mark at all. Quotes and brackets stay outermost.
 # Doing it twice changes nothing.
-
-
-#: Tags whose sentences end in an exclamation mark.
-EXCLAIMED = frozenset({"excited", "delighted", "shouting", "screaming"})
-
-#: Tags whose sentences end in a question mark.
-ASKED = frozenset({"curious", "uncertain", "doubtful", "confused"})
 
 
 class Marks(NamedTuple):
@@ -224,9 +219,6 @@ MARKS = {
 #: Final marks that say how a sentence was spoken and stay: asked, exclaimed, trailing off, cut off.
 KEPT = frozenset("?!…？！؟\u037e፧‼⁇⁈⁉-‐‑–—―−")
 
-#: Final marks that only say that something ended, and give way to the mark of the tag.
-REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။၊។")
-
 #: Those of `REPLACED` that end a sentence; the others (a comma) show that its end is missing.
 ENDED = frozenset(".．｡。։۔।॥።။")
 
@@ -236,7 +228,12 @@ GOES_ON = "…"
 #: Which end marks `punctuate` sets: none; one where there is none; also one in place of a mark of `REPLACED`.
 SETS = ("never", "missing", "always")
 
-_OPENING = frozenset('"“„([{«')
+
+#: Tags whose sentences end in an exclamation mark.
+EXCLAIMED = frozenset({"excited", "delighted", "shouting", "screaming"})
+
+#: Tags whose sentences end in a question mark.
+ASKED = frozenset({"curious", "uncertain", "doubtful", "confused"})
 
 
 def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = "always") -> str:
@@ -292,6 +289,10 @@ def _has_words(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
+#: Final marks that only say that something ended, and give way to the mark of the tag.
+REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။၊។")
+
+
 def _take_end(text: str, kept: frozenset[str]) -> tuple[str, str, bool]:
     """Split text into what the end mark belongs to and the closing quotes and brackets after it.
 
@@ -311,6 +312,9 @@ def _take_end(text: str, kept: frozenset[str]) -> tuple[str, str, bool]:
             break
         text = text[:-1]
     return text, closers, False
+
+
+_OPENING = frozenset('"“„([{«')
 
 
 def _is_closing(text: str) -> bool:

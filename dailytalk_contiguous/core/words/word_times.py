@@ -173,14 +173,6 @@ def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeS
 #: (50-120 ms, see `core.sound.cutting.QUIET_SECONDS`).
 PAUSE_SECONDS = 0.15
 
-#: Share of the text's words that must be recognised as written, or the recogniser's times are not used. Half:
-#: below that, most words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull
-#: them about.
-MIN_MATCHED = 0.5
-
-#: Seconds that an unrecognised word needs at least; where its neighbours leave less, they give of theirs.
-ROOM_SECONDS = 0.06
-
 
 def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[Word]:
     """Share the speech that a cue covers among the words of its text, by `sound_length`.
@@ -230,6 +222,12 @@ def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], durati
         times += _lay(text_words[head:following], [shared])
     words = _timed_words(text_words, times, 1.0)
     return fit(words, duration)
+
+
+#: Share of the text's words that must be recognised as written, or the recogniser's times are not used. Half:
+#: below that, most words would be placed by proportion anyway, and a few chance matches ("the", "a") would pull
+#: them about.
+MIN_MATCHED = 0.5
 
 
 def by_edit_distance(
@@ -283,6 +281,10 @@ def by_edit_distance(
         probability = matches[index].probability if index in matches else 0.0
         placed.append(Word(word, *span, probability))
     return placed
+
+
+#: Seconds that an unrecognised word needs at least; where its neighbours leave less, they give of theirs.
+ROOM_SECONDS = 0.06
 
 
 def _place_unmatched(

@@ -50,9 +50,6 @@ class WrittenForm(NamedTuple):
 #: One of which no reading is known.
 UNREADABLE = WrittenForm(0, ())
 
-#: Longer words have no readings: nobody says them.
-MOST_CHARACTERS = 60
-
 MONTHS = (
     "january",
     "february",
@@ -69,6 +66,9 @@ MONTHS = (
 )
 
 DIGITS = ("zero|oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+#: Years of a decade, or how many there are of something, from the 20s on.
+DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
 
 #: How signs are said wherever they are. The alternatives are parted by "|"; an empty one: it may be left out.
 SIGNS = {
@@ -140,12 +140,6 @@ UNITS = {
     "v": "volts|volt",
 }
 
-#: Units that are no unit in a word of their own: in "10 in 100" it is another word.
-UNITS_IN_A_WORD = frozenset(("in", "mi", "x"))
-
-#: Words that stand between an amount and its currency: "$5 million".
-SCALES = ("hundred", "thousand", "million", "billion", "trillion")
-
 #: The letters that have another name, or more than one.
 LETTERS = {"w": "w|double u", "z": "z|zed"}
 
@@ -185,6 +179,16 @@ def _without_marks(word: str) -> str:
     plain = plain.lstrip(_MARKS).rstrip(_MARKS + ".-")
     is_number = re.match(rf"[-~]?[{_CURRENCIES}]?\.?\d", plain)
     return plain if is_number else plain.lstrip("-.~")
+
+
+#: Longer words have no readings: nobody says them.
+MOST_CHARACTERS = 60
+
+#: Units that are no unit in a word of their own: in "10 in 100" it is another word.
+UNITS_IN_A_WORD = frozenset(("in", "mi", "x"))
+
+#: Words that stand between an amount and its currency: "$5 million".
+SCALES = ("hundred", "thousand", "million", "billion", "trillion")
 
 
 def _form_of(before: str, word: str, behind: str) -> WrittenForm | None:
@@ -264,23 +268,9 @@ def _number(match: re.Match[str]) -> list[str]:
     return texts
 
 
-def _digit(match: re.Match[str]) -> list[str]:
-    return DIGITS[int(match[0])].split("|")
-
-
 def _repeated(match: re.Match[str]) -> list[str]:
     times = "double" if len(match[1]) == 2 else "triple"
     return [f"{times} {name}" for name in DIGITS[int(match[2])].split("|")]
-
-
-def _ordinal(match: re.Match[str]) -> list[str]:
-    return _spoken_number(int(match[1]), "ordinal")
-
-
-def _tens(match: re.Match[str]) -> list[str]:
-    """The years of a decade, or what is so many: "nineties"."""
-    (text,) = _spoken_number(int(match[1]))
-    return [f"{text[:-1]}ies"]
 
 
 def _day(match: re.Match[str]) -> list[str]:
@@ -342,18 +332,6 @@ def _unit(match: re.Match[str]) -> list[str]:
     return UNITS[match[0]].split("|") if match[0] in UNITS else []
 
 
-def _sign(match: re.Match[str]) -> list[str]:
-    return SIGNS[match[0]].split("|")
-
-
-def _word(match: re.Match[str]) -> list[str]:
-    return [match[0]]
-
-
-def _letter(match: re.Match[str]) -> list[str]:
-    return LETTERS.get(match[0], match[0]).split("|")
-
-
 def _is_month(word: str) -> bool:
     return len(word) >= 3 and any(month.startswith(word) for month in MONTHS)
 
@@ -362,7 +340,7 @@ def _is_month(word: str) -> bool:
 #: that gives them. An empty phrase: it may be left out.
 RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = (
     # Numbers: by digits, by twos, in whole.
-    (r"\d", _digit),
+    (r"\d", lambda match: DIGITS[int(match[0])].split("|")),
     (r"(?=([1-9]\d))", _number),
     (r"(?=((\d)\2))", _repeated),
     (r"(?=((\d)\2\2))", _repeated),
@@ -377,8 +355,8 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = 
     (r"(?<=\d)\.50?(?!\d)", "and a half"),
     (r"(?<=\d)\.25(?!\d)", "and a quarter"),
     (r"(?<=\d)\.75(?!\d)", "and three quarters"),
-    (r"(?<!\d)(\d+)(?:st|nd|rd|th)(?![a-z])", _ordinal),
-    (r"([2-9]0)'?s(?![a-z])", _tens),
+    (r"(?<!\d)(\d+)(?:st|nd|rd|th)(?![a-z])", lambda match: _spoken_number(int(match[1]), "ordinal")),
+    (r"([2-9])0'?s(?![a-z])", lambda match: [DECADES[int(match[1]) - 2]]),
     (r"00'?s(?![a-z])", "hundreds"),
     (r"000'?s(?![a-z])", "thousands"),
     (r"(?<!\d)(\d\d?)/(\d\d?\d?)(?!\d)", _fraction),
@@ -389,8 +367,8 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = 
     (r"(?<=\d)[/.-](?=\d)", ""),
     (r"(?<=\d[/.-])(?:19|20)(?=\d\d$)", ""),
     # Letters: words, or one by one; units behind a number.
-    (r"[a-z]", _letter),
-    (r"[a-z']{2,}", _word),
+    (r"[a-z]", lambda match: LETTERS.get(match[0], match[0]).split("|")),
+    (r"[a-z']{2,}", lambda match: [match[0]]),
     (r"(?<=\d)[a-z]+(?:/h)?", _unit),
     (r"(?<=°)c(?![a-z])", "celsius|centigrade|"),
     (r"(?<=°)f(?![a-z])", "fahrenheit|"),
@@ -404,7 +382,7 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = 
     (r"^[-~]", "minus|negative|about|"),
     (r"(?<=\d)[-–—](?=.?\d)", "to|through|till"),
     (r"(?<!^)[-–—]", "dash|hyphen|minus|"),
-    (rf"[{_SIGNS}]", _sign),
+    (rf"[{_SIGNS}]", lambda match: SIGNS[match[0]].split("|")),
     (r":", "colon|"),
     (rf"[^a-z\d{_SIGNS}.:–—-]", ""),
 )

@@ -38,12 +38,6 @@ LEAST_LIKELY_LINE = -4.5
 #: Seconds from which there is a pause between two words.
 PAUSE_SECONDS = 0.03
 
-#: By how many dB under its loudest moment a word begins after a pause, and ends before one.
-AUDIBLE_DB = 30.0
-
-#: Seconds in which the level is measured, at the edges of words.
-LEVEL_SECONDS = 0.005
-
 #: Sounds that come on gradually, so that people hear a word that begins with them later than the model.
 GRADUAL = frozenset(("L", "M", "N", "R", "W", "Y"))
 
@@ -58,13 +52,7 @@ class PocketSphinx:
     """Places English words, one utterance at a time."""
 
     def __call__(self, samples: Samples, words: Sequence[str], language: str) -> list[Word | None] | None:
-        forms = written_forms(words)
-        search = _search(samples, words, forms)
-        fitting = _that_fit(forms, search)
-        if fitting != forms:
-            # What was said for the others keeps its room, and drags no word beside it.
-            forms = fitting
-            search = _search(samples, words, forms)
+        forms, search = _search_by_readings(samples, words)
         if search is None:
             return None
         likelihoods: list[float | None] = []  # None for a form without readings
@@ -103,13 +91,20 @@ def _search(samples: Samples, words: Sequence[str], forms: Sequence[WrittenForm 
 _load_sphinx = lru_cache(maxsize=len(BEAMS))(Sphinx)
 
 
-def _that_fit(forms: Sequence[WrittenForm | None], search: _Search | None) -> list[WrittenForm | None]:
-    """Forms, of which those that a search has not found as any of their readings are `UNREADABLE`."""
+def _search_by_readings(
+    samples: Samples, words: Sequence[str]
+) -> tuple[Sequence[WrittenForm | None], _Search | None]:
+    """The forms of words, and where these are; a form that is not found as any of its readings is `UNREADABLE`."""
+    forms = written_forms(words)
+    search = _search(samples, words, forms)
     fitting: list[WrittenForm | None] = []
     for index, form in enumerate(forms):
         is_found = search is not None and search.segments[index].likelihood >= LEAST_LIKELY_FORM
         fitting.append(form if form is None or is_found else UNREADABLE)
-    return fitting
+    if fitting == forms:
+        return forms, search
+    # What was said for the others keeps its room, and drags no word beside it.
+    return fitting, _search(samples, words, fitting)
 
 
 def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]) -> list[list[float]]:
@@ -122,6 +117,13 @@ def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]
             after[0] += GRADUAL_DELAY
             before[1] = min(before[1] + GRADUAL_DELAY, after[0])
     return edges
+
+
+#: By how many dB under its loudest moment a word begins after a pause, and ends before one.
+AUDIBLE_DB = 30.0
+
+#: Seconds in which the level is measured, at the edges of words.
+LEVEL_SECONDS = 0.005
 
 
 def _audible(edges: list[list[float]], samples: Samples) -> Iterator[tuple[float, float]]:

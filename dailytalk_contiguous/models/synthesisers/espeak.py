@@ -46,58 +46,10 @@ ESPEAK_REMEDY = 'pip install "dailytalk-contiguous[espeak]"'
 #: Voices of ISO 639-1 languages that espeak knows by another name than the language's.
 VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": "id"}
 
-#: Words a minute that espeak takes for normal speech.
-NEUTRAL_RATE = 175
-
-#: Seed of the noise in its consonants: the same line is the same sound.
-NOISE_SEED = 1
-
 # Numbers from espeak-ng's speak_lib.h (API revision 12).
-
-#: The output of `espeak_Initialize` that hands over samples and returns when all is said.
-_SYNCHRONOUS = 2
-
-#: Option of `espeak_Initialize`: phonemes are events, too.
-_PHONEME_EVENTS = 0x0001
-
-#: Option of `espeak_Initialize`: a missing file does not end the process.
-_DONT_EXIT = 0x8000
-
-#: The encoding of a text.
-_UTF8 = 1
-
-#: Parameter: words a minute.
-_RATE = 1
-
-#: Parameter: loudness.
-_VOLUME = 2
-
-#: Parameter: pitch.
-_ESPEAK_PITCH = 3
-
-#: Parameter: range of pitch.
-_RANGE = 4
-
-#: Event: a word begins.
-_WORD = 1
-
-#: Event: a sentence or clause ends.
-_END = 5
-
-#: Event: a phoneme begins.
-_PHONEME = 7
-
-#: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
-_HIGHEST_PITCH = 1.9
-
-#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder style before 16 bits overflow.
-_NEUTRAL_VOLUME = 50.0
 
 #: The variant of any voice that has breath in place of a tone.
 _WHISPER = "+whisper"
-
-#: Punctuation that is read aloud where it is a word by itself ("Tom & Jerry"); symbols ("+") always are.
-_SPOKEN_MARKS = frozenset("&%@#*/\\")
 
 #: The library is one set of global variables, so one line at a time in the whole process.
 _LOCK = threading.Lock()
@@ -114,9 +66,6 @@ class _Event(ctypes.Structure):
         ("user_data", ctypes.c_void_p),
         ("id", ctypes.c_char * 8),
     )
-
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
 
 
 class EspeakEvent(NamedTuple):
@@ -205,6 +154,16 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
     return share_spans(words, sounds, duration)
 
 
+#: Event: a word begins.
+_WORD = 1
+
+#: Event: a sentence or clause ends.
+_END = 5
+
+#: Event: a phoneme begins.
+_PHONEME = 7
+
+
 def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:
     """Text position, first sample and last sample of every word that espeak said, without pauses around it."""
     borders = [index for index, event in enumerate(events) if event.type in (_WORD, _END)]
@@ -226,6 +185,10 @@ def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]
         yield events[index].position, start, end
 
 
+#: Punctuation that is read aloud where it is a word by itself ("Tom & Jerry"); symbols ("+") always are.
+_SPOKEN_MARKS = frozenset("&%@#*/\\")
+
+
 def _written_word(text: str, words: Sequence[str], starts: Sequence[int], position: int) -> int:
     """The number of the written word that is meant by a position in the text.
 
@@ -239,6 +202,15 @@ def _written_word(text: str, words: Sequence[str], starts: Sequence[int], positi
         if letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S"):
             return number  # it is read aloud
     return number + 1
+
+
+#: Seed of the noise in its consonants: the same line is the same sound.
+NOISE_SEED = 1
+
+#: The encoding of a text.
+_UTF8 = 1
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
 
 
 def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32], list[EspeakEvent], int]:
@@ -272,6 +244,28 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
     return pcm_to_float(b"".join(blocks)), events, rate
 
 
+#: Words a minute that espeak takes for normal speech.
+NEUTRAL_RATE = 175
+
+#: Parameter: words a minute.
+_RATE = 1
+
+#: Parameter: loudness.
+_VOLUME = 2
+
+#: Parameter: pitch.
+_ESPEAK_PITCH = 3
+
+#: Parameter: range of pitch.
+_RANGE = 4
+
+#: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
+_HIGHEST_PITCH = 1.9
+
+#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder style before 16 bits overflow.
+_NEUTRAL_VOLUME = 50.0
+
+
 def parameters(prosody: StyleProsody) -> dict[int, int]:
     """espeak's settings for a style, by parameter: words a minute, and numbers around 50."""
     rate = min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))
@@ -292,6 +286,16 @@ def _choose_voice(library: ctypes.CDLL, voice: str, language: str) -> None:
     if language and voice.startswith(language):
         raise SynthesisFailed(reason, remedy)
     raise DailytalkError(reason, remedy)
+
+
+#: The output of `espeak_Initialize` that hands over samples and returns when all is said.
+_SYNCHRONOUS = 2
+
+#: Option of `espeak_Initialize`: phonemes are events, too.
+_PHONEME_EVENTS = 0x0001
+
+#: Option of `espeak_Initialize`: a missing file does not end the process.
+_DONT_EXIT = 0x8000
 
 
 @contextmanager

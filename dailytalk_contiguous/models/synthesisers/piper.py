@@ -56,9 +56,6 @@ JOE = "joe"
 #: The name that it has among `PIPER_VOICES`.
 BUNDLED = "en_US-joe-medium"
 
-#: What is imported: Piper, and what changes its networks.
-PACKAGES = ("piper", "onnx")
-
 #: Names of voices there: language and region, the voice, its quality; a number chooses one of several speakers.
 _NAME = re.compile(r"(?P<language>[a-z]{2,3})_(?P<region>[A-Z]{2,3})-(?P<voice>\w+)-(?P<quality>\w+)")
 
@@ -67,21 +64,6 @@ SLOWEST = 0.7
 
 #: The fastest rate that stays intelligible.
 FASTEST = 1.5
-
-#: Frames of noise (256 samples each at 22.05 kHz: 190 s), which is more than any line needs.
-_NOISE_FRAMES = 16384
-
-#: Channels of noise, which is more than any voice needs.
-_NOISE_CHANNELS = 192
-
-#: Seconds of the fillers "uh" and "er".
-SHORTEST_FILLER = 0.4
-
-#: Seconds of a filler that is too short to be made longer.
-_LEAST_STRETCHED = 0.05
-
-#: Samples of the window in which fillers are made longer: two periods of a deep voice.
-_STRETCHED_SAMPLES = 512
 
 #: dBFS. No sample passes this, however loud the style.
 _PEAK_DBFS = -1.0
@@ -237,8 +219,22 @@ class Piper(Synthesiser):
         return Spoken(longer, sample_rate, words, 0.0)
 
 
+#: What is imported: Piper, and what changes its networks.
+PACKAGES = ("piper", "onnx")
+
+
 def _is_installed() -> bool:
     return all(map(importlib.util.find_spec, PACKAGES))
+
+
+#: Seconds of the fillers "uh" and "er".
+SHORTEST_FILLER = 0.4
+
+#: Seconds of a filler that is too short to be made longer.
+_LEAST_STRETCHED = 0.05
+
+#: Samples of the window in which fillers are made longer: two periods of a deep voice.
+_STRETCHED_SAMPLES = 512
 
 
 def _with_long_fillers(
@@ -456,6 +452,13 @@ def _tensors_in(nodes: "Iterable[NodeProto]") -> list["TensorProto"]:
             for graph in (attribute.g, *attribute.graphs):
                 tensors += _tensors_of(graph)
     return tensors
+
+
+#: Frames of noise (256 samples each at 22.05 kHz: 190 s), which is more than any line needs.
+_NOISE_FRAMES = 16384
+
+#: Channels of noise, which is more than any voice needs.
+_NOISE_CHANNELS = 192
 
 
 class _VoiceSession:
