@@ -10,9 +10,8 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import astuple
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
@@ -205,7 +204,7 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     record = finished_tables(folder)
     if record is None:
         plan = plan_of(repository, folder)
-        record = write_tables(plan, partial(_rows_of_shard, repository, plan.columns))
+        record = write_tables(plan, lambda shard: (row for row, _ in rows_of(repository, shard, plan.columns)))
     return folder, record
 
 
@@ -226,11 +225,6 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
         return None
     is_complete = all((folder / name).is_file() for name in record["recordings"])
     return record if is_complete else None
-
-
-def _rows_of_shard(repository: Repository, columns: Sequence[str], shard: str) -> Iterator[Row | BadInput]:
-    for row, _ in rows_of(repository, shard, columns):
-        yield row
 
 
 def write_tables(plan: TablePlan, rows_of_shard: Callable[[str], Iterable[Row | BadInput]]) -> WrittenRecordings:

@@ -705,11 +705,6 @@ def _regions(document: Any) -> Any:
     return {"regions": listed}
 
 
-def _as_messages(document: Any) -> Any:
-    """A list of messages, or their lines, as an object that has them."""
-    return {"messages": document} if isinstance(document, list) else document
-
-
 # The table
 
 #: Every shape that is read. Of one service's shapes, the first that has items counts.
@@ -1100,13 +1095,12 @@ SERVICES = (
             "[].content|messages[].content|transcript[].content",
             "[].role|messages[].role|transcript[].role",
         ),
-        items="messages[]|transcript[]",
+        items="messages[]|transcript[]|[]",
         keys=Keys("content", "timestamp"),
         speaker="role",
         clock="",
         spoken={"role": _WHO_SPEAKS},
         open_ends=True,
-        arrange=_as_messages,
     ),
     # docs.bland.ai: Call Details, and the webhook after a call.
     Service(

@@ -307,16 +307,14 @@ def joined_words(words: Iterable[Cue]) -> list[Cue]:
             runs.append(latest[speaker])
         latest[speaker].append(word)
         ends[speaker] = max(ends[speaker], word.end)
-    return [_joined(run) for run in runs]
-
-
-def _joined(run: Sequence[Cue]) -> Cue:
-    """A cue of the words of these cues, of one speaker and by rising start."""
-    words: list[Word] = []
-    for cue in run:
-        words += cue.words
-    text = join_words(word.text for word in words)
-    return replace(run[0], end=max(cue.end for cue in run), text=text, words=words)
+    joined: list[Cue] = []
+    for run in runs:
+        spoken: list[Word] = []
+        for cue in run:
+            spoken += cue.words
+        text = join_words(word.text for word in spoken)
+        joined.append(replace(run[0], end=max(cue.end for cue in run), text=text, words=spoken))
+    return joined
 
 
 # NIST's lines

@@ -108,7 +108,12 @@ class _Members:
         value: bytes | BadInput = b""
         if not self._is_refused:
             try:
-                value = self._read(tar, member)
+                if member.issparse():
+                    raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
+                self._count.take(1)
+                self._bytes.take(member.size)
+                content = tar.extractfile(member)
+                value = content.read() if content else b""
             except BadInput as problem:
                 value = problem
                 self._is_refused = True
@@ -120,14 +125,6 @@ class _Members:
             if not self.members or self.members[-1].part != read.part:
                 self._n_parts += 1
             self.members.append(read)
-
-    def _read(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-        if member.issparse():
-            raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
-        self._count.take(1)
-        self._bytes.take(member.size)
-        content = tar.extractfile(member)
-        return content.read() if content else b""
 
 
 def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:

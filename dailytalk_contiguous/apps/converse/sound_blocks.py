@@ -182,8 +182,18 @@ class DeviceBlocks:
         self._heard: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._spoken: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._reads = False
-        self._microphone = self._open("microphone", "InputStream", self._take)
-        self._loudspeaker = self._open("loudspeaker", "OutputStream", self._fill)
+
+        # In threads of `sounddevice`, a block at a time.
+        def take(samples: Samples, *_: object) -> None:
+            self._heard.put(samples[:, 0].copy())
+
+        def fill(out: Samples, *_: object) -> None:
+            out[:] = 0.0
+            with suppress(queue.Empty):
+                out[:, 0] = self._spoken.get_nowait()
+
+        self._microphone = self._open("microphone", "InputStream", take)
+        self._loudspeaker = self._open("loudspeaker", "OutputStream", fill)
         library = sound_library("microphone")
         about = library.query_devices(self._microphone.device, "input")
         self.name = str(about["name"])
@@ -218,16 +228,6 @@ class DeviceBlocks:
         for stream in (self._microphone, self._loudspeaker):
             with suppress(*refusals(sound_library("microphone"))):  # a device that is gone can't be closed, either
                 stream.close()
-
-    def _take(self, samples: Samples, *_: object) -> None:
-        """Take a block of the microphone, in a thread of `sounddevice`."""
-        self._heard.put(samples[:, 0].copy())
-
-    def _fill(self, out: Samples, *_: object) -> None:
-        """Fill a block of the loudspeaker, in a thread of `sounddevice`."""
-        out[:] = 0.0
-        with suppress(queue.Empty):
-            out[:, 0] = self._spoken.get_nowait()
 
     def _open(self, name: str, kind: str, callback: Callable[..., None]) -> _Stream:
         """Open and start a stream of a class of `sounddevice`; `name` is that of the device in errors."""

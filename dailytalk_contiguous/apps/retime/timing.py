@@ -9,6 +9,7 @@ exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Gen
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -132,10 +133,12 @@ class Timing:
             rng: chance between two ranks.
         """
         pace = self.pace_of(transitions)
-        first, last = np.searchsorted(self._own_paces, (pace - _SAME_PACE, pace + _SAME_PACE)).tolist()
+        paces_of_pairs = [*self.pairs.values()]
+        first = bisect_left(paces_of_pairs, pace - _SAME_PACE)
+        last = bisect_left(paces_of_pairs, pace + _SAME_PACE)
         n_same = max(last - first, 1)
         drawn_rank = first + int(rng.integers(n_same))
-        rank = self._ranks.get(name, drawn_rank)
+        rank = [*self.pairs].index(name) if name in self.pairs else drawn_rank
         turned_rank = first + (rank - first + int(spin * n_same)) % n_same
         quantile = (turned_rank + rng.random()) / max(len(self.pairs), 1)
         return float(np.quantile(self.paces, min(quantile, 1.0)))
@@ -175,14 +178,6 @@ class Timing:
         nearest = np.argsort(distances, kind="stable")[:NEAREST]
         chosen = possible[rng.choice(nearest)]
         return float(offsets[chosen])
-
-    @cached_property
-    def _own_paces(self) -> _Array:
-        return np.array([*self.pairs.values()], np.float64)
-
-    @cached_property
-    def _ranks(self) -> dict[str, int]:
-        return {name: rank for rank, name in enumerate(self.pairs)}
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:

@@ -133,13 +133,14 @@ class _Run:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
         )
-        threading.Thread(target=self._read, name="step", daemon=True).start()
 
-    def _read(self) -> None:
-        assert self.process.stdout
-        for line in iter(partial(self.process.stdout.readline, 1 << 16), b""):
-            self.lines.append(line.decode(errors="replace").rstrip()[:2000])
-        self.code = self.process.wait()
+        def read() -> None:
+            assert self.process.stdout
+            for line in iter(partial(self.process.stdout.readline, 1 << 16), b""):
+                self.lines.append(line.decode(errors="replace").rstrip()[:2000])
+            self.code = self.process.wait()
+
+        threading.Thread(target=read, name="step", daemon=True).start()
 
 
 class _Open(TypedDict):
