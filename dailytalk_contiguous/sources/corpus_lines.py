@@ -21,24 +21,6 @@ CorpusRecord: TypeAlias = tuple[str, dict[str, object]]
 #: A line of Fisher, also of CallHome, in which `B1` is the second voice on side B.
 FISHER_LINE = re.compile(rf"({NUMBER.pattern})\s+({NUMBER.pattern})\s+([A-Z])\d?:(?:\s+(.*))?")
 
-#: A line of the Mississippi State transcripts of Switchboard: an utterance's id, with the side, and times.
-_MS98_LINE = re.compile(
-    rf"sw\d+([AB])-ms98-\w+-\d+\s+({NUMBER.pattern})\s+({NUMBER.pattern})\s+(\S.*)", re.IGNORECASE
-)
-
-#: A line of a `.mrk` of Switchboard, by LDC's mrk_spec.txt: talker and turn, start, duration, word. `*` stands for
-#: what is unknown; `@` has no meaning any more.
-_MRK_LINE = re.compile(
-    r"@{0,2}(?P<turn>(?P<side>[AB])(?:\.\d+)?|\*)\s+(?P<start>\S+)\s+(?P<duration>\S+)\s+(?P<word>\S+)"
-)
-
-#: Seconds that each word gets of a turn in which no word has a time.
-_UNTIMED_WORD = 0.3
-
-#: What STM has in place of words where nothing is scored, and the speakers of no speech.
-_STM_NO_WORDS = ("ignore_time_segment_in_scoring",)
-_STM_NOBODY = ("inter_segment_gap", "excluded_region")
-
 _REMEDY = "save the file again, one record a line"
 
 _UNCERTAIN = re.compile(r"\(\(([^()]{0,2000})\)\)")
@@ -107,6 +89,12 @@ def switchboard_word(token: str) -> str:
     return re.sub(r"_\d$", "", token)
 
 
+#: A line of the Mississippi State transcripts of Switchboard: an utterance's id, with the side, and times.
+_MS98_LINE = re.compile(
+    rf"sw\d+([AB])-ms98-\w+-\d+\s+({NUMBER.pattern})\s+({NUMBER.pattern})\s+(\S.*)", re.IGNORECASE
+)
+
+
 def ms98_records(path: Path) -> Iterator[CorpusRecord]:
     """The lines `sw2001A-ms98-a-0001 0.000 0.977 word` of Switchboard, of words or utterances. Raises BadInput."""
     has_words = path.name.lower().endswith("-word.text")
@@ -125,6 +113,13 @@ def ms98_records(path: Path) -> Iterator[CorpusRecord]:
                 f"line {number}",
                 {"start": float(start), "end": float(end), "channel": side.upper(), field: text},
             )
+
+
+#: A line of a `.mrk` of Switchboard, by LDC's mrk_spec.txt: talker and turn, start, duration, word. `*` stands for
+#: what is unknown; `@` has no meaning any more.
+_MRK_LINE = re.compile(
+    r"@{0,2}(?P<turn>(?P<side>[AB])(?:\.\d+)?|\*)\s+(?P<start>\S+)\s+(?P<duration>\S+)\s+(?P<word>\S+)"
+)
 
 
 def mrk_records(path: Path) -> Iterator[CorpusRecord]:
@@ -155,6 +150,10 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
     yield from _timed_turns(turns)
 
 
+#: Seconds that each word gets of a turn in which no word has a time.
+_UNTIMED_WORD = 0.3
+
+
 def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> Iterator[CorpusRecord]:
     """A record for each turn; the words of one in which each has its times are records of their own."""
     latest = 0.0
@@ -179,6 +178,11 @@ def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> I
 
 
 # STM
+
+
+#: What STM has in place of words where nothing is scored, and the speakers of no speech.
+_STM_NO_WORDS = ("ignore_time_segment_in_scoring",)
+_STM_NOBODY = ("inter_segment_gap", "excluded_region")
 
 
 def stm_records(path: Path) -> Iterator[CorpusRecord]:

@@ -46,8 +46,6 @@ ROLES = (
     ("system wizard", "user"),
 )
 
-_WORDS = frozenset(word for left, right in ROLES for word in f"{left} {right}".split())
-
 
 class Pattern(NamedTuple):
     """A way in which the names of the two files of a call differ.
@@ -139,13 +137,6 @@ ALWAYS_APART = 1.0
 #: Characters between the parts of a name.
 _SEPARATORS = "._- ()[]"
 
-#: The ending of the recording that two files make.
-_SUFFIX = ".flac"
-
-_TABLE_REMEDY = (
-    "give a CSV table with the columns left and right (and left_start, right_start or offset, in seconds)"
-)
-
 #: Seconds on a clock, at most: those of the year 2286 since 1970.
 LATEST_START = 1e10
 
@@ -221,6 +212,11 @@ def pair_choice(pairs: str = "", left: str = "") -> PairChoice:
     return PairChoice((words[0], words[1]), left=left)
 
 
+_TABLE_REMEDY = (
+    "give a CSV table with the columns left and right (and left_start, right_start or offset, in seconds)"
+)
+
+
 def _read_table(path: Path) -> tuple[Pair, ...]:
     text = utf8_text(read_bytes(path, _TABLE_REMEDY), shown(path))
     pairs = []
@@ -268,6 +264,8 @@ class Reading(NamedTuple):
 
 #: Files and what their names may mean, by their folder and what the names share.
 _Groups = dict[tuple[Path, tuple[str, ...]], list[tuple[Path, Reading]]]
+
+_WORDS = frozenset(word for left, right in ROLES for word in f"{left} {right}".split())
 
 
 def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Reading]:
@@ -328,9 +326,7 @@ def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> di
     stems = {(relative.parent, relative.stem) for relative in recordings}
     matches = _in_table(recordings, choice.table)
     taken = {relative for match in matches for relative in match.replaced}
-    patterns: tuple[Pattern, ...] = PATTERNS
-    if choice.words:
-        patterns = (_chosen(choice.words), *PATTERNS)
+    patterns = _patterns_of(choice)
     groups = _groups(recordings, patterns)
     if choice.words and not groups[patterns[0].about]:
         listed = " or ".join(map(quoted, choice.words))
@@ -399,11 +395,15 @@ def _in_table(recordings: Mapping[Path, Path], table: Sequence[Pair]) -> list[Fo
     return matches
 
 
-def _chosen(words: tuple[str, str]) -> Pattern:
-    """What a person says the names differ in: at their end, or as a word."""
-    either = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+def _patterns_of(choice: PairChoice) -> tuple[Pattern, ...]:
+    """`PATTERNS`, after what a person says the names differ in: at their end, or as a word."""
+    if not choice.words:
+        return PATTERNS
+    left, right = choice.words
+    either = "|".join(re.escape(word) for word in sorted(choice.words, key=len, reverse=True))
     regex = re.compile(rf"(?i)(?P<side>(?<![^\W_])(?:{either})(?![^\W_])|(?:{either})\Z)")
-    return Pattern("a person's words", regex, ((words[0].lower(), words[1].lower()),), is_guess=False)
+    chosen = Pattern("a person's words", regex, ((left.lower(), right.lower()),), is_guess=False)
+    return (chosen, *PATTERNS)
 
 
 def _groups(recordings: Iterable[Path], patterns: Sequence[Pattern]) -> dict[str, _Groups]:
@@ -471,6 +471,10 @@ def _with_left(matches: Sequence[FoundPair], word: str) -> list[FoundPair]:
             "name a word of the side that is to be on the left, such as customer, or leave it out",
         )
     return turned
+
+
+#: The ending of the recording that two files make.
+_SUFFIX = ".flac"
 
 
 def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) -> dict[Path, FoundPair]:

@@ -35,17 +35,6 @@ _TAGGED = re.compile(r"(?P<name>(?:[^:()]{1,80}: )?)(?P<tag>\([^()]{1,80}\)) ")
 #: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
 _OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
 
-#: What Otter writes below a transcript of a free account.
-_OTTER_FOOT = "transcribed by https://otter.ai"
-
-_OTTER_REMEDY = "export it from Otter again"
-
-#: Seconds of a turn of Otter's at least: its times are whole seconds.
-_OTTER_SECOND = 1.0
-
-#: Seconds of a word of Otter's last turn, whose end nobody says.
-_OTTER_WORD = 0.4
-
 
 def text_kind(path: Path) -> str | None:
     """The kind of transcript that a `.txt` is, by its lines; None for any other text. Raises OSError."""
@@ -116,6 +105,18 @@ def _clock(path: Path, line: int, text: str) -> str:
     minutes, second = divmod(whole, 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}"
+
+
+#: What Otter writes below a transcript of a free account.
+_OTTER_FOOT = "transcribed by https://otter.ai"
+
+_OTTER_REMEDY = "export it from Otter again"
+
+#: Seconds of a turn of Otter's at least: its times are whole seconds.
+_OTTER_SECOND = 1.0
+
+#: Seconds of a word of Otter's last turn, whose end nobody says.
+_OTTER_WORD = 0.4
 
 
 def otter_records(path: Path) -> Iterator[CorpusRecord]:

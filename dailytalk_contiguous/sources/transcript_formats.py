@@ -67,9 +67,6 @@ from dailytalk_contiguous.sources.transcript_text import (
 from dailytalk_contiguous.sources.turnbench_files import is_annotation
 from dailytalk_contiguous.sources.turnbench_transcripts import annotation_records
 
-#: Words of one speaker with more than this many seconds between them belong to different cues.
-CUE_GAP = 0.35
-
 #: The fields of a record that formats call by other names, the name that counts first.
 KEYS = {
     "recording": ("recording_id", "audio_filepath", "audio_file"),
@@ -92,8 +89,6 @@ COLUMNS = {
 #: The longest name of a language that is looked at, once for each of its words.
 _LONGEST_LANGUAGE = 40
 
-_NUMBERS = ("start", "duration", "probability")
-
 #: The field of a record with the tag of our own utterances: what other formats call `tag` is none.
 STYLE_TAG = "style_tag"
 
@@ -103,14 +98,8 @@ SHARED = re.compile(
     r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)|project-\d+-at-.*\.json", re.IGNORECASE
 )
 
-#: Kinds of lines of a CTM that are no words, unless their text is a mark.
-_NO_WORDS = ("non-lex", "misc", "noscore")
-
 #: Characters of one cue: 100 hours of one speaker. Longer ones take minutes.
 MOST_CUE_TEXT = 6_000_000
-
-#: What may stand between two documents of JSON.
-_SPACE = re.compile(r"\s*+")
 
 _JSON_REMEDY = "save the file again, or take it away"
 
@@ -295,6 +284,10 @@ def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]])
     return tokens
 
 
+#: Words of one speaker with more than this many seconds between them belong to different cues.
+CUE_GAP = 0.35
+
+
 def joined_words(words: Iterable[Cue]) -> list[Cue]:
     """Cues of a word each, in any order, joined for each speaker up to a pause of more than `CUE_GAP` seconds."""
     runs: list[list[Cue]] = []
@@ -318,6 +311,12 @@ def joined_words(words: Iterable[Cue]) -> list[Cue]:
 
 
 # NIST's lines
+
+
+_NUMBERS = ("start", "duration", "probability")
+
+#: Kinds of lines of a CTM that are no words, unless their text is a mark.
+_NO_WORDS = ("non-lex", "misc", "noscore")
 
 
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
@@ -520,6 +519,10 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
     numbered = enumerate(text.split("\n"), 1)
     lines = {f"line {number}": line for number, line in numbered if line.strip()}
     return lines, [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
+
+
+#: What may stand between two documents of JSON.
+_SPACE = re.compile(r"\s*+")
 
 
 def _documents(text: str) -> list[str]:

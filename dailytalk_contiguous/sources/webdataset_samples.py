@@ -23,9 +23,6 @@ from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
 
-#: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
-_COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
-
 #: Bytes of the name and attributes that may come before a member: a path has at most 4,096, attributes a few more.
 #: Python before 3.11.10 reads them in a time that grows with their square (CVE-2024-6232): of these, 0.1 s.
 _LONGEST_NAMES = 8 << 10
@@ -45,9 +42,6 @@ _HEADERS_OF_NAMES = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
-
-#: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
-_MOST_ATTRIBUTES = 1000
 
 _REMEDY = "publish it in shorter parts"
 
@@ -127,6 +121,10 @@ class _Members:
             self.members.append(read)
 
 
+#: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
+_COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
+
+
 def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
     """The samples of a tar by column, each with the number of bytes read up to its end.
 
@@ -152,6 +150,10 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
             sample.add(tar, member, column)
     if sample:
         yield from _samples_of(sample.members)
+
+
+#: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
+_MOST_ATTRIBUTES = 1000
 
 
 def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]:

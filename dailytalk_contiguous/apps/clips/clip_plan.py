@@ -351,12 +351,6 @@ class ClipToFinish(TypedDict):
 #: Columns of a row to finish.
 PLANNED = Features(record_features(ClipToFinish))
 
-#: Those of them that come from measuring as they are.
-_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
-
-#: Labels that are known before a clip is conditioned.
-_LABELS = tuple(record_features(PlannedLabels))
-
 
 @dataclass
 class PlannedClips:
@@ -511,6 +505,13 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
                 prompts[row["id"]] = prompt
                 break
     return prompts
+
+
+#: Those of them that come from measuring as they are.
+_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
+
+#: Labels that are known before a clip is conditioned.
+_LABELS = tuple(record_features(PlannedLabels))
 
 
 def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Recipe | None) -> Row:

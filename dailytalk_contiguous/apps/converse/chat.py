@@ -24,12 +24,6 @@ from dailytalk_contiguous.store.secrets import is_this_machine
 COMPLETIONS_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
 
-#: The host whose newer models take the limit of an answer only under another name.
-PUBLIC_HOST = "api.openai.com"
-
-#: Status codes of servers that don't list their models.
-_NO_SUCH_PATH = frozenset({404, 405, 501})
-
 #: Seconds of silence in an answer at most, since a server may have to load its model, and for a whole one: a
 #: person who waits for it asks again.
 CHAT_LIMITS = RequestLimits(read_seconds=120.0, total_seconds=300.0, tries=1)
@@ -89,6 +83,13 @@ def load_chat(name: str, device: str = "auto") -> ChatModel:
     from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
 
     return ChatNetwork(name, device)
+
+
+#: The host whose newer models take the limit of an answer only under another name.
+PUBLIC_HOST = "api.openai.com"
+
+#: Status codes of servers that don't list their models.
+_NO_SUCH_PATH = frozenset({404, 405, 501})
 
 
 class ChatServer:

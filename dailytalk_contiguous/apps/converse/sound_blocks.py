@@ -29,18 +29,6 @@ BLOCK = 768
 #: Seconds of a block.
 BLOCK_SECONDS = BLOCK / TALK_RATE
 
-#: Seconds of silence after a file and its answer, before the next one.
-BETWEEN_FILES = 0.6
-
-#: Blocks that wait to be played, so that a moment's delay is no audible gap.
-_AHEAD = 2
-
-#: Seconds without a block after which a microphone counts as gone.
-GONE_AFTER = 2.0
-
-#: The remedy without a microphone.
-_INPUT = "talk in the browser (--web), or give --input FILE"
-
 #: Cut-off in Hz of the filter between the rates of a talk and of analysis. The filter is 1 ms late, and 60 dB down
 #: from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
 _CUTOFF = 7400.0
@@ -92,6 +80,10 @@ class SoundBlocks(Protocol):
 
     def close(self) -> None:
         """Release devices."""
+
+
+#: Seconds of silence after a file and its answer, before the next one.
+BETWEEN_FILES = 0.6
 
 
 class FileBlocks:
@@ -164,6 +156,16 @@ class _Stream(Protocol):
     def start(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+#: Blocks that wait to be played, so that a moment's delay is no audible gap.
+_AHEAD = 2
+
+#: Seconds without a block after which a microphone counts as gone.
+GONE_AFTER = 2.0
+
+#: The remedy without a microphone.
+_INPUT = "talk in the browser (--web), or give --input FILE"
 
 
 class DeviceBlocks:

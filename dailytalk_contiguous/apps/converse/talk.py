@@ -57,15 +57,6 @@ _T = TypeVar("_T")
 #: What a thread has done, to be taken over by the thread of `Talk.step`.
 _Inbox = queue.SimpleQueue[Callable[[], object]]
 
-#: Seconds in which a voice that is silenced fades.
-_FADE = 0.01
-
-#: The level at which a sound begins and ends; the silence of a synthesiser before and after it only delays.
-_AUDIBLE = 0.003
-
-#: Seconds of quiet kept after a sound.
-_AFTER = 0.15
-
 
 @dataclass(eq=False)
 class QueuedSentence:
@@ -130,6 +121,16 @@ class QueuedSentence:
                 break
         n_spoken = len([word for word in self.words if word.start * TALK_RATE < self.position])
         self.spoken = self.spoken[:n_spoken]
+
+
+#: Seconds in which a voice that is silenced fades.
+_FADE = 0.01
+
+#: The level at which a sound begins and ends; the silence of a synthesiser before and after it only delays.
+_AUDIBLE = 0.003
+
+#: Seconds of quiet kept after a sound.
+_AFTER = 0.15
 
 
 class SpeechPlayer:
@@ -218,28 +219,6 @@ class SpeechPlayer:
             queued.stopped = True
         self._waiting.clear()
         return queued
-
-
-#: Seconds before speech was noticed that belong to it: a soft beginning.
-_BEFORE_SPEECH = 0.3
-
-#: Seconds of a turn without words from which a notice says that nothing was understood.
-_WORTH_A_WORD = 1.0
-
-#: Seconds after a turn for which its emotion is waited for.
-_WAITS_FOR_EMOTION = 0.75
-
-#: Frames of a turn, its last 20 s, from which its emotion is guessed.
-_EMOTION_FRAMES = 625
-
-#: Seconds for which the microphone stays closed after the voice, as it would record its echo.
-_ECHO = 0.3
-
-#: Tokens of a reply at most.
-REPLY_TOKENS = 200
-
-#: Seconds of speech over the voice that stop it, whatever is said.
-INTERRUPTS_AFTER = 1.2
 
 
 class TalkEvent(NamedTuple):
@@ -331,6 +310,28 @@ class _Reply:
 
     def end(self) -> None:
         self.ended = True
+
+
+#: Seconds before speech was noticed that belong to it: a soft beginning.
+_BEFORE_SPEECH = 0.3
+
+#: Seconds of a turn without words from which a notice says that nothing was understood.
+_WORTH_A_WORD = 1.0
+
+#: Seconds after a turn for which its emotion is waited for.
+_WAITS_FOR_EMOTION = 0.75
+
+#: Frames of a turn, its last 20 s, from which its emotion is guessed.
+_EMOTION_FRAMES = 625
+
+#: Seconds for which the microphone stays closed after the voice, as it would record its echo.
+_ECHO = 0.3
+
+#: Tokens of a reply at most.
+REPLY_TOKENS = 200
+
+#: Seconds of speech over the voice that stop it, whatever is said.
+INTERRUPTS_AFTER = 1.2
 
 
 class Talk:

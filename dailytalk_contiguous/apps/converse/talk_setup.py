@@ -79,9 +79,6 @@ def open_listening(model: str, language: str, device: str = "auto") -> Callable[
 #: The prefix of `--voice` for a cloned voice.
 CLONED = "clone:"
 
-#: Seconds that a sample of a voice to clone has at least.
-SHORTEST_SAMPLE = 3.0
-
 #: Hz of the sample that a synthesiser gets.
 _SAMPLE_RATE = 24000
 
@@ -202,6 +199,10 @@ class TalkVoice:
             raise DailytalkError(f"no words were recognised in {name!r}", "give clear speech of one person")
         sound = encoded_sound(pcm, _SAMPLE_RATE, "WAV")
         self.samples = [VoiceSample(sound, text)]
+
+
+#: Seconds that a sample of a voice to clone has at least.
+SHORTEST_SAMPLE = 3.0
 
 
 def _read_sample(path: Path) -> Samples:

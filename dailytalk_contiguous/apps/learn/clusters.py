@@ -38,12 +38,6 @@ from dailytalk_contiguous.models.codebook import (
 )
 from dailytalk_contiguous.models.devices import resolve_device
 
-#: Frames of each cluster that train it.
-SAMPLE_PER_CLUSTER = 2000
-
-#: Frames for silhouettes: the time grows with their square.
-SILHOUETTE_FRAMES = 5000
-
 
 class ArrayClass:
     """Frames of features in a NumPy file (.npy), which is mapped: they are not held in memory.
@@ -151,6 +145,13 @@ class ClusterQuality(NamedTuple):
     silhouette: float | None
     calinski_harabasz: float | None
     davies_bouldin: float | None
+
+
+#: Frames of each cluster that train it.
+SAMPLE_PER_CLUSTER = 2000
+
+#: Frames for silhouettes: the time grows with their square.
+SILHOUETTE_FRAMES = 5000
 
 
 @dataclass

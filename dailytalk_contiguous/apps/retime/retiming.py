@@ -26,9 +26,6 @@ from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_ru
 #: The file of the timing in a folder of variants, by its digest: workers of another run may be reading theirs.
 TIMING = "timing-{}.json"
 
-#: Columns that a timing is made from.
-_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
-
 
 class Variants(NamedTuple):
     """The variants that are made of each conversation.
@@ -198,6 +195,10 @@ class RetimeSpec(Spec):
         )
         record = outputs.write_results(half)
         return {**record, RETIMED: retimed}
+
+
+#: Columns that a timing is made from.
+_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
 
 
 def timing_for(parents: Items, like: Items | None) -> Timing:

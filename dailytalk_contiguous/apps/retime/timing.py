@@ -30,9 +30,6 @@ from dailytalk_contiguous.store.files import json_document, write_text
 
 _Array = NDArray[np.float64]
 
-#: The number of nearest transitions from which one is drawn.
-NEAREST = 12
-
 #: The least number of transitions of a kind to draw from.
 LEAST = 20
 
@@ -48,9 +45,6 @@ HIGHEST = 95.0
 
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
-
-#: Seconds; a shorter turn counts as one of this length.
-_SHORTEST = 0.05
 
 #: Paces that differ by less are equal: they have 4 digits.
 _SAME_PACE = 6e-5
@@ -93,6 +87,10 @@ class Law(NamedTuple):
     pace: _Array
     low: float
     high: float
+
+
+#: The number of nearest transitions from which one is drawn.
+NEAREST = 12
 
 
 @dataclass(frozen=True)
@@ -232,6 +230,10 @@ class _Scale(NamedTuple):
         deviation = max(float(offsets.std()), 1e-3)
         # Rounded, so that machines whose sums differ in the last digit draw the same.
         return cls(float(offsets.mean()), deviation, features, deviations, slopes.round(6))
+
+
+#: Seconds; a shorter turn counts as one of this length.
+_SHORTEST = 0.05
 
 
 def log_turn(transition: Transition) -> float:

@@ -34,20 +34,6 @@ from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
-#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
-_MISSING_AT_THE_END = 3
-
-#: The least share of the time of two labels that they have in common if one is the other after a change.
-_ALIKE = 0.3
-
-#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
-#: have four.
-_MOST_NEAR = 200
-
-#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
-#: number for the highest powers.
-_HIGHEST_POWER = 64
-
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
 #: The sides by their names in files, in lower case.
@@ -152,6 +138,9 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
     ".txt": _audacity,
 }
 
+#: The least share of the time of two labels that they have in common if one is the other after a change.
+_ALIKE = 0.3
+
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     """Indices of labels with those of their counterparts: equal labels, then those with most time in common.
@@ -178,6 +167,11 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
             pairs[before] = after
             taken.add(after)
     return pairs
+
+
+#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
+#: have four.
+_MOST_NEAR = 200
 
 
 def _near(
@@ -212,10 +206,19 @@ def _near(
                 yield index, near
 
 
+#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
+#: number for the highest powers.
+_HIGHEST_POWER = 64
+
+
 def _power(seconds: float) -> int:
     """The power of two that is the first above a length, or `_HIGHEST_POWER`."""
     _, power = math.frexp(seconds)
     return min(power, _HIGHEST_POWER)
+
+
+#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
+_MISSING_AT_THE_END = 3
 
 
 def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditChange, list[BadInput]]:

@@ -39,10 +39,6 @@ from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.publish.tables.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
-#: The last line of `dailytalk silences`.
-_SUGGESTED = re.compile(r"--silence ([0-9.]+)")
-
-
 #: Values of options that may else be paths, or that a person can't know.
 CHOICES: dict[str, Collection[str]] = {"to": CONTAINERS, "profile": PROFILES, "asr_model": SIZES}
 
@@ -151,6 +147,10 @@ class _Begin(_Open):
     step: str
     dry: bool
     values: PageJson
+
+
+#: The last line of `dailytalk silences`.
+_SUGGESTED = re.compile(r"--silence ([0-9.]+)")
 
 
 class Preparation:
