@@ -62,6 +62,7 @@ from dailytalk_contiguous.sources.transcript_text import (
     broken,
     letters_of,
     number_of_field,
+    numbered_lines,
     read_text,
 )
 from dailytalk_contiguous.sources.turnbench_files import is_annotation
@@ -321,15 +322,14 @@ _NO_WORDS = ("non-lex", "misc", "noscore")
 
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
     """Words of a CTM, and turns of an RTTM; `;;` begins a comment."""
-    text = read_text(path)
     suffix = path.suffix.lower()
     least, columns = COLUMNS[suffix]
-    for number, line in enumerate(text.split("\n"), 1):
+    for position, line in numbered_lines(path):
         fields = line.split()
-        if not fields or fields[0].startswith(";;"):
+        if fields[0].startswith(";;"):
             continue
         if not least <= len(fields) <= len(columns):
-            reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
+            reason = f"{position} has {len(fields)} fields, not {least} to {len(columns)}"
             raise broken(path, reason, "save the file again, one record a line")
         item: dict[str, Any] = {}
         for name, field in zip(columns, fields, strict=False):
@@ -343,7 +343,7 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         else:
             is_speech = item.get("kind") == "SPEAKER"
         if is_speech:
-            yield f"line {number}", item
+            yield position, item
 
 
 # JSON

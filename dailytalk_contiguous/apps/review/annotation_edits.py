@@ -31,7 +31,7 @@ from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, numbered_lines
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
@@ -83,15 +83,12 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
     labels: list[Label] = []
-    text = read_text(path)
-    for number, line in enumerate(text.split("\n"), 1):
+    for position, line in numbered_lines(path):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
-        if not line.strip() or start == "\\":  # the frequencies of the label above
+        if start == "\\":  # the frequencies of the label above
             continue
         if not NUMBER.fullmatch(start) or not NUMBER.fullmatch(end):
-            raise broken(
-                path, f"line {number} is not a label: {quoted(line)}", "export labels from Audacity again"
-            )
+            raise broken(path, f"{position} is not a label: {quoted(line)}", "export labels from Audacity again")
         speaker, _, spoken_text = label.partition(":")
         side = sides.get(speaker.strip().casefold(), "")
         labels.append(_label(float(start), float(end), spoken_text if side else label, side))
