@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.machine import interrupts
-from dailytalk_contiguous.machine.audio import read_at, to_uri
+from dailytalk_contiguous.machine.audio import audio_at, read_at
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation.
@@ -136,10 +136,9 @@ class FileBlocks:
 
 def _read_sound(path: Path) -> Samples:
     """The sound of a file. Raises DailytalkError, which names it, if it can't be read."""
-    audio = {"bytes": None, "path": to_uri(path)}
     name = as_text(path)
     try:
-        sound: Samples = read_at(audio, TALK_RATE).mean(axis=1)
+        sound: Samples = read_at(audio_at(path), TALK_RATE).mean(axis=1)
     except BadInput as error:
         raise DailytalkError(f"{name!r}: {error.reason}", error.remedy) from None
     except OSError as error:

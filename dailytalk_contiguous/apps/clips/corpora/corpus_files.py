@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.documents import as_text, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
 from dailytalk_contiguous.core.records.record import EncodedAudio
-from dailytalk_contiguous.machine.audio import LFS_POINTER, LFS_REMEDY, to_uri
+from dailytalk_contiguous.machine.audio import LFS_POINTER, LFS_REMEDY, audio_at
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.machine.regular_files import NO_FILE, SAVE_IT
 from dailytalk_contiguous.machine.resources import cache_folder
@@ -56,7 +56,7 @@ class FoundFile:
 
     @property
     def audio(self) -> EncodedAudio:
-        return {"bytes": None, "path": to_uri(self.path.absolute())}
+        return audio_at(self.path)
 
 
 @dataclass
