@@ -20,7 +20,7 @@ from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
-from dailytalk_contiguous.sources.transcript_text import broken, read_text
+from dailytalk_contiguous.sources.transcript_text import CLOCK, broken, clock_seconds, read_text
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 
@@ -269,12 +269,8 @@ def read_subtitles(path: Path) -> list[Subtitle]:
 
 
 def _seconds(clock: str) -> float:
-    from pysubs2.time import timestamp_to_ms  # an extra brings it
-
-    parts = re.split("[:.,]", clock)
-    if len(parts) < 4:  # without hours
-        parts.insert(0, "0")
-    return timestamp_to_ms(parts) / 1000
+    (time,) = CLOCK.finditer(clock)
+    return round(clock_seconds(time), 3)
 
 
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")

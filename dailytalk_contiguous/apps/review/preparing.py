@@ -254,7 +254,7 @@ class Preparation:
         if not is_inside(path, self.pieces if self.is_cut else self.root):
             raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
 
-    def _begin(self, request: Request, body: PageJson) -> PageJson:
+    def _begin(self, body: PageJson) -> PageJson:
         """Start a step."""
         clips = self._clips(body["cut"])
         values = body["values"]
@@ -286,13 +286,13 @@ class Preparation:
         if self._running():
             raise BadInput("a step is still running", "wait until it has ended, or stop it")
 
-    def _stop(self, request: Request, body: PageJson) -> PageJson:
+    def _stop(self, _: PageJson) -> PageJson:
         for run in self._running():
             run.stopped = True
             run.process.send_signal(signal.SIGINT)
         return {}
 
-    def _open(self, request: Request, body: PageJson) -> PageJson:
+    def _open(self, body: PageJson) -> PageJson:
         """Open the review of the clips; the answer has its address, beside that of this page."""
         clips = self._clips(body["cut"])
         with self._lock:
