@@ -415,9 +415,9 @@ def out_option(default: object = ...) -> Any:
     return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
 
-def file_option(default: Path | None, show_default: str) -> Any:
+def file_option(show_default: str) -> Any:
     return option(
-        default, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
+        None, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
     )
 
 

@@ -43,7 +43,7 @@ def probe(
         "DIR|OWNER/NAME@TAG", "What build, speak, tag or retime wrote, or a dataset on the Hub."
     ),
     other: str | None = argument("[OTHER]", "Another one to probe and compare.", None),
-    out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
+    out: Path | None = cli_options.file_option(f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
     workers: int | None = option(
         None, Panel.RUN, "Processes.", metavar="N", min=1, show_default="the cores, 4 at most"
     ),
