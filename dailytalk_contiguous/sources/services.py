@@ -357,7 +357,7 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
 
     In place of a record that can't be used there is one with the error as `PROBLEM`.
     """
-    items = [item for item in items if _is_spoken(item, service)]
+    items = _spoken(items, service)
     if _are_words(items, service):
         records = _joined_words(items, service.keys, service)
     else:
@@ -384,12 +384,17 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
     return kept
 
 
-def _is_spoken(item: ServiceItem, service: Service) -> bool:
-    for path, values in service.spoken.items():
-        value = _value_at(item.value, path)
-        if value is not None and value not in values:
-            return False
-    return not service.spoken or _value_at(item.value, service.keys.text) is not None
+def _spoken(items: Sequence[ServiceItem], service: Service) -> Sequence[ServiceItem]:
+    """The items without those that are not spoken, by `Service.spoken`."""
+    if not service.spoken:
+        return items
+    spoken: list[ServiceItem] = []
+    for item in items:
+        values = {path: _value_at(item.value, path) for path in service.spoken}
+        is_other = any(value is not None and value not in service.spoken[path] for path, value in values.items())
+        if not is_other and _value_at(item.value, service.keys.text) is not None:
+            spoken.append(item)
+    return spoken
 
 
 #: The share of items of one word from which a list is one of words, not of phrases.
