@@ -132,9 +132,6 @@ MOST_SECONDS = 600.0
 #: How many shards a corpus may have before its shards have more audio.
 MOST_SHARDS = 1000
 
-#: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
-_GROUP_BYTES = 1_000_000
-
 _DAMAGED = "delete it and run the command that wrote it again"
 
 #: The names that `shard_path` gives.
@@ -246,6 +243,10 @@ def shard_files(folder: Path) -> list[Path]:
     """The files in a folder that are called like shards, by name; none if there is no such folder."""
     names = os.listdir(folder) if folder.is_dir() else []
     return [folder / name for name in sorted(names) if name.startswith("shard-") and name.endswith(".parquet")]
+
+
+#: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
+_GROUP_BYTES = 1_000_000
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:

@@ -109,20 +109,6 @@ def check(
     size: Any = facts.get("conversations", facts.get("files", 0))
     n_items = sum(size.values()) if isinstance(size, dict) else int(size)
     verdict = verdict_of(findings, n_items)
-    details: list[str | Figures] = []
-    measures = facts.get("measures", ())
-    if measures and (against or verbose()):
-        rows = [
-            (measure["measure"], measure["side"], *measure["shown"], measure["corpus"]) for measure in measures
-        ]
-        details.append(Figures(_MEASURE_HEAD, rows))
-    turn_ends = facts.get("turn_ends", ())
-    if turn_ends:
-        details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
-    details += _fact_lines(facts)
-    if "training" in facts:
-        details.append(_training_line(facts["training"], facts["duration_sec"]))
-    details += finding_lines(verdict)
     record = {
         "facts": facts,
         "findings": [finding.as_dict() for finding in findings],
@@ -134,15 +120,39 @@ def check(
         record,
         judgement_of(verdict),
         code=1 if has_errors else 0,
-        details=details,
+        details=[*_details(facts, bool(against) or verbose()), *finding_lines(verdict)],
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",
     )
 
 
 _MEASURE_HEAD = ("measure", "side", "here", "is", "there", "corpus")
 
-
 _TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
+
+
+def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figures]:
+    """The facts in words: measures of turn-taking, ends of turns, sizes, and what the steps of a training show."""
+    details: list[str | Figures] = []
+    measures = facts.get("measures", ())
+    if measures and with_measures:
+        rows = [
+            (measure["measure"], measure["side"], *measure["shown"], measure["corpus"]) for measure in measures
+        ]
+        details.append(Figures(_MEASURE_HEAD, rows))
+    turn_ends = facts.get("turn_ends", ())
+    if turn_ends:
+        details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
+    details += _fact_lines(facts)
+    if "training" in facts:
+        seen: TrainingSeen = facts["training"]
+        steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')}"
+        windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
+        amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
+        silence = (
+            f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
+        )
+        details.append(f"training: {steps} ({facts['duration_sec']:g} s) show {windows}: {amounts}; {silence}")
+    return details
 
 
 def _turn_end_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
@@ -184,15 +194,6 @@ def _fact_lines(facts: Mapping[str, object]) -> list[str]:
             noun = name.removesuffix("s") if size == 1 else name
             sizes.append(f"{_figure(name, size)} {noun}")
     return [f"{facts['kind']}: {', '.join(sizes)}"]
-
-
-def _training_line(seen: TrainingSeen, duration_sec: float) -> str:
-    """What the steps of a training show, in words."""
-    steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')} ({duration_sec:g} s)"
-    windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
-    amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
-    silence = f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
-    return f"training: {steps} show {windows}: {amounts}; {silence}"
 
 
 def _figure(name: str, value: object) -> str:

@@ -65,14 +65,6 @@ for _, _lines in additions("FIRST_LINES"):
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
-#: nothing to do.
-WASTE_AFTER = 10_000
-
-
-#: Options that ask for the help of a command.
-ASKS_HELP = {"--help", "--help-all"}
-
 #: Panels whose options `--help` leaves to `--help-all` where a command has many, so that its help is one screen.
 SELDOM = {Panel.STYLE, Panel.QUALITY, Panel.RESULT, Panel.BALANCE, Panel.HUB, Panel.CLUSTER, Panel.RARE}
 
@@ -216,6 +208,14 @@ def _options(
 ) -> None:
     if insecure:
         os.environ[INSECURE] = "1"
+
+
+#: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
+#: nothing to do.
+WASTE_AFTER = 10_000
+
+#: Options that ask for the help of a command.
+ASKS_HELP = {"--help", "--help-all"}
 
 
 def run_command() -> NoReturn:

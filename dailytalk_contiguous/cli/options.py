@@ -39,12 +39,6 @@ _NUMBERS: dict[object, Callable[[str], int | float]] = {
     float | None: float,
 }
 
-#: Types of settings that an option can set. A person's own settings of any other type are set in the file.
-_READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
-
-#: Names of options that every command has.
-_EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
-
 #: The values of a command's options, by name.
 OptionValues: TypeAlias = Mapping[str, Any]
 
@@ -251,6 +245,10 @@ def with_options(
     return add
 
 
+#: Names of options that every command has.
+_EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
+
+
 def with_own_options(command: Callable[..., object], name: str, words: Sequence[str]) -> Callable[..., object]:
     """Return a command that also has the settings of the own files that its command line names as options.
 
@@ -303,6 +301,10 @@ def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tupl
         if names_file and (name, file) not in named:
             named.add((name, file))
             yield name, file
+
+
+#: Types of settings that an option can set. A person's own settings of any other type are set in the file.
+_READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
 
 
 def _own_parameters(file: str, holders: Iterable[object]) -> Iterator[inspect.Parameter]:
@@ -413,9 +415,9 @@ def out_option(default: object = ...) -> Any:
     return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
 
-def file_option(default: Path | None, show_default: str) -> Any:
+def file_option(show_default: str) -> Any:
     return option(
-        default, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
+        None, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
     )
 
 

@@ -32,7 +32,7 @@ def report(
     source: str = argument(
         "DIR|OWNER/NAME", "What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
     ),
-    out: Path | None = cli_options.file_option(None, show_default="DIR/report.html"),
+    out: Path | None = cli_options.file_option("DIR/report.html"),
     revision: str | None = cli_options.REVISION,
     against: str | None = cli_options.AGAINST,
     conversations: list[str] | None = option(

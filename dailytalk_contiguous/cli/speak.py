@@ -109,15 +109,6 @@ def speak(
     return speak_outcome(done, moves=isinstance(voice, Speak))
 
 
-#: What became of utterances, in words, by the name of their count.
-_OUTCOMES = {
-    "spoken": "resynthesised",
-    "kept": "as recorded",
-    "kept_original": "not resynthesised",
-    "dropped": "left out (no text)",
-}
-
-
 def own_of_voice(
     settings: cli_options.SettingValues, options: cli_options.OptionValues
 ) -> cli_options.SettingValues:
@@ -239,6 +230,15 @@ def speak_outcome(done: RunOutcome, moves: bool) -> Outcome:
         show.rejected_by(record, out, spoken=True),
         next=to_run("check", out) if code != 1 else "",
     )
+
+
+#: What became of utterances, in words, by the name of their count.
+_OUTCOMES = {
+    "spoken": "resynthesised",
+    "kept": "as recorded",
+    "kept_original": "not resynthesised",
+    "dropped": "left out (no text)",
+}
 
 
 def _made_text(counts: Mapping[str, int]) -> str:

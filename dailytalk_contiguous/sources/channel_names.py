@@ -41,8 +41,6 @@ _MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
 # What we call a channel whose speaker has no name, `call/left`.
 _OF_CHANNELS = tuple(f"/{channel}" for channel in CHANNELS)
 
-_KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
-
 
 def explains_itself(name: str) -> bool:
     """Whether a name alone says which of two sides is meant: left, R, A, ch0, Speaker 2, SPEAKER_01, main."""
@@ -153,6 +151,9 @@ _NOUN = re.compile(r"^(?:(?:ch|chan|channel)[ _-]+(?=[a-z])|(?:spk|speaker)[ _-]
 def _key(name: str) -> str:
     """A name without its noun. `channel A` is on the left; `speaker A` of a diariser stays, and is on no side."""
     return _NOUN.sub("", name.strip().casefold())
+
+
+_KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 
 def _number(name: str) -> tuple[str, str] | None:

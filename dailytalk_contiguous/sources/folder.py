@@ -474,7 +474,7 @@ def _safe_transcripts(recording: Recording, config: FolderConfig, left_out: Left
     if not config.given:
         return {}
     root = _path(config.transcripts) or recording.root
-    transcripts = _transcripts(recording, config.transcripts, root)
+    transcripts = _transcripts(recording, config.transcripts)
     left_out.read.update(map(os.path.abspath, transcripts))
     for transcript in (*transcripts, *chain.from_iterable(map(files_with, transcripts))):
         if root and leads_out(transcript, root):
@@ -672,14 +672,14 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
     facts: list[list[str | int]] = []
     for recording in recordings:
         files = recording.pair.files if recording.pair else (recording.path,)
-        beside = _transcripts(recording, transcripts, recording.root)
+        beside = _transcripts(recording, transcripts)
         for path in (*files, *beside, *chain.from_iterable(map(files_with, beside))):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
+def _transcripts(recording: Recording, folder: str | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
     of_whole = find_transcripts(recording.path, _path(folder), relative, recording.root)

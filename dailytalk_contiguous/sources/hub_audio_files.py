@@ -24,9 +24,6 @@ from dailytalk_contiguous.sources.turnbench_files import companion_names, repeat
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-#: Files that are fetched at a time: the Hub's own client takes as many.
-_AT_A_TIME = 8
-
 
 def audio_files(paths: Iterable[str]) -> list[str]:
     """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`.
@@ -111,6 +108,10 @@ def chosen_files(repository: Repository) -> list[str]:
         remedy = f"choose --split from {', '.join(folders)}" if folders else "name a dataset of recordings"
         raise DailytalkError(f"{repository.reference.repo} has no audio files{where}", remedy)
     return chosen
+
+
+#: Files that are fetched at a time: the Hub's own client takes as many.
+_AT_A_TIME = 8
 
 
 def fetch_files(repository: Repository, paths: Iterable[str]) -> dict[str, Path]:

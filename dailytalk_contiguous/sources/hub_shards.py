@@ -27,12 +27,6 @@ PARQUET = ".parquet"
 TAR = ".tar"
 TABLE_SUFFIXES = (PARQUET, TAR)
 
-#: Rows decoded at a time: recordings are large.
-_ROWS = 2
-
-#: Bytes of a column that are read at a time.
-_BUFFER = 8 << 20
-
 _REMEDY = "choose another revision"
 
 #: What Arrow and tarfile raise for damage; as OSError they raise its plain class. Damage may ask for all memory.
@@ -109,6 +103,10 @@ def rows_of(
             yield _damaged(repository, path, error), size
 
 
+#: Rows decoded at a time: recordings are large.
+_ROWS = 2
+
+
 def _rows_of_groups(
     parquet: ParquetReader, columns: Sequence[str], start: int, quota: Quota
 ) -> Iterator[tuple[Row | BadInput, int]]:
@@ -141,6 +139,10 @@ def _problem_of(sample: Row) -> BadInput | None:
 
 def _shard_name(repository: Repository, path: str) -> str:
     return f"{path} of {repository.reference.repo}"
+
+
+#: Bytes of a column that are read at a time.
+_BUFFER = 8 << 20
 
 
 def _parquet(repository: Repository, path: str, file: BinaryIO) -> AbstractContextManager[ParquetReader]:

@@ -29,9 +29,6 @@ from dailytalk_contiguous.sources.pairs import ALWAYS_APART, MOST_APART, Pair
 from dailytalk_contiguous.sources.recordings import stamp_of
 from dailytalk_contiguous.store.files import Disk, replacing
 
-#: Samples of silence that are written at a time.
-_SILENCE_BLOCK = 1_000_000
-
 
 def put_together(pair: Pair, name: str) -> Path:
     """The recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
@@ -95,6 +92,10 @@ def _waits(starts: tuple[float, float], seconds: tuple[float, float], names: str
             "give the starts of both on one clock, in seconds, or rename them if they are not of one recording",
         )
     return left_wait, right_wait
+
+
+#: Samples of silence that are written at a time.
+_SILENCE_BLOCK = 1_000_000
 
 
 def _after_silence(blocks: Iterator[Samples], length: int) -> Iterator[Samples]:

@@ -62,13 +62,11 @@ from dailytalk_contiguous.sources.transcript_text import (
     broken,
     letters_of,
     number_of_field,
+    numbered_lines,
     read_text,
 )
 from dailytalk_contiguous.sources.turnbench_files import is_annotation
 from dailytalk_contiguous.sources.turnbench_transcripts import annotation_records
-
-#: Words of one speaker with more than this many seconds between them belong to different cues.
-CUE_GAP = 0.35
 
 #: The fields of a record that formats call by other names, the name that counts first.
 KEYS = {
@@ -92,8 +90,6 @@ COLUMNS = {
 #: The longest name of a language that is looked at, once for each of its words.
 _LONGEST_LANGUAGE = 40
 
-_NUMBERS = ("start", "duration", "probability")
-
 #: The field of a record with the tag of our own utterances: what other formats call `tag` is none.
 STYLE_TAG = "style_tag"
 
@@ -103,14 +99,8 @@ SHARED = re.compile(
     r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)|project-\d+-at-.*\.json", re.IGNORECASE
 )
 
-#: Kinds of lines of a CTM that are no words, unless their text is a mark.
-_NO_WORDS = ("non-lex", "misc", "noscore")
-
 #: Characters of one cue: 100 hours of one speaker. Longer ones take minutes.
 MOST_CUE_TEXT = 6_000_000
-
-#: What may stand between two documents of JSON.
-_SPACE = re.compile(r"\s*+")
 
 _JSON_REMEDY = "save the file again, or take it away"
 
@@ -295,6 +285,10 @@ def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]])
     return tokens
 
 
+#: Words of one speaker with more than this many seconds between them belong to different cues.
+CUE_GAP = 0.35
+
+
 def joined_words(words: Iterable[Cue]) -> list[Cue]:
     """Cues of a word each, in any order, joined for each speaker up to a pause of more than `CUE_GAP` seconds."""
     runs: list[list[Cue]] = []
@@ -307,32 +301,35 @@ def joined_words(words: Iterable[Cue]) -> list[Cue]:
             runs.append(latest[speaker])
         latest[speaker].append(word)
         ends[speaker] = max(ends[speaker], word.end)
-    return [_joined(run) for run in runs]
-
-
-def _joined(run: Sequence[Cue]) -> Cue:
-    """A cue of the words of these cues, of one speaker and by rising start."""
-    words: list[Word] = []
-    for cue in run:
-        words += cue.words
-    text = join_words(word.text for word in words)
-    return replace(run[0], end=max(cue.end for cue in run), text=text, words=words)
+    joined: list[Cue] = []
+    for run in runs:
+        spoken: list[Word] = []
+        for cue in run:
+            spoken += cue.words
+        text = join_words(word.text for word in spoken)
+        joined.append(replace(run[0], end=max(cue.end for cue in run), text=text, words=spoken))
+    return joined
 
 
 # NIST's lines
 
 
+_NUMBERS = ("start", "duration", "probability")
+
+#: Kinds of lines of a CTM that are no words, unless their text is a mark.
+_NO_WORDS = ("non-lex", "misc", "noscore")
+
+
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
     """Words of a CTM, and turns of an RTTM; `;;` begins a comment."""
-    text = read_text(path)
     suffix = path.suffix.lower()
     least, columns = COLUMNS[suffix]
-    for number, line in enumerate(text.split("\n"), 1):
+    for position, line in numbered_lines(path):
         fields = line.split()
-        if not fields or fields[0].startswith(";;"):
+        if fields[0].startswith(";;"):
             continue
         if not least <= len(fields) <= len(columns):
-            reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
+            reason = f"{position} has {len(fields)} fields, not {least} to {len(columns)}"
             raise broken(path, reason, "save the file again, one record a line")
         item: dict[str, Any] = {}
         for name, field in zip(columns, fields, strict=False):
@@ -346,7 +343,7 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         else:
             is_speech = item.get("kind") == "SPEAKER"
         if is_speech:
-            yield f"line {number}", item
+            yield position, item
 
 
 # JSON
@@ -522,6 +519,10 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
     numbered = enumerate(text.split("\n"), 1)
     lines = {f"line {number}": line for number, line in numbered if line.strip()}
     return lines, [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
+
+
+#: What may stand between two documents of JSON.
+_SPACE = re.compile(r"\s*+")
 
 
 def _documents(text: str) -> list[str]:

@@ -43,17 +43,8 @@ MOST_BEYOND = 20.0
 #: An STM may be of one recording, and is often of a whole test set.
 STM = ".stm"
 
-#: In a folder with more files of STM than this, each is of one recording.
-MOST_SHARED_STM = 8
-
-#: Names of recordings in one error, at most.
-_MOST_SHOWN = 3
-
 #: Stands for a recording of any name.
 OF_MANY = ""
-
-# The one channel of a recording that was not split into two; it does not identify a speaker.
-_ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
 def find_transcripts(
@@ -144,6 +135,10 @@ def why_unread(
     if not {*rejected}.isdisjoint(stems_of(name)):
         return "its recording was rejected"
     return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
+
+
+#: In a folder with more files of STM than this, each is of one recording.
+MOST_SHARED_STM = 8
 
 
 def _named_like(audio_file: Path, directory: Path) -> list[Path]:
@@ -318,6 +313,10 @@ def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Pat
                 raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
 
 
+#: Names of recordings in one error, at most.
+_MOST_SHOWN = 3
+
+
 def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool) -> list[str]:
     """Which of the recordings that a file names are this one, by their path or else their name; "" has no name.
 
@@ -337,6 +336,10 @@ def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool)
     if shared:
         return meant
     return [name for name in names if not name or name in meant] or list(names)
+
+
+# The one channel of a recording that was not split into two; it does not identify a speaker.
+_ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:

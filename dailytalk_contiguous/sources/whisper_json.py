@@ -182,7 +182,8 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     keys = dict.fromkeys(keys)
     names = dict.fromkeys(names)
     matched: dict[str, str] = {}
-    for form_of_name, form_of_key in ((str, str), (folded, folded), (_folded_file_name, folded)):
+    forms = ((str, str), (folded, folded), (lambda name: folded(name).rpartition("/")[2], folded))
+    for form_of_name, form_of_key in forms:
         names_by_form: defaultdict[str, list[str]] = defaultdict(list)
         keys_by_form: defaultdict[str, list[str]] = defaultdict(list)
         for name in names.keys() - matched.keys():
@@ -207,7 +208,3 @@ def folded(name: str) -> str:
     """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
     composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
     return unicodedata.normalize("NFC", composed.casefold())
-
-
-def _folded_file_name(name: str) -> str:
-    return folded(name).rpartition("/")[2]

@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Annotated, TypedDict
 
 import numpy as np
@@ -351,12 +352,6 @@ class ClipToFinish(TypedDict):
 #: Columns of a row to finish.
 PLANNED = Features(record_features(ClipToFinish))
 
-#: Those of them that come from measuring as they are.
-_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
-
-#: Labels that are known before a clip is conditioned.
-_LABELS = tuple(record_features(PlannedLabels))
-
 
 @dataclass
 class PlannedClips:
@@ -411,7 +406,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     augment = find_stage(Augment, finishing)
     split = wanted.split or Corpus.split
     clips = []
-    for row in sorted(rows, key=_id_of):
+    for row in sorted(rows, key=itemgetter("id")):
         if split == "official" and row["official_split"] == HELD_OUT:
             reason = "the corpus keeps it for testing"
             planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
@@ -455,12 +450,8 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
         for copy in (None, *own_copies):
             clip = _to_finish(row, side[clip_id], weight, prompt, copy)
             planned.rows.append(clip)
-    planned.rows.sort(key=_id_of)
+    planned.rows.sort(key=itemgetter("id"))
     return planned
-
-
-def _id_of(row: Row) -> str:
-    return str(row["id"])
 
 
 def _table_of(clips: Sequence[Row], wanted: ClipPlan) -> pd.DataFrame:
@@ -511,6 +502,13 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
                 prompts[row["id"]] = prompt
                 break
     return prompts
+
+
+#: Columns of `PLANNED` that come from measuring as they are.
+_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
+
+#: Labels that are known before a clip is conditioned.
+_LABELS = tuple(record_features(PlannedLabels))
 
 
 def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Recipe | None) -> Row:

@@ -122,19 +122,6 @@ _MEASURED = (
     "voice",
 )
 
-#: Columns of the finished clips whose values are counted.
-_COUNTED = (
-    "emotion",
-    "style",
-    "style_source",
-    "speaker",
-    "gender",
-    "language",
-    "sentence_type",
-    "length",
-    "split",
-)
-
 
 class BalanceFigures(TypedDict):
     """How clips were balanced, for run.json: minutes of each cell (see `core.style.sampling.Balance`)."""
@@ -340,6 +327,20 @@ def _balance_figures(balance: Balance, noun: str) -> BalanceFigures:
 
 def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value / 60, 3) for name, value in seconds.items()}
+
+
+#: Columns of the finished clips whose values are counted.
+_COUNTED = (
+    "emotion",
+    "style",
+    "style_source",
+    "speaker",
+    "gender",
+    "language",
+    "sentence_type",
+    "length",
+    "split",
+)
 
 
 def _counted(

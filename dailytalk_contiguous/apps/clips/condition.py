@@ -42,9 +42,6 @@ KEEP = 0.1
 #: variation in turn-taking").
 PROMPT_GAP = 0.2
 
-#: RMS of the white noise on a silent side.
-ROOM_TONE = np.float32(10 ** (-70 / 20))
-
 _NOISEREDUCE = Licence("MIT", "https://github.com/timsainb/noisereduce")
 
 
@@ -208,6 +205,10 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
 
 def _power(samples: Samples) -> float:
     return float(np.mean(np.square(samples, dtype=np.float64)))
+
+
+#: RMS of the white noise on a silent side.
+ROOM_TONE = np.float32(10 ** (-70 / 20))
 
 
 def _tone(name: str, side: str, count: int) -> Samples:

@@ -129,7 +129,7 @@ def convert_recording(
     """
     if recording.leads_out:
         raise BadInput(files.LINK_OUT, files.COPY_IT)
-    source = _audio_of(recording.path)
+    source = audio.audio_at(recording.path)
     try:
         info = audio.read_header(source)
         changed = recording.path.stat().st_mtime_ns
@@ -157,7 +157,7 @@ def convert_recording(
         else:
             frames = _encode(file, source, form, info.seconds)
         file.flush()
-        written = _audio_of(Path(file.name))
+        written = audio.audio_at(Path(file.name))
         frames_written = sum(map(len, audio.blocks(written)))
         if frames_written != frames:
             lasts = f"{frames_written / form.rate:.3f} s, not {frames / form.rate:.3f} s"
@@ -295,7 +295,7 @@ def convert(
     converted = []
     for recording, name, result in zip(recordings, names, results, strict=True):
         if isinstance(result, float):
-            converted.append((recording.audio_file, _audio_of(recording.path)))
+            converted.append((recording.audio_file, audio.audio_at(recording.path)))
         if not isinstance(result, Reject):
             usable.append(name)
     show.say_scaled(show.scaled_in(converted))
@@ -311,14 +311,10 @@ def convert(
     next_step = ""
     if usable:
         # A recording with two channels may be a call, one with a single channel is a reading.
-        first = _audio_of(out / usable[0])
+        first = audio.audio_at(out / usable[0])
         command = "tag" if audio.read_header(first).channels > 1 else "split"
         next_step = to_run(command, out, "--out", "DIR")
     headline = f"{counted(n_made, 'file')} ({length_text(seconds)}) made{before} in {as_text(out)}"
     rejected = rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}")
     code = exit_code(n_made + n_before, len(rejects))
     return Outcome(record, headline, code, rejected=rejected, next=next_step)
-
-
-def _audio_of(file: Path) -> EncodedAudio:
-    return {"bytes": None, "path": audio.to_uri(file.absolute())}

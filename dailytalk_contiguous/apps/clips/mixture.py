@@ -38,9 +38,6 @@ from dailytalk_contiguous.store.work_folder import DATA, DATASET, MIX_RECORD, re
 #: The stage in rejects of a mix.
 STAGE = "Mix"
 
-#: Further fields of a manifest that a mix takes over.
-_LABELS = ("emotion", "style")
-
 LICENCES = "licences.md"
 
 
@@ -129,6 +126,10 @@ class MixRecord(TypedDict):
 
 class _Clip(TypedDict, total=False):
     licence: str | None
+
+
+#: Further fields of a manifest that a mix takes over.
+_LABELS = ("emotion", "style")
 
 
 @dataclass

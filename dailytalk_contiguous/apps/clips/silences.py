@@ -32,9 +32,6 @@ SHORTEST_SILENCE = 0.05
 #: A piece ends at a silence of `CutAtSilences.silence` or longer.
 SILENCE = "silence"
 
-#: A piece ends at a shorter silence, because it would be too long.
-HALVED = "halved"
-
 #: A piece ends with the recording.
 END = "end"
 
@@ -196,6 +193,10 @@ class CutPiece(NamedTuple):
     end: int
     reason: str | None
     cut: str
+
+
+#: A piece ends at a shorter silence, because it would be too long.
+HALVED = "halved"
 
 
 @dataclass(frozen=True)

@@ -66,17 +66,11 @@ NON_USABLE = "Non Usable"
 #: The list of all files.
 MANIFEST = "manifest.jsonl"
 
-#: Seconds of sound that are copied at a time.
-_BLOCK_SECONDS = 5.0
-
 #: The most characters of a recording's name in those of its pieces: with four bytes each they fit a file name.
 _LONGEST = 60
 
 #: Digits of the number of a piece.
 _DIGITS = 6
-
-#: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
-_PIECES_AT_ONCE = 64
 
 
 class PieceLine(PieceRow):
@@ -155,6 +149,10 @@ def _word_in_name(word: str) -> str:
         category = unicodedata.category(char)
         readable += char if category[0] in "LMN" else "-"
     return re.sub(r"-+", "-", readable).strip("-")
+
+
+#: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
+_PIECES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -416,6 +414,10 @@ def _names_before(out: Path, base: str, pieces: Sequence[PieceRow], digests: Seq
             return []
         names.append(name)
     return names
+
+
+#: Seconds of sound that are copied at a time.
+_BLOCK_SECONDS = 5.0
 
 
 def _write_pieces(

@@ -36,9 +36,6 @@ from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 from dailytalk_contiguous.store.files import write_text
 
-#: Frames of Whisper a second, the unit of `seek`.
-FRAMES_PER_SECOND = 100
-
 #: Seconds of sound that are recognised before the file is written again.
 SECONDS_AT_ONCE = 300.0
 
@@ -172,6 +169,10 @@ def entry_of(row: Row) -> HeardEntry:
         reasons = dict.fromkeys(utterance["text_reason"] for utterance in utterances)
         entry["text_reason"] = "; ".join(filter(None, reasons)) or "no speech was found"
     return entry
+
+
+#: Frames of Whisper a second, the unit of `seek`.
+FRAMES_PER_SECOND = 100
 
 
 def _segment(number: int, utterance: Row) -> HeardSegment:

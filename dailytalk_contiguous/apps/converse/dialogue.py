@@ -366,7 +366,7 @@ def spoken_text(written: str) -> tuple[str, str]:
     """
     tag, text = _tag_and_text(_CONTROLS_AND_LINE_STARTS.sub(" ", written))
     # In mid-sentence a tag would be a word to a model that is trained on the talk.
-    text = _BRACKETS.sub(_without_tag, text)
+    text = _BRACKETS.sub(lambda remark: " " if tags_among(remark[0].split()) else remark[0], text)
     text = _LINK.sub(r"\1", text)
     for pattern in _NOT_SPOKEN:
         text = pattern.sub(" ", text)
@@ -392,11 +392,6 @@ def _tag_and_text(text: str) -> tuple[str, str]:
         text = text[match.end() :]
         match = _TAG.match(text)
     return tag, text
-
-
-def _without_tag(match: re.Match[str]) -> str:
-    remark = match[0]
-    return " " if tags_among(remark.split()) else remark
 
 
 class TurnEmotion(NamedTuple):

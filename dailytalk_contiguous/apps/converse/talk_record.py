@@ -292,12 +292,7 @@ class TalkRecord:
 
     def _write_transcript(self) -> None:
         utterances = sorted(self._utterances, key=itemgetter("start"))
-        words = sorted(self._words, key=_start_of)
+        words = sorted(self._words, key=lambda word: word[1][0])
         talk = {**self._about, "utterances": utterances}
         document = {"alignments": words, "talk": talk}
         write_text(self.folder / f"{self.name}.json", json_document(document))
-
-
-def _start_of(word: _MoshiWord) -> float:
-    _, (start, _), _ = word
-    return start

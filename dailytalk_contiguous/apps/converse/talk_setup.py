@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.sound.cutting import cut_long
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.machine.audio import read_at, read_header, to_uri
+from dailytalk_contiguous.machine.audio import audio_at, read_at, read_header
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.contracts import CLONE, Line, Spoken, Synthesiser, VoiceSample, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
@@ -78,9 +78,6 @@ def open_listening(model: str, language: str, device: str = "auto") -> Callable[
 
 #: The prefix of `--voice` for a cloned voice.
 CLONED = "clone:"
-
-#: Seconds that a sample of a voice to clone has at least.
-SHORTEST_SAMPLE = 3.0
 
 #: Hz of the sample that a synthesiser gets.
 _SAMPLE_RATE = 24000
@@ -204,9 +201,13 @@ class TalkVoice:
         self.samples = [VoiceSample(sound, text)]
 
 
+#: Seconds that a sample of a voice to clone has at least.
+SHORTEST_SAMPLE = 3.0
+
+
 def _read_sample(path: Path) -> Samples:
     """The sample of a voice at `_SAMPLE_RATE`. Raises BadInput for one that is too short or can't be read."""
-    audio = {"bytes": None, "path": to_uri(path)}
+    audio = audio_at(path)
     name = as_text(path)
     try:
         seconds = read_header(audio).seconds

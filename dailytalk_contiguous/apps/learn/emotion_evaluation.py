@@ -28,12 +28,6 @@ Fit = Callable[[EmotionExamples], EmotionModel]
 #: Utterances of one speaker that a model gets at once.
 MOST_TOGETHER = 500
 
-_WARNINGS = (
-    "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
-    "some 20 % on MSP-Podcast.",
-    "Emotion in classes is a guess from sound, not a diagnosis.",
-)
-
 
 class Answered(NamedTuple):
     """The answers that are not `unsure`: their share of all utterances, and the share of them that is right.
@@ -221,6 +215,13 @@ def _limits_for(model: EmotionModel, examples: EmotionExamples, confidence: floa
     counts = speakers.groupby(speakers).transform("size")
     beside = [limit_of(model, count) for count in counts]
     return pd.DataFrame({"beside": beside, "alone": limit_of(model, 1)})
+
+
+_WARNINGS = (
+    "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
+    "some 20 % on MSP-Podcast.",
+    "Emotion in classes is a guess from sound, not a diagnosis.",
+)
 
 
 def _evaluated(

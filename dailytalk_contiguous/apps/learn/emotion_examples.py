@@ -35,19 +35,6 @@ from dailytalk_contiguous.stages.transcribe import UNDETERMINED
 #: Seconds; a longer utterance is left out: it is no utterance, and would take much memory.
 LONGEST_SECONDS = 120.0
 
-#: Columns that are read beside the sound.
-_READ = (
-    "conversation_id",
-    "duration",
-    "source_duration",
-    "language",
-    "utterances",
-    "alignments",
-    "sounds",
-    "labels",
-    "split",
-)
-
 
 class Sounds:
     """Sounds of 16 kHz in a temporary file, one after the other, as 16-bit samples."""
@@ -237,6 +224,20 @@ class _Reading:
             licences={corpus: tuple(names) for corpus, names in licences.items()},
             languages=tuple(sorted(languages)),
         )
+
+
+#: Columns that are read beside the sound.
+_READ = (
+    "conversation_id",
+    "duration",
+    "source_duration",
+    "language",
+    "utterances",
+    "alignments",
+    "sounds",
+    "labels",
+    "split",
+)
 
 
 def read_examples(

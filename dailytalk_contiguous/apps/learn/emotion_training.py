@@ -48,9 +48,6 @@ _ROUGH = 1e-3
 #: The gradient at which the fit of a model ends.
 _EXACT = 1e-4
 
-#: The least share of a number's variance that counts as between classes.
-_LEAST_SHARE = 1e-4
-
 
 def fit_emotion(
     kind: str,
@@ -165,6 +162,10 @@ def fit_arrays(
         arrays[f"weights_{head}"] = weights
         arrays[f"bias_{head}"] = bias
     return arrays
+
+
+#: The least share of a number's variance that counts as between classes.
+_LEAST_SHARE = 1e-4
 
 
 def _regression(

@@ -22,12 +22,6 @@ from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
-#: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.
-LOW_AROUSAL = 0.42
-
-#: Arousal in [0, 1] above which a voice is high.
-HIGH_AROUSAL = 0.62
-
 
 class Mood(TypedDict):
     """How an utterance, or all speech of a speaker, sounds.
@@ -45,19 +39,6 @@ class Mood(TypedDict):
     probabilities: dict[str, float]
     valence: float | None
     arousal: float | None
-
-
-#: Words for a class, and additions for low and for high arousal.
-_SENTENCES: Mapping[str, tuple[str, str, str]] = {
-    "angry": ("You sound angry", "though you hold it back", "and very tense"),
-    "disgusted": ("You sound disgusted", "and weary", "and worked up"),
-    "fearful": ("You sound afraid", "and very quiet", "and very tense"),
-    "happy": ("You sound happy", "and relaxed", "and excited"),
-    "neutral": ("You sound calm", "and a little tired", "and lively"),
-    "sad": ("You sound sad", "and a little tired", "and upset"),
-    "surprised": ("You sound surprised", "and thoughtful", "and excited"),
-    UNSURE: ("I can't tell how you feel", "but you sound a little tired", "but you sound lively"),
-}
 
 
 class JudgedSpeaker(TypedDict):
@@ -233,6 +214,25 @@ def _finite(value: SupportsFloat) -> float | None:
     """A number; None for NaN and infinity."""
     number = float(value)
     return number if np.isfinite(number) else None
+
+
+#: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.
+LOW_AROUSAL = 0.42
+
+#: Arousal in [0, 1] above which a voice is high.
+HIGH_AROUSAL = 0.62
+
+#: Words for a class, and additions for low and for high arousal.
+_SENTENCES: Mapping[str, tuple[str, str, str]] = {
+    "angry": ("You sound angry", "though you hold it back", "and very tense"),
+    "disgusted": ("You sound disgusted", "and weary", "and worked up"),
+    "fearful": ("You sound afraid", "and very quiet", "and very tense"),
+    "happy": ("You sound happy", "and relaxed", "and excited"),
+    "neutral": ("You sound calm", "and a little tired", "and lively"),
+    "sad": ("You sound sad", "and a little tired", "and upset"),
+    "surprised": ("You sound surprised", "and thoughtful", "and excited"),
+    UNSURE: ("I can't tell how you feel", "but you sound a little tired", "but you sound lively"),
+}
 
 
 def mood_sentence(emotion: str | None, arousal: float | None = None) -> str:

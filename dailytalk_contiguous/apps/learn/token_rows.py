@@ -42,9 +42,6 @@ TOKEN_SHARDS = "encoded"
 
 _AGAIN = "make it again with `dailytalk tokens`"
 
-#: Columns for an utterance's row that every shard has.
-_NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
-
 #: Columns for an utterance's row that a shard may lack.
 _MAY_LACK = Features(
     {
@@ -170,6 +167,10 @@ def _shards_of(folder: Path, command: str, subfolders: Sequence[str]) -> Current
             return current_shards(paths)
     reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
     raise DailytalkError(reason, "name its folder, or run it first")
+
+
+#: Columns for an utterance's row that every shard has.
+_NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
 
 
 def _utterances(shards: CurrentShards, added: Iterable[str]) -> Iterator[Row]:

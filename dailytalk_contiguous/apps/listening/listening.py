@@ -124,18 +124,6 @@ LINE_SECONDS = (0.8, 10.0)
 #: Seconds of the pause around an excerpt that are played with it, at most.
 MARGIN = 0.25
 
-#: Number of tags to choose from for a line, including its own.
-OFFERED = 4
-
-#: The loudness of both sides of a pair in LUFS: that of broadcasts (EBU R 128).
-PAIR_LUFS = -23.0
-
-#: The highest true peak of both sides of a pair in dBTP.
-PAIR_PEAK = -1.0
-
-#: Sample rates that MP3 knows, in Hz.
-_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-
 
 class Excerpt(NamedTuple):
     """A part of a conversation that begins and ends in a pause of both, in seconds of the rebuilt conversation
@@ -209,6 +197,10 @@ class _TagQuestion(NamedTuple):
     number: str
     clip: dict[str, object]
     key: dict[str, object]
+
+
+#: Number of tags to choose from for a line, including its own.
+OFFERED = 4
 
 
 def _tag_questions(
@@ -346,12 +338,23 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
         ) from error
 
 
+#: The loudness of both sides of a pair in LUFS: that of broadcasts (EBU R 128).
+PAIR_LUFS = -23.0
+
+#: The highest true peak of both sides of a pair in dBTP.
+PAIR_PEAK = -1.0
+
+
 def _side(sound: ItemSound, start: float, end: float, sample_rate: int) -> str:
     """One side of a pair: the mean of its channels, at the loudness of all."""
     both_channels = read_at(sound.audio, sample_rate, sound.offset + start, end - start)
     samples = both_channels.mean(axis=1)
     level = levelled(samples, sample_rate, PAIR_LUFS, PAIR_PEAK)
     return _mp3(level.samples if level else samples, sample_rate)
+
+
+#: Sample rates that MP3 knows, in Hz.
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def _mp3_rate(sample_rate: int) -> int:

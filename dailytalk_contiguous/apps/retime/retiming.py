@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.schema import ORIGIN, Row, built, parent_of
 from dailytalk_contiguous.core.records.utterance import FIELDS
-from dailytalk_contiguous.machine.audio import to_uri
+from dailytalk_contiguous.machine.audio import audio_at, to_uri
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
@@ -25,9 +25,6 @@ from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_ru
 
 #: The file of the timing in a folder of variants, by its digest: workers of another run may be reading theirs.
 TIMING = "timing-{}.json"
-
-#: Columns that a timing is made from.
-_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
 
 
 class Variants(NamedTuple):
@@ -110,7 +107,7 @@ class RetimeSpec(Spec):
                     yield {
                         "conversation_id": name_of(name, variant),
                         "recording_id": parent["recording_id"],
-                        "audio": {"bytes": None, "path": to_uri(Path(file).absolute())},
+                        "audio": audio_at(Path(file)),
                         "duration": parent["duration"],
                         "input_digest": input_digest,
                         "parent": name,
@@ -198,6 +195,10 @@ class RetimeSpec(Spec):
         )
         record = outputs.write_results(half)
         return {**record, RETIMED: retimed}
+
+
+#: Columns that a timing is made from.
+_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
 
 
 def timing_for(parents: Items, like: Items | None) -> Timing:

@@ -9,6 +9,7 @@ exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Gen
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -29,9 +30,6 @@ from dailytalk_contiguous.store.files import json_document, write_text
 
 _Array = NDArray[np.float64]
 
-#: The number of nearest transitions from which one is drawn.
-NEAREST = 12
-
 #: The least number of transitions of a kind to draw from.
 LEAST = 20
 
@@ -47,9 +45,6 @@ HIGHEST = 95.0
 
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
-
-#: Seconds; a shorter turn counts as one of this length.
-_SHORTEST = 0.05
 
 #: Paces that differ by less are equal: they have 4 digits.
 _SAME_PACE = 6e-5
@@ -94,6 +89,10 @@ class Law(NamedTuple):
     high: float
 
 
+#: The number of nearest transitions from which one is drawn.
+NEAREST = 12
+
+
 @dataclass(frozen=True)
 class Timing:
     """What a conversation's transitions are drawn from.
@@ -132,10 +131,12 @@ class Timing:
             rng: chance between two ranks.
         """
         pace = self.pace_of(transitions)
-        first, last = np.searchsorted(self._own_paces, (pace - _SAME_PACE, pace + _SAME_PACE)).tolist()
+        paces_of_pairs = [*self.pairs.values()]
+        first = bisect_left(paces_of_pairs, pace - _SAME_PACE)
+        last = bisect_left(paces_of_pairs, pace + _SAME_PACE)
         n_same = max(last - first, 1)
         drawn_rank = first + int(rng.integers(n_same))
-        rank = self._ranks.get(name, drawn_rank)
+        rank = [*self.pairs].index(name) if name in self.pairs else drawn_rank
         turned_rank = first + (rank - first + int(spin * n_same)) % n_same
         quantile = (turned_rank + rng.random()) / max(len(self.pairs), 1)
         return float(np.quantile(self.paces, min(quantile, 1.0)))
@@ -175,14 +176,6 @@ class Timing:
         nearest = np.argsort(distances, kind="stable")[:NEAREST]
         chosen = possible[rng.choice(nearest)]
         return float(offsets[chosen])
-
-    @cached_property
-    def _own_paces(self) -> _Array:
-        return np.array([*self.pairs.values()], np.float64)
-
-    @cached_property
-    def _ranks(self) -> dict[str, int]:
-        return {name: rank for rank, name in enumerate(self.pairs)}
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:
@@ -237,6 +230,10 @@ class _Scale(NamedTuple):
         deviation = max(float(offsets.std()), 1e-3)
         # Rounded, so that machines whose sums differ in the last digit draw the same.
         return cls(float(offsets.mean()), deviation, features, deviations, slopes.round(6))
+
+
+#: Seconds; a shorter turn counts as one of this length.
+_SHORTEST = 0.05
 
 
 def log_turn(transition: Transition) -> float:

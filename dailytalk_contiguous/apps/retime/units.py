@@ -25,9 +25,6 @@ KINDS = (SHIFT, HOLD)
 #: Seconds of silence between stretches of one channel: what parts them, and no less by rounding.
 APART = PAUSE + 1e-6
 
-#: Seconds of the next turn that are after the end of the one it overlaps: else it would be a backchannel.
-OUTLASTS = 0.1
-
 
 class UnitEvent(NamedTuple):
     """An utterance or a sound of a channel, in seconds of its conversation, and its number in its column."""
@@ -181,6 +178,10 @@ def _joined(units: Sequence[Unit]) -> list[Unit]:
         else:
             joined.append(unit)
     return joined
+
+
+#: Seconds of the next turn that are after the end of the one it overlaps: else it would be a backchannel.
+OUTLASTS = 0.1
 
 
 class Placing:

@@ -31,22 +31,8 @@ from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, numbered_lines
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
-
-#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
-_MISSING_AT_THE_END = 3
-
-#: The least share of the time of two labels that they have in common if one is the other after a change.
-_ALIKE = 0.3
-
-#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
-#: have four.
-_MOST_NEAR = 200
-
-#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
-#: number for the highest powers.
-_HIGHEST_POWER = 64
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
@@ -97,15 +83,12 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
     labels: list[Label] = []
-    text = read_text(path)
-    for number, line in enumerate(text.split("\n"), 1):
+    for position, line in numbered_lines(path):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
-        if not line.strip() or start == "\\":  # the frequencies of the label above
+        if start == "\\":  # the frequencies of the label above
             continue
         if not NUMBER.fullmatch(start) or not NUMBER.fullmatch(end):
-            raise broken(
-                path, f"line {number} is not a label: {quoted(line)}", "export labels from Audacity again"
-            )
+            raise broken(path, f"{position} is not a label: {quoted(line)}", "export labels from Audacity again")
         speaker, _, spoken_text = label.partition(":")
         side = sides.get(speaker.strip().casefold(), "")
         labels.append(_label(float(start), float(end), spoken_text if side else label, side))
@@ -152,6 +135,9 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
     ".txt": _audacity,
 }
 
+#: The least share of the time of two labels that they have in common if one is the other after a change.
+_ALIKE = 0.3
+
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     """Indices of labels with those of their counterparts: equal labels, then those with most time in common.
@@ -178,6 +164,11 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
             pairs[before] = after
             taken.add(after)
     return pairs
+
+
+#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
+#: have four.
+_MOST_NEAR = 200
 
 
 def _near(
@@ -212,10 +203,19 @@ def _near(
                 yield index, near
 
 
+#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
+#: number for the highest powers.
+_HIGHEST_POWER = 64
+
+
 def _power(seconds: float) -> int:
     """The power of two that is the first above a length, or `_HIGHEST_POWER`."""
     _, power = math.frexp(seconds)
     return min(power, _HIGHEST_POWER)
+
+
+#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
+_MISSING_AT_THE_END = 3
 
 
 def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditChange, list[BadInput]]:

@@ -78,9 +78,6 @@ EDITED_BY: Final = "edited_by"
 #: The field that says which fields of a line were edited; it follows from the others.
 EDITED_FIELDS: Final = "edited_fields"
 
-#: Fields that follow from others, or record edits: a change of them is no edit.
-_NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
-
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
 
@@ -368,6 +365,10 @@ def is_state(lines: Lines, state: EditState) -> bool:
 def in_order(lines: Lines) -> list[tuple[str, SpokenLine]]:
     """The lines as a dialogue: by start, the left channel first."""
     return sorted(lines.items(), key=lambda pair: (pair[1]["start"], pair[1]["channel"], pair[1]["end"]))
+
+
+#: Fields that follow from others, or record edits: a change of them is no edit.
+_NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 
 
 def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:

@@ -37,23 +37,8 @@ _ABOVE = "above"
 #: In a backup: the folder as it was before an undo.
 UNDONE = "undone"
 
-#: In a backup: the documents of the folder above as they were before an undo.
-_UNDONE_ABOVE = "undone-above"
-
-#: Words in the names of JSON files that are never changed.
-_KEPT = ("backup", "unsanitized")
-
-#: Endings of documents: JSON, and tables with a row a line.
-_DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
-
 #: Ends of a part of a document that may be a name: a string of JSON, or a cell of a table.
 _ENDS = r'"|,\t\r\n'
-
-#: Bytes of a document that is read.
-_LARGEST_DOCUMENT = 1 << 30
-
-#: The fewest digits of a number that has words behind it.
-_WORDED_DIGITS = 6
 
 
 def _worded(digits: str) -> re.Pattern[str]:
@@ -146,6 +131,10 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
         return result
 
 
+#: In a backup: the documents of the folder above as they were before an undo.
+_UNDONE_ABOVE = "undone-above"
+
+
 def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
     """Put the folder, and the documents above it, back as they were before the last `reindex_folder`.
 
@@ -167,6 +156,10 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
             root.rename(backup / UNDONE)
             (backup / _OLD).rename(root)
         return backup
+
+
+#: Bytes of a document that is read.
+_LARGEST_DOCUMENT = 1 << 30
 
 
 def _whole(root: Path, name: Path) -> bytes:
@@ -346,6 +339,16 @@ def _recordings_beside(root: Path) -> dict[str, str]:
                 if recording.suffix.lower() in AUDIO_SUFFIXES:
                     folders[recording.stem] = folder.name
     return folders
+
+
+#: Words in the names of JSON files that are never changed.
+_KEPT = ("backup", "unsanitized")
+
+#: Endings of documents: JSON, and tables with a row a line.
+_DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
+
+#: The fewest digits of a number that has words behind it.
+_WORDED_DIGITS = 6
 
 
 class _Contents:

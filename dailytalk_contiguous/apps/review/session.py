@@ -35,9 +35,6 @@ from dailytalk_contiguous.core.style.tags import STYLES
 from dailytalk_contiguous.core.words.word import WordRow
 from dailytalk_contiguous.machine.audio import read_header
 
-#: The text of a laugh, a sigh or a breath, in all of a dataset.
-SOUND_TEXT = "Hhhh"
-
 #: Legal tags: those of the synthesiser that has a list.
 TAGS = sorted(STYLES["fish-s1"].tags)
 
@@ -111,6 +108,10 @@ class Outdated(BadInput):
     def __init__(self, reason: str, item: ShownItem) -> None:
         super().__init__(reason, "look at the newer state, and edit that")
         self.item = item
+
+
+#: The text of a laugh, a sigh or a breath, in all of a dataset.
+SOUND_TEXT = "Hhhh"
 
 
 class Session:

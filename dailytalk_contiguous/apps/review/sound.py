@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records.record import EncodedAudio
 from dailytalk_contiguous.core.sound.samples import to_pcm
-from dailytalk_contiguous.machine.audio import AudioStruct, blocks, read_header, to_uri
+from dailytalk_contiguous.machine.audio import AudioStruct, audio_at, blocks, read_header
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -36,7 +35,7 @@ class SoundStretch(NamedTuple):
 
 def whole_sound(path: Path) -> SoundStretch:
     """All of a file. Raises BadInput if it is no sound, or can't be read."""
-    audio: EncodedAudio = {"bytes": None, "path": to_uri(path.absolute())}
+    audio = audio_at(path)
     return SoundStretch(audio, 0.0, read_header(audio).seconds)
 
 

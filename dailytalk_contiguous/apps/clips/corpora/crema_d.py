@@ -47,9 +47,6 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes.",
 }
 
-#: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
-_VOICE_LINE = re.compile(r"1\d{5}")
-
 
 def _read(tree: Tree) -> corpus.Reader:
     actors = _actors(tree)
@@ -152,6 +149,10 @@ def _heard(letters: str) -> Row:
     emotions = [VOTES[letter] for letter in letters.split(":")]
     emotion = emotions[0] if len(emotions) == 1 else "other"
     return {"perceived": emotion, "perceived_label": letters}
+
+
+#: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
+_VOICE_LINE = re.compile(r"1\d{5}")
 
 
 def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:

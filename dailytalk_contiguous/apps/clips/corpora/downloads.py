@@ -27,9 +27,6 @@ MOST_LIST_BYTES = 128 << 20
 #: Seconds to connect, and of the longest silence.
 TIMEOUTS = (10.0, 60.0)
 
-#: Files that are fetched at a time.
-AT_A_TIME = 4
-
 #: Times that a file is asked for again.
 RETRIES = 3
 
@@ -117,6 +114,10 @@ def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Seque
                 digest = hashlib.sha256(content).hexdigest()
                 files.append(CorpusFile(name, f"{plain}/{quote(name)}", f"sha256:{digest}"))
     return files
+
+
+#: Files that are fetched at a time.
+AT_A_TIME = 4
 
 
 def fetch_all(files: Sequence[CorpusFile], folder: Path) -> None:

@@ -42,15 +42,12 @@ SPEAKERS = {
 #: Texts that each speaker says in each emotion.
 TEXTS = 350
 
-
 #: Columns by the number of a clip, which has the emotion's block of texts and the text in it.
 _NUMBERS: dict[str, dict[str, str]] = {
     f"{TEXTS * block + text:06d}": {"label": label, "emotion": emotion, "sentence": f"{text:03d}"}
     for block, (label, emotion) in enumerate(EMOTIONS.items())
     for text in range(1, TEXTS + 1)
 }
-
-_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
 def _read(tree: Tree) -> Reader:
@@ -114,6 +111,8 @@ ESD = Corpus(
     columns={"speaker": "esd/{speaker}"},
     reader=_read,
 )
+
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
 def decode(file: FoundFile) -> str:

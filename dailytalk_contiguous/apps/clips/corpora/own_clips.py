@@ -30,11 +30,6 @@ _PLAIN_FOLDERS = frozenset(
     {*whisper_json.AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"}
 )
 
-#: Names, in lower case, that count clips and name no speaker.
-_PLAIN_NAMES = frozenset(
-    {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
-)
-
 #: A numbered name: what it begins with, the number, and words that may follow.
 _NUMBERED = re.compile(r"(.+?)_\d{3,}(?:[-_].*)?", re.DOTALL)
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
@@ -120,6 +115,12 @@ def _name_of_all(source: Path, is_folder: bool) -> str:
     if folder.name.lower() in _PLAIN_FOLDERS:
         folder = folder.parent
     return folder.name
+
+
+#: Names, in lower case, that count clips and name no speaker.
+_PLAIN_NAMES = frozenset(
+    {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
+)
 
 
 def _speaker(clip: PurePosixPath, recording: str, everybody: str) -> str:
