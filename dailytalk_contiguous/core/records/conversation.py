@@ -378,6 +378,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     timeline: TimelineMeasures = _unset
     sounds: list[MovedSound] = _unset
     alignments: Annotated[list[Word], ALIGNED] = _unset
+    unwritten_words: Annotated[list[Word], ALIGNED] = _unset
     speakers: Speakers | None = _unset
     model_failures: list[Reject] | None = _unset
     # why it can't be used
@@ -395,6 +396,12 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def heard(self) -> list[Utterance]:
         """The utterances that are in the result."""
         return [utterance for utterance in self.utterances if utterance.is_heard]
+
+    @property
+    def heard_words(self) -> list[Word]:
+        """The words that are heard: `alignments`, and fillers that were left out (`core.words.filler_removal`)."""
+        words = or_none(self.unwritten_words) or self.alignments
+        return [word for word in words if word.text.strip()]
 
     def seen_by(self, sample_rate: int, main: str) -> "Conversation":
         """The result as a recording of its own, as a trainer of the speaker on the side `main` sees it.
@@ -418,6 +425,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
             )
             utterances.append(seen)
         words = [replace(word, side=sides[word.side]) for word in self.alignments]
+        unwritten = [replace(word, side=sides[word.side]) for word in or_none(self.unwritten_words) or ()]
         sounds: list[MovedSound] = []
         for sound in self.sounds:
             channel = sides[sound.channel]
@@ -431,6 +439,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
             duration=self.built_duration,
             utterances=sorted(utterances, key=_by_time),
             alignments=sorted(words, key=_by_time),
+            unwritten_words=sorted(unwritten, key=_by_time),
             sounds=sorted(sounds, key=_by_time),
             built_sides=built_sides,
             transcript_marks=self._marks_of_result(sides),

@@ -248,7 +248,8 @@ def seen_talk(row: Row, export: Export) -> SeenTalk:
     pcm = read_pcm(audio, sample_rate=export.sample_rate)
     if export.settings.swap:
         pcm = np.ascontiguousarray(pcm[:, ::-1])
-    talk = from_finished(row).seen_by(export.sample_rate, export.settings.main)
+    main = CHANNELS[1] if export.settings.swap else CHANNELS[0]
+    talk = from_finished(row).seen_by(export.sample_rate, main)
     talk.duration = len(pcm) / export.sample_rate
     words = []
     for word in talk.alignments:

@@ -42,7 +42,7 @@ from dailytalk_contiguous.core.turns.interaction import (
 )
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed, unions
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
-from dailytalk_contiguous.core.words.word import words_between
+from dailytalk_contiguous.core.words.word import Span, words_between
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.verdict import all_findings, verdict_of
@@ -411,7 +411,8 @@ def write_event_clips(export: exports.Export, item: FinishedTalk) -> Iterator[ex
             continue
         words = words_between(item.words, clip.start, clip.end)
         own_words = [word for word in words if word.side == item.main]
-        placed, _ = moshi_folder.words_in_frames(own_words, item, clip.start, clip.end)
+        turns = [Span(part.start, part.end) for part in item.utterances if part.main]
+        placed, _ = moshi_folder.words_in_frames(own_words, turns, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, pcm)
         record = {"alignments": moshi_folder.alignments_of(placed, item.main), "clip": facts}

@@ -6,14 +6,13 @@ too. A folder without its configuration is judged by the recommended window and 
 can fill.
 """
 
-import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
@@ -40,151 +39,29 @@ from dailytalk_contiguous.publish.checks.training_steps import (
 )
 from dailytalk_contiguous.publish.checks.verdict import all_findings
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.exports.moshi_config import (
+    BATCH,
+    CONFIG,
+    TrainerPlan,
+    padding,
+    read_plan,
+    window_count,
+    window_seconds,
+)
 from dailytalk_contiguous.publish.exports.training_folder import (
-    CLIP_MANIFESTS,
     about_conversations,
     most_listed,
     timed_conversation,
 )
-from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, MOSHI_MANIFESTS, TRAIN
+from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import MIX_RECORD
-
-CONFIG = "moshi-finetune.yaml"
-
-#: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
-WINDOW_SECONDS = 100
-
-#: Windows a batch that it recommends.
-BATCH = 16
-
-#: How far a window may be from the recommended one, as a share of it.
-_REACH = 0.25
-
-#: Share of padding for which a window is not moved farther.
-_EQUAL_PADDING = 0.02
 
 #: Share of padding above which `check` advises another window.
 _NEEDLESS_PADDING = 0.1
 
 #: Hz that the trainer works at.
 SAMPLE_RATE = 24000
-
-_CORRECT_CONFIG = "export again with `dailytalk export`, or correct it"
-
-
-class _Data(TypedDict, total=False):
-    train_data: str | None
-    eval_data: str | None
-
-
-class _Model(TypedDict, total=False):
-    hf_repo_id: str | None
-
-
-class _Config(TypedDict):
-    """The fields of the configuration that are read."""
-
-    data: _Data
-    duration_sec: NotRequired[documents.Number | None]
-    batch_size: NotRequired[documents.Whole | None]
-    num_microbatches: NotRequired[documents.Whole | None]
-    max_steps: NotRequired[documents.Whole | None]
-    moshi_paths: NotRequired[_Model | None]
-
-
-#: What the trainer takes where its configuration has no such field (`finetune/args.py`).
-_DEFAULTS = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
-
-#: Models as Kyutai publishes them have no conditioners.
-_STOCK = ("kyutai/moshiko", "kyutai/moshika")
-
-
-@dataclass(frozen=True)
-class TrainerPlan:
-    """The settings of a trainer for a folder.
-
-    Attributes:
-        manifests: files by split, `train` and `eval`; only those that exist.
-        duration_sec: seconds of a window.
-        batch_size: windows a batch and GPU.
-        stock_model: whether the model is one that stops on `text_conditions`.
-        clips: whether it is the folder of an expressive corpus.
-        model: its name on the Hub.
-        steps: of the training; None without a configuration.
-        microbatches: batches a step and GPU.
-    """
-
-    manifests: dict[str, Path]
-    duration_sec: float
-    batch_size: int
-    stock_model: bool
-    clips: bool = False
-    model: str = _STOCK[0]
-    steps: int | None = None
-    microbatches: int = 1
-
-
-def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
-    """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
-    clips = _present(folder, CLIP_MANIFESTS)
-    if clips:
-        # The folder does not name its model; conditions are only exported for a model that takes them.
-        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
-    # The manifests that our export writes, or the only one in the folder.
-    by_name = _present(folder, MOSHI_MANIFESTS)
-    if not by_name:
-        lists = list(folder.glob("*.jsonl"))
-        if len(lists) == 1:
-            by_name = {"train": lists[0]}
-    if not (folder / name).exists():
-        return TrainerPlan(by_name, WINDOW_SECONDS, 1, stock_model=True), []
-    try:
-        text = read_bytes(folder / name).decode("utf-8", "replace")
-        record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
-        config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
-        numbers = {key: config.get(key, default) for key, default in _DEFAULTS.items()}
-        for key, number in numbers.items():
-            if number <= 0:
-                raise BadInput(f"{key} {number!r} must be above 0", _CORRECT_CONFIG)
-    except BadInput as failure:
-        plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
-        return plan, [error("config", name, failure.reason, _CORRECT_CONFIG)]
-    manifests = {}
-    findings = list[Finding]()
-    for side, exported in MOSHI_MANIFESTS.items():
-        value = config["data"].get(f"{side}_data")
-        path = Path(value or ".")
-        problem = f"{side}_data names {value or 'nothing'}"
-        if value and path.is_file() and path.resolve().parent == folder.resolve():
-            manifests[side] = path
-        elif value and path.is_dir():
-            problem += ", a folder: the trainer reads every manifest in it, train and eval alike"
-            findings.append(error("config-folder", name, problem, f"name {exported} itself"))
-        elif value or side == "train" or (folder / exported).exists():
-            if value:
-                problem += ", which is not a file of this folder"
-            remedy = "after moving or copying the folder, export again or correct it"
-            findings.append(error("config", name, problem, remedy))
-    paths = config.get("moshi_paths", {})
-    model = str(paths.get("hf_repo_id") or _STOCK[0])
-    plan = TrainerPlan(
-        manifests or by_name,
-        float(numbers["duration_sec"]),
-        int(numbers["batch_size"]),
-        stock_model=model.startswith(_STOCK),
-        model=model,
-        steps=int(numbers["max_steps"]),
-        microbatches=int(numbers["num_microbatches"]),
-    )
-    return plan, findings
-
-
-def _present(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
-    """The paths of those manifests, named by side, that a folder has."""
-    paths = {side: folder / name for side, name in names.items()}
-    return {side: path for side, path in paths.items() if path.is_file()}
-
 
 _EXPORT_AGAIN = "export again with `dailytalk export`"
 
@@ -537,35 +414,3 @@ def _shown(folder: Path, path: Path) -> str:
     """A path as findings name it: in the folder, where it is there, however a configuration names it."""
     root = folder.absolute()
     return str(path.absolute().relative_to(root)) if path.absolute().is_relative_to(root) else str(path)
-
-
-def window_count(lengths: Iterable[float], duration_sec: float) -> int:
-    """Count the windows into which the trainer cuts files of these seconds: it pads the last one of each."""
-    windows = [math.ceil(length / duration_sec - 1e-6) for length in lengths]
-    return sum(max(1, count) for count in windows)
-
-
-def padding(lengths: Sequence[float], duration_sec: float) -> float:
-    """Return the share of the windows of files of these seconds that is padding, which is not learned from."""
-    windows = window_count(lengths, duration_sec)
-    if not windows:
-        return 0.0
-    return max(0.0, 1 - sum(lengths) / (windows * duration_sec))
-
-
-def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
-    """Return `duration_sec` for files of these seconds.
-
-    It is within a quarter of the recommended window, or of the longest file if that is shorter: the nearest one
-    that pads at most `_EQUAL_PADDING` more than the least. It is even, so that windows are whole frames of 80 ms.
-    """
-    half_seconds = math.ceil(max(lengths, default=1.0) / 2)
-    longest = 2 * max(1, half_seconds)
-    near = min(recommended, longest)
-    shortest_window = 2 * round(near * (1 - _REACH) / 2)
-    longest_window = min(longest, round(recommended * (1 + _REACH)))
-    windows = range(shortest_window, longest_window + 1, 2)
-    shares = {window: padding(lengths, window) for window in windows}
-    most = min(shares.values()) + _EQUAL_PADDING
-    candidates = [window for window, share in shares.items() if share <= most]
-    return min(candidates, key=lambda window: abs(window - near))

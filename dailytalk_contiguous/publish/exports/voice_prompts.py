@@ -1,0 +1,147 @@
+"""Voice prompts: some seconds of the agent's speech, from another conversation with the same voice."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.schema import name_or_none
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.turns.turn_taking import total_seconds
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.publish.exports import exporting as exports
+
+#: Seconds of a voice prompt at least.
+SHORTEST_PROMPT = 5.0
+
+#: Seconds of a voice prompt at most.
+LONGEST_PROMPT = 10.0
+
+#: Seconds of a pause between words from which on a stretch ends there; half of it stays at each end.
+PAUSE = 0.2
+
+#: Seconds of the longest pause inside a stretch.
+LONGEST_PAUSE = 1.0
+
+#: Seconds of the shortest stretch.
+_SHORTEST_STRETCH = 1.0
+
+
+def heard_voice(talk: Conversation, utterance: Utterance) -> str:
+    """Return the voice of an utterance: a resynthesised one, or a person's; empty if unknown."""
+    synthesis = utterance.synthesis
+    if synthesis and not utterance.is_converted:
+        name = synthesis.voice or synthesis.engine
+        if name:
+            return f"voice {name}"
+    person = person_on(talk, utterance.channel)
+    if not person:
+        return ""
+    if synthesis and utterance.is_converted:
+        return f"speaker {person} by {synthesis.engine}"
+    return f"speaker {person}"
+
+
+def person_on(talk: Conversation, side: str) -> str | None:
+    """Return the name of the person on a side; None where it is not known."""
+    speakers: Mapping[str, Any] = talk.speakers or {}
+    return name_or_none(speakers.get(side))
+
+
+def voice_prompt(item: exports.SeenTalk) -> tuple[str, list[Span]]:
+    """Return the voice that the agent of a conversation mostly has, empty if unknown, and the spans of its prompt.
+
+    Spans are speech of the agent in that voice while the other is silent. They begin and end in pauses. A
+    conversation of short turns has none of five seconds: several are joined, the longest first. Speech without a
+    transcript may leak into the channel of a person (a resynthesised one has no microphone): there the other
+    channel has to be quiet as well.
+    """
+    talk = item.talk
+    spoken = [word.span for word in talk.alignments if word.side == "left"]
+    barred = [word.span for word in talk.alignments if word.side == "right"]
+    barred += [Span(sound.start, sound.end) for sound in talk.sounds]
+    spans_by_voice: dict[str, list[Span]] = defaultdict(list)
+    for utterance in talk.utterances:
+        if utterance.channel == "left" and utterance.text.strip():
+            spans_by_voice[heard_voice(talk, utterance)].append(utterance.span)
+        else:
+            barred.append(utterance.span)
+    voice = max(spans_by_voice, key=lambda name: (total_seconds(spans_by_voice[name]), name), default="")
+    for other, spans in spans_by_voice.items():
+        if other != voice:
+            barred += spans
+    if not voice or total_seconds(spoken) < _SHORTEST_STRETCH:
+        return voice, []
+    if voice.startswith("speaker "):
+        barred += loud_stretches(item, spoken)
+    return voice, _prompt_spans(spoken, barred)
+
+
+def loud_stretches(item: exports.SeenTalk, spoken: Sequence[Span]) -> Iterator[Span]:
+    """Yield the spans with sound on the other channel, relative to the level of the agent's speech, `spoken`."""
+    quiet = 0.01  # the power against the agent's, -20 dB
+    seconds = 0.1  # of a frame
+    size = round(seconds * item.talk.sample_rate)
+    n_frames = len(item.pcm) // size
+    frames = item.pcm[: n_frames * size].reshape(-1, size, 2)
+    agent, other = np.einsum("ijk,ijk->ki", frames, frames, dtype=np.float32)  # in blocks, whatever the length
+    middles = (np.mean(spoken, axis=1) / seconds).astype(int)
+    speech = agent[np.minimum(middles, len(agent) - 1)]
+    for first, last in true_runs(other > quiet * speech.mean()):
+        yield Span(first * seconds, last * seconds)
+
+
+def _prompt_spans(spoken: Sequence[Span], barred: Sequence[Span]) -> list[Span]:
+    """The parts of the agent's words to join, apart from `barred` spans; empty if they are too short."""
+    edge = PAUSE / 2
+    starts, ends = np.array(barred or [Span(-1.0, -1.0)]).T
+
+    def is_barred(start: float, end: float) -> bool:
+        return bool(((starts < end) & (ends > start)).any())
+
+    stretches: list[Span] = []
+    before = 0.0
+    for start, end in merge_gaps(spoken, PAUSE):
+        stretch = Span(max(0.0, start - edge), end + edge)
+        follows = bool(stretches) and stretches[-1].end == before and start - before <= LONGEST_PAUSE
+        if is_barred(*stretch):
+            pass
+        elif (
+            follows and not is_barred(before, stretch.end) and stretch.end - stretches[-1].start <= LONGEST_PROMPT
+        ):
+            stretches[-1] |= stretch
+        else:
+            stretches.append(stretch)
+        before = stretch.end
+    chosen: list[Span] = []
+    for stretch in sorted(stretches, key=lambda stretch: (-stretch.seconds, stretch)):
+        seconds = total_seconds(chosen)
+        if seconds >= SHORTEST_PROMPT:
+            break
+        if _SHORTEST_STRETCH <= stretch.seconds <= LONGEST_PROMPT - seconds:
+            chosen.append(stretch)
+    return sorted(chosen) if total_seconds(chosen) >= SHORTEST_PROMPT else []
+
+
+def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mapping[str, str]) -> dict[str, str]:
+    """Return whose prompt each conversation gets: the next one's of its voice, on its own side if there is one.
+
+    Args:
+        voices: of the conversations that get a prompt. offers: the conversations that have one.
+        side: of each in the division.
+    """
+    offered: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in sorted(offers):
+        offered[voices[name], side[name]].append(name)
+        offered[voices[name], ""].append(name)
+    sources = {}
+    for name, voice in voices.items():
+        for names in (offered[voice, ""], offered[voice, side[name]]):
+            after = bisect_right(names, name)
+            for other in (*names[:1], *names[after : after + 1]):
+                if other != name:
+                    sources[name] = other
+    return sources
