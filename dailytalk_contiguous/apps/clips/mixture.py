@@ -151,7 +151,7 @@ class MixPart:
     models: tuple[licensing.Origin, ...]
     credits: tuple[licensing.Credit, ...]
     licence: str | None = None
-    about: Mapping[str, training_folder.AboutConversation] = field(default_factory=dict)
+    about: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
     listed: dict[str, int] = field(default_factory=dict)
 
@@ -301,7 +301,7 @@ def open_part(
             f"{documents.as_text(path)!r} holds nothing to mix",
             "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
         )
-    part.about = training_folder.about_conversations(part.data)
+    part.about = training_folder.about_document(part.data)
     return part, [*rejects, *part.read(settings.commercial)]
 
 
@@ -417,7 +417,7 @@ def _refuse_divided_corpora(parts: Sequence[MixPart]) -> None:
 def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> MixRecord:
     """Write all files of the mix, the manifests last; returns the content of mix.json."""
     lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
-    about: dict[str, training_folder.AboutConversation] = {}
+    about: dict[str, dict[str, Any]] = {}
     speakers: defaultdict[str, set[str]] = defaultdict(set)
     for part in parts:
         names = _link_files(target, part, settings, speakers, lines)

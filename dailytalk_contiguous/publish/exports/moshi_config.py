@@ -161,6 +161,13 @@ class TrainerPlan:
     steps: int | None = None
     microbatches: int = 1
 
+    @property
+    def windows_a_step(self) -> int:
+        """Windows a step on one GPU; without a configuration, those that the trainer's README recommends."""
+        if self.steps is None:
+            return BATCH
+        return self.batch_size * self.microbatches
+
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
     """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
