@@ -108,7 +108,7 @@ def silent_seconds(loudness: Loudness) -> tuple[float, float]:
     return min(left, loudness.seconds), min(both, loudness.seconds)
 
 
-class Training(NamedTuple):
+class PlannedTraining(NamedTuple):
     """Steps of `batch` windows over files, of which there is one for each line of the manifest."""
 
     steps: int

@@ -25,8 +25,8 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.publish.checks.training_steps import (
     ALL_FROM_CONFIG,
+    PlannedTraining,
     TrainedFile,
-    Training,
     TrainingSteps,
     context_findings,
 )
@@ -109,7 +109,7 @@ def check_moshi(
     files = contents.trained_files()
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
-        planned = Training(n_steps, batch, files)
+        planned = PlannedTraining(n_steps, batch, files)
         facts["training"] = planned.seen()
         findings += planned.findings(plan.manifests["train"].name, limits)
         findings += context_findings(plan.model, plan.duration_sec, config)
@@ -122,8 +122,7 @@ class _Contents:
 
     Attributes:
         lengths: seconds of the files that each side names.
-        trains: the real path of the file of each line that trains.
-        files: how often each file is named, by its real path. evaluated: those that evaluate.
+        paths: the real path of each of these files.
         checked: what each file is, by its real path.
         clips: names of files that are clips, of one speaker.
         voices: with which a file was resynthesised, by its real path.
@@ -132,9 +131,7 @@ class _Contents:
     folder: Path
     plan: TrainerPlan
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    trains: list[str] = field(default_factory=list)
-    files: Counter[str] = field(default_factory=Counter)
-    evaluated: set[str] = field(default_factory=set)
+    paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     checked: dict[str, CheckedFile] = field(default_factory=dict)
     clips: set[str] = field(default_factory=set)
     voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -142,13 +139,13 @@ class _Contents:
     def name_of(self, path: Path) -> str:
         """A path as findings name it: in the folder, where it is there, however a configuration names it."""
         root = self.folder.absolute()
-        path_of_system = path.absolute()
-        return str(path_of_system.relative_to(root) if path_of_system.is_relative_to(root) else path)
+        absolute = path.absolute()
+        return str(absolute.relative_to(root) if absolute.is_relative_to(root) else path)
 
     def trained_files(self) -> list[TrainedFile]:
         """What a pass shows of each line that trains; the trainer skips files that it can't read."""
         files = []
-        for path in self.trains:
+        for path in self.paths["train"]:
             trained = self.checked[path].trained
             if trained:
                 files.append(trained._replace(voices=self.voices.get(path, ())))
@@ -165,8 +162,7 @@ class _Contents:
         """Check the lines of a manifest, and each file at its first line."""
         shown = self.name_of(manifest)
         try:
-            path = inside(manifest.parent, manifest.name)
-            content = read_bytes(path, limit=MOST_OWN_BYTES)
+            content = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
         except BadInput as failure:
             yield error("unreadable-manifest", shown, failure.reason, failure.remedy)
             return
@@ -195,13 +191,9 @@ class _Contents:
                 yield error("outside-audio", shown, f"line {number}: {failure.reason}", failure.remedy)
                 continue
             real_path = os.path.realpath(wav)
-            self.files[real_path] += 1
             self.lengths[side].append(seconds)
-            if side == "eval":
-                self.evaluated.add(real_path)
-            else:
-                self.trains.append(real_path)
-            if self.files[real_path] == 1:
+            self.paths[side].append(real_path)
+            if real_path not in self.checked:
                 checked = yield from check_file(self.name_of(wav), wav, seconds, self.plan)
                 self.checked[real_path] = checked
                 if checked.is_clip:
@@ -213,8 +205,8 @@ class _Contents:
         except BadInput as failure:  # of a mix, whose record says how often
             yield error("unreadable-record", MIX_RECORD, failure.reason, failure.remedy)
             return
-        for path, count in self.files.items():
-            if count > most or (count > 1 and path in self.evaluated):
+        for path, count in Counter(chain(*self.paths.values())).items():
+            if count > most or (count > 1 and path in self.paths["eval"]):
                 problem = f"the manifests name it {count} times"
                 yield error("duplicate", Path(path).name, problem, "name each file once, on one side")
 
@@ -269,7 +261,7 @@ class _Contents:
         silent_right = [file.name for file in self.checked.values() if file.is_silent_right]
         n_clips = len(self.clips)
         kinds: list[tuple[bool, int, str, Severity]] = [
-            (False, len(self.files) - n_clips, "leave them out", "doubtful"),
+            (False, len(self.checked) - n_clips, "leave them out", "doubtful"),
             (True, n_clips, "run dailytalk corpus with --prompt-channel", "note"),
         ]
         for is_clip, n_files, remedy, severity in kinds:
@@ -285,19 +277,18 @@ class _Contents:
 
     def unnamed_audio(self, prompts: str) -> Iterator[Finding]:
         """WAV files that no line names, except in the folder `prompts`."""
-        if not self.files:
+        if not self.checked:
             return
-        wavs = sorted(self.folder.rglob("*.wav"))
-        if prompts:
-            wavs = [wav for wav in wavs if wav.parent != self.folder / prompts]
-        unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.files]
+        prompt_folder = self.folder / prompts if prompts else None
+        wavs = sorted(wav for wav in self.folder.rglob("*.wav") if wav.parent != prompt_folder)
+        unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.checked]
         if unnamed:
             problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"
             yield advice("unnamed-audio", ".", problem, "delete them, or name them")
 
     def needless_padding(self) -> Iterator[Finding]:
         """A window that makes over 10 % more padding than the best one."""
-        lengths = list(chain.from_iterable(self.lengths.values()))
+        lengths = [*chain(*self.lengths.values())]
         if not lengths:
             return
         best = window_seconds(lengths)

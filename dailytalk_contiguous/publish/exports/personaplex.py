@@ -21,6 +21,7 @@ from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder, text_prompts
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
 from dailytalk_contiguous.publish.exports.moshi_config import Trainer
+from dailytalk_contiguous.publish.exports.text_prompts import SYSTEM
 from dailytalk_contiguous.publish.exports.voice_prompts import SHORTEST_PROMPT, prompt_sources, voice_prompt
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.store.files import file_name
@@ -111,7 +112,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     for name, talk in prompted.items():
         fields[name] = {}
         if talk.text:
-            fields[name]["text_prompt"] = text_prompts.system_prompt(talk.text)
+            fields[name]["text_prompt"] = f"{SYSTEM} {talk.text} {SYSTEM}"
         if name in sources:
             source = sources[name]
             offer = prompted[source].offer

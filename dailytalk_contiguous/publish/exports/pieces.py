@@ -115,7 +115,11 @@ def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float
         pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * rate]
     if inaudible:
         middles = [word.middle * rate for word in talk.alignments if word.side == "left"]
-        pieces = [piece for piece in pieces if any(piece[0] <= middle < piece[1] for middle in middles)]
+        uncut = pieces
+        pieces = []
+        for first, last in uncut:
+            if any(first <= middle < last for middle in middles):
+                pieces.append((first, last))
     name = file_name(talk.id)
     if len(pieces) == 1:
         return [TrainedPiece(name, *pieces[0])]

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from operator import itemgetter
-from typing import TypedDict
+from typing import Any
 
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
@@ -100,21 +100,6 @@ def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 AlignmentItem = tuple[str, float, float, None]
 
 
-class Supervision(TypedDict):
-    """An utterance in lhotse's terms; `start` and `duration` are seconds."""
-
-    id: str
-    recording_id: str
-    speaker: str
-    channel: int
-    text: str
-    language: str | None
-    start: float
-    duration: float
-    custom: dict[str, str]
-    alignment: dict[str, list[AlignmentItem]]
-
-
 def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
     """Words (text, start and length in seconds) of an utterance as NeMo's duplex speech-to-text reads them.
 
@@ -139,13 +124,14 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
 
 def _supervisions(
     talk: Conversation, names: Iterable[str], channels: Iterable[int], framed: bool = False
-) -> list[Supervision]:
-    """Utterances with text, each with the words from its start on; the agent's name and channel come first.
+) -> list[dict[str, Any]]:
+    """Utterances with text in lhotse's terms, each with the words from its start on.
 
-    With `framed` the text of the other speaker says in which frames its words are.
+    The agent's name and channel come first. With `framed` the text of the other speaker says in which frames its
+    words are.
     """
     key = _key(talk)
-    supervisions = []
+    supervisions: list[dict[str, Any]] = []
     for side, name, channel in zip(CHANNELS, names, channels, strict=True):
         utterances = [utterance for utterance in talk.side(side) if utterance.text.strip()]
         starts = [utterance.start for utterance in utterances]
@@ -158,19 +144,20 @@ def _supervisions(
             text = utterance.text.strip()
             if framed and side == "right" and words[number]:
                 text = framed_text(words[number], utterance.start)
-            supervision: Supervision = {
-                "id": f"{key}-{CHANNELS.index(side)}-{number:04d}",
-                "recording_id": key,
-                "speaker": name,
-                "channel": channel,
-                "text": text,
-                "language": talk.main_language,
-                "start": utterance.start,
-                "duration": utterance.end - utterance.start,
-                "custom": {"tag": utterance.said_tag or "", "event": utterance.event or ""},
-                "alignment": {"word": words[number]},
-            }
-            supervisions.append(supervision)
+            supervisions.append(
+                {
+                    "id": f"{key}-{CHANNELS.index(side)}-{number:04d}",
+                    "recording_id": key,
+                    "speaker": name,
+                    "channel": channel,
+                    "text": text,
+                    "language": talk.main_language,
+                    "start": utterance.start,
+                    "duration": utterance.end - utterance.start,
+                    "custom": {"tag": utterance.said_tag or "", "event": utterance.event or ""},
+                    "alignment": {"word": words[number]},
+                }
+            )
     return sorted(supervisions, key=itemgetter("start", "id"))
 
 

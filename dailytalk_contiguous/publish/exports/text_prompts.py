@@ -20,8 +20,8 @@ PERSONA_KEYS = ("conversation_id", "recording_id", "speaker")
 #: The key of a line that names nothing.
 _OTHERS = ("", "")
 
-#: What a text prompt begins and ends with.
-_TAG = "<system>"
+#: What a text prompt begins and ends with, in NVIDIA's server and script, and for PersonaPlex.
+SYSTEM = "<system>"
 
 _REMEDY = "correct the file that --persona names"
 
@@ -35,10 +35,6 @@ class PersonaSettings(exports.ExportSettings):
         None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
         panel="result", metavar="FILE", shown="none", reference=True,
     )  # fmt: skip
-
-
-def system_prompt(text: str) -> str:
-    return f"{_TAG} {text} {_TAG}"
 
 
 @lru_cache(maxsize=1)
@@ -85,10 +81,10 @@ def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
         text = re.sub(r"\{(\w+)\}", lambda blank: values[blank[1]], text)
     except KeyError as error:
         raise BadInput(f"there is nothing for {{{error.args[0]}}}", _REMEDY) from None
-    text = text.removeprefix(_TAG).removesuffix(_TAG).strip()
+    text = text.removeprefix(SYSTEM).removesuffix(SYSTEM).strip()
     # The same tag at both ends, and only there, as NVIDIA's server and script have it.
-    if not text or _TAG in text or "</system>" in text:
-        raise BadInput(f"its text is empty, or has {_TAG} in its midst", _REMEDY)
+    if not text or SYSTEM in text or "</system>" in text:
+        raise BadInput(f"its text is empty, or has {SYSTEM} in its midst", _REMEDY)
     keys = [(key, values[key]) for key in PERSONA_KEYS if key in values]
     if len(keys) > 1:
         raise BadInput(f"it names {quoted(keys[0][1])} beside {quoted(keys[1][1])}", _REMEDY)

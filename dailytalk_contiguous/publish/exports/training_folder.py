@@ -65,9 +65,6 @@ _T = TypeVar("_T")
 #: The remedy for a damaged training folder.
 AGAIN = "make that folder again"
 
-#: First bytes of the WAVs that a manifest names.
-_HEADERS = (b"RIFF", b"RF64", b"RIFX")
-
 
 class ManifestEntry(TypedDict):
     """A line of a manifest."""
@@ -83,13 +80,10 @@ class _Probability(TypedDict):
     probability: Number
 
 
-#: Texts of the JSON beside a WAV that a mix takes over, beside those that are labels.
-_TEXTS = ("id", "text", "rule", "language", "emotion_class", "emotion_model")
-_TEXT_LABELS = [name for name, kind in LABELS.items() if kind == STRING]
-
-#: The types of the fields of that JSON that a mix takes over.
+#: The types of the fields of the JSON beside a WAV that a mix takes over.
 _ANNOTATION: dict[str, Any] = {"emotion_probabilities": list[_Probability], "word_sources": list[Any]}
-_ANNOTATION |= dict.fromkeys([*_TEXTS, *_TEXT_LABELS], str)
+_ANNOTATION |= dict.fromkeys(["id", "text", "rule", "language", "emotion_class", "emotion_model"], str)
+_ANNOTATION |= {name: str for name, kind in LABELS.items() if kind == STRING}
 _ANNOTATION |= dict.fromkeys(["affect", "prosody", "conditioning", "quality"], dict[str, Any])
 _ANNOTATION |= dict.fromkeys(["weight", "duration"], Number)
 _Annotation = TypedDict(  # type: ignore[misc]
@@ -294,7 +288,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}: {reason}", AGAIN) from None
-    if begins not in _HEADERS:
+    if begins not in (b"RIFF", b"RF64", b"RIFX"):
         raise BadInput(f"{as_text(wav)!r} is named as audio but is not a WAV file", AGAIN)
     annotation: Any = read_typed(about, _Annotation)
     return wav, annotation
