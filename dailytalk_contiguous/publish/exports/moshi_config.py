@@ -146,7 +146,6 @@ class TrainerPlan:
         duration_sec: seconds of a window.
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
-        clips: whether it is the folder of an expressive corpus.
         model: its name on the Hub.
         steps: of the training; None without a configuration.
         microbatches: batches a step and GPU.
@@ -156,7 +155,6 @@ class TrainerPlan:
     duration_sec: float
     batch_size: int
     stock_model: bool
-    clips: bool = False
     model: str = _STOCK[0]
     steps: int | None = None
     microbatches: int = 1
@@ -174,7 +172,7 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
     clips = _present(folder, CLIP_MANIFESTS)
     if clips:
         # The folder does not name its model; conditions are only exported for a model that takes them.
-        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
+        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False), []
     # The manifests that our export writes, or the only one in the folder.
     by_name = _present(folder, MOSHI_MANIFESTS)
     if not by_name:

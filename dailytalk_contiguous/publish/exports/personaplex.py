@@ -18,11 +18,9 @@ from dailytalk_contiguous.core.turns.turn_taking import total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, text_prompts
+from dailytalk_contiguous.publish.exports import moshi_folder, prompts
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
 from dailytalk_contiguous.publish.exports.moshi_config import Trainer
-from dailytalk_contiguous.publish.exports.text_prompts import SYSTEM
-from dailytalk_contiguous.publish.exports.voice_prompts import SHORTEST_PROMPT, prompt_sources, voice_prompt
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.store.files import file_name
 
@@ -63,7 +61,7 @@ PERSONAPLEX_FINETUNE = Trainer(
 
 
 @dataclass(frozen=True)
-class PersonaplexSettings(text_prompts.PersonaSettings, moshi_folder.WordSettings):
+class PersonaplexSettings(prompts.PersonaSettings, moshi_folder.WordSettings):
     """The options of PersonaPlex, which has no conditions of style."""
 
 
@@ -80,7 +78,7 @@ def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterato
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
     entries = list(moshi_folder.write_moshi(export, item))
     talk = item.talk
-    voice, offer = voice_prompt(item)
+    voice, offer = prompts.voice_prompt(item)
     if offer:
         parts = []
         for span in offer:
@@ -88,7 +86,7 @@ def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterato
             last = round(span.end * talk.sample_rate)
             parts.append(item.pcm[first:last, 0])
         export.target.write_wav(_sound_of(talk.id), np.concatenate(parts), talk.sample_rate)
-    text = text_prompts.text_prompt(export, item)
+    text = prompts.text_prompt(export, item)
     export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)
     for entry in entries:
         yield entry._replace(line=entry.line | {"id": talk.id})
@@ -101,18 +99,18 @@ def _sound_of(name: str) -> str:
 
 def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     """Return Moshi's files, with the prompts of a conversation in its lines."""
-    text_prompts.note_personas(export)
+    prompts.note_personas(export)
     prompted: dict[str, _Prompted] = export.about
     voices = {name: talk.voice for name, talk in prompted.items() if talk.voice}
     offers = {name for name, talk in prompted.items() if talk.offer}
-    sources = prompt_sources(voices, offers, export.side)
+    sources = prompts.prompt_sources(voices, offers, export.side)
     export.target.remove(_sound_of(name) for name in offers - {*sources.values()})
     fields: dict[str, dict[str, str]] = {}
     seconds: dict[str, float] = {}
     for name, talk in prompted.items():
         fields[name] = {}
         if talk.text:
-            fields[name]["text_prompt"] = f"{SYSTEM} {talk.text} {SYSTEM}"
+            fields[name]["text_prompt"] = f"{prompts.SYSTEM} {talk.text} {prompts.SYSTEM}"
         if name in sources:
             source = sources[name]
             offer = prompted[source].offer
@@ -138,7 +136,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     export.notes.append(f"voice prompts for {len(sources)} and text prompts for {len(texts)} of {total}")
     missing = {
         "with an agent who is not known (dailytalk tag --speakers names people)": total - len(voices),
-        f"with a voice of which no other one has {SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
+        f"with a voice of which no other one has {prompts.SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
         "whose text prompt is not read, for want of a voice prompt": len(texts - sources.keys()),
     }
     for reason, count in missing.items():
@@ -153,7 +151,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
 
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
     moshi_folder.refuse_path(out, settings)
-    text_prompts.prepare_personas(out, settings)
+    prompts.prepare_personas(out, settings)
 
 
 #: A person may edit the folder as one of Moshi's; the prompts are as the export has made them.

@@ -24,8 +24,7 @@ from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import text_prompts
-from dailytalk_contiguous.publish.exports.voice_prompts import person_on
+from dailytalk_contiguous.publish.exports import prompts
 from dailytalk_contiguous.publish.items import ABOUT
 from dailytalk_contiguous.store.files import file_name, json_document, json_text
 
@@ -75,7 +74,7 @@ def _write_parts(
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    text_prompts.note_personas(export)
+    prompts.note_personas(export)
     for side, entries in lists.items():
         shards: list[list[dict[str, str]]] = []
         size = 0
@@ -169,7 +168,7 @@ def _write_cut(
 ) -> Iterator[exports.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `fields`: those that do not follow from these."""
     key = _key(item.talk)
-    text = text_prompts.text_prompt(export, item)
+    text = prompts.text_prompt(export, item)
     parts = {}
     recordings = {}
     for field, (pcm, rate) in sounds.items():
@@ -219,7 +218,7 @@ def write_nemo(
 def write_cuts(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     talk = item.talk
     exports.refuse_mute(talk)
-    names = (person_on(talk, "left") or "agent", person_on(talk, "right") or "user")
+    names = (prompts.person_on(talk, "left") or "agent", prompts.person_on(talk, "right") or "user")
     supervisions = _supervisions(talk, names, (0, 1))
     fields = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
     yield from _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, fields)
@@ -243,7 +242,7 @@ _shards = partial(
     manifests=(ABOUT,),
     sides=exports.TWO_LISTS,
 )
-_prompted = partial(_shards, settings=text_prompts.PersonaSettings(), prepare=text_prompts.prepare_personas)
+_prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas)
 _nemo = partial(
     _prompted,
     loses="names, sounds without text, valence/arousal/dominance, prosody",

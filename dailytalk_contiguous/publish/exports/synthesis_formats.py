@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.sound.samples import mixed_down
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.pieces import PieceSettings, inaudible_spans, trained_pieces
-from dailytalk_contiguous.publish.exports.voice_prompts import heard_voice
+from dailytalk_contiguous.publish.exports.prompts import heard_voice
 from dailytalk_contiguous.store.files import file_name, json_document
 
 
