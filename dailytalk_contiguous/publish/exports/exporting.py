@@ -230,7 +230,12 @@ class SeenTalk(NamedTuple):
 
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
-    """The conversation of a row for a trainer.
+    """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
+    return seen_row(row, export.sample_rate, export.settings.main)
+
+
+def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
+    """The conversation of a row, at a rate in Hz, for a trainer of the speaker on the side `main`.
 
     Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
     is outside it.
@@ -238,18 +243,18 @@ def seen_talk(row: Row, export: Export) -> SeenTalk:
     audio = row["audio"]
     header = read_header(audio)
     hours = header.seconds / 3600
-    most = MOST_PCM_BYTES / (4 * export.sample_rate) / 3600
+    most = MOST_PCM_BYTES / (4 * sample_rate) / 3600
     if header.channels != 2 or not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE or hours > most:
         raise BadInput(
             f"its audio has {counted(header.channels, 'channel')}, {header.sample_rate} Hz and {hours:.1f} h, "
             f"not 2, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most {most:.1f} h",
             "build it again (if it is too long, with a shorter --max-conversation)",
         )
-    pcm = read_pcm(audio, sample_rate=export.sample_rate)
-    if export.settings.swap:
+    pcm = read_pcm(audio, sample_rate=sample_rate)
+    if main != CHANNELS[0]:
         pcm = np.ascontiguousarray(pcm[:, ::-1])
-    talk = from_finished(row).seen_by(export.sample_rate, export.settings.main)
-    talk.duration = len(pcm) / export.sample_rate
+    talk = from_finished(row).seen_by(sample_rate, main)
+    talk.duration = len(pcm) / sample_rate
     words = []
     for word in talk.alignments:
         text = word.text.strip()

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.cutting import balanced_range
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, place_words
-from dailytalk_contiguous.core.words.word import Word, words_between
+from dailytalk_contiguous.core.words.word import Span, Word, words_between
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.exports import exporting as exports
@@ -218,20 +218,17 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 def words_in_frames(
     words: Sequence[Word],
-    conversation: FinishedTalk,
+    turns: Iterable[Span],
     start: float,
     end: float,
     counter: Callable[[str], int] | None = None,
 ) -> tuple[list[Word], FrameTimes]:
     """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
     seconds = end - start
-    turns = []
-    for utterance in conversation.utterances:
-        if utterance.main:
-            turns.append((utterance.start - start, utterance.end - start))
+    shifted = [(turn.start - start, turn.end - start) for turn in turns]
     spoken = []
     for word in words:
-        around = [turn for turn in turns if turn[0] <= word.start < turn[1]]
+        around = [turn for turn in shifted if turn[0] <= word.start < turn[1]]
         # A word outside of all utterances may move only within its own time.
         first, last = around[0] if around else (word.start, word.end)
         first = max(first, 0.0)
@@ -320,7 +317,8 @@ def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.
         end = last / rate
         inside = words_between(item.words, start, end)
         own_words = [word for word in inside if word.side == item.main]
-        words, placed = words_in_frames(own_words, item, start, end, counter)
+        turns = [Span(utterance.start, utterance.end) for utterance in item.utterances if utterance.main]
+        words, placed = words_in_frames(own_words, turns, start, end, counter)
         counts["total"] += len(words)
         counts["moved"] += placed.moved
         counts["lost"] += placed.lost
