@@ -16,16 +16,17 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.clip_records import ClipSource, Labels
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
+from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.files import file_name
 
@@ -193,67 +194,83 @@ def _plain(text: str, export: exports.Export) -> str:
 
 def open_clips(row: Row, export: exports.Export) -> VoiceClips:
     """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
-    name = row["conversation_id"]
-    rate = export.sample_rate
-    labels: Labels | None = row.get("labels")
     if "audio_file" in row:
-        stem = PurePosixPath(row["audio_file"]).stem
-        text = row["text"]
-        speaker = row["speaker"].removeprefix("clips/")
-        pcm = mixed_down(read_pcm(row["audio"], sample_rate=rate))
-    elif not labels:
-        return _utterances_of(row, export)
-    else:
-        utterance: UtteranceRow = row["utterances"][0]
+        clip = VoiceClip(
+            name=PurePosixPath(row["audio_file"]).stem,
+            voice=row["speaker"].removeprefix("clips/"),
+            language=row["language"],
+            text=row["text"] or "",
+            entry=row["entry"],
+            pcm=mixed_down(read_pcm(row["audio"], sample_rate=export.sample_rate)),
+        )
+        return VoiceClips([_named_clip(clip, row["conversation_id"], export)])
+    item = exports.seen_talk(row, export)
+    talk = item.talk
+    labels: Labels | None = talk.extra.get("labels")
+    if labels:
+        utterance = talk.utterances[0]
         corpus = labels.get("corpus") or ""
-        stem = PurePosixPath(name).name
-        text = utterance["text_raw"] or utterance["text"]
-        speakers = row["speakers"] or {}
-        person = speakers.get("left") or corpus or "speaker"
-        speaker = person.removeprefix(f"{corpus}/")
-        start = round(utterance["start"] * rate)
-        pcm = finished_conversation(row, rate, swap=False).pcm[start:, 0]
-    text = _plain(text or "", export)
+        person = talk.person("left") or corpus or "speaker"
+        clip = VoiceClip(
+            name=PurePosixPath(talk.id).name,
+            voice=person.removeprefix(f"{corpus}/"),
+            language=talk.main_language,
+            text=or_none(utterance.text_raw) or utterance.text,
+            entry=None,
+            pcm=item.pcm[round(utterance.start * export.sample_rate) :, 0],
+        )
+        return VoiceClips([_named_clip(clip, talk.id, export)])
+    clips = []
+    for utterance in own_utterances(talk, export):
+        text = _plain(utterance.text, export)
+        if text:
+            clip = own_clip(item, utterance, utterance.span, text)
+            clips.append(clip._replace(name=file_name(clip.name), voice=_plain(clip.voice, export)))
+    return VoiceClips(refuse_nobody(clips))
+
+
+def _named_clip(clip: VoiceClip, name: str, export: exports.Export) -> VoiceClip:
+    """A clip whose text and voice have no marks of lists, under a name that no other clip has.
+
+    It is its own name where that is safe everywhere and free, whatever the case, and else that of the row `name`.
+    Raises BadInput for a clip without text.
+    """
+    text = _plain(clip.text, export)
     if not text:
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
-    # Its own name where that is safe everywhere and no other clip has it, whatever the case.
-    is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
-    clip = VoiceClip(
-        name=stem if is_free else file_name(name),
-        voice=_plain(speaker, export),
-        language=row["language"],
-        text=text,
-        entry=row.get("entry"),
-        pcm=pcm,
-    )
-    return VoiceClips([clip])
+    is_free = _READABLE.fullmatch(clip.name) and clip.name.casefold() not in export.about
+    file = clip.name if is_free else file_name(name)
+    return clip._replace(name=file, text=text, voice=_plain(clip.voice, export))
 
 
-def _utterances_of(row: Row, export: exports.Export) -> VoiceClips:
-    """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
-    name = row["conversation_id"]
-    rate = export.sample_rate
-    speakers = row["speakers"] or {}
-    pcm = finished_conversation(row, rate, swap=False).pcm
-    clips = []
-    for number, utterance in enumerate(heard_utterances(row)):
-        text = _plain(utterance["text"] or "", export)
-        channel = utterance["channel"]
-        if utterance["status"] == "spoken":
+def own_utterances(talk: Conversation, export: exports.Export) -> list[Utterance]:
+    """The utterances that were not resynthesised, each with an id; the others are counted."""
+    own: list[Utterance] = []
+    for number, utterance in enumerate(talk.utterances):
+        if utterance.status == "spoken":
             export.left_out["resynthesised utterances"] += 1
-            continue
-        if not text:
-            continue
-        speaker = _plain(speakers.get(channel) or f"{row['recording_id']} {channel}", export)
-        file = file_name(utterance["utterance_id"] or f"{name}/{channel}/{number:04d}")
-        start = round(utterance["start"] * rate)
-        end = round(utterance["end"] * rate)
-        samples = pcm[start:end, CHANNELS.index(channel)]
-        clips.append(VoiceClip(file, speaker, row["language"], text, None, samples))
+        else:
+            name = utterance.id or f"{talk.id}/{utterance.channel}/{number:04d}"
+            own.append(replace(utterance, id=name))
+    return own
+
+
+def own_clip(item: exports.SeenTalk, utterance: Utterance, span: Span, text: str) -> VoiceClip:
+    """The clip of an utterance, whose sound is that of a span of its conversation."""
+    talk = item.talk
+    voice = talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}"
+    first = round(span.start * talk.sample_rate)
+    last = round(span.end * talk.sample_rate)
+    pcm = item.pcm[first:last, CHANNELS.index(utterance.channel)]
+    return VoiceClip(utterance.id, voice, talk.main_language, text, None, pcm)
+
+
+def refuse_nobody(clips: list[VoiceClip]) -> list[VoiceClip]:
+    """The clips of a conversation. Raises BadInput where there are none."""
     if not clips:
         reason = "nobody says anything in it in a voice of their own"
         raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
-    return VoiceClips(clips)
+    return clips
 
 
 def voice_folder(folder: Path) -> Iterator[Row] | None:
