@@ -352,7 +352,7 @@ class ExportFormat(Generic[T]):
     loses: str
     checked: str
     write: Callable[[Export, T], Iterable[FileEntry]]
-    open: Callable[[Row, Export], Any] = open_conversation
+    open: Callable[[Row, Export], Any] = seen_talk
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
     sides: tuple[str, ...] = ONE_LIST

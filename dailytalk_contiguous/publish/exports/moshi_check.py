@@ -382,7 +382,8 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if not wav.is_file():
         yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
         return
-    loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    loudness, unreadable = loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    yield from unreadable
     if loudness:
         if loudness.channels != 2:
             problem = f"it has {counted(loudness.channels, 'channel')}, not 2: "

@@ -410,6 +410,7 @@ MOSHI = exports.ExportFormat(
     holds="stereo WAV with the voice to learn on the left, its words with times, a configuration",
     loses="texts as sentences, tags except with --text-conditions, valence/arousal/dominance, prosody",
     checked="a reader written from its source",
+    open=exports.open_conversation,
     write=write_moshi,
     finish=finish_moshi,
     manifests=MANIFESTS,

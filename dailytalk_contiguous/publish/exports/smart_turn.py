@@ -304,7 +304,6 @@ SMART_TURN_FORMAT = exports.ExportFormat(
     "with its language, hesitations and words",
     loses="ends that are no hold or shift, the surplus of a label, emotions, tags, prosody, times of words",
     checked="datasets (audiofolder), a reader written from its source, and the model itself",
-    open=exports.seen_talk,
     write=write_smart_turn,
     finish=finish_smart_turn,
     manifests=(*(f"{folder}/{METADATA}" for folder in SMART_TURN_FOLDERS.values()), SMART_TURN_CLIPS),

@@ -346,7 +346,7 @@ def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
-_format = partial(exports.ExportFormat[FinishedTalk], sides=exports.TWO_LISTS)
+_format = partial(exports.ExportFormat[FinishedTalk], open=exports.open_conversation, sides=exports.TWO_LISTS)
 _shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
 _mixed = partial(
     _format,

@@ -10,7 +10,7 @@ which conversation has which number, and `oracle.json` is the answer with full m
 import math
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -216,8 +216,10 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
         problem = f"the conversation {quoted(number)} occurs twice"
         yield error("duplicate", location, problem, _TURNBENCH_AGAIN)
     tables.ids.add(number)
-    seconds = yield from _seconds_of(location, row)
-    tables.seconds += seconds or 0.0
+    seconds, findings = _seconds_of(location, row)
+    yield from findings
+    if seconds is not None:
+        tables.seconds += seconds
     for speaker in SPEAKERS:
         tracks = [_entries(row[track_column(speaker, annotator)]) for annotator in ANNOTATORS]
         tables.labels.update(str(entry["label"]) for entry in tracks[0])
@@ -236,25 +238,31 @@ def _entries(track: Sequence[Row | None] | None) -> list[Row]:
     return [nothing if entry is None else entry for entry in track or ()]
 
 
-def _seconds_of(location: str, row: Row) -> Generator[Finding, None, float | None]:
-    """The length of a conversation, whose sides the scorer expects to be equally long; None if it is unknown."""
+def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
+    """The length of a conversation, None if it is unknown, and the findings on its sides.
+
+    The scorer expects these to be equally long.
+    """
+    findings: list[Finding] = []
     lengths = []
     for column in AUDIO_COLUMNS:
-        loudness = yield from loudness_of(f"{location}: {column}", partial(embedded, row[column]))
+        loudness, unreadable = loudness_of(f"{location}: {column}", partial(embedded, row[column]))
         if loudness is None:
-            return None
+            return None, [*findings, *unreadable]
         if loudness.channels != 1:
             problem = f"{column} has {counted(loudness.channels, 'channel')}, not 1"
-            yield error("not-mono", location, problem, _TURNBENCH_AGAIN)
+            findings.append(error("not-mono", location, problem, _TURNBENCH_AGAIN))
         if loudness.is_silent(0):
             problem = f"{column} is silent"
-            yield advice("silent-speaker", location, problem, "leave it out if that speaker says nothing")
+            findings.append(
+                advice("silent-speaker", location, problem, "leave it out if that speaker says nothing")
+            )
         lengths.append(loudness.seconds)
     first, second = lengths
     if first != second:
         problem = f"its sides are {first:.3f} and {second:.3f} s long, and the scorer stops there"
-        yield error("unequal-sides", location, problem, _TURNBENCH_AGAIN)
-    return min(first, second)
+        findings.append(error("unequal-sides", location, problem, _TURNBENCH_AGAIN))
+    return min(lengths), findings
 
 
 def _entry_findings(location: str, entries: Sequence[Row], seconds: float | None) -> Iterator[Finding]:
@@ -283,7 +291,6 @@ TURNBENCH = exports.ExportFormat(
     holds="Parquet: mono FLAC of each speaker, and every stretch of speech with its text, times and label",
     loses="times of words, tags, sounds without a name, speech without words",
     checked="its scorer, written from its source, and datasets",
-    open=exports.seen_talk,
     write=write_turnbench,
     finish=finish_turnbench,
     manifests=(ORACLE, NUMBERS),

@@ -104,7 +104,6 @@ VAP = exports.ExportFormat(
     holds="stereo WAV of 16 kHz; windows of 20 s with the speech of both sides up to 2 s after them",
     loses="words, texts, tags, laughs, what fills no window",
     checked="a reader written from its source",
-    open=exports.seen_talk,
     write=write_vap,
     finish=finish_vap,
     manifests=tuple(LISTS.values()),
