@@ -17,16 +17,10 @@ from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice
-from dailytalk_contiguous.publish.exports.exporting import (
-    TWO_LISTS,
-    AnyFormat,
-    Exported,
-    ExportSettings,
-    settings_of_export,
-    write_export,
-)
+from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, AnyFormat, ExportSettings
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.interactivity import ClipSettings, clips_found
+from dailytalk_contiguous.publish.exports.writing import Exported, settings_of_export, write_export
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.tables.readme import readme

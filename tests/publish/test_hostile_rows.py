@@ -23,8 +23,9 @@ from reports import write_report
 from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import published_features
-from dailytalk_contiguous.publish.exports.exporting import seen_row, write_export
+from dailytalk_contiguous.publish.exports.exporting import seen_row
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.publish.version import open_version
 

@@ -24,9 +24,9 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import load_smart_turn
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.stages.judge_turn_ends import judge_utterances
 

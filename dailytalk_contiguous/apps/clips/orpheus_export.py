@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import NAMESPACE_URL, uuid5
 
-from dailytalk_contiguous.apps.clips.voice_exports import (
+from dailytalk_contiguous.apps.clips.voice_clips import (
     VoiceClip,
     VoiceClips,
     open_clips,

@@ -164,14 +164,14 @@ def _written_texts(talk: Conversation) -> list[str | None]:
     """The text of each aligned word as it is without fillers; None of a filler."""
     texts: dict[int, str | None] = {}
     for utterance, words in talk.words_by_utterance():
-        fillers = filler_flags(words, language_of(utterance, talk))
+        fillers = filler_flags(words, spoken_language(utterance, talk))
         spelled = [word.text for word in words]
         for word, text in zip(words, words_without_fillers(spelled, fillers), strict=True):
             texts[id(word)] = text
     return [texts[id(word)] for word in talk.alignments]
 
 
-def language_of(utterance: Utterance | None, talk: Conversation) -> str | None:
+def spoken_language(utterance: Utterance | None, talk: Conversation) -> str | None:
     """The language of an utterance, or that of its conversation where it has none."""
     stated = or_none(utterance.language) if utterance else None
     return stated or or_none(talk.main_language)

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.event_clips import CutClip
+from dailytalk_contiguous.publish.exports.event_clips import CutEvent
 from dailytalk_contiguous.store.files import json_text
 
 #: The tasks of Full-Duplex-Bench that an event is a sample of, under the names of its folders.
@@ -34,7 +34,7 @@ class _Chunk(NamedTuple):
     timestamp: tuple[float, float]
 
 
-def write_sample(export: exports.Export, folder: str, cut: CutClip) -> bool:
+def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
     """Write the files of a sample; whether it can be one of its task."""
     clip = cut.clip
     event = clip.event

@@ -229,7 +229,7 @@ class ClipChoice:
         return frozenset(ids)
 
 
-class CutClip(NamedTuple):
+class CutEvent(NamedTuple):
     """A clip whose edges are those of samples, with its sound and what is known of it.
 
     Attributes:
@@ -250,7 +250,7 @@ class CutClip(NamedTuple):
         return seconds
 
 
-def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence: str | None) -> Iterator[CutClip]:
+def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence: str | None) -> Iterator[CutEvent]:
     """Cut clips to the sample; `pcm` has the `sample_rate` of the conversation.
 
     Raises BadInput: the audio is not as long as its column says, or a clip is outside it.
@@ -291,4 +291,4 @@ def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence:
             "words": rows_of_words(words),
             "licence": licence,
         }
-        yield CutClip(clip, pcm[first:last], words, facts)
+        yield CutEvent(clip, pcm[first:last], words, facts)

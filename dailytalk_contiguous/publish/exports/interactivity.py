@@ -20,7 +20,7 @@ from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, 
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder, user_clips
 from dailytalk_contiguous.publish.exports.bench_samples import BENCH_RATE, TASKS, write_sample
-from dailytalk_contiguous.publish.exports.event_clips import CutClip, Found, clips_of, cut_clips, usable_licence
+from dailytalk_contiguous.publish.exports.event_clips import CutEvent, Found, clips_of, cut_clips, usable_licence
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
 from dailytalk_contiguous.publish.exports.user_clips import USER_ONLY, is_user_only
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
@@ -68,7 +68,7 @@ def clips_found(settings: ClipSettings, layout: exports.AnyFormat, talk: Convers
     return clips_of(talk, settings.context, settings.after, is_bench, settings.rules, settings.certainty)
 
 
-def _cut(export: exports.Export, item: exports.SeenTalk, found_clips: Found) -> list[CutClip]:
+def _cut(export: exports.Export, item: exports.SeenTalk, found_clips: Found) -> list[CutEvent]:
     """The clips of a conversation that are wanted. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence

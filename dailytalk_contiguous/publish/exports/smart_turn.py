@@ -15,7 +15,6 @@ in it for the name of a split.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from uuid import NAMESPACE_URL, uuid5
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
@@ -27,19 +26,16 @@ from dailytalk_contiguous.core.turns.certainty import edge_errors_of
 from dailytalk_contiguous.core.turns.inner_pauses import InnerPause, inner_pauses
 from dailytalk_contiguous.core.turns.turn_ends import SHIFT
 from dailytalk_contiguous.core.turns.turn_taking import join_spans
-from dailytalk_contiguous.core.words.filler_removal import language_of
-from dailytalk_contiguous.core.words.language_codes import iso_639_3
-from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.models.turn_end import SILENCE_SECONDS
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.speech_spans import speech_of, timed_of
 from dailytalk_contiguous.publish.exports.turn_end_clips import (
-    FillerColumns,
+    ClipMetadata,
     SideSpeech,
     TurnEndClip,
+    clip_metadata,
     clip_start,
     ends_in,
-    filler_columns,
     side_speech,
     words_in,
 )
@@ -63,9 +59,6 @@ SHORTEST_CLIP = 1.0
 #: Where clips are until all are divided and balanced.
 _UNDIVIDED = "clips"
 
-#: The column `dataset` of rows that do not say where they are from.
-_UNNAMED = "dailytalk"
-
 
 @dataclass(frozen=True)
 class SmartTurnSettings(exports.ExportSettings):
@@ -73,32 +66,6 @@ class SmartTurnSettings(exports.ExportSettings):
         "audiofolder", "Layout of smart-turn: {choices} (a folder for each language and label).",
         panel="result", choices=("audiofolder", RAW),
     )  # fmt: skip
-
-
-class ClipMetadata(NamedTuple):
-    """A line of `metadata.jsonl`: the columns of Smart Turn's own datasets."""
-
-    file_name: str
-    id: str
-    language: str
-    endpoint_bool: bool
-    midfiller: bool | None
-    endfiller: bool | None
-    synthetic: bool
-    spoken_text: str | None
-    dataset: str
-
-    @property
-    def raw_folder(self) -> str:
-        """Its folder by its language and labels, as `eng/incomplete-endfiller`."""
-        label = "complete" if self.endpoint_bool else "incomplete"
-        fillers: list[str] = []
-        if self.midfiller:
-            fillers.append("midfiller")
-        if self.endfiller:
-            fillers.append("endfiller")
-        suffix = "-".join(fillers) or "nofiller"
-        return f"{self.language}/{label}-{suffix}"
 
 
 class _UndividedClip(NamedTuple):
@@ -191,37 +158,6 @@ def _start_or_count(export: exports.Export, side: SideSpeech, end: float, kind: 
         export.left_out[f"{kind}: in the first {SHORTEST_CLIP:g} s of a conversation"] += 1
         return None
     return start
-
-
-def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
-    """The columns of a clip of a side; `dataset`: the name of what it is from."""
-    in_clip = []
-    for utterance in side.utterances:
-        if clip.start < utterance.end and utterance.start < clip.end:
-            in_clip.append(utterance)
-    language = language_of(clip.utterance, talk)
-    fillers = FillerColumns(None, None)
-    text: str | None = None
-    is_text_known = all(words_in(side.words, utterance.start, utterance.end) for utterance in in_clip)
-    if is_text_known:
-        fillers = filler_columns(words_in(side.words, clip.start, clip.end), language)
-        written = words_in(side.written, clip.start, clip.end)
-        text = join_words(word.text for word in written) or None
-    names = [talk.id, clip.utterance.channel, str(clip.number)]
-    if clip.pause is not None:
-        names.append(f"pause {clip.pause}")
-    clip_id = str(uuid5(NAMESPACE_URL, "\0".join(names)))
-    return ClipMetadata(
-        file_name=f"{clip_id}.flac",
-        id=clip_id,
-        language=iso_639_3(language),
-        endpoint_bool=clip.is_complete,
-        midfiller=fillers.midfiller,
-        endfiller=fillers.endfiller,
-        synthetic=any(utterance.status == "spoken" for utterance in in_clip),
-        spoken_text=text,
-        dataset=dataset or _UNNAMED,
-    )
 
 
 def _about_clip(talk: Conversation, clip: TurnEndClip) -> dict[str, object]:

@@ -4,17 +4,20 @@ A conversation is as `Conversation.seen_by` gives it.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from uuid import NAMESPACE_URL, uuid5
 
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
-from dailytalk_contiguous.core.words.filler_removal import filler_flags, language_of
+from dailytalk_contiguous.core.words.filler_removal import filler_flags, spoken_language
 from dailytalk_contiguous.core.words.fillers import PATTERNS, language_code
+from dailytalk_contiguous.core.words.language_codes import iso_639_3
 from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS
 from dailytalk_contiguous.publish.exports.speech_spans import Spans, timed_of
 
@@ -78,7 +81,7 @@ def _words_of(talk: Conversation, channel: str) -> list[Word]:
     """The aligned words of a side, by their middle, each with whether it is a filler."""
     flagged: list[Word] = []
     for utterance, words in talk.words_by_utterance():
-        flags = filler_flags(words, language_of(utterance, talk))
+        flags = filler_flags(words, spoken_language(utterance, talk))
         flagged += [replace(word, filler=flag) for word, flag in zip(words, flags, strict=True)]
     of_side = [word for word in flagged if word.side == channel]
     return sorted(of_side, key=_middle)
@@ -148,22 +151,67 @@ def _gaps(uncut: Sequence[tuple[float, float]], earliest: float, latest: float) 
         reach = max(reach, end)
 
 
-class FillerColumns(NamedTuple):
-    """Whether a clip has fillers before its last words, and ends with one; None where that is unknown."""
+class ClipMetadata(NamedTuple):
+    """A line of `metadata.jsonl`: the columns of Smart Turn's own datasets."""
 
+    file_name: str
+    id: str
+    language: str
+    endpoint_bool: bool
     midfiller: bool | None
     endfiller: bool | None
+    synthetic: bool
+    spoken_text: str | None
+    dataset: str
+
+    @property
+    def raw_folder(self) -> str:
+        """Its folder by its language and labels, as `eng/incomplete-endfiller`."""
+        label = "complete" if self.endpoint_bool else "incomplete"
+        fillers: list[str] = []
+        if self.midfiller:
+            fillers.append("midfiller")
+        if self.endfiller:
+            fillers.append("endfiller")
+        suffix = "-".join(fillers) or "nofiller"
+        return f"{self.language}/{label}-{suffix}"
 
 
-def filler_columns(words: Iterable[Word], language: str | None) -> FillerColumns:
-    """The fillers among the words of a clip; unknown without words, or in a language without a table of fillers.
+def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
+    """The columns of a clip of a side; `dataset`: the name of what it is from.
 
-    Fillers with which it ends are not before its last words.
+    Fillers are unknown without words, or in a language without a table of them.
     """
-    flags = [word.filler for word in words]
-    if not flags or language_code(language) not in PATTERNS:
-        return FillerColumns(None, None)
-    ends_with_filler = flags[-1]
-    while flags and flags[-1]:
-        flags.pop()
-    return FillerColumns(any(flags), ends_with_filler)
+    in_clip = []
+    for utterance in side.utterances:
+        if clip.start < utterance.end and utterance.start < clip.end:
+            in_clip.append(utterance)
+    language = spoken_language(clip.utterance, talk)
+    midfiller: bool | None = None
+    endfiller: bool | None = None
+    text: str | None = None
+    is_text_known = all(words_in(side.words, utterance.start, utterance.end) for utterance in in_clip)
+    if is_text_known:
+        flags = [word.filler for word in words_in(side.words, clip.start, clip.end)]
+        if flags and language_code(language) in PATTERNS:
+            endfiller = flags[-1]
+            while flags and flags[-1]:  # fillers with which it ends are not before its last words
+                flags.pop()
+            midfiller = any(flags)
+        written = words_in(side.written, clip.start, clip.end)
+        text = join_words(word.text for word in written) or None
+    names = [talk.id, clip.utterance.channel, str(clip.number)]
+    if clip.pause is not None:
+        names.append(f"pause {clip.pause}")
+    clip_id = str(uuid5(NAMESPACE_URL, "\0".join(names)))
+    return ClipMetadata(
+        file_name=f"{clip_id}.flac",
+        id=clip_id,
+        language=iso_639_3(language),
+        endpoint_bool=clip.is_complete,
+        midfiller=midfiller,
+        endfiller=endfiller,
+        synthetic=any(utterance.status == "spoken" for utterance in in_clip),
+        spoken_text=text,
+        dataset=dataset or "dailytalk",
+    )

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.turns.interaction import Interaction
 from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.event_clips import CutClip
+from dailytalk_contiguous.publish.exports.event_clips import CutEvent
 from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
 from dailytalk_contiguous.store.files import file_name, json_text
 
@@ -26,7 +26,7 @@ LISTS = {"train": "clips_train.jsonl", "eval": "clips_eval.jsonl"}
 
 
 def write_user_clip(
-    export: exports.Export, cut: CutClip, talk: Conversation, events: Iterable[Interaction]
+    export: exports.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
 ) -> exports.FileEntry:
     """Write the user's side of a clip, and return its line; `events`: those of the conversation."""
     clip = cut.clip
