@@ -133,10 +133,10 @@ def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
 def _tagged_utterances(item: exports.SeenTalk, export: exports.Export) -> list[VoiceClip]:
     """The utterances of a conversation that were not resynthesised, each with the labelled sounds beside it."""
     talk = item.talk
-    own = own_utterances(talk, export)
-    sounds_of = _sounds_beside(talk, own, export.left_out)
+    recorded = own_utterances(talk, export)
+    sounds_of = _sounds_beside(talk, recorded, export.left_out)
     clips: list[VoiceClip] = []
-    for number, utterance in enumerate(own):
+    for number, utterance in enumerate(recorded):
         if utterance.tag:
             export.left_out["style tags"] += 1
         span = utterance.span

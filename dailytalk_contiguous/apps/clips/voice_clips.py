@@ -115,14 +115,14 @@ def _named_clip(clip: VoiceClip, name: str, export: exports.Export) -> VoiceClip
 
 def own_utterances(talk: Conversation, export: exports.Export) -> list[Utterance]:
     """The utterances that were not resynthesised, each with an id; the others are counted."""
-    own: list[Utterance] = []
+    recorded: list[Utterance] = []
     for number, utterance in enumerate(talk.utterances):
         if utterance.status == "spoken":
             export.left_out["resynthesised utterances"] += 1
         else:
             name = utterance.id or f"{talk.id}/{utterance.channel}/{number:04d}"
-            own.append(replace(utterance, id=name))
-    return own
+            recorded.append(replace(utterance, id=name))
+    return recorded
 
 
 def own_clip(item: exports.SeenTalk, utterance: Utterance, span: Span, text: str) -> VoiceClip:

@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed, Unions, un
 from dailytalk_contiguous.core.words.word import Word, words_between
 from dailytalk_contiguous.publish.checks.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports.speech_spans import timed_of
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
 
@@ -70,7 +71,9 @@ def clips_of(
     """
     errors_by_channel = edge_errors_of(talk.built_sides)
     errors = [errors_by_channel[utterance.channel] for utterance in talk.utterances]
-    utterances = [_timed(utterance, rules) for utterance in talk.utterances]
+    utterances = timed_of(talk)
+    if rules != OWN_RULES:  # Kyutai's take speech from where Silero begins it to where Silero ends it
+        utterances = [Timed(utterance.channel, *utterance.span) for utterance in talk.utterances]
     words = _sounding_words(talk)
     sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
     audible = unions([*utterances, *words, *sounds])
@@ -108,12 +111,6 @@ def clips_of(
         else:
             clips.append(clip)
     return clips, left_out
-
-
-def _timed(utterance: Utterance, rules: str) -> Timed:
-    """When an utterance is heard: Kyutai's rules take speech from where Silero begins it to where it ends it."""
-    span = utterance.sounding if rules == OWN_RULES else utterance.span
-    return Timed(utterance.channel, *span)
 
 
 def _sounding_words(talk: Conversation) -> list[Timed]:

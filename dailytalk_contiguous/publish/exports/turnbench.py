@@ -220,8 +220,12 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
     yield from findings
     if seconds is not None:
         tables.seconds += seconds
+    empty = dict.fromkeys(get_type_hints(TurnAnnotation))
     for speaker in SPEAKERS:
-        tracks = [_entries(row[track_column(speaker, annotator)]) for annotator in ANNOTATORS]
+        tracks = []
+        for annotator in ANNOTATORS:
+            track = row[track_column(speaker, annotator)] or ()
+            tracks.append([entry or empty for entry in track])
         tables.labels.update(str(entry["label"]) for entry in tracks[0])
         differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
         if differing:
@@ -230,12 +234,6 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
             yield advice("unequal-tracks", location, problem, remedy, "note")
         entries = [entry for track in tracks for entry in track]
         yield from _entry_findings(f"{location}: {speaker}", entries, seconds)
-
-
-def _entries(track: Sequence[Row | None] | None) -> list[Row]:
-    """The entries of a track; each value of one that is null is null."""
-    nothing = dict.fromkeys(get_type_hints(TurnAnnotation))
-    return [nothing if entry is None else entry for entry in track or ()]
 
 
 def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
