@@ -5,7 +5,7 @@ A pause inside a turn that sounds finished teaches a model to answer where it sh
 that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.records.conversation import (
     set_null,
     sounding_between,
 )
-from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, Row, result_sides
 from dailytalk_contiguous.core.records.utterance import sounding_span
 from dailytalk_contiguous.core.settings import Setting, setting
@@ -107,12 +107,10 @@ def judged_ends(
     return judged
 
 
-def judge_utterances(
-    utterances: Sequence[Row], sound: Pcm | None, sides: Sequence[AnyRecord | None] | None
-) -> None:
+def judge_utterances(utterances: Sequence[Row], sound: Pcm | None, sides: Iterable[BuiltSide]) -> None:
     """Set `JUDGED_FIELDS` of utterances of a finished row with other times than before.
 
-    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: its column.
+    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: those of its sound.
     """
     heard: list[Row] = []
     timed: list[Timed] = []

@@ -19,12 +19,14 @@ from command import Command
 from recordings import read_lines
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import load_smart_turn
-from dailytalk_contiguous.publish.exports.exporting import write_export
-from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT, clip_start
+from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
+from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.stages.judge_turn_ends import judge_utterances
 
@@ -348,7 +350,7 @@ def test_a_pause_that_noise_makes_doubtful_is_left_out_by_certainty(tmp_path: Pa
     for row, snr_db in ((clean, 60.0), (noisy, 10.0)):
         for side in row["sides"]:
             side["snr_db"] = snr_db
-        judge_utterances(row["utterances"], None, row["sides"])
+        judge_utterances(row["utterances"], None, from_finished(row).built_sides)
     write_export([clean], tmp_path / "clean", SMART_TURN_FORMAT, certainty=0.8)
     outcome = write_export([noisy], tmp_path / "noisy", SMART_TURN_FORMAT, certainty=0.8)
     assert ("right", 3.6) in clips_by_end(tmp_path / "clean")
@@ -368,7 +370,7 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
         alignments = built_row(name, spoken, seconds, RATE)["alignments"]
         utterances = joined(sorted(spoken, key=lambda line: line[1]), 1.0)
         row = built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments)
-        judge_utterances(row["utterances"], recordings[name], row["sides"])
+        judge_utterances(row["utterances"], recordings[name], from_finished(row).built_sides)
         rows.append(row)
     write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
     judge = load_smart_turn()

@@ -24,8 +24,8 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sound.samples import mixed_down
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.exports import shard_formats
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 NAMES = ("lhotse", "nemo-stt", "lhotse-cuts", "webdataset", "sesame-finetune", "moss-ttsd", "vibevoice")
 

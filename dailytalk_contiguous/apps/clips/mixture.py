@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, time
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import items, opening
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, training_folder
+from dailytalk_contiguous.publish.exports import moshi_folder, training_folder, writing
 from dailytalk_contiguous.publish.exports.training_folder import manifests_in
 from dailytalk_contiguous.publish.tables.displays import asked_terms
 from dailytalk_contiguous.publish.tables.tabular import Link, Strong, TableCell
@@ -283,7 +283,7 @@ def open_part(
     rejects: list[Reject] = []
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
-        export = exports.write_export(
+        export = writing.write_export(
             rows,
             scratch,
             moshi_folder.MOSHI,
@@ -369,7 +369,7 @@ def mix_folders(
         refuse_inside(path, other)
     manifests = (*moshi_folder.MANIFESTS, MIX_RECORD)
     target = OwnedFolder(out, "mix", manifests)
-    before = {} if settings.divide_anew else exports.divided_before(out)
+    before = {} if settings.divide_anew else writing.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
     rejects: list[Reject] = []
@@ -393,7 +393,7 @@ def mix_folders(
         for part in parts:
             for name, conversation in part.about.items():
                 divided[name] = conversation["split"]
-        target.write_text(exports.DIVISION, json_document(divided))
+        target.write_text(writing.DIVISION, json_document(divided))
         return _write(target, parts, rejects, settings), rejects
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -46,7 +46,7 @@ from dailytalk_contiguous.core.turns.turn_taking import Stretch, Timed, label
 from dailytalk_contiguous.core.words.word import WordRow
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.machine.audio import from_uri
-from dailytalk_contiguous.publish.exports.finished_conversation import finished_conversation
+from dailytalk_contiguous.publish.exports.exporting import seen_row
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (
     IF_INSTALLED,
@@ -192,7 +192,7 @@ class Retime(Stage):
             variant = self.variant
         name = name_of(parent, variant)
         rate = audio.read_header(row["audio"]).sample_rate
-        pcm = finished_conversation(row, rate, swap=False).pcm
+        talk, pcm, *_ = seen_row(row, rate)
         units = units_of(row)
         if len(units) < 2:
             raise BadInput(
@@ -206,7 +206,7 @@ class Retime(Stage):
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
-        judge_utterances(moved["utterances"], judged_sound, row.get("sides"))
+        judge_utterances(moved["utterances"], judged_sound, talk.built_sides)
         for utterance in moved["utterances"]:
             utterance["utterance_id"] = _renamed(utterance["utterance_id"], parent, name)
         for event in events:

@@ -66,7 +66,7 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
     timeline = columns.pop("timeline", None)
     assign(talk, columns)
     talk.utterances = [_utterance(utterance) for utterance in utterances]
-    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides]
+    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides if side]
     talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]
     talk.unwritten_words = [aligned_word(word) for word in unwritten]

@@ -48,7 +48,8 @@ def check_file(name: str, wav: Path, seconds: float, plan: TrainerPlan) -> Gener
     if not wav.is_file():
         yield error("missing-audio", name, "the manifest names it, but it isn't there", EXPORT_AGAIN)
         return CheckedFile(name)
-    loudness = yield from loudness_of(name, lambda: {"bytes": None, "path": to_uri(wav)})
+    loudness, unreadable = loudness_of(name, lambda: {"bytes": None, "path": to_uri(wav)})
+    yield from unreadable
     if loudness:
         yield from _sound_findings(name, seconds, loudness)
     words, is_clip = yield from _transcript_findings(name, wav, loudness, plan)

@@ -168,12 +168,12 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[expo
     yield from entries
 
 
-def alignments_of(words: Iterable[Word], main: str = "left") -> list[tuple[str, list[float], str]]:
-    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker; `main` is Moshi's."""
+def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
+    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
     alignments = []
     for word in words:
         times = [round(word.start, 6), round(word.end, 6)]
-        speaker = MAIN if word.side == main else OTHER
+        speaker = MAIN if word.side == "left" else OTHER
         alignments.append((word.text, times, speaker))
     return alignments
 
@@ -262,7 +262,6 @@ MOSHI = exports.ExportFormat(
     holds="stereo WAV with the voice to learn on the left, its words with times, a configuration",
     loses="texts as sentences, tags except with --text-conditions, valence/arousal/dominance, prosody",
     checked="a reader written from its source",
-    open=exports.seen_talk,
     write=write_moshi,
     finish=finish_moshi,
     manifests=MANIFESTS,

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dailytalk_contiguous.core.documents import as_text, csv_lines, quoted, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
-from dailytalk_contiguous.core.records.schema import name_or_none, voices
+from dailytalk_contiguous.core.records.schema import voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns.turn_taking import total_seconds
@@ -45,18 +44,12 @@ def heard_voice(talk: Conversation, utterance: Utterance) -> str:
         name = synthesis.voice or synthesis.engine
         if name:
             return f"voice {name}"
-    person = person_on(talk, utterance.channel)
+    person = talk.person(utterance.channel)
     if not person:
         return ""
     if synthesis and utterance.is_converted:
         return f"speaker {person} by {synthesis.engine}"
     return f"speaker {person}"
-
-
-def person_on(talk: Conversation, side: str) -> str | None:
-    """Return the name of the person on a side; None where it is not known."""
-    speakers: Mapping[str, Any] = talk.speakers or {}
-    return name_or_none(speakers.get(side))
 
 
 def voice_prompt(item: exports.SeenTalk) -> tuple[str, list[Span]]:
@@ -248,7 +241,7 @@ def text_prompt(export: exports.Export, item: exports.SeenTalk) -> str | None:
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     texts = _personas(export.settings)
     talk = item.talk
-    names = (talk.id, talk.recording_id, person_on(talk, "left") or "")
+    names = (talk.id, talk.recording_id, talk.person("left") or "")
     keys = list(zip(PERSONA_KEYS, names, strict=True))
     if not export.settings.swap:
         keys += [("speaker", voice) for voice in voices(item.row)]

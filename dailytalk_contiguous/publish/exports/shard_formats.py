@@ -218,7 +218,7 @@ def write_nemo(
 def write_cuts(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     talk = item.talk
     exports.refuse_mute(talk)
-    names = (prompts.person_on(talk, "left") or "agent", prompts.person_on(talk, "right") or "user")
+    names = (talk.person("left") or "agent", talk.person("right") or "user")
     supervisions = _supervisions(talk, names, (0, 1))
     fields = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
     yield from _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, fields)
@@ -237,7 +237,6 @@ def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator
 
 _shards = partial(
     exports.ExportFormat[exports.SeenTalk],
-    open=exports.seen_talk,
     finish=finish_shards,
     manifests=(ABOUT,),
     sides=exports.TWO_LISTS,
