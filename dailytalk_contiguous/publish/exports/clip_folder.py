@@ -114,6 +114,7 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     facts: dict[str, object] = {"id": talk.id}
     facts |= zip(_COLUMNS, columns, strict=True)
     facts |= known_columns(utterance, _FIELDS)
+    facts["text"] = utterance.text or None
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
     facts["prosody"] = prosody if has_prosody else None
     facts |= talk.extra["labels"]

@@ -224,7 +224,7 @@ def finish_moshi(
                 measures[measure] = round(present.pop(measure), 6)
         about[name] = {**facts, **present, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
-    counts = export.facts["words"]
+    counts = dict(export.facts["words"])
     note = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
     if counts["lost"] or export.settings.tokenizer:
         note += f", {counts['lost']} lost"
@@ -232,6 +232,7 @@ def finish_moshi(
         note += f", {counts['cut']} cut"
     else:
         counts["cut"] = None
+    export.facts["words"] = counts
     export.notes.append(f"{note})")
     texts, export.facts["windows"] = training_lists(export.target.root, lists, trainer, prefix)
     return texts
