@@ -6,7 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import writing
 from dailytalk_contiguous.publish.hub import packing, pushing
 from dailytalk_contiguous.publish.hub.release_card import card_of_release
 from dailytalk_contiguous.publish.opening import finished_items
@@ -19,7 +19,7 @@ from dailytalk_contiguous.publish.version import Packed
 write_report = partial(page.write_report, defaults=default_settings())
 render_card = partial(card.render_card, defaults=default_settings())
 export_with_readme = partial(
-    exports.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
+    writing.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
 )
 
 

@@ -339,7 +339,8 @@ def _file_findings(folder: Path) -> Iterator[Finding]:
     wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
-        loudness = yield from loudness_of_wav(folder, shown)
+        loudness, unreadable = loudness_of_wav(folder, shown)
+        yield from unreadable
         if loudness and loudness.channels != 2:
             problem = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, problem, "build it again")

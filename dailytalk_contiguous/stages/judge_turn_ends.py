@@ -5,7 +5,7 @@ A pause inside a turn that sounds finished teaches a model to answer where it sh
 that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -20,9 +20,8 @@ from dailytalk_contiguous.core.records.conversation import (
     set_null,
     sounding_between,
 )
-from dailytalk_contiguous.core.records.record import AnyRecord
-from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, Row, result_sides
-from dailytalk_contiguous.core.records.utterance import sounding_span
+from dailytalk_contiguous.core.records.record import BuiltSide
+from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import Pcm, pcm_to_float
 from dailytalk_contiguous.core.turns.certainty import (
@@ -107,25 +106,22 @@ def judged_ends(
     return judged
 
 
-def judge_utterances(
-    utterances: Sequence[Row], sound: Pcm | None, sides: Sequence[AnyRecord | None] | None
-) -> None:
-    """Set `JUDGED_FIELDS` of utterances of a finished row with other times than before.
+def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: Iterable[BuiltSide]) -> None:
+    """Set `JUDGED_FIELDS` of utterances of a finished conversation with other times in its result than before.
 
-    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: its column.
+    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: those of its sound.
     """
-    heard: list[Row] = []
+    heard: list[Utterance] = []
     timed: list[Timed] = []
     for utterance in utterances:
-        for name in JUDGED_FIELDS:
-            utterance[name] = None
-        span = sounding_span(utterance)
-        if span and utterance["status"] != "dropped":
+        set_null(utterance, JUDGED_FIELDS)
+        span = utterance.new_sounding
+        if span and utterance.is_heard:
             heard.append(utterance)
-            timed.append(Timed(utterance["channel"], *span))
+            timed.append(Timed(utterance.channel, *span))
     judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
     errors = edge_errors_of(sides)
-    leak_shares = [utterance.get("leak_share") or 0.0 for utterance in heard]
+    leak_shares = [or_none(utterance.leak_share) or 0.0 for utterance in heard]
     judgements = judgements_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
     for utterance, judgement in zip(heard, judgements, strict=True):
         utterance.update(judgement._asdict())

@@ -43,7 +43,7 @@ from datasets import Dataset
 from dailytalk_contiguous import Punctuate, run_recipe, tag_stages
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.cli.recipe import main
-from dailytalk_contiguous.publish.exports.exporting import write_export
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import write_text

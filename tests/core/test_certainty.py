@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.turns.certainty import (
     EDGE_ERRORS,
     LIMIT_SHARE,
@@ -108,10 +109,10 @@ def test_how_finished_an_end_sounds_decides_between_speakers_and_not_whether_the
 
 
 def test_edges_are_as_wrong_as_the_noise_of_their_side_says_and_most_where_nobody_knows_it() -> None:
-    sides = [{"channel": "left", "snr_db": 60.0}, {"channel": "right", "snr_db": None}]
+    sides = [BuiltSide("left", snr_db=60.0), BuiltSide("right")]
     errors = edge_errors_of(sides)
     assert errors == {"left": QUIET, "right": NOISY}
-    assert edge_errors_of(None) == {"left": NOISY, "right": NOISY}
+    assert edge_errors_of([]) == {"left": NOISY, "right": NOISY}
     by_noise = [edge_error(snr_db) for snr_db in (5.0, 12.0, 22.0, 28.0, 40.0)]
     assert by_noise == sorted(by_noise, reverse=True)
 

@@ -12,8 +12,8 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import tables
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.utterance import SYNTHESIS
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import tables_in
 

@@ -27,8 +27,8 @@ from dailytalk_contiguous.core.records.schema import LABELLED, published_feature
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.hub.compare import compare_versions
 from dailytalk_contiguous.publish.hub.pushing import PushSettings
 from dailytalk_contiguous.publish.items import VersionItems

@@ -12,8 +12,8 @@ from publish.published_folder import write_published
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.schema import BUILT
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.items import problems_of
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 

@@ -5,10 +5,10 @@ from built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.exports.csm import CSM
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
-from dailytalk_contiguous.publish.exports.moshi_check import window_count
-from dailytalk_contiguous.publish.exports.moshi_folder import cut_points
+from dailytalk_contiguous.publish.exports.moshi_config import window_count
+from dailytalk_contiguous.publish.exports.pieces import cut_points
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 
 def messages(folder):

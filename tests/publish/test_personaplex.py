@@ -11,8 +11,8 @@ from test_trainer_formats import digests, recordings, rows_of
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 PERSONAPLEX = FORMATS["personaplex"]

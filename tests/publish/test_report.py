@@ -22,8 +22,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.checks.verdict import verdict_of
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables.tabular import Link
 from dailytalk_contiguous.publish.tables.templates import environment

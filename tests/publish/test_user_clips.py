@@ -15,8 +15,8 @@ from publish.test_interactivity import KINDS, RATE, SECONDS, TALK, talk
 from recordings import read_lines
 
 from dailytalk_contiguous.core.turns.interaction import RULES
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 INTERACTIVITY = FORMATS["interactivity"]
 

@@ -24,8 +24,8 @@ from dailytalk_contiguous.core.records.utterance import AFFECT
 from dailytalk_contiguous.core.turns.turn_taking import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings, judged_conversations, verdict_of
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.templates import environment

@@ -19,8 +19,8 @@ from publish.test_trainer_formats import rows_of
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports.exporting import write_export
 from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import Fetched
 from dailytalk_contiguous.sources.inputs import open_inputs

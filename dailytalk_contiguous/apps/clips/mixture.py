@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, time
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import items, opening
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, training_folder
+from dailytalk_contiguous.publish.exports import moshi_folder, training_folder, writing
 from dailytalk_contiguous.publish.exports.training_folder import manifests_in
 from dailytalk_contiguous.publish.tables.displays import asked_terms
 from dailytalk_contiguous.publish.tables.tabular import Link, Strong, TableCell
@@ -152,7 +152,7 @@ class MixPart:
     models: tuple[licensing.Origin, ...]
     credits: tuple[licensing.Credit, ...]
     licence: str | None = None
-    about: Mapping[str, training_folder.AboutConversation] = field(default_factory=dict)
+    about: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
     listed: dict[str, int] = field(default_factory=dict)
 
@@ -284,7 +284,7 @@ def open_part(
     rejects: list[Reject] = []
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
-        export = exports.write_export(
+        export = writing.write_export(
             rows,
             scratch,
             moshi_folder.MOSHI,
@@ -302,7 +302,7 @@ def open_part(
             f"{documents.as_text(path)!r} holds nothing to mix",
             "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
         )
-    part.about = training_folder.about_conversations(part.data)
+    part.about = training_folder.about_document(part.data)
     return part, [*rejects, *part.read(settings.commercial)]
 
 
@@ -370,7 +370,7 @@ def mix_folders(
         refuse_inside(path, other)
     manifests = (*moshi_folder.MANIFESTS, MIX_RECORD)
     target = OwnedFolder(out, "mix", manifests)
-    before = {} if settings.divide_anew else exports.divided_before(out)
+    before = {} if settings.divide_anew else writing.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
     rejects: list[Reject] = []
@@ -394,7 +394,7 @@ def mix_folders(
         for part in parts:
             for name, conversation in part.about.items():
                 divided[name] = conversation["split"]
-        target.write_text(exports.DIVISION, json_document(divided))
+        target.write_text(writing.DIVISION, json_document(divided))
         return _write(target, parts, rejects, settings), rejects
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -418,7 +418,7 @@ def _refuse_divided_corpora(parts: Sequence[MixPart]) -> None:
 def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> MixRecord:
     """Write all files of the mix, the manifests last; returns the content of mix.json."""
     lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
-    about: dict[str, training_folder.AboutConversation] = {}
+    about: dict[str, dict[str, Any]] = {}
     speakers: defaultdict[str, set[str]] = defaultdict(set)
     for part in parts:
         names = _link_files(target, part, settings, speakers, lines)

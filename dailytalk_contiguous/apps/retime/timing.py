@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.retime.units import KINDS, Transition, units_of
 from dailytalk_contiguous.core.documents import Number, as_text, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.wording import counted
@@ -242,7 +243,7 @@ def log_turn(transition: Transition) -> float:
 
 def transitions_of(row: Row) -> list[Transition]:
     """The transitions of a finished conversation, in order."""
-    return [unit.transition for unit in units_of(row) if unit.transition]
+    return [unit.transition for unit in units_of(from_finished(row)) if unit.transition]
 
 
 def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = None) -> Timing:

@@ -28,7 +28,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.read_documents import read_bytes
-from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
+from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS
+from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, speaker_names, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, numbered_lines
@@ -226,7 +227,8 @@ def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditC
     """
     lines = session.lines(name)
     current = _labelled(lines)
-    exported = annotation_of(name, lines.values())
+    speakers = speaker_names((line["channel"], line.get("speaker")) for line in lines.values())
+    exported = Annotation(name, 0.0, speakers, {})
     sides = {side: side for side in CHANNELS}
     for side, speaker in (*exported.plain_speakers.items(), *exported.speakers.items()):
         sides[speaker.casefold()] = side
@@ -263,7 +265,7 @@ def _labelled(lines: Lines) -> dict[Label, str]:
     """The ids of lines by their labels; lines without a text have none."""
     keys: dict[Label, str] = {}
     for key, line in lines.items():
-        label = spoken_label(line)
+        label = spoken_label(line["start"], line["end"], line.get("text"), line["channel"], line.get("tag"))
         if label:
             keys[label] = key
     return keys

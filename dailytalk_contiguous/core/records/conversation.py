@@ -15,6 +15,7 @@ Times are seconds of the conversation, as it was recorded: `start` and `end`; in
 (columns of people's own stages, or of a finished row) is in `extra`.
 """
 
+from bisect import bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
@@ -305,6 +306,13 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         return Span(self.new_start, self.new_end)
 
     @property
+    def new_sounding(self) -> Span | None:
+        """From when to when it sounds in the result; None where it was left out."""
+        if self.new_start is None or self.new_end is None:
+            return None
+        return Span(*sounding_between(self.new_start, self.new_end, self.new_start_trim, self.new_end_trim))
+
+    @property
     def is_heard(self) -> bool:
         """Whether it is in the result; one that was left out has a reason, and no times there."""
         return self.status != "dropped"
@@ -378,6 +386,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     timeline: TimelineMeasures = _unset
     sounds: list[MovedSound] = _unset
     alignments: Annotated[list[Word], ALIGNED] = _unset
+    unwritten_words: Annotated[list[Word], ALIGNED] = _unset
     speakers: Speakers | None = _unset
     model_failures: list[Reject] | None = _unset
     # why it can't be used
@@ -395,6 +404,41 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def heard(self) -> list[Utterance]:
         """The utterances that are in the result."""
         return [utterance for utterance in self.utterances if utterance.is_heard]
+
+    @property
+    def heard_words(self) -> list[Word]:
+        """The words that are heard: `alignments`, and fillers that were left out (`core.words.filler_removal`)."""
+        words = or_none(self.unwritten_words) or self.alignments
+        return [word for word in words if word.text.strip()]
+
+    def person(self, side: str) -> str | None:
+        """The name of the person on a side of the result; None where nobody is named."""
+        names = or_none(self.speakers)
+        if not names:
+            return None
+        name = names.get("left") if side == "left" else names.get("right")
+        return None if name in ("", "left", "right") else name
+
+    def words_by_utterance(self) -> list[tuple[Utterance | None, list[Word]]]:
+        """The utterances of each side of the result that have words, by start, with their words by start.
+
+        A word is of the last utterance of its side that begins before its middle; None has those before the first.
+        """
+        groups: list[tuple[Utterance | None, list[Word]]] = []
+        for channel in ("left", "right"):
+            utterances = [utterance for utterance in self.heard if utterance.channel == channel]
+            utterances.sort(key=_new_start)
+            starts = [_new_start(utterance) for utterance in utterances]
+            groups_of_side: list[tuple[Utterance | None, list[Word]]] = [(None, [])]
+            groups_of_side += [(utterance, []) for utterance in utterances]
+            for word in self.alignments:
+                if word.side == channel:
+                    _, words = groups_of_side[bisect_right(starts, word.middle)]
+                    words.append(word)
+            groups += groups_of_side
+        for _, words in groups:
+            words.sort(key=lambda word: word.start)
+        return [(utterance, words) for utterance, words in groups if words]
 
     def seen_by(self, sample_rate: int, main: str) -> "Conversation":
         """The result as a recording of its own, as a trainer of the speaker on the side `main` sees it.
@@ -418,12 +462,14 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
             )
             utterances.append(seen)
         words = [replace(word, side=sides[word.side]) for word in self.alignments]
+        unwritten = [replace(word, side=sides[word.side]) for word in or_none(self.unwritten_words) or ()]
         sounds: list[MovedSound] = []
         for sound in self.sounds:
             channel = sides[sound.channel]
             sounds.append(replace(sound, channel=channel, start=sound.new_start, end=sound.new_end))
         built_sides = [replace(side, channel=sides[side.channel]) for side in self.built_sides]
         names = or_none(self.speakers)
+        speakers = {sides[channel]: names.get(channel) if names else None for channel in ("left", "right")}
         return replace(
             self,
             audio=self.built_audio,
@@ -431,10 +477,11 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
             duration=self.built_duration,
             utterances=sorted(utterances, key=_by_time),
             alignments=sorted(words, key=_by_time),
+            unwritten_words=sorted(unwritten, key=_by_time),
             sounds=sorted(sounds, key=_by_time),
             built_sides=built_sides,
             transcript_marks=self._marks_of_result(sides),
-            speakers=names and {"left": names.get(main), "right": names.get(other)},
+            speakers=speakers,
         )
 
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
@@ -454,6 +501,10 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def has_take(self, utterance: Utterance) -> bool:
         """Whether a voice says the text of an utterance anew: what `Convert` has converted is recorded sound."""
         return or_none(utterance.status) == "spoken" and not or_none(self.converted)
+
+
+def _new_start(utterance: Utterance) -> float:
+    return utterance.new_start or 0.0
 
 
 def _by_time(timed: Utterance | Word | MovedSound) -> tuple[float, float]:
@@ -683,6 +734,12 @@ def cues_of_row(row: Mapping[str, Any]) -> list[Cue]:
 def rows_of_cues(cues: Sequence[Cue]) -> list[dict[str, Any]]:
     """Cues as a row has them, in `given`."""
     rows: list[dict[str, Any]] = _OF_CONVERSATION["given"].write(cues)
+    return rows
+
+
+def rows_of_words(words: Sequence[Word]) -> list[dict[str, Any]]:
+    """Words of a result as a row has them, in `alignments`."""
+    rows: list[dict[str, Any]] = _OF_CONVERSATION["alignments"].write(words)
     return rows
 
 

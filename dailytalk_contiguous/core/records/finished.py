@@ -61,13 +61,15 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
     sides = columns.pop("sides", None) or ()
     sounds = columns.pop("sounds", None) or ()
     words = columns.pop("alignments", None) or ()
+    unwritten = columns.pop("unwritten_words", None) or ()
     marks = columns.pop("transcript_marks", None) or ()
     timeline = columns.pop("timeline", None)
     assign(talk, columns)
     talk.utterances = [_utterance(utterance) for utterance in utterances]
-    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides]
+    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides if side]
     talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]
+    talk.unwritten_words = [aligned_word(word) for word in unwritten]
     talk.transcript_marks = [_record(Mark, mark, {}) for mark in marks]
     if timeline:
         talk.timeline = _record(TimelineMeasures, timeline, {})

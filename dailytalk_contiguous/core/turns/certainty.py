@@ -8,14 +8,14 @@ are applied again. The certainty of an event is the share of these draws in whic
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.interaction import Interaction
 from dailytalk_contiguous.core.turns.turn_ends import SHIFT, silent_ends
@@ -73,12 +73,11 @@ def edge_error(snr_db: object) -> float:
     return float(np.interp(snr_db, SNR_DB, EDGE_ERRORS))
 
 
-def edge_errors_of(sides: Sequence[AnyRecord | None] | None) -> dict[str, float]:
-    """Return `edge_error` of each channel, by the column `sides` of a row."""
+def edge_errors_of(sides: Iterable[BuiltSide]) -> dict[str, float]:
+    """Return `edge_error` of each channel of a conversation; of one that is not in `sides` the largest one."""
     errors = {channel: edge_error(None) for channel in CHANNELS}
-    for side in sides or ():
-        if side is not None:
-            errors[side["channel"]] = edge_error(side.get("snr_db"))
+    for side in sides:
+        errors[side.channel] = edge_error(side.snr_db)
     return errors
 
 

@@ -4,16 +4,16 @@ A comma before a filler stays, because it may have another reason: "So, um, I th
 are left out of texts and words alone. They stay in the sound, where they are no silence.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.record import AnyRecord
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import UtteranceRow
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
-from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.core.words.word import Word, WordRow
 from dailytalk_contiguous.core.words.word_times import written_words
 
 #: The column of a row that lost its fillers: the words that `alignments` had before. They are heard, and in no
@@ -130,8 +130,11 @@ def row_without_fillers(row: Row) -> Row:
     if row.get("utterances"):
         result["utterances"] = [_utterance_without(utterance, row) for utterance in row["utterances"]]
     if row.get("alignments"):
-        result["alignments"] = _aligned_without(row)
-        result[UNWRITTEN] = row["alignments"]
+        aligned: list[WordRow] = row["alignments"]
+        texts = _written_texts(from_finished(row))
+        kept = zip(aligned, texts, strict=True)
+        result["alignments"] = [{**word, "word": text} for word, text in kept if text is not None]
+        result[UNWRITTEN] = aligned
     if isinstance(row.get("text"), str):  # a single clip
         result["text"] = text_without_fillers(row["text"], row.get("language"))
         if result["text"] != row["text"] and row.get("entry"):
@@ -157,54 +160,25 @@ def _utterance_without(utterance: UtteranceRow, row: Row) -> UtteranceRow:
     return result
 
 
-def _aligned_without(row: Row) -> list[WordRow]:
-    """The words of a row, in order, without fillers."""
-    aligned: list[WordRow] = row["alignments"]
+def _written_texts(talk: Conversation) -> list[str | None]:
+    """The text of each aligned word as it is without fillers; None of a filler."""
     texts: dict[int, str | None] = {}
-    for utterance, numbers in words_by_utterance(row):
-        stated = utterance.get("language") if utterance else None
-        language = stated or row.get("language")
-        words = [aligned[number] for number in numbers]
-        spelled = [word["word"] or "" for word in words]
-        fillers = filler_flags(words, language)
-        texts |= zip(numbers, words_without_fillers(spelled, fillers), strict=True)
-    kept: list[WordRow] = []
-    for number, word in enumerate(aligned):
-        text = texts[number]
-        if text is not None:
-            kept_word = word.copy()
-            kept_word["word"] = text
-            kept.append(kept_word)
-    return kept
+    for utterance, words in talk.words_by_utterance():
+        fillers = filler_flags(words, spoken_language(utterance, talk))
+        spelled = [word.text for word in words]
+        for word, text in zip(words, words_without_fillers(spelled, fillers), strict=True):
+            texts[id(word)] = text
+    return [texts[id(word)] for word in talk.alignments]
 
 
-def filler_flags(words: Sequence[WordRow], language: str | None) -> list[bool]:
+def spoken_language(utterance: Utterance | None, talk: Conversation) -> str | None:
+    """The language of an utterance, or that of its conversation where it has none."""
+    stated = or_none(utterance.language) if utterance else None
+    return stated or or_none(talk.main_language)
+
+
+def filler_flags(words: Sequence[Word], language: str | None) -> list[bool]:
     """Which aligned words of one utterance are fillers: as they say, or as the table does where they do not."""
-    flags = [word.get("filler") for word in words]
-    if None in flags:
-        return are_fillers([word["word"] or "" for word in words], language)
-    return [bool(flag) for flag in flags]
-
-
-def words_by_utterance(row: AnyRecord) -> list[tuple[UtteranceRow | None, list[int]]]:
-    """The utterances of a row, each with the numbers of its aligned words, by start.
-
-    A word is of the last utterance of its side that begins before its middle; None has those before the first.
-    """
-    groups: list[tuple[UtteranceRow | None, list[int]]] = []
-    aligned: Sequence[WordRow] = row["alignments"] or ()
-    for channel in CHANNELS:
-        utterances = [utterance for utterance in heard_utterances(row) if utterance["channel"] == channel]
-        utterances.sort(key=lambda utterance: utterance["start"])
-        starts = [utterance["start"] for utterance in utterances]
-        groups_of_side: list[tuple[UtteranceRow | None, list[int]]] = [(None, [])]
-        groups_of_side += [(utterance, []) for utterance in utterances]
-        for number, word in enumerate(aligned):
-            if word["speaker"] == channel:
-                middle = (word["start"] + word["end"]) / 2
-                _, numbers = groups_of_side[bisect_right(starts, middle)]
-                numbers.append(number)
-        groups += groups_of_side
-    for _, numbers in groups:
-        numbers.sort(key=lambda number: aligned[number]["start"])
-    return [(utterance, numbers) for utterance, numbers in groups if numbers]
+    if any(word.filler is None for word in words):
+        return are_fillers([word.text for word in words], language)
+    return [bool(word.filler) for word in words]

@@ -1,14 +1,15 @@
 """How true a transcript is to its sound: sides that talk without a filler, and words that are not in the sound."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
+from dailytalk_contiguous.core.records.conversation import or_none
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import AnyRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, heard_utterances
-from dailytalk_contiguous.core.words.filler_removal import words_by_utterance
 from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
-from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.core.words.word import Word, WordRow
 from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.core.words.written_forms import is_written_form
 
@@ -72,18 +73,16 @@ def absent_words(row: AnyRecord) -> list[AbsentWords]:
     aligned: Sequence[WordRow] = row["alignments"] or ()
     if not any(word["source"] in _ABSENT for word in aligned):
         return []
-    words_of_side: dict[str, list[WordRow]] = {channel: [] for channel in CHANNELS}
-    for utterance, numbers in words_by_utterance(row):
-        if utterance is None:
-            continue
-        models: Mapping[str, object] = utterance.get("models") or {}
-        if models.get("recogniser") == GIVEN:
-            words_of_side[utterance["channel"]] += [aligned[number] for number in numbers]
+    words_of_side: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
+    for utterance, words in from_finished(row).words_by_utterance():
+        models = or_none(utterance.models) if utterance else None
+        if utterance and models and models.get("recogniser") == GIVEN:
+            words_of_side[utterance.channel] += words
     sides: list[AbsentWords] = []
     for channel, words in words_of_side.items():
-        texts = [word["word"] or "" for word in words if word["source"] in _ABSENT]
+        texts = [word.text for word in words if word.source in _ABSENT]
         absent = [text for text in texts if not is_written_form(text)]
-        is_aligned = any((word["source"] or "").startswith(_ALIGNED) for word in words)
+        is_aligned = any(word.source.startswith(_ALIGNED) for word in words)
         if absent and is_aligned:
             first = " ".join(absent[:NAMED])
             side: AbsentWords = {

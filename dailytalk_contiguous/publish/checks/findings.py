@@ -3,7 +3,7 @@
 A file with a thousand bad words has one finding of that kind, with their number and the first of them.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -119,24 +119,19 @@ def _loudness(power: NDArray[np.float32], sample_rate: int, n_samples: int) -> L
     return Loudness(sample_rate, power.shape[1], seconds=seconds, dbfs=dbfs, frame=frame)
 
 
-def loudness_of(file: str, audio: Callable[[], AudioStruct]) -> Generator[Finding, None, Loudness | None]:
-    """Measure the sound that `audio` returns; yields a finding and returns None where it can't be read."""
+def loudness_of(file: str, audio: Callable[[], AudioStruct]) -> tuple[Loudness | None, list[Finding]]:
+    """Measure the sound that `audio` returns; None and a finding on `file` if it can't be read."""
     try:
-        return measure_loudness(audio())
+        return measure_loudness(audio()), []
     except BadInput as problem:
-        yield error("unreadable-audio", file, problem.reason, problem.remedy)
+        return None, [error("unreadable-audio", file, problem.reason, problem.remedy)]
     except FileNotFoundError:
-        yield error("missing-audio", file, "it isn't there", "export or build it again")
-    return None
+        return None, [error("missing-audio", file, "it isn't there", "export or build it again")]
 
 
-def loudness_of_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
+def loudness_of_wav(folder: Path, name: str) -> tuple[Loudness | None, list[Finding]]:
     """Call `loudness_of` for a file that a list of `folder` names."""
-
-    def audio() -> AudioStruct:
-        return {"bytes": None, "path": to_uri(inside(folder, name))}
-
-    return (yield from loudness_of(name, audio))
+    return loudness_of(name, lambda: {"bytes": None, "path": to_uri(inside(folder, name))})
 
 
 #: Share of the words without energy above which their times are wrong altogether. A single one is mostly a mumbled

@@ -102,7 +102,8 @@ def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Findin
     """
     loudness: Loudness | None
     if pcm is None:
-        loudness = yield from loudness_of(file, lambda: row["audio"])
+        loudness, unreadable = loudness_of(file, lambda: row["audio"])
+        yield from unreadable
     else:
         loudness = pcm_loudness(pcm, row["sample_rate"])
     if loudness:

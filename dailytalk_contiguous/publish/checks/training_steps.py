@@ -6,6 +6,7 @@ pass. A batch that is not full at the end of a pass is filled from the next one,
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
@@ -18,12 +19,6 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FRAME_RATE, frame_of
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.publish.checks.findings import Loudness
-
-#: Frames that a frame of Moshi attends to: `context` in `moshi/models/loaders.py`.
-CONTEXT_FRAMES = 3000
-
-#: The same of other models, by how their names begin: `context` in the config.json of each.
-OTHER_CONTEXTS = {"kyutai/stt-1b": 750, "kyutai/stt-2.6b": 375}
 
 
 @dataclass(frozen=True)
@@ -113,67 +108,75 @@ def silent_seconds(loudness: Loudness) -> tuple[float, float]:
     return min(left, loudness.seconds), min(both, loudness.seconds)
 
 
-def seen_in(steps: int, batch: int, files: Sequence[TrainedFile]) -> TrainingSeen:
-    """Return what steps of `batch` windows show of files, of which there is one for each line of the manifest."""
-    windows = sum(file.windows for file in files)
-    seconds = sum(file.seconds for file in files)
-    main_silent = sum(file.main_silent for file in files)
-    both_silent = sum(file.both_silent for file in files)
-    passes = steps * batch / windows
-    return {
-        "steps": steps,
-        "batch": batch,
-        "windows": windows,
-        "passes": round(passes, 3),
-        "hours": round(passes * seconds / 3600, 7),
-        "words": round(passes * sum(file.words for file in files)),
-        "main_silent": round(main_silent / seconds, 4),
-        "both_silent": round(both_silent / seconds, 4),
-    }
+class PlannedTraining(NamedTuple):
+    """Steps of `batch` windows over files, of which there is one for each line of the manifest."""
 
+    steps: int
+    batch: int
+    files: Sequence[TrainedFile]
 
-def step_findings(
-    seen: TrainingSeen, files: Sequence[TrainedFile], manifest: str, limits: FindingLimits
-) -> Iterator[Finding]:
-    """Yield advice on a batch that a pass does not fill, and on windows that come too often or too seldom."""
-    windows = seen["windows"]
-    if windows < seen["batch"]:
-        problem = f"it has {counted(windows, 'window')}, and a step takes {seen['batch']:,}: "
-        problem += "a step has windows more than once"
-        remedy = f"set the batch to {windows} at most, or add conversations"
-        yield advice("less-than-a-batch", manifest, problem, remedy)
-    most = limits["often-seen"]
-    passes = seen["steps"] * seen["batch"] / windows
-    steps = f"{seen['steps']:,} steps of {counted(seen['batch'], 'window')}"
-    if most is not None and passes > most:
-        fewer = math.floor(most * windows / seen["batch"])
-        problem = f"{steps} show each window {passes:,.0f} times, over {most:g}: it may be learnt by heart"
-        remedy = "add conversations, or take a smaller batch"
-        if fewer:
-            remedy = f"add conversations, or set max_steps to {fewer:,}"
-        yield advice("often-seen", manifest, problem, remedy, "note")
-        return
-    fewest = limits["few-windows-of-voice"] or 0.0
-    for voice, in_a_pass in sorted(_windows_of_voices(files).items()):
-        n_seen = round(passes * in_a_pass)
-        if n_seen < fewest:
-            problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:,g}: "
-            problem += "after 6,400 of one voice, a user's LoRA still sounded different (moshi-finetune#9)"
-            yield advice("few-windows-of-voice", manifest, problem, "raise max_steps or the batch", "note")
+    @property
+    def windows(self) -> int:
+        """The windows of a pass."""
+        return sum(file.windows for file in self.files)
 
+    @property
+    def passes(self) -> float:
+        return self.steps * self.batch / self.windows
 
-def _windows_of_voices(files: Sequence[TrainedFile]) -> dict[str, int]:
-    windows: dict[str, int] = {}
-    for file in files:
-        for voice in file.voices:
-            windows[voice] = windows.get(voice, 0) + file.windows
-    return windows
+    def seen(self) -> TrainingSeen:
+        """Return what the steps show."""
+        seconds = sum(file.seconds for file in self.files)
+        words = sum(file.words for file in self.files)
+        main_silent = sum(file.main_silent for file in self.files)
+        both_silent = sum(file.both_silent for file in self.files)
+        return {
+            "steps": self.steps,
+            "batch": self.batch,
+            "windows": self.windows,
+            "passes": round(self.passes, 3),
+            "hours": round(self.passes * seconds / 3600, 7),
+            "words": round(self.passes * words),
+            "main_silent": round(main_silent / seconds, 4),
+            "both_silent": round(both_silent / seconds, 4),
+        }
+
+    def findings(self, manifest: str, limits: FindingLimits) -> Iterator[Finding]:
+        """Yield advice on a batch that a pass does not fill, and on windows that come too often or too seldom."""
+        if self.windows < self.batch:
+            problem = f"it has {counted(self.windows, 'window')}, and a step takes {self.batch:,}: "
+            problem += "a step has windows more than once"
+            remedy = f"set the batch to {self.windows} at most, or add conversations"
+            yield advice("less-than-a-batch", manifest, problem, remedy)
+        most = limits["often-seen"]
+        steps = f"{self.steps:,} steps of {counted(self.batch, 'window')}"
+        if most is not None and self.passes > most:
+            fewer = math.floor(most * self.windows / self.batch)
+            problem = (
+                f"{steps} show each window {self.passes:,.0f} times, over {most:g}: it may be learnt by heart"
+            )
+            remedy = "add conversations, or take a smaller batch"
+            if fewer:
+                remedy = f"add conversations, or set max_steps to {fewer:,}"
+            yield advice("often-seen", manifest, problem, remedy, "note")
+            return
+        fewest = limits["few-windows-of-voice"] or 0.0
+        windows_of = Counter[str]()
+        for file in self.files:
+            windows_of.update(dict.fromkeys(file.voices, file.windows))
+        for voice, in_a_pass in sorted(windows_of.items()):
+            n_seen = round(self.passes * in_a_pass)
+            if n_seen < fewest:
+                problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:,g}: "
+                problem += "after 6,400 of one voice, a user's LoRA still sounded different (moshi-finetune#9)"
+                yield advice("few-windows-of-voice", manifest, problem, "raise max_steps or the batch", "note")
 
 
 def context_findings(model: str, duration_sec: float, config: str) -> Iterator[Finding]:
     """Yield advice where windows are longer than the context of a model, a name on the Hub."""
-    context = CONTEXT_FRAMES
-    for beginning, frames in OTHER_CONTEXTS.items():
+    context = 3000  # frames that a frame of Moshi attends to, in `moshi/models/loaders.py`
+    others = {"kyutai/stt-1b": 750, "kyutai/stt-2.6b": 375}  # `context` in the config.json of each
+    for beginning, frames in others.items():
         if model.startswith(beginning):
             context = frames
     longest = context / FRAME_RATE

@@ -8,24 +8,21 @@ rows are of the finished conversation, which is written, too. Every file is kept
 import html
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from dailytalk_contiguous.core.documents import as_text, is_number
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import AnyRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import UtteranceRow
-from dailytalk_contiguous.core.sound.samples import Pcm
-from dailytalk_contiguous.core.words.word import WordRow
 from dailytalk_contiguous.machine.audio import from_uri, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, annotation_of, tiers
 from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -38,119 +35,6 @@ REBUILT = "--rebuilt"
 
 #: Folder beside the files that has them as they were written.
 ORIGINALS = ".dailytalk-originals"
-
-#: The kinds of labels of a conversation. The first have their tags on tiers of their own.
-KINDS = ("utterances", "words", "sounds")
-
-#: Characters that XML, or one line of text, can't hold.
-_UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
-
-
-class Label(NamedTuple):
-    """A text on a side (`left`, `right`), from `start` to `end` in whole milliseconds; `tag`: of an utterance."""
-
-    start: float
-    end: float
-    text: str
-    side: str
-    tag: str = ""
-
-
-class Annotation(NamedTuple):
-    """A conversation, whatever the format.
-
-    Attributes:
-        name: of its files, without an ending.
-        seconds: length of the sound that times are of.
-        speakers: what files call each side; the two differ. plain_speakers: where a colon ends a name.
-        labels: by kind (of `KINDS`) and start.
-        media: the URL of the sound, and its path from the folder of the file; empty where unknown.
-        pcm: the sound, where it is written too.
-    """
-
-    name: str
-    seconds: float
-    speakers: Mapping[str, str]
-    labels: Mapping[str, Sequence[Label]]
-    media: tuple[str, str] = ("", "")
-    pcm: Pcm | None = None
-
-    @property
-    def apart(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @property
-    def plain_speakers(self) -> dict[str, str]:
-        plain = {}
-        for side, name in self.speakers.items():
-            words = re.findall(r"[\w.'-]+", name)
-            plain[side] = " ".join(words[:3])
-        return _names_of(plain)
-
-
-def annotation_of(
-    name: str,
-    utterances: Collection[Mapping[str, Any]],
-    words: Iterable[WordRow] = (),
-    sounds: Iterable[Mapping[str, Any]] = (),
-    seconds: float = 0.0,
-    shift: float = 0.0,
-) -> Annotation:
-    """Make a conversation of utterances, or lines of a transcript; those without text are left out.
-
-    A side has the name that most of its utterances give its speaker. `words` and `sounds` are as in a row; `shift`
-    is added to all times.
-    """
-    spoken = [{**word, "text": word["word"], "channel": word["speaker"]} for word in words]
-    sounding = [{**sound, "text": sound.get("label") or "sound"} for sound in sounds]
-    labels = {
-        "utterances": _labels(utterances, shift),
-        "words": _labels(spoken, shift),
-        "sounds": _labels(sounding, shift),
-    }
-    ends = [label.end for listed in labels.values() for label in listed]
-    n_utterances = Counter((utterance["channel"], utterance.get("speaker")) for utterance in utterances)
-    names: dict[str, str] = {}
-    for (side, speaker), _ in n_utterances.most_common():
-        names.setdefault(side, speaker or "")
-    speakers = _names_of({side: names.get(side, "") for side in CHANNELS})
-    length = max([int(1000 * seconds) / 1000, *ends])
-    return Annotation(name, length, speakers, labels)
-
-
-def _labels(items: Iterable[Mapping[str, Any]], shift: float) -> list[Label]:
-    """Those of the items that have a text, by start."""
-    labels = [spoken_label(item, shift) for item in items]
-    return sorted(label for label in labels if label is not None)
-
-
-def spoken_label(item: Mapping[str, Any], shift: float = 0.0) -> Label | None:
-    """Return an utterance, or a line of a transcript, as a label so many seconds later; None without a text.
-
-    It ends at least a millisecond after its start: no tool shows a label without a length.
-    """
-    text = _one_line(item.get("text") or "")
-    tag = _one_line(item.get("tag") or "")
-    start = round(max(0.0, item["start"] + shift), 3)
-    least_end = round(start + 0.001, 3)
-    end = max(round(item["end"] + shift, 3), least_end)
-    return Label(start, end, text, item["channel"], tag) if text else None
-
-
-def _one_line(text: str) -> str:
-    writable = _UNWRITABLE.sub(" ", text)
-    return " ".join(writable.split())
-
-
-def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
-    """The name of each side in files: the person's, or the side where there is none or both have the same."""
-    names = {}
-    for side, name in speakers.items():
-        is_side = name.endswith(f"/{side}")
-        names[side] = "" if is_side else _one_line(name)
-    folded = [name.casefold() for name in names.values()]
-    counts = Counter([*CHANNELS, "", *folded])
-    return {side: name if counts[name.casefold()] == 1 else side for side, name in names.items()}
 
 
 def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> Iterator[Row]:
@@ -176,59 +60,25 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """Return a row with its labels. Raises BadInput for one that can't be used."""
     name = file_name(row["conversation_id"])
-    utterances: list[UtteranceRow] = row["utterances"] or []
-    audible = []
-    for utterance in utterances:
-        if is_number(utterance["start"]) and is_number(utterance["end"]):
-            audible.append(utterance)
-            if not (utterance["text"] or "").strip():
-                export.left_out["utterances without text"] += 1
-    words = row["alignments"] or ()
-    sounds = row["sounds"] or ()
     part: ItemSound | None = row.get("part")
     if part is None:
-        finished = exports.open_conversation(row, export)
+        item = exports.seen_talk(row, export)
+        talk = item.talk
         rebuilt_name = f"{name}{REBUILT}"
         address = f"./{rebuilt_name}.wav"
-        annotation = annotation_of(rebuilt_name, audible, words, sounds, finished.duration)
-        return annotation._replace(media=(address, address), pcm=finished.pcm)
-    path = from_uri(part.audio["path"])
-    relative = os.path.relpath(path, export.target.root.absolute())
-    seconds = read_header(part.audio).seconds
-    annotation = annotation_of(name, audible, words, sounds, seconds, shift=part.offset)
-    return annotation._replace(media=(path.as_uri(), quote(os.fsencode(relative))))
-
-
-def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
-    """Yield the name, the parent's name and the labels of each tier; the parent of tags are the utterances.
-
-    Labels of a tier never overlap: those that do are on a further tier, `Anna/words 2` beside `Anna/words`.
-    """
-    for side, speaker in item.speakers.items():
-        for kind, labels in item.labels.items():
-            is_utterances = kind == KINDS[0]
-            lanes = _lanes([label for label in labels if label.side == side])
-            if is_utterances and not lanes:
-                lanes = [[]]  # each speaker has this tier, to write on
-            for number, lane in enumerate(lanes, 1):
-                ending = f" {number}" if number > 1 else ""
-                yield f"{speaker}/{kind}{ending}", "", lane
-                if is_utterances:
-                    tags = [label._replace(text=label.tag) for label in lane if label.tag]
-                    yield f"{speaker}/tags{ending}", f"{speaker}/{kind}{ending}", tags
-
-
-def _lanes(labels: Iterable[Label]) -> list[list[Label]]:
-    """Labels, by start, in as few lists as there can be in which none overlap."""
-    lanes: list[list[Label]] = []
-    for label in labels:
-        for lane in lanes:
-            if lane[-1].end <= label.start:
-                lane.append(label)
-                break
-        else:
-            lanes.append([label])
-    return lanes
+        annotation = annotation_of(rebuilt_name, talk, talk.duration)
+        annotation = annotation._replace(media=(address, address), pcm=item.pcm)
+    else:
+        header = read_header(part.audio)
+        talk = from_finished(row).seen_by(header.sample_rate, CHANNELS[0])
+        path = from_uri(part.audio["path"])
+        relative = os.path.relpath(path, export.target.root.absolute())
+        annotation = annotation_of(name, talk, header.seconds, shift=part.offset)
+        annotation = annotation._replace(media=(path.as_uri(), quote(os.fsencode(relative))))
+    mute = [utterance for utterance in talk.utterances if not utterance.text.strip()]
+    if mute:
+        export.left_out["utterances without text"] += len(mute)
+    return annotation
 
 
 def textgrid(item: Annotation) -> str:

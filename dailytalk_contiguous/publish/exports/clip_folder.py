@@ -7,20 +7,19 @@ The trainer reads every `*jsonl` in a folder, so there is no third one. `text_co
 only: a stock model stops on them.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.clip import clip_row, times_listed
+from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, place_words
-from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.store.files import file_name, json_text
@@ -39,20 +38,14 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
     for path in paths:
         for clip_id, row in read_rows(path, list(LABELLED)).items():
+            talk = from_finished(row)
             name = f"{AUDIO_FOLDER}/{file_name(clip_id)}"
-            sound = io.BytesIO(row["audio"]["bytes"])
-            pcm, rate = soundfile.read(sound, dtype="int16")
-            target.write_wav(f"{name}.wav", pcm, rate)
-            target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
-            labels = row["labels"]
-            entry = {
-                "path": f"{name}.wav",
-                "duration": row["duration"],
-                "emotion": labels["emotion"],
-                "style": labels["style"],
-            }
+            pcm = read_pcm(talk.built_audio, sample_rate=talk.built_rate)
+            target.write_wav(f"{name}.wav", pcm, talk.built_rate)
+            target.write_text(f"{name}.json", json_text(annotation(talk, text_conditions)))
+            entry = {"path": f"{name}.wav", "duration": talk.built_duration, **_conditions(talk)}
             line = (clip_id, json_text(entry))
-            lines[row["split"]] += [line] * times_listed(row)
+            lines[talk.extra["split"]] += [line] * times_listed(row)
     manifests = {}
     for split, entries in lines.items():
         if entries:
@@ -85,6 +78,12 @@ def is_complete(out: Path) -> bool:
     return True
 
 
+def _conditions(talk: Conversation) -> dict[str, str | None]:
+    """The labels of a clip that a model may be conditioned on."""
+    labels = talk.extra["labels"]
+    return {"emotion": labels["emotion"], "style": labels["style"]}
+
+
 #: Columns of a clip that its annotation has under their names, beside its labels.
 _COLUMNS = ("language", "sample_rate", "duration")
 
@@ -92,38 +91,33 @@ _COLUMNS = ("language", "sample_rate", "duration")
 _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
 
 
-def annotation(row: Row, text_conditions: bool = False) -> dict[str, object]:
+def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, object]:
     """Return the JSON beside a clip's WAV: `alignments` first, then labels and measures, to six digits.
 
     Each word begins in a frame of its own (`core.words.moshi_words`): the trainer would lose all but one of a
     frame.
     """
-    labels = row["labels"]
-    (utterance,) = row["utterances"]
-    words: list[WordRow] = row["alignments"]
-    first = utterance["start"]
-    last = row["duration"]
-    spoken = [SpokenWord(word["start"], word["end"], 1, first, last) for word in words]
-    times = place_words(spoken).times
+    (utterance,) = talk.utterances
+    first = utterance.new_start or 0.0
+    spoken = [SpokenWord(word.start, word.end, 1, first, talk.built_duration) for word in talk.alignments]
     alignments = []
-    for word, (start, end) in zip(words, times, strict=True):
-        edges = [round(start, 6), round(end, 6)]
-        alignments.append([word["word"], edges, MAIN])
+    for word, (start, end) in zip(talk.alignments, place_words(spoken).times, strict=True):
+        alignments.append([word.text, [round(start, 6), round(end, 6)], MAIN])
     fields: dict[str, object] = {"alignments": alignments}
     if text_conditions:
-        conditions = {"emotion": labels["emotion"], "style": labels["style"]}
+        conditions = _conditions(talk)
         fields["text_conditions"] = {name: value for name, value in conditions.items() if value is not None}
-    fields["word_sources"] = [word["source"] for word in words]
-    affect = {name: utterance[name] for name in AFFECT}
-    affect["source"] = utterance["models"]["affect"]
-    prosody = {name: utterance[name] for name in PROSODY}
+    fields["word_sources"] = [word.source or None for word in talk.alignments]
+    columns = (talk.main_language, talk.built_rate, talk.built_duration)
+    prosody = known_columns(utterance, PROSODY)
     has_prosody = any(value is not None for value in prosody.values())
-    facts = {"id": row["conversation_id"]}
-    facts |= {name: row[name] for name in _COLUMNS}
-    facts |= {name: utterance[name] for name in _FIELDS}
-    facts["affect"] = affect
+    facts: dict[str, object] = {"id": talk.id}
+    facts |= zip(_COLUMNS, columns, strict=True)
+    facts |= known_columns(utterance, _FIELDS)
+    facts["text"] = utterance.text or None
+    facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
     facts["prosody"] = prosody if has_prosody else None
-    facts |= labels
+    facts |= talk.extra["labels"]
     return fields | {name: _shown(value) for name, value in facts.items()}
 
 

@@ -68,7 +68,6 @@ CSM = exports.ExportFormat(
     holds="turns of both speakers: a text and mono WAV each",
     loses="overlap and pauses between turns, times of words, tags, sounds without text",
     checked="a reader written from its chat template",
-    open=exports.seen_talk,
     write=write_csm,
     finish=exports.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),

@@ -73,7 +73,6 @@ JMOSHI = exports.ExportFormat(
     holds="stereo WAV, the words of both speakers with times",
     loses="texts as sentences, tags, valence/arousal/dominance, prosody",
     checked="a reader written from its README",
-    open=exports.seen_talk,
     write=write_jmoshi,
     finish=finish_jmoshi,
     options=frozenset({"main", "prosodic_tokens"}),

@@ -6,103 +6,40 @@ trainer takes every file whose name ends in `jsonl` for a manifest, so other fac
 `conversations.json`; the configuration names the two files and never the folder.
 """
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypedDict
-
-import pandas as pd
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER, kept_speakers, voices
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.sound.cutting import balanced_range
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, place_words
-from dailytalk_contiguous.core.words.word import Word, words_between
+from dailytalk_contiguous.core.words.word import Span, Word, words_between
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import ConversationUtterance, FinishedTalk
-from dailytalk_contiguous.publish.exports.moshi_check import (
-    BATCH,
+from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
+from dailytalk_contiguous.publish.exports.moshi_config import (
     CONFIG,
-    WINDOW_SECONDS,
-    check_moshi,
-    is_moshi,
+    MOSHI_FINETUNE,
+    Trainer,
+    config_text,
     window_count,
     window_seconds,
 )
-from dailytalk_contiguous.store.files import file_name, json_document, json_text
-
-#: Seconds of the shortest piece that is left beside what is inaudible.
-SHORTEST_PIECE = 1.0
-
-#: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
-SHORTEST_SILENCE = 0.2
-
-
-def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: float) -> list[float]:
-    """Return the edges of the pieces of a conversation, from 0.0 to `duration` seconds.
-
-    The trainer itself cuts every file each `duration_sec`, in the middle of a word if need be. These cuts are
-    even, in silence of both speakers, and never split a word, an utterance or a laugh.
-
-    Args:
-        busy: starts and ends in seconds of all speech and sounds of both speakers, in any order.
-        longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
-    """
-    edges = [0.0]
-    gaps: list[tuple[float, float]] = []
-    until: float | None = None
-    for start, end in sorted(busy):
-        if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
-            gaps.append((until, start))
-        until = end if until is None else max(until, end)
-    while longest and duration - edges[-1] > longest:
-        low, high = balanced_range(duration - edges[-1], longest)
-        last = edges[-1]
-        inside = [gap for gap in gaps if last + low <= _middle(gap) <= last + high]
-        after = [gap for gap in gaps if _middle(gap) > last + high]
-        before = [gap for gap in gaps if last < _middle(gap) < last + low]
-        if inside:
-            best = max(inside, key=lambda gap: gap[1] - gap[0])
-        elif before and _middle(before[-1]) > last + low / 2:
-            best = before[-1]
-        elif after:
-            best = after[0]
-        else:
-            break
-        edges.append(_middle(best))
-    return [*edges, duration]
-
-
-def _middle(gap: tuple[float, float]) -> float:
-    return (gap[0] + gap[1]) / 2
-
+from dailytalk_contiguous.publish.exports.pieces import PieceSettings, inaudible_spans, trained_pieces
+from dailytalk_contiguous.store.files import json_document, json_text
 
 #: The files that mark a folder as complete.
 MANIFESTS = (publish_items.TRAIN, publish_items.EVAL, CONFIG)
 
-#: The condition under which `text_conditions` gives the style of a conversation.
-CONDITION = "style"
-
-
 TEXT_CONDITIONS = Setting(
     "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
 )
-
-
-@dataclass(frozen=True)
-class PieceSettings(exports.ExportSettings):
-    max_length: float = setting(
-        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-        panel="result", unit="time", words={"never": 0.0}, shown="never",
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,82 +54,6 @@ class WordSettings(PieceSettings):
 @dataclass(frozen=True)
 class MoshiSettings(WordSettings):
     text_conditions: bool = setting(False, TEXT_CONDITIONS)
-
-
-class Trainer(NamedTuple):
-    """A trainer of such folders: the name of its configuration, its address, and the values of its example."""
-
-    config: str
-    repository: str
-    example: str
-    model: str
-    window: int
-    batch: int
-    steps: int
-    adapters: bool
-
-
-_MODEL = """\
-moshi_paths:
-  hf_repo_id: "kyutai/moshiko-pytorch-bf16"
-
-full_finetuning: false
-lora:
-  enable: true
-  rank: 128
-  scaling: 2.0
-  ft_embed: false
-
-first_codebook_weight_multiplier: 100.0
-text_padding_weight: 0.5
-"""
-
-_REPOSITORY = "kyutai-labs/moshi-finetune"
-_EXAMPLE = "moshi_7B.yaml"
-
-MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, BATCH, 2000, adapters=True)
-
-
-def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
-    folder = root.resolve()
-    train_data = json.dumps(str(folder / publish_items.TRAIN), ensure_ascii=False)
-    eval_data = "''"
-    if evaluate:
-        eval_data = json.dumps(str(folder / publish_items.EVAL), ensure_ascii=False)
-    return f"""\
-# Start it in a checkout of https://github.com/{trainer.repository}:
-#   torchrun --nproc-per-node 1 -m train {folder / trainer.config}
-# Values without a comment are those of its README and example/{trainer.example}.
-data:
-  # The two files, never their folder: the trainer would train on both.
-  train_data: {train_data}
-  eval_data: {eval_data}
-  shuffle: true
-
-{trainer.model}
-# The length near the README's {trainer.window} that pads these files least: padding is not learned from.
-duration_sec: {duration_sec}
-# {trainer.batch}, or as many windows as the smaller set has, training or evaluation: an evaluation set with fewer
-# gives no batch, and a training set repeats windows within a batch. On N GPUs both sets need N times as many.
-batch_size: {batch_size}
-max_steps: {trainer.steps}
-gradient_checkpointing: true
-optim:
-  lr: 2.0e-6
-  weight_decay: 0.1
-  pct_start: 0.05
-
-seed: 0
-log_freq: 1
-do_eval: {"true" if evaluate else "false"}
-eval_freq: 100
-do_ckpt: true
-ckpt_freq: 100
-save_adapters: {"true" if trainer.adapters else "false"}
-
-# Not inside the data: the trainer writes *.jsonl there. It has to be empty or new.
-run_dir: {json.dumps(f"runs/{folder.name}", ensure_ascii=False)}
-"""
 
 
 @lru_cache(maxsize=1)
@@ -218,30 +79,29 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 def words_in_frames(
     words: Sequence[Word],
-    conversation: FinishedTalk,
+    turns: Iterable[Span],
     start: float,
     end: float,
     counter: Callable[[str], int] | None = None,
 ) -> tuple[list[Word], FrameTimes]:
-    """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
-    seconds = end - start
-    turns = []
-    for utterance in conversation.utterances:
-        if utterance.main:
-            turns.append((utterance.start - start, utterance.end - start))
+    """Place the main speaker's words of a piece so that the trainer keeps each of them.
+
+    Args:
+        words: in seconds of the piece.
+        turns: when the main speaker's utterances are, in seconds of the conversation, as `start` and `end`.
+        counter: counts the tokens of a word; None for one a word.
+    """
+    shifted = [Span(turn.start - start, turn.end - start) for turn in turns]
     spoken = []
     for word in words:
-        around = [turn for turn in turns if turn[0] <= word.start < turn[1]]
+        around = [turn for turn in shifted if turn.start <= word.start < turn.end]
         # A word outside of all utterances may move only within its own time.
-        first, last = around[0] if around else (word.start, word.end)
-        first = max(first, 0.0)
-        last = min(last, seconds)
+        limits = around[0] if around else word.span
+        limits &= Span(0.0, end - start)
         tokens = counter(word.text) if counter else 1
-        spoken.append(SpokenWord(word.start, word.end, tokens, first, last))
+        spoken.append(SpokenWord(word.start, word.end, tokens, *limits))
     frames = place_words(spoken)
-    placed = []
-    for word, (word_start, word_end) in zip(words, frames.times, strict=True):
-        placed.append(word.at(word_start, word_end))
+    placed = [word.at(*times) for word, times in zip(words, frames.times, strict=True)]
     return placed, frames
 
 
@@ -259,120 +119,89 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def trained_pieces(item: FinishedTalk, longest: float) -> list[tuple[int, int]]:
-    """Return the samples at which the pieces of a conversation begin and end, each of `longest` seconds at most.
-
-    What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
-    without a word of theirs: a model would learn to speak without text.
-    """
-    rate = item.sample_rate
-    busy = [(word.start, word.end) for word in item.words]
-    busy += item.sounds
-    busy += [(utterance.start, utterance.end) for utterance in item.utterances]
-    cuts = cut_points(busy, item.duration, longest)
-    edges = [round(cut * rate) for cut in cuts]
-    pieces = list(pairwise(edges))
-    if not item.inaudible:
-        return pieces
-    for inaudible_start, inaudible_end in item.inaudible:
-        start = round(inaudible_start * rate)
-        end = round(inaudible_end * rate)
-        parts = []
-        for first, last in pieces:
-            parts.append((first, min(last, start)))
-            parts.append((max(first, end), last))
-        pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * rate]
-    middles = [word.middle * rate for word in item.words if word.side == item.main]
-    spoken = []
-    for first, last in pieces:
-        if any(first <= middle < last for middle in middles):
-            spoken.append((first, last))
-    return spoken
-
-
-def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
-    """Return the path of a piece without its ending; a single piece has the name of its conversation."""
-    path = f"{folder}/{conversation}"
-    return f"{path}--{number:03d}" if pieces > 1 else path
-
-
-def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
+def write_moshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings = export.settings
-    rate = item.sample_rate
-    if not any(word.side == item.main for word in item.words):
+    talk = item.talk
+    rate = talk.sample_rate
+    trained = [word for word in talk.alignments if word.side == "left" or settings.both_speakers]
+    if not any(word.side == "left" for word in trained):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
-    trained = [word.text for word in item.words if word.side == item.main or settings.both_speakers]
-    exports.refuse_tags(trained, item)
-    counter = None
-    n_cut = None
-    if settings.tokenizer:
-        counter = token_counter(settings.tokenizer)
-        n_cut = 0
-    counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": n_cut})
-    pieces = trained_pieces(item, settings.max_length)
-    if item.inaudible:
-        export.left_out["stretches that the transcript calls inaudible"] += len(item.inaudible)
+    exports.refuse_tags([word.text for word in trained], talk)
+    counter = token_counter(settings.tokenizer) if settings.tokenizer else None
+    counts = export.facts.setdefault("words", Counter(total=0, moved=0, lost=0, cut=0))
+    inaudible = inaudible_spans(talk)
+    if inaudible:
+        export.left_out["stretches that the transcript calls inaudible"] += len(inaudible)
+    turns = [utterance.span for utterance in talk.side("left")]
     entries = []
-    for number, (first, last) in enumerate(pieces):
-        name = piece_path(AUDIO_FOLDER, file_name(item.id), number, len(pieces))
-        start = first / rate
-        end = last / rate
-        inside = words_between(item.words, start, end)
-        own_words = [word for word in inside if word.side == item.main]
-        words, placed = words_in_frames(own_words, item, start, end, counter)
-        counts["total"] += len(words)
-        counts["moved"] += placed.moved
-        counts["lost"] += placed.lost
-        if counter:
-            counts["cut"] += placed.cut
-        if settings.both_speakers:
-            words += [word for word in inside if word.side != item.main]
-            words.sort(key=lambda word: word.start)
-        alignments: dict[str, object] = {"alignments": alignments_of(words, item.main)}
+    for piece in trained_pieces(talk, inaudible, settings.max_length):
+        name = f"{AUDIO_FOLDER}/{piece.name}"
+        start = piece.first / rate
+        end = piece.last / rate
+        inside = words_between(trained, start, end)
+        main_words = [word for word in inside if word.side == "left"]
+        words, frames = words_in_frames(main_words, turns, start, end, counter)
+        counts.update(total=len(words), moved=frames.moved, lost=frames.lost, cut=frames.cut)
+        words += [word for word in inside if word.side == "right"]
+        words.sort(key=lambda word: word.start)
+        alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
-            alignments["text_conditions"] = {CONDITION: ", ".join(_main_tags(item))}
-        export.write_sound(name, item.pcm[first:last])
+            alignments["text_conditions"] = {"style": ", ".join(_main_tags(talk))}
+        export.write_sound(name, item.pcm[piece.first : piece.last])
         export.target.write_text(f"{name}.json", json_text(alignments))
-        duration = (last - first) / rate
-        line = {"path": f"{name}.wav", "duration": duration}
-        entries.append(exports.FileEntry(line, duration))
-    export.about[item.id] = {  # for the check; no trainer reads it
-        "duration": item.duration,
-        "language": item.language,
-        "kept_speakers": [name or "" for name in item.kept_speakers],
-        "voices": list(item.voices),
-        "turns": [_turn(utterance) for utterance in item.utterances],
-        "recording": item.row["recording_id"],
+        duration = (piece.last - piece.first) / rate
+        entries.append(exports.FileEntry({"path": f"{name}.wav", "duration": duration}, duration))
+    about = {  # for the check; no trainer reads it
+        "duration": talk.duration,
+        "language": talk.main_language,
+        "kept_speakers": [name or "" for name in kept_speakers(item.row)],
+        "voices": list(voices(item.row)),
+        "turns": _turns(talk),
+        "recording": talk.recording_id,
         "files": [entry.line["path"] for entry in entries],
     }
-    if item.row.get("labels"):
-        export.about[item.id]["clip"] = True
+    if talk.extra.get("labels"):
+        about["clip"] = True
+    export.about[talk.id] = about
     export.maker.add(item.row)
     yield from entries
 
 
-def _main_tags(item: FinishedTalk) -> list[str]:
-    """The main speaker's tags by the time they are used, the most first."""
+def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
+    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
+    alignments = []
+    for word in words:
+        times = [round(word.start, 6), round(word.end, 6)]
+        speaker = MAIN if word.side == "left" else OTHER
+        alignments.append((word.text, times, speaker))
+    return alignments
+
+
+def _main_tags(talk: Conversation) -> list[str]:
+    """The three tags of the main speaker that are heard for the longest time, the longest first."""
     seconds: dict[str, float] = defaultdict(float)
-    for utterance in item.utterances:
-        if utterance.main and utterance.tag:
-            seconds[utterance.tag] += utterance.end - utterance.start
-    tags = sorted(seconds, key=lambda tag: (-seconds[tag], tag))
-    return tags[:3]
+    for utterance in talk.side("left"):
+        if utterance.said_tag:
+            seconds[utterance.said_tag] += utterance.end - utterance.start
+    return sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:3]
 
 
-def _turn(utterance: ConversationUtterance) -> list[float | str]:
-    """The start and end of an utterance's sound in seconds, its speaker, and the number of its words."""
-    start, end = utterance.sounds
-    start = round(max(0.0, start), 3)
-    end = round(max(0.0, end), 3)
-    speaker = MAIN if utterance.main else OTHER
-    n_words = len(utterance.text.split())
-    return [start, end, speaker, n_words]
+def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:
+    """The start and end of each utterance's sound in seconds, its speaker, and the number of its words."""
+    turns = []
+    for utterance in talk.utterances:
+        sounding = utterance.sounding
+        start = round(max(0.0, sounding.start), 3)
+        end = round(max(0.0, sounding.end), 3)
+        speaker = MAIN if utterance.channel == "left" else OTHER
+        turns.append((start, end, speaker, len(utterance.text.split())))
+    return turns
 
 
-#: Measures of a conversation (`core.records.measures.CONVERSATION_MEASURES`) that do not follow from its turns.
+#: Facts of a conversation for the check, and its measures (`core.records.measures.CONVERSATION_MEASURES`), that do
+#: not follow from its turns.
+_FACTS = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
 _MEASURES = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening", "bandwidth"]
 _MEASURES += ["level_difference", "snr", "clipping", "leak", "length_ratio", "delivery", "as_recorded"]
 
@@ -384,13 +213,10 @@ def finish_moshi(
 
     `prefix`: seconds of a window that prompts take at most.
     """
-    columns = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest", *_MEASURES]
-    table = export.maker.tables().conversations
-    conversations = table.set_index("conversation_id")[columns]
+    table = export.maker.tables().conversations.set_index("conversation_id")
     about = {}
     for name, facts in export.about.items():
-        values = conversations.loc[name].items()
-        present = {column: value for column, value in values if not pd.isna(value)}
+        present = dict(table.loc[name, [*_FACTS, *_MEASURES]].dropna())
         present["talk"] = bool(present["talk"])
         measures = {}
         for measure in _MEASURES:
@@ -398,12 +224,37 @@ def finish_moshi(
                 measures[measure] = round(present.pop(measure), 6)
         about[name] = {**facts, **present, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
-    words = export.facts.get("words")
-    if words:
-        export.notes.append(words_text(words))
-    texts, windows = training_lists(export.target.root, lists, trainer, prefix)
-    export.facts["windows"] = windows
+    counts = dict(export.facts["words"])
+    note = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
+    if counts["lost"] or export.settings.tokenizer:
+        note += f", {counts['lost']} lost"
+    if export.settings.tokenizer:
+        note += f", {counts['cut']} cut"
+    else:
+        counts["cut"] = None
+    export.facts["words"] = counts
+    export.notes.append(f"{note})")
+    texts, export.facts["windows"] = training_lists(export.target.root, lists, trainer, prefix)
     return texts
+
+
+def training_lists(
+    root: Path, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> tuple[dict[str, exports.FileText], dict[str, int]]:
+    """Return the manifests and the configuration of a folder, and the number of windows of each side."""
+    lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
+    duration_sec = window_seconds(lengths, trainer.window)
+    texts: dict[str, exports.FileText] = {}
+    windows = {}
+    for side, entries in lists.items():
+        windows[side] = window_count([entry.seconds for entry in entries], duration_sec)
+        if entries:
+            texts[f"{side}.jsonl"] = [json_text(entry.line) for entry in entries]
+    smallest = min([trainer.batch, *filter(None, windows.values())])
+    batch = max(1, smallest)
+    has_eval = bool(lists["eval"])
+    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=has_eval)
+    return texts, windows
 
 
 MOSHI = exports.ExportFormat(
@@ -424,50 +275,3 @@ MOSHI = exports.ExportFormat(
     check=check_moshi,
     check_steps=check_moshi,
 )
-
-
-def alignments_of(words: Iterable[Word], main: str) -> list[tuple[str, list[float], str]]:
-    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker; `main` is Moshi's."""
-    alignments = []
-    for word in words:
-        times = [round(word.start, 6), round(word.end, 6)]
-        speaker = MAIN if word.side == main else OTHER
-        alignments.append((word.text, times, speaker))
-    return alignments
-
-
-class WordCounts(TypedDict):
-    """How many words were written, moved to another frame, lost and cut; cut is unknown without a tokenizer."""
-
-    total: int
-    moved: int
-    lost: int
-    cut: int | None
-
-
-def words_text(counts: WordCounts) -> str:
-    text = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
-    if counts["lost"] or counts["cut"] is not None:
-        text += f", {counts['lost']} lost"
-    if counts["cut"] is not None:
-        text += f", {counts['cut']} cut"
-    return f"{text})"
-
-
-def training_lists(
-    root: Path, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
-) -> tuple[dict[str, exports.FileText], dict[str, int]]:
-    """Return the manifests and the configuration of a folder, and the number of windows of each side."""
-    lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
-    duration_sec = window_seconds(lengths, trainer.window)
-    texts: dict[str, exports.FileText] = {}
-    windows = {}
-    for side, entries in lists.items():
-        windows[side] = window_count([entry.seconds for entry in entries], duration_sec)
-        if entries:
-            texts[f"{side}.jsonl"] = [json_text(entry.line) for entry in entries]
-    smallest = min([trainer.batch, *filter(None, windows.values())])
-    batch = max(1, smallest)
-    has_eval = bool(lists["eval"])
-    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=has_eval)
-    return texts, windows

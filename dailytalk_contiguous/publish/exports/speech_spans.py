@@ -1,28 +1,49 @@
 """When each side of a finished conversation speaks, without the pauses inside its utterances."""
 
+from collections.abc import Iterable
+
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import SAME_TIME
 from dailytalk_contiguous.core.sound.sound_edges import without_pauses
-from dailytalk_contiguous.core.turns.turn_taking import PAUSE
-from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
-from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
+from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.publish.exports.exporting import SeenTalk
 
 Spans = list[tuple[float, float]]
 
 
-def speech_of(item: FinishedTalk) -> tuple[Spans, Spans]:
-    """When the main speaker and the other one speak, in seconds, without pauses of `PAUSE` and more.
+def speech_of(item: SeenTalk) -> dict[str, Spans]:
+    """When each side speaks, in seconds, without pauses of `PAUSE` and more, by its channel; `item` has 16 kHz."""
+    speech: dict[str, Spans] = {}
+    for column, channel in enumerate(CHANNELS):
+        utterances = [utterance.sounding for utterance in item.talk.utterances if utterance.channel == channel]
+        # who hesitates is not silent
+        words = [word.span for word in item.talk.heard_words if word.side == channel]
+        speech[channel] = without_pauses(item.pcm[:, column], utterances, words, PAUSE)
+    return speech
 
-    `item` has 16 kHz.
-    """
-    return _speech_on(item, item.main), _speech_on(item, item.other)
+
+def spans_between(spans: Iterable[tuple[float, float]], start: float, end: float) -> Spans:
+    """Spans in order, cut to a part from `start` to `end`, in its seconds."""
+    inside: Spans = []
+    for first, last in spans:
+        span_start = round(max(first, start) - start, 6)
+        span_end = round(min(last, end) - start, 6)
+        if span_start < span_end:
+            inside.append((span_start, span_end))
+    return inside
 
 
-def _speech_on(item: FinishedTalk, channel: str) -> Spans:
-    """When the speaker speaks who is on a channel of the row."""
-    is_main = channel == item.main
-    utterances = [utterance.sounds for utterance in item.utterances if utterance.main == is_main]
-    words = []
-    for word in item.row.get(UNWRITTEN) or item.row["alignments"] or ():  # who hesitates is not silent
-        if word["speaker"] == channel and (word["word"] or "").strip():
-            words.append((word["start"], word["end"]))
-    samples = item.pcm[:, 0] if is_main else item.pcm[:, 1]
-    return without_pauses(samples, utterances, sorted(words), PAUSE)
+def timed_of(talk: Conversation) -> list[Timed]:
+    """When the utterances of a conversation sound."""
+    return [Timed(utterance.channel, *utterance.sounding) for utterance in talk.utterances]
+
+
+def uttered_words(words: Iterable[Word], utterance: Utterance) -> list[Word]:
+    """The words of the result of an utterance's channel whose middle is in it; none of one that was left out."""
+    span = utterance.new_span
+    if span is None:
+        return []
+    around = Span(span.start - SAME_TIME, span.end + SAME_TIME)
+    return [word for word in words if word.side == utterance.channel and word.middle in around]

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeVar
 
+import msgspec
+
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import MOST_BYTES, Number, as_text, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -33,23 +35,23 @@ from dailytalk_contiguous.store.work_folder import MIX_RECORD, is_mix
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 
 
-class AboutConversation(TypedDict):
-    """The facts of a conversation of an export."""
+class AboutConversation(msgspec.Struct):
+    """The facts of a conversation of an export, beside its manifests."""
 
     files: list[str]
     split: str
-    kept_speakers: NotRequired[list[str] | None]
     duration: Number
     voices: list[str]
-    language: NotRequired[str | None]
     turns: list[list[Any]]
-    measures: NotRequired[dict[str, Number] | None]
-    recorded_overlap: NotRequired[Number | None]
-    talk: NotRequired[bool | None]
-    clip: NotRequired[bool | None]
-    parent: NotRequired[str | None]
-    made_by: NotRequired[str | None]
-    sound_digest: NotRequired[str | None]
+    kept_speakers: list[str] | None = None
+    language: str | None = None
+    measures: dict[str, Number] | None = None
+    recorded_overlap: Number | None = None
+    talk: bool | None = None
+    clip: bool | None = None
+    parent: str | None = None
+    made_by: str | None = None
+    sound_digest: str | None = None
 
 
 #: Splits by the sides of a training folder.
@@ -62,9 +64,6 @@ _T = TypeVar("_T")
 
 #: The remedy for a damaged training folder.
 AGAIN = "make that folder again"
-
-#: First bytes of the WAVs that a manifest names.
-_HEADERS = (b"RIFF", b"RF64", b"RIFX")
 
 
 class ManifestEntry(TypedDict):
@@ -81,13 +80,10 @@ class _Probability(TypedDict):
     probability: Number
 
 
-#: Texts of the JSON beside a WAV that a mix takes over, beside those that are labels.
-_TEXTS = ("id", "text", "rule", "language", "emotion_class", "emotion_model")
-_TEXT_LABELS = [name for name, kind in LABELS.items() if kind == STRING]
-
-#: The types of the fields of that JSON that a mix takes over.
+#: The types of the fields of the JSON beside a WAV that a mix takes over.
 _ANNOTATION: dict[str, Any] = {"emotion_probabilities": list[_Probability], "word_sources": list[Any]}
-_ANNOTATION |= dict.fromkeys([*_TEXTS, *_TEXT_LABELS], str)
+_ANNOTATION |= dict.fromkeys(["id", "text", "rule", "language", "emotion_class", "emotion_model"], str)
+_ANNOTATION |= {name: str for name, kind in LABELS.items() if kind == STRING}
 _ANNOTATION |= dict.fromkeys(["affect", "prosody", "conditioning", "quality"], dict[str, Any])
 _ANNOTATION |= dict.fromkeys(["weight", "duration"], Number)
 _Annotation = TypedDict(  # type: ignore[misc]
@@ -113,51 +109,48 @@ def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
     return {side: name for side, name in names.items() if (data / name).is_file()}
 
 
-def about_conversations(data: Path) -> dict[str, AboutConversation]:
-    """Read the facts that an export has kept of its conversations, by id; empty without. Raises BadInput."""
+def about_document(data: Path) -> dict[str, Any]:
+    """Read the facts that an export has kept of its conversations, as they are, by id; empty without them.
+
+    Raises BadInput where one is no `AboutConversation`.
+    """
     if not (data / ABOUT).exists():
         return {}
-    return read_typed(inside(data, ABOUT), dict[str, AboutConversation], MOST_OWN_BYTES)
+    document: Any = read_typed(inside(data, ABOUT), dict[str, AboutConversation], MOST_OWN_BYTES)
+    return {**document}
 
 
-def timed_conversation(name: str, conversation: AboutConversation) -> TimedConversation:
+def about_conversations(data: Path) -> dict[str, AboutConversation]:
+    """Read the facts that an export has kept of its conversations, by id; empty without them. Raises BadInput."""
+    return msgspec.convert(about_document(data), dict[str, AboutConversation])
+
+
+def timed_conversation(name: str, talk: AboutConversation) -> TimedConversation:
     """Return the turns of a conversation of an export, the main speaker left. Raises BadInput, with its name."""
     timed = []
-    words = list[int | None]()
-    for turn in conversation["turns"]:
+    words = []
+    for turn in talk.turns:
         match turn:
-            case [int() | float() as start, int() | float() as end, str(side), *counted] if (
+            case [int() | float() as start, int() | float() as end, str(side), *counts] if (
                 0 <= start <= end <= documents.LATEST
             ):
                 timed.append(Timed("left" if side == MAIN else "right", start, end))
-                words.append(_word_count(counted))
             case _:
-                problem = f"a turn of {documents.quoted(name)} is {documents.quoted(turn)}"
+                problem = f"a turn of {quoted(name)} is {quoted(turn)}"
                 raise BadInput(f"{problem}, not [start, end, speaker, words]", AGAIN)
-    seconds = conversation["duration"]
-    if not documents.is_number(seconds, 0.0, documents.LATEST):
-        raise BadInput(f"{documents.quoted(name)} lasts {seconds} s", AGAIN)
-    counts = [count for count in words if count is not None]
-    if conversation.get("language") in SPACELESS:
-        counts = []
-    is_counted = len(counts) == len(timed)
+        match counts:
+            case [int(count)] if 0 <= count <= MOST_WORDS and not isinstance(count, bool):
+                words.append(count)
+    if not documents.is_number(talk.duration, 0.0, documents.LATEST):
+        raise BadInput(f"{quoted(name)} lasts {talk.duration} s", AGAIN)
+    is_counted = len(words) == len(timed) and talk.language not in SPACELESS
     return TimedConversation(
         timed,
         join_spans(timed),
         [None] * len(timed),
-        seconds,
-        counts if is_counted else None,
+        talk.duration,
+        words if is_counted else None,
     )
-
-
-def _word_count(counted: list[object]) -> int | None:
-    """The number of words at the end of a turn; None where it is none, or not there."""
-    if len(counted) != 1:
-        return None
-    count = counted[0]
-    if isinstance(count, bool) or not isinstance(count, int):
-        return None
-    return count if 0 <= count <= MOST_WORDS else None
 
 
 class TrainingItems(Items):
@@ -222,10 +215,9 @@ class TrainingItems(Items):
             about = about_conversations(self._root)
         except (BadInput, OSError):
             return {}
-        measures = {}
-        for conversation in about.values():
-            for path in conversation["files"]:
-                measures[path] = conversation.get("measures") or {}
+        measures: dict[str, dict[str, float]] = {}
+        for talk in about.values():
+            measures |= dict.fromkeys(talk.files, talk.measures or {})
         return measures
 
     def _audio(self, path: str) -> dict[str, Any]:
@@ -296,7 +288,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}: {reason}", AGAIN) from None
-    if begins not in _HEADERS:
+    if begins not in (b"RIFF", b"RF64", b"RIFX"):
         raise BadInput(f"{as_text(wav)!r} is named as audio but is not a WAV file", AGAIN)
     annotation: Any = read_typed(about, _Annotation)
     return wav, annotation

@@ -10,11 +10,11 @@ which conversation has which number, and `oracle.json` is the answer with full m
 import math
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, get_type_hints
+from typing import NamedTuple, get_type_hints
 
 from datasets import Audio, Features, List, Value
 
@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.arrow_types import record_features
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, advice, error, several
-from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound.samples import encoded_sound
 from dailytalk_contiguous.core.turns.turnbench_layout import (
     ANNOTATORS,
@@ -37,7 +37,6 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.publish.checks.findings import loudness_of
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
 from dailytalk_contiguous.publish.exports.turnbench_oracle import Prediction, Submission, perfect_prediction
 from dailytalk_contiguous.store.files import file_name, json_document
@@ -57,8 +56,11 @@ _TURNBENCH_AGAIN = "export again with `dailytalk export --format turnbench`"
 _TRACK = List(record_features(TurnAnnotation))
 
 
-class LabelledConversation(TypedDict):
-    """An exported conversation until its number is known: names of its sound files, and its tracks by speaker."""
+class LabelledConversation(NamedTuple):
+    """An exported conversation until its number is known: names of its sound files, and its tracks by speaker.
+
+    `size`: bytes of its sound.
+    """
 
     conversation_id: str
     recording_id: str
@@ -78,15 +80,15 @@ def columns(sample_rate: int | None) -> Features:
     return Features(features)
 
 
-def write_turnbench(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
+def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write the sound of each speaker; it becomes part of a table once all conversations have their numbers."""
-    exports.refuse_mute(item)
-    labelled = labelled_tracks(item.row, item.duration, export.settings.certainty)
-    tracks = {}
-    for speaker, channel in zip(SPEAKERS, (item.main, item.other), strict=True):
-        tracks[speaker] = labelled.tracks[channel]
+    talk = item.talk
+    least = export.settings.certainty
+    exports.refuse_mute(talk)
+    labelled = labelled_tracks(item.row, talk.duration, least)
+    channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
+    tracks = {speaker: labelled.tracks[channel] for speaker, channel in zip(SPEAKERS, channels, strict=True)}
     if not any(tracks.values()):
-        least = export.settings.certainty
         if least is not None:
             raise BadInput(f"nothing in it has a label with --certainty {least:g}", exports.LOWER_CERTAINTY)
         raise BadInput("nothing in it has a label", "check its transcript")
@@ -94,18 +96,12 @@ def write_turnbench(export: exports.Export, item: FinishedTalk) -> Iterator[expo
     sounds = {}
     size = 0
     for side, column in enumerate(AUDIO_COLUMNS):
-        data = encoded_sound(item.pcm[:, side], item.sample_rate, "FLAC")
-        sounds[column] = f"parts/{file_name(item.id)}.{side}.flac"
+        data = encoded_sound(item.pcm[:, side], talk.sample_rate, "FLAC")
+        sounds[column] = f"parts/{file_name(talk.id)}.{side}.flac"
         export.target.write_bytes(sounds[column], data)
         size += len(data)
-    line: LabelledConversation = {
-        "conversation_id": item.id,
-        "recording_id": item.row["recording_id"],
-        "sounds": sounds,
-        "tracks": tracks,
-        "size": size,
-    }
-    yield exports.FileEntry(line, item.duration)
+    line = LabelledConversation(talk.id, talk.recording_id, sounds, tracks, size)
+    yield exports.FileEntry(line, talk.duration)
 
 
 def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -119,10 +115,13 @@ def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[st
             line: LabelledConversation = entry.line
             number = str(len(numbers) + 1)
             lines[number] = line
-            about = {"conversation_id": line["conversation_id"], "recording_id": line["recording_id"]}
-            numbers[number] = about | {"split": side}
-            predictions.append(perfect_prediction(number, line["tracks"]))
-            for track in line["tracks"].values():
+            numbers[number] = {
+                "conversation_id": line.conversation_id,
+                "recording_id": line.recording_id,
+                "split": side,
+            }
+            predictions.append(perfect_prediction(number, line.tracks))
+            for track in line.tracks.values():
                 labels.update(annotation["label"] for annotation in track)
         shards = _shards_of(lines)
         for index, shard in enumerate(shards):
@@ -139,11 +138,11 @@ def _shards_of(lines: Mapping[str, LabelledConversation]) -> list[dict[str, Labe
     shards: list[dict[str, LabelledConversation]] = []
     size = 0
     for number, line in lines.items():
-        if not shards or size + line["size"] > SHARD_BYTES:
+        if not shards or size + line.size > SHARD_BYTES:
             shards.append({})
             size = 0
         shards[-1][number] = line
-        size += line["size"]
+        size += line.size
     return shards
 
 
@@ -154,14 +153,14 @@ def _write_shard(export: exports.Export, name: str, shard: Mapping[str, Labelled
     rows = ([_table_row(root, number, line)] for number, line in shard.items())
     write_parquet(root / name, columns(export.sample_rate), rows, audio=AUDIO_COLUMNS)
     for line in shard.values():
-        export.target.remove(line["sounds"].values())
+        export.target.remove(line.sounds.values())
 
 
 def _table_row(root: Path, number: str, line: LabelledConversation) -> Row:
     row: Row = {ID_COLUMN: number}
-    for column, sound in line["sounds"].items():
+    for column, sound in line.sounds.items():
         row[column] = {"bytes": (root / sound).read_bytes(), "path": f"{number}.{column}.flac"}
-    for speaker, track in line["tracks"].items():
+    for speaker, track in line.tracks.items():
         for annotator in ANNOTATORS:
             row[track_column(speaker, annotator)] = track
     return row
@@ -217,10 +216,16 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
         problem = f"the conversation {quoted(number)} occurs twice"
         yield error("duplicate", location, problem, _TURNBENCH_AGAIN)
     tables.ids.add(number)
-    seconds = yield from _seconds_of(location, row)
-    tables.seconds += seconds or 0.0
+    seconds, findings = _seconds_of(location, row)
+    yield from findings
+    if seconds is not None:
+        tables.seconds += seconds
+    empty = dict.fromkeys(get_type_hints(TurnAnnotation))
     for speaker in SPEAKERS:
-        tracks = [_entries(row[track_column(speaker, annotator)]) for annotator in ANNOTATORS]
+        tracks = []
+        for annotator in ANNOTATORS:
+            track = row[track_column(speaker, annotator)] or ()
+            tracks.append([entry or empty for entry in track])
         tables.labels.update(str(entry["label"]) for entry in tracks[0])
         differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
         if differing:
@@ -231,31 +236,31 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
         yield from _entry_findings(f"{location}: {speaker}", entries, seconds)
 
 
-def _entries(track: Sequence[Row | None] | None) -> list[Row]:
-    """The entries of a track; each value of one that is null is null."""
-    nothing = dict.fromkeys(get_type_hints(TurnAnnotation))
-    return [nothing if entry is None else entry for entry in track or ()]
+def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
+    """The length of a conversation, None if it is unknown, and the findings on its sides.
 
-
-def _seconds_of(location: str, row: Row) -> Generator[Finding, None, float | None]:
-    """The length of a conversation, whose sides the scorer expects to be equally long; None if it is unknown."""
+    The scorer expects these to be equally long.
+    """
+    findings: list[Finding] = []
     lengths = []
     for column in AUDIO_COLUMNS:
-        loudness = yield from loudness_of(f"{location}: {column}", partial(embedded, row[column]))
+        loudness, unreadable = loudness_of(f"{location}: {column}", partial(embedded, row[column]))
         if loudness is None:
-            return None
+            return None, [*findings, *unreadable]
         if loudness.channels != 1:
             problem = f"{column} has {counted(loudness.channels, 'channel')}, not 1"
-            yield error("not-mono", location, problem, _TURNBENCH_AGAIN)
+            findings.append(error("not-mono", location, problem, _TURNBENCH_AGAIN))
         if loudness.is_silent(0):
             problem = f"{column} is silent"
-            yield advice("silent-speaker", location, problem, "leave it out if that speaker says nothing")
+            findings.append(
+                advice("silent-speaker", location, problem, "leave it out if that speaker says nothing")
+            )
         lengths.append(loudness.seconds)
     first, second = lengths
     if first != second:
         problem = f"its sides are {first:.3f} and {second:.3f} s long, and the scorer stops there"
-        yield error("unequal-sides", location, problem, _TURNBENCH_AGAIN)
-    return min(first, second)
+        findings.append(error("unequal-sides", location, problem, _TURNBENCH_AGAIN))
+    return min(lengths), findings
 
 
 def _entry_findings(location: str, entries: Sequence[Row], seconds: float | None) -> Iterator[Finding]:

@@ -5,16 +5,17 @@ A model that listens hears only the user, and learns when to wait, to speak, to 
 facts of its event, the speech of both sides and all events in it. All times are seconds of the clip.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
 
-from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.sound.samples import Pcm
+import numpy as np
+
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.turns.interaction import Interaction
-from dailytalk_contiguous.core.turns.turn_taking import Timed, unions
+from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import ConversationUtterance
+from dailytalk_contiguous.publish.exports.event_clips import CutEvent
+from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
 from dailytalk_contiguous.store.files import file_name, json_text
 
 #: The value of `--layout`.
@@ -23,73 +24,31 @@ USER_ONLY = "user-only"
 #: The lists of clips by side. Moshi's have other names.
 LISTS = {"train": "clips_train.jsonl", "eval": "clips_eval.jsonl"}
 
-#: The folder of sound.
-_FOLDER = "user"
-
-
-class _Event(TypedDict):
-    """An event in seconds of a clip."""
-
-    kind: str
-    start: float
-    end: float
-
 
 def write_user_clip(
-    export: exports.Export,
-    user: Pcm,
-    facts: Row,
-    utterances: Iterable[ConversationUtterance],
-    events: Iterable[Interaction],
+    export: exports.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
 ) -> exports.FileEntry:
-    """Write the user's side of a clip, and return its line.
-
-    Args:
-        user: its samples of the user, int16, shape (n,).
-        facts: columns of `core.records.schema.CLIP_OF_INTERACTION`.
-        utterances: those of the conversation.
-        events: those of the conversation.
-    """
-    name = f"{_FOLDER}/{file_name(facts['clip_id'])}"
-    export.write_sound(name, user)
-    start = facts["start"]
-    end = facts["end"]
-    timed = []
-    for utterance in utterances:
-        channel = "agent" if utterance.main else "user"
-        timed.append(Timed(channel, *utterance.sounds))
-    speech = unions(timed).channels
+    """Write the user's side of a clip, and return its line; `events`: those of the conversation."""
+    clip = cut.clip
+    name = f"user/{file_name(clip.id)}"
+    export.write_sound(name, np.ascontiguousarray(cut.pcm[:, 1]))
+    speech = unions(timed_of(talk)).channels
+    inside = []
+    for event in events:
+        # A turn that begins early ends before its start.
+        first, last = sorted((event.start, event.end))
+        if clip.start <= first and last <= clip.end:
+            start = round(event.start - clip.start, 6)
+            end = round(event.end - clip.start, 6)
+            inside.append({"kind": event.kind, "start": start, "end": end})
     line = {
         "path": f"{name}.wav",
-        **facts,
-        "agent_speech": _spans_between(speech.get("agent", ()), start, end),
-        "user_speech": _spans_between(speech.get("user", ()), start, end),
-        "events": _events_between(events, start, end),
+        **cut.facts,
+        "agent_speech": spans_between(speech.get("left", ()), clip.start, clip.end),
+        "user_speech": spans_between(speech.get("right", ()), clip.start, clip.end),
+        "events": inside,
     }
-    return exports.FileEntry(line, facts["duration"])
-
-
-def _spans_between(spans: Sequence[tuple[float, float]], start: float, end: float) -> list[tuple[float, float]]:
-    """Spans in order, cut to a clip from `start` to `end`, in its seconds."""
-    spans_inside = []
-    for first, last in spans:
-        span_start = round(max(first, start) - start, 6)
-        span_end = round(min(last, end) - start, 6)
-        if span_start < span_end:
-            spans_inside.append((span_start, span_end))
-    return spans_inside
-
-
-def _events_between(events: Iterable[Interaction], clip_start: float, clip_end: float) -> list[_Event]:
-    """The events that are wholly in a clip, in its seconds. A turn that begins early ends before its start."""
-    inside_clip: list[_Event] = []
-    for event in events:
-        first, last = sorted((event.start, event.end))
-        if clip_start <= first and last <= clip_end:
-            start = round(event.start - clip_start, 6)
-            end = round(event.end - clip_start, 6)
-            inside_clip.append({"kind": event.kind, "start": start, "end": end})
-    return inside_clip
+    return exports.FileEntry(line, cut.duration)
 
 
 def user_lists(lists: exports.Lists) -> dict[str, exports.FileText]:

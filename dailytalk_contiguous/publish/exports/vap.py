@@ -14,21 +14,16 @@ pause is.
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.finished_conversation import FinishedTalk
-from dailytalk_contiguous.publish.exports.speech_spans import Spans, speech_of
+from dailytalk_contiguous.publish.exports.speech_spans import spans_between, speech_of
 from dailytalk_contiguous.store.files import file_name
 
 #: The lists by side, under the names that its scripts give them.
 LISTS = {"train": "train.csv", "eval": "val.csv"}
-
-#: The columns of a list, in the order of its README.
-COLUMNS = ("audio_path", "start", "end", "vad_list", "session", "dataset")
 
 #: Seconds of a window.
 WINDOW = 20.0
@@ -38,11 +33,6 @@ OVERLAP = 5.0
 
 #: Seconds after a window of which speech is known: what a model foresees at its last frame.
 HORIZON = 2.0
-
-#: Hz of its encoder.
-SAMPLE_RATE = ANALYSIS_RATE
-
-_FOLDER = "audio"
 
 
 def window_starts(duration: float) -> list[float]:
@@ -59,41 +49,31 @@ def window_starts(duration: float) -> list[float]:
     return starts
 
 
-def spans_in_window(spans: Sequence[tuple[float, float]], start: float) -> Spans:
-    """Return speech from the start of a window to the end of its horizon, in the window's seconds."""
-    spans_inside = []
-    for first, last in spans:
-        span_start = round(max(first - start, 0.0), 6)
-        span_end = round(min(last - start, WINDOW + HORIZON), 6)
-        if span_start < span_end:
-            spans_inside.append((span_start, span_end))
-    return spans_inside
-
-
-def write_vap(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
+def write_vap(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write the sound of a conversation, and return its windows."""
-    starts = window_starts(item.duration)
+    talk = item.talk
+    starts = window_starts(talk.duration)
     if not starts:
-        problem = f"it has {item.duration:.1f} s, and a window with its horizon {WINDOW + HORIZON:g} s"
+        problem = f"it has {talk.duration:.1f} s, and a window with its horizon {WINDOW + HORIZON:g} s"
         raise BadInput(problem, "leave it out, or build it again with a longer --max-conversation")
-    sides = speech_of(item)
+    speech = speech_of(item)
     reached = starts[-1] + WINDOW + HORIZON
-    for channel, spans in zip(CHANNELS, sides, strict=True):
+    for channel, spans in speech.items():
         if not any(start < reached for start, _ in spans):
             problem = f"the {channel} side says nothing in its windows"
             raise BadInput(problem, "leave it out: VAP learns from both sides who speaks next")
-    name = f"{_FOLDER}/{file_name(item.id)}"
+    name = f"audio/{file_name(talk.id)}"
     export.write_sound(name, item.pcm)
     root = export.target.root.resolve()
-    export.about[item.id] = item.duration - (starts[-1] + WINDOW)
+    export.about[talk.id] = talk.duration - (starts[-1] + WINDOW)
     for start in starts:
-        activity = [spans_in_window(spans, start) for spans in sides]
+        activity = [spans_between(spans, start, start + WINDOW + HORIZON) for spans in speech.values()]
         line = {
             "audio_path": str(root / f"{name}.wav"),
             "start": start,
             "end": start + WINDOW,
             "vad_list": json.dumps(activity),
-            "session": item.id,
+            "session": talk.id,
             "dataset": export.settings.dataset or root.name,
         }
         is_last = start == starts[-1]
@@ -108,18 +88,14 @@ def finish_vap(export: exports.Export, lists: exports.Lists) -> Mapping[str, exp
     texts: dict[str, exports.FileText] = {}
     for side, entries in lists.items():
         if entries:
-            lines = [_csv_line(COLUMNS)]
-            lines += [_csv_line(entry.line.values()) for entry in entries]
-            texts[LISTS[side]] = lines
+            table = io.StringIO()
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(entries[0].line.keys())
+            writer.writerows(entry.line.values() for entry in entries)
+            texts[LISTS[side]] = table.getvalue()
     if not lists["eval"]:
         export.notes.append("no val.csv, without which the trainer stops: export conversations of more people")
     return texts
-
-
-def _csv_line(values: Iterable[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()
 
 
 VAP = exports.ExportFormat(
@@ -132,7 +108,7 @@ VAP = exports.ExportFormat(
     finish=finish_vap,
     manifests=tuple(LISTS.values()),
     sides=exports.TWO_LISTS,
-    sample_rate=SAMPLE_RATE,
+    sample_rate=ANALYSIS_RATE,
     unit="window",
-    prepare=exports.only_rate("vap", SAMPLE_RATE),
+    prepare=exports.only_rate("vap", ANALYSIS_RATE),
 )

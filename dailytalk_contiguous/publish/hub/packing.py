@@ -26,6 +26,7 @@ from datasets import Audio
 
 from dailytalk_contiguous.core.documents import fits, is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import RejectedPart
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
@@ -46,7 +47,7 @@ from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.row_check import JudgedRow, RowChecks
 from dailytalk_contiguous.publish.checks.verdict import LIMITS
-from dailytalk_contiguous.publish.exports.interactivity import ClipChoice, clips_of, cut_clips
+from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
 from dailytalk_contiguous.publish.version import (
@@ -468,8 +469,9 @@ def _clip_rows(
 ) -> Iterator[Row]:
     """The rows of the clips of interaction in a conversation that are among `clips`."""
     rate = row["sample_rate"]
-    chosen = [clip for clip in clips_of(row)[0] if clip.id in clips]
-    for clip, part, columns in cut_clips(row, chosen, pcm, rate, licence):
+    talk = from_finished(row).seen_by(rate, CHANNELS[0])
+    chosen = [clip for clip in clips_of(talk)[0] if clip.id in clips]
+    for clip, part, _, columns in cut_clips(talk, chosen, pcm, licence):
         clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
         if audio_columns == CHANNELS:
             clip_row = _with_sides(clip_row, clip.id, part, rate)

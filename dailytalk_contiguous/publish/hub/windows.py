@@ -10,13 +10,15 @@ import datasets
 import numpy as np
 import soxr
 import torch
+from msgspec.structs import replace
 from torch.utils.data import IterableDataset, get_worker_info
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.finished import aligned_word
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.core.words.word import Word, WordRow, words_between
+from dailytalk_contiguous.core.words.word import Word, words_between
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.machine.stereo_audio import StereoAudio
 
@@ -201,11 +203,10 @@ class MoshiWindows(IterableDataset[Window]):
 
     def of_row(self, row: schema.Row) -> Iterator[Window]:
         audio = StereoAudio(stereo_sound(row))
-        alignments: list[WordRow] = row["alignments"] or []
         words = []
-        for word in alignments:
-            probability = word.get("probability")
-            words.append(Word(word["word"], word["start"], word["end"], probability, side=word["speaker"]))
+        for word in row["alignments"] or ():
+            aligned = aligned_word(word)
+            words.append(replace(aligned, filler=None, source=""))
         samples: Samples = audio.read()
         if self.main != "left":
             samples = samples[:, ::-1]

@@ -18,6 +18,7 @@ from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.records.figures import made_of_others
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import tables_from
 from dailytalk_contiguous.core.records.utterance import heard_utterances, sounding_span
@@ -125,7 +126,7 @@ def test_events_of_variants_are_as_certain_as_their_own_times_make_them(
     n_ends = 0
     for row in rows_of(tmp_path / "out").values():
         heard = heard_utterances(row)
-        errors = edge_errors_of(row["sides"])
+        errors = edge_errors_of(from_finished(row).built_sides)
         timed: list[Timed] = []
         for utterance in heard:
             start, end = sounding_span(utterance) or (0.0, 0.0)

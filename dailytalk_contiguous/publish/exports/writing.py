@@ -1,0 +1,263 @@
+"""The writer of every export: rows in, each read once, a folder in the layout of a trainer or a tool out.
+
+An `ExportFormat` decides which parts of a row go where. The rest is common to all exports and is here: the folder
+and the files it owns, rejects, ids that occur twice, the division into training and evaluation, and options that a
+format does not take.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import typed
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.records.schema import Row, parent_of, provenance_of_row
+from dailytalk_contiguous.core.settings import check_values, settings_in
+from dailytalk_contiguous.core.wording import counted, length_text, portable
+from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN, row_without_fillers
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
+from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.publish.exports.exporting import (
+    DIVIDING,
+    EVAL_SHARE,
+    LOWER_CERTAINTY,
+    AnyFormat,
+    Export,
+    ExportSettings,
+    FileEntry,
+)
+from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.stages.transcribe import DROP
+from dailytalk_contiguous.store.files import inside, json_document
+from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
+
+#: The side of each id, for the next export into the same folder. Like the record beside it, no trainer reads it.
+DIVISION = ".dailytalk-division.json"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A written export: entries of each side, whether no known speaker is on two, and the rest as in `Export`."""
+
+    files: dict[str, int]
+    disjoint: bool
+    is_checked: bool
+    rejects: list[Reject]
+    facts: dict[str, Any]
+    notes: list[str]
+    left_out: Counter[str]
+
+
+def write_export(
+    rows: Iterable[Row],
+    out: Path,
+    format: AnyFormat,
+    *,
+    sides: Mapping[str, str] | None = None,
+    before: Mapping[str, str] | None = None,
+    readme: Callable[[str, Mapping[str, int], str], str] | None = None,
+    **settings: Any,
+) -> Exported:
+    """Write a folder; the same rows and settings give the same bytes.
+
+    Args:
+        rows: of `core.records.schema.BUILT`, or as `format.open` takes them; read once, one at a time.
+        out: the folder. Only a new one, an empty one, or an earlier export of this format is written to.
+        format: of `publish.exports.formats.FORMATS`.
+        sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
+        before: the side of ids that were divided before, which stays; None for those of earlier exports in `out`.
+        readme: makes the text of the README from a description, the provenances of the rows with their numbers,
+            and how to load the folder; None for none. A README that a person wrote stays as it is.
+        settings: of `format.settings`.
+
+    Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
+    is left to train on.
+    """
+    chosen = settings_of_export(format, settings)
+    format.prepare(out, chosen)
+    target = OwnedFolder(out, format.name, format.manifests)
+    rate = chosen.sample_rate or format.sample_rate
+    prosody = None
+    if chosen.prosodic_tokens:
+        prosody = ProsodicClusterSequences(chosen.prosodic_tokens)
+    export = Export(format, target, chosen, rate, prosody)
+    written = _write_rows(export, rows)
+    if len(format.sides) == 1:
+        export.side = dict.fromkeys(written.entries, format.sides[0])
+    elif sides is not None:
+        export.side = {voice.id: sides[voice.id] for voice in written.voices}
+    else:
+        if before is None:
+            before = {} if chosen.divide_anew else divided_before(out)
+        shares = {"eval": chosen.eval_share or EVAL_SHARE}
+        export.side = split_conversations(written.voices, shares, before, chosen.seed)
+        n_kept = len(written.entries.keys() & before.keys())
+        if n_kept:
+            export.facts["divided_before"] = n_kept
+            export.notes.append(f"{n_kept:,} on the side that they had (--divide-anew divides all)")
+    lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
+    for voice in written.voices:
+        side = export.side[voice.id]
+        lists[side] += written.entries[voice.id]
+    if not lists[format.sides[0]]:
+        raise _nothing_exported(export, written)
+    if chosen.fillers == DROP:
+        export.facts["fillers_left_out"] = written.n_fillers
+        export.notes.append("fillers are in the sound alone")
+    texts = format.finish(export, lists)
+    if len(format.sides) > 1:
+        # Those that this export lacks may come back in the next one.
+        division = {**(before or {}), **export.side}
+        target.write_text(DIVISION, json_document(division))
+    if is_foreign(out):
+        with suppress(BadInput):  # a link
+            target.claim(README)  # which keeps it
+    elif readme:
+        text = readme(_description(export, written), written.provenances, _how_to_load(export, texts))
+        target.write_text(README, text)
+    target.finish(texts)
+    n_entries = {side: len(entries) for side, entries in lists.items()}
+    is_disjoint = disjoint_in(written.voices, export.side) == "speakers"
+    return Exported(
+        files=n_entries,
+        disjoint=is_disjoint,
+        is_checked=export.is_checked,
+        rejects=written.rejects,
+        facts=export.facts,
+        notes=export.notes,
+        left_out=export.left_out,
+    )
+
+
+def settings_of_export(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
+    """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
+    listed = {placed.name for placed in settings_in(format.settings)}
+    unfit = []
+    for name in settings:
+        is_known = name in listed or not hasattr(format.settings, name)
+        if is_known and name not in format.taken:
+            unfit.append(f"--{name.replace('_', '-')}")
+    if unfit:
+        raise DailytalkError(
+            f"{', '.join(unfit)} does not go with --format {format.name}", "leave it out, or export for another"
+        )
+    chosen = replace(format.settings, **settings)
+    check_values(chosen)
+    return chosen
+
+
+@dataclass
+class _Written:
+    """What was written of the rows.
+
+    Attributes:
+        entries: of the lists, by the id of their row.
+        voices: the facts that decide the side of each row with an entry.
+        rejects: rows that can't be written.
+        provenances: of the rows, with their numbers.
+        n_fillers: words that were left out.
+    """
+
+    entries: dict[str, list[FileEntry]] = field(default_factory=dict)
+    voices: list[SplitVoice] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    provenances: Counter[str] = field(default_factory=Counter)
+    n_fillers: int = 0
+
+
+def _write_rows(export: Export, rows: Iterable[Row]) -> _Written:
+    """Write the files of all rows, one row after another."""
+    format = export.format
+    written = _Written()
+    for row in rows:
+        name = row["conversation_id"]
+        if name in written.entries:
+            remedy = "run `dailytalk check` on the dataset"
+            raise DailytalkError(f"the {format.noun} {name!r} occurs twice", remedy)
+        if row.get("problem"):
+            written.rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
+            continue
+        if export.settings.fillers == DROP:
+            row = row_without_fillers(row)
+        try:
+            item = format.open(row, export)
+            entries = list(format.write(export, item))
+        except BadInput as problem:
+            written.rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+            continue
+        written.entries[name] = entries
+        written.provenances[provenance_of_row(row)] += 1
+        if row.get(UNWRITTEN):
+            written.n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
+        if entries:
+            seconds = sum(entry.seconds for entry in entries)
+            voice = SplitVoice(
+                id=name,
+                kept_speakers=item.apart,
+                recording_id=name,
+                seconds=seconds,
+                parent=parent_of(row),
+                sound_digest=row.get("sound_digest") or "",
+            )
+            written.voices.append(voice)
+    return written
+
+
+def _nothing_exported(export: Export, written: _Written) -> DailytalkError:
+    """The error of an export that has nothing to train on, with the first reason for it."""
+    reasons = [f"{reject.id}: {reject.reason}" for reject in written.rejects]
+    reasons += export.left_out
+    if written.voices:
+        reasons.append("all have another split (--divide-anew divides them)")
+    reason = f" ({reasons[0]})" if reasons else ""
+    remedy = "correct what is named, or build the dataset again"
+    if written.rejects:
+        remedy = written.rejects[0].remedy
+    elif export.settings.certainty is not None:
+        reason = f" with --certainty {export.settings.certainty:g}{reason}"
+        remedy = LOWER_CERTAINTY
+    return DailytalkError(f"no {export.format.noun} could be exported{reason}", remedy)
+
+
+def _description(export: Export, written: _Written) -> str:
+    """What the folder holds, for its README, and the options that are not as usual."""
+    format = export.format
+    seconds = length_text(sum(voice.seconds for voice in written.voices))
+    description = (
+        f"{counted(len(written.voices), format.noun)}, {seconds}, for {format.reader}, as "
+        f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
+        f"What is not in it: {format.loses}."
+    )
+    shown = format.taken - {"sample_rate", *DIVIDING}
+    defaults = {placed.option: placed.value for placed in settings_in(format.settings)}
+    options = []
+    for placed in settings_in(export.settings):
+        if placed.name in shown and placed.value != defaults[placed.option]:
+            option = placed.option.replace("_", " ")
+            options.append(option if placed.value is True else f"{option} {placed.value}")
+    if options:
+        description += f" Options: {portable(', '.join(options))}."
+    return description
+
+
+def _how_to_load(export: Export, lists: Iterable[str]) -> str:
+    """How the folder is loaded, for its README; `lists`: the names of its lists."""
+    sentences = [f"It is read by {export.format.reader}."]
+    names = [f"`{name}`" for name in lists]
+    if names:
+        sentences.append(f"Its lists: {', '.join(names)}.")
+    if export.is_checked:
+        sentences.append("`dailytalk check .` says whether a trainer can use it.")
+    return " ".join(sentences)
+
+
+def divided_before(out: Path) -> dict[str, str]:
+    """Return the side of each id that earlier exports into a folder divided. Raises BadInput if it is damaged."""
+    if not (out / DIVISION).exists():
+        return {}
+    remedy = "put it back, or divide all again with --divide-anew"
+    record = read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES)
+    return typed(record, dict[str, str], DIVISION, remedy)
