@@ -17,7 +17,6 @@ from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
-from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.schema import LABELLED, Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
@@ -62,9 +61,10 @@ _SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "publ
 
 
 class _CheckedRow(NamedTuple):
-    """A row and what was found on it; `is_exported`: whether exports take it."""
+    """What was found on a row; `is_exported`: whether exports take it."""
 
-    row: Row
+    name: str
+    split: str | None
     is_exported: bool
     judged: JudgedRow
 
@@ -84,7 +84,7 @@ def check_rows(
     checks = RowChecks()
     maker = TableMaker()
     ids = set[str]()
-    splits = Counter[str]()
+    splits = Counter[str | None]()
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
     for shown, rows in _rows_by_file(items, columns):
         judge = partial(_checked, items, checks)
@@ -92,19 +92,17 @@ def check_rows(
         try:
             with closing(side_by_side(judge, rows, cores())) as checked_rows:
                 for checked in steps(noun, checked_rows):
-                    row = checked.row
-                    name = row["conversation_id"]
                     judged = checked.judged
-                    splits[row["split"]] += 1
-                    if checked.is_exported and name in ids:
+                    splits[checked.split] += 1
+                    if checked.is_exported and checked.name in ids:
                         problem = f"this conversation occurs twice, again in {shown or items.name}"
-                        duplicate = error("duplicate", name, problem, "delete one of the shards")
+                        duplicate = error("duplicate", checked.name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
-                    elif checked.is_exported and not row["problem"]:
-                        maker.add(from_finished(row))
+                    elif judged.talk:
+                        maker.add(judged.talk)
                     checks.add(judged)
                     if checked.is_exported:
-                        ids.add(name)
+                        ids.add(checked.name)
         except BadInput as failure:
             checks.findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
         except OSError as failure:
@@ -154,8 +152,8 @@ def _checked(items: Items, checks: RowChecks, row: Row) -> _CheckedRow:
     if unused:
         kind, reason = unused
         note = advice(kind, name, reason, items.remedy, "note")
-        return _CheckedRow(row, False, JudgedRow([note]))
-    return _CheckedRow(row, True, checks.judge(row, name))
+        return _CheckedRow(name, row["split"], False, JudgedRow([note]))
+    return _CheckedRow(name, row["split"], True, checks.judge(row, name))
 
 
 def _hours(tables: Tables, column: str) -> dict[str, float]:
