@@ -244,8 +244,9 @@ class _ShardLines:
         numbers = itertools.count()
         for row in self._rows():
             if half.spoken:
-                parts = _rejected_in_finished(row)
-                maker.add(from_finished(row))
+                talk = from_finished(row)
+                parts = _rejected_in_finished(talk)
+                maker.add(talk)
                 lines = _shifted_lines(row, half)
             else:
                 talk = from_row(row)
@@ -326,17 +327,17 @@ def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
     return [*parts, *(or_none(talk.rejected) or ()), *(or_none(talk.unmatched) or ())]
 
 
-def _rejected_in_finished(row: Row) -> list[Reject]:
-    """What is smaller than a finished row and was rejected after it was tagged, or went on without a model.
+def _rejected_in_finished(talk: Conversation) -> list[Reject]:
+    """What is smaller than a finished conversation and was rejected since it was tagged, or went without a model.
 
     An utterance without text is none: its row has a reason.
     """
-    failures = [Reject(**failure) for failure in row.get("model_failures") or ()]
+    failures = or_none(talk.model_failures) or ()
     parts = [failure for failure in failures if failure.stage in SPOKEN_STAGES]
-    for utterance in row["utterances"]:
-        if utterance["status"] == "kept-original" and utterance["text"].strip():
-            reason = utterance["reason"]
-            parts.append(Reject(utterance["utterance_id"], "Speak", reason, "its original voice is kept"))
+    for utterance in talk.utterances:
+        if utterance.status == "kept-original" and utterance.text.strip():
+            reason = utterance.unspoken_reason or ""
+            parts.append(Reject(utterance.id, "Speak", reason, "its original voice is kept"))
     return parts
 
 

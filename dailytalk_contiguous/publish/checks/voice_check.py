@@ -29,6 +29,7 @@ from dailytalk_contiguous.machine.audio import AudioStruct, read_at
 from dailytalk_contiguous.models.checkpoints import speaker_encoder_file
 from dailytalk_contiguous.models.contracts import ANY, CLONE
 from dailytalk_contiguous.publish.checks.known_voices import Halves, HeardSide, KnownVoices
+from dailytalk_contiguous.publish.checks.verdict import weighed
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
@@ -39,13 +40,8 @@ SEVERAL_VOICES = "several-voices"
 #: The finding of two sides that are the same voice; also the name of its limit.
 SAME_VOICE = "same-voice-on-both-sides"
 
-#: Share of the compared hours under which a finding weighs one level less.
-_WIDESPREAD = 0.1
-
 #: By how much the other channel is louder while each speaker should speak, where the channels are exchanged.
 LOUDER_DB = 6.0
-
-_LIGHTER: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
 
 
 class _VoiceProblem(NamedTuple):
@@ -289,9 +285,7 @@ def _finding(
     sentence = problem.sentence.format(share=share, worst=worst.detail)
     seconds = sum(conversation.seconds for conversation in beyond.values())
     total = sum(conversation.seconds for conversation in conversations)
-    severity = problem.severity
-    if seconds < _WIDESPREAD * total:
-        severity = _LIGHTER[severity]
+    severity = weighed(problem.severity, seconds, total)
     return advice(problem.kind, worst.name, sentence, problem.remedy, severity)
 
 
