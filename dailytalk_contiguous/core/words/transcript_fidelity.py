@@ -10,9 +10,6 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.core.words.written_forms import is_written_form
 
-#: Before the name of an aligner in the source of the words that it has placed.
-_ALIGNED = "aligned-"
-
 #: Sources of words of a given text that an aligner did not find in the sound.
 _ABSENT = (GIVEN_FITTED, RECOGNISED_TEXT)
 
@@ -77,7 +74,7 @@ def absent_words(talk: Conversation) -> list[AbsentWords]:
     for channel, words in words_of_side.items():
         texts = [word.text for word in words if word.source in _ABSENT]
         absent = [text for text in texts if not is_written_form(text)]
-        is_aligned = any(word.source.startswith(_ALIGNED) for word in words)
+        is_aligned = any(word.source.startswith("aligned-") for word in words)
         if absent and is_aligned:
             first = " ".join(absent[:NAMED])
             side: AbsentWords = {
