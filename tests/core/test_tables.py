@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
@@ -56,6 +57,16 @@ def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="bad"), tables_in(tmp_path) as maker:
         maker.add(from_finished(bad))
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_text_that_is_unknown_is_null(tmp_path: Path) -> None:
+    with tables_in(tmp_path, labelled=True) as maker:
+        maker.add(from_finished(clip_row("s1-1", text=None, words=[])))
+        maker.add(from_finished(clip_row("s1-2", text="", words=[])))
+    utterances = pq.read_table(tmp_path / "utterances.parquet")
+    conversations = pq.read_table(tmp_path / "conversations.parquet")
+    assert utterances["text"].to_pylist() == [None, ""]
+    assert conversations["transcript_marks"].to_pylist() == [None, None]
 
 
 def opened(folder: Path) -> tables.Tables:

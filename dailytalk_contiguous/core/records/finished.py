@@ -106,13 +106,8 @@ def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
 
 
 def _utterance(record: AnyRecord) -> Utterance:
-    fields: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    for name, value in record.items():
-        if name in _FIELDS:
-            fields[_FIELDS[name]] = value
-        else:
-            extra[name] = value
+    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in record.items() if name in _FIELDS}
+    extra = {name: value for name, value in record.items() if name not in _FIELDS}
     synthesis = fields.get("synthesis")
     fields["synthesis"] = _record(SynthesisRecord, synthesis, {}) if synthesis else None
     return Utterance(**fields, extra=extra)

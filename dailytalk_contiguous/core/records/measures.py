@@ -235,16 +235,18 @@ def same_words(words: Sequence[Word]) -> float | None:
     """
     times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
     counts = dict.fromkeys(CHANNELS, 0)
+    spellings = {word.text for word in words}
+    texts = {spelling: normalise(spelling) for spelling in spellings}
     for word in words:
         if word.side in times:
             counts[word.side] += 1
-            times[word.side].setdefault(normalise(word.text), []).append(word.start)
+            times[word.side].setdefault(texts[word.text], []).append(word.start)
     shares = []
     for side, other in (CHANNELS, CHANNELS[::-1]):
         n_same = 0
-        for text, starts in times[side].items():
-            other_starts = sorted(times[other].get(text, ()))
-            for start in starts:
+        for text in times[side].keys() & times[other].keys():
+            other_starts = sorted(times[other][text])
+            for start in times[side][text]:
                 index = bisect_left(other_starts, start)
                 neighbours = other_starts[max(0, index - 1) : index + 1]
                 n_same += any(abs(neighbour - start) <= SAME_WORD_SECONDS for neighbour in neighbours)
