@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, parse_json
@@ -54,16 +54,12 @@ from dailytalk_contiguous.store.work_folder import (
     is_mix,
 )
 
-_CHECK_AGAIN = "see that you may read it, and check again"
-
-#: What the facts call an opened folder or version, where that is not the kind of its items.
-_SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "published"}
-
 
 class _CheckedRow(NamedTuple):
-    """A row and what was found on it; `is_exported`: whether exports take it."""
+    """What was found on a row; `is_exported`: whether exports take it."""
 
-    row: Row
+    name: str
+    split: str | None
     is_exported: bool
     judged: JudgedRow
 
@@ -83,7 +79,7 @@ def check_rows(
     checks = RowChecks()
     maker = TableMaker()
     ids = set[str]()
-    splits = Counter[str]()
+    splits = Counter[str | None]()
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
     for shown, rows in _rows_by_file(items, columns):
         judge = partial(_checked, items, checks)
@@ -91,24 +87,23 @@ def check_rows(
         try:
             with closing(side_by_side(judge, rows, cores())) as checked_rows:
                 for checked in steps(noun, checked_rows):
-                    row = checked.row
-                    name = row["conversation_id"]
                     judged = checked.judged
-                    splits[row["split"]] += 1
-                    if checked.is_exported and name in ids:
+                    splits[checked.split] += 1
+                    if checked.is_exported and checked.name in ids:
                         problem = f"this conversation occurs twice, again in {shown or items.name}"
-                        duplicate = error("duplicate", name, problem, "delete one of the shards")
+                        duplicate = error("duplicate", checked.name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
-                    elif checked.is_exported and not row["problem"]:
-                        maker.add(row)
+                    elif judged.talk:
+                        maker.add(judged.talk)
                     checks.add(judged)
                     if checked.is_exported:
-                        ids.add(name)
+                        ids.add(checked.name)
         except BadInput as failure:
             checks.findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
         except OSError as failure:
             reason = f"it can't be read ({failure.strerror})"
-            checks.findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
+            remedy = "see that you may read it, and check again"
+            checks.findings.append(error("unreadable-shard", shown, reason, remedy))
     if items.remedy:
         for index, finding in enumerate(checks.findings):
             if finding.remedy == SPEAK_AGAIN:
@@ -117,8 +112,9 @@ def check_rows(
         maker.add_reject(reject)
     tables = maker.tables()
     totals = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
+    kinds = {"conversations": "dataset", "clips": "dataset", "version": "published"}
     facts: dict[str, Any] = {
-        "kind": _SHOWN_KINDS.get(items.kind, items.kind),
+        "kind": kinds.get(items.kind, items.kind),
         "conversations": len(ids),
         "utterances": int(totals["utterances"]),
         "words": int(totals["words"]),
@@ -153,14 +149,14 @@ def _checked(items: Items, checks: RowChecks, row: Row) -> _CheckedRow:
     if unused:
         kind, reason = unused
         note = advice(kind, name, reason, items.remedy, "note")
-        return _CheckedRow(row, False, JudgedRow([note]))
-    return _CheckedRow(row, True, checks.judge(row, name))
+        return _CheckedRow(name, row["split"], False, JudgedRow([note]))
+    return _CheckedRow(name, row["split"], True, checks.judge(row, name))
 
 
 def _hours(tables: Tables, column: str) -> dict[str, float]:
     """Hours of conversations by the values of a column, sorted by these."""
     hours = figures.hours_of(tables, column)
-    return {name: round(hours[name], 7) for name in sorted(hours)}
+    return {name: round(amount, 7) for name, amount in sorted(hours.items())}
 
 
 def check_version(
@@ -234,7 +230,8 @@ def check_folder(
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    if any((path / name).exists() for name in _NAMES_OF_WORK):
+    names_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+    if any((path / name).exists() for name in names_of_work):
         refuse_steps(training, "a work folder")
         return _work(path, limits, references)
     items = claimed(path)
@@ -252,10 +249,6 @@ def check_folder(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
     )
-
-
-#: Files and folders of which each says that their folder is a work folder.
-_NAMES_OF_WORK = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
 
 
 def refuse_steps(training: TrainingSteps, noun: str) -> None:
@@ -313,7 +306,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
         if not row_facts["conversations"] and all(finding.level != "error" for finding in row_problems):
             problem = "no conversation was finished: there is nothing to train on"
             lost = verdict.losses(run)
-            remedy = verdict.remedy_of(lost, [*lost["reasons"], *lost["remedies"]])
+            remedy = lost.remedy([*lost.reasons, *lost.remedies])
             findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
     elif run or has_tags or has_transcript:
         try:
@@ -346,28 +339,17 @@ def _file_findings(folder: Path) -> Iterator[Finding]:
             yield error("not-stereo", shown, problem, "build it again")
 
 
-class MeasureFacts(TypedDict):
-    """A measure beside that of another corpus; `note` and `meaning` are null where nothing is remarkable."""
+def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, object]]:
+    """Return the measures of conversations beside those of other corpora; no part of the verdict.
 
-    measure: str
-    side: str
-    value: float
-    corpus: str
-    published: dict[str, float | None]
-    shown: list[str]
-    where: str
-    note: str | None
-    meaning: str | None
-
-
-def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[MeasureFacts]:
-    """Return the measures of conversations beside those of other corpora; no part of the verdict."""
-    facts = list[MeasureFacts]()
+    `note` and `meaning` are None where nothing is remarkable.
+    """
+    facts: list[dict[str, object]] = []
     for comparison in comparisons_of(tables.turn_taking, references):
         band = comparison.band
         is_noted = comparison.is_remarkable and comparison.side != "right"
         shown_value = measure_text(band.measure, comparison.value)
-        measure: MeasureFacts = {
+        measure: dict[str, object] = {
             "measure": band.measure,
             "side": comparison.side,
             "value": round(comparison.value, 6),

@@ -315,12 +315,14 @@ class Items(ABC):
         DailytalkError as `rows` does.
         """
 
-        from dailytalk_contiguous.core.records.tables import TableMaker  # here: who only loads makes no tables
+        # here: who only loads makes no tables
+        from dailytalk_contiguous.core.records.finished import from_finished
+        from dailytalk_contiguous.core.records.tables import TableMaker
 
         refused = [] if refused is None else refused
         maker = TableMaker(self.rebuilt, self.fields, self.knows_rejects)
         for row in steps("conversations read", self.listed(refused)):
-            maker.add(row)
+            maker.add(from_finished(row))
         for row in refused:
             reject = Reject(row["conversation_id"], "report", row["problem"], row["remedy"])
             maker.add_reject(reject.as_dict())

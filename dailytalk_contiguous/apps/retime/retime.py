@@ -16,6 +16,7 @@ from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, uni
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.arrow_types import record_features
 from dailytalk_contiguous.core.records.conversation import (
+    OF_RECORDING,
     Conversation,
     Utterance,
     copied,
@@ -37,7 +38,6 @@ from dailytalk_contiguous.core.records.record import (
 from dailytalk_contiguous.core.records.schema import (
     BUILT,
     CHANNELS,
-    OF_RECORDING,
     ORIGIN,
     STRING,
     Row,

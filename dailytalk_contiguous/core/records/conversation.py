@@ -56,6 +56,12 @@ MOST_BEYOND = 1.0
 #: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
 CONVERTED_TRIES = 0
 
+#: The mode of a timeline whose times, and both voices, are those of the recording.
+AS_RECORDED = "recorded"
+
+#: The end of the mode of a timeline with other times, in which both voices are as recorded.
+OF_RECORDING = "-recording"
+
 #: The value of a field that no stage has made yet.
 UNSET = msgspec.UNSET
 
@@ -411,6 +417,49 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         words = or_none(self.unwritten_words) or self.alignments
         return [word for word in words if word.text.strip()]
 
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """What is known of a clip (`core.records.clip_records.Labels`); empty for any other conversation."""
+        labels: Mapping[str, Any] = self.extra.get("labels") or {}
+        return labels
+
+    @property
+    def parent(self) -> str:
+        """The id of the conversation that it was made of, or its own id."""
+        origin = self.extra.get("origin")
+        parent = origin.get("of") if isinstance(origin, Mapping) else None
+        if isinstance(parent, str) and parent:
+            return parent
+        return self.id or ""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether both voices of the result, and all its times, are those of the recording."""
+        return self._mode == AS_RECORDED
+
+    @property
+    def has_recorded_voices(self) -> bool:
+        """Whether both voices of the result are those of the recording, at whatever times."""
+        return self._mode == AS_RECORDED or self._mode.endswith(OF_RECORDING)
+
+    @property
+    def has_recorded_sides(self) -> bool:
+        """Whether people are heard on both sides of the result: as recorded, or one of them converted."""
+        return self.has_recorded_voices or any(utterance.is_converted for utterance in self.utterances)
+
+    @property
+    def _mode(self) -> str:
+        """The mode of its timeline; empty where it has none."""
+        timeline = or_none(self.timeline)
+        return timeline.mode or "" if timeline else ""
+
+    @property
+    def own_seconds(self) -> float:
+        """Seconds of the result without the prompt before a clip."""
+        conditioning = self.labels.get("conditioning") or {}
+        clip_start: float = conditioning.get("clip_start") or 0.0
+        return self.built_duration - clip_start
+
     def person(self, side: str) -> str | None:
         """The name of the person on a side of the result; None where nobody is named."""
         names = or_none(self.speakers)
@@ -418,6 +467,30 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
             return None
         name = names.get("left") if side == "left" else names.get("right")
         return None if name in ("", "left", "right") else name
+
+    @property
+    def kept_speakers(self) -> tuple[str | None, ...]:
+        """Names of the people who are heard in the result: on the right, of a clip on the left; None if unknown.
+
+        They are on both sides of what is as it was recorded, or was converted into another voice.
+        """
+        if self.has_recorded_sides:
+            return self.person("left"), self.person("right")
+        return (self.person("left" if self.labels else "right"),)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Names of the voices with which utterances were resynthesised, sorted; else of their engines.
+
+        A converted voice is that of its speaker, and has the name of its engine here.
+        """
+        names: set[str | None] = set()
+        for utterance in self.utterances:
+            synthesis = or_none(utterance.synthesis)
+            if synthesis:
+                voice = None if utterance.is_converted else synthesis.voice
+                names.add(voice or synthesis.engine)
+        return tuple(sorted(str(name) for name in names if name))
 
     def words_by_utterance(self) -> list[tuple[Utterance | None, list[Word]]]:
         """The utterances of each side of the result that have words, by start, with their words by start.
@@ -459,6 +532,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
                 end=utterance.new_end,
                 start_trim=or_none(utterance.new_start_trim),
                 end_trim=or_none(utterance.new_end_trim),
+                text=utterance.text or "",
             )
             utterances.append(seen)
         words = [replace(word, side=sides[word.side]) for word in self.alignments]
@@ -487,7 +561,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
         """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
         marks: list[Mark] = []
-        for mark in self.transcript_marks:
+        for mark in self.transcript_marks or ():
             for utterance in self.heard:
                 marked = utterance.span & mark.span
                 is_same_side = utterance.source_channel == mark.channel

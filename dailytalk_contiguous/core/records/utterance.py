@@ -111,9 +111,6 @@ EDGES = ("start", "end", "start_trim", "end_trim")
 #: Seconds by which times may differ and be called the same.
 SAME_TIME = 1e-6
 
-#: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
-_ROUNDING = 0.0025
-
 
 def texts_of(value: object) -> list[str] | None:
     """One text or several as a list, each once and none empty; None where there is none.
@@ -706,7 +703,8 @@ def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
         )
         utterance.words.append(uttered)
     length = line.get("duration")
-    if is_number(length) and abs(utterance.end - utterance.start - length) > _ROUNDING:
+    rounding = 0.0025  # seconds by which a length in milliseconds may differ from that of its edges
+    if is_number(length) and abs(utterance.end - utterance.start - length) > rounding:
         utterance.start_trim = None
         utterance.end_trim = None
     return utterance

@@ -6,7 +6,7 @@ seen (all that train, copies too, each as often as the manifest names it).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Required, TypedDict, Unpack
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -73,16 +73,6 @@ class Quality:
         return self.clips[self.clips["reason"] != ""]
 
 
-class _MoreFigures(TypedDict, total=False):
-    """Attributes of `CorpusFigures` that are not in the record of a run."""
-
-    tables: Required[Tables]
-    quality: Quality | None
-    unit: str
-    credits: Sequence[Credit]
-    cells_by: Sequence[str]
-
-
 @dataclass
 class CorpusFigures:
     """The figures of a corpus of clips or of a mix.
@@ -106,20 +96,31 @@ class CorpusFigures:
     cells_by: Sequence[str] = sampling.BY_EMOTION
 
     @classmethod
-    def of_run(cls, record: Mapping[str, Any], **more: Unpack[_MoreFigures]) -> "CorpusFigures":
-        """Take minutes before balancing, the target and the credits from the record of a run."""
+    def of_run(
+        cls,
+        record: Mapping[str, Any],
+        tables: Tables,
+        quality: Quality | None = None,
+        unit: str = "clip",
+        credits: Sequence[Credit] | None = None,
+    ) -> "CorpusFigures":
+        """Take minutes before balancing, the target and, where None, the credits from the record of a run."""
         balance = record.get("balance") or {}
         minutes = balance.get("minutes_before") or {}
         target = balance.get("target_minutes")
-        more.setdefault("credits", credits_of(record))
+        cells_by = sampling.BY_EMOTION
         labels = balance.get("by")
         if isinstance(labels, list) and labels and all(name in sampling.CELL_COLUMNS for name in labels):
-            more["cells_by"] = labels
-        seconds = 3600 * sampling.LEAST_HOURS
-        if target and is_number(target, 0):
-            seconds = 60.0 * target
-        before = {name: 60 * value for name, value in minutes.items()}
-        return cls(before=before, target=seconds, **more)
+            cells_by = tuple(labels)
+        return cls(
+            tables,
+            quality,
+            unit,
+            before={name: 60 * value for name, value in minutes.items()},
+            target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
+            credits=credits_of(record) if credits is None else credits,
+            cells_by=cells_by,
+        )
 
     @property
     def noun(self) -> str:
@@ -184,11 +185,11 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     quality = Quality.of_rows(items.measures(), limits)
     unit = "file" if items.kind == "mix" else "clip"
     tables = items.tables(refused)
-    more: _MoreFigures = {"tables": tables, "quality": quality, "unit": unit}
+    credits = None
     if items.kind == "version":
         named = tables.conversations[["corpus", "licence"]].astype(object).dropna().drop_duplicates()
-        more["credits"] = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
-    return CorpusFigures.of_run(record, **more)
+        credits = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
+    return CorpusFigures.of_run(record, tables, quality, unit, credits)
 
 
 def findings_of_clips(
@@ -206,5 +207,5 @@ def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS)
     """
     if not items.labelled:
         return all_findings(tables, items.run, limits)
-    clips = CorpusFigures.of_run(items.run, tables=tables)
+    clips = CorpusFigures.of_run(items.run, tables)
     return findings_of_clips(clips, items.run, limits)

@@ -32,9 +32,6 @@ TOLERANCE = 0.001
 #: not look like speech by chance.
 FRAME_SECONDS = 0.02
 
-#: Frames that are decoded and measured at once.
-_BLOCK_FRAMES = 1000
-
 
 @dataclass(frozen=True)
 class Loudness:
@@ -89,7 +86,7 @@ def measure_loudness(audio: AudioStruct) -> Loudness:
     frame = _frame_samples(rate)
     powers: list[NDArray[np.float32]] = []
     n_samples = 0
-    for block in blocks(audio, block_seconds=_BLOCK_FRAMES * frame / rate):
+    for block in blocks(audio, block_seconds=1000 * frame / rate):  # 1,000 frames at once
         n_samples += len(block)
         channels = [frame_levels(channel, frame) for channel in block.T]
         powers.append(np.stack(channels, axis=1))

@@ -6,7 +6,7 @@ same in what is published.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -81,8 +81,14 @@ def loaded_strangers(version: Version) -> set[str]:
     with suppress(CardDamaged):  # it is an obstacle
         configs = _configs(version)
     for config in configs or ():
-        if config.get("config_name") in CONFIGS:
-            for pattern in _patterns(config.get("data_files")):
+        if config.get("config_name") not in CONFIGS:
+            continue
+        data_files = config.get("data_files") or ()
+        entries = [data_files] if isinstance(data_files, str) else data_files
+        for entry in entries:
+            paths = entry if isinstance(entry, str) else entry["path"]
+            patterns = [paths] if isinstance(paths, str) else paths
+            for pattern in patterns:
                 loaded.update(name for name in strangers if fnmatchcase(name, pattern))
     return loaded
 
@@ -100,14 +106,6 @@ def _configs(version: Version) -> list[_Config] | None:
     card = parsed_card(version.read(CARD).decode(errors="replace"))
     configs = card.data.get("configs") or []
     return configs if fits(configs, list[_Config]) else None
-
-
-def _patterns(data_files: str | Sequence[str | _SplitFiles] | None) -> Iterator[str]:
-    """The patterns of a config's data files, of whatever split."""
-    listed = [data_files] if isinstance(data_files, str) else data_files or ()
-    for entry in listed:
-        paths = entry if isinstance(entry, str) else entry["path"]
-        yield from [paths] if isinstance(paths, str) else paths
 
 
 class CardDamaged(DailytalkError):

@@ -5,17 +5,16 @@ together, such as hours, is found in their tables (`publish.checks.clip_figures.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, error, several
-from dailytalk_contiguous.core.records.record import NonSpeechSound
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row, digest_column
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, is_converted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.sound.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words.word import Word, WordRow
 from dailytalk_contiguous.machine.sound_columns import changed_sounds
 from dailytalk_contiguous.publish.checks.findings import Loudness, loudness_of, pcm_loudness, word_findings
 from dailytalk_contiguous.publish.checks.known_voices import KnownVoices
@@ -28,22 +27,17 @@ SPEAK_AGAIN = "build it again with `dailytalk speak`"
 #: What to do about a version whose files are not those that were published.
 PUBLISH_AGAIN = "publish this version again"
 
-_NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
-
-#: Kinds of findings on rows whose voices are not compared.
-_UNHEARD = {"unreadable-audio", "missing-audio", "not-stereo"}
-
-#: Kinds of findings on rows that can't be used, by column.
-_KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
-
 
 class JudgedRow(NamedTuple):
     """What was found on a row.
 
-    `voices`: None without an encoder, for clips, and for sound that can't be read or is not stereo.
+    Attributes:
+        talk: None of a row that can't be used, or was not judged.
+        voices: None without an encoder, for clips, and for sound that can't be read or is not stereo.
     """
 
     findings: list[Finding]
+    talk: Conversation | None = None
     voices: ConversationVoices | None = None
 
 
@@ -73,15 +67,18 @@ class RowChecks:
             problem = f"its {column} is not that of its {digest_column(column)}"
             findings.append(error("changed-audio", location, problem, PUBLISH_AGAIN))
         if row["problem"]:
-            kind = _KINDS.get(row["problem_column"], "bad-row")
+            kinds = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
+            kind = kinds.get(row["problem_column"], "bad-row")
             findings.append(error(kind, location, row["problem"], SPEAK_AGAIN))
             return JudgedRow(findings)
-        findings += row_findings(location, row, pcm)
-        is_heard = all(finding.kind not in _UNHEARD for finding in findings)
+        talk = from_finished(row)
+        findings += _sound_findings(location, talk, pcm)
+        unheard = {"unreadable-audio", "missing-audio", "not-stereo"}
+        is_heard = all(finding.kind not in unheard for finding in findings)
         voices = None
-        if self._encoder and is_heard and not row["labels"]:
-            voices = hear_voices(self._encoder, row, self._known)
-        return JudgedRow(findings, voices)
+        if self._encoder and is_heard and not talk.labels:
+            voices = hear_voices(self._encoder, talk, self._known)
+        return JudgedRow(findings, talk, voices)
 
     def add(self, judged: JudgedRow) -> None:
         self.findings += judged.findings
@@ -93,69 +90,56 @@ class RowChecks:
         return [*self.findings, *voice_findings(self.voices, limits)]
 
 
-def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Finding]:
-    """Yield the findings on a row that can be used.
+def _sound_findings(file: str, talk: Conversation, pcm: Pcm | None) -> Iterator[Finding]:
+    """The findings on the sound of a conversation, `file` in them, and on what is timed in it.
 
-    Args:
-        file: the name of the row in them.
-        pcm: its audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
+    `pcm`: its audio, if that is decoded already, shape (n, channels), at the conversation's rate.
     """
     loudness: Loudness | None
     if pcm is None:
-        loudness, unreadable = loudness_of(file, lambda: row["audio"])
+        loudness, unreadable = loudness_of(file, lambda: talk.built_audio)
         yield from unreadable
     else:
-        loudness = pcm_loudness(pcm, row["sample_rate"])
+        loudness = pcm_loudness(pcm, talk.built_rate)
     if loudness:
         if loudness.channels != 2:
             problem = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", file, problem, SPEAK_AGAIN)
-        if loudness.sample_rate != row["sample_rate"]:
-            problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+        if loudness.sample_rate != talk.built_rate:
+            problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {talk.built_rate}"
             yield error("wrong-rate", file, problem, SPEAK_AGAIN)
         if not LOWEST_RATE <= loudness.sample_rate <= HIGHEST_RATE:
             problem = f"the audio's rate is {loudness.sample_rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}"
             yield error("wrong-rate", file, problem, SPEAK_AGAIN)
-        if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
-            problem = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
+        if abs(loudness.seconds - talk.built_duration) > DURATION_TOLERANCE:
+            problem = f"the column says {talk.built_duration:.3f} s, the audio has {loudness.seconds:.3f} s"
             yield error("wrong-duration", file, problem, SPEAK_AGAIN)
         if loudness.is_silent(0):
             yield error("silent-left", file, "the left channel, the re-voiced one, is silent", SPEAK_AGAIN)
-    yield from _utterance_findings(file, row["utterances"] or [])
-    yield from _sound_findings(file, row["sounds"] or [], row["duration"])
-    alignments: list[WordRow] = row["alignments"] or []
-    words = []
-    for word in alignments:
-        text = word["word"] or ""
-        words.append(Word(text, word["start"], word["end"], side=word["speaker"]))
-    if not any(word.side == "left" for word in words):
-        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
-    yield from word_findings(file, words, loudness, left="left")
+    yield from _utterance_findings(file, talk)
+    outside = []
+    for sound in talk.sounds:
+        if not 0 <= sound.new_start < sound.new_end <= talk.built_duration + DURATION_TOLERANCE:
+            outside.append(f"{sound.new_start}..{sound.new_end} s")
+    problem = "sounds have no length or are outside the audio"
+    yield from several("bad-sound", file, outside, problem, len(talk.sounds), SPEAK_AGAIN)
+    if not any(word.side == "left" for word in talk.alignments):
+        remedy = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
+        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", remedy)
+    yield from word_findings(file, talk.alignments, loudness, left="left")
 
 
-def _utterance_findings(file: str, utterances: Sequence[UtteranceRow]) -> Iterator[Finding]:
+def _utterance_findings(file: str, talk: Conversation) -> Iterator[Finding]:
     """Ids that occur twice, utterances without text, and utterances without length."""
-    counts = Counter(utterance["utterance_id"] for utterance in utterances)
+    counts = Counter(utterance.id for utterance in talk.utterances)
     twice = sorted(str(name) for name, count in counts.items() if count > 1)
     mute = []
-    empty = []
-    for utterance in utterances:
-        has_text = bool((utterance["text"] or "").strip())
-        if utterance["status"] == "spoken" and not is_converted(utterance) and not has_text:
-            mute.append(utterance["utterance_id"])
-        if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]:
-            empty.append(utterance["utterance_id"])
-    total = len(utterances)
+    for utterance in talk.utterances:
+        has_text = bool((utterance.text or "").strip())
+        if not utterance.is_recorded and not has_text:
+            mute.append(utterance.id)
+    empty = [utterance.id for utterance in talk.heard if not utterance.new_span]
+    total = len(talk.utterances)
     yield from several("duplicate", file, twice, "utterance ids occur twice", total, SPEAK_AGAIN)
     yield from several("empty-text", file, mute, "utterances were spoken without text", total, SPEAK_AGAIN)
     yield from several("bad-utterance", file, empty, "utterances have no length", total, SPEAK_AGAIN)
-
-
-def _sound_findings(file: str, sounds: Sequence[NonSpeechSound], duration: float) -> Iterator[Finding]:
-    """Sounds that have no length, or are outside the audio of `duration` seconds."""
-    outside = []
-    for sound in sounds:
-        if not 0 <= sound["start"] < sound["end"] <= duration + DURATION_TOLERANCE:
-            outside.append(f"{sound['start']}..{sound['end']} s")
-    problem = "sounds have no length or are outside the audio"
-    yield from several("bad-sound", file, outside, problem, len(sounds), SPEAK_AGAIN)

@@ -14,7 +14,7 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,6 @@ from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_cu
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
-
-_SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 
 
 class Bound(NamedTuple):
@@ -298,35 +296,74 @@ BOUNDS = (
     ),
 )
 
+
+class OtherLimit(NamedTuple):
+    """A limit of a finding that is not on a figure of conversations, and where the limit is from."""
+
+    limit: float
+    source: str
+
+
+#: The limits of findings that have no bound.
+OTHER_LIMITS = {
+    # Share of a side's changes of speaker that come at one moment.
+    "same-gaps": OtherLimit(
+        0.6, "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)"
+    ),
+    # Hours that a voice should have.
+    "few-hours-of-voice": OtherLimit(
+        20.0,
+        "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
+        "that this is enough",
+    ),
+    # Hours that a language except English should have.
+    "few-hours-of-language": OtherLimit(
+        400.0,
+        "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
+        "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
+    ),
+    # How often a training may show a window.
+    "often-seen": OtherLimit(
+        20.0,
+        "a choice above the 13 times to which the README of moshi-finetune comes: 2,000 steps of 16 "
+        "windows, if each of the 2,541 dialogues of DailyTalk, its example, is a window",
+    ),
+    # Windows that a training should show of a voice.
+    "few-windows-of-voice": OtherLimit(
+        6400.0,
+        "after 400 steps of 16 windows, all of one voice, a user's LoRA still sounded "
+        "different (kyutai-labs/moshi-finetune#9)",
+    ),
+    # Share of the input's hours that may be rejected.
+    "lost-hours": OtherLimit(0.1, "a choice"),
+    # Share of clips that should be heard as they were meant.
+    "unheard-emotion": OtherLimit(0.5, "a choice"),
+    # Seconds that a side may talk without a filler.
+    "no-fillers": OtherLimit(
+        180.0,
+        "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
+        'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
+    ),
+    # Share of a side's given words that an aligner may fail to find.
+    "absent-words": OtherLimit(0.03, "a choice: an aligner misses some words that are said fast or softly"),
+    # By how much pauses of a new voice may sound more finished than recorded ones.
+    "finished-pauses": OtherLimit(0.1, "a choice"),
+    # By how much less often ends of a new voice may sound more finished than its pauses.
+    "lost-cues": OtherLimit(0.06, "a choice"),
+    # Likeness under which two parts of a side are two voices.
+    "several-voices": OtherLimit(
+        0.72, "a choice: a likeness in [0, 1], by which benchmarks/voices.py finds no reader to be two"
+    ),
+    # Likeness over which the two sides are one voice.
+    "same-voice-on-both-sides": OtherLimit(
+        0.93, "a choice: the same likeness, by which no two readers or callers there are one"
+    ),
+}
+
 #: The limits of all findings that have one; those of bounds first.
 LIMITS: FindingLimits = {
     **{bound.name: bound.limit for bound in BOUNDS},
-    # Share of a side's changes of speaker that come at one moment.
-    "same-gaps": 0.6,
-    # Hours that a voice should have.
-    "few-hours-of-voice": 20.0,
-    # Hours that a language except English should have.
-    "few-hours-of-language": 400.0,
-    # How often a training may show a window.
-    "often-seen": 20.0,
-    # Windows that a training should show of a voice.
-    "few-windows-of-voice": 6400.0,
-    # Share of the input's hours that may be rejected.
-    "lost-hours": 0.1,
-    # Share of clips that should be heard as they were meant.
-    "unheard-emotion": 0.5,
-    # Seconds that a side may talk without a filler.
-    "no-fillers": 180.0,
-    # Share of a side's given words that an aligner may fail to find.
-    "absent-words": 0.03,
-    # By how much pauses of a new voice may sound more finished than recorded ones.
-    "finished-pauses": 0.1,
-    # By how much less often ends of a new voice may sound more finished than its pauses.
-    "lost-cues": 0.06,
-    # Likeness under which two parts of a side are two voices.
-    "several-voices": 0.72,
-    # Likeness over which the two sides are one voice.
-    "same-voice-on-both-sides": 0.93,
+    **{name: other.limit for name, other in OTHER_LIMITS.items()},
 }
 
 #: Words of a side that an aligner did not find, from which on they are more than slips.
@@ -334,28 +371,6 @@ FEWEST_ABSENT = 3
 
 #: Pauses of a new voice, and ends of its turns, from which on anything is said of them.
 FEWEST_TURN_ENDS = 5
-
-#: Where the limits are from that are not those of bounds.
-LIMIT_SOURCES = {
-    "same-gaps": "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)",
-    "few-hours-of-voice": "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
-    "that this is enough",
-    "few-hours-of-language": "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
-    "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
-    "often-seen": "a choice above the 13 times to which the README of moshi-finetune comes: 2,000 steps of 16 "
-    "windows, if each of the 2,541 dialogues of DailyTalk, its example, is a window",
-    "few-windows-of-voice": "after 400 steps of 16 windows, all of one voice, a user's LoRA still sounded "
-    "different (kyutai-labs/moshi-finetune#9)",
-    "lost-hours": "a choice",
-    "unheard-emotion": "a choice",
-    "no-fillers": "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
-    'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
-    "absent-words": "a choice: an aligner misses some words that are said fast or softly",
-    "finished-pauses": "a choice",
-    "lost-cues": "a choice",
-    "several-voices": "a choice: a likeness in [0, 1], by which benchmarks/voices.py finds no reader to be two",
-    "same-voice-on-both-sides": "a choice: the same likeness, by which no two readers or callers there are one",
-}
 
 
 def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
@@ -369,14 +384,6 @@ def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
         else:
             yield bound._replace(low=limit)
 
-
-#: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
-#: that the recording is how it was: a note, which is no reason against it.
-_OVERLAP_OF_TALKS = "talk by converse --headphones or --web: only there you may speak over the voice"
-
-#: If derived conversations keep at least this share of their recordings' overlap, missing overlap is the
-#: recordings' own.
-_OVERLAP_KEPT = 0.8
 
 #: The note of a page, which judges rows without decoding their sound. It is in the first line even of good data.
 NOT_DECODED = "not-decoded"
@@ -429,22 +436,19 @@ class Verdict(NamedTuple):
         return {**self._asdict(), "findings": findings}
 
 
-#: The weight of a breach in the badness of a conversation.
-_WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
-
-
 def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LIMITS) -> pd.DataFrame:
     """Compare each row of a table of conversations with the limits.
 
     Returns its id, its source's duration and its measures, with `badness` (0 within all limits; the larger, the
     worse) and `breaches` (names of the measures that are beyond a limit, the worst first).
     """
+    weight_of = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
     weights: dict[str, pd.Series[float]] = {}
     for bound in bounds_of(limits):
         if bound.fewest > 1:
             continue
         is_beyond = bound.beyond(conversations[bound.figure]) > 0
-        weight = is_beyond.astype(np.float64) * _WEIGHTS[bound.severity]
+        weight = is_beyond.astype(np.float64) * weight_of[bound.severity]
         heaviest = weights.get(bound.figure, 0.0)
         weights[bound.figure] = np.maximum(weight, heaviest)
     badness = pd.DataFrame(weights)
@@ -472,7 +476,11 @@ def all_findings(
     rows = tables.conversations
     if unit == "clip":
         rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]]
-    findings = list(_reject_findings(tables))
+    findings: list[Finding] = []
+    for (stage, kind), n_rejects in tables.rejects.items():
+        if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
+            problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
+            findings.append(error("bad-row", ".", problem, "build them again with `dailytalk speak`"))
     findings += _transcript_findings(rows, unit)
     findings += _word_findings(tables)
     findings += _filler_findings(rows, limits)
@@ -526,13 +534,6 @@ def clip_findings(
     return findings
 
 
-def _reject_findings(tables: Tables) -> Iterator[Finding]:
-    for (stage, kind), n_rejects in tables.rejects.items():
-        if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
-            problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
-            yield error("bad-row", ".", problem, "build them again with `dailytalk speak`")
-
-
 def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     repairs = figures.counts(rows["transcript_repair"].astype("category"))
     n_repaired = repairs.total()
@@ -540,7 +541,7 @@ def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
         problem = f"the transcripts of {_share(n_repaired, rows, unit)} did not fit their sound: {ways}"
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
-        yield advice("repaired-transcripts", ".", problem, remedy, _spread(n_repaired, len(rows)))
+        yield advice("repaired-transcripts", ".", problem, remedy, weighed("doubtful", n_repaired, len(rows)))
     yield from _uncovered_sound(rows)
     yield from _sides_out_of_step(rows, unit)
     yield from _leaks(rows, unit)
@@ -558,7 +559,7 @@ def _leaks(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
             f"other speaker's voice, which leaks ({_examples(doubtful, 'leaks')})"
         )
         remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
-        yield advice("leakage", ".", problem, remedy, _spread(len(doubtful), len(rows)))
+        yield advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(rows)))
     handled = leaky.drop(doubtful.index)
     if handled.empty:
         return
@@ -585,7 +586,7 @@ def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
         examples = _examples(suspected, "out_of_step")
         problem = f"the sides of {_share(len(suspected), rows, unit)} may not be in step ({examples})"
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-        severity = _spread(len(suspected), len(rows))
+        severity = weighed("doubtful", len(suspected), len(rows))
         yield advice("sides-out-of-step", ".", problem, remedy, severity)
 
 
@@ -597,10 +598,8 @@ def _examples(rows: pd.DataFrame, column: str) -> str:
 
 def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
     """Stretches of a recording that sound and have no utterance."""
-    lists = rows[["conversation_id", "uncovered_sound"]].dropna()
-    uncovered = lists.explode("uncovered_sound").dropna()
     stretches = []
-    for name, sound in uncovered.itertuples(index=False):
+    for name, sound in _listed(rows, "uncovered_sound"):
         stretches.append((sound["end"] - sound["start"], name, sound))
     if not stretches:
         return
@@ -609,13 +608,14 @@ def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
     example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
     problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
     remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
-    severity = _spread(total, rows["duration"].sum())
+    severity = weighed("doubtful", total, rows["duration"].sum())
     yield advice("uncovered-sound", ".", problem, remedy, severity)
 
 
-def _spread(part: float, whole: float) -> Severity:
-    """How much a problem of a part of the data weighs."""
-    return "doubtful" if part >= WIDESPREAD * whole else "note"
+def weighed(severity: Severity, part: float, whole: float) -> Severity:
+    """How much a problem weighs that `part` of the data has: one level less under `WIDESPREAD` of the whole."""
+    milder: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
+    return milder[severity] if part < WIDESPREAD * whole else severity
 
 
 def _affect_findings(tables: Tables) -> Iterator[Finding]:
@@ -675,10 +675,8 @@ def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Find
     if longest is None:
         return
     people = rows[~rows["talk"].astype(bool)]
-    long = []
-    for name, side in _sides(people, "talk_without_fillers"):
-        if side["seconds"] > longest:
-            long.append((name, side))
+    sides = _listed(people, "talk_without_fillers")
+    long = [(name, side) for name, side in sides if side["seconds"] > longest]
     if not long:
         return
     name, side = long[0]
@@ -698,7 +696,7 @@ def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator
     if least is None:
         return
     doubtful = []
-    for name, side in _sides(rows, "absent_words"):
+    for name, side in _listed(rows, "absent_words"):
         if side["absent"] >= max(FEWEST_ABSENT, least * side["words"]):
             doubtful.append((name, side))
     if not doubtful:
@@ -714,11 +712,10 @@ def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator
     yield advice("absent-words", ".", problem, remedy, "note")
 
 
-def _sides(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The id of a conversation and what a column, of a list of its sides, has of one, for each side."""
-    lists = rows[["conversation_id", column]]
-    sides = lists.explode(column).dropna()
-    yield from sides.itertuples(index=False)
+def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The id of a conversation and an item of a column of lists, for each item."""
+    items = rows[["conversation_id", column]].explode(column).dropna()
+    yield from items.itertuples(index=False)
 
 
 def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
@@ -742,13 +739,6 @@ def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
         yield advice(bound.name, ".", problem, bound.advice, bound.severity)
 
 
-#: The verb that begins the clause of a bound, by its plural: "2 conversations have …", but "1 conversation has …".
-_SINGULAR_VERBS = {"have": "has", "begin": "begins"}
-
-#: The severity of a problem that only a few of the hours have.
-_MILDER: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
-
-
 def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     """The finding of conversations that are beyond a bound, each by itself."""
     excess = bound.beyond(rows[bound.figure].astype(np.float64))
@@ -763,19 +753,19 @@ def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Fin
     clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
     if len(beyond) == 1:
         verb, _, predicate = clause.partition(" ")
-        clause = f"{_SINGULAR_VERBS[verb]} {predicate}"
+        singular = "has" if verb == "have" else f"{verb}s"
+        clause = f"{singular} {predicate}"
     furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
     problem = f"{_share(len(beyond), rows, unit)} {clause}, {direction} {furthest} in {name}"
-    severity = bound.severity
-    if beyond["duration"].sum() < WIDESPREAD * rows["duration"].sum():
-        severity = _MILDER[severity]
+    severity = weighed(bound.severity, beyond["duration"].sum(), rows["duration"].sum())
     yield advice(bound.name, name, problem, bound.advice, severity)
 
 
 def _little_overlap(rows: pd.DataFrame, problem: str, remedy: str) -> tuple[str, Severity, str]:
     """What little overlap is due to: its sentence, severity and remedy."""
     if rows["talk"].all():
-        return problem, "note", _OVERLAP_OF_TALKS
+        # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
+        return problem, "note", "talk by converse --headphones or --web: only there you may speak over the voice"
     recorded = rows["recorded_overlap"]
     if recorded.isna().any():
         return problem, "doubtful", remedy
@@ -786,7 +776,7 @@ def _little_overlap(rows: pd.DataFrame, problem: str, remedy: str) -> tuple[str,
     if not rows["parent"].notna().all():
         return problem, "doubtful", remedy
     kept = (rows["duration"] * rows["overlap"].fillna(0.0)).sum()
-    if kept >= _OVERLAP_KEPT * seconds:
+    if kept >= 0.8 * seconds:  # the rest was lost when they were made
         return problem, "note", remedy  # a reason against the recordings, which `check` has of them
     return problem, "doubtful", "make them with more overlap, as people talk over each other"
 
@@ -870,7 +860,7 @@ def _copy_findings(tables: Tables, rows: pd.DataFrame) -> Iterator[Finding]:
         if len({digest_of.get(name, name) for name in names}) > 1:
             same_words.append(names)
     seconds_of_copies = recordings.loc[recordings.duplicated("sound_digest"), "duration"].sum()
-    severity = _spread(seconds_of_copies, rows["duration"].sum())
+    severity = weighed("doubtful", seconds_of_copies, rows["duration"].sum())
     remedy = "keep one recording of each in the input, and build again"
     yield from _repeated(same_sound, rows, "the same sound", remedy, severity)
     remedy = "listen to them, and keep one where they are copies of a recording"
@@ -919,22 +909,21 @@ def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits
         yield advice("of-earlier-run", ".", problem, remedy)
     lost = losses(run)
     most = limits["lost-hours"]
-    if most is not None and lost["of_seconds"] and lost["seconds"] > most * lost["of_seconds"]:
-        amounts = {kind: length_text(seconds) for kind, seconds in lost["reasons"].items()}
+    if most is not None and lost.of_seconds and lost.seconds > most * lost.of_seconds:
+        amounts = {kind: length_text(seconds) for kind, seconds in lost.reasons.items()}
         if not amounts:
             amounts = {kind: f"{n:,}" for (_, kind), n in tables.rejects.most_common()}
-        share = percent(lost["seconds"], lost["of_seconds"])
-        lengths = f"{length_text(lost['seconds'])} of {length_text(lost['of_seconds'])}"
-        conversations = f"{lost['conversations']:,} of {counted(lost['of_conversations'], 'conversation')}"
+        share = percent(lost.seconds, lost.of_seconds)
+        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
         problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
-        yield advice("lost-hours", ".", problem, remedy_of(lost, amounts))
-    n_recordings = lost["recordings"]
-    if n_recordings:
-        amounts = {kind: f"{n:,}" for kind, n in lost["reasons_of_recordings"].items()}
-        unusable = counted(n_recordings, "recording")
+        yield advice("lost-hours", ".", problem, lost.remedy(amounts))
+    if lost.recordings:
+        amounts = {kind: f"{n:,}" for kind, n in lost.reasons_of_recordings.items()}
+        unusable = counted(lost.recordings, "recording")
         problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
-        severity: Severity = "doubtful" if n_recordings > lost["of_conversations"] else "note"
-        yield advice("lost-recordings", ".", problem, remedy_of(lost, amounts), severity)
+        severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+        yield advice("lost-recordings", ".", problem, lost.remedy(amounts), severity)
 
 
 def _because(amounts: Mapping[str, str]) -> str:
@@ -978,12 +967,10 @@ def _hour_findings(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) ->
             yield advice("few-hours-of-language", ".", problem, remedy, "note")
 
 
-_WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "there is no conversation"}
-
-
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     """Return the verdict of findings on `n` rows."""
-    ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+    severities = ("bad", "doubtful", "note")
+    ordered = tuple(sorted(findings, key=lambda finding: severities.index(finding.severity)))
     reasons = [finding for finding in ordered if finding.severity != "note"]
     errors = [finding for finding in ordered if finding.level == "error" and finding.kind != NOTHING_FINISHED]
     level: VerdictLevel = "good"
@@ -994,7 +981,7 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if reasons:
         sentence = reasons[0].sentence
     else:
-        sentence = _WITHOUT_REASONS[level]
+        sentence = "there is no conversation" if level == "empty" else "nothing speaks against training on it"
         for finding in ordered:
             if finding.kind in (NOT_DECODED, ONE_CHECK):
                 sentence += f"; {finding.sentence}"
@@ -1019,13 +1006,16 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
     return clause.format(text)
 
 
-class Losses(TypedDict):
+class Losses(NamedTuple):
     """The part of the input that a run and a push of its results rejected, in whole conversations.
 
-    `conversations`, `seconds` and `of_conversations`, `of_seconds`: how many, of all; recordings that can't be
-    read have no length. `reasons`: seconds by kind of reason, the longest first. `remedies`: by kind of reason.
-    `recordings`: those that can't be used, which are none of these conversations, and `reasons_of_recordings` how
-    many of them by kind of reason, the commonest first.
+    Attributes:
+        conversations, seconds: how many, of `of_conversations` and `of_seconds`; recordings that can't be read
+            have no length.
+        reasons: seconds by kind of reason, the longest first.
+        remedies: by kind of reason.
+        recordings: those that can't be used, which are none of these conversations.
+        reasons_of_recordings: how many of them by kind of reason, the commonest first.
     """
 
     conversations: int
@@ -1037,6 +1027,13 @@ class Losses(TypedDict):
     recordings: int
     reasons_of_recordings: dict[str, int]
 
+    def remedy(self, kinds: Iterable[str]) -> str:
+        """Return the remedy of rejects: that of these kinds if they share one."""
+        remedies = {self.remedies.get(kind) for kind in kinds} - {None}
+        if len(remedies) > 1:
+            return "rejects.jsonl has what to do about each"
+        return "; ".join([*filter(None, remedies), "see rejects.jsonl"])
+
 
 def losses(run: Mapping[str, Any]) -> Losses:
     """Return the part of the input that a run rejected, by its run.json, and that a push of its results rejected.
@@ -1044,34 +1041,23 @@ def losses(run: Mapping[str, Any]) -> Losses:
     A conversation that tagging rejected is not spoken, and none that speaking rejected is pushed, so that no
     second is counted twice.
     """
-    tagging = run.get("rejected") or {}
-    speaking = (run.get("speak") or {}).get("rejected") or {}
-    pushing = (run.get("push") or {}).get("rejected") or {}
-    parts = (tagging, speaking, pushing)
-    whole = next((part for part in parts if part.get("of_seconds")), {})
+    halves = {"tag": run, "speak": run.get("speak") or {}, "push": run.get("push") or {}}
+    parts = {command: half.get("rejected") or {} for command, half in halves.items()}
+    whole: Mapping[str, Any] = next((part for part in parts.values() if part.get("of_seconds")), {})
     reasons = Counter[str]()
-    for part in parts:
-        reasons += Counter(part.get("reasons") or {})
     remedies = {}
-    for command, half in (("tag", tagging), ("speak", speaking), ("push", pushing)):
-        for kind, remedy in (half.get("remedies") or {}).items():
+    for command, part in parts.items():
+        reasons += Counter(part.get("reasons") or {})
+        for kind, remedy in (part.get("remedies") or {}).items():
             names_option = "--" in remedy
             remedies[kind] = f"{remedy} (options of dailytalk {command})" if names_option else remedy
-    return {
-        "conversations": sum(part.get("conversations") or 0 for part in parts),
-        "seconds": sum(part.get("seconds") or 0 for part in parts),
-        "of_conversations": whole.get("of_conversations") or 0,
-        "of_seconds": whole.get("of_seconds") or 0,
-        "reasons": dict(reasons.most_common()),
-        "remedies": remedies,
-        "recordings": (run.get("counts") or {}).get("recordings_rejected") or 0,
-        "reasons_of_recordings": tagging.get("recordings") or {},
-    }
-
-
-def remedy_of(lost: Losses, kinds: Iterable[str]) -> str:
-    """Return the remedy of rejects: that of these kinds if they share one."""
-    remedies = {lost["remedies"].get(kind) for kind in kinds} - {None}
-    if len(remedies) > 1:
-        return "rejects.jsonl has what to do about each"
-    return "; ".join([*filter(None, remedies), "see rejects.jsonl"])
+    return Losses(
+        conversations=sum(part.get("conversations") or 0 for part in parts.values()),
+        seconds=sum(part.get("seconds") or 0 for part in parts.values()),
+        of_conversations=whole.get("of_conversations") or 0,
+        of_seconds=whole.get("of_seconds") or 0,
+        reasons=dict(reasons.most_common()),
+        remedies=remedies,
+        recordings=(run.get("counts") or {}).get("recordings_rejected") or 0,
+        reasons_of_recordings=parts["tag"].get("recordings") or {},
+    )

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row, has_recorded_voices, name_or_none, voices
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, is_converted
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.sound.voice_likeness import (
     SHORTEST_SIDE,
@@ -29,6 +29,7 @@ from dailytalk_contiguous.machine.audio import AudioStruct, read_at
 from dailytalk_contiguous.models.checkpoints import speaker_encoder_file
 from dailytalk_contiguous.models.contracts import ANY, CLONE
 from dailytalk_contiguous.publish.checks.known_voices import Halves, HeardSide, KnownVoices
+from dailytalk_contiguous.publish.checks.verdict import weighed
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
@@ -39,13 +40,8 @@ SEVERAL_VOICES = "several-voices"
 #: The finding of two sides that are the same voice; also the name of its limit.
 SAME_VOICE = "same-voice-on-both-sides"
 
-#: Share of the compared hours under which a finding weighs one level less.
-_WIDESPREAD = 0.1
-
 #: By how much the other channel is louder while each speaker should speak, where the channels are exchanged.
 LOUDER_DB = 6.0
-
-_LIGHTER: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
 
 
 class _VoiceProblem(NamedTuple):
@@ -111,36 +107,35 @@ def find_speaker_encoder() -> "SpeakerEncoder | None":
 
 
 def hear_voices(
-    encoder: "SpeakerEncoder", row: Row, known: KnownVoices | None = None
+    encoder: "SpeakerEncoder", talk: Conversation, known: KnownVoices | None = None
 ) -> ConversationVoices | None:
     """The voices of a finished conversation with two channels; None where its sound can't be read.
 
     `known`: what was heard of conversations before; what is heard now is added to it.
     """
-    is_recorded = has_recorded_voices(row)
-    names = voices(row)
+    is_recorded = talk.has_recorded_voices
     name = ""
-    if len(names) == 1 and not is_recorded:
-        name = names[0]
-    has_one_voice = len(names) == 1 and name != ANY
+    if len(talk.voices) == 1 and not is_recorded:
+        name = talk.voices[0]
+    has_one_voice = len(talk.voices) == 1 and name != ANY
     says_one_voice = {"left": is_recorded or has_one_voice, "right": True}
     halves = {
-        "left": _halves(row, "left", "kept" if is_recorded else "spoken"),
-        "right": _halves(row, "right", "kept"),
+        "left": _halves(talk, "left", "kept" if is_recorded else "spoken"),
+        "right": _halves(talk, "right", "kept"),
     }
     try:
-        heard = _heard_sides(encoder, row["audio"], halves, known)
+        heard = _heard_sides(encoder, talk.built_audio, halves, known)
     except BadInput:
         return None  # which is a finding of its own
     sides = {}
     for channel, side in heard.items():
         sides[channel] = voiced_side(side.vectors, side.seconds, says_one_voice[channel])
     voice = "" if name in (CLONE, ANY) else name
-    if any(map(is_converted, row["utterances"] or ())):
+    if any(utterance.is_converted for utterance in talk.utterances):
         # A conversion makes another voice of each person, and people of whom nobody knows whether they differ.
-        person = name_or_none((row["speakers"] or {}).get("left"))
+        person = talk.person("left")
         voice = f"{voice} of {person}" if person else ""
-    return ConversationVoices(row["conversation_id"], row["duration"], voice, sides)
+    return ConversationVoices(talk.id, talk.built_duration, voice, sides)
 
 
 def _heard_sides(
@@ -174,16 +169,15 @@ def _hear_sides(
     return sides
 
 
-def _halves(row: Row, channel: str, status: str) -> Halves:
+def _halves(talk: Conversation, channel: str, status: str) -> Halves:
     """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
-    utterances: list[UtteranceRow] = row["utterances"] or []
     spans = []
-    for utterance in utterances:
-        if utterance["channel"] == channel and utterance["status"] == status:
-            start = utterance["start"]
-            end = min(utterance["end"], row["duration"])
-            if 0 <= start < end:
-                spans.append((start, end))
+    for utterance in talk.heard:
+        span = utterance.new_span
+        if span is not None and utterance.channel == channel and utterance.status == status:
+            end = min(span.end, talk.built_duration)
+            if 0 <= span.start < end:
+                spans.append((span.start, end))
     speech = merge_gaps(sorted(spans), 0.0)
     return halves_of_speech(speech)
 
@@ -291,9 +285,7 @@ def _finding(
     sentence = problem.sentence.format(share=share, worst=worst.detail)
     seconds = sum(conversation.seconds for conversation in beyond.values())
     total = sum(conversation.seconds for conversation in conversations)
-    severity = problem.severity
-    if seconds < _WIDESPREAD * total:
-        severity = _LIGHTER[severity]
+    severity = weighed(problem.severity, seconds, total)
     return advice(problem.kind, worst.name, sentence, problem.remedy, severity)
 
 

@@ -196,13 +196,15 @@ class Export:
 class SeenTalk(NamedTuple):
     """A finished conversation as a trainer sees it (`Conversation.seen_by`), and its samples.
 
-    `pcm` is int16, shape (n, 2), the main speaker first. All that share a name of `apart` are on one side of a
-    division: the people who are heard, or the recording where one of them is not known.
+    `pcm` is int16, shape (n, 2), the main speaker first; `finished` is the conversation as it was read, `row` its
+    row. All that share a name of `apart` are on one side of a division: the people who are heard, or the recording
+    where one of them is not known.
     """
 
     talk: Conversation
     pcm: Pcm
     apart: tuple[str, ...]
+    finished: Conversation
     row: Row
 
 
@@ -231,7 +233,8 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
     pcm = read_pcm(audio, sample_rate=sample_rate)
     if main != CHANNELS[0]:
         pcm = np.ascontiguousarray(pcm[:, ::-1])
-    talk = from_finished(row).seen_by(sample_rate, main)
+    finished = from_finished(row)
+    talk = finished.seen_by(sample_rate, main)
     talk.duration = len(pcm) / sample_rate
     words = []
     for word in talk.alignments:
@@ -244,8 +247,8 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
     for utterance in talk.utterances:
         utterance.end = _end_inside(utterance.span, utterance.text, talk.duration)
     recording = f"recording\0{talk.recording_id}"
-    apart = tuple(name or recording for name in kept_speakers(row))
-    return SeenTalk(talk, pcm, apart, row)
+    apart = tuple(name or recording for name in finished.kept_speakers)
+    return SeenTalk(talk, pcm, apart, finished, row)
 
 
 def _end_inside(span: Span, text: str, seconds: float) -> float:

@@ -71,7 +71,7 @@ def clips_found(settings: ClipSettings, layout: exports.AnyFormat, talk: Convers
 def _cut(export: exports.Export, item: exports.SeenTalk, found_clips: Found) -> list[CutEvent]:
     """The clips of a conversation that are wanted. Raises BadInput."""
     settings = export.settings
-    licence = usable_licence(item.row) or settings.licence
+    licence = usable_licence(item.finished) or settings.licence
     clips, doubtful = found_clips
     wanted = clips
     if settings.clips is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation
-from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER, kept_speakers, voices
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, place_words
@@ -155,16 +155,16 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[expo
     about = {  # for the check; no trainer reads it
         "duration": talk.duration,
         "language": talk.main_language,
-        "kept_speakers": [name or "" for name in kept_speakers(item.row)],
-        "voices": list(voices(item.row)),
+        "kept_speakers": [name or "" for name in item.finished.kept_speakers],
+        "voices": list(item.finished.voices),
         "turns": _turns(talk),
         "recording": talk.recording_id,
         "files": [entry.line["path"] for entry in entries],
     }
-    if talk.extra.get("labels"):
+    if item.finished.labels:
         about["clip"] = True
     export.about[talk.id] = about
-    export.maker.add(item.row)
+    export.maker.add(item.finished)
     yield from entries
 
 

@@ -244,7 +244,7 @@ def text_prompt(export: exports.Export, item: exports.SeenTalk) -> str | None:
     names = (talk.id, talk.recording_id, talk.person("left") or "")
     keys = list(zip(PERSONA_KEYS, names, strict=True))
     if not export.settings.swap:
-        keys += [("speaker", voice) for voice in voices(item.row)]
+        keys += [("speaker", voice) for voice in item.finished.voices]
     keys.append(_OTHERS)
     key = next((key for key in keys if key in texts), None)
     if key:

@@ -85,7 +85,7 @@ def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[
     talk = item.talk
     least = export.settings.certainty
     exports.refuse_mute(talk)
-    labelled = labelled_tracks(item.row, talk.duration, least)
+    labelled = labelled_tracks(item.finished, talk.duration, least)
     channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
     tracks = {speaker: labelled.tracks[channel] for speaker, channel in zip(SPEAKERS, channels, strict=True)}
     if not any(tracks.values()):

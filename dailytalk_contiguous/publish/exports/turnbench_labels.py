@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
-from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import SourceSound
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turns.turn_ends import turn_ends
@@ -46,11 +45,10 @@ def labelled_tracks(row: Row, seconds: float, least_certainty: float | None = No
 
     `seconds`: length of its sound, beyond which no entry reaches. `least_certainty`: of `--certainty`.
     """
-    talk = from_finished(row)
     heard = talk.heard
     labelled = LabelledTracks({channel: [] for channel in CHANNELS})
     # Stretches are those of the recording, which a conversation as a trainer sees it no longer knows.
-    conversation = timed_conversations(row)["rebuilt"]
+    conversation = timed_conversations(talk)["rebuilt"]
     for stretch, facts in zip(conversation.speech, _facts_of(talk, conversation), strict=True):
         members = [heard[index] for index in stretch.members]
         reason = why_left_out(facts, members, least_certainty)
