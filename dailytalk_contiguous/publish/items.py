@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.clip import times_listed
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.fields import Field, columns_among
-from dailytalk_contiguous.core.records.finding import Finding, finding_of
+from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
@@ -556,17 +556,15 @@ class VersionItems(FiledItems):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        return published(self.version.manifest.get("fields") or (), MANIFEST)
+        return published(self.version.manifest.fields or (), MANIFEST)
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        facts: dict[str, Any] = self.version.manifest.get("run") or {}
-        return facts
+        return {**(self.version.manifest.run or {})}
 
     def kept_findings(self) -> list[Finding]:
         """Return what apps had found in the work folder when it was published."""
-        records = self.version.manifest.get("findings") or ()
-        return [finding_of(record) for record in records]
+        return self.version.manifest.findings or []
 
     @property
     def digested_columns(self) -> list[str]:

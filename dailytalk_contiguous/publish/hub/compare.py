@@ -139,7 +139,7 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
         entries = entries_of(new_items, compared_columns(after), ())
         return Changes(added=sorted(entries))
     old_items = VersionItems(before)
-    changes = Changes(before.manifest.get("version") or before.commit)
+    changes = Changes(before.manifest.version or before.commit)
     _compare_columns(before, after, changes, None if whole else CONFIGS[:1])
     old_columns = compared_columns(before)
     columns = [name for name in compared_columns(after) if name in old_columns]

@@ -156,11 +156,11 @@ def _foreign_files(head: Version) -> list[str]:
 
     Conversations of a version that a push has written are compared row by row instead.
     """
-    files = head.manifest.get("files", {})
     foreign = []
     for name in head.names:
-        is_written = name in files and head.digests.get(name) == files[name]["sha256"]
-        is_compared = head.manifest and name.startswith(f"{CONFIGS[0]}/")
+        facts = head.named_files.get(name)
+        is_written = facts is not None and head.digests.get(name) == facts.sha256
+        is_compared = head.has_manifest and name.startswith(f"{CONFIGS[0]}/")
         if OUR_DATA_FILE.fullmatch(name) and not is_written and not is_compared:
             foreign.append(name)
     return sorted(foreign)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 import soundfile
 from datasets import Audio
 
-from dailytalk_contiguous.core.documents import fits, is_number, parse_json, typed, with_null
+from dailytalk_contiguous.core.documents import is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.record import RejectedPart
 from dailytalk_contiguous.core.records.schema import (
@@ -40,7 +40,7 @@ from dailytalk_contiguous.core.records.schema import (
 from dailytalk_contiguous.core.records.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.steps import step
-from dailytalk_contiguous.core.wording import kind_of, portable, public
+from dailytalk_contiguous.core.wording import kind_of, portable
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
@@ -50,13 +50,10 @@ from dailytalk_contiguous.publish.exports.interactivity import ClipChoice, clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
 from dailytalk_contiguous.publish.version import (
-    BalanceFacts,
-    CountFacts,
     DataFile,
     Packed,
     RejectedFacts,
-    RunFacts,
-    SpokenFacts,
+    kept_run_facts,
 )
 from dailytalk_contiguous.store.files import file_name, sha256_of
 from dailytalk_contiguous.store.parquet import row_groups, write_parquet
@@ -557,36 +554,3 @@ def _with_sides(row: Row, name: str, pcm: Pcm, rate: int) -> Row:
     for number, side in enumerate(CHANNELS):
         columns |= _sound(f"{name}.{side}", _flac(pcm[:, number], rate), side)
     return columns
-
-
-def kept_run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `RunFacts` of a run.json, without paths of this machine; nothing of one that is damaged."""
-    spoken = run.get("speak")
-    facts = {
-        "rejected": _kept(run.get("rejected"), RejectedFacts),
-        "speak": _kept(spoken, SpokenFacts),
-        "counts": _kept(run.get("counts"), CountFacts),
-        "balance": _kept(run.get("balance"), BalanceFacts),
-    }
-    if "rejected" in facts["speak"]:
-        facts["speak"]["rejected"] = _kept(facts["speak"]["rejected"], RejectedFacts)
-    kept = {name: part for name, part in facts.items() if part}
-    return kept if fits(kept, RunFacts) else {}
-
-
-def _kept(part: object, kind: type) -> dict[str, Any]:
-    """The fields of a part of run.json that `kind` has, with texts that may be published."""
-    if not isinstance(part, Mapping):
-        return {}
-    return {name: _published(part[name]) for name in kind.__annotations__ if name in part}
-
-
-def _published(value: Any) -> Any:
-    """A value of run.json, whose texts have no paths of this machine."""
-    if isinstance(value, str):
-        return public(value)
-    if isinstance(value, Mapping):
-        return {public(name): _published(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_published(part) for part in value]
-    return value

@@ -203,8 +203,8 @@ class Release:
         if self.card is None:
             return []
         stored = self.before.head.stored
-        manifest = self.before.head.manifest
-        owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
+        head = self.before.head
+        owned = {*head.named_files, *(head.manifest.assets or ())}
         new = {file.name: (file.size, file.sha256) for file in self.packed.files}
         for name, content in self.texts.items():
             new[name] = (len(content), hashlib.sha256(content).hexdigest())
@@ -290,7 +290,7 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
     head = Version(Reference(repo), None, ())
     if commit:
         head = open_version(Reference(repo, commit))
-    if MANIFEST in head.names and head.manifest.get("layout") != LAYOUT:
+    if MANIFEST in head.names and head.manifest.layout != LAYOUT:
         raise DailytalkError(
             f"the repository has a {MANIFEST} that this tool did not write",
             "rename it there, or publish to another repository",
@@ -395,7 +395,7 @@ def plan_release(
     if previous and changes.previous not in before.tags:
         changes.previous = previous.commit  # a push was stopped before it set the tag
     if restored:
-        changes.back_to = restored.manifest.get("version") or restored.commit
+        changes.back_to = restored.manifest.version or restored.commit
         # Cards always differ: each is about its own version.
         changes.repacked = previous is None or previous.digests != version.digests
     has_other_licence = False
@@ -411,7 +411,7 @@ def plan_release(
     release = Release(repo, settings, before, packed, changes, tag, restored=restored)
     if not _is_published(release, version, has_other_licence):
         return release
-    version_of_head = before.head.manifest.get("version")
+    version_of_head = before.head.manifest.version
     tag_of_head = version_of_head if version_of_head in before.tags else None
     return replace(release, tag=tag or tag_of_head, is_new=False, held_instead=held)
 
@@ -429,7 +429,7 @@ def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branc
     A branch without a version has nothing to lose: then it is the head alone. There are none if nothing says
     which, or if the Hub has none of them any more (its history was squashed).
     """
-    if not before.head.manifest:
+    if not before.head.has_manifest:
         return [before.head]
     base = read_base(folder)
     if base is None or base["repository"] != repo:
@@ -486,7 +486,7 @@ def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
     if settings.audio_columns:
         layout = one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)
         return SOUND_LAYOUTS[layout]
-    if not head.manifest:
+    if not head.has_manifest:
         return (AUDIO_COLUMN,)
     return sound_columns(head.features(CONFIGS[0]) or ())
 
@@ -494,7 +494,7 @@ def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
 def published_splits(head: Version) -> dict[str, str]:
     """The splits of the conversations that were published; one that is gone decides for what was made of it."""
     splits: dict[str, str] = {}
-    if head.manifest and CONFIGS[0] in head.configs:
+    if head.has_manifest and CONFIGS[0] in head.configs:
         items = VersionItems(head)
         columns = ["conversation_id", "split"]
         if any(column.name == ORIGIN.name for column in items.fields):
@@ -518,7 +518,7 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
         versions = [name for name in versions if parse_tag(name) <= limit]
     newest = latest(versions)
     version = open_version(Reference(repo, newest)) if newest else before.head
-    return version if version.manifest else None
+    return version if version.has_manifest else None
 
 
 def _held_instead(before: RepositoryState, version: Version | None) -> str:
@@ -534,7 +534,7 @@ def _held_instead(before: RepositoryState, version: Version | None) -> str:
 
 def _lacks_tag(before: RepositoryState) -> bool:
     """Return whether the branch holds a version without its tag, as a push that was stopped leaves it."""
-    name = before.head.manifest.get("version")
+    name = before.head.manifest.version
     return name is not None and name not in before.tags
 
 
