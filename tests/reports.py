@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.hub import packing, pushing
@@ -46,5 +47,5 @@ def tables_of(*rows: Any, **options: Any) -> Tables:
     """The tables of rows, with the options of their maker."""
     maker = TableMaker(**options)
     for row in rows:
-        maker.add(row)
+        maker.add(from_finished(row))
     return maker.tables()

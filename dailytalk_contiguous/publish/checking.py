@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.schema import LABELLED, Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
@@ -101,7 +102,7 @@ def check_rows(
                         duplicate = error("duplicate", name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
                     elif checked.is_exported and not row["problem"]:
-                        maker.add(row)
+                        maker.add(from_finished(row))
                     checks.add(judged)
                     if checked.is_exported:
                         ids.add(name)

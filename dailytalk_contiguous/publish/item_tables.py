@@ -1,6 +1,7 @@
 """The tables of conversations or clips (`core.records.tables`), read once and without audio."""
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.core.steps import steps
@@ -16,7 +17,7 @@ def tables_of(items: Items, refused: list[Row] | None = None) -> Tables:
     refused = [] if refused is None else refused
     maker = TableMaker(items.rebuilt, items.fields, items.knows_rejects)
     for row in steps("conversations read", items.listed(refused)):
-        maker.add(row)
+        maker.add(from_finished(row))
     for row in refused:
         reject = Reject(row["conversation_id"], "report", row["problem"], row["remedy"])
         maker.add_reject(reject.as_dict())

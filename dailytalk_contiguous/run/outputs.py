@@ -15,12 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Features
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.conversation import Conversation, from_row, known_columns, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation, from_row, or_none
 from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.published_fields import described
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.records.tables import (
@@ -30,7 +32,7 @@ from dailytalk_contiguous.core.records.tables import (
     conversation_columns,
     utterance_columns,
 )
-from dailytalk_contiguous.core.records.utterance import EDGES, FIELDS, features_of_fields, line_of, words_within
+from dailytalk_contiguous.core.records.utterance import FIELDS, line_of, words_within
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.machine.resources import PACKAGES
@@ -243,13 +245,13 @@ class _ShardLines:
         for row in self._rows():
             if half.spoken:
                 parts = _rejected_in_finished(row)
-                maker.add(row)
+                maker.add(from_finished(row))
                 lines = _shifted_lines(row, half)
             else:
                 talk = from_row(row)
                 parts = _rejected_in_tagged(talk)
                 self._note(talk)
-                maker.add(row | _as_finished(talk, half.line_fields))
+                maker.add(_as_finished(talk, half.line_fields))
                 lines = _tagged_lines(talk, half)
             self.rejects += parts
             self.n_parts += len(parts)
@@ -338,28 +340,31 @@ def _rejected_in_finished(row: Row) -> list[Reject]:
     return parts
 
 
-def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
-    """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
-    names = [*features_of_fields(fields), "words"]
-    utterances: list[Row] = []
-    alignments: list[Row] = []
+def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
+    """A tagged conversation as a finished one that was not rebuilt."""
+    utterances = []
+    words = []
     for utterance in tagged_utterances(talk, fields):
-        struct = known_columns(utterance, names)
-        for name in ("channel", *EDGES):
-            struct[f"source_{name}"] = struct[name]
-        for word in struct.pop("words"):
-            alignments.append(word | {"speaker": utterance.channel, "source": None})
-        utterances.append(struct)
+        built = replace(
+            utterance,
+            source_channel=utterance.channel,
+            new_start=utterance.start,
+            new_end=utterance.end,
+            new_start_trim=utterance.start_trim,
+            new_end_trim=utterance.end_trim,
+        )
+        utterances.append(built)
+        words += [replace(word, side=utterance.channel) for word in utterance.words]
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)
-    return {
-        "timeline": None,
-        "provenance": None,
-        "source_duration": talk.duration,
-        "alignments": alignments,
-        "language": commonest[0][0] if commonest else None,
-        "utterances": utterances,
-    }
+    return replace(
+        talk,
+        utterances=utterances,
+        alignments=words,
+        main_language=commonest[0][0] if commonest else None,
+        built_duration=talk.duration,
+        built_sides=talk.sides,
+    )
 
 
 def _write_rejects(half: FinishedHalf, rejects: Iterable[Reject]) -> None:

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.conversation import (
+    AS_RECORDED,
     Conversation,
     Mark,
     has_column,
@@ -109,7 +110,7 @@ class Finish(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         sides = schema.result_sides(self.revoice)
-        if talk.timeline.mode == schema.AS_RECORDED and sides["left"] != "left":
+        if talk.timeline.mode == AS_RECORDED and sides["left"] != "left":
             raise DailytalkError(
                 f"Keep leaves each speaker on their side, but revoice is {self.revoice!r}", "leave it out"
             )

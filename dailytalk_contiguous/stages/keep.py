@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, conversation_features
-from dailytalk_contiguous.core.records.schema import AS_RECORDED, CHANNELS, NOBODY
+from dailytalk_contiguous.core.records.conversation import AS_RECORDED, Conversation, conversation_features
+from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.samples import encoded_sound
 from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns

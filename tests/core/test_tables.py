@@ -10,6 +10,7 @@ from reports import pack_version
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import tables
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.utterance import SYNTHESIS
 from dailytalk_contiguous.publish.exports.exporting import write_export
@@ -33,7 +34,7 @@ def test_every_column_beside_the_fields_of_an_utterance_is_documented() -> None:
 def test_files_have_a_row_an_utterance_and_a_row_a_conversation_and_are_documented_columns(tmp_path: Path) -> None:
     with tables_in(tmp_path) as maker:
         for name in ("one", "two"):
-            maker.add(built_row(name, kept_speaker="Ann"))
+            maker.add(from_finished(built_row(name, kept_speaker="Ann")))
     utterances = pd.read_parquet(tmp_path / "utterances.parquet")
     conversations = pd.read_parquet(tmp_path / "conversations.parquet")
     unlabelled = [name for name in tables.conversation_columns() if name not in tables.LABELS]
@@ -54,7 +55,7 @@ def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
     bad = built_row("bad")
     bad["utterances"][0]["confidence"] = "high"
     with pytest.raises(BadInput, match="bad"), tables_in(tmp_path) as maker:
-        maker.add(bad)
+        maker.add(from_finished(bad))
     assert [*tmp_path.iterdir()] == []
 
 

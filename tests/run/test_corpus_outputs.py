@@ -6,7 +6,7 @@ from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous.core.records.figures import sums
-from dailytalk_contiguous.core.records.schema import own_seconds
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.item_tables import tables_of
@@ -27,7 +27,7 @@ def test_repetitions_reach_the_target_in_run_json_in_the_report_and_in_the_manif
     after = outcome.record["balance"]["minutes_after"]
     manifest = read_lines(tmp_path / "data" / MANIFESTS["train"])
     clips = rows_of(tmp_path, ["duration", "labels"])
-    seconds = {file_name(name): own_seconds(row) for name, row in clips.items()}
+    seconds = {file_name(name): from_finished(row).own_seconds for name, row in clips.items()}
     minutes: dict[str, float] = defaultdict(float)
     for line in manifest:
         clip = Path(str(line["path"])).stem

@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, ClipSource, Labels
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.settings import settings_of
@@ -353,7 +354,7 @@ def _counted(
     with tables_in(out, labelled=True) as maker:
         for path in paths:
             for row in read_rows(path, columns).values():
-                maker.add(row)
+                maker.add(from_finished(row))
                 labels: Labels = row["labels"]
                 if labels["augmented_from"] is not None:
                     continue

@@ -15,7 +15,7 @@ from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.arrow_types import record_features
-from dailytalk_contiguous.core.records.conversation import from_row, known_trims
+from dailytalk_contiguous.core.records.conversation import OF_RECORDING, from_row, known_trims
 from dailytalk_contiguous.core.records.fields import Column, Field
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
@@ -30,7 +30,6 @@ from dailytalk_contiguous.core.records.record import (
 from dailytalk_contiguous.core.records.schema import (
     BUILT,
     CHANNELS,
-    OF_RECORDING,
     ORIGIN,
     STRING,
     Row,

@@ -15,6 +15,7 @@ Times are seconds of the conversation, as it was recorded: `start` and `end`; in
 (columns of people's own stages, or of a finished row) is in `extra`.
 """
 
+from bisect import bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
@@ -54,6 +55,12 @@ MOST_BEYOND = 1.0
 
 #: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
 CONVERTED_TRIES = 0
+
+#: The mode of a timeline whose times, and both voices, are those of the recording.
+AS_RECORDED = "recorded"
+
+#: The end of the mode of a timeline with other times, in which both voices are as recorded.
+OF_RECORDING = "-recording"
 
 #: The value of a field that no stage has made yet.
 UNSET = msgspec.UNSET
@@ -305,6 +312,13 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         return Span(self.new_start, self.new_end)
 
     @property
+    def new_sounding(self) -> Span | None:
+        """From when to when it sounds in the result; None where it was left out."""
+        if self.new_start is None or self.new_end is None:
+            return None
+        return Span(*sounding_between(self.new_start, self.new_end, self.new_start_trim, self.new_end_trim))
+
+    @property
     def is_heard(self) -> bool:
         """Whether it is in the result; one that was left out has a reason, and no times there."""
         return self.status != "dropped"
@@ -396,6 +410,102 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         """The utterances that are in the result."""
         return [utterance for utterance in self.utterances if utterance.is_heard]
 
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """What is known of a clip (`core.records.clip_records.Labels`); empty for any other conversation."""
+        labels: Mapping[str, Any] = self.extra.get("labels") or {}
+        return labels
+
+    @property
+    def parent(self) -> str:
+        """The id of the conversation that it was made of, or its own id."""
+        origin = self.extra.get("origin")
+        parent = origin.get("of") if isinstance(origin, Mapping) else None
+        if isinstance(parent, str) and parent:
+            return parent
+        return self.id or ""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether both voices of the result, and all its times, are those of the recording."""
+        return self._mode == AS_RECORDED
+
+    @property
+    def has_recorded_voices(self) -> bool:
+        """Whether both voices of the result are those of the recording, at whatever times."""
+        return self._mode == AS_RECORDED or self._mode.endswith(OF_RECORDING)
+
+    @property
+    def has_recorded_sides(self) -> bool:
+        """Whether people are heard on both sides of the result: as recorded, or one of them converted."""
+        return self.has_recorded_voices or any(utterance.is_converted for utterance in self.utterances)
+
+    @property
+    def _mode(self) -> str:
+        """The mode of its timeline; empty where it has none."""
+        timeline = or_none(self.timeline)
+        return timeline.mode or "" if timeline else ""
+
+    @property
+    def own_seconds(self) -> float:
+        """Seconds of the result without the prompt before a clip."""
+        conditioning = self.labels.get("conditioning") or {}
+        clip_start: float = conditioning.get("clip_start") or 0.0
+        return self.built_duration - clip_start
+
+    def person(self, side: str) -> str | None:
+        """The name of the person on a side of the result; None where nobody is named."""
+        names = or_none(self.speakers)
+        if not names:
+            return None
+        name = names.get("left") if side == "left" else names.get("right")
+        return None if name in ("", "left", "right") else name
+
+    @property
+    def kept_speakers(self) -> tuple[str | None, ...]:
+        """Names of the people who are heard in the result: on the right, of a clip on the left; None if unknown.
+
+        They are on both sides of what is as it was recorded, or was converted into another voice.
+        """
+        if self.has_recorded_sides:
+            return self.person("left"), self.person("right")
+        return (self.person("left" if self.labels else "right"),)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Names of the voices with which utterances were resynthesised, sorted; else of their engines.
+
+        A converted voice is that of its speaker, and has the name of its engine here.
+        """
+        names: set[str | None] = set()
+        for utterance in self.utterances:
+            synthesis = or_none(utterance.synthesis)
+            if synthesis:
+                voice = None if utterance.is_converted else synthesis.voice
+                names.add(voice or synthesis.engine)
+        return tuple(sorted(str(name) for name in names if name))
+
+    def words_by_utterance(self) -> list[tuple[Utterance | None, list[Word]]]:
+        """The utterances of each side of the result that have words, by start, with their words by start.
+
+        A word is of the last utterance of its side that begins before its middle; None has those before the first.
+        """
+        groups: list[tuple[Utterance | None, list[Word]]] = []
+        for channel in ("left", "right"):
+            utterances = [utterance for utterance in self.heard if utterance.channel == channel]
+            utterances.sort(key=_new_start)
+            starts = [_new_start(utterance) for utterance in utterances]
+            groups_of_side: list[tuple[Utterance | None, list[Word]]] = [(None, [])]
+            groups_of_side += [(utterance, []) for utterance in utterances]
+            for word in self.alignments:
+                if word.side == channel:
+                    _, words = groups_of_side[bisect_right(starts, word.middle)]
+                    words.append(word)
+            groups += groups_of_side
+        for _, words in groups:
+            words.sort(key=lambda word: word.start)
+        return [(utterance, words) for utterance, words in groups if words]
+
     def seen_by(self, sample_rate: int, main: str) -> "Conversation":
         """The result as a recording of its own, as a trainer of the speaker on the side `main` sees it.
 
@@ -415,6 +525,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
                 end=utterance.new_end,
                 start_trim=or_none(utterance.new_start_trim),
                 end_trim=or_none(utterance.new_end_trim),
+                text=utterance.text or "",
             )
             utterances.append(seen)
         words = [replace(word, side=sides[word.side]) for word in self.alignments]
@@ -440,7 +551,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
         """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
         marks: list[Mark] = []
-        for mark in self.transcript_marks:
+        for mark in self.transcript_marks or ():
             for utterance in self.heard:
                 marked = utterance.span & mark.span
                 is_same_side = utterance.source_channel == mark.channel
@@ -454,6 +565,10 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def has_take(self, utterance: Utterance) -> bool:
         """Whether a voice says the text of an utterance anew: what `Convert` has converted is recorded sound."""
         return or_none(utterance.status) == "spoken" and not or_none(self.converted)
+
+
+def _new_start(utterance: Utterance) -> float:
+    return utterance.new_start or 0.0
 
 
 def _by_time(timed: Utterance | Word | MovedSound) -> tuple[float, float]:

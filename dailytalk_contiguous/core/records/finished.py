@@ -8,12 +8,19 @@ Rows that other people publish may lack fields, or have null where ours have non
 before it is read here; what is missing then is None, or an empty list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Mark, Utterance, assign
+from dailytalk_contiguous.core.records.conversation import (
+    UNSET,
+    Conversation,
+    Mark,
+    Utterance,
+    assign,
+)
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     BuiltSide,
@@ -48,7 +55,9 @@ OF_ROW = {
 #: The same of the fields of a sound that is no speech.
 OF_SOUND = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
 
-_UTTERANCE_FIELDS = frozenset(Utterance.__struct_encode_fields__)
+#: Fields of an utterance in a finished row, and those of `Utterance` that hold them.
+_FIELDS = dict(zip(Utterance.__struct_encode_fields__, Utterance.__struct_fields__, strict=True)) | OF_UTTERANCE
+del _FIELDS["extra"]
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -61,14 +70,14 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
     sides = columns.pop("sides", None) or ()
     sounds = columns.pop("sounds", None) or ()
     words = columns.pop("alignments", None) or ()
-    marks = columns.pop("transcript_marks", None) or ()
+    marks = columns.pop("transcript_marks", None)
     timeline = columns.pop("timeline", None)
     assign(talk, columns)
     talk.utterances = [_utterance(utterance) for utterance in utterances]
-    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides]
+    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides if side]
     talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]
-    talk.transcript_marks = [_record(Mark, mark, {}) for mark in marks]
+    talk.transcript_marks = marks and [_record(Mark, mark, {}) for mark in marks if mark]
     if timeline:
         talk.timeline = _record(TimelineMeasures, timeline, {})
     return talk
@@ -87,27 +96,39 @@ def aligned_word(word: AnyRecord) -> Word:
     )
 
 
+def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
+    """The values of utterances for a field of a finished row; None where one lacks it."""
+    field = _FIELDS.get(name)
+    if field is None:
+        return [utterance.extra.get(name) for utterance in utterances]
+    values = [getattr(utterance, field) for utterance in utterances]
+    return [None if value is UNSET else value for value in values]
+
+
 def _utterance(record: AnyRecord) -> Utterance:
-    utterance = Utterance()
+    fields: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     for name, value in record.items():
-        column = OF_UTTERANCE.get(name, name)
-        if column == "synthesis" and value:
-            utterance.synthesis = _record(SynthesisRecord, value, {})
-        elif column == "utterance_id":
-            utterance.id = value
-        elif column in _UTTERANCE_FIELDS:
-            setattr(utterance, column, value)
+        if name in _FIELDS:
+            fields[_FIELDS[name]] = value
         else:
-            utterance.extra[column] = value
-    utterance.text = utterance.text or ""
-    return utterance
+            extra[name] = value
+    synthesis = fields.get("synthesis")
+    fields["synthesis"] = _record(SynthesisRecord, synthesis, {}) if synthesis else None
+    return Utterance(**fields, extra=extra)
 
 
 def _record(kind: type[_Record], values: AnyRecord, renamed: Mapping[str, str]) -> _Record:
     """An object of the values that a record has under the names of its fields; None for those that it lacks."""
     named = {renamed.get(name, name): value for name, value in values.items()}
     fields: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        if field.name in named or field.required:
-            fields[field.name] = named.get(field.name)
+    for name, is_required in _fields_of(kind):
+        if name in named or is_required:
+            fields[name] = named.get(name)
     return kind(**fields)
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> list[tuple[str, bool]]:
+    """The names of the fields of a class, and whether they have no default."""
+    return [(field.name, field.required) for field in msgspec.structs.fields(kind)]

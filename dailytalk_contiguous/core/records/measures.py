@@ -4,20 +4,22 @@ They follow from its turns, its sides and its utterances.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.turns.turn_taking import TimedConversation
 from dailytalk_contiguous.core.words.fillers import USUAL
 from dailytalk_contiguous.core.words.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.words.sentences import DISCOURSE, word_set
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import normalise
 
 
@@ -182,69 +184,70 @@ def measure_turns(conversation: TimedConversation, window: float = 100.0) -> Mea
     return measured
 
 
-def measure_sides(sides: Sequence[AnyRecord | None], n_words: int) -> MeasuredConversation:
-    """Return the measures of a conversation that follow from its column `sides`."""
-
-    def known(name: str) -> list[float]:
-        return [side[name] for side in sides if side and is_number(side.get(name))]
-
-    levels = known("level_dbfs")
-    silent_ends = known("silent_end")
-    unheard = known("unheard_words")
-    unheard_share = sum(unheard) / n_words if unheard and n_words else None
-    level_difference = max(levels) - min(levels) if len(levels) == len(CHANNELS) else None
-    silent_end = max(silent_ends) - min(silent_ends) if len(silent_ends) == len(CHANNELS) else None
+def measure_sides(sides: Sequence[BuiltSide], n_words: int) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its sides."""
+    levels = _numbers(side.level_dbfs for side in sides)
+    silent_ends = _numbers(side.silent_end for side in sides)
+    unheard = _numbers(side.unheard_words for side in sides)
+    has_both_levels = len(levels) == len(CHANNELS)
+    has_both_ends = len(silent_ends) == len(CHANNELS)
     return {
-        "unheard_words": unheard_share,
-        "bandwidth": min(known("bandwidth_hz"), default=None),
-        "level_difference": level_difference,
-        "snr": min(known("snr_db"), default=None),
-        "clipping": max(known("clipping_ratio"), default=None),
-        "leak": max(known("leak_db"), default=None),
-        "silent_end": silent_end,
+        "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
+        "bandwidth": min(_numbers(side.bandwidth_hz for side in sides), default=None),
+        "level_difference": max(levels) - min(levels) if has_both_levels else None,
+        "snr": min(_numbers(side.snr_db for side in sides), default=None),
+        "clipping": max(_numbers(side.clipping_ratio for side in sides), default=None),
+        "leak": max(_numbers(side.leak_db for side in sides), default=None),
+        "silent_end": max(silent_ends) - min(silent_ends) if has_both_ends else None,
     }
 
 
-def leak_sentence(sides: Sequence[AnyRecord | None]) -> str | None:
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    """Those of the values that are known."""
+    return [value for value in values if is_number(value)]
+
+
+def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
     """Return what leaks into each side of a conversation, in words; None where nothing does."""
-    speech = {side["channel"]: side.get("speech_seconds") for side in sides if side}
+    speech = {side.channel: side.speech_seconds for side in sides}
     leaks = []
     for side in sides:
-        if not side or not is_number(side.get("leak_db")):
+        if not is_number(side.leak_db):
             continue
-        channel = side["channel"]
-        other = "left" if channel == "right" else "right"
+        other = "left" if side.channel == "right" else "right"
         seconds = speech.get(other)
         amount = f"{seconds:.0f} s of the {other} side" if is_number(seconds) else f"the {other} side"
-        leak = f"{amount} into the {channel} one at {side['leak_db']:.0f} dB"
-        if is_number(side.get("leak_seconds")):
-            leak += f", {1000 * side['leak_seconds']:.0f} ms late"
+        leak = f"{amount} into the {side.channel} one at {side.leak_db:.0f} dB"
+        if is_number(side.leak_seconds):
+            leak += f", {1000 * side.leak_seconds:.0f} ms late"
         leaks.append(leak)
     return " and ".join(leaks) or None
 
 
-def same_words(words: Sequence[AnyRecord]) -> float | None:
+def same_words(words: Sequence[Word]) -> float | None:
     """Return the share of a side's words that the other side says, too, within `SAME_WORD_SECONDS`.
 
     The larger share of both sides counts; it is None where both have fewer than `FEWEST_WORDS` words. Some are the
     same by chance.
 
     Args:
-        words: those of a conversation, each with its `word`, `speaker` and `start`.
+        words: those of a conversation, each with its `text`, `side` and `start`.
     """
     times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
     counts = dict.fromkeys(CHANNELS, 0)
     for word in words:
-        if word["speaker"] in times:
-            counts[word["speaker"]] += 1
-            times[word["speaker"]].setdefault(normalise(word["word"] or ""), []).append(word["start"])
+        if word.side in times:
+            counts[word.side] += 1
+            times[word.side].setdefault(normalise(word.text), []).append(word.start)
     shares = []
     for side, other in (CHANNELS, CHANNELS[::-1]):
         n_same = 0
         for text, starts in times[side].items():
-            starts_there = np.array(times[other].get(text, [math.inf]))
+            other_starts = sorted(times[other].get(text, ()))
             for start in starts:
-                n_same += bool(np.abs(starts_there - start).min() <= SAME_WORD_SECONDS)
+                index = bisect_left(other_starts, start)
+                neighbours = other_starts[max(0, index - 1) : index + 1]
+                n_same += any(abs(neighbour - start) <= SAME_WORD_SECONDS for neighbour in neighbours)
         if counts[side] >= FEWEST_WORDS:
             shares.append(n_same / counts[side])
     return max(shares, default=None)
@@ -320,15 +323,9 @@ def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
     return lengths.clip(lower=0.0).fillna(0.0)
 
 
-def recorded_overlap(row: AnyRecord) -> float | None:
+def recorded_overlap(talk: Conversation) -> float | None:
     """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
-    timeline: Mapping[str, object] = row.get("timeline") or {}
-    seconds = timeline.get("source_overlap_seconds")
-    if timeline.get("mode") == "sequential" or not is_number(seconds):
+    timeline = or_none(talk.timeline)
+    if timeline is None or timeline.mode == "sequential" or not is_number(timeline.source_overlap_seconds):
         return None
-    return float(seconds)
-
-
-def is_talk(row: AnyRecord) -> bool:
-    """Whether a row that was not only tagged is a talk with a machine: its timeline is not rebuilt."""
-    return not row.get("timeline") and not row.get("labels")
+    return float(timeline.source_overlap_seconds)

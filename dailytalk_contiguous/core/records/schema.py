@@ -11,7 +11,7 @@ from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.records.clip_records import ClipSource, Conditioning, Labels
-from dailytalk_contiguous.core.records.conversation import Cue, Mark
+from dailytalk_contiguous.core.records.conversation import AS_RECORDED, OF_RECORDING, Cue, Mark
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
@@ -184,12 +184,6 @@ AUDIO_FOLDER = "data_stereo"
 
 #: In place of a channel: nobody is resynthesised, and both speakers are as they were recorded.
 NOBODY = "none"
-
-#: `timeline.mode` of such a conversation: its times are those of the recording.
-AS_RECORDED = "recorded"
-
-#: The end of the `timeline.mode` of a conversation with other times, in which both voices are as recorded.
-OF_RECORDING = "-recording"
 
 #: The conversation that a row was made of, and the command that made it, where it is no recording of its own. The
 #: stage that makes such rows publishes this column.
@@ -589,10 +583,3 @@ LABELS = record_features(Labels)
 
 #: A row of `clips/`. Its one utterance is on the left, where there may be a prompt before it, as on the right.
 LABELLED = Features({**BUILT, "labels": LABELS, "split": STRING})
-
-
-def own_seconds(row: AnyRecord) -> float:
-    """Seconds of a finished clip without the prompt before it."""
-    conditioning = row["labels"].get("conditioning") or {}
-    clip_start = conditioning.get("clip_start") or 0.0
-    return float(row["duration"] - clip_start)

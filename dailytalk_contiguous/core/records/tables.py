@@ -2,9 +2,8 @@
 
 Every run writes both as `utterances.parquet` and `conversations.parquet`, for pandas, polars or the Hub's viewer.
 Figures of a report, a card or a verdict are queries of the same tables (`core.records.figures`). They are made
-from rows without audio, in one pass: of a work folder, a version, a corpus of clips or an export. A clip is a
-    conversation
-of one utterance with labels; what its place does not say is null.
+from conversations without audio, in one pass: of a work folder, a version, a corpus of clips or an export. A clip
+is a conversation of one utterance with labels; what its place does not say is null.
 """
 
 import json
@@ -23,11 +22,18 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.arrow_types import Feature
-from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
+from dailytalk_contiguous.core.records.conversation import (
+    CONVERTED_TRIES,
+    Conversation,
+    Utterance,
+    has_column,
+    or_none,
+    to_row,
+)
 from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.finished import finished_values
 from dailytalk_contiguous.core.records.measures import (
     CONVERSATION_MEASURES,
-    is_talk,
     leak_sentence,
     measure_sides,
     measure_turns,
@@ -284,38 +290,36 @@ class TableMaker:
         self._texts = SameTexts()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
-        features = Features({**UTTERANCE, **features_of_fields(fields)})
-        self._struct = pa.struct(list(features.arrow_schema))
+        published = features_of_fields(fields)
+        self._fields = [name for name in {**UTTERANCE, **published} if name not in _LEFT_TO_ROWS]
         self._rows: list[Mapping[str, Any]] = []
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add a conversation or a clip: a row of `core.records.schema.BUILT` that can be used, with or without
-        audio.
+    def add(self, talk: Conversation) -> None:
+        """Add a finished conversation or a clip (`core.records.finished.from_finished`).
 
         Raises BadInput, at the latest in `tables`, for a value of another type than its column.
         """
-        labels = row.get("labels") or {}
-        entry = _conversation(row, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
-        turns = None if labels else self._add_turns(row)
+        labels = talk.labels
+        entry = _conversation(talk, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
+        turns = None if labels else self._add_turns(talk)
         if not labels and entry["parent"] is None:
-            self._texts.add(entry["conversation_id"], (word["word"] or "" for word in row["alignments"] or ()))
+            self._texts.add(talk.id, (word.text for word in talk.alignments))
         is_copy = labels.get("augmented_from") is not None
-        entry["duration"] = None if is_copy else row["duration"] or 0.0
+        entry["duration"] = None if is_copy else talk.built_duration or 0.0
         entry["_measured"] = not (entry["of_export"] or is_copy)
         if entry["_measured"]:
-            entry |= measure_sides(row.get("sides") or (), entry["words"])
+            entry |= measure_sides(talk.built_sides, entry["words"])
             entry |= measure_turns(turns) if turns else {}
-            entry["same_words"] = None if labels else same_words(row["alignments"] or ())
-        entry |= row.get("measures") or {}
-        utterances = row["utterances"] or ()
-        if entry["talk"] and not any(utterance["channel"] == "left" for utterance in utterances):
+            entry["same_words"] = None if labels else same_words(talk.alignments)
+        entry |= talk.extra.get("measures") or {}
+        if entry["talk"] and not any(utterance.channel == "left" for utterance in talk.utterances):
             entry["least_talk"] = None  # stopped before the voice said anything
         entry |= {name: labels.get(name) for name in LABELS}
-        for column in (*COLUMNS, *columns_among(self.fields)):
-            entry[column.name] = row.get(column.name)
-        self._rows.append(entry | {"_utterances": utterances})
+        columns = [column.name for column in (*COLUMNS, *columns_among(self.fields))]
+        entry |= to_row(talk, [name for name in columns if has_column(talk, name)])
+        self._rows.append(entry | {"_utterances": talk.utterances})
         if len(self._rows) >= CHUNK:
             self.flush()
 
@@ -349,13 +353,12 @@ class TableMaker:
             same_texts=self._texts.pairs,
         )
 
-    def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:
-        """Add the turns of a row, and return them; the recording that several rows were made of counts once."""
-        timelines = timed_conversations(row)
-        parent = schema.parent_of(row)
-        if "source" in timelines and parent not in self._counted:
+    def _add_turns(self, talk: Conversation) -> TimedConversation:
+        """Add the turns of a conversation, and return them; a recording that several were made of counts once."""
+        timelines = timed_conversations(talk)
+        if "source" in timelines and talk.parent not in self._counted:
             self._source.add(timelines["source"])
-            self._counted.add(parent)
+            self._counted.add(talk.parent)
         if self.finished:
             self._rebuilt.add(timelines["rebuilt"])
         return timelines["rebuilt"]
@@ -390,17 +393,17 @@ class TableMaker:
         self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
     ) -> tuple[pa.Table, pd.DataFrame]:
         """The utterances of rows, and the measures of rows that follow from them."""
-        listed = [utterance for row in rows for utterance in row["_utterances"]]
+        listed: list[Utterance] = [utterance for row in rows for utterance in row["_utterances"]]
         row_numbers = [index for index, row in enumerate(rows) for _ in row["_utterances"]]
         numbers = [number for row in rows for number in range(len(row["_utterances"]))]
-        structs = pa.array(listed, self._struct)
-        columns = dict(zip(structs.type.names, structs.flatten(), strict=True))
-        columns["recogniser"], columns["affect_model"] = columns["models"].flatten()
-        columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
-        for name, column in columns.items():
+        kinds = self._of_utterances.arrow_schema
+        columns: dict[str, pa.Array] = {}
+        for name, listed_values in _values(listed, self._fields).items():
+            column = pa.array(listed_values, kinds.field(name).type)
             if pa.types.is_floating(column.type):  # a number that is not finite is unknown
                 unknown = pa.scalar(None, column.type)
-                columns[name] = pc.if_else(pc.is_finite(column), column, unknown)
+                column = pc.if_else(pc.is_finite(column), column, unknown)
+            columns[name] = column
         utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
         raw = pc.fill_null(columns["text_raw"], "")
         counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
@@ -413,10 +416,21 @@ class TableMaker:
         by_row = _known_texts(conversations.select(_OF_ROW))
         conversation = by_row.loc[row_numbers].reset_index(drop=True)
         derived = {"number": numbers, **_derived(utterances, conversation, self.finished)}
-        kinds = self._of_utterances.arrow_schema
         for name, values in derived.items():
             columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
         return pa.table([columns[name] for name in kinds.names], kinds), measured
+
+
+def _values(utterances: Sequence[Utterance], fields: Iterable[str]) -> dict[str, list[Any]]:
+    """The values of utterances for fields of a finished row, of their models, and of their synthesis."""
+    columns = {name: finished_values(utterances, name) for name in fields}
+    models = [models or {} for models in finished_values(utterances, "models")]
+    columns["recogniser"] = [names.get("recogniser") for names in models]
+    columns["affect_model"] = [names.get("affect") for names in models]
+    takes = finished_values(utterances, "synthesis")
+    for column, name in zip(_SYNTHESIS, SYNTHESIS, strict=True):
+        columns[column] = [take and getattr(take, name) for take in takes]
+    return columns
 
 
 def _known_texts(table: pa.Table) -> pd.DataFrame:
@@ -465,73 +479,69 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
     return columns
 
 
-def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:
-    """The tables of rows, as `TableMaker` makes them."""
+def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
+    """The tables of conversations, as `TableMaker` makes them."""
     maker = TableMaker(finished)
-    for row in rows:
-        maker.add(row)
+    for talk in talks:
+        maker.add(talk)
     return maker.tables()
 
 
-def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
-    """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
-    made = row.get("provenance")
-    words = row["alignments"] or ()
-    timeline = row.get("timeline") or {}
-    speakers = row.get("speakers") or {}
-    sources = Counter(word["source"] for word in words)
-    labels = row.get("labels")
-    name = row.get("conversation_id") or ""
-    parent = schema.parent_of(row)
+def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
+    """The columns of `OF_CONVERSATION` of a conversation, whose provenance may be published already: a struct."""
+    provenance = talk.extra.get("provenance")
+    timeline = or_none(talk.timeline)
+    sources = Counter(word.source for word in talk.alignments)
+    is_clip = bool(talk.labels)
+    is_made = talk.parent != talk.id
     return {
-        "conversation_id": name,
-        "recording_id": row.get("recording_id"),
-        "split": row.get("split"),
-        "language": row["language"] if row["language"] != "und" else None,
-        "duration": row["duration"],
-        "source_duration": row.get("source_duration"),
-        "own_seconds": schema.own_seconds(row) if labels else row["duration"],
-        "utterances": len(row["utterances"] or ()),
-        "words": len(words),
+        "conversation_id": talk.id,
+        "recording_id": or_none(talk.recording_id),
+        "split": talk.extra.get("split"),
+        "language": talk.main_language if talk.main_language != "und" else None,
+        "duration": talk.built_duration,
+        "source_duration": or_none(talk.duration),
+        "own_seconds": talk.own_seconds,
+        "utterances": len(talk.utterances),
+        "words": len(talk.alignments),
         "word_sources": [{"source": source or UNKNOWN, "words": n} for source, n in sources.items()],
-        "talk_without_fillers": [] if labels else talk_without_fillers(row),
-        "absent_words": absent_words(row),
-        **{f"speaker_{side}": schema.name_or_none(speakers.get(side)) for side in schema.CHANNELS},
-        "kept_speakers": list(schema.kept_speakers(row)),
-        "voices": list(schema.voices(row)),
-        "recorded": schema.is_recorded(row),
-        "recorded_voices": schema.has_recorded_voices(row),
-        "parent": None if parent == name else parent,
-        "made_by": None if parent == name else row[schema.ORIGIN.name].get("by"),
-        "of_export": row.get("measures") is not None,
-        "talk": finished and is_talk(row),
-        "recorded_overlap": recorded_overlap(row),
-        "out_of_step": None if labels else _out_of_step(row),
-        "leaks": None if labels else leak_sentence(row.get("sides") or ()),
-        "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
-        "has_timeline": bool(timeline),
-        "clip": bool(labels),
-        **{f"timeline_{part}": value for part, value in timeline.items()},
+        "talk_without_fillers": [] if is_clip else talk_without_fillers(talk),
+        "absent_words": absent_words(talk),
+        **{f"speaker_{side}": talk.person(side) for side in schema.CHANNELS},
+        "kept_speakers": list(talk.kept_speakers),
+        "voices": list(talk.voices),
+        "recorded": talk.is_recorded,
+        "recorded_voices": talk.has_recorded_voices,
+        "parent": talk.parent if is_made else None,
+        "made_by": talk.extra["origin"].get("by") if is_made else None,
+        "of_export": talk.extra.get("measures") is not None,
+        "talk": finished and timeline is None and not is_clip,
+        "recorded_overlap": recorded_overlap(talk),
+        "out_of_step": None if is_clip else _out_of_step(talk),
+        "leaks": None if is_clip else leak_sentence(talk.built_sides),
+        "provenance": json.dumps(provenance, sort_keys=True) if isinstance(provenance, Mapping) else provenance,
+        "has_timeline": timeline is not None,
+        "clip": is_clip,
+        **{f"timeline_{part}": timeline and getattr(timeline, part) for part in TIMELINE},
     }
 
 
-def _out_of_step(row: Mapping[str, Any]) -> str | None:
-    """How the sides of a row are out of step; None where they are in step, or were laid on one clock.
+def _out_of_step(talk: Conversation) -> str | None:
+    """How the sides of a conversation are out of step; None where they are in step, or were laid on one clock.
 
     Where a voice leaks into the other side, both speak at once more often than people do.
     """
-    side_shift = row.get("side_shift")
+    side_shift = or_none(talk.side_shift)
     if side_shift and not side_shift["aligned"] and is_apart(side_shift):
         return shift_sentence(side_shift)
-    if any(is_number(side.get("leak_db")) for side in row.get("sides") or () if side):
+    if any(is_number(side.leak_db) for side in talk.built_sides):
         return None
     # The utterances of each channel in the recording, where their times there are known.
     spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
-    for utterance in row["utterances"] or ():
-        start = utterance.get("source_start")
-        end = utterance.get("source_end")
-        if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
-            spans[utterance["source_channel"]].append((start, end))
+    for utterance in talk.utterances:
+        is_timed = is_number(utterance.start) and is_number(utterance.end)
+        if is_timed and utterance.source_channel in spans:
+            spans[utterance.source_channel].append((utterance.start, utterance.end))
     return out_of_step(*spans.values())
 
 

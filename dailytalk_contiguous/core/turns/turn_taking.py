@@ -5,7 +5,7 @@ a change of speaker leaves a gap or an overlap, and speech wholly inside the oth
 which we call a backchannel. What they leave open, whether an overlap cut the other off, is decided by its length,
 because times hold no better sign; an interruption at which the other stops at once is therefore an `overlap`.
 
-Times are those at which people sound (`core.records.utterance.sounding_span`). Speech activity, by which
+Times are those at which people sound (`core.records.conversation.Utterance.sounding`). Speech activity, by which
 utterances are found, ends some 80 ms late: gaps would be so much shorter, and overlaps longer.
 """
 
@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.record import AnyRecord
-from dailytalk_contiguous.core.records.schema import CHANNELS, has_recorded_sides
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances, sounding_span
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -644,52 +643,51 @@ class TimedConversation:
         return ratios
 
 
-def timed_conversations(row: AnyRecord) -> dict[str, TimedConversation]:
-    """A row of `core.records.schema.BUILT` on its timelines: `source`, if its times are known there, and
-    `rebuilt`.
+def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
+    """A finished conversation on its timelines: `source`, if its times are known there, and `rebuilt`.
 
-    In a row that was not rebuilt both are the same. Stretches are those of the source in both.
+    In one that was not rebuilt both are the same. Stretches are those of the source in both.
     """
-    audible: list[UtteranceRow] = []
     rebuilt: list[Timed] = []
     source: list[Timed] = []
-    for utterance in heard_utterances(row):
-        span = sounding_span(utterance)
+    texts: list[str] = []
+    events: list[str | None] = []
+    source_events: list[str | None] = []
+    for utterance in talk.heard:
+        span = utterance.new_sounding
         if span is None:
             continue
-        audible.append(utterance)
-        rebuilt.append(Timed(utterance["channel"], *span))
-        source_span = sounding_span(utterance, "source_")
-        if source_span:
-            source.append(Timed(utterance["channel"], *source_span))
-    knows_source = len(source) == len(audible)
+        rebuilt.append(Timed(utterance.channel, *span))
+        texts.append(utterance.text or "")
+        events.append(or_none(utterance.event))
+        source_events.append(or_none(utterance.source_event))
+        if is_number(utterance.start) and is_number(utterance.end):
+            source.append(Timed(utterance.channel, *utterance.sounding))
+    knows_source = len(source) == len(rebuilt)
     groups = join_spans(source if knows_source else rebuilt)
-    texts = [utterance["text"] or "" for utterance in audible]
-    language, _, _ = (row["language"] or "").partition("-")
+    language, _, _ = (talk.main_language or "").partition("-")
     knows_words = any(texts) and language not in SPACELESS
     words = [len(text.split()) for text in texts] if knows_words else None
-    sounds = _sound_counts(row)
+    sounds = _sound_counts(talk)
     conversations: dict[str, TimedConversation] = {}
     if knows_source:
-        source_events: list[str | None] = [utterance["source_event"] for utterance in audible]
-        source_seconds = row["source_duration"] or 0.0
+        source_seconds = talk.duration or 0.0
         conversations["source"] = TimedConversation(source, groups, source_events, source_seconds, words, sounds)
-    events: list[str | None] = [utterance["event"] for utterance in audible]
-    seconds = row["duration"] or 0.0
+    seconds = talk.built_duration or 0.0
     conversations["rebuilt"] = TimedConversation(rebuilt, groups, events, seconds, words, sounds)
     if conversations.get("source") == conversations["rebuilt"]:  # nothing was moved: it is measured once
         conversations["source"] = conversations["rebuilt"]
     return conversations
 
 
-def _sound_counts(row: AnyRecord) -> dict[str, int]:
+def _sound_counts(talk: Conversation) -> dict[str, int]:
     """How many laughs, breaths and coughs each channel has in which they are known."""
-    # A row says how much of its sounds was lost if somebody looked for them.
-    timeline = row["timeline"] or {}
-    if not is_number(timeline.get("lost_sound_seconds")):
+    # A conversation says how much of its sounds was lost if somebody looked for them.
+    timeline = or_none(talk.timeline)
+    if timeline is None or not is_number(timeline.lost_sound_seconds):
         return {}
-    channels = [sound["channel"] for sound in row.get("sounds") or ()]
-    sides = CHANNELS if has_recorded_sides(row) else ("right",)
+    channels = [sound.channel for sound in talk.sounds]
+    sides = CHANNELS if talk.has_recorded_sides else ("right",)
     return {side: channels.count(side) for side in sides}
 
 

@@ -1,14 +1,12 @@
 """How true a transcript is to its sound: sides that talk without a filler, and words that are not in the sound."""
 
-from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, heard_utterances
-from dailytalk_contiguous.core.words.filler_removal import words_by_utterance
+from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT
 from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
-from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.core.words.written_forms import is_written_form
 
@@ -38,24 +36,23 @@ class AbsentWords(TypedDict):
     first: str
 
 
-def talk_without_fillers(row: AnyRecord) -> list[TalkWithoutFillers]:
-    """The sides of a row that say no filler, each with the seconds of its utterances that have words.
+def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
+    """The sides of a finished conversation that say no filler, with the seconds of their utterances with words.
 
     Only languages whose fillers are known (`core.words.fillers`) count: `[{"channel": "left", "seconds": 200.5}]`.
     """
-    aligned: Sequence[WordRow] = row["alignments"] or ()
-    marked = {word["speaker"] for word in aligned if word.get("filler")}
-    utterances = heard_utterances(row)
+    marked = {word.side for word in talk.alignments if word.filler}
     sides: list[TalkWithoutFillers] = []
     for channel in CHANNELS:
         lengths: list[float] = []
         has_filler = channel in marked
-        for utterance in utterances:
-            text = utterance["text"] or ""
-            language = utterance.get("language") or row["language"]
+        for utterance in talk.heard:
+            span = utterance.new_span
+            text = utterance.text or ""
+            language = or_none(utterance.language) or talk.main_language
             is_known = any(map(str.isalnum, text)) and language_code(language) in PATTERNS
-            if utterance["channel"] == channel and is_known:
-                lengths.append(utterance["end"] - utterance["start"])
+            if span is not None and utterance.channel == channel and is_known:
+                lengths.append(span.end - span.start)
                 has_filler = has_filler or any(are_fillers(split_words(text), language))
         seconds = sum(lengths)
         if seconds and not has_filler:
@@ -63,27 +60,24 @@ def talk_without_fillers(row: AnyRecord) -> list[TalkWithoutFillers]:
     return sides
 
 
-def absent_words(row: AnyRecord) -> list[AbsentWords]:
-    """The sides of a row with words of a given text that an aligner did not find in the sound.
+def absent_words(talk: Conversation) -> list[AbsentWords]:
+    """The sides of a finished conversation with words of a given text that an aligner did not find in the sound.
 
     The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's. A
     written form does not count: it may be said in a way that the aligner does not know.
     """
-    aligned: Sequence[WordRow] = row["alignments"] or ()
-    if not any(word["source"] in _ABSENT for word in aligned):
+    if not any(word.source in _ABSENT for word in talk.alignments):
         return []
-    words_of_side: dict[str, list[WordRow]] = {channel: [] for channel in CHANNELS}
-    for utterance, numbers in words_by_utterance(row):
-        if utterance is None:
-            continue
-        models: Mapping[str, object] = utterance.get("models") or {}
-        if models.get("recogniser") == GIVEN:
-            words_of_side[utterance["channel"]] += [aligned[number] for number in numbers]
+    words_of_side: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
+    for utterance, words in talk.words_by_utterance():
+        models = or_none(utterance.models) if utterance else None
+        if utterance and models and models.get("recogniser") == GIVEN:
+            words_of_side[utterance.channel] += words
     sides: list[AbsentWords] = []
     for channel, words in words_of_side.items():
-        texts = [word["word"] or "" for word in words if word["source"] in _ABSENT]
+        texts = [word.text for word in words if word.source in _ABSENT]
         absent = [text for text in texts if not is_written_form(text)]
-        is_aligned = any((word["source"] or "").startswith(_ALIGNED) for word in words)
+        is_aligned = any(word.source.startswith(_ALIGNED) for word in words)
         if absent and is_aligned:
             first = " ".join(absent[:NAMED])
             side: AbsentWords = {

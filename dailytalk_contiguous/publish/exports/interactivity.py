@@ -20,6 +20,7 @@ import numpy as np
 from dailytalk_contiguous.core.documents import fits, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits, NotChecked
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import tables_from
 from dailytalk_contiguous.core.records.utterance import heard_utterances, sounding_span
@@ -272,7 +273,7 @@ class _Source(TypedDict, total=False):
 
 def usable_licence(row: Row) -> str | None:
     """Return the licence of a row's source, if the row names it. Raises BadInput for a row without clips."""
-    verdict = verdict_of(all_findings(tables_from([row])), 1)
+    verdict = verdict_of(all_findings(tables_from([from_finished(row)])), 1)
     if verdict.level == "bad":
         raise BadInput(f"its verdict is {verdict.headline}", verdict.findings[0].remedy)
     record = parse_json(row["provenance"] or "{}", "its provenance") or {}

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypedDict
 import pandas as pd
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.cutting import balanced_range
@@ -348,7 +349,7 @@ def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.
     }
     if item.row.get("labels"):
         export.about[item.id]["clip"] = True
-    export.maker.add(item.row)
+    export.maker.add(from_finished(item.row))
     yield from entries
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances, sounding_span, words_within
 from dailytalk_contiguous.core.turns.interaction import BACKCHANNEL_WORDS, TURN_SECONDS, TURN_WORDS
@@ -236,7 +237,7 @@ def labelled_tracks(row: Row, seconds: float, least_certainty: float | None = No
     """
     labelled = LabelledTracks({channel: [] for channel in CHANNELS})
     utterances = [utterance for utterance in heard_utterances(row) if sounding_span(utterance)]
-    conversation = timed_conversations(row)["rebuilt"]
+    conversation = timed_conversations(from_finished(row))["rebuilt"]
     all_facts = _facts_of(row, utterances, conversation)
     for stretch, facts in zip(conversation.speech, all_facts, strict=True):
         members = [utterances[index] for index in stretch.members]

@@ -18,6 +18,7 @@ from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.records.figures import made_of_others
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import tables_from
 from dailytalk_contiguous.core.records.utterance import heard_utterances, sounding_span
@@ -267,9 +268,9 @@ def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path,
     assert dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2).code == 0
     recordings = rows_of(work).values()
     variants = rows_of(tmp_path / "out").values()
-    alone = tables_from(recordings)
+    alone = tables_from(map(from_finished, recordings))
     for rows in ([*recordings, *variants], [*variants, *recordings]):
-        tables = tables_from(rows)
+        tables = tables_from(map(from_finished, rows))
         assert tables.n == 12
         assert made_of_others(tables.conversations) == (8, 4, ["dailytalk retime"])
         assert tables.source.stats() == alone.source.stats()
