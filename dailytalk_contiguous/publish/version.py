@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast, is_typeddict
 
 import msgspec
-from datasets import Features
+from datasets import Features, List, Value
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
@@ -28,7 +28,16 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.published_fields import Described, described
-from dailytalk_contiguous.core.records.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
+from dailytalk_contiguous.core.records.schema import (
+    AUDIO_COLUMN,
+    BUILT,
+    CHANNELS,
+    CONFIGS,
+    OPTIONAL,
+    SPLITS,
+    digest_column,
+    published_features,
+)
 from dailytalk_contiguous.core.wording import public, shown_names
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
 from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS
@@ -448,6 +457,18 @@ class Version:
                 return Features.from_arrow_schema(file.schema)
         return None
 
+    def types(self, config: str) -> dict[str, str]:
+        """The columns of a config, and the fields in them, by dotted name, with the type of each in words."""
+        return dict(_types(self.features(config) or {}))
+
+    def columns_without_sound(self, config: str) -> list[str]:
+        """The columns of a config without those of sound, of which there is a digest.
+
+        The digest of the stereo file says whether the sound changed, also where the sides are apart.
+        """
+        sounds = {AUDIO_COLUMN, *CHANNELS, *map(digest_column, CHANNELS)}
+        return [name for name in self.features(config) or () if name not in sounds]
+
     @contextmanager
     def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
         """Open a data file, which has the `required` columns.
@@ -467,6 +488,20 @@ class Version:
         ):
             file.check(features, required)
             yield file
+
+
+def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, feature in fields.items():
+        kind = ""
+        while isinstance(feature, List):
+            feature = feature.feature
+            kind = f"{kind}a list of "
+        if isinstance(feature, dict):
+            yield f"{prefix}{name}", f"{kind}a struct"
+            yield from _types(feature, f"{prefix}{name}.")
+        else:
+            dtype = str(feature.dtype) if isinstance(feature, Value) else repr(feature)
+            yield f"{prefix}{name}", kind + dtype
 
 
 def open_version(where: Reference | Path, token: str | None = None) -> Version:

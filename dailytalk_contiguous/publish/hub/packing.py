@@ -90,8 +90,8 @@ class Publishable:
         rejected: why the others can't be published, and how many seconds they have, 0 where that is unknown.
     """
 
-    def __init__(self, items: Shards, choice: ClipChoice | None = None) -> None:
-        """Read the conversations, of which `choice` takes clips, if any.
+    def __init__(self, items: Shards, look: Callable[[Row], None] | None = None) -> None:
+        """Read the conversations; `look` is called with each row that can be published.
 
         Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
         """
@@ -114,8 +114,8 @@ class Publishable:
                     reject = Reject(name, "push", problem.reason, problem.remedy)
                     self.rejected.append((reject, seconds if is_known else 0.0))
                     continue
-                if choice:
-                    choice.add(row)
+                if look:
+                    look(row)
         if not self.finished:
             why = ""
             if self.rejected:
@@ -206,7 +206,7 @@ def pack_version(
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
     choice = ClipChoice(per_kind)
-    publishable = Publishable(items, choice)
+    publishable = Publishable(items, choice.add)
     finished = publishable.finished
     split_of = publishable.split(divide)
     if per_kind and not choice.ids:

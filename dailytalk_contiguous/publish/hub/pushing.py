@@ -20,7 +20,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOpera
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN, parent_of
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
 from dailytalk_contiguous.core.settings import SEED, one_of, setting
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import counted
@@ -67,9 +68,6 @@ STAGE = ".publish"
 #: Clips of each kind of a version after one with clips, unless another number is asked for: as many segments as
 #: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
 PER_KIND = 2000
-
-#: Reasons that the refusal of a bad version names.
-NAMED_REASONS = 3
 
 #: The tag that the changes call for.
 AUTO = "auto"
@@ -400,10 +398,12 @@ def plan_release(
         changes.repacked = previous is None or previous.digests != version.digests
     has_other_licence = False
     if before.card and settings.card_licence:
-        licence_before = parsed_card(before.card).data.get("license")
-        has_other_licence = licence_before != settings.card_licence
-    held = _held_instead(before, previous)
-    if has_other_licence or held or _lacks_tag(before):
+        has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
+    held = _held_instead(before.head, previous)
+    tag_of_head = before.head.manifest.version
+    # A push that was stopped leaves a version without its tag.
+    lacks_tag = tag_of_head is not None and tag_of_head not in before.tags
+    if has_other_licence or held or lacks_tag:
         changes.repacked = True
     tag = settings.tag
     if tag == AUTO:
@@ -411,9 +411,9 @@ def plan_release(
     release = Release(repo, settings, before, packed, changes, tag, restored=restored)
     if not _is_published(release, version, has_other_licence):
         return release
-    version_of_head = before.head.manifest.version
-    tag_of_head = version_of_head if version_of_head in before.tags else None
-    return replace(release, tag=tag or tag_of_head, is_new=False, held_instead=held)
+    if tag is None and not lacks_tag:
+        tag = tag_of_head
+    return replace(release, tag=tag, is_new=False, held_instead=held)
 
 
 def describe_release(release: Release, version: Version, describe: Describe) -> Release:
@@ -449,34 +449,26 @@ def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branc
 
 def _keep_base(folder: Path, release: Release) -> None:
     """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
+    repo = release.repo
     base = read_base(folder)
+    is_of_repo = base is not None and base["repository"] == repo
+    commit = release.commit
     if release.settings.pr:
-        _keep_proposal(folder, release, base)
-        return
-    tag = release.tag
-    commit = release.commit
-    if commit is None and tag is not None:
-        commit = release.before.tags.get(tag)
-    if commit is None:
-        commit = release.before.head.commit
-    if commit is None:
-        return
-    commits: dict[str, str] = {}
-    if base is not None and base["repository"] == release.repo:
-        commits = {MAIN: base["commit"]} | base.get("commits", {})
-    commits[release.settings.branch] = commit
-    write_base(folder, Base(repository=release.repo, tag=tag, commit=commit, commits=commits))
-    keep_in_store(folder, BASE)
-
-
-def _keep_proposal(folder: Path, release: Release, base: Base | None) -> None:
-    """Record what a folder proposes beside its base; the first proposal of a folder without one is its base."""
-    commit = release.commit
-    if commit is None or (base is not None and base["repository"] != release.repo):
-        return
-    if base is None:
-        base = Base(repository=release.repo, tag=None, commit=commit)
-    base["proposals"] = [*base.get("proposals", ()), commit]
+        if commit is None or (base is not None and not is_of_repo):
+            return
+        # The first proposal of a folder without a base is its base.
+        base = base or Base(repository=repo, tag=None, commit=commit)
+        base["proposals"] = [*base.get("proposals", ()), commit]
+    else:
+        before = release.before
+        commit = commit or before.tags.get(release.tag or "") or before.head.commit
+        if commit is None:
+            return
+        commits: dict[str, str] = {}
+        if base is not None and is_of_repo:
+            commits = {MAIN: base["commit"]} | base.get("commits", {})
+        commits[release.settings.branch] = commit
+        base = Base(repository=repo, tag=release.tag, commit=commit, commits=commits)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
@@ -494,14 +486,15 @@ def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
 def published_splits(head: Version) -> dict[str, str]:
     """The splits of the conversations that were published; one that is gone decides for what was made of it."""
     splits: dict[str, str] = {}
-    if head.has_manifest and CONFIGS[0] in head.configs:
-        items = VersionItems(head)
-        columns = ["conversation_id", "split"]
-        if any(column.name == ORIGIN.name for column in items.fields):
-            columns.append(ORIGIN.name)
-        for row in items.rows(columns):
-            splits[row["conversation_id"]] = row["split"]
-            splits[parent_of(row)] = row["split"]
+    if not head.has_manifest or CONFIGS[0] not in head.configs:
+        return splits
+    items = VersionItems(head)
+    columns = ["conversation_id", "split"]
+    columns += [column.name for column in items.fields if column.name == ORIGIN.name]
+    for row in items.rows(columns):
+        talk = from_finished(row)
+        splits[talk.id] = row["split"]
+        splits[talk.parent] = row["split"]
     return splits
 
 
@@ -521,21 +514,14 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
     return version if version.has_manifest else None
 
 
-def _held_instead(before: RepositoryState, version: Version | None) -> str:
+def _held_instead(head: Version, version: Version | None) -> str:
     """Return the version, or else the commit, that the branch holds; "" if it holds the data files of `version`.
 
     A branch can be put back by hand: then its data files are those of an older version than the newest tag.
     """
-    head = before.head
     if version is None or head.commit == version.commit or head.digests == version.digests:
         return ""
     return version_name(head)
-
-
-def _lacks_tag(before: RepositoryState) -> bool:
-    """Return whether the branch holds a version without its tag, as a push that was stopped leaves it."""
-    name = before.head.manifest.version
-    return name is not None and name not in before.tags
 
 
 def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
@@ -585,9 +571,10 @@ def refuse_bad(release: Release) -> None:
     verdict = release.card.verdict
     if verdict.level != "bad":
         return
+    most_named = 3
     reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
-    named = "; ".join(finding.sentence for finding in reasons[:NAMED_REASONS])
-    n_more = len(reasons) - NAMED_REASONS
+    named = "; ".join(finding.sentence for finding in reasons[:most_named])
+    n_more = len(reasons) - most_named
     if n_more > 0:
         named += f"; and {counted(n_more, 'more finding')}"
     raise BadVersion(
@@ -599,13 +586,10 @@ def refuse_bad(release: Release) -> None:
 
 def _later_version(release: Release, tag: str, after: Version) -> str | None:
     """The highest version above a tag that has just these data files, or None."""
-    later_tags = []
-    for name in release.before.tags:
-        if is_version_tag(name) and parse_tag(name) > parse_tag(tag):
-            later_tags.append(name)
+    versions = [name for name in release.before.tags if is_version_tag(name)]
+    later_tags = [name for name in versions if parse_tag(name) > parse_tag(tag)]
     for name in sorted(later_tags, key=parse_tag, reverse=True):
-        version = open_version(Reference(release.repo, name))
-        if version.digests == after.digests:
+        if open_version(Reference(release.repo, name)).digests == after.digests:
             return name
     return None
 
