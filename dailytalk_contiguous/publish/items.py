@@ -131,10 +131,8 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
         yield "conversation_id", "it has no conversation_id"
     for column in _NAME_COLUMNS:
         if _is_too_long(row.get(column)):
-            yield (
-                column,
-                f"its {column} has {len(row[column]):,} characters, and {LONGEST_READ_NAME:,} are read at most",
-            )
+            length = f"{len(row[column]):,} characters"
+            yield column, f"its {column} has {length}, and {LONGEST_READ_NAME:,} are read at most"
     for column in ("duration", "source_duration"):
         seconds = row[column]
         is_unknown = seconds is None and column == "source_duration"
@@ -402,17 +400,18 @@ class FiledItems(Items):
         lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row}
         if file in self.split_of:
-            item["split"] = self.split_of[file]
+            item |= {"split": self.split_of[file]}
         if columns is None or schema.AUDIO_COLUMN in columns:
             item[schema.AUDIO_COLUMN] = stereo_sound(row)
         for side in schema.CHANNELS:
             item.pop(side, None)
             if columns is not None and side in columns:
                 item[side] = embedded(row[side])
-        if self.provenance and "provenance" in row:
-            item["provenance"] = self.provenance
-        elif isinstance(row.get("provenance"), dict):  # as it is published
-            item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
+        provenance = row.get("provenance")
+        if "provenance" in row and self.provenance:
+            item |= {"provenance": self.provenance}
+        elif isinstance(provenance, dict):  # as it is published
+            item |= {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True)}
         if item.keys() >= _JUDGED:
             return judged(item, f"row {number} of {Path(file).name}")
         return item

@@ -260,8 +260,8 @@ class Packed:
     ) -> dict[str, object]:
         """Return the manifest; `changes` are those since `changes["previous"]`, `assets` the card's files."""
         totals: dict[str, Total] = {}
-        for config, splits in self.configs.items():
-            files = [file for split_files in splits.values() for file in split_files]
+        for config in self.configs:
+            files = [file for file in self.files if file.config == config]
             rows = sum(file.rows for file in files)
             hours = sum(file.seconds for file in files) / 3600
             size = sum(file.size for file in files)
@@ -300,9 +300,6 @@ _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.par
 
 #: The data files of our configs, which a push replaces and deletes.
 OUR_DATA_FILE = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
-
-#: Files that an error names.
-_NAMED = 3
 
 #: The config of a dataset that has just one.
 DEFAULT = "default"
@@ -349,7 +346,7 @@ class Version:
                 ending = f"-of-{len(files):05d}.parquet"
                 if not all(file.endswith(ending) for file in files):
                     raise DailytalkError(
-                        f"{self} has {len(files)} files of {config}/{split} ({shown_names(files, _NAMED)}), "
+                        f"{self} has {len(files)} files of {config}/{split} ({shown_names(files, 3)}), "
                         "of which some are missing or of another version",
                         "delete those of another version, publish or download it again",
                     )

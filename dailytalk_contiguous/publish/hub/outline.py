@@ -19,9 +19,6 @@ from dailytalk_contiguous.publish.items import Place, Shards
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.parquet import write_parquet
 
-#: Rows of a row group.
-_ROWS = 64
-
 
 def write_outline(
     items: Shards,
@@ -58,7 +55,7 @@ def _groups(items: Shards, places: list[Place], features: Features) -> Iterator[
         published = published_conversation(from_finished(row), row, items.run)
         digest = flac_columns("", row[AUDIO_COLUMN]["bytes"] or b"")
         group.append(dict.fromkeys(features) | published | digest | {AUDIO_COLUMN: None})
-        if len(group) == _ROWS:
+        if len(group) == 64:
             yield group
             group = []
     if group:

@@ -52,13 +52,6 @@ from dailytalk_contiguous.publish.version import DataFile, Packed, RejectedFacts
 from dailytalk_contiguous.store.files import file_name, sha256_of
 from dailytalk_contiguous.store.parquet import row_groups, write_parquet
 
-#: Seconds of the conversations of a file. As FLAC an hour has 100 to 250 MB, with which `datasets` and the viewer
-#: of the Hub are at ease, and fits in memory; so conversations are read an hour at a time, too.
-FILE_SECONDS = 3600.0
-
-#: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
-ROW_GROUP_BYTES = 8_000_000
-
 #: What divides conversations: it returns the split of each id.
 Divider: TypeAlias = Callable[[Iterable[SplitVoice]], dict[str, str]]
 
@@ -187,7 +180,7 @@ def pack_version(
     *,
     per_kind: int = 0,
     divide: Divider = _DIVIDE,
-    file_seconds: float = FILE_SECONDS,
+    file_seconds: float = 3600.0,
     workers: int = 2,
     audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
 ) -> Packed:
@@ -199,7 +192,8 @@ def pack_version(
         per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         divide: `publish.exports.splits.split_conversations` with its shares, the splits before and a seed. Clips
             keep the split that they have.
-        file_seconds: of the conversations of a file.
+        file_seconds: of the conversations of a file. As FLAC an hour has 100 to 250 MB, with which `datasets` and
+            the viewer of the Hub are at ease, and fits in memory; so rows are read an hour at a time, too.
         workers: threads that cut and encode.
         audio_columns: those of the sound of conversations and clips, one of `SOUND_LAYOUTS`.
 
@@ -274,8 +268,9 @@ def _files(
 
 def _write(path: Path, features: Features, rows: list[Row], config: str, split: str) -> DataFile:
     """Write a file, whose name does not yet say how many files its split has."""
+    group_bytes = 8_000_000  # of audio, behind which a row group ends; a reader of one row fetches as much
     sounds = [name for name, feature in features.items() if isinstance(feature, Audio)]
-    write_parquet(path, features, row_groups(rows, ROW_GROUP_BYTES, sounds), audio=sounds)
+    write_parquet(path, features, row_groups(rows, group_bytes, sounds), audio=sounds)
     seconds = sum(row["duration"] for row in rows)
     name = f"{config}/{path.name}"
     return DataFile(name, path, config, split, sha256_of(path), path.stat().st_size, len(rows), seconds)
@@ -346,25 +341,28 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
 def published_conversation(talk: Conversation, row: Row, run: Mapping[str, Any]) -> Row:
     """Return a finished conversation, of this row, as one of the config `conversations`, but for its sound.
 
-    `run`: run.json of the work folder. A number that is NaN or infinite is published as null.
+    Models and voices are without folders, and errors of models without messages. A number that is NaN or infinite
+    is published as null.
+
+    Args:
+        run: run.json of the work folder.
     """
+    utterances = []
+    for utterance in row["utterances"] or ():
+        published = _without_messages(utterance, "reason", "text_reason")
+        synthesis = utterance["synthesis"]
+        if synthesis is not None:
+            names = {name: portable(synthesis[name]) for name in ("model", "voice")}
+            published |= {"synthesis": synthesis | names}
+        utterances.append(published)
     failures = row["model_failures"]
     columns = {
         "provenance": _provenance(talk, run),
-        "utterances": [_published_utterance(utterance) for utterance in row["utterances"] or ()],
+        "utterances": utterances,
         "model_failures": failures and [_without_messages(failure, "reason") for failure in failures],
     }
-    published: Row = with_null(row | columns)
-    return published
-
-
-def _published_utterance(utterance: Row) -> Row:
-    """An utterance without what is private in it: folders of models and voices, messages of models' errors."""
-    published = _without_messages(utterance, "reason", "text_reason")
-    synthesis = utterance["synthesis"]
-    if synthesis is None:
-        return published
-    return published | {"synthesis": synthesis | {name: portable(synthesis[name]) for name in ("model", "voice")}}
+    with_finite_numbers: Row = with_null(row | columns)
+    return with_finite_numbers
 
 
 def _without_messages(record: Row, *names: str) -> Row:

@@ -59,15 +59,8 @@ MAIN = "main"
 #: What the Hub calls a repository of data.
 KIND = "dataset"
 
-#: The folder of the card's pictures; the manifest names them under this key.
-ASSETS = "assets"
-
 #: Folder of packed files that wait to be sent, in the work folder.
 STAGE = ".publish"
-
-#: Clips of each kind of a version after one with clips, unless another number is asked for: as many segments as
-#: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
-PER_KIND = 2000
 
 #: The tag that the changes call for.
 AUTO = "auto"
@@ -331,6 +324,7 @@ def push_version(
         "wait until it is done, and run this again",
     ):
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
+        base = read_base(items.where)
         exists = check_request(api, repo, settings, dry_run)
         before = RepositoryState(Version(Reference(repo), None, ()))
         if exists:
@@ -340,7 +334,7 @@ def push_version(
         after = open_version(stage)
         release = plan_release(repo, settings, before, packed, after)
         if release.is_new:
-            bases = bases_of(api, items.where, repo, before, settings.branch)
+            bases = bases_of(api, base, repo, before, settings.branch)
             divergence = diverged(bases, before.head, after)
             if divergence.takes_away and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
@@ -350,7 +344,7 @@ def push_version(
                 refuse_bad(release)
                 release = publish(api, release)
         if not dry_run:
-            _keep_base(items.where, release)
+            _keep_base(items.where, base, release)
             shutil.rmtree(stage)
     return release
 
@@ -359,7 +353,8 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
     """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
     n_clips = settings.clips
     if n_clips is None:
-        n_clips = PER_KIND if "interactivity" in head.configs else 0
+        # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
+        n_clips = 2000 if "interactivity" in head.configs else 0
     divide = partial(
         split_conversations,
         shares={"validation": settings.valid_share, "test": settings.test_share},
@@ -423,15 +418,17 @@ def describe_release(release: Release, version: Version, describe: Describe) -> 
     return replace(release, card=describe(release, version), message=message)
 
 
-def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branch: str) -> list[Version]:
+def bases_of(api: HfApi, base: Base | None, repo: str, before: RepositoryState, branch: str) -> list[Version]:
     """The version of a branch that a folder was made from, or published last, and then what it has proposed since.
 
     A branch without a version has nothing to lose: then it is the head alone. There are none if nothing says
     which, or if the Hub has none of them any more (its history was squashed).
+
+    Args:
+        base: what the folder keeps of them.
     """
     if not before.head.has_manifest:
         return [before.head]
-    base = read_base(folder)
     if base is None or base["repository"] != repo:
         return []
     commits = base.get("commits", {})
@@ -447,10 +444,9 @@ def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branc
     return bases
 
 
-def _keep_base(folder: Path, release: Release) -> None:
+def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
     """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
     repo = release.repo
-    base = read_base(folder)
     is_of_repo = base is not None and base["repository"] == repo
     commit = release.commit
     if release.settings.pr:
