@@ -153,7 +153,7 @@ class RunFacts(TypedDict, total=False):
 def kept_run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `RunFacts` of a run.json, without paths of this machine; nothing of one that is damaged."""
     kept = _published(run, RunFacts)
-    facts = {name: part for name, part in kept.items() if part}
+    facts = {name: part for name, part in kept.items() if part and isinstance(part, dict)}
     return facts if fits(facts, RunFacts) else {}
 
 
