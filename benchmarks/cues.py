@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.turns.turn_ends import (
 )
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.turn_end import load_smart_turn
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.work_folder import RUN
 
@@ -109,7 +110,7 @@ def revoiced(title: str, tagged: Path, voice: str) -> Revoiced:
         work = tagged.parent / f"{voice}-{side}"
         options = ("--tts", voice, "--revoice", side, "--turn-ends", "smart-turn")
         dailytalk("speak", tagged, "--out", work, *options)
-        tables = open_items(work).tables()
+        tables = tables_of(open_items(work))
         for (channel, timeline), figures in ends_of_turns(tables).items():
             # The new voice is on the left of the result; the other side shows the judge's own noise.
             how = voice if channel == "left" else "kept"

@@ -90,14 +90,16 @@ def version_row(version: Listed) -> tuple[str, ...]:
     name = version.name
     if version.kind != "version":
         name = f"{version.name} ({version.kind})"
-    totals = version.totals.get(CONFIGS[0], {})
-    hours = f"{totals['hours']:.2f}" if "hours" in totals else ""
+    n_rows = ""
+    hours = ""
     size = ""
+    totals = version.totals.get(CONFIGS[0])
     if totals:
+        n_rows = str(totals.get("rows", ""))
+        hours = f"{totals['hours']:.2f}" if "hours" in totals else ""
         size = size_text(sum(config["size"] for config in version.totals.values()))
     date = version.date.strftime("%Y-%m-%d")
     commit = version.commit[:7]
-    n_rows = str(totals.get("rows", ""))
     changes = diff_in_words(version.changes) if version.changes else ""
     return name, date, commit, n_rows, hours, size, changes
 

@@ -37,6 +37,7 @@ from dailytalk_contiguous.publish.checks.voice_check import voice_facts
 from dailytalk_contiguous.publish.exports.exporting import AnyFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import (
     FiledItems,
     Items,
@@ -310,7 +311,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
             findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
     elif run or has_tags or has_transcript:
         try:
-            tables = open_items(folder).tables()
+            tables = tables_of(open_items(folder))
         except DailytalkError:  # its transcript, whose findings are there, or its shards
             tables = TableMaker(finished=False).tables()
         if not tables.n and facts.get("conversations"):

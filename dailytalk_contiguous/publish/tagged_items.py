@@ -6,7 +6,7 @@ writes them.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -42,16 +42,13 @@ class TaggedItems(Items):
     kind = "tagged"
     rebuilt = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._tagged = folder / TAGGED
-        self._transcript = folder / TRANSCRIPT
+    where: Path
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows as in `Items`. No row has audio, or is of a split."""
         if splits is not None:
             return
-        for name, lines in groupby(self._lines(), lambda numbered: _name(numbered[1])):
+        for name, lines in groupby(self._lines(), _name):
             yield self._row(name, list(lines))
 
     def row(self, name: str) -> Row:
@@ -70,24 +67,24 @@ class TaggedItems(Items):
 
     @property
     def has_transcript(self) -> bool:
-        return self._transcript.is_file()
+        return (self.where / TRANSCRIPT).is_file()
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return entries_in(self._tagged)
+        return entries_in(self.where / TAGGED)
 
     @cached_property
     def places(self) -> dict[str, tuple[int, int]]:
         """The first and the last line of each conversation."""
-        places = {}
-        for name, lines in groupby(self._lines(), lambda numbered: _name(numbered[1])):
+        places: dict[str, tuple[int, int]] = {}
+        for name, lines in groupby(self._lines(), _name):
             numbers = [number for number, _ in lines]
             places[name] = (numbers[0], numbers[-1])
         return places
 
     def _lines(self, first: int = 1, last: int | None = None) -> Iterator[_NumberedLine]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
-        path = self._transcript
+        path = self.where / TRANSCRIPT
         fields = (*FIELDS, *self.fields)
         for number, line in json_objects(path, nan=True, first=first, last=last):
             problem = line_problem(line, fields)
@@ -117,32 +114,26 @@ class TaggedItems(Items):
         words = []
         for _, line in lines:
             utterance = _moved(utterance_of(line, fields), offset)
-            for edge in ("channel", *EDGES):
-                utterance[f"source_{edge}"] = utterance[edge]
-            for word in utterance.pop("words"):
-                moved_word = _moved(word, offset)
-                moved_word["speaker"] = utterance["channel"]
-                moved_word["source"] = utterance["models"]["recogniser"]
-                words.append(moved_word)
-            utterances.append(utterance)
-        words.sort(key=lambda word: word["start"])
+            source = {"speaker": utterance["channel"], "source": utterance["models"]["recogniser"]}
+            words += [_moved(word, offset) | source for word in utterance.pop("words")]
+            utterances.append(utterance | {f"source_{edge}": utterance[edge] for edge in ("channel", *EDGES)})
+        sides = tagged.get("sides")
         seconds = entry.duration if entry else max(utterance["end"] for utterance in utterances)
         languages = Counter(line["language"] for _, line in lines if line.get("language"))
-        commonest = languages.most_common(1)
-        row: Row = dict.fromkeys((*LABELLED, "problem", "remedy"))
-        row["conversation_id"] = name
-        row["recording_id"] = entry.recording_id if entry else name
-        row["duration"] = seconds
-        row["source_duration"] = seconds
-        row["language"] = commonest[0][0] if commonest else None
-        row["utterances"] = utterances
-        row["alignments"] = words
-        row["sounds"] = []
-        row["sides"] = tagged["sides"] if fits(tagged.get("sides"), list[_Side]) else None
-        row["speakers"] = {line["channel"]: line.get("speaker") for _, line in reversed(lines)}
-        for column in (*COLUMNS, *own_columns):
-            row[column.name] = tagged.get(column.name)
-        return row
+        columns = {column.name: tagged.get(column.name) for column in (*COLUMNS, *own_columns)}
+        row: Row = dict.fromkeys((*LABELLED, "problem", "remedy")) | columns
+        return row | {
+            "conversation_id": name,
+            "recording_id": entry.recording_id if entry else name,
+            "duration": seconds,
+            "source_duration": seconds,
+            "language": max(languages, key=lambda language: languages[language], default=None),
+            "utterances": utterances,
+            "alignments": sorted(words, key=lambda word: word["start"]),
+            "sounds": [],
+            "sides": sides if fits(sides, list[_Side]) else None,
+            "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
+        }
 
 
 def recordings_of(items: Items) -> TaggedItems | None:
@@ -156,5 +147,7 @@ def _moved(item: Row, offset: float) -> Row:
     return item | {"start": item["start"] - offset, "end": item["end"] - offset}
 
 
-def _name(line: Mapping[str, object]) -> str:
+def _name(numbered: _NumberedLine) -> str:
+    """The id of the conversation of a line."""
+    _, line = numbered
     return str(line.get("conversation_id") or line.get("audio_file") or "")

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.utterance import SYNTHESIS
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.writing import write_export
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import tables_in
 
@@ -70,7 +71,7 @@ def test_a_text_that_is_unknown_is_null(tmp_path: Path) -> None:
 
 
 def opened(folder: Path) -> tables.Tables:
-    return open_items(folder).tables()
+    return tables_of(open_items(folder))
 
 
 def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path: Path) -> None:

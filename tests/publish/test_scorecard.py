@@ -14,6 +14,7 @@ from reports import write_report
 from dailytalk_contiguous.core.records.figures import corpus_stats
 from dailytalk_contiguous.core.records.scorecard import compare, published_references, reference_of
 from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
@@ -31,7 +32,7 @@ def talks(folder: Path, lines: Any = SILENT_PARTNER, n: int = 3) -> Path:
 
 
 def tables_in(folder: Path) -> Tables:
-    return open_items(folder).tables()
+    return tables_of(open_items(folder))
 
 
 def test_a_value_is_beside_a_distribution_and_beside_a_single_value(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.schema import BUILT, SECONDS, STRING
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import local_folder, open_items
 from dailytalk_contiguous.shards import Entry, PendingConversation, Shard, shard_path, write_shard
 
@@ -79,7 +80,7 @@ def test_reader_sees_each_conversation_once(name: str, request: pytest.FixtureRe
     assert lengths_of(rows) == LENGTHS
     assert len(list(items.rows(["conversation_id"]))) == 3
     assert items.row("a")["duration"] == 7.0
-    conversations = items.tables().conversations
+    conversations = tables_of(items).conversations
     assert conversations["duration"].sum() == 19.0
 
 

@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.sound.loudness import levelled
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.style.sampling import order_key
 from dailytalk_contiguous.machine.audio import read_at, read_header
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.tables.page import left_channels, stratified_sample
@@ -74,7 +75,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
             kept: dict[str, object] = {column: labels[column] for column in _KEPT if column != "id"}
             rows[row["conversation_id"]] = {"id": row["conversation_id"], **kept}
             present.add(labels["emotion"])
-    chosen = stratified_sample(items.tables().conversations, count, seed)
+    chosen = stratified_sample(tables_of(items).conversations, count, seed)
     if not chosen:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"

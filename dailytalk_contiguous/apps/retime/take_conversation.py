@@ -61,7 +61,7 @@ class TakeConversation(Stage):
         position = Place(file, row["row_group"], row["row_number"])
         published = [column.name for column in columns_among(self.fields)]
         parents = _opened_items(from_uri(row["folder"]))
-        parent = parents.at(position, [*SMALL, "audio", *published])
+        parent = next(parents.rows_at([position], [*SMALL, "audio", *published]))
         if parent["conversation_id"] != row["parent"]:
             raise BadInput("its folder has changed meanwhile", "run the same command again")
         return {name: parent.get(name) for name in self.adds}

@@ -67,18 +67,6 @@ def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "d
     return Finding("advice", file, what, remedy, kind, severity)
 
 
-def finding_of(record: Mapping[str, Any]) -> Finding:
-    """Return the finding of a record in a manifest, which has its fields."""
-    return Finding(
-        record["level"],
-        record["file"],
-        record["what"],
-        record["remedy"],
-        record["kind"],
-        record["severity"],
-    )
-
-
 #: Limits by the names of their findings; None sets no limit (`publish.checks.verdict.LIMITS`).
 FindingLimits = Mapping[str, float | None]
 

@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
 from dailytalk_contiguous.core.style import sampling
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings, clip_findings
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.store.work_folder import record_of
 
@@ -184,7 +185,7 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     (limits,) = with_settings((QualityLimits(),), chosen)
     quality = Quality.of_rows(items.measures(), limits)
     unit = "file" if items.kind == "mix" else "clip"
-    tables = items.tables(refused)
+    tables = tables_of(items, refused)
     credits = None
     if items.kind == "version":
         named = tables.conversations[["corpus", "licence"]].astype(object).dropna().drop_duplicates()

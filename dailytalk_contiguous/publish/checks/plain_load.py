@@ -95,8 +95,8 @@ def loaded_strangers(version: Version) -> set[str]:
 
 def unnamed_parquet(version: Version) -> list[str]:
     """Return the Parquet files of a version that its manifest does not name, sorted."""
-    named = version.manifest.get("files", {})
-    return sorted(name for name in version.names if name.endswith(".parquet") and name not in named)
+    parquet = [name for name in version.names if name.endswith(".parquet")]
+    return sorted(name for name in parquet if name not in version.named_files)
 
 
 def _configs(version: Version) -> list[_Config] | None:

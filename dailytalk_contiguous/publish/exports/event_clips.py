@@ -179,12 +179,12 @@ class _Source(TypedDict, total=False):
     source_licence: str | None
 
 
-def usable_licence(row: Row) -> str | None:
-    """Return the licence of a row's source, if the row names it. Raises BadInput for a row without clips."""
-    verdict = verdict_of(all_findings(tables_from([row])), 1)
+def usable_licence(talk: Conversation) -> str | None:
+    """Return the licence of a conversation's source, if it names it. Raises BadInput for one without clips."""
+    verdict = verdict_of(all_findings(tables_from([talk])), 1)
     if verdict.level == "bad":
         raise BadInput(f"its verdict is {verdict.headline}", verdict.findings[0].remedy)
-    record = parse_json(row["provenance"] or "{}", "its provenance") or {}
+    record = parse_json(talk.extra.get("provenance") or "{}", "its provenance") or {}
     return typed(record, _Source, "its provenance").get("source_licence")
 
 
@@ -208,11 +208,12 @@ class ClipChoice:
     def add(self, row: Row) -> None:
         if not self._per_kind or row["problem"]:
             return
+        talk = from_finished(row)
         try:
-            usable_licence(row)
+            usable_licence(talk)
         except BadInput:  # a reject where the clips are made
             return
-        clips, _ = self._find(from_finished(row).seen_by(row["sample_rate"], self._main))
+        clips, _ = self._find(talk.seen_by(talk.built_rate, self._main))
         for clip in clips:
             order = order_key(clip.id, self._seed)
             self._candidates[clip.event.kind].append((order, clip.id))

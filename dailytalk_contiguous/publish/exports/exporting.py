@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row, kept_speakers
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.settings import SEED, setting, settings_in, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm

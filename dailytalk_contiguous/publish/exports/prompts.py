@@ -13,7 +13,6 @@ import numpy as np
 from dailytalk_contiguous.core.documents import as_text, csv_lines, quoted, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
-from dailytalk_contiguous.core.records.schema import voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns.turn_taking import total_seconds

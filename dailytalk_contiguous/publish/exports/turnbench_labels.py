@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.record import SourceSound
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.turn_ends import turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Stretch, TimedConversation, timed_conversations
 from dailytalk_contiguous.core.turns.turnbench_layout import TurnAnnotation
@@ -40,8 +40,8 @@ class LabelledTracks:
             self.left_out[f"{label}: outside the sound, or without length"] += 1
 
 
-def labelled_tracks(row: Row, seconds: float, least_certainty: float | None = None) -> LabelledTracks:
-    """Label the speech and the sounds of a row of `core.records.schema.BUILT`.
+def labelled_tracks(talk: Conversation, seconds: float, least_certainty: float | None = None) -> LabelledTracks:
+    """Label the speech and the sounds of a finished conversation.
 
     `seconds`: length of its sound, beyond which no entry reaches. `least_certainty`: of `--certainty`.
     """

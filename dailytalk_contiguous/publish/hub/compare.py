@@ -9,17 +9,17 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from datasets import List, Value
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CHANNELS, CONFIGS, Row, digest_column
+from dailytalk_contiguous.core.records.schema import CONFIGS, Row
 from dailytalk_contiguous.core.words.word_times import normalise
+from dailytalk_contiguous.publish.checks.plain_load import CARD
 from dailytalk_contiguous.publish.items import Place, VersionItems
 from dailytalk_contiguous.publish.version import Version
 
@@ -29,7 +29,6 @@ MOVED = 0.010
 #: Changed rows of each version that are in memory at once.
 _AT_ONCE = 64
 
-_CARD = "README.md"
 _ID = "conversation_id"
 
 #: The column of how a row was made: another version of the tool writes another one, and nothing is lost with it.
@@ -135,14 +134,15 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
     Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
     new_items = VersionItems(after)
+    columns = after.columns_without_sound(CONFIGS[0])
     if before is None or not before.configs:
-        entries = entries_of(new_items, compared_columns(after), ())
-        return Changes(added=sorted(entries))
+        return Changes(added=sorted(entries_of(new_items, columns, ())))
     old_items = VersionItems(before)
-    changes = Changes(before.manifest.get("version") or before.commit)
-    _compare_columns(before, after, changes, None if whole else CONFIGS[:1])
-    old_columns = compared_columns(before)
-    columns = [name for name in compared_columns(after) if name in old_columns]
+    changes = Changes(before.manifest.version or before.commit)
+    configs = dict.fromkeys([*before.configs, *after.configs]) if whole else CONFIGS[:1]
+    _compare_columns(before, after, changes, configs)
+    old_columns = before.columns_without_sound(CONFIGS[0])
+    columns = [name for name in columns if name in old_columns]
     shared = {*before.digests.values()} & {*after.digests.values()}
     old = entries_of(old_items, columns, shared)
     new = entries_of(new_items, columns, shared)
@@ -162,29 +162,23 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
         old_rows = {row[_ID]: row for row in old_items.rows_at(old_places, columns)}
         for new_row in new_items.rows_at(new_places, columns):
             old_row = old_rows.pop(new_row[_ID])
-            old_values = {name: old_row[name] for name in columns}
-            new_values = {name: new_row[name] for name in columns}
-            _compare_rows(old_values, new_values, changes)
+            _compare_rows(*_with_matched_words(old_row, new_row), columns, changes)
     changes.changed.sort()
     if whole:
-        cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
+        cards = {version.read(CARD) for version in (before, after) if CARD in version.names}
         changes.repacked = before.digests != after.digests or len(cards) > 1
     return changes
 
 
-def _compare_columns(
-    before: Version, after: Version, changes: Changes, configs: Sequence[str] | None = None
-) -> None:
-    """Compare the splits and columns of each config, or of some. Fields in structs and lists are named by dots."""
-    old_configs = before.configs
-    new_configs = after.configs
-    for config in configs or dict.fromkeys([*old_configs, *new_configs]):
-        if config not in new_configs:
+def _compare_columns(before: Version, after: Version, changes: Changes, configs: Iterable[str]) -> None:
+    """Compare the splits and columns of each config. Fields in structs and lists are named by dots."""
+    for config in configs:
+        if config not in after.configs:
             changes.broken[config] = ["all of it is gone"]
             continue
-        new = dict(_types(after.features(config) or {}))
-        old = dict(_types(before.features(config) or {}))
-        lost_splits = [split for split in old_configs.get(config, ()) if split not in new_configs[config]]
+        new = after.types(config)
+        old = before.types(config)
+        lost_splits = [split for split in before.configs.get(config, ()) if split not in after.configs[config]]
         broken = [f"the split {split} is gone" for split in lost_splits]
         for name in old:
             if name not in new:
@@ -196,21 +190,6 @@ def _compare_columns(
             changes.broken[config] = broken
         if added:
             changes.columns[config] = added
-
-
-def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The columns, and the fields in them, by dotted name, with the type of each in words."""
-    for name, feature in fields.items():
-        kind = ""
-        while isinstance(feature, List):
-            feature = feature.feature
-            kind = f"{kind}a list of "
-        if isinstance(feature, dict):
-            yield f"{prefix}{name}", f"{kind}a struct"
-            yield from _types(feature, f"{prefix}{name}.")
-        else:
-            dtype = str(feature.dtype) if isinstance(feature, Value) else repr(feature)
-            yield f"{prefix}{name}", kind + dtype
 
 
 class VersionEntry(NamedTuple):
@@ -240,37 +219,9 @@ def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[s
     return entries
 
 
-def compared_columns(version: Version, config: str = CONFIGS[0]) -> list[str]:
-    """The columns of a config of a version, without their audio, of which there is a digest.
-
-    The digest of the stereo file says whether the sound changed, also where the sides are apart.
-    """
-    sounds = {AUDIO_COLUMN, *CHANNELS, *map(digest_column, CHANNELS)}
-    return [name for name in version.features(config) or () if name not in sounds]
-
-
-def lost_columns(before: Version, after: Version) -> dict[str, list[str]]:
-    """Return the columns of `before` that `after` lacks, by config, and the fields in columns by dotted name.
-
-    Of a config that `after` lacks altogether there are none. Columns of sound, which a push converts, and
-    provenance do not count.
-    """
-    lost: dict[str, list[str]] = {}
-    for config in after.configs:
-        old = before.features(config) or {}
-        compared = {name: old[name] for name in compared_columns(before, config) if name != PROVENANCE}
-        new_names = {name for name, _ in _types(after.features(config) or {})}
-        missing = [name for name, _ in _types(compared) if name not in new_names]
-        outermost = [name for name in missing if name.rpartition(".")[0] not in missing]
-        if outermost:
-            lost[config] = outermost
-    return lost
-
-
-def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
-    old_words, new_words = _with_matched_words(old_row, new_row)
-    old = dict(_values(old_words))
-    new = dict(_values(new_words))
+def _compare_rows(old_row: Row, new_row: Row, columns: Sequence[str], changes: Changes) -> None:
+    old = dict(_values({name: old_row[name] for name in columns}))
+    new = dict(_values({name: new_row[name] for name in columns}))
     both = old.keys() & new.keys()
     # A NaN equals none, itself included.
     differing = []
@@ -299,33 +250,32 @@ def _with_matched_words(old_row: Row, new_row: Row) -> tuple[Row, Row]:
 
     Of each speaker, the words are matched in the order of their times, whatever their case and punctuation.
     """
-    words_before = _words_by_speaker(old_row)
-    words_after = _words_by_speaker(new_row)
+    old_speakers = _words_by_speaker(old_row)
+    new_speakers = _words_by_speaker(new_row)
+    if not old_speakers or not new_speakers:
+        return old_row, new_row
     old_words: list[Row] = []
     new_words: list[Row] = []
-    for speaker in dict.fromkeys([*words_before, *words_after]):
-        old = words_before.get(speaker, [])
-        new = words_after.get(speaker, [])
-        spelled_before = [normalise(word["word"]) for word in old]
-        spelled_after = [normalise(word["word"]) for word in new]
-        names = [f"{speaker} {word['word']} new {index}" for index, word in enumerate(new)]
-        for block in Levenshtein.opcodes(spelled_before, spelled_after).as_matching_blocks():
+    for speaker in dict.fromkeys([*old_speakers, *new_speakers]):
+        old = old_speakers.get(speaker, [])
+        new = new_speakers.get(speaker, [])
+        old_texts = [word["word"] for word in old]
+        new_texts = [word["word"] for word in new]
+        names = [f"{speaker} {text} new {index}" for index, text in enumerate(new_texts)]
+        matched = Levenshtein.opcodes([*map(normalise, old_texts)], [*map(normalise, new_texts)])
+        for block in matched.as_matching_blocks():
             for index in range(block.size):
                 names[block.b + index] = f"{speaker} {block.a + index}"
-        old_words += [{**word, _NAME: f"{speaker} {index}"} for index, word in enumerate(old)]
-        new_words += [{**word, _NAME: name} for word, name in zip(new, names, strict=True)]
-    if not old_words or not new_words:
-        return old_row, new_row
-    return {**old_row, "alignments": old_words}, {**new_row, "alignments": new_words}
+        old_words += [word | {_NAME: f"{speaker} {index}"} for index, word in enumerate(old)]
+        new_words += [word | {_NAME: name} for word, name in zip(new, names, strict=True)]
+    return old_row | {"alignments": old_words}, new_row | {"alignments": new_words}
 
 
 def _words_by_speaker(row: Row) -> dict[str, list[Row]]:
     """The words of a row by speaker, in the order of their times."""
     words: dict[str, list[Row]] = {}
-    for word in row.get("alignments") or ():
+    for word in sorted(row.get("alignments") or (), key=lambda word: float(word["start"])):
         words.setdefault(str(word["speaker"]), []).append(word)
-    for of_speaker in words.values():
-        of_speaker.sort(key=lambda word: float(word["start"]))
     return words
 
 
@@ -362,8 +312,7 @@ def diff_in_words(changes: Mapping[str, object]) -> str:
     if not changes.get("previous"):
         return "first version"
     kinds = ("added", "removed", "changed", "moved")
-    counts = (f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))
+    counts = [f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind)]
     difference = ", ".join(counts) or "the same conversations"
-    if changes.get("back_to"):
-        return f"back to {changes['back_to']}: {difference}"
-    return difference
+    back_to = changes.get("back_to")
+    return f"back to {back_to}: {difference}" if back_to else difference

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import to_run
 from dailytalk_contiguous.core.records.schema import CONFIGS
 from dailytalk_contiguous.core.wording import counted, shown_names
-from dailytalk_contiguous.publish.hub.compare import PROVENANCE, compared_columns, entries_of, lost_columns
+from dailytalk_contiguous.publish.hub.compare import PROVENANCE, entries_of
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import OUR_DATA_FILE, Version
 
@@ -123,18 +123,18 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
     """
     base_name = version_name(bases[0]) if bases else None
     revision = head.published_tag or head.commit or str(head)
-    lost = lost_columns(head, ours)
+    lost = _lost_columns(head, ours)
     foreign = _foreign_files(head)
     is_ours = any(base.commit is not None and base.commit == head.commit for base in bases)
     if is_ours or not head.configs:
         return Divergence(base_name, version_name(head), revision, (), lost, foreign)
-    columns = sorted({*compared_columns(head)} - {PROVENANCE})
+    columns = sorted({*head.columns_without_sound(CONFIGS[0])} - {PROVENANCE})
     shared = {*head.digests.values()}
     for version in (ours, *bases):
         shared &= {*version.digests.values()}
 
     def digests_of(version: Version) -> dict[str, bytes]:
-        present = {*compared_columns(version)}
+        present = version.columns_without_sound(CONFIGS[0])
         names = [name for name in columns if name in present]
         entries = entries_of(VersionItems(version), names, shared)
         return {name: entry.digest for name, entry in entries.items()}
@@ -151,16 +151,34 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
     return Divergence(base_name, version_name(head), revision, reverted, lost, foreign)
 
 
+def _lost_columns(before: Version, after: Version) -> dict[str, list[str]]:
+    """The columns of `before` that `after` lacks, by config, and the fields in columns by dotted name.
+
+    Of a config that `after` lacks altogether there are none. Columns of sound, which a push converts, and
+    provenance do not count.
+    """
+    lost: dict[str, list[str]] = {}
+    for config in after.configs:
+        compared = {*before.columns_without_sound(config)} - {PROVENANCE}
+        new = after.types(config)
+        old = [name for name in before.types(config) if name.partition(".")[0] in compared]
+        missing = [name for name in old if name not in new]
+        outermost = [name for name in missing if name.rpartition(".")[0] not in missing]
+        if outermost:
+            lost[config] = outermost
+    return lost
+
+
 def _foreign_files(head: Version) -> list[str]:
     """The data files in the folders of our configs that no push has written.
 
     Conversations of a version that a push has written are compared row by row instead.
     """
-    files = head.manifest.get("files", {})
     foreign = []
     for name in head.names:
-        is_written = name in files and head.digests.get(name) == files[name]["sha256"]
-        is_compared = head.manifest and name.startswith(f"{CONFIGS[0]}/")
+        facts = head.named_files.get(name)
+        is_written = facts is not None and head.digests.get(name) == facts.sha256
+        is_compared = head.has_manifest and name.startswith(f"{CONFIGS[0]}/")
         if OUR_DATA_FILE.fullmatch(name) and not is_written and not is_compared:
             foreign.append(name)
     return sorted(foreign)

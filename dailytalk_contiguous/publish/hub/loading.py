@@ -29,10 +29,6 @@ from dailytalk_contiguous.store.full_disk import full_disk, name_file
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause, open_parquet
 
-#: Bytes that a stream reads ahead. The client's own 5 MB would bring the audio along with every
-#: small column that is before it.
-_READ_AHEAD_BYTES = 1 << 16
-
 #: What `load_dataset` returns: the rows of a split, or those of each.
 Loaded: TypeAlias = (
     datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict
@@ -123,7 +119,9 @@ def load(
             builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
             data = _rows_of(builder, itertools.chain.from_iterable(files.values()), split, streaming)
         else:
-            storage = {"hf": {"block_size": _READ_AHEAD_BYTES}}
+            # A stream reads 64 kB ahead: the client's own 5 MB would bring the audio along with every small column
+            # that is before it.
+            storage = {"hf": {"block_size": 1 << 16}}
             repo = version.where.repo
             builder = load_dataset_builder(
                 repo,

@@ -13,35 +13,33 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import soundfile
-from datasets import Audio
+from datasets import Audio, Features
 
-from dailytalk_contiguous.core.documents import fits, is_number, parse_json, typed, with_null
+from dailytalk_contiguous.core.documents import is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.record import RejectedPart
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
     CHANNELS,
     SPLITS,
     Row,
     digest_column,
-    kept_speakers,
-    parent_of,
     published_features,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS, heard_utterances
+from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.steps import step
-from dailytalk_contiguous.core.wording import kind_of, portable, public
+from dailytalk_contiguous.core.wording import kind_of, portable
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
@@ -50,27 +48,9 @@ from dailytalk_contiguous.publish.checks.verdict import LIMITS
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
-from dailytalk_contiguous.publish.version import (
-    BalanceFacts,
-    CountFacts,
-    DataFile,
-    Packed,
-    RejectedFacts,
-    RunFacts,
-    SpokenFacts,
-)
+from dailytalk_contiguous.publish.version import DataFile, Packed, RejectedFacts, kept_run_facts
 from dailytalk_contiguous.store.files import file_name, sha256_of
 from dailytalk_contiguous.store.parquet import row_groups, write_parquet
-
-#: The stage that rejects of a push name.
-STAGE = "push"
-
-#: Seconds of the conversations of a file. As FLAC an hour has 100 to 250 MB, with which `datasets` and the viewer
-#: of the Hub are at ease, and fits in memory; so conversations are read an hour at a time, too.
-FILE_SECONDS = 3600.0
-
-#: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
-ROW_GROUP_BYTES = 8_000_000
 
 #: What divides conversations: it returns the split of each id.
 Divider: TypeAlias = Callable[[Iterable[SplitVoice]], dict[str, str]]
@@ -84,85 +64,114 @@ _AGAIN = "build the conversation again"
 
 
 class Finished(NamedTuple):
-    """A conversation that can be published: what decides its split, the place of its row, and a clip's split."""
+    """A conversation that can be published.
+
+    `voice` decides its split, unless it is a clip, which has one; `sample_rate` is in Hz.
+    """
 
     voice: SplitVoice
     row_place: Place
-    split: str | None
+    split: str
+    sample_rate: int
 
 
-class RejectedRow(NamedTuple):
-    """A conversation that can't be published, and its length in seconds, 0 if that is unknown."""
+class Publishable:
+    """The finished conversations of a work folder that can be published, read without their audio.
 
-    reject: Reject
-    seconds: float
-
-
-def read_finished(
-    items: Shards, look: Callable[[Row], None]
-) -> tuple[dict[str, Finished], set[int], list[RejectedRow]]:
-    """Read the finished conversations of a work folder, without audio; `look` is called with each good row.
-
-    Returns those that can be published, by id, the rates of their audio in Hz, and why the others can't be.
-
-    Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
+    Attributes:
+        finished: these by id.
+        rejected: why the others can't be published, and how many seconds they have, 0 where that is unknown.
     """
-    finished = dict[str, Finished]()
-    rates = set[int]()
-    rejected = list[RejectedRow]()
-    for path in items.files:
-        for row_place, row in items.rows_of(path, SMALL):
-            name = row["conversation_id"]
-            if name in finished:
-                raise DailytalkError(
-                    f"the conversation {name!r} is in {finished[name].row_place.file} and in {path}",
-                    "remove one of the two shards, or build the dataset again",
-                )
-            problem = _problem(row)
-            if problem:
-                reason, remedy = problem
-                seconds = row["duration"]
-                is_known = is_number(seconds, 0.0, MOST_SECONDS)
-                reject = Reject(name, STAGE, reason, remedy)
-                rejected.append(RejectedRow(reject, seconds if is_known else 0.0))
-                continue
-            look(row)
-            rates.add(row["sample_rate"])
-            voice = SplitVoice(
-                id=name,
-                kept_speakers=kept_speakers(row),
-                recording_id=row["recording_id"],
-                seconds=row["duration"],
-                parent=parent_of(row),
-                sound_digest=row["sound_digest"] or "",
+
+    def __init__(self, items: Shards, look: Callable[[Row], None] | None = None) -> None:
+        """Read the conversations; `look` is called with each row that can be published.
+
+        Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
+        """
+        self._items = items
+        self.finished: dict[str, Finished] = {}
+        self.rejected: list[tuple[Reject, float]] = []
+        for path in items.files:
+            for row_place, row in items.rows_of(path, SMALL):
+                name = row["conversation_id"]
+                if name in self.finished:
+                    raise DailytalkError(
+                        f"the conversation {name!r} is in {self.finished[name].row_place.file} and in {path}",
+                        "remove one of the two shards, or build the dataset again",
+                    )
+                try:
+                    self.finished[name] = _finished(row, row_place)
+                except BadInput as problem:
+                    seconds = row["duration"]
+                    is_known = is_number(seconds, 0.0, MOST_SECONDS)
+                    reject = Reject(name, "push", problem.reason, problem.remedy)
+                    self.rejected.append((reject, seconds if is_known else 0.0))
+                    continue
+                if look:
+                    look(row)
+        if not self.finished:
+            why = ""
+            if self.rejected:
+                first, _ = self.rejected[0]
+                why = f" that can be published ({first.id}: {first.reason})"
+            raise DailytalkError(
+                f"{items.where} holds no finished conversations{why}",
+                "see its rejects.jsonl, and run dailytalk speak again",
             )
-            is_clip = bool(row["labels"])
-            finished[name] = Finished(voice, row_place, split=row["split"] if is_clip else None)
-    if not finished:
-        why = ""
-        if rejected:
-            first = rejected[0].reject
-            why = f" that can be published ({first.id}: {first.reason})"
-        raise DailytalkError(
-            f"{items.where} holds no finished conversations{why}",
-            "see its rejects.jsonl, and run dailytalk speak again",
-        )
-    return finished, rates, rejected
+
+    @property
+    def voices(self) -> list[SplitVoice]:
+        return [conversation.voice for conversation in self.finished.values()]
+
+    def split(self, divide: Divider) -> dict[str, str]:
+        """The split of each id; clips keep the one that they have."""
+        if self._items.labelled:
+            return {name: conversation.split for name, conversation in self.finished.items()}
+        return divide(self.voices)
+
+    def features(self, config: str, audio_columns: tuple[str, ...]) -> Features:
+        """The columns of a config; its sound has a rate if all conversations have the same."""
+        rates = {conversation.sample_rate for conversation in self.finished.values()}
+        sample_rate = min(rates) if len(rates) == 1 else None
+        fields = (*FIELDS, *self._items.fields)
+        return published_features(config, sample_rate, self._items.labelled, fields, audio_columns)
+
+    @property
+    def rejected_facts(self) -> RejectedFacts:
+        """The rejected part of what was to be published, counted as a run counts what it rejects."""
+        reasons = defaultdict[str, float](float)
+        remedies: dict[str, str] = {}
+        for reject, seconds in self.rejected:
+            kind = kind_of(reject.reason)
+            reasons[kind] += seconds
+            remedies[kind] = reject.remedy
+        lost = sum(reasons.values())
+        published = sum(voice.seconds for voice in self.voices)
+        return {
+            "conversations": len(self.rejected),
+            "of_conversations": len(self.rejected) + len(self.finished),
+            "seconds": round(lost, 3),
+            "of_seconds": round(lost + published, 3),
+            "reasons": {kind: round(seconds, 3) for kind, seconds in reasons.items()},
+            "remedies": remedies,
+        }
 
 
-def _problem(row: Row) -> tuple[str, str] | None:
-    """Why a row can't be published, and what to do."""
+def _finished(row: Row, row_place: Place) -> Finished:
+    """What is known of a conversation that can be published. Raises BadInput for another one."""
     if row["problem"]:
-        return row["problem"], row["remedy"]
-    if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
-        return "it has no recording_id or no sample_rate", _AGAIN
-    if row["labels"] and row["split"] not in SPLITS:
-        return f"its split is {row['split']!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again"
-    try:
-        row_provenance(row)
-    except BadInput as problem:
-        return problem.reason, problem.remedy
-    return None
+        raise BadInput(row["problem"], row["remedy"])
+    talk = from_finished(row)
+    split = talk.extra["split"]
+    if not talk.recording_id or not talk.built_rate or talk.built_rate < 1:
+        raise BadInput("it has no recording_id or no sample_rate", _AGAIN)
+    if talk.labels and split not in SPLITS:
+        raise BadInput(f"its split is {split!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again")
+    Provenance.of(talk)
+    seconds = talk.built_duration
+    digest = talk.sound_digest or ""
+    voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, talk.parent, digest)
+    return Finished(voice, row_place, split if talk.labels else "", talk.built_rate)
 
 
 def pack_version(
@@ -171,7 +180,7 @@ def pack_version(
     *,
     per_kind: int = 0,
     divide: Divider = _DIVIDE,
-    file_seconds: float = FILE_SECONDS,
+    file_seconds: float = 3600.0,
     workers: int = 2,
     audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
 ) -> Packed:
@@ -183,117 +192,63 @@ def pack_version(
         per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         divide: `publish.exports.splits.split_conversations` with its shares, the splits before and a seed. Clips
             keep the split that they have.
-        file_seconds: of the conversations of a file.
+        file_seconds: of the conversations of a file. As FLAC an hour has 100 to 250 MB, with which `datasets` and
+            the viewer of the Hub are at ease, and fits in memory; so rows are read an hour at a time, too.
         workers: threads that cut and encode.
         audio_columns: those of the sound of conversations and clips, one of `SOUND_LAYOUTS`.
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
     choice = ClipChoice(per_kind)
-    finished, rates, rejected = read_finished(items, choice.add)
-    voices = [conversation.voice for conversation in finished.values()]
-    if items.labelled:
-        split_of = {name: conversation.split or "" for name, conversation in finished.items()}
-    else:
-        split_of = divide(voices)
+    publishable = Publishable(items, choice.add)
+    finished = publishable.finished
+    split_of = publishable.split(divide)
     if per_kind and not choice.ids:
         raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
-    sample_rate = min(rates) if len(rates) == 1 else None
-    fields = (*FIELDS, *items.fields)
-    parts = defaultdict[tuple[str, str], list[_Part]](list)
     checks = RowChecks()
-    pack = partial(packed_row, run=items.run, clips=choice.ids, checks=checks, audio_columns=audio_columns)
+    packer = _Packer(items.run, choice.ids, audio_columns, checks)
+    written = defaultdict[tuple[str, str], list[DataFile]](list)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
         for split, names in _files(finished, split_of, file_seconds):
             collected = defaultdict[str, list[Row]](list)
-            read_rows = _rows_with_audio(items, finished, names)
-            for packed in pool.map(pack, read_rows):
-                checks.add(packed.judged)
-                for config, rows_of_config in packed.rows.items():
+            places = sorted(finished[name].row_place for name in names)
+            row_of = {row["conversation_id"]: row for row in items.rows_at(places)}
+            missing = [name for name in names if name not in row_of]
+            if missing:
+                reason = f"another run writes {missing[0]!r} anew"
+                raise DailytalkError(reason, "wait until it has ended, and push again")
+            # Each row is let go of once it is taken.
+            for rows, judged in pool.map(packer.pack, map(row_of.pop, names)):
+                checks.add(judged)
+                for config, rows_of_config in rows.items():
                     collected[config] += rows_of_config
                 done += 1
                 step("conversations packed", done, len(finished))
             for config, rows_of_config in collected.items():
-                if not rows_of_config:
-                    continue
-                number = len(parts[config, split])
-                path = stage / config / f"{split}-{number:05d}.parquet"
-                features = published_features(config, sample_rate, items.labelled, fields, audio_columns)
-                sounds = [name for name, feature in features.items() if isinstance(feature, Audio)]
-                groups = row_groups(rows_of_config, ROW_GROUP_BYTES, sounds)
-                write_parquet(path, features, groups, audio=sounds)
-                seconds = sum(row["duration"] for row in rows_of_config)
-                parts[config, split].append(_Part(path, len(rows_of_config), seconds))
-    files = sorted(_named_files(stage, parts))
+                if rows_of_config:
+                    files = written[config, split]
+                    path = stage / config / f"{split}-{len(files):05d}.parquet"
+                    features = publishable.features(config, audio_columns)
+                    files.append(_write(path, features, rows_of_config, config, split))
+    named: list[DataFile] = []
+    for files in written.values():
+        for number, file in enumerate(files):
+            name = f"{file.config}/{file.split}-{number:05d}-of-{len(files):05d}.parquet"
+            path = (stage / file.name).rename(stage / name)
+            named.append(file._replace(name=name, path=path))
     run = kept_run_facts(items.run)
-    if rejected:
-        run["push"] = {"rejected": _rejected_facts(rejected, voices)}
+    if publishable.rejected:
+        run |= {"push": {"rejected": publishable.rejected_facts}}
     return Packed(
-        files=tuple(files),
-        disjoint=disjoint_in(voices, split_of),
-        rejects=tuple(row.reject for row in rejected),
+        files=tuple(sorted(named)),
+        disjoint=disjoint_in(publishable.voices, split_of),
+        rejects=tuple(reject for reject, _ in publishable.rejected),
         fields=items.fields,
         row_findings=tuple(checks.all_findings(LIMITS)),
         run=run,
         kept_findings=tuple(items.kept_findings()),
     )
-
-
-def _rejected_facts(rejected: Sequence[RejectedRow], voices: Sequence[SplitVoice]) -> RejectedFacts:
-    """The rejected part of what was to be published, counted as a run counts what it rejects."""
-    reasons = defaultdict[str, float](float)
-    remedies = dict[str, str]()
-    for reject, seconds in rejected:
-        kind = kind_of(reject.reason)
-        reasons[kind] += seconds
-        remedies[kind] = reject.remedy
-    lost = sum(reasons.values())
-    published = sum(voice.seconds for voice in voices)
-    return {
-        "conversations": len(rejected),
-        "of_conversations": len(rejected) + len(voices),
-        "seconds": round(lost, 3),
-        "of_seconds": round(lost + published, 3),
-        "reasons": {kind: round(seconds, 3) for kind, seconds in reasons.items()},
-        "remedies": remedies,
-    }
-
-
-class _Part(NamedTuple):
-    """A written file that has no final name yet: the number of its rows, and their seconds."""
-
-    path: Path
-    n_rows: int
-    seconds: float
-
-
-def _rows_with_audio(items: Shards, finished: Mapping[str, Finished], names: list[str]) -> Iterator[Row]:
-    """The rows of a file in the order of their ids; each is let go of once it is taken."""
-    places = sorted(finished[name].row_place for name in names)
-    row_of = {row["conversation_id"]: row for row in items.rows_at(places)}
-    missing = [name for name in names if name not in row_of]
-    if missing:
-        raise DailytalkError(f"another run writes {missing[0]!r} anew", "wait until it has ended, and push again")
-    return map(row_of.pop, names)
-
-
-def _named_files(stage: Path, parts: Mapping[tuple[str, str], list[_Part]]) -> Iterator[DataFile]:
-    """Give the files their final names, which say how many files a split has."""
-    for (config, split), files in parts.items():
-        for number, part in enumerate(files):
-            name = f"{config}/{split}-{number:05d}-of-{len(files):05d}.parquet"
-            path = part.path.rename(stage / name)
-            yield DataFile(
-                name=name,
-                path=path,
-                config=config,
-                split=split,
-                sha256=sha256_of(path),
-                size=path.stat().st_size,
-                rows=part.n_rows,
-                seconds=part.seconds,
-            )
 
 
 def _files(
@@ -302,155 +257,188 @@ def _files(
     """The split of each file of conversations, and their ids in order; a file begins in each `file_seconds`."""
     for split in SPLITS:
         names = [name for name in sorted(finished) if split_of[name] == split]
-        seconds = [finished[name].voice.seconds for name in names]
-        starts = accumulate(seconds, initial=0.0)
-        file_numbers = [start // file_seconds for start in starts]
-        numbered = zip(file_numbers, names, strict=False)
-        for _, group in groupby(numbered, key=itemgetter(0)):
-            yield split, [name for _, name in group]
+        files = defaultdict[float, list[str]](list)
+        start = 0.0
+        for name in names:
+            files[start // file_seconds].append(name)
+            start += finished[name].voice.seconds
+        for names_of_file in files.values():
+            yield split, names_of_file
 
 
-class _Model(TypedDict, total=False):
-    name: str | None
-    licence: str | None
-    url: str | None
+def _write(path: Path, features: Features, rows: list[Row], config: str, split: str) -> DataFile:
+    """Write a file, whose name does not yet say how many files its split has."""
+    group_bytes = 8_000_000  # of audio, behind which a row group ends; a reader of one row fetches as much
+    sounds = [name for name, feature in features.items() if isinstance(feature, Audio)]
+    write_parquet(path, features, row_groups(rows, group_bytes, sounds), audio=sounds)
+    seconds = sum(row["duration"] for row in rows)
+    name = f"{config}/{path.name}"
+    return DataFile(name, path, config, split, sha256_of(path), path.stat().st_size, len(rows), seconds)
 
 
-class Provenance(TypedDict, total=False):
+class _Model(msgspec.Struct):
+    name: str | None = None
+    licence: str | None = None
+    url: str | None = None
+
+
+class Provenance(msgspec.Struct):
     """The fields of a row's provenance that are read."""
 
-    tool: str | None
-    voice: str | None
-    settings: dict[str, Any] | None
-    models: dict[str, _Model] | None
+    tool: str | None = None
+    voice: str | None = None
+    settings: dict[str, Any] | None = None
+    models: dict[str, _Model] | None = None
+
+    @classmethod
+    def of(cls, talk: Conversation) -> "Provenance":
+        """That of a finished conversation. Raises BadInput if it is not JSON, or not of its shape."""
+        record = parse_json(talk.extra["provenance"] or "{}", "its provenance", _AGAIN)
+        typed(record, cls, "its provenance", _AGAIN)
+        return msgspec.convert(record, cls)
 
 
-class RecordedFrom(TypedDict):
-    """The dataset of recordings (`NAME@REVISION`) and its licence; None if unknown."""
-
-    source: str | None
-    source_licence: str | None
-
-
-def recorded_from(run: Mapping[str, Any]) -> RecordedFrom:
-    """Return the dataset of the recordings of a work folder (`NAME@REVISION`), and its licence, or None."""
+def recorded_from(run: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the dataset of a work folder's recordings (`NAME@REVISION`), and its licence; None if unknown."""
     source = run.get("source") or {}
-    repository = source.get("repository")
+    name = source.get("repository")
     revision = source.get("revision")
-    name = f"{repository}@{revision}" if repository and revision else repository
-    return {"source": name, "source_licence": source.get("licence")}
+    if name and revision:
+        name = f"{name}@{revision}"
+    return name, source.get("licence")
 
 
-def row_provenance(row: Row) -> Provenance:
-    """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
-    record = parse_json(row["provenance"] or "{}", "its provenance", _AGAIN)
-    return typed(record, Provenance, "its provenance", _AGAIN)
-
-
-def provenance(row: Row, run: Mapping[str, Any]) -> dict[str, object]:
-    """Return the provenance of a published row; `run`: run.json of the work folder.
+def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]:
+    """The provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
     """
-    record = row_provenance(row)
-    origin = recorded_from(run)
-    labels = row["labels"]
-    if labels:
-        origin["source"] = labels.get("corpus") or origin["source"]
-        origin["source_licence"] = labels.get("licence")
+    made = Provenance.of(talk)
+    source, licence = recorded_from(run)
+    if talk.labels:
+        source = talk.labels.get("corpus") or source
+        licence = talk.labels.get("licence")
     models = []
-    for role, model in sorted((record.get("models") or {}).items()):
-        used_model = {
-            "role": role,
-            "name": portable(model.get("name")),
-            "licence": portable(model.get("licence")),
-            "url": portable(model.get("url")),
-        }
-        models.append(used_model)
-    halves = (run, run.get("speak") or {})
-    stages = [stage for half in halves for stage in half.get("stages") or ()]
-    settings = record.get("settings")
-    settings_text = None
-    if settings is not None:
-        settings_text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    for role, model in sorted((made.models or {}).items()):
+        name = portable(model.name)
+        models.append({"role": role, "name": name, "licence": portable(model.licence), "url": portable(model.url)})
+    stages = [*(run.get("stages") or ()), *((run.get("speak") or {}).get("stages") or ())]
+    settings = None
+    if made.settings is not None:
+        settings = json.dumps(made.settings, sort_keys=True, ensure_ascii=False)
     return {
-        "source_id": row["recording_id"],
-        **origin,
-        "tool": record.get("tool"),
-        "voice": portable(record.get("voice")),
+        "source_id": talk.recording_id,
+        "source": source,
+        "source_licence": licence,
+        "tool": made.tool,
+        "voice": portable(made.voice),
         "models": models,
-        "stages": [{"name": stage.get("name"), "digest": stage.get("digest")} for stage in stages],
-        "settings": settings_text,
+        "stages": [{name: stage.get(name) for name in ("name", "digest")} for stage in stages],
+        "settings": settings,
     }
 
 
-def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
-    """Return a finished conversation as a row of the config `conversations`; arguments as in `packed_row`."""
-    encoded = (row["audio"] or {}).get("bytes") or b""
-    published = row | _sound(row["conversation_id"], encoded) | {"provenance": provenance(row, run)}
-    published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
-    failures: list[RejectedPart] | None = row["model_failures"]
-    if failures:
-        published["model_failures"] = [
-            failure | {"reason": without_message(failure["reason"])} for failure in failures
-        ]
-    with_finite_numbers: Row = with_null(published)
+def published_conversation(talk: Conversation, row: Row, run: Mapping[str, Any]) -> Row:
+    """Return a finished conversation, of this row, as one of the config `conversations`, but for its sound.
+
+    Models and voices are without folders, and errors of models without messages. A number that is NaN or infinite
+    is published as null.
+
+    Args:
+        run: run.json of the work folder.
+    """
+    utterances = []
+    for utterance in row["utterances"] or ():
+        published = _without_messages(utterance, "reason", "text_reason")
+        synthesis = utterance["synthesis"]
+        if synthesis is not None:
+            names = {name: portable(synthesis[name]) for name in ("model", "voice")}
+            published |= {"synthesis": synthesis | names}
+        utterances.append(published)
+    failures = row["model_failures"]
+    columns = {
+        "provenance": _provenance(talk, run),
+        "utterances": utterances,
+        "model_failures": failures and [_without_messages(failure, "reason") for failure in failures],
+    }
+    with_finite_numbers: Row = with_null(row | columns)
     return with_finite_numbers
 
 
-class PackedRow(NamedTuple):
-    """The rows of a finished conversation by config, and what `check` finds on it."""
-
-    rows: dict[str, list[Row]]
-    judged: JudgedRow
+def _without_messages(record: Row, *names: str) -> Row:
+    """A record whose reasons under these names are without messages of models' errors."""
+    return record | {name: without_message(record[name]) for name in names if record.get(name)}
 
 
-def packed_row(
-    row: Row,
-    run: Mapping[str, Any],
-    clips: Collection[str],
-    checks: RowChecks,
-    audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
-) -> PackedRow:
-    """Return the rows of a finished conversation, and what `check` finds on it, from its sound decoded once.
+@dataclass(frozen=True)
+class _Packer:
+    """Makes the rows of a version, and judges conversations, each from its sound decoded once.
 
     Audio of a conversation is copied byte for byte, or each side of it encoded by itself; an utterance is cut from
     its speaker's channel to the sample.
 
-    Args:
-        row: with its audio. A number in it that is NaN or infinite is published as null.
+    Attributes:
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
-        checks: what judges it.
         audio_columns: those of the sound of a conversation and of a clip.
-
-    Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
-    outside it.
+        checks: what judges conversations.
     """
-    name = row["conversation_id"]
-    rate = row["sample_rate"]
-    stereo = published_conversation(row, run)
-    published = stereo
-    interactivity = list[Row]()
-    try:
-        pcm = _decoded(stereo["audio"]["bytes"], rate)
-        if audio_columns == CHANNELS:
-            published = _with_sides(stereo, name, pcm, rate)
-        utterances = list(_utterance_rows(published, pcm, rate))
-        if clips:
-            licence = recorded_from(run)["source_licence"]
-            interactivity += _clip_rows(row, clips, pcm, licence, audio_columns)
-    except (soundfile.LibsndfileError, BadInput) as problem:
-        reason = str(problem)
-        remedy = _AGAIN
-        if isinstance(problem, BadInput):
-            reason = problem.reason
-            remedy = problem.remedy
-        raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", remedy) from None
-    rows = {"conversations": [published], "utterances": utterances, "interactivity": interactivity}
-    without_digest = dict(stereo)
-    del without_digest["audio_sha256"]  # it is that of these bytes
-    return PackedRow(rows, checks.judge(without_digest, name, pcm))
+
+    run: Mapping[str, Any]
+    clips: Collection[str]
+    audio_columns: tuple[str, ...]
+    checks: RowChecks
+
+    def pack(self, row: Row) -> tuple[dict[str, list[Row]], JudgedRow]:
+        """The rows of a finished conversation by config, and what `check` finds on it; `row` has its audio.
+
+        Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
+        outside it.
+        """
+        talk = from_finished(row)
+        published = published_conversation(talk, row, self.run)
+        encoded = talk.built_audio["bytes"] or b""
+        try:
+            pcm = _decoded(encoded, talk.built_rate)
+            conversation = published | self._sound(talk.id, encoded, pcm, talk.built_rate)
+            utterances = list(_utterance_rows(talk, published, pcm))
+            clips = list(self._clip_rows(talk, pcm))
+        except soundfile.LibsndfileError as problem:
+            raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
+        except BadInput as problem:
+            reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
+            raise DailytalkError(reason, problem.remedy) from None
+        rows = {"conversations": [conversation], "utterances": utterances, "interactivity": clips}
+        return rows, self.checks.judge(published, talk.id, pcm)
+
+    def _sound(self, name: str, encoded: bytes, pcm: Pcm, rate: int) -> Row:
+        """The columns of stereo sound with this name, or of its sides, and those of their digests.
+
+        Raises BadInput: readers, which join the sides, would refuse so much sound.
+        """
+        columns = flac_columns(name, encoded)
+        if self.audio_columns != CHANNELS:
+            return columns
+        if pcm.nbytes > MOST_PCM_BYTES:
+            most = f"sides apart can have {MOST_PCM_BYTES / 1e6:.0f}"
+            raise BadInput(
+                f"it has {pcm.nbytes / 1e6:.0f} MB of samples, and {most}", "push with --audio-columns audio"
+            )
+        for number, side in enumerate(CHANNELS):
+            columns |= flac_columns(f"{name}.{side}", _flac(pcm[:, number], rate), side)
+        return columns | {AUDIO_COLUMN: None}
+
+    def _clip_rows(self, talk: Conversation, pcm: Pcm) -> Iterator[Row]:
+        """The rows of the clips of interaction in a conversation that are among those to publish."""
+        if not self.clips:
+            return
+        rate = talk.built_rate
+        _, licence = recorded_from(self.run)
+        seen = talk.seen_by(rate, CHANNELS[0])
+        chosen = [clip for clip in clips_of(seen)[0] if clip.id in self.clips]
+        for clip, part, _, columns in cut_clips(seen, chosen, pcm, licence):
+            sound = self._sound(clip.id, _flac(part, rate), part, rate)
+            yield with_null(columns | sound | {"sample_rate": rate})
 
 
 def _decoded(encoded: bytes, rate: int) -> Pcm:
@@ -464,73 +452,39 @@ def _decoded(encoded: bytes, rate: int) -> Pcm:
     return pcm
 
 
-def _clip_rows(
-    row: Row, clips: Collection[str], pcm: Pcm, licence: str | None, audio_columns: tuple[str, ...]
-) -> Iterator[Row]:
-    """The rows of the clips of interaction in a conversation that are among `clips`."""
-    rate = row["sample_rate"]
-    talk = from_finished(row).seen_by(rate, CHANNELS[0])
-    chosen = [clip for clip in clips_of(talk)[0] if clip.id in clips]
-    for clip, part, _, columns in cut_clips(talk, chosen, pcm, licence):
-        clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
-        if audio_columns == CHANNELS:
-            clip_row = _with_sides(clip_row, clip.id, part, rate)
-        yield with_null(clip_row)
-
-
-def _published_utterance(utterance: Row) -> Row:
-    """An utterance without what is private in it: folders of models and voices, messages of models' errors."""
-    published = dict(utterance)
-    synthesis = utterance["synthesis"]
-    if synthesis is not None:
-        names = {"model": portable(synthesis["model"]), "voice": portable(synthesis["voice"])}
-        published["synthesis"] = synthesis | names
-    for name in ("reason", "text_reason"):
-        if utterance.get(name):
-            published[name] = without_message(utterance[name])
-    return published
-
-
-def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
+def _utterance_rows(talk: Conversation, published: Row, pcm: Pcm) -> Iterator[Row]:
     """The rows of the audible utterances, each with its sound and the words whose middle is in it, cut to it."""
-    for utterance in heard_utterances(row):
-        start = utterance["start"]
-        end = utterance["end"]
-        seconds = len(pcm) / rate
-        if not -TOLERANCE <= start < end <= seconds + TOLERANCE:
+    rate = talk.built_rate
+    for utterance, columns in zip(talk.utterances, published["utterances"], strict=True):
+        span = utterance.new_span
+        if not utterance.is_heard or span is None:
+            continue
+        if not -TOLERANCE <= span.start < span.end <= len(pcm) / rate + TOLERANCE:
             raise BadInput(
-                f"the utterance {utterance['utterance_id']!r} at {start}-{end} s has no length, or is outside its "
-                f"{seconds:.3f} s",
+                f"the utterance {utterance.id!r} at {span.start}-{span.end} s has no length, or is outside its "
+                f"{len(pcm) / rate:.3f} s",
                 _AGAIN,
             )
-        first = max(round(start * rate), 0)
-        first = min(first, len(pcm) - 1)
-        last = max(round(end * rate), first + 1)
-        part = pcm[first:last, CHANNELS.index(utterance["channel"])]
+        first = min(max(round(span.start * rate), 0), len(pcm) - 1)
+        last = max(round(span.end * rate), first + 1)
+        part = pcm[first:last, CHANNELS.index(utterance.channel)]
         length = len(part) / rate
         words = []
-        for word in row["alignments"] or ():
-            middle = (word["start"] + word["end"]) / 2
-            if word["speaker"] == utterance["channel"] and start <= middle <= end:
-                cut_word = {name: word.get(name) for name in _WORD_FIELDS}
-                for edge in ("start", "end"):
-                    time = round(word[edge] - start, 4)
-                    cut_word[edge] = min(max(time, 0.0), length)
-                words.append(cut_word)
-        columns: Row = {**utterance}
-        columns |= _sound(utterance["utterance_id"], _flac(part, rate))
-        columns["sample_rate"] = rate
-        columns["conversation_id"] = row["conversation_id"]
-        columns["recording_id"] = row["recording_id"]
-        columns["duration"] = length
-        columns["language"] = utterance.get("language") or row["language"]
-        columns["words"] = words
-        columns["labels"] = row["labels"]
-        yield columns
-
-
-#: Fields of a word of a conversation that a word of an utterance has, too, beside its times.
-_WORD_FIELDS = ("word", "source", "probability", "filler")
+        for word, word_columns in zip(talk.alignments, published["alignments"] or (), strict=True):
+            if word.side == utterance.channel and span.start <= word.middle <= span.end:
+                start = min(max(round(word.start - span.start, 4), 0.0), length)
+                end = min(max(round(word.end - span.start, 4), 0.0), length)
+                words.append(word_columns | {"start": start, "end": end})
+        facts = {
+            "sample_rate": rate,
+            "conversation_id": talk.id,
+            "recording_id": talk.recording_id,
+            "duration": length,
+            "language": or_none(utterance.language) or talk.main_language,
+            "words": words,
+            "labels": published["labels"],
+        }
+        yield columns | flac_columns(utterance.id, _flac(part, rate)) | facts
 
 
 def _flac(pcm: Pcm, rate: int) -> bytes:
@@ -539,56 +493,7 @@ def _flac(pcm: Pcm, rate: int) -> bytes:
     return file.getvalue()
 
 
-def _sound(name: str, data: bytes, column: str = AUDIO_COLUMN) -> Row:
+def flac_columns(name: str, data: bytes, column: str = AUDIO_COLUMN) -> Row:
     """A column of FLAC with a plain file name made from an id, and that of its digest."""
     audio = {"bytes": data, "path": f"{file_name(name)}.flac"}
     return {column: audio, digest_column(column): hashlib.sha256(data).hexdigest()}
-
-
-def _with_sides(row: Row, name: str, pcm: Pcm, rate: int) -> Row:
-    """A published row with its sides in columns of their own in place of its stereo sound.
-
-    Raises BadInput: readers, which join the sides, would refuse so much sound.
-    """
-    if pcm.nbytes > MOST_PCM_BYTES:
-        raise BadInput(
-            f"it has {pcm.nbytes / 1e6:.0f} MB of samples, and sides apart can have {MOST_PCM_BYTES / 1e6:.0f}",
-            "push with --audio-columns audio",
-        )
-    columns = {column: value for column, value in row.items() if column != AUDIO_COLUMN}
-    for number, side in enumerate(CHANNELS):
-        columns |= _sound(f"{name}.{side}", _flac(pcm[:, number], rate), side)
-    return columns
-
-
-def kept_run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `RunFacts` of a run.json, without paths of this machine; nothing of one that is damaged."""
-    spoken = run.get("speak")
-    facts = {
-        "rejected": _kept(run.get("rejected"), RejectedFacts),
-        "speak": _kept(spoken, SpokenFacts),
-        "counts": _kept(run.get("counts"), CountFacts),
-        "balance": _kept(run.get("balance"), BalanceFacts),
-    }
-    if "rejected" in facts["speak"]:
-        facts["speak"]["rejected"] = _kept(facts["speak"]["rejected"], RejectedFacts)
-    kept = {name: part for name, part in facts.items() if part}
-    return kept if fits(kept, RunFacts) else {}
-
-
-def _kept(part: object, kind: type) -> dict[str, Any]:
-    """The fields of a part of run.json that `kind` has, with texts that may be published."""
-    if not isinstance(part, Mapping):
-        return {}
-    return {name: _published(part[name]) for name in kind.__annotations__ if name in part}
-
-
-def _published(value: Any) -> Any:
-    """A value of run.json, whose texts have no paths of this machine."""
-    if isinstance(value, str):
-        return public(value)
-    if isinstance(value, Mapping):
-        return {public(name): _published(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_published(part) for part in value]
-    return value

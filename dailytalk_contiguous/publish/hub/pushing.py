@@ -20,7 +20,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOpera
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN, parent_of
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
 from dailytalk_contiguous.core.settings import SEED, one_of, setting
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import counted
@@ -58,18 +59,8 @@ MAIN = "main"
 #: What the Hub calls a repository of data.
 KIND = "dataset"
 
-#: The folder of the card's pictures; the manifest names them under this key.
-ASSETS = "assets"
-
 #: Folder of packed files that wait to be sent, in the work folder.
 STAGE = ".publish"
-
-#: Clips of each kind of a version after one with clips, unless another number is asked for: as many segments as
-#: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
-PER_KIND = 2000
-
-#: Reasons that the refusal of a bad version names.
-NAMED_REASONS = 3
 
 #: The tag that the changes call for.
 AUTO = "auto"
@@ -203,8 +194,8 @@ class Release:
         if self.card is None:
             return []
         stored = self.before.head.stored
-        manifest = self.before.head.manifest
-        owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
+        head = self.before.head
+        owned = {*head.named_files, *(head.manifest.assets or ())}
         new = {file.name: (file.size, file.sha256) for file in self.packed.files}
         for name, content in self.texts.items():
             new[name] = (len(content), hashlib.sha256(content).hexdigest())
@@ -290,7 +281,7 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
     head = Version(Reference(repo), None, ())
     if commit:
         head = open_version(Reference(repo, commit))
-    if MANIFEST in head.names and head.manifest.get("layout") != LAYOUT:
+    if MANIFEST in head.names and head.manifest.layout != LAYOUT:
         raise DailytalkError(
             f"the repository has a {MANIFEST} that this tool did not write",
             "rename it there, or publish to another repository",
@@ -333,6 +324,7 @@ def push_version(
         "wait until it is done, and run this again",
     ):
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
+        base = read_base(items.where)
         exists = check_request(api, repo, settings, dry_run)
         before = RepositoryState(Version(Reference(repo), None, ()))
         if exists:
@@ -342,7 +334,7 @@ def push_version(
         after = open_version(stage)
         release = plan_release(repo, settings, before, packed, after)
         if release.is_new:
-            bases = bases_of(api, items.where, repo, before, settings.branch)
+            bases = bases_of(api, base, repo, before, settings.branch)
             divergence = diverged(bases, before.head, after)
             if divergence.takes_away and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
@@ -352,7 +344,7 @@ def push_version(
                 refuse_bad(release)
                 release = publish(api, release)
         if not dry_run:
-            _keep_base(items.where, release)
+            _keep_base(items.where, base, release)
             shutil.rmtree(stage)
     return release
 
@@ -361,7 +353,8 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
     """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
     n_clips = settings.clips
     if n_clips is None:
-        n_clips = PER_KIND if "interactivity" in head.configs else 0
+        # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
+        n_clips = 2000 if "interactivity" in head.configs else 0
     divide = partial(
         split_conversations,
         shares={"validation": settings.valid_share, "test": settings.test_share},
@@ -395,15 +388,17 @@ def plan_release(
     if previous and changes.previous not in before.tags:
         changes.previous = previous.commit  # a push was stopped before it set the tag
     if restored:
-        changes.back_to = restored.manifest.get("version") or restored.commit
+        changes.back_to = restored.manifest.version or restored.commit
         # Cards always differ: each is about its own version.
         changes.repacked = previous is None or previous.digests != version.digests
     has_other_licence = False
     if before.card and settings.card_licence:
-        licence_before = parsed_card(before.card).data.get("license")
-        has_other_licence = licence_before != settings.card_licence
-    held = _held_instead(before, previous)
-    if has_other_licence or held or _lacks_tag(before):
+        has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
+    held = _held_instead(before.head, previous)
+    tag_of_head = before.head.manifest.version
+    # A push that was stopped leaves a version without its tag.
+    lacks_tag = tag_of_head is not None and tag_of_head not in before.tags
+    if has_other_licence or held or lacks_tag:
         changes.repacked = True
     tag = settings.tag
     if tag == AUTO:
@@ -411,9 +406,9 @@ def plan_release(
     release = Release(repo, settings, before, packed, changes, tag, restored=restored)
     if not _is_published(release, version, has_other_licence):
         return release
-    version_of_head = before.head.manifest.get("version")
-    tag_of_head = version_of_head if version_of_head in before.tags else None
-    return replace(release, tag=tag or tag_of_head, is_new=False, held_instead=held)
+    if tag is None and not lacks_tag:
+        tag = tag_of_head
+    return replace(release, tag=tag, is_new=False, held_instead=held)
 
 
 def describe_release(release: Release, version: Version, describe: Describe) -> Release:
@@ -423,15 +418,17 @@ def describe_release(release: Release, version: Version, describe: Describe) -> 
     return replace(release, card=describe(release, version), message=message)
 
 
-def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branch: str) -> list[Version]:
+def bases_of(api: HfApi, base: Base | None, repo: str, before: RepositoryState, branch: str) -> list[Version]:
     """The version of a branch that a folder was made from, or published last, and then what it has proposed since.
 
     A branch without a version has nothing to lose: then it is the head alone. There are none if nothing says
     which, or if the Hub has none of them any more (its history was squashed).
+
+    Args:
+        base: what the folder keeps of them.
     """
-    if not before.head.manifest:
+    if not before.head.has_manifest:
         return [before.head]
-    base = read_base(folder)
     if base is None or base["repository"] != repo:
         return []
     commits = base.get("commits", {})
@@ -447,36 +444,27 @@ def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branc
     return bases
 
 
-def _keep_base(folder: Path, release: Release) -> None:
+def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
     """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
-    base = read_base(folder)
+    repo = release.repo
+    is_of_repo = base is not None and base["repository"] == repo
+    commit = release.commit
     if release.settings.pr:
-        _keep_proposal(folder, release, base)
-        return
-    tag = release.tag
-    commit = release.commit
-    if commit is None and tag is not None:
-        commit = release.before.tags.get(tag)
-    if commit is None:
-        commit = release.before.head.commit
-    if commit is None:
-        return
-    commits: dict[str, str] = {}
-    if base is not None and base["repository"] == release.repo:
-        commits = {MAIN: base["commit"]} | base.get("commits", {})
-    commits[release.settings.branch] = commit
-    write_base(folder, Base(repository=release.repo, tag=tag, commit=commit, commits=commits))
-    keep_in_store(folder, BASE)
-
-
-def _keep_proposal(folder: Path, release: Release, base: Base | None) -> None:
-    """Record what a folder proposes beside its base; the first proposal of a folder without one is its base."""
-    commit = release.commit
-    if commit is None or (base is not None and base["repository"] != release.repo):
-        return
-    if base is None:
-        base = Base(repository=release.repo, tag=None, commit=commit)
-    base["proposals"] = [*base.get("proposals", ()), commit]
+        if commit is None or (base is not None and not is_of_repo):
+            return
+        # The first proposal of a folder without a base is its base.
+        base = base or Base(repository=repo, tag=None, commit=commit)
+        base["proposals"] = [*base.get("proposals", ()), commit]
+    else:
+        before = release.before
+        commit = commit or before.tags.get(release.tag or "") or before.head.commit
+        if commit is None:
+            return
+        commits: dict[str, str] = {}
+        if base is not None and is_of_repo:
+            commits = {MAIN: base["commit"]} | base.get("commits", {})
+        commits[release.settings.branch] = commit
+        base = Base(repository=repo, tag=release.tag, commit=commit, commits=commits)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
@@ -486,7 +474,7 @@ def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
     if settings.audio_columns:
         layout = one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)
         return SOUND_LAYOUTS[layout]
-    if not head.manifest:
+    if not head.has_manifest:
         return (AUDIO_COLUMN,)
     return sound_columns(head.features(CONFIGS[0]) or ())
 
@@ -494,14 +482,15 @@ def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
 def published_splits(head: Version) -> dict[str, str]:
     """The splits of the conversations that were published; one that is gone decides for what was made of it."""
     splits: dict[str, str] = {}
-    if head.manifest and CONFIGS[0] in head.configs:
-        items = VersionItems(head)
-        columns = ["conversation_id", "split"]
-        if any(column.name == ORIGIN.name for column in items.fields):
-            columns.append(ORIGIN.name)
-        for row in items.rows(columns):
-            splits[row["conversation_id"]] = row["split"]
-            splits[parent_of(row)] = row["split"]
+    if not head.has_manifest or CONFIGS[0] not in head.configs:
+        return splits
+    items = VersionItems(head)
+    columns = ["conversation_id", "split"]
+    columns += [column.name for column in items.fields if column.name == ORIGIN.name]
+    for row in items.rows(columns):
+        talk = from_finished(row)
+        splits[talk.id] = row["split"]
+        splits[talk.parent] = row["split"]
     return splits
 
 
@@ -518,24 +507,17 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
         versions = [name for name in versions if parse_tag(name) <= limit]
     newest = latest(versions)
     version = open_version(Reference(repo, newest)) if newest else before.head
-    return version if version.manifest else None
+    return version if version.has_manifest else None
 
 
-def _held_instead(before: RepositoryState, version: Version | None) -> str:
+def _held_instead(head: Version, version: Version | None) -> str:
     """Return the version, or else the commit, that the branch holds; "" if it holds the data files of `version`.
 
     A branch can be put back by hand: then its data files are those of an older version than the newest tag.
     """
-    head = before.head
     if version is None or head.commit == version.commit or head.digests == version.digests:
         return ""
     return version_name(head)
-
-
-def _lacks_tag(before: RepositoryState) -> bool:
-    """Return whether the branch holds a version without its tag, as a push that was stopped leaves it."""
-    name = before.head.manifest.get("version")
-    return name is not None and name not in before.tags
 
 
 def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
@@ -585,9 +567,10 @@ def refuse_bad(release: Release) -> None:
     verdict = release.card.verdict
     if verdict.level != "bad":
         return
+    most_named = 3
     reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
-    named = "; ".join(finding.sentence for finding in reasons[:NAMED_REASONS])
-    n_more = len(reasons) - NAMED_REASONS
+    named = "; ".join(finding.sentence for finding in reasons[:most_named])
+    n_more = len(reasons) - most_named
     if n_more > 0:
         named += f"; and {counted(n_more, 'more finding')}"
     raise BadVersion(
@@ -599,13 +582,10 @@ def refuse_bad(release: Release) -> None:
 
 def _later_version(release: Release, tag: str, after: Version) -> str | None:
     """The highest version above a tag that has just these data files, or None."""
-    later_tags = []
-    for name in release.before.tags:
-        if is_version_tag(name) and parse_tag(name) > parse_tag(tag):
-            later_tags.append(name)
+    versions = [name for name in release.before.tags if is_version_tag(name)]
+    later_tags = [name for name in versions if parse_tag(name) > parse_tag(tag)]
     for name in sorted(later_tags, key=parse_tag, reverse=True):
-        version = open_version(Reference(release.repo, name))
-        if version.digests == after.digests:
+        if open_version(Reference(release.repo, name)).digests == after.digests:
             return name
     return None
 

@@ -8,7 +8,7 @@ rows, in the text that people have around it today. As in a push, the same comma
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.finding import Finding, finding_of
+from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.publish.checks.row_check import RowChecks
@@ -65,7 +65,7 @@ def published_files(source: Version) -> Packed:
 
     Raises DailytalkError if the version has no manifest of ours, or has other files than the manifest names.
     """
-    if not source.manifest.get("files"):
+    if not source.named_files:
         raise DailytalkError(f"{source} was not published by dailytalk push", "name a version that was")
     for config in CONFIGS:
         for name, difference in file_differences(source, config):
@@ -73,7 +73,7 @@ def published_files(source: Version) -> Packed:
                 f"{name} of {source} is not what its {MANIFEST} names: {difference}", "name another version"
             )
     files = []
-    for name, facts in steps("files looked at", source.manifest["files"].items()):
+    for name, facts in steps("files looked at", source.named_files.items()):
         config, _, file_name = name.partition("/")
         split, _, _ = file_name.partition("-")
         with source.parquet(name, ["duration"]) as opened:
@@ -83,7 +83,7 @@ def published_files(source: Version) -> Packed:
             path=None,
             config=config,
             split=split,
-            sha256=facts["sha256"],
+            sha256=facts.sha256,
             size=source.stored[name].size,
             rows=len(durations),
             seconds=sum(durations),
@@ -92,7 +92,7 @@ def published_files(source: Version) -> Packed:
     items = VersionItems(source)
     return Packed(
         files=tuple(sorted(files)),
-        disjoint=source.manifest.get("splits_disjoint_in", "conversations"),
+        disjoint=source.manifest.splits_disjoint_in or "conversations",
         fields=items.fields,
         row_findings=_row_findings(items),
         run=items.run,
@@ -102,9 +102,9 @@ def published_files(source: Version) -> Packed:
 
 def _row_findings(items: VersionItems) -> tuple[Finding, ...]:
     """What `check` finds on the rows of a version: by its manifest or, where that lacks it, in their sound."""
-    records = items.version.manifest.get("row_findings")
-    if records is not None:
-        return tuple(finding_of(record) for record in records)
+    findings = items.version.manifest.row_findings
+    if findings is not None:
+        return tuple(findings)
     checks = RowChecks()
     rows = items.rows([*LABELLED, *items.digested_columns])
     for row in steps("conversations checked", rows):

@@ -32,6 +32,7 @@ from dailytalk_contiguous.machine.sound_columns import sound_columns
 from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, table_findings
 from dailytalk_contiguous.publish.checks.plain_load import CardDamaged, parsed_card
 from dailytalk_contiguous.publish.checks.verdict import Verdict, verdict_of
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items, VersionItems
 from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.player import to_mp3
@@ -213,7 +214,7 @@ def render_card(
     Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
     items = VersionItems(version)
-    tables = items.tables()
+    tables = tables_of(items)
     findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
     verdict = verdict_of(findings, tables.n)
     for reject in rejects:

@@ -31,6 +31,7 @@ from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.checks import verdict as judging
 from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables import player
@@ -111,7 +112,7 @@ class OtherDataset:
     @classmethod
     def of_items(cls, items: Items) -> "OtherDataset":
         refused: list[Row] = []
-        tables = items.tables(refused)
+        tables = tables_of(items, refused)
         return cls(items.name, tables, len(refused))
 
 
@@ -148,7 +149,7 @@ def write_report(
     beside = OtherDataset.of_items(other) if other else None
     if not items.labelled:
         refused: list[Row] = []
-        tables = items.tables(refused)
+        tables = tables_of(items, refused)
         comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
         show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
         return _write_conversations(items, out, shown, limits, show, refused)
