@@ -397,7 +397,7 @@ class FiledItems(Items):
                     yield self._item(row, file, columns, position.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Collection[str] | None, number: int) -> Row:
-        lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
+        lacking = {name: None for name in sorted(schema.OPTIONAL) if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row}
         if file in self.split_of:
             item |= {"split": self.split_of[file]}
