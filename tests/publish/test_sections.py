@@ -27,4 +27,4 @@ def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
     assert follows_source(spoken(-1.0), "loudness") == pytest.approx(-1.0)
     assert follows_source(spoken(0.0), "loudness") is None
     assert follows_source(spoken(tags=2), "loudness") is None
-    assert "Too few to say." in shown("tag_measures", spoken(tags=2))
+    assert "Too few to say." in shown("style", spoken(tags=2))

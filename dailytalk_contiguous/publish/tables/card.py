@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypedDict
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ from dailytalk_contiguous.publish.items import Items, VersionItems
 from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.player import to_mp3
 from dailytalk_contiguous.publish.tables.plots import Plot, png
+from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.templates import escaped, filled
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.files import json_document
@@ -248,6 +250,7 @@ def render_card(
         "clips.md" if clips else "card.md",
         tables=tables,
         show=show,
+        parts_of=partial(parts_of, show),
         packed=packed,
         n_rows=sum(file.rows for file in clips_or_talks),
         seconds=sum(file.seconds for file in clips_or_talks),
@@ -255,6 +258,7 @@ def render_card(
         facts=facts,
         changes=_NO_CHANGES | {**facts.changes},
         title=card.data["pretty_name"],
+        languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
         sample=_sample(next(items.listed(), None), items, assets),
         verdict=verdict,

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +35,9 @@ from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, corp
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables import player
-from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.displays import Displays, OtherDataset
 from dailytalk_contiguous.publish.tables.player import mp3_address, sound_card, to_mp3
+from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Table
 from dailytalk_contiguous.publish.tables.templates import page
 from dailytalk_contiguous.publish.tagged_items import recordings_of
@@ -100,21 +102,6 @@ class WrittenReport:
     verdict: judging.Verdict | None
 
 
-@dataclass(frozen=True)
-class OtherDataset:
-    """A dataset beside which another is shown. `unusable` rows of it are not in the tables."""
-
-    name: str
-    tables: Tables
-    unusable: int
-
-    @classmethod
-    def of_items(cls, items: Items) -> "OtherDataset":
-        refused: list[Row] = []
-        tables = items.tables(refused)
-        return cls(items.name, tables, len(refused))
-
-
 def write_report(
     where: Path | Version,
     out: Path | None = None,
@@ -145,7 +132,11 @@ def write_report(
             raise DailytalkError(f"the page can't be put into {where}", "name a file with --out")
         out = where / REPORT
     items = open_items(where)
-    beside = OtherDataset.of_items(other) if other else None
+    beside = None
+    if other:
+        unusable: list[Row] = []
+        tables_beside = other.tables(unusable)
+        beside = OtherDataset(other.name, tables_beside, len(unusable))
     if not items.labelled:
         refused: list[Row] = []
         tables = items.tables(refused)
@@ -186,10 +177,8 @@ def _write_clips(
         text = items.row(name)["utterances"][0]["text"] or ""
         samples.append(sound_card(name, about, text, mp3_address(sound)))
     rejects = _rejects(items, refused)
-    lines = page(
-        items.name, "clips.html", samples=samples, clips=clips, show=show, verdict=verdict, rejects=rejects
-    )
-    write_lines(path, lines)
+    context = {"show": show, "parts_of": partial(parts_of, show), "verdict": verdict, "rejects": rejects}
+    write_lines(path, page(items.name, "clips.html", samples=samples, data=(), **context))
     return WrittenReport(path, path.stat().st_size, n, clips.unit, tuple(heard), verdict)
 
 
@@ -236,6 +225,7 @@ def _write_conversations(
     context = {
         "tables": tables,
         "show": show,
+        "parts_of": partial(parts_of, show),
         "verdict": verdict,
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": [*measures.values()],
@@ -299,7 +289,7 @@ def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[
     return [*of_rows, *items.kept_findings(), note]
 
 
-def _rejects(items: Items, refused: Sequence[Row]) -> Table:
+def _rejects(items: Items, refused: Sequence[Row]) -> list[Table]:
     """The first rejects, with what to do: rows that can't be used, then those of the run."""
     head = ("id", "stage", "reason", "remedy")
     of_rows = [
@@ -310,7 +300,8 @@ def _rejects(items: Items, refused: Sequence[Row]) -> Table:
     for reject in first:
         cells = [reject[name] for name in head]
         examples.append(cells)
-    return Table("The first of them, and what to do", head, examples, folded=True)
+    table = Table("The first of them, and what to do", head, examples, folded=True)
+    return [table] if examples else []
 
 
 def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:

@@ -16,8 +16,9 @@ from typing import NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.fields import type_in_words
-from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, public
 from dailytalk_contiguous.publish.tables.plots import Plot, svg
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
 
@@ -124,6 +125,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "model": model_name,
     "n": with_commas,
     "named_in": named_in,
+    "percent": percent,
     "picture": picture,
     "public": public,
     "shown": cell_text,
@@ -156,7 +158,7 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
     )
     made.filters |= FILTERS
     made.tests |= TESTS
-    made.globals["asset"] = asset
+    made.globals |= {"asset": asset, "figures": figures}
     return made
 
 
