@@ -18,6 +18,7 @@ import pandas as pd
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, ConversationMeasure
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of
@@ -340,18 +341,16 @@ def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
 
 def _example(items: Items, recordings: Items | None, number: int, row: Row) -> dict[str, Any]:
     """What the player shows of a conversation, with its sound; the reason where there is none."""
-    name = row["conversation_id"]
-    seconds = min(row["duration"] or 0.0, player.LONGEST)
-    samples, problem = _decoded(items, name, seconds)
+    talk = from_finished(row)
+    is_rebuilt = items.is_rebuilt(row)
+    samples, problem = _decoded(items, talk.id, talk.built_duration)
     original = player.NO_SAMPLES
     why = ""
-    if items.is_rebuilt(row):
-        original = player.NO_SAMPLES
+    if is_rebuilt and recordings:
+        original, why = _decoded(recordings, talk.id, talk.duration)
+    elif is_rebuilt:
         why = "The recording can't be heard: only the work folder knows where it is."
-        if recordings is not None:
-            original, why = _decoded(recordings, name, min(row["source_duration"] or 0.0, player.LONGEST))
-    utterances = row["utterances"] or ()
-    if any(utterance["source_channel"] not in (None, utterance["channel"]) for utterance in utterances):
+    if any(utterance.side not in (None, utterance.channel) for utterance in talk.utterances):
         original = original[:, ::-1]  # the left side is the right one of the recording
     example = {
         "number": number,
@@ -359,18 +358,18 @@ def _example(items: Items, recordings: Items | None, number: int, row: Row) -> d
         "sound": _address(samples),
         "recorded": {"sound": _address(original), "why": why},
     }
-    return example | player.detail(row, items.is_rebuilt(row), samples)
+    return example | player.detail(talk, is_rebuilt, samples)
 
 
 def _address(samples: Samples) -> str | None:
     return mp3_address(to_mp3(samples, player.RATE)) if len(samples) else None
 
 
-def _decoded(items: Items, name: str, seconds: float) -> tuple[Samples, str]:
-    """The first seconds of a conversation, shape (n, 2), at the player's rate, and why there are none."""
+def _decoded(items: Items, name: str, seconds: float | None) -> tuple[Samples, str]:
+    """What the player plays of a conversation of some seconds, shape (n, 2), and why there is nothing."""
     try:
         sound = items.sound(name)
-        samples = read_at(sound.audio, player.RATE, sound.offset, seconds)
+        samples = read_at(sound.audio, player.RATE, sound.offset, min(seconds or 0.0, player.LONGEST))
     except (BadInput, OSError) as error:
         return player.NO_SAMPLES, public(f"No sound: {error}.")
     if samples.shape[1] != 2:
