@@ -7,7 +7,7 @@ ends after three minutes, which keeps a page with a few conversations small.
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import numpy as np
@@ -100,10 +100,9 @@ def detail(talk: Conversation, rebuilt: bool, samples: Samples) -> dict[str, Any
     whole = talk.built_duration or 0.0
     seconds = min(whole, LONGEST)
     titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {"left": "left", "right": "right"}
-    speakers: Mapping[str, str | None] = talk.speakers or {}
     names = []
     for channel, title in titles.items():
-        speaker = speakers.get(channel)
+        speaker = talk.speakers and talk.speakers.get(channel)
         names.append(f"{title} · {speaker}" if speaker else title)
     timed = []
     for utterance in talk.heard:
