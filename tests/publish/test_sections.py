@@ -4,7 +4,7 @@ import pytest
 from built_conversations import built_row
 from reports import shown, tables_of
 
-from dailytalk_contiguous.core.records.figures import follows_source
+from dailytalk_contiguous.core.records.figures import follows_source, tag_measures
 from dailytalk_contiguous.core.records.tables import Tables
 
 TAGS = ("calm", "sad", "shouting", "soft tone")
@@ -23,8 +23,8 @@ def spoken(follows: float = 1.0, tags: int = 4) -> Tables:
 
 
 def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
-    assert follows_source(spoken(), "loudness") == pytest.approx(1.0)
-    assert follows_source(spoken(-1.0), "loudness") == pytest.approx(-1.0)
-    assert follows_source(spoken(0.0), "loudness") is None
-    assert follows_source(spoken(tags=2), "loudness") is None
+    assert follows_source(tag_measures(spoken()), "loudness") == pytest.approx(1.0)
+    assert follows_source(tag_measures(spoken(-1.0)), "loudness") == pytest.approx(-1.0)
+    assert follows_source(tag_measures(spoken(0.0)), "loudness") is None
+    assert follows_source(tag_measures(spoken(tags=2)), "loudness") is None
     assert "Too few to say." in shown("style", spoken(tags=2))

@@ -12,9 +12,9 @@ from functools import partial
 import pandas as pd
 from markupsafe import Markup
 
-from dailytalk_contiguous.core.records import figures, scorecard
+from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.scorecard import measure_text
+from dailytalk_contiguous.core.records.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN
 from dailytalk_contiguous.core.records.utterance import EVENTS
 from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
@@ -253,11 +253,6 @@ def _with_interval(value: float | None, interval: tuple[float, float] | None) ->
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})" if interval else None
 
 
-def _head_of_sides(show: Displays) -> list[str]:
-    head = ["measure", "side", *figures.timelines(show.tables), "90 % of conversations"]
-    return [*head, "beside others"] if show.comparisons else head
-
-
 def _sides(show: Displays) -> Iterator[Cells]:
     """What conversations teach of each side."""
     timelines = figures.timelines(show.tables).values()
@@ -276,16 +271,16 @@ def _sides(show: Displays) -> Iterator[Cells]:
             yield [*cells, "; ".join(beside)] if show.comparisons else cells
 
 
+def _head_of_sides(show: Displays) -> list[str]:
+    head = ["measure", "side", *figures.timelines(show.tables), "90 % of conversations"]
+    return [*head, "beside others"] if show.comparisons else head
+
+
 def _published_bands(_: Displays) -> Iterator[Cells]:
-    for reference in scorecard.published_references().values():
+    for reference in published_references().values():
         for band in reference.bands:
             title = TURN_MEASURES[band.measure].title
             yield reference.name, title, band.text(), f"{band.definition}. {band.comparable}"
-
-
-def _sources_of_bands(_: Displays) -> str:
-    references = scorecard.published_references().values()
-    return "; ".join(f"{reference.name}: {reference.source}" for reference in references) + "."
 
 
 # How they speak.
@@ -300,16 +295,24 @@ BESIDE_USUAL: dict[str, Callable[[float], str]] = {
 
 def _tag_measures(show: Displays) -> Table:
     """Loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
+    means_by_tag = figures.tag_measures(show.tables)
     kinds = {"": "source"}
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
     if show.tables.is_revoiced:
         kinds[TAKE] = "synthesis"
-        note += f" Does the voice do what the source did with the same tag? {_follows_source(show)}"
+        correlations = [(name, figures.follows_source(means_by_tag, name)) for name in BESIDE_USUAL]
+        follows = [
+            f"{name} r = {value:.2f}".replace("-", "−") for name, value in correlations if value is not None
+        ]
+        note += " Does the voice do what the source did with the same tag? "
+        note += (
+            f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
+        )
     head = ["tag"]
     for name in ("utterances", *BESIDE_USUAL):
         head += [f"{name}, {kind}" for kind in kinds.values()]
     rows: list[list[TableCell]] = []
-    for tag, values in figures.tag_measures(show.tables).iterrows():
+    for tag, values in means_by_tag.iterrows():
         cells: list[TableCell] = [str(tag)]
         cells += [str(int(values[f"{prefix}utterances"])) for prefix in kinds]
         for name, text in BESIDE_USUAL.items():
@@ -317,17 +320,6 @@ def _tag_measures(show: Displays) -> Table:
             cells += [NOT_KNOWN if pd.isna(mean) else text(mean).replace("-", "−") for mean in means]
         rows.append(cells)
     return Table("What tags sound like", head, rows, Markup(note), "nothing was measured")
-
-
-def _follows_source(show: Displays) -> str:
-    follows = []
-    for name in figures.OF_TAGS:
-        correlation = figures.follows_source(show.tables, name)
-        if correlation is not None:
-            follows.append(f"{name} r = {correlation:.2f}".replace("-", "−"))
-    if not follows:
-        return "Too few to say."
-    return f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)."
 
 
 def _affect(show: Displays) -> Plot:
@@ -415,11 +407,6 @@ def delivery(show: Displays) -> Plot:
     )
 
 
-def _delivery_by_tag(show: Displays) -> Iterator[Cells]:
-    for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples():
-        yield tag, f"{mean:.2f}", number
-
-
 def confidence(show: Displays) -> Plot:
     confidences = show.tables.utterances["confidence"].dropna()
     number = f"{len(confidences):,} of {counted(len(show.tables.utterances), 'utterance')}"
@@ -431,19 +418,6 @@ def confidence(show: Displays) -> Plot:
         of="utterances",
         name="confidence",
     )
-
-
-def _models(show: Displays) -> Iterator[Cells]:
-    """The models of rows; those of run.json where rows name none, as before they are rebuilt."""
-    for model, number in sorted(figures.known_models(show.tables, show.run).items()):
-        link = Link(model_name(model.name), model.url)
-        yield ROLES.get(model.role, model.role), link, model.licence or UNKNOWN, number
-
-
-def _settings(show: Displays) -> Iterator[Cells]:
-    """The chosen settings that decide the content."""
-    for name, values in figures.chosen_settings(show.tables, show.run, show.defaults).items():
-        yield name.replace("_", " "), " or ".join(values)
 
 
 def _terms(show: Displays) -> Iterator[Cells]:
@@ -458,12 +432,6 @@ def _rejected(show: Displays) -> list[Cells]:
     """Numbers by stage and kind of reason, the largest first."""
     by_number = sorted(show.tables.rejects.items(), key=lambda reject: (-reject[1], reject[0]))
     return [(stage, kind, number) for (stage, kind), number in by_number]
-
-
-def _none_rejected(show: Displays) -> str:
-    if show.tables.knows_rejects:
-        return "nothing was rejected"
-    return "what was rejected is not in a published version"
 
 
 # Beside another dataset, of clips or of conversations.
@@ -538,11 +506,6 @@ def _licences(show: Displays) -> Iterator[Cells]:
     for name, amounts in figures.ranked(show.tables, "licence").sort_index().iterrows():
         asked = asked_terms(None if name == UNKNOWN else str(name))
         yield str(name), int(amounts["conversations"]), length_text(amounts["seconds"]), asked
-
-
-def _sources(show: Displays) -> Iterator[Cells]:
-    for credit in show.corpus.credits:
-        yield Link(credit.name, credit.homepage), credit.licence or UNKNOWN, credit.citation or UNKNOWN
 
 
 def _limits_of(quality: Quality, name: str) -> Iterator[tuple[str, float, int]]:
@@ -644,13 +607,22 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
             ),
         ),
     ],
-    "sides": [TableEntry("What it teaches, in figures", _head_of_sides, _sides, most_open=0)],
+    "sides": [
+        TableEntry(
+            "What it teaches, in figures",
+            _head_of_sides,
+            _sides,
+            most_open=0,
+        )
+    ],
     "others": [
         TableEntry(
             "What is published of others",
             "corpus | measure | value | what it is",
             _published_bands,
-            _sources_of_bands,
+            lambda _: (
+                "; ".join(f"{corpus.name}: {corpus.source}" for corpus in published_references().values()) + "."
+            ),
             most_open=0,
         )
     ],
@@ -688,18 +660,52 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         TableEntry(
             "Delivery by tag, the furthest from the source first",
             "tag | distance | utterances",
-            _delivery_by_tag,
+            lambda show: [
+                (tag, f"{mean:.2f}", number)
+                for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples()
+            ],
             most_open=15,
         ),
     ],
     "made": [
-        TableEntry("Models", "part | model | licence | conversations", _models, nothing="no model is known"),
         TableEntry(
-            "Settings", "setting | value", _settings, "All others are the defaults.", "all are the defaults"
+            "Models",
+            "part | model | licence | conversations",
+            lambda show: [
+                (
+                    ROLES.get(model.role, model.role),
+                    Link(model_name(model.name), model.url),
+                    model.licence or UNKNOWN,
+                    number,
+                )
+                for model, number in sorted(figures.known_models(show.tables, show.run).items())
+            ],
+            nothing="no model is known",
+        ),
+        TableEntry(
+            "Settings",
+            "setting | value",
+            lambda show: [
+                (name.replace("_", " "), " or ".join(values))
+                for name, values in figures.chosen_settings(show.tables, show.run, show.defaults).items()
+            ],
+            "All others are the defaults.",
+            "all are the defaults",
         ),
     ],
     "terms": [TableEntry("", "part | of | licence | asks for", _terms)],
-    "rejected": [TableEntry("Rejected, by kind", "stage | reason | number", _rejected, nothing=_none_rejected)],
+    "rejected": [
+        TableEntry(
+            "Rejected, by kind",
+            "stage | reason | number",
+            _rejected,
+            nothing=lambda show: (
+                "nothing was rejected"
+                if show.tables.knows_rejects
+                else "what was rejected is not in a published version"
+            ),
+        )
+    ],
     "beside": [
         *(partial(label_beside, label=label, title=title) for label, title in figures.COMPARED.items()),
         TableEntry(
@@ -731,7 +737,17 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
             nothing="no finished clips",
         )
     ],
-    "sources": [TableEntry("Sources", "source | licence | citation", _sources, nothing="the folder names none")],
+    "sources": [
+        TableEntry(
+            "Sources",
+            "source | licence | citation",
+            lambda show: [
+                (Link(credit.name, credit.homepage), credit.licence or UNKNOWN, credit.citation or UNKNOWN)
+                for credit in show.corpus.credits
+            ],
+            nothing="the folder names none",
+        )
+    ],
 }
 
 
