@@ -164,25 +164,23 @@ class Displays:
 
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
-        halves: list[Mapping[str, Any]] = [self.run, self.run.get("speak") or {}]
-        models: dict[str, licensing.Origin] = {}
-        for model in [*figures.models_of_run(halves[0]), *figures.models_of_run(halves[1])]:
-            models[model.role] = model
+        speak = self.run.get("speak") or {}
+        models = [*figures.models_of_run(self.run), *figures.models_of_run(speak)]
         # Models of the rows replace those of run.json, which a version has not.
-        models |= {model.role: model for model in sorted(figures.models(self.tables))}
+        models += sorted(figures.models(self.tables))
         made = {}
-        for role, model in models.items():
+        for model in models:
             terms = "; ".join(filter(None, (model.licence, note_of(model))))
             name = model_name(model.name)
-            made[role] = f"{name} ({terms})" if terms else name
+            made[model.role] = f"{name} ({terms})" if terms else name
         voices = figures.named_in_provenance(self.tables, "voice")
         if len(voices) > 3:
             voices = [*voices[:3], f"{len(voices) - 3} more"]
         tools = figures.named_in_provenance(self.tables, "tool")
         if not tools and self.run.get("version"):
             tools = [f"dailytalk-contiguous {self.run['version']}"]
-        dates = dict.fromkeys(half["date"] for half in halves if half.get("date"))
-        commands = dict.fromkeys(half["command"] for half in halves if half.get("command"))
+        dates = dict.fromkeys((self.run.get("date"), speak.get("date")))
+        commands = dict.fromkeys((self.run.get("command"), speak.get("command")))
         facts = {
             "words": self._source_of_words(made.get("recogniser", "")),
             "affect": made.get("affect", ""),
@@ -191,8 +189,8 @@ class Displays:
             "profile": (self.run.get("settings") or {}).get("profile") or "",
             "made with": ", ".join(tools),
             "licence of the recordings": ", ".join(figures.licences(self.tables, self.run)) or UNKNOWN,
-            "date": ", ".join(map(str, dates)),
-            "command": ", ".join(public(command) for command in commands),
+            "date": ", ".join(str(date) for date in dates if date),
+            "command": ", ".join(public(command) for command in commands if command),
         }
         return [(name, value) for name, value in facts.items() if value]
 

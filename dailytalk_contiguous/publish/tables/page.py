@@ -6,10 +6,10 @@ these, and those that the user names, are read once more for the player, with th
 """
 
 import itertools
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,6 @@ from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables import player
 from dailytalk_contiguous.publish.tables.displays import Displays, OtherDataset
 from dailytalk_contiguous.publish.tables.player import mp3_address, sound_card, to_mp3
-from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Table
 from dailytalk_contiguous.publish.tables.templates import page
 from dailytalk_contiguous.publish.tagged_items import recordings_of
@@ -178,7 +177,7 @@ def _write_clips(
         text = items.row(name)["utterances"][0]["text"] or ""
         samples.append(sound_card(name, about, text, mp3_address(sound)))
     rejects = _rejects(items, refused)
-    context = {"show": show, "parts_of": partial(parts_of, show), "verdict": verdict, "rejects": rejects}
+    context = {"show": show, "verdict": verdict, "rejects": rejects}
     write_lines(path, page(items.name, "clips.html", samples=samples, data=(), **context))
     return WrittenReport(path, path.stat().st_size, n, clips.unit, tuple(heard), verdict)
 
@@ -218,7 +217,10 @@ def _write_conversations(
     is_among_first = np.arange(len(ordered)) < MOST_LISTED
     listed = ordered[is_among_first | ordered.index.isin([*examples])]
     measures = {name: measure for name, measure in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
-    lines = [_listed(number, row, measures, examples) for number, row in listed.to_dict("index").items()]
+    lines = []
+    for number, row in listed.to_dict("index").items():
+        in_player = number if number in examples else None
+        lines.append((in_player, row, _listed(row, measures)))
     sections = []
     if items.folder:
         for sections_of in parts_of_apps("SECTIONS"):
@@ -226,7 +228,6 @@ def _write_conversations(
     context = {
         "tables": tables,
         "show": show,
-        "parts_of": partial(parts_of, show),
         "verdict": verdict,
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": [*measures.values()],
@@ -242,38 +243,23 @@ def _write_conversations(
 
 
 class ListedMeasure(NamedTuple):
-    """A measure of a listed conversation, in its unit of display; None if unknown."""
+    """A known measure of a listed conversation, in its unit of display."""
 
-    value: float | None
+    value: float
     text: str
     is_beyond: bool
 
 
-class ListedConversation(NamedTuple):
-    """A line of the page's table: `number` is that of its example in the player, None without one."""
-
-    number: int | None
-    name: str
-    seconds: float
-    cells: list[ListedMeasure]
-
-
-def _listed(
-    number: int,
-    row: Mapping[str, Any],
-    measures: Mapping[str, ConversationMeasure],
-    examples: Container[int],
-) -> ListedConversation:
-    cells = []
+def _listed(row: Mapping[str, Any], measures: Mapping[str, ConversationMeasure]) -> list[ListedMeasure | None]:
+    """The measures of a conversation in the page's table; None for what is not known."""
+    cells: list[ListedMeasure | None] = []
     for name, measure in measures.items():
-        value = row[name]
-        if pd.isna(value):
-            cells.append(ListedMeasure(None, "", False))
-            continue
-        scaled = value * measure.factor
-        cells.append(ListedMeasure(scaled, f"{scaled:.{measure.digits}f}", name in row["breaches"]))
-    in_player = number if number in examples else None
-    return ListedConversation(in_player, row["conversation_id"], row["duration"], cells)
+        cell = None
+        if not pd.isna(row[name]):
+            value = row[name] * measure.factor
+            cell = ListedMeasure(value, f"{value:.{measure.digits}f}", name in row["breaches"])
+        cells.append(cell)
+    return cells
 
 
 def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:
@@ -297,12 +283,8 @@ def _rejects(items: Items, refused: Sequence[Row]) -> list[Table]:
         Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict() for row in refused
     ]
     first = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
-    examples = []
-    for reject in first:
-        cells = [reject[name] for name in head]
-        examples.append(cells)
-    table = Table("The first of them, and what to do", head, examples, folded=True)
-    return [table] if examples else []
+    rows = [itemgetter(*head)(reject) for reject in first]
+    return [Table("The first of them, and what to do", head, rows, folded=True)] if rows else []
 
 
 def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:

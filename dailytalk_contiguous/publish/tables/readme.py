@@ -6,7 +6,6 @@ a README that a person wrote or changed stays as it is.
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables.displays import Displays
-from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.templates import environment, filled
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import write_bytes
@@ -61,7 +59,6 @@ def readme(
     of_tagging = run.get("settings") or {}
     of_speaking = (run.get("speak") or {}).get("settings") or {}
     whole_run = {**run, "settings": of_tagging | of_speaking}
-    show = Displays(tables, whole_run, defaults, origins=origins)
     text = filled(
         "readme.md",
         title=title,
@@ -70,8 +67,7 @@ def readme(
         licences=licence,
         licence_name=None,
         warnings=licensing.promised_too_much([licence], origins),
-        show=show,
-        parts_of=partial(parts_of, show),
+        show=Displays(tables, whole_run, defaults, origins=origins),
     )
     return signed(text)
 
