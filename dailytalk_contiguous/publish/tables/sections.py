@@ -27,6 +27,8 @@ from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table
 #: A row: a cell of each column; None where a value is not known.
 Cells = Sequence[TableCell | None]
 
+Rows = list[Sequence[TableCell]]
+
 #: A text, or what makes it of a dataset.
 TextOf = str | Callable[[Displays], str]
 
@@ -94,7 +96,7 @@ def by_label(
     first, *others = columns
     values = figures.ranked(show.tables, label, first)
     largest = values[first].max() or 1
-    rows: list[list[TableCell]] = []
+    rows: Rows = []
     for name, amounts in values.iterrows():
         bar = Bar(_amount(first, amounts[first]), amounts[first] / largest)
         rows.append([str(name), bar, *(_amount(column, amounts[column]) for column in others)])
@@ -114,7 +116,7 @@ def by_two_labels(show: Displays, rows: str, columns: str, title: str, note: str
     """Numbers of the values of two labels, in rows and columns; nothing unless two are known of each."""
     numbers = figures.crossed(show.tables, rows, columns)
     n_known = min(sum(names != UNKNOWN) for names in numbers.axes)
-    bars: list[list[TableCell]] = []
+    bars: Rows = []
     for name, of_row in numbers.iterrows():
         total = of_row.sum()
         bars.append([str(name), *(Bar(f"{number:,}", number / total) for number in of_row)])
@@ -311,7 +313,7 @@ def _tag_measures(show: Displays) -> Table:
     head = ["tag"]
     for name in ("utterances", *BESIDE_USUAL):
         head += [f"{name}, {kind}" for kind in kinds.values()]
-    rows: list[list[TableCell]] = []
+    rows: Rows = []
     for tag, values in means_by_tag.iterrows():
         cells: list[TableCell] = [str(tag)]
         cells += [str(int(values[f"{prefix}utterances"])) for prefix in kinds]
@@ -350,7 +352,7 @@ def _moments(show: Displays) -> Iterator[Cells]:
 
 def synthesis(show: Displays) -> Table:
     utterances = show.tables.utterances
-    rows: list[list[TableCell]] = []
+    rows: Rows = []
     for name, number in show.statuses.most_common():
         rows.append([STATUSES.get(name, name), number])
     for reason, number in figures.reasons(show.tables).most_common(15):
@@ -441,7 +443,7 @@ def label_beside(show: Displays, label: str, title: str) -> Table:
     """How much of two datasets each value of a label has; nothing where it is known of neither."""
     other = show.beside
     shares = figures.compared_label(show.tables, other.tables, label)
-    rows: list[list[TableCell]] = []
+    rows: Rows = []
     for value, amounts in shares.iterrows():
         cells: list[TableCell] = [str(value)]
         for prefix in ("", "other_"):
@@ -488,7 +490,7 @@ def balance(show: Displays) -> Table:
     training = clips.training()
     longest = (training.to_numpy().max() if len(training) else 0) or 1
     shortfalls = clips.shortfalls()
-    rows: list[list[TableCell]] = []
+    rows: Rows = []
     for name, amounts in training.iterrows():
         bars = [Bar(f"{seconds / 60:.1f} min", seconds / longest) for seconds in amounts]
         lacking = f"{shortfalls[str(name)] / 60:.1f} min" if name in shortfalls else NOT_KNOWN
