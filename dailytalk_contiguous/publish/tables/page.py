@@ -32,7 +32,7 @@ from dailytalk_contiguous.machine.audio import read_at, read_header
 from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.checks import verdict as judging
-from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables import player
@@ -137,8 +137,8 @@ def write_report(
         unusable: list[Row] = []
         tables_beside = other.tables(unusable)
         beside = OtherDataset(other.name, tables_beside, len(unusable))
+    refused: list[Row] = []
     if not items.labelled:
-        refused: list[Row] = []
         tables = items.tables(refused)
         comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
         show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
@@ -148,38 +148,34 @@ def write_report(
     if reference:
         reason = f"the file {reference.name} has turn-taking alone, and these are clips"
         raise DailytalkError(reason, "name the folder or the version that it is of")
-    rows_refused: list[Row] = []
-    clips = corpus_figures(items, rows_refused)
+    clips = corpus_figures(items, refused)
     show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
-    return _write_clips(items, out, limits, clips, show, rows_refused)
+    return _write_clips(items, out, limits, show, refused)
 
 
 def _write_clips(
     items: Items,
     path: Path,
     limits: FindingLimits,
-    clips: CorpusFigures,
     show: Displays,
     refused: Sequence[Row],
 ) -> WrittenReport:
-    tables = clips.tables
     n = show.n_clips
-    findings = findings_of_clips(clips, items.run, limits) if n else []
+    findings = findings_of_clips(show.corpus, items.run, limits) if n else []
     if n and items.folder and (items.kind == "mix" or (items.folder / DATA).is_dir()):
-        findings = _checked(items, tables, limits, findings)
+        findings = _checked(items, show.tables, limits, findings)
     verdict = judging.verdict_of(findings, n) if n else None
-    heard = left_channels(items, stratified_sample(tables.conversations, SAMPLES))
+    heard = left_channels(items, stratified_sample(show.tables.conversations, SAMPLES))
     samples = []
     for name, sound in heard.items():
-        labels = items.row(name)["labels"]
+        clip = from_finished(items.row(name))
+        labels = clip.extra["labels"]
         values = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
-        text = items.row(name)["utterances"][0]["text"] or ""
-        samples.append(sound_card(name, about, text, mp3_address(sound)))
-    rejects = _rejects(items, refused)
-    context = {"show": show, "verdict": verdict, "rejects": rejects}
+        samples.append(sound_card(name, about, clip.utterances[0].text, mp3_address(sound)))
+    context = {"show": show, "verdict": verdict, "rejects": _rejects(items, refused)}
     write_lines(path, page(items.name, "clips.html", samples=samples, data=(), **context))
-    return WrittenReport(path, path.stat().st_size, n, clips.unit, tuple(heard), verdict)
+    return WrittenReport(path, path.stat().st_size, n, show.unit, tuple(heard), verdict)
 
 
 def _write_conversations(
