@@ -218,6 +218,8 @@ def render_card(
             n_rows = sum(file.rows for files in splits.values() for file in files)
             rows_beside.append((config, n_rows))
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
+    sample = _sample(items, assets)
+    owner, repository_name = facts.repo.split("/")
     text = filled(
         "clips.md" if clips else "card.md",
         tables=tables,
@@ -232,8 +234,10 @@ def render_card(
         title=card.data["pretty_name"],
         languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
-        sample=_sample(items, assets),
-        is_recorded=is_recorded,
+        sample=sample,
+        sample_is_recorded=bool(sample and is_recorded(sample)),
+        owner=owner,
+        repository_name=repository_name,
         verdict=verdict,
         findings=verdict.by_kind(SHOWN_OF_A_KIND),
         fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],

@@ -102,6 +102,7 @@ class Displays:
 
     # What stands first.
 
+    @property
     def facts(self) -> Iterator[Fact]:
         """The figures of conversations that stand first."""
         tables = self.tables
@@ -116,9 +117,8 @@ class Displays:
         yield Fact("speech", length_text(figures.heard(tables)["seconds"]), "both speakers added up")
         yield Fact("utterances", f"{n_utterances:,}")
         yield Fact("words with times", f"{int(self.whole['words']):,}")
-        n_corrected = figures.corrections(tables)
-        if n_corrected:
-            yield Fact("corrected utterances", f"{n_corrected:,}")
+        if self.n_corrected:
+            yield Fact("corrected utterances", f"{self.n_corrected:,}")
         if tables.is_revoiced:
             n_spoken = self.statuses["spoken"]
             share = f"{percent(n_spoken, n_utterances)} of the utterances"
@@ -136,6 +136,7 @@ class Displays:
         if cost or saved:
             yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
 
+    @property
     def clip_facts(self) -> Iterator[Fact]:
         """The figures of clips that stand first; of those that are only measured, how many would be kept."""
         whole = self.whole
@@ -162,6 +163,7 @@ class Displays:
         is_known = bool(self.tables.rejects) or self.tables.knows_rejects
         return Fact("rejected", f"{self.tables.rejects.total():,}" if is_known else NOT_KNOWN, remark)
 
+    @property
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
         speak = self.run.get("speak") or {}
@@ -216,9 +218,15 @@ class Displays:
         return f"{counted(n_made, 'conversation')} of {self.tables.n:,} were made of {n_parents:,} others"
 
     @property
-    def remarkable(self) -> list[Comparison]:
-        """The measures of turn-taking that are outside those of other corpora."""
-        return [comparison for comparison in self.comparisons if comparison.is_remarkable]
+    def is_remarkable(self) -> bool:
+        """Whether any measure of turn-taking is outside those of other corpora."""
+        return any(comparison.is_remarkable for comparison in self.comparisons)
+
+    @property
+    def remarkable(self) -> list[str]:
+        """What is outside those of other corpora, in sentences, without the kept speaker's side."""
+        remarkable = [comparison for comparison in self.comparisons if comparison.is_remarkable]
+        return [comparison.sentence() for comparison in remarkable if comparison.side != "right"]
 
     @property
     def has_turns(self) -> bool:
@@ -236,13 +244,59 @@ class Displays:
         return int(self.tables.conversations["recorded"].sum())
 
     @property
+    def n_rebuilt(self) -> int:
+        return self.tables.n - self.n_recorded
+
+    @property
     def n_untagged(self) -> int:
         """Utterances that were said without their tag."""
         return int((self.tables.utterances["tag_said"] == False).sum())  # noqa: E712 (null is neither)
 
+    @cached_property
+    def n_corrected(self) -> int:
+        return figures.corrections(self.tables)
+
+    @property
+    def conversations_by_language(self) -> list[tuple[str, int]]:
+        """Numbers of conversations by language; that of those whose language is not known is `UNKNOWN`."""
+        numbers = figures.sums(self.tables, "language")["conversations"]
+        return sorted((str(name), int(number)) for name, number in numbers.items())
+
+    @property
+    def splits(self) -> list[str]:
+        return [*figures.counts(self.tables.conversations["split"])]
+
+    @property
+    def word_sources(self) -> dict[str, str]:
+        """How the times of words are known, each with its share in per cent."""
+        sources = figures.word_sources(self.tables)
+        return {name: percent(number, sources.total()) for name, number in sources.most_common()}
+
+    @property
+    def models(self) -> list[str]:
+        """The models that had a part, by name."""
+        return [model.name for model in figures.origins(self.tables)]
+
+    @property
+    def recognisers(self) -> list[str]:
+        """The models that recognised words."""
+        models = figures.origins(self.tables)
+        names = [model.name for model in models if model.role == "recogniser" and model.name != GIVEN]
+        return [model_name(name) for name in names]
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why utterances are not as they should be, the commonest reasons first."""
+        return figures.reasons(self.tables).most_common(10)
+
+    @property
+    def n_speakers(self) -> int:
+        """Recorded speakers whose names are known."""
+        return len(figures.splits_of_speakers(self.tables))
+
     @property
     def n_shared_speakers(self) -> int:
-        """Recorded speakers, as far as they are known by name, who are heard in several splits."""
+        """Those of them who are heard in several splits."""
         splits = figures.splits_of_speakers(self.tables).values()
         return sum(len(names) > 1 for names in splits)
 
@@ -272,9 +326,13 @@ class Displays:
                 shared.append(f"{name.replace('_', ' ')} {values[0]}")
         return f"All {self.unit}s: {', '.join(shared)}." if shared else ""
 
-    def example(self, label: str) -> str:
-        """The first value of a label by which clips are chosen."""
-        return next(iter(figures.counts(self.tables.conversations[label])), UNKNOWN)
+    @property
+    def examples(self) -> dict[str, str]:
+        """The first value of each label by which clips are chosen."""
+        examples = {}
+        for label in ("emotion", "style", "speaker"):
+            examples[label] = next(iter(figures.counts(self.tables.conversations[label])), UNKNOWN)
+        return examples
 
     @property
     def notes(self) -> list[str]:

@@ -16,9 +16,8 @@ from typing import NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.fields import type_in_words
-from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, public
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
 from dailytalk_contiguous.publish.tables.plots import Plot, svg
 from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
@@ -114,7 +113,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "model": model_name,
     "n": with_commas,
     "named_in": named_in,
-    "percent": percent,
     "picture": picture,
     "public": public,
     "shown": cell_text,
@@ -147,7 +145,7 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
     )
     made.filters |= FILTERS
     made.tests |= TESTS
-    made.globals |= {"asset": asset, "figures": figures, "parts_of": parts_of}
+    made.globals |= {"asset": asset, "parts_of": parts_of}
     return made
 
 
