@@ -14,6 +14,7 @@ from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.tables import card, page
 from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.readme import readme
+from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.publish.version import Packed
 
@@ -35,11 +36,10 @@ def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Relea
     return pushing.push_version(items, *arguments, partial(card_of_release, items, default_settings()), **options)
 
 
-def shown(name: str, tables: Any = None, **about: Any) -> str:
-    """What a table or a plot of `Displays` says in Markdown."""
-    part = getattr(Displays(tables, run={}, defaults={}, **about), name)
+def shown(section: str, tables: Any = None, **about: Any) -> str:
+    """What the tables and plots of a section say in Markdown."""
+    parts = parts_of(Displays(tables, run={}, defaults={}, **about), section)
     source = '{% import "parts.md" as part with context %}{{ part.each(parts) }}'
-    parts = part if isinstance(part, list) else [part]
     return environment(markdown=True).from_string(source).render(parts=parts)
 
 

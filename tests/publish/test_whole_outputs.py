@@ -30,6 +30,7 @@ from reports import pack_version, write_report
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
@@ -254,7 +255,7 @@ def player_parts(folder: Path) -> str:
         if one["audio"]:
             samples = read_at(one["audio"], RATE, offset, min(one["duration"], LONGEST))
             problem = ""
-        part = detail(one, rebuilt, samples) | {"problem": problem}
+        part = detail(from_finished(one), rebuilt, samples) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
         shown.append(part)
     return "".join(json.dumps(plain(one), ensure_ascii=False, indent=1) + "\n" for one in shown)

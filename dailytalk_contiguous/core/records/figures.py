@@ -312,13 +312,13 @@ def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -
     return means
 
 
-def follows_source(tables: Tables, name: str) -> float | None:
+def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
     """The correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
 
-    None if there are too few tags, or they do not differ.
+    None if there are too few tags, or they do not differ. `means_by_tag`: of `tag_measures`.
     """
     pair = [name, f"{TAKE}{name}"]
-    measured = tag_measures(tables).dropna(subset=pair)
+    measured = means_by_tag.dropna(subset=pair)
     fewest = measured[["utterances", f"{TAKE}utterances"]].min(axis=1)
     enough = measured[fewest >= FEWEST_UTTERANCES]
     if len(enough) < FEWEST_TAGS:

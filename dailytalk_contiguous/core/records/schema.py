@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.records.record import (
     UncoveredSound,
     UsedModel,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS, UtteranceRow, features_of_fields, is_converted
+from dailytalk_contiguous.core.records.utterance import FIELDS, UtteranceRow, features_of_fields
 from dailytalk_contiguous.core.words.word import ALIGNED, WordRow
 
 # Columns of a conversation on its way through the stages.
@@ -500,42 +500,6 @@ def parent_of(row: AnyRecord) -> str:
     if isinstance(parent, str) and parent:
         return parent
     return row.get("conversation_id") or ""
-
-
-def has_recorded_sides(row: AnyRecord) -> bool:
-    """Whether people are heard on both sides of a finished conversation: as recorded, or one of them converted."""
-    if has_recorded_voices(row):
-        return True
-    utterances: Iterable[UtteranceRow] = row.get("utterances") or ()
-    return any(is_converted(utterance) for utterance in utterances)
-
-
-def kept_speakers(row: AnyRecord) -> tuple[str | None, ...]:
-    """Names of the people who are heard in a row: on the right, of a clip on the left; None where unknown.
-
-    They are on both sides of what is as it was recorded, or was converted into another voice.
-    """
-    speakers: Mapping[str, str | None] = row.get("speakers") or {}
-    if has_recorded_sides(row):
-        sides: tuple[str, ...] = CHANNELS
-    else:
-        sides = ("left",) if row.get("labels") else ("right",)
-    return tuple(name_or_none(speakers.get(side)) for side in sides)
-
-
-def voices(row: AnyRecord) -> tuple[str, ...]:
-    """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines.
-
-    A converted voice is that of its speaker, and has the name of its engine here.
-    """
-    names: set[str] = set()
-    utterances: Iterable[UtteranceRow] = row["utterances"] or ()
-    for utterance in utterances:
-        synthesis = utterance["synthesis"]
-        if synthesis:
-            voice = None if is_converted(utterance) else synthesis["voice"]
-            names.add(voice or synthesis["engine"] or "")
-    return tuple(sorted(str(name) for name in names if name))
 
 
 def name_or_none(speaker: str | None) -> str | None:

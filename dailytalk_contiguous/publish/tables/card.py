@@ -6,7 +6,6 @@ gives the same text and plots.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,24 +97,18 @@ SAMPLE_SECONDS = 30.0
 SAMPLE_RATE = 24000
 
 
-def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str, object]:
-    """A row to listen to, for the template: a part of it, and its sound in `assets` where it can be read."""
+def _sample(items: Items, assets: dict[str, bytes]) -> Row | None:
+    """The first row, to listen to, with its sound in `assets`; None where that can't be read."""
+    row = next(items.listed(), None)
     if row is None:
-        return {}
-    seconds = row["duration"] or 0.0
+        return None
     try:
         audio = items.sound(row["conversation_id"]).audio
-        samples = read_at(audio, SAMPLE_RATE, 0.0, min(seconds, SAMPLE_SECONDS))
-        assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
+        samples = read_at(audio, SAMPLE_RATE, 0.0, min(row["duration"] or 0.0, SAMPLE_SECONDS))
     except BadInput:
-        seconds = math.nan
-    return {
-        "conversation_id": row["conversation_id"],
-        "split": row["split"],
-        "labels": row["labels"],
-        "seconds": seconds,
-        "recorded": is_recorded(row),
-    }
+        return None
+    assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
+    return row
 
 
 #: The web page of datasets, even if another server was used for the upload.
@@ -153,28 +146,9 @@ class CardFacts:
     history: tuple[tuple[str, str, str], ...] = ()
     changes: Mapping[str, object] = field(default_factory=dict)
 
-    @property
-    def owner(self) -> str:
-        return self.repo.split("/")[0]
-
-    @property
-    def repository_name(self) -> str:
-        return self.repo.split("/")[1]
-
 
 #: Findings of one kind that a card shows; `dailytalk check` shows all.
 SHOWN_OF_A_KIND = 5
-
-#: `CardFacts.changes` of a version in which nothing changed.
-_NO_CHANGES: dict[str, object] = {
-    "previous": None,
-    "added": 0,
-    "removed": 0,
-    "changed": 0,
-    "moved": 0,
-    "tags": [],
-    "back_to": None,
-}
 
 
 @dataclass(frozen=True)
@@ -245,6 +219,8 @@ def render_card(
             n_rows = sum(file.rows for files in splits.values() for file in files)
             rows_beside.append((config, n_rows))
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
+    sample = _sample(items, assets)
+    owner, repository_name = facts.repo.split("/")
     text = filled(
         "clips.md" if clips else "card.md",
         tables=tables,
@@ -254,10 +230,15 @@ def render_card(
         seconds=sum(file.seconds for file in clips_or_talks),
         rows_beside=rows_beside,
         facts=facts,
-        changes=_NO_CHANGES | {**facts.changes},
+        changes=facts.changes,
+        back_to=facts.changes.get("back_to"),
         title=card.data["pretty_name"],
+        languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
-        sample=_sample(next(items.listed(), None), items, assets),
+        sample=sample,
+        sample_is_recorded=bool(sample and is_recorded(sample)),
+        owner=owner,
+        repository_name=repository_name,
         verdict=verdict,
         findings=verdict.by_kind(SHOWN_OF_A_KIND),
         fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],
@@ -295,20 +276,18 @@ def _update_front(
         data["license"] = licence
         data["license_name"] = "see-the-card" if is_other else None
         data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
-    data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repository_name)
+    data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
     for key, value in values.items():
         if key in ("configs", "dataset_info"):
-            data[key] = _by_config(data.get(key) or [], value)
+            listed = data.get(key) or []
+            entries = listed if isinstance(listed, list) else [listed]
+            # Other configs may be in the same repository.
+            others = [entry for entry in entries if entry.get("config_name", "default") not in CONFIGS]
+            data[key] = [*value, *others]
         elif key not in ("tags", "task_categories"):
             data[key] = value
         elif not (is_ours and data.get(key)):
             data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
-
-
-def _by_config(listed: Any, ours: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The entries of our configs, and those of other configs in the same repository."""
-    entries = listed if isinstance(listed, list) else [listed]
-    return [*ours, *(entry for entry in entries if entry.get("config_name", "default") not in CONFIGS)]
 
 
 def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:

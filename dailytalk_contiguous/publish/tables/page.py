@@ -6,9 +6,10 @@ these, and those that the user names, are read once more for the player, with th
 """
 
 import itertools
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, ConversationMeasure
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of
@@ -30,12 +32,12 @@ from dailytalk_contiguous.machine.audio import read_at, read_header
 from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.checks import verdict as judging
-from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables import player
-from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.displays import Displays, OtherDataset
 from dailytalk_contiguous.publish.tables.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.tables.tabular import Table
 from dailytalk_contiguous.publish.tables.templates import page
@@ -101,21 +103,6 @@ class WrittenReport:
     verdict: judging.Verdict | None
 
 
-@dataclass(frozen=True)
-class OtherDataset:
-    """A dataset beside which another is shown. `unusable` rows of it are not in the tables."""
-
-    name: str
-    tables: Tables
-    unusable: int
-
-    @classmethod
-    def of_items(cls, items: Items) -> "OtherDataset":
-        refused: list[Row] = []
-        tables = tables_of(items, refused)
-        return cls(items.name, tables, len(refused))
-
-
 def write_report(
     where: Path | Version,
     out: Path | None = None,
@@ -146,9 +133,13 @@ def write_report(
             raise DailytalkError(f"the page can't be put into {where}", "name a file with --out")
         out = where / REPORT
     items = open_items(where)
-    beside = OtherDataset.of_items(other) if other else None
+    beside = None
+    if other:
+        unusable: list[Row] = []
+        tables_beside = tables_of(other, unusable)
+        beside = OtherDataset(other.name, tables_beside, len(unusable))
+    refused: list[Row] = []
     if not items.labelled:
-        refused: list[Row] = []
         tables = tables_of(items, refused)
         comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
         show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
@@ -158,40 +149,34 @@ def write_report(
     if reference:
         reason = f"the file {reference.name} has turn-taking alone, and these are clips"
         raise DailytalkError(reason, "name the folder or the version that it is of")
-    rows_refused: list[Row] = []
-    clips = corpus_figures(items, rows_refused)
+    clips = corpus_figures(items, refused)
     show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
-    return _write_clips(items, out, limits, clips, show, rows_refused)
+    return _write_clips(items, out, limits, show, refused)
 
 
 def _write_clips(
     items: Items,
     path: Path,
     limits: FindingLimits,
-    clips: CorpusFigures,
     show: Displays,
     refused: Sequence[Row],
 ) -> WrittenReport:
-    tables = clips.tables
     n = show.n_clips
-    findings = findings_of_clips(clips, items.run, limits) if n else []
+    findings = findings_of_clips(show.corpus, items.run, limits) if n else []
     if n and items.folder and (items.kind == "mix" or (items.folder / DATA).is_dir()):
-        findings = _checked(items, tables, limits, findings)
+        findings = _checked(items, show.tables, limits, findings)
     verdict = judging.verdict_of(findings, n) if n else None
-    heard = left_channels(items, stratified_sample(tables.conversations, SAMPLES))
+    heard = left_channels(items, stratified_sample(show.tables.conversations, SAMPLES))
     samples = []
     for name, sound in heard.items():
-        labels = items.row(name)["labels"]
+        clip = from_finished(items.row(name))
+        labels = clip.extra["labels"]
         values = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
-        text = items.row(name)["utterances"][0]["text"] or ""
-        samples.append(sound_card(name, about, text, mp3_address(sound)))
-    rejects = _rejects(items, refused)
-    lines = page(
-        items.name, "clips.html", samples=samples, clips=clips, show=show, verdict=verdict, rejects=rejects
-    )
-    write_lines(path, lines)
-    return WrittenReport(path, path.stat().st_size, n, clips.unit, tuple(heard), verdict)
+        samples.append(sound_card(name, about, clip.utterances[0].text, mp3_address(sound)))
+    context = {"show": show, "verdict": verdict, "rejects": _rejects(items, refused)}
+    write_lines(path, page(items.name, "clips.html", samples=samples, data=(), **context))
+    return WrittenReport(path, path.stat().st_size, n, show.unit, tuple(heard), verdict)
 
 
 def _write_conversations(
@@ -229,7 +214,10 @@ def _write_conversations(
     is_among_first = np.arange(len(ordered)) < MOST_LISTED
     listed = ordered[is_among_first | ordered.index.isin([*examples])]
     measures = {name: measure for name, measure in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
-    lines = [_listed(number, row, measures, examples) for number, row in listed.to_dict("index").items()]
+    lines = []
+    for number, row in listed.to_dict("index").items():
+        in_player = number if number in examples else None
+        lines.append((in_player, row, _listed(row, measures)))
     sections = []
     if items.folder:
         for sections_of in parts_of_apps("SECTIONS"):
@@ -252,38 +240,23 @@ def _write_conversations(
 
 
 class ListedMeasure(NamedTuple):
-    """A measure of a listed conversation, in its unit of display; None if unknown."""
+    """A known measure of a listed conversation, in its unit of display."""
 
-    value: float | None
+    value: float
     text: str
     is_beyond: bool
 
 
-class ListedConversation(NamedTuple):
-    """A line of the page's table: `number` is that of its example in the player, None without one."""
-
-    number: int | None
-    name: str
-    seconds: float
-    cells: list[ListedMeasure]
-
-
-def _listed(
-    number: int,
-    row: Mapping[str, Any],
-    measures: Mapping[str, ConversationMeasure],
-    examples: Container[int],
-) -> ListedConversation:
-    cells = []
+def _listed(row: Mapping[str, Any], measures: Mapping[str, ConversationMeasure]) -> list[ListedMeasure | None]:
+    """The measures of a conversation in the page's table; None for what is not known."""
+    cells: list[ListedMeasure | None] = []
     for name, measure in measures.items():
-        value = row[name]
-        if pd.isna(value):
-            cells.append(ListedMeasure(None, "", False))
-            continue
-        scaled = value * measure.factor
-        cells.append(ListedMeasure(scaled, f"{scaled:.{measure.digits}f}", name in row["breaches"]))
-    in_player = number if number in examples else None
-    return ListedConversation(in_player, row["conversation_id"], row["duration"], cells)
+        cell = None
+        if not pd.isna(row[name]):
+            value = row[name] * measure.factor
+            cell = ListedMeasure(value, f"{value:.{measure.digits}f}", name in row["breaches"])
+        cells.append(cell)
+    return cells
 
 
 def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:
@@ -300,18 +273,15 @@ def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[
     return [*of_rows, *items.kept_findings(), note]
 
 
-def _rejects(items: Items, refused: Sequence[Row]) -> Table:
+def _rejects(items: Items, refused: Sequence[Row]) -> list[Table]:
     """The first rejects, with what to do: rows that can't be used, then those of the run."""
     head = ("id", "stage", "reason", "remedy")
     of_rows = [
         Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict() for row in refused
     ]
     first = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
-    examples = []
-    for reject in first:
-        cells = [reject[name] for name in head]
-        examples.append(cells)
-    return Table("The first of them, and what to do", head, examples, folded=True)
+    rows = [itemgetter(*head)(reject) for reject in first]
+    return [Table("The first of them, and what to do", head, rows, folded=True)] if rows else []
 
 
 def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
@@ -350,18 +320,16 @@ def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
 
 def _example(items: Items, recordings: Items | None, number: int, row: Row) -> dict[str, Any]:
     """What the player shows of a conversation, with its sound; the reason where there is none."""
-    name = row["conversation_id"]
-    seconds = min(row["duration"] or 0.0, player.LONGEST)
-    samples, problem = _decoded(items, name, seconds)
+    talk = from_finished(row)
+    is_rebuilt = items.is_rebuilt(row)
+    samples, problem = _decoded(items, talk.id, talk.built_duration)
     original = player.NO_SAMPLES
     why = ""
-    if items.is_rebuilt(row):
-        original = player.NO_SAMPLES
+    if is_rebuilt and recordings:
+        original, why = _decoded(recordings, talk.id, talk.duration)
+    elif is_rebuilt:
         why = "The recording can't be heard: only the work folder knows where it is."
-        if recordings is not None:
-            original, why = _decoded(recordings, name, min(row["source_duration"] or 0.0, player.LONGEST))
-    utterances = row["utterances"] or ()
-    if any(utterance["source_channel"] not in (None, utterance["channel"]) for utterance in utterances):
+    if any(utterance.side not in (None, utterance.channel) for utterance in talk.utterances):
         original = original[:, ::-1]  # the left side is the right one of the recording
     example = {
         "number": number,
@@ -369,18 +337,18 @@ def _example(items: Items, recordings: Items | None, number: int, row: Row) -> d
         "sound": _address(samples),
         "recorded": {"sound": _address(original), "why": why},
     }
-    return example | player.detail(row, items.is_rebuilt(row), samples)
+    return example | player.detail(talk, is_rebuilt, samples)
 
 
 def _address(samples: Samples) -> str | None:
     return mp3_address(to_mp3(samples, player.RATE)) if len(samples) else None
 
 
-def _decoded(items: Items, name: str, seconds: float) -> tuple[Samples, str]:
-    """The first seconds of a conversation, shape (n, 2), at the player's rate, and why there are none."""
+def _decoded(items: Items, name: str, seconds: float | None) -> tuple[Samples, str]:
+    """What the player plays of a conversation of some seconds, shape (n, 2), and why there is nothing."""
     try:
         sound = items.sound(name)
-        samples = read_at(sound.audio, player.RATE, sound.offset, seconds)
+        samples = read_at(sound.audio, player.RATE, sound.offset, min(seconds or 0.0, player.LONGEST))
     except (BadInput, OSError) as error:
         return player.NO_SAMPLES, public(f"No sound: {error}.")
     if samples.shape[1] != 2:

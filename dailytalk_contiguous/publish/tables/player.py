@@ -7,19 +7,19 @@ ends after three minutes, which keeps a page with a few conversations small.
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
-from typing import TypedDict
+from collections.abc import Iterator
+from typing import Any, TypedDict
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import UtteranceRow, heard_utterances
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.core.words.word import Span
 
 #: Seconds of a conversation that the player shows and plays.
 LONGEST = 180.0
@@ -85,140 +85,89 @@ def peaks(channel: NDArray[np.float32], count: int) -> str:
     return str((steps + _LOWEST_LEVEL).tobytes(), "ascii")
 
 
-class PlayerLine(TypedDict):
-    """An utterance of the player: `side` is 0 for left and 1 for right, times are seconds."""
-
-    side: int
-    start: float
-    end: float
-    text: str
-    tag: str
-    source: list[float | None] | None
-    status: str
-    facts: str
-
-
-#: A word of the player: its side, start, end, text, probability, and how its times are known.
-PlayerWord = tuple[int, float, float, str, float | None, str]
-
-
-class PlayerDetail(TypedDict):
-    """The details of a conversation for the player; `peaks`: the waveform of each side, a character a level."""
-
-    name: str
-    shown: float
-    names: list[str]
-    about: str
-    unsure: float
-    lines: list[PlayerLine]
-    words: list[PlayerWord]
-    peaks: list[str]
-    peak_rate: int
-
-
-def detail(row: Row, rebuilt: bool, samples: Samples) -> PlayerDetail:
-    """Return the details of a conversation for the player; times are seconds.
+def detail(talk: Conversation, rebuilt: bool, samples: Samples) -> dict[str, Any]:
+    """Return the details of a finished conversation for the player; times are seconds.
 
     A line has its `side` (0 left, 1 right), `start`, `end`, `text`, `tag`, its start and end in the recording as
     `source`, None if unknown, its `status` if that is unusual, and `facts` in words. A word is its side, start,
     end, text, probability and how its times are known. `peaks` is the waveform of each side, a character a level.
 
     Args:
-        row: columns of `core.records.schema.BUILT`.
+        talk: of `core.records.finished.from_finished`.
         rebuilt: whether the left speaker is resynthesised.
         samples: of the player, shape (n, 2), at `RATE`; empty without sound.
     """
-    whole = row["duration"] or 0.0
+    whole = talk.built_duration or 0.0
     seconds = min(whole, LONGEST)
-    speakers = row["speakers"] or {}
+    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {"left": "left", "right": "right"}
     names = []
-    for channel in CHANNELS:
-        title = _TITLES[channel] if rebuilt else channel
-        speaker = speakers.get(channel)
+    for channel, title in titles.items():
+        speaker = talk.speakers and talk.speakers.get(channel)
         names.append(f"{title} · {speaker}" if speaker else title)
-    utterances = []
-    for utterance in heard_utterances(row):
-        if utterance["start"] is not None and utterance["start"] < seconds:
-            utterances.append(utterance)
-    utterances.sort(key=lambda utterance: (utterance["start"], utterance["end"]))
+    timed = []
+    for utterance in talk.heard:
+        span = utterance.new_span
+        if span is not None and span.start < seconds:
+            timed.append((span, utterance))
+    timed.sort(key=lambda pair: pair[0])
+    words = []
+    for word in talk.alignments:
+        is_timed = is_number(word.start) and is_number(word.end)
+        if is_timed and word.start < seconds:
+            probability = _rounded(word.probability)
+            times = round(word.start, 3), round(word.end, 3)
+            words.append((CHANNELS.index(word.side), *times, word.text, probability, word.source))
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if whole > LONGEST else ""
-    n_utterances = counted(len(row["utterances"] or ()), "utterance")
-    language = row["language"] or "language unknown"
+    n_utterances = counted(len(talk.utterances), "utterance")
+    language = talk.main_language or "language unknown"
     n_levels = round(seconds * LEVELS) if len(samples) else 0
     return {
-        "name": row["conversation_id"],
+        "name": talk.id,
         "shown": round(seconds, 3),
         "names": names,
         "about": f"{length_text(whole)}{cut} · {n_utterances} · {language}",
         "unsure": UNSURE,
-        "lines": [_line(utterance) for utterance in utterances],
-        "words": _words(row["alignments"] or (), seconds),
+        "lines": [_line(span, utterance) for span, utterance in timed],
+        "words": sorted(words, key=lambda word: word[1]),
         "peaks": [peaks(side, n_levels) for side in np.ascontiguousarray(samples.T)],
         "peak_rate": LEVELS,
     }
 
 
-#: What the sides are called where the left speaker is resynthesised.
-_TITLES = {"left": "left, re-voiced", "right": "right, kept"}
-
-
-def _words(alignments: Iterable[WordRow], seconds: float) -> list[PlayerWord]:
-    """The words that begin before `seconds`, by start."""
-    words = list[PlayerWord]()
-    for word in alignments:
-        is_timed = is_number(word["start"]) and is_number(word["end"])
-        if is_timed and word["start"] < seconds:
-            side = CHANNELS.index(word["speaker"])
-            start = round(word["start"], 3)
-            end = round(word["end"], 3)
-            text = word["word"] or ""
-            probability = _rounded(word.get("probability"))
-            source = word.get("source") or ""
-            words.append((side, start, end, text, probability, source))
-    return sorted(words, key=lambda word: word[1])
-
-
-def _line(utterance: UtteranceRow) -> PlayerLine:
-    source = [_rounded(utterance["source_start"]), _rounded(utterance["source_end"])]
-    status = utterance["status"] or ""
+def _line(span: Span, utterance: Utterance) -> dict[str, Any]:
+    source = [_rounded(utterance.start), _rounded(utterance.end)]
+    status = utterance.status or ""
     is_usual = status in ("spoken", "kept")
     return {
-        "side": CHANNELS.index(utterance["channel"]),
-        "start": round(utterance["start"], 3),
-        "end": round(utterance["end"], 3),
-        "text": utterance["text"] or "",
-        "tag": utterance["tag"] or "",
+        "side": CHANNELS.index(utterance.channel),
+        "start": round(span.start, 3),
+        "end": round(span.end, 3),
+        "text": utterance.text,
+        "tag": utterance.tag or "",
         "source": None if None in source else source,
         "status": "" if is_usual else status,
         "facts": " · ".join(fact for fact in _facts(utterance) if fact),
     }
 
 
-def _facts(utterance: UtteranceRow) -> Iterator[str | None]:
+def _facts(utterance: Utterance) -> Iterator[str | None]:
     """What is known of an utterance, in words."""
-    tag = utterance["tag"]
-    if tag:
-        yield f"tag: {tag}"
-    yield utterance["event"]
-    if tag and utterance["rule"]:
-        yield f"rule {utterance['rule']}"
-    if utterance.get("tag_said") is False:
+    if utterance.tag:
+        yield f"tag: {utterance.tag}"
+    yield utterance.event
+    if utterance.tag and utterance.rule:
+        yield f"rule {utterance.rule}"
+    if utterance.tag_said is False:
         yield "said without the tag"
-    affect = {
-        "valence": utterance["valence"],
-        "arousal": utterance["arousal"],
-        "dominance": utterance["dominance"],
-    }
+    affect = {"valence": utterance.valence, "arousal": utterance.arousal, "dominance": utterance.dominance}
     yield ", ".join(f"{name} {value:.2f}" for name, value in affect.items() if is_number(value))
-    confidence = utterance["confidence"]
-    if is_number(confidence):
-        yield f"confidence {100 * confidence:.0f} %"
-    synthesis = utterance["synthesis"]
-    distance = synthesis.get("delivery_distance") if synthesis else None
-    if is_number(distance):
-        yield f"delivery {distance:.2f} from the source"
-    yield utterance["reason"]
-    yield utterance["status"]
+    if is_number(utterance.confidence):
+        yield f"confidence {100 * utterance.confidence:.0f} %"
+    synthesis = or_none(utterance.synthesis)
+    if synthesis and is_number(synthesis.delivery_distance):
+        yield f"delivery {synthesis.delivery_distance:.2f} from the source"
+    yield utterance.unspoken_reason
+    yield utterance.status
 
 
 def _rounded(value: float | None) -> float | None:

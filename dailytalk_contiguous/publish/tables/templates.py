@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from dailytalk_contiguous.core.records.fields import type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
 from dailytalk_contiguous.publish.tables.plots import Plot, svg
+from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
 
 
@@ -97,18 +98,6 @@ def is_web_link(cell: object) -> bool:
     return isinstance(cell, Link) and cell.url.startswith(("https://", "http://"))
 
 
-def is_bar(cell: object) -> bool:
-    return isinstance(cell, Bar)
-
-
-def is_plot(part: object) -> bool:
-    return isinstance(part, Plot)
-
-
-def is_strong(cell: object) -> bool:
-    return isinstance(cell, Strong)
-
-
 def picture(plot: Plot) -> str:
     """Return a plot as the address of an image in the page itself."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}"
@@ -132,11 +121,11 @@ FILTERS: dict[str, Callable[..., str]] = {
 }
 
 #: What templates may ask of a value.
-TESTS = {
-    "bar": is_bar,
+TESTS: dict[str, Callable[[object], bool]] = {
+    "bar": lambda cell: isinstance(cell, Bar),
     "figure": is_figure,
-    "plot": is_plot,
-    "strong": is_strong,
+    "plot": lambda part: isinstance(part, Plot),
+    "strong": lambda cell: isinstance(cell, Strong),
     "web": is_web_link,
 }
 
@@ -156,7 +145,7 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
     )
     made.filters |= FILTERS
     made.tests |= TESTS
-    made.globals["asset"] = asset
+    made.globals |= {"asset": asset, "parts_of": parts_of}
     return made
 
 
