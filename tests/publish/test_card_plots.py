@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.sound.quality import QualityLimits
-from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, Quality
-from  import limited_measures
+from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, CorpusFigures, Quality
+from dailytalk_contiguous.publish.tables import sections
+from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram, png, svg
 
 
@@ -44,6 +46,6 @@ def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     empty = dict.fromkeys(MEASURES)
     rows = [empty | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
     quality = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0))
-    plots_by_name = {figure.plot.name: figure.plot for figure in limited_measures(quality)}
-    plot = plots_by_name["snr_db"]
+    tables = TableMaker().tables()
+    plot = sections.quality(Displays(tables, {}, {}, clips=CorpusFigures(tables, quality)), "snr_db")
     assert plot.words == "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"
