@@ -13,7 +13,7 @@ from typing import TypeAlias
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.private_names import shown_line
 from dailytalk_contiguous.sources.transcript_marks import mark_of
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, number_of_field, numbered_lines
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, lines_with_text, number_of_field
 
 #: A record with its position in a file.
 CorpusRecord: TypeAlias = tuple[str, dict[str, object]]
@@ -51,7 +51,7 @@ def ldc_text(text: str) -> str:
 
 def fisher_records(path: Path) -> Iterator[CorpusRecord]:
     """The lines `12.34 15.60 A: words` of Fisher and CallHome; `#` begins a comment. Raises BadInput."""
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         if line.startswith("#"):
             continue
         match = FISHER_LINE.fullmatch(line.strip())
@@ -98,7 +98,7 @@ _MS98_LINE = re.compile(
 def ms98_records(path: Path) -> Iterator[CorpusRecord]:
     """The lines `sw2001A-ms98-a-0001 0.000 0.977 word` of Switchboard, of words or utterances. Raises BadInput."""
     has_words = path.name.lower().endswith("-word.text")
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         match = _MS98_LINE.fullmatch(line.strip())
         if match is None:
             raise broken(path, f"{position} is no line of Switchboard: {shown_line(line)}", _REMEDY)
@@ -121,7 +121,7 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
     """The turns of a `.mrk` of Switchboard, with words of which some have no times. Raises BadInput."""
     turns: list[tuple[str, str, list[dict[str, object]]]] = []
     last_turn = None
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         match = _MRK_LINE.fullmatch(line.strip())
         if match is None:
             if turns:
@@ -186,7 +186,7 @@ def stm_records(path: Path) -> Iterator[CorpusRecord]:
     By the documentation of SCTK. Of alternatives `{ a / b }` the first is read, and `(word)` that may be left out
     is a word. Raises BadInput.
     """
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         fields = line.split(maxsplit=5)
         if fields[0].startswith(";;"):
             continue

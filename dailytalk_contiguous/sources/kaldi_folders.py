@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import broken, number_of_field, numbered_lines
+from dailytalk_contiguous.sources.transcript_text import broken, lines_with_text, number_of_field
 
 #: The file that stands for the folder, and those beside it that are read with it.
 SEGMENTS = "segments"
@@ -46,7 +46,7 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
         channels[recording] = entry.split()
     files, refused = _files_of(folder / _WAVES)
     utterances: set[str] = set()
-    for position, line in numbered_lines(segments):
+    for position, line in lines_with_text(segments):
         fields = line.split()
         if not 4 <= len(fields) <= 5:
             raise broken(segments, f"{position} has {len(fields)} fields, not 4", _REMEDY)
@@ -84,7 +84,7 @@ def _table(path: Path, n_fields: int) -> dict[str, str]:
     if not path.is_file():
         return {}
     table: dict[str, str] = {}
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         fields = line.split()
         is_short = len(fields) < n_fields or (n_fields == 3 and len(fields) > 3)
         if is_short or fields[0] in table:

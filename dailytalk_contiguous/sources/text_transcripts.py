@@ -18,7 +18,7 @@ from dailytalk_contiguous.sources.transcript_text import (
     NUMBER,
     broken,
     clock_seconds,
-    numbered_lines,
+    lines_with_text,
     read_text,
 )
 
@@ -85,7 +85,7 @@ def text_records(path: Path) -> Iterator[CorpusRecord]:
 def labels_as_subtitles(path: Path) -> str:
     """Audacity's labels as WebVTT, whose lines may begin with the name of a speaker, too. Raises BadInput."""
     cues = ["WEBVTT\n"]
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         if _FREQUENCIES.fullmatch(line):  # of the label above
             continue
         match = _LABEL.fullmatch(line)
@@ -132,7 +132,7 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
     """
     turns: list[tuple[str, str, float, list[str]]] = []
     names: set[str] = set()
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         plain = line.strip()
         head = _OTTER_HEAD.fullmatch(plain)
         time = CLOCK.fullmatch(head[2]) if head else None

@@ -61,8 +61,8 @@ from dailytalk_contiguous.sources.transcript_text import (
     UnknownKind,
     broken,
     letters_of,
+    lines_with_text,
     number_of_field,
-    numbered_lines,
     read_text,
 )
 from dailytalk_contiguous.sources.turnbench_files import is_annotation
@@ -324,7 +324,7 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
     """Words of a CTM, and turns of an RTTM; `;;` begins a comment."""
     suffix = path.suffix.lower()
     least, columns = COLUMNS[suffix]
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         fields = line.split()
         if fields[0].startswith(";;"):
             continue

@@ -61,7 +61,7 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
+def lines_with_text(path: Path) -> Iterator[tuple[str, str]]:
     """The lines of a file with something in them, each after its position: `line 3`. Raises BadInput."""
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():

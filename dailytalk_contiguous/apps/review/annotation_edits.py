@@ -32,7 +32,7 @@ from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS
 from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, speaker_names, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, numbered_lines
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, lines_with_text
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
@@ -84,7 +84,7 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
     labels: list[Label] = []
-    for position, line in numbered_lines(path):
+    for position, line in lines_with_text(path):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
         if start == "\\":  # the frequencies of the label above
             continue

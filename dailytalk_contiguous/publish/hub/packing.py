@@ -326,6 +326,9 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
     settings = None
     if made.settings is not None:
         settings = json.dumps(made.settings, sort_keys=True, ensure_ascii=False)
+    digests = []
+    for stage in stages:
+        digests.append({"name": stage.get("name"), "digest": stage.get("digest")})
     return {
         "source_id": talk.recording_id,
         "source": source,
@@ -333,7 +336,7 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
         "tool": made.tool,
         "voice": portable(made.voice),
         "models": models,
-        "stages": [{name: stage.get(name) for name in ("name", "digest")} for stage in stages],
+        "stages": digests,
         "settings": settings,
     }
 
