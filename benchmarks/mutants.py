@@ -113,7 +113,7 @@ ROOMS = {
         ("tests/core/test_buckets.py", "tests/core/test_prosody.py", "tests/stages/test_bucket.py"),
     ),
     "tags": Room(
-        ("core/style/tags.py", "core/sound/delivery.py"),
+        ("core/style/tags.py", "models/delivery.py"),
         ("tests/core/test_tags.py", "tests/core/test_delivery.py"),
     ),
     "spans": Room(("core/spans.py",), ("tests/core/test_spans.py", "tests/stages/test_segment.py")),

@@ -19,11 +19,11 @@ from .core.records.fields import Column as Column
 from .core.records.fields import Field as Field
 from .core.records.utterance import heard_utterances as heard_utterances
 from .core.settings import setting as setting
-from .core.sound.contours import ProsodicFeatureExtractor as ProsodicFeatureExtractor
 from .core.words.word import Span as Span
 from .core.words.word import Word as Word
 from .machine.stereo_audio import StereoAudio as StereoAudio
 from .models.codebook import Codebook as Codebook
+from .models.contours import ProsodicFeatureExtractor as ProsodicFeatureExtractor
 from .models.contracts import Engine as Engine
 from .models.contracts import Line as Line
 from .models.contracts import Spoken as Spoken

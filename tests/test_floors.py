@@ -15,17 +15,17 @@ PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
 FLOORS = {
     "core": 0,
-    "machine": 0,
-    "store": 1,
-    "models": 1,
-    "stages": 2,
-    "shards": 3,
-    "pipelines": 3,
-    "sources": 4,
-    "run": 5,
-    "publish": 6,
-    "cli": 7,
-    "apps": 8,
+    "machine": 1,
+    "store": 2,
+    "models": 2,
+    "stages": 3,
+    "shards": 4,
+    "pipelines": 4,
+    "sources": 5,
+    "run": 6,
+    "publish": 7,
+    "cli": 8,
+    "apps": 9,
 }
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
 

@@ -12,9 +12,8 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.settings import chosen_for, one_of
+from dailytalk_contiguous.core.settings import chosen_for, is_own_file, one_of
 from dailytalk_contiguous.core.wording import counted, portable
-from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice
 from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, AnyFormat, ExportSettings

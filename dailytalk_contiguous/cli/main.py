@@ -19,9 +19,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, quiet_libraries, say
+from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.machine.apps import additions
 from dailytalk_contiguous.machine.interrupts import STOPPED
-from dailytalk_contiguous.machine.own_file import is_own_file, refuse_in_import
+from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.store.secrets import INSECURE
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,

@@ -14,8 +14,8 @@ import typer
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
-from dailytalk_contiguous.machine.own_file import from_own_file, is_own_file
+from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, is_own_file, settings_in
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD

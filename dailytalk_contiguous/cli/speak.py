@@ -14,8 +14,8 @@ from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.records.schema import NOBODY
+from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.models.contracts import SynthesisFailed
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD, profile_of

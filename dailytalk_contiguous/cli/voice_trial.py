@@ -9,10 +9,9 @@ import numpy as np
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Judgement, Outcome, to_run
-from dailytalk_contiguous.core.settings import PlacedSetting, settings_in, with_settings
+from dailytalk_contiguous.core.settings import PlacedSetting, is_own_file, settings_in, with_settings
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.words.word_times import split_words
-from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,

@@ -1,1 +1,1 @@
-"""Floor 0: what the machine does for the core: files of sound, memory, Ctrl-C, and people's own Python files."""
+"""Floor 1: what the core leaves to the machine: files of sound, memory, Ctrl-C, people's own Python files."""

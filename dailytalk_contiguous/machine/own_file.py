@@ -36,11 +36,6 @@ _begun: set[str] = set()
 _contents: dict[str, list[bytes]] = {}
 
 
-def is_own_file(name: str) -> bool:
-    """Return whether the value of an option names a file, and not a choice of this package."""
-    return name.endswith(".py")
-
-
 def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType, example: str) -> Any:
     """The value of `name`, of a `kind`, that a file defines.
 

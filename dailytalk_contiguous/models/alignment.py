@@ -12,10 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
-from dailytalk_contiguous.core.settings import Setting, one_of
+from dailytalk_contiguous.core.settings import Setting, is_own_file, one_of
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.machine.own_file import from_own_file, is_own_file
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models import aligners as bundled
 from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
 from dailytalk_contiguous.models.devices import device_of, resolve_device

@@ -16,10 +16,10 @@ import numpy as np
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import Setting, one_of, settings_in
+from dailytalk_contiguous.core.settings import Setting, is_own_file, one_of, settings_in
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.machine.own_file import from_own_file, is_own_file
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models import synthesisers
 from dailytalk_contiguous.models.contracts import (
     CLONE,

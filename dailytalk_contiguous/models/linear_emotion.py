@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.sound.emotion_features import MEASURES, emotion_features
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.style.emotions import DEFAULT_LIMITS, SIX, VOICE_LINEAR, ConfidenceLimits, softmax
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
+from dailytalk_contiguous.models.emotion_features import MEASURES, emotion_features
 from dailytalk_contiguous.models.emotion_folder import (
     RETRAIN,
     EmotionFolder,

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import ProsodicWord, TokenRun
-from dailytalk_contiguous.core.sound import contours
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.models import contours
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 from dailytalk_contiguous.models.devices import resolve_device
 

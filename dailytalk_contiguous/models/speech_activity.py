@@ -14,13 +14,13 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.sound.contours import track_voice
 from dailytalk_contiguous.core.sound.levels import frame_levels, gain_for, offset_of
 from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, one_channel, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.sound.speech_runs import speech_spans
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.machine.audio import AudioStruct, blocks, read_header
+from dailytalk_contiguous.models.contours import track_voice
 from dailytalk_contiguous.models.devices import open_onnx
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 

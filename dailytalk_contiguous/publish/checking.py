@@ -22,9 +22,9 @@ from dailytalk_contiguous.core.records.schema import LABELLED, Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS, is_converted, line_problem, no_text_reason
+from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_lines, read_json
 from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.publish.checks import verdict

@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.records.utterance import (
     RECOGNISER,
     SYNTHESISER,
 )
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import is_own_file, setting
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as LEVEL_FRAME
@@ -53,7 +53,7 @@ from dailytalk_contiguous.core.words.word_times import (
     within_sound,
 )
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.machine.own_file import code_version, is_own_file
+from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.models.alignment import (
     ALIGNER,
     ALIGNERS,

@@ -54,15 +54,9 @@ from dailytalk_contiguous.core.records.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.records.utterance import UTTERANCE
-from dailytalk_contiguous.core.settings import Setting, check_values
+from dailytalk_contiguous.core.settings import Setting, check_values, is_own_file
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.machine.own_file import (
-    code_version,
-    instance_of,
-    is_own_file,
-    is_own_module,
-    refuse_in_import,
-)
+from dailytalk_contiguous.machine.own_file import code_version, instance_of, is_own_module, refuse_in_import
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.stages.attempts import (

@@ -18,10 +18,10 @@ from dailytalk_contiguous.core.records.conversation import (
     or_none,
     utterance_features,
 )
-from dailytalk_contiguous.core.sound.delivery import Performance
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.models.contracts import VoiceSample
+from dailytalk_contiguous.models.delivery import Performance
 
 #: What became of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,
 #: `kept-original` or `failed`. `unspoken_reason` and `unspoken_remedy` say why nothing was said and what to do

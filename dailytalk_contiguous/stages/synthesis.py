@@ -35,8 +35,7 @@ from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, is_set, or_none
 from dailytalk_contiguous.core.records.record import SynthesisRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.sound.delivery import Delivery
+from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.prosody import measure_prosody
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.steps import steps
@@ -45,7 +44,7 @@ from dailytalk_contiguous.core.turns.turn_lines import group_turns, shared_by_te
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import split_words
-from dailytalk_contiguous.machine.own_file import code_version, is_own_file
+from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing
@@ -58,6 +57,7 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     VoiceSettings,
 )
+from dailytalk_contiguous.models.delivery import Delivery
 from dailytalk_contiguous.models.engines import (
     TTS,
     TTS_MODEL,

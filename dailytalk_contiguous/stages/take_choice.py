@@ -14,7 +14,11 @@ from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Utterance
-from dailytalk_contiguous.core.sound.delivery import (
+from dailytalk_contiguous.core.style.takes import Gate, Voice, incomplete
+from dailytalk_contiguous.core.words.fillers import without_fillers
+from dailytalk_contiguous.core.words.word_times import normalise
+from dailytalk_contiguous.models.contracts import NotAnswered
+from dailytalk_contiguous.models.delivery import (
     Delivery,
     Performance,
     Register,
@@ -25,10 +29,6 @@ from dailytalk_contiguous.core.sound.delivery import (
     performance_of,
     register_of,
 )
-from dailytalk_contiguous.core.style.takes import Gate, Voice, incomplete
-from dailytalk_contiguous.core.words.fillers import without_fillers
-from dailytalk_contiguous.core.words.word_times import normalise
-from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.failures import failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise

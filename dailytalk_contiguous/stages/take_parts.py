@@ -11,7 +11,6 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.conversation import Utterance, or_none
-from dailytalk_contiguous.core.sound.delivery import Performance, performance_of
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.style.takes import Gate, Trimmed, trim
 from dailytalk_contiguous.core.turns.turn_lines import cut_samples, find_cuts
@@ -19,6 +18,7 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.models.alignment import align, aligner_of
 from dailytalk_contiguous.models.contracts import NotAnswered, Spoken
+from dailytalk_contiguous.models.delivery import Performance, performance_of
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance
 from dailytalk_contiguous.stages.measure_delivery import embed_delivery

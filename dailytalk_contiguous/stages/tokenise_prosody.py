@@ -18,11 +18,11 @@ from dailytalk_contiguous.core.records.conversation import (
 )
 from dailytalk_contiguous.core.records.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.sound.contours import as_features
 from dailytalk_contiguous.core.sound.samples import excerpt, pcm_to_float
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, FeatureArray, bundled_name
+from dailytalk_contiguous.models.contours import as_features
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, UtteranceStage
 
 #: A setting of several stages.

@@ -21,9 +21,9 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.records.utterance import PROPORTIONAL
+from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, noun_of
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.whisper import WHISPER, size_here
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL

@@ -13,7 +13,7 @@ from dailytalk_contiguous.stages.base import Stage
 
 @dataclass(frozen=True)
 class MeasureVoice(Stage):
-    """Adds `voice`, `core.sound.emotion_features.MEASURES` of 16 kHz `speech`; NaN where one is missing."""
+    """Adds `voice`, `models.emotion_features.MEASURES` of 16 kHz `speech`; NaN where one is missing."""
 
     VERSION: ClassVar[int] = 2
 

@@ -19,13 +19,6 @@ from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.apps.learn.token_rows import contour_rows
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.sound.contours import (
-    CONTOURS,
-    ProsodicFeatureExtractor,
-    as_features,
-    median_f0,
-    relative_f0,
-)
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.codebook import (
@@ -35,6 +28,13 @@ from dailytalk_contiguous.models.codebook import (
     FeatureArray,
     Training,
     are_weights,
+)
+from dailytalk_contiguous.models.contours import (
+    CONTOURS,
+    ProsodicFeatureExtractor,
+    as_features,
+    median_f0,
+    relative_f0,
 )
 from dailytalk_contiguous.models.devices import resolve_device
 
@@ -160,7 +160,7 @@ class ClusteringPipeline:
 
     Attributes:
         n_clusters: tokens, including that of silence.
-        input_features_dim: features of a frame, those of `core.sound.contours.CONTOURS`: 6.
+        input_features_dim: features of a frame, those of `models.contours.CONTOURS`: 6.
         device: of PyTorch, for distances: auto, cpu or cuda.
         weights: of the features, by name.
         seed: of the sample and of k-means++.

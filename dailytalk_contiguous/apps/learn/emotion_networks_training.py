@@ -23,7 +23,6 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.sound.emotion_features import at_one_level
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.style.emotions import (
     CARE,
@@ -39,6 +38,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models import emotion_networks as networks
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
+from dailytalk_contiguous.models.emotion_features import at_one_level
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 from dailytalk_contiguous.store.files import file_name
 from dailytalk_contiguous.store.owned_folder import OwnedFolder

@@ -18,7 +18,6 @@ from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.sound.emotion_features import MEASURES, OF_SPEAKER
 from dailytalk_contiguous.core.style.emotions import (
     CARE,
     CARE_ALONE,
@@ -32,6 +31,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models import emotion_folder, linear_emotion
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
+from dailytalk_contiguous.models.emotion_features import MEASURES, OF_SPEAKER
 
 #: The strength of regularisation (C of scikit-learn) of `linear`.
 STRENGTH = 0.03

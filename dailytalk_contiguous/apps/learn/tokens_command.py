@@ -14,9 +14,9 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import chosen_for
-from dailytalk_contiguous.core.sound.contours import EMPHASIS
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.codebook import ABOUT, MOST_CLUSTERS, Codebook
+from dailytalk_contiguous.models.contours import EMPHASIS
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody

@@ -233,7 +233,7 @@ class SynthesisRecord(msgspec.Struct):
     """The cost of a synthesis, its key in the cache, and how it sounds.
 
     `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.sound.prosody`, the `delivery_…`
-    figures against its source (`core.sound.delivery.Delivery`); null where they were not measured. `take_part`
+    figures against its source (`models.delivery.Delivery`); null where they were not measured. `take_part`
     counts the utterances of a turn that was said in one take, from 1, each with its share of the cost; null for an
     utterance that was said alone.
     """

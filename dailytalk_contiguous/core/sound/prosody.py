@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.sound.pitch import track_pitch
-from dailytalk_contiguous.machine import interrupts
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -49,7 +48,6 @@ def measure_prosody(samples: NDArray[np.float32], n_words: float, speech_seconds
             "voiced_fraction": math.nan,
             "speech_rate": rate,
         }
-    interrupts.check_interrupt()
     missing = max(0, FRAME - len(samples))
     padded = np.pad(samples, (0, missing))
     negative = np.signbit(padded)

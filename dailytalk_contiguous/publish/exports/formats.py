@@ -5,9 +5,9 @@ A folder is of the last format that recognises it: the first formats look at few
 
 from itertools import chain
 
-from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.settings import is_own_file, one_of
 from dailytalk_contiguous.machine.apps import parts
-from dailytalk_contiguous.machine.own_file import from_own_file, is_own_file
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import ANNOTATIONS
 from dailytalk_contiguous.publish.exports.csm import CSM
 from dailytalk_contiguous.publish.exports.exporting import AnyFormat, ExportFormat

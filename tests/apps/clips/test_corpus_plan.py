@@ -14,7 +14,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
 )
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.schema import CLIP
-from dailytalk_contiguous.core.sound.emotion_features import MEASURES
+from dailytalk_contiguous.models.emotion_features import MEASURES
 
 #: The measures of a voice: as usual, and higher, more varied and brighter.
 USUAL = [1.0] * len(MEASURES)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.sound.contours import Frames, track_voice
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.machine.librosa_import import import_librosa
+from dailytalk_contiguous.models.contours import Frames, track_voice
 
 #: Seconds from a frame to the next.
 HOP_SECONDS = 0.032

@@ -2,7 +2,7 @@
 
 Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin & Laukka 2003), and Eyben et al.
 2016 chose a small set of them, eGeMAPS, on purpose. These are of the same families, by our own definitions:
-pitch and its strength from `core.sound.contours`; the range and the slopes of loudness; the shape of the spectrum
+pitch and its strength from `models.contours`; the range and the slopes of loudness; the shape of the spectrum
 and how it moves; pauses and the lengths of voiced stretches, but not how long the utterance is, which its sentence
 and its cutting decide. Nothing depends on what is around a sound, or on how loud it was recorded: `at_one_level`
 comes first. What was never voiced is missing (NaN), not zero.
@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.sound.contours import SMOOTHING, VoiceTrack, smoothed, track_voice
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.models.contours import SMOOTHING, VoiceTrack, smoothed, track_voice
 
 #: Samples of a frame for loudness and spectrum (32 ms).
 FRAME = 512
