@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,24 +62,6 @@ class TrainedFile(NamedTuple):
     voices: tuple[str, ...] = ()
 
 
-class TrainingSeen(TypedDict):
-    """What the steps of a training show.
-
-    `steps`, and `batch`: windows a step. `windows`: of a pass. `passes`: how often each window comes, on average;
-    any two differ by one at most on one GPU. `hours`: of sound, without padding. `words`: of the main side.
-    `main_silent`, `both_silent`: shares of the sound.
-    """
-
-    steps: int
-    batch: int
-    windows: int
-    passes: float
-    hours: float
-    words: int
-    main_silent: float
-    both_silent: float
-
-
 def trained_words(words: Sequence[Word], seconds: float, duration_sec: float) -> int:
     """Count the words of the main side that get a token of text in windows of `duration_sec`.
 
@@ -124,8 +106,13 @@ class PlannedTraining(NamedTuple):
     def passes(self) -> float:
         return self.steps * self.batch / self.windows
 
-    def seen(self) -> TrainingSeen:
-        """Return what the steps show."""
+    def seen(self) -> dict[str, float]:
+        """Return what the steps show.
+
+        `steps`, and `batch`: windows a step. `windows`: of a pass. `passes`: how often each window comes, on
+        average; any two differ by one at most on one GPU. `hours`: of sound, without padding. `words`: of the main
+        side. `main_silent`, `both_silent`: shares of the sound.
+        """
         seconds = sum(file.seconds for file in self.files)
         words = sum(file.words for file in self.files)
         main_silent = sum(file.main_silent for file in self.files)

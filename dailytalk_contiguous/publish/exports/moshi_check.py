@@ -26,7 +26,6 @@ from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_byt
 from dailytalk_contiguous.publish.checks.training_steps import (
     ALL_FROM_CONFIG,
     PlannedTraining,
-    TrainedFile,
     TrainingSteps,
     context_findings,
 )
@@ -67,10 +66,12 @@ def check_moshi(
 
     `config` is the file with the trainer's configuration, `prompts` the folder of sounds that lines name beside
     their file; empty for none. The fact `training` says what its steps show, or those of `training`
-    (`publish.checks.training_steps.TrainingSeen`); it is left out if neither names their number.
+    (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
     """
     plan, findings = read_plan(folder, config)
     contents = _Contents(folder, plan)
+    maker = TableMaker()
+    of_conversations = [*contents.check_conversations(maker)]
     findings += contents.stray_manifests()
     if not plan.manifests:
         problem = "there is no manifest, or the export did not finish"
@@ -78,8 +79,6 @@ def check_moshi(
     for side, manifest in plan.manifests.items():
         findings += contents.check_manifest(side, manifest)
     findings += contents.listed_too_often()
-    maker = TableMaker()
-    of_conversations = [*contents.check_conversations(maker)]
     findings += contents.silent_channels()
     findings += contents.unnamed_audio(prompts)
     windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
@@ -106,7 +105,8 @@ def check_moshi(
         "batch_size": plan.batch_size,
     }
     n_steps = training.steps or plan.steps
-    files = contents.trained_files()
+    trained = [contents.checked[path].trained for path in contents.paths["train"]]
+    files = [file for file in trained if file]  # the trainer skips those that it can't read
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
         planned = PlannedTraining(n_steps, batch, files)
@@ -141,15 +141,6 @@ class _Contents:
         root = self.folder.absolute()
         absolute = path.absolute()
         return str(absolute.relative_to(root) if absolute.is_relative_to(root) else path)
-
-    def trained_files(self) -> list[TrainedFile]:
-        """What a pass shows of each line that trains; the trainer skips files that it can't read."""
-        files = []
-        for path in self.paths["train"]:
-            trained = self.checked[path].trained
-            if trained:
-                files.append(trained._replace(voices=self.voices.get(path, ())))
-        return files
 
     def stray_manifests(self) -> Iterator[Finding]:
         manifests = {os.path.realpath(path) for path in self.plan.manifests.values()}
@@ -194,7 +185,9 @@ class _Contents:
             self.lengths[side].append(seconds)
             self.paths[side].append(real_path)
             if real_path not in self.checked:
-                checked = yield from check_file(self.name_of(wav), wav, seconds, self.plan)
+                checked = yield from check_file(
+                    self.name_of(wav), wav, seconds, self.plan, self.voices.get(real_path, ())
+                )
                 self.checked[real_path] = checked
                 if checked.is_clip:
                     self.clips.add(checked.name)
@@ -258,20 +251,19 @@ class _Contents:
 
     def silent_channels(self) -> Iterator[Finding]:
         """One advice for all conversations, and one for all clips: these are of one speaker."""
-        silent_right = [file.name for file in self.checked.values() if file.is_silent_right]
-        n_clips = len(self.clips)
-        kinds: list[tuple[bool, int, str, Severity]] = [
-            (False, len(self.checked) - n_clips, "leave them out", "doubtful"),
-            (True, n_clips, "run dailytalk corpus with --prompt-channel", "note"),
+        kinds: list[tuple[bool, str, Severity]] = [
+            (False, "leave them out", "doubtful"),
+            (True, "run dailytalk corpus with --prompt-channel", "note"),
         ]
-        for is_clip, n_files, remedy, severity in kinds:
-            silent = [name for name in silent_right if (name in self.clips) == is_clip]
-            consequence = "from such data Moshi learns to talk on and not to listen"
+        consequence = "from such data Moshi learns to talk on and not to listen"
+        for is_clip, remedy, severity in kinds:
+            files = [file for file in self.checked.values() if (file.name in self.clips) == is_clip]
+            silent = [file.name for file in files if file.is_silent_right]
             if len(silent) == 1:
                 problem = f"the right channel is silent: {consequence}"
                 yield advice("silent-right", silent[0], problem, remedy, severity)
             elif silent:
-                share = f"{len(silent)} of {n_files} files"
+                share = f"{len(silent)} of {len(files)} files"
                 problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
                 yield advice("silent-right", ".", problem, remedy, severity)
 

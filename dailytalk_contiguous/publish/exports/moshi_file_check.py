@@ -43,7 +43,9 @@ class CheckedFile(NamedTuple):
     trained: TrainedFile | None = None
 
 
-def check_file(name: str, wav: Path, seconds: float, plan: TrainerPlan) -> Generator[Finding, None, CheckedFile]:
+def check_file(
+    name: str, wav: Path, seconds: float, plan: TrainerPlan, voices: tuple[str, ...]
+) -> Generator[Finding, None, CheckedFile]:
     """Yield what is wrong with a file whose manifest says that it has so many seconds, and return what it is."""
     if not wav.is_file():
         yield error("missing-audio", name, "the manifest names it, but it isn't there", EXPORT_AGAIN)
@@ -57,7 +59,7 @@ def check_file(name: str, wav: Path, seconds: float, plan: TrainerPlan) -> Gener
     if loudness and loudness.seconds:
         n_windows = window_count([seconds], plan.duration_sec)
         n_words = trained_words(words, loudness.seconds, plan.duration_sec)
-        trained = TrainedFile(n_windows, loudness.seconds, n_words, *silent_seconds(loudness))
+        trained = TrainedFile(n_windows, loudness.seconds, n_words, *silent_seconds(loudness), voices)
     is_silent_right = loudness is not None and loudness.channels > 1 and loudness.is_silent(1)
     return CheckedFile(name, len(words), is_clip, is_silent_right, trained)
 

@@ -104,9 +104,9 @@ def most_listed(path: Path) -> int:
     return read_typed(inside(path, MIX_RECORD), _Mix).get("most_listed") or 1
 
 
-def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
+def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, Path]:
     """Return the manifests that exist in a folder, of these names by side."""
-    return {side: name for side, name in names.items() if (data / name).is_file()}
+    return {side: data / name for side, name in names.items() if (data / name).is_file()}
 
 
 def about_document(data: Path) -> dict[str, Any]:
