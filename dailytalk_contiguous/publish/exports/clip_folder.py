@@ -71,11 +71,8 @@ def is_complete(out: Path) -> bool:
     if not paths or not folder.is_dir():
         return False
     files = {f"{AUDIO_FOLDER}/{path.name}" for path in folder.iterdir()}
-    for wav in paths:
-        annotations = str(Path(wav).with_suffix(".json"))
-        if wav not in files or annotations not in files:
-            return False
-    return True
+    annotations = [str(Path(wav).with_suffix(".json")) for wav in paths]
+    return files.issuperset(paths) and files.issuperset(annotations)
 
 
 def _conditions(talk: Conversation) -> dict[str, str | None]:
@@ -83,9 +80,6 @@ def _conditions(talk: Conversation) -> dict[str, str | None]:
     labels = talk.extra["labels"]
     return {"emotion": labels["emotion"], "style": labels["style"]}
 
-
-#: Columns of a clip that its annotation has under their names, beside its labels.
-_COLUMNS = ("language", "sample_rate", "duration")
 
 #: Fields of a clip's utterance that its annotation has under their names.
 _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
@@ -108,11 +102,10 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
         conditions = _conditions(talk)
         fields["text_conditions"] = {name: value for name, value in conditions.items() if value is not None}
     fields["word_sources"] = [word.source or None for word in talk.alignments]
-    columns = (talk.main_language, talk.built_rate, talk.built_duration)
     prosody = known_columns(utterance, PROSODY)
     has_prosody = any(value is not None for value in prosody.values())
-    facts: dict[str, object] = {"id": talk.id}
-    facts |= zip(_COLUMNS, columns, strict=True)
+    facts: dict[str, object] = {"id": talk.id, "language": talk.main_language}
+    facts |= {"sample_rate": talk.built_rate, "duration": talk.built_duration}
     facts |= known_columns(utterance, _FIELDS)
     facts["text"] = utterance.text or None
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
@@ -125,7 +118,8 @@ def annotated_clip(fields: Mapping[str, Any]) -> Row:
     """Return the row of these fields of `annotation`, without sound and words; null where a field is missing."""
     affect = fields.get("affect") or {}
     prosody = fields.get("prosody") or {}
-    clip = {name: fields.get(name) for name in (*_COLUMNS, *_FIELDS, "split")}
+    columns = ("language", "sample_rate", "duration", "split")
+    clip = {name: fields.get(name) for name in (*columns, *_FIELDS)}
     clip |= {name: affect.get(name) for name in AFFECT}
     clip |= {name: prosody.get(name) for name in PROSODY}
     clip["conversation_id"] = fields["id"]

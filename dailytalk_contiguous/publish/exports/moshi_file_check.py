@@ -66,19 +66,18 @@ def check_file(
 
 def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[Finding]:
     if loudness.channels != 2:
-        problem = f"it has {counted(loudness.channels, 'channel')}, not 2: "
-        problem += "training stops at the first batch with it"
+        channels = counted(loudness.channels, "channel")
+        problem = f"it has {channels}, not 2: training stops at the first batch with it"
         yield error("not-stereo", name, problem, EXPORT_AGAIN)
     if loudness.sample_rate != SAMPLE_RATE:
-        problem = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: "
-        problem += "it is resampled without a message"
+        problem = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
         yield error("wrong-rate", name, problem, "export it again without --sample-rate")
     if abs(loudness.seconds - seconds) > DURATION_TOLERANCE:
         problem = f"the manifest says {seconds:.3f} s, the audio has {loudness.seconds:.3f} s"
         yield error("wrong-duration", name, problem, EXPORT_AGAIN)
     if loudness.is_silent(0):
-        problem = "the left channel, Moshi's, is silent"
-        yield error("silent-left", name, problem, "export it again, with the other --main?")
+        remedy = "export it again, with the other --main?"
+        yield error("silent-left", name, "the left channel, Moshi's, is silent", remedy)
 
 
 def _transcript_findings(

@@ -6,6 +6,7 @@ of a window, which is missing at its end.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,7 +77,7 @@ class _Prompted(NamedTuple):
 
 def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
-    entries = list(moshi_folder.write_moshi(export, item))
+    entries = moshi_folder.write_moshi(export, item)
     talk = item.talk
     voice, offer = prompts.voice_prompt(item)
     if offer:
@@ -139,9 +140,7 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
         f"with a voice of which no other one has {prompts.SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
         "whose text prompt is not read, for want of a voice prompt": len(texts - sources.keys()),
     }
-    for reason, count in missing.items():
-        if count:
-            export.left_out[f"prompts of conversations {reason}"] += count
+    export.left_out += Counter({f"prompts of conversations {reason}": missing[reason] for reason in missing})
     if n_long:
         export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
     folder = json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False)

@@ -76,21 +76,21 @@ def _write_parts(
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     prompts.note_personas(export)
     for side, entries in lists.items():
-        shards: list[list[dict[str, str]]] = []
+        shards: dict[str, list[str]] = defaultdict(list)
+        number = 0
         size = 0
         for entry in entries:
             names, length = entry.line
-            if not shards or size + length > SHARD_BYTES:
-                shards.append([])
+            if size and size + length > SHARD_BYTES:
+                number += 1
                 size = 0
-            shards[-1].append(names)
             size += length
-        for number, members in enumerate(shards):
-            for shard in members[0]:
-                end = bytes(2 * tarfile.BLOCKSIZE) if shard.endswith(".tar") else b""
-                parts = [names[shard] for names in members]
-                export.target.join(side + shard.format(number), parts, end)
-                export.target.remove(parts)
+            for shard, part in names.items():
+                shards[side + shard.format(number)].append(part)
+        for name, parts in shards.items():
+            end = bytes(2 * tarfile.BLOCKSIZE) if name.endswith(".tar") else b""
+            export.target.join(name, parts, end)
+            export.target.remove(parts)
     about = {name: {"split": side} for name, side in export.side.items()}
     return {ABOUT: json_document(about)}
 
@@ -124,10 +124,9 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
 def _supervisions(
     talk: Conversation, names: Iterable[str], channels: Iterable[int], framed: bool = False
 ) -> list[dict[str, Any]]:
-    """Utterances with text in lhotse's terms, each with the words from its start on.
+    """Utterances with text in lhotse's terms, each with the words from its start on; `framed`: with `framed_text`.
 
-    The agent's name and channel come first. With `framed` the text of the other speaker says in which frames its
-    words are.
+    The agent's name and channel come first.
     """
     key = _key(talk)
     supervisions: list[dict[str, Any]] = []
@@ -164,13 +163,12 @@ def _write_cut(
     export: exports.Export,
     item: exports.SeenTalk,
     sounds: Mapping[str, tuple[Pcm, int]],
-    fields: Mapping[str, object],
+    fields: dict[str, object],
 ) -> Iterator[exports.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `fields`: those that do not follow from these."""
     key = _key(item.talk)
-    text = prompts.text_prompt(export, item)
     parts = {}
-    recordings = {}
+    recordings: dict[str, dict[str, Any]] = {}
     for field, (pcm, rate) in sounds.items():
         n_channels = pcm.shape[1] if pcm.ndim > 1 else 1
         channels = list(range(n_channels))
@@ -184,19 +182,13 @@ def _write_cut(
         }
         parts[f"/{field}.{{:06d}}.tar"] = _sound_members(key, pcm, rate, recordings[field])
     recording = recordings.pop("recording")
-    custom: dict[str, object] = dict(recordings)
+    custom: dict[str, object] = {**recordings}
+    text = prompts.text_prompt(export, item)
     if text:
         custom["system_prompt"] = text
     custom["conversation_id"] = item.talk.id
-    cut = {
-        "id": key,
-        "start": 0,
-        "duration": recording["duration"],
-        "recording": recording,
-        "custom": custom,
-        **fields,
-    }
-    line = json_text(cut).encode()
+    cut = {"id": key, "start": 0, "duration": recording["duration"], "recording": recording, "custom": custom}
+    line = json_text(cut | fields).encode()
     parts["/cuts.{:06d}.jsonl.gz"] = gzip.compress(line, mtime=0)
     yield from _write_parts(export, item.talk, parts)
 
@@ -210,7 +202,7 @@ def write_nemo(
     recorded = read_pcm(talk.audio, sample_rate=USER_RATE)
     user = recorded[:, 0] if export.settings.swap else recorded[:, 1]
     supervisions = _supervisions(talk, ("agent", "user"), (0, 0), framed)
-    fields = {"type": "MonoCut", "channel": 0, "supervisions": supervisions}
+    fields: dict[str, object] = {"type": "MonoCut", "channel": 0, "supervisions": supervisions}
     sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], talk.sample_rate)}
     yield from _write_cut(export, item, sounds, fields)
 
@@ -220,7 +212,7 @@ def write_cuts(export: exports.Export, item: exports.SeenTalk) -> Iterator[expor
     exports.refuse_mute(talk)
     names = (talk.person("left") or "agent", talk.person("right") or "user")
     supervisions = _supervisions(talk, names, (0, 1))
-    fields = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
+    fields: dict[str, object] = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
     yield from _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, fields)
 
 
