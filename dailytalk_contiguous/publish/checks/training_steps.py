@@ -25,9 +25,7 @@ from dailytalk_contiguous.publish.checks.findings import Loudness
 class TrainingSteps:
     """The length of a training that a person asks about; what is None comes from the trainer's configuration.
 
-    Attributes:
-        steps: of the optimiser.
-        batch: windows a step, over all GPUs and micro-batches.
+    `batch`: windows a step, over all GPUs and micro-batches.
     """
 
     steps: int | None = None
@@ -45,13 +43,8 @@ ALL_FROM_CONFIG = TrainingSteps()
 class TrainedFile(NamedTuple):
     """What a pass over a file shows.
 
-    Attributes:
-        windows: their number.
-        seconds: of its sound.
-        words: of the main side that have a token; see `trained_words`.
-        main_silent: seconds in which the main side is silent (see `silent_seconds`).
-        both_silent: seconds in which both sides are.
-        voices: names of the voices with which it was resynthesised.
+    `seconds`: of its sound. `words`: see `trained_words`. `main_silent`, `both_silent`: see `silent_seconds`.
+    `voices`: names of those with which it was resynthesised.
     """
 
     windows: int

@@ -16,9 +16,9 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.clip import clip_row, times_listed
 from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
-from dailytalk_contiguous.core.words.moshi_words import SpokenWord, place_words
+from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.shards import read_rows
@@ -94,10 +94,9 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     (utterance,) = talk.utterances
     first = utterance.new_start or 0.0
     spoken = [SpokenWord(word.start, word.end, 1, first, talk.built_duration) for word in talk.alignments]
-    alignments = []
-    for word, (start, end) in zip(talk.alignments, place_words(spoken).times, strict=True):
-        alignments.append([word.text, [round(start, 6), round(end, 6)], MAIN])
-    fields: dict[str, object] = {"alignments": alignments}
+    times = place_words(spoken).times
+    words = [word.at(*span) for word, span in zip(talk.alignments, times, strict=True)]
+    fields: dict[str, object] = {"alignments": alignments_of(words)}
     if text_conditions:
         conditions = _conditions(talk)
         fields["text_conditions"] = {name: value for name, value in conditions.items() if value is not None}

@@ -14,6 +14,7 @@ from dailytalk_contiguous.core.records.finding import Checked, FindingLimits, No
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.turns.interaction import AFTER, CONTEXT, OWN_RULES
+from dailytalk_contiguous.core.words.moshi_words import alignments_of
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting as exports
@@ -102,7 +103,7 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
         placed, _ = moshi_folder.placed_words(talk, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, cut.pcm)
-        record = {"alignments": moshi_folder.alignments_of(placed), "clip": cut.facts}
+        record = {"alignments": alignments_of(placed), "clip": cut.facts}
         export.target.write_text(f"{name}.json", json_text(record))
         yield exports.FileEntry({"path": f"{name}.wav", "duration": cut.duration}, cut.duration)
 

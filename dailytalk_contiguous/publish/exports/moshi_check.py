@@ -120,12 +120,8 @@ def check_moshi(
 class _Contents:
     """What a folder is found to hold, step by step; each step yields what is wrong.
 
-    Attributes:
-        lengths: seconds of the files that each side names.
-        paths: the real path of each of these files.
-        checked: what each file is, by its real path.
-        clips: names of files that are clips, of one speaker.
-        voices: with which a file was resynthesised, by its real path.
+    `lengths` and `paths`: seconds and real path of each file that a side names. `checked` and `voices` (with which
+    it was resynthesised) are by real path. `clips`: names of files that are clips, of one speaker.
     """
 
     folder: Path

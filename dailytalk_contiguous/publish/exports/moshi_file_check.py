@@ -26,15 +26,7 @@ EXPORT_AGAIN = "export again with `dailytalk export`"
 
 
 class CheckedFile(NamedTuple):
-    """What a file was found to be.
-
-    Attributes:
-        name: as findings have it.
-        n_words: the number of its words.
-        is_clip: whether it is a clip, of one speaker.
-        is_silent_right: whether its right channel is silent.
-        trained: what a pass over it shows; None where it can't be read.
-    """
+    """What a file was found to be; `trained`: what a pass over it shows, None where it can't be read."""
 
     name: str
     n_words: int = 0

@@ -7,7 +7,7 @@ trainer takes every file whose name ends in `jsonl` for a manifest, so other fac
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, place_words
+from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.core.words.word import Span, Word, words_between
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
@@ -159,16 +159,6 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.
     return entries
 
 
-def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
-    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
-    alignments = []
-    for word in words:
-        times = [round(word.start, 6), round(word.end, 6)]
-        speaker = MAIN if word.side == "left" else OTHER
-        alignments.append((word.text, times, speaker))
-    return alignments
-
-
 def _main_tags(talk: Conversation) -> list[str]:
     """The three tags of the main speaker that are heard for the longest time, the longest first."""
     seconds: dict[str, float] = defaultdict(float)
@@ -213,7 +203,7 @@ def finish_moshi(
         measures = {measure: round(row[measure], 6) for measure in _MEASURES if measure in row}
         about[name] = {**facts, **known, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
-    counts = dict(export.facts["words"])
+    counts = export.facts["words"]
     note = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
     if counts["lost"] or export.settings.tokenizer:
         note += f", {counts['lost']} lost"
@@ -221,7 +211,6 @@ def finish_moshi(
         note += f", {counts['cut']} cut"
     else:
         counts["cut"] = None
-    export.facts["words"] = counts
     export.notes.append(f"{note})")
     texts, export.facts["windows"] = training_lists(export.target.root, lists, trainer, prefix)
     return texts
@@ -239,10 +228,8 @@ def training_lists(
         windows[side] = window_count([entry.seconds for entry in entries], duration_sec)
         if entries:
             texts[f"{side}.jsonl"] = [json_text(entry.line) for entry in entries]
-    smallest = min([trainer.batch, *filter(None, windows.values())])
-    batch = max(1, smallest)
-    has_eval = bool(lists["eval"])
-    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=has_eval)
+    batch = min([trainer.batch, *filter(None, windows.values())])
+    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=bool(lists["eval"]))
     return texts, windows
 
 

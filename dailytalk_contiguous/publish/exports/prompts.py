@@ -101,13 +101,10 @@ def _prompt_spans(spoken: Sequence[Span], barred: Sequence[Span]) -> list[Span]:
     for start, end in merge_gaps(spoken, pause):
         stretch = Span(max(0.0, start - edge), end + edge)
         follows = bool(stretches) and stretches[-1].end == before and start - before <= longest_pause
-        if is_barred(*stretch):
-            pass
-        elif (
-            follows and not is_barred(before, stretch.end) and stretch.end - stretches[-1].start <= longest_prompt
-        ):
-            stretches[-1] |= stretch
-        else:
+        joined = stretches[-1] | stretch if follows else stretch
+        if follows and not is_barred(before, stretch.end) and joined.seconds <= longest_prompt:
+            stretches[-1] = joined
+        elif not is_barred(*stretch):
             stretches.append(stretch)
         before = stretch.end
     chosen: list[Span] = []

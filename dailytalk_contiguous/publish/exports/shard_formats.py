@@ -163,9 +163,11 @@ def _write_cut(
     export: exports.Export,
     item: exports.SeenTalk,
     sounds: Mapping[str, tuple[Pcm, int]],
-    fields: dict[str, object],
+    names: tuple[str, str],
+    framed: bool = False,
 ) -> Iterator[exports.FileEntry]:
-    """Write a cut and its sounds, samples and Hz by field; `fields`: those that do not follow from these."""
+    """Write a cut and its sounds, samples and Hz by field; `names`: of the speakers, the agent first."""
+    exports.refuse_mute(item.talk)
     key = _key(item.talk)
     parts = {}
     recordings: dict[str, dict[str, Any]] = {}
@@ -187,8 +189,18 @@ def _write_cut(
     if text:
         custom["system_prompt"] = text
     custom["conversation_id"] = item.talk.id
-    cut = {"id": key, "start": 0, "duration": recording["duration"], "recording": recording, "custom": custom}
-    line = json_text(cut | fields).encode()
+    is_mono = recording["channel_ids"] == [0]
+    cut = {
+        "id": key,
+        "start": 0,
+        "duration": recording["duration"],
+        "recording": recording,
+        "custom": custom,
+        "type": "MonoCut" if is_mono else "MultiCut",
+        "channel": 0 if is_mono else recording["channel_ids"],
+        "supervisions": _supervisions(item.talk, names, (0, 0) if is_mono else (0, 1), framed),
+    }
+    line = json_text(cut).encode()
     parts["/cuts.{:06d}.jsonl.gz"] = gzip.compress(line, mtime=0)
     yield from _write_parts(export, item.talk, parts)
 
@@ -197,23 +209,16 @@ def write_nemo(
     export: exports.Export, item: exports.SeenTalk, framed: bool = False
 ) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
-    talk = item.talk
-    exports.refuse_mute(talk)
-    recorded = read_pcm(talk.audio, sample_rate=USER_RATE)
+    recorded = read_pcm(item.talk.audio, sample_rate=USER_RATE)
     user = recorded[:, 0] if export.settings.swap else recorded[:, 1]
-    supervisions = _supervisions(talk, ("agent", "user"), (0, 0), framed)
-    fields: dict[str, object] = {"type": "MonoCut", "channel": 0, "supervisions": supervisions}
-    sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], talk.sample_rate)}
-    yield from _write_cut(export, item, sounds, fields)
+    sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
+    return _write_cut(export, item, sounds, ("agent", "user"), framed)
 
 
 def write_cuts(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     talk = item.talk
-    exports.refuse_mute(talk)
     names = (talk.person("left") or "agent", talk.person("right") or "user")
-    supervisions = _supervisions(talk, names, (0, 1))
-    fields: dict[str, object] = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
-    yield from _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, fields)
+    return _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, names)
 
 
 def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
