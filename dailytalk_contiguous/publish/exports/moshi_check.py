@@ -33,6 +33,8 @@ from dailytalk_contiguous.publish.checks.verdict import all_findings
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.exports.moshi_config import (
     CONFIG,
+    MOSHI_FINETUNE,
+    Trainer,
     TrainerPlan,
     padding,
     read_plan,
@@ -59,16 +61,14 @@ def check_moshi(
     folder: Path,
     limits: FindingLimits,
     training: TrainingSteps = ALL_FROM_CONFIG,
-    config: str = CONFIG,
-    prompts: str = "",
+    trainer: Trainer = MOSHI_FINETUNE,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
-    `config` is the file with the trainer's configuration, `prompts` the folder of sounds that lines name beside
-    their file; empty for none. The fact `training` says what its steps show, or those of `training`
+    The fact `training` says what the steps of its configuration show, or those of `training`
     (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
     """
-    plan, findings = read_plan(folder, config)
+    plan, findings = read_plan(folder, trainer.config)
     contents = _Contents(folder, plan)
     maker = TableMaker()
     of_conversations = [*contents.check_conversations(maker)]
@@ -80,7 +80,7 @@ def check_moshi(
         findings += contents.check_manifest(side, manifest)
     findings += contents.listed_too_often()
     findings += contents.silent_channels()
-    findings += contents.unnamed_audio(prompts)
+    findings += contents.unnamed_audio(trainer.prompts)
     windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
     n_eval = windows.get("eval", 0)
     if 0 < n_eval < plan.batch_size:
@@ -92,7 +92,7 @@ def check_moshi(
     tables = maker.tables()
     unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
     findings += all_findings(tables, limits=limits, unit=unit)
-    if config == CONFIG and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
+    if trainer is MOSHI_FINETUNE and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
         findings += contents.needless_padding()
     lengths = contents.lengths
     facts: dict[str, Any] = {
@@ -112,7 +112,7 @@ def check_moshi(
         planned = PlannedTraining(n_steps, batch, files)
         facts["training"] = planned.seen()
         findings += planned.findings(plan.manifests["train"].name, limits)
-        findings += context_findings(plan.model, plan.duration_sec, config)
+        findings += context_findings(plan.model, plan.duration_sec, trainer.config)
     return findings, facts
 
 
@@ -267,8 +267,7 @@ class _Contents:
         """WAV files that no line names, except in the folder `prompts`."""
         if not self.checked:
             return
-        prompt_folder = self.folder / prompts if prompts else None
-        wavs = sorted(wav for wav in self.folder.rglob("*.wav") if wav.parent != prompt_folder)
+        wavs = [wav for wav in sorted(self.folder.rglob("*.wav")) if wav.parent.name != prompts]
         unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.checked]
         if unnamed:
             problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"

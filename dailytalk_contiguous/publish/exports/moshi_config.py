@@ -24,7 +24,10 @@ BATCH = 16
 
 
 class Trainer(NamedTuple):
-    """A trainer of such folders: the name of its configuration, its address, and the values of its example."""
+    """A trainer of such folders: the name of its configuration, its address, and the values of its example.
+
+    `prompts`: the folder of sounds that lines name beside their file; empty for none.
+    """
 
     config: str
     repository: str
@@ -34,6 +37,7 @@ class Trainer(NamedTuple):
     batch: int
     steps: int
     adapters: bool
+    prompts: str = ""
 
 
 _MODEL = """\
@@ -77,7 +81,7 @@ data:
   eval_data: {eval_data}
   shuffle: true
 
-{trainer.model}
+{trainer.model.format(prompts=_quoted(folder / trainer.prompts))}
 # The length near the README's {trainer.window} that pads these files least: padding is not learned from.
 duration_sec: {duration_sec}
 # {trainer.batch}, or as many windows as the smaller set has, training or evaluation: an evaluation set with fewer

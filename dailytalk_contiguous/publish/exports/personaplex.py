@@ -5,7 +5,6 @@ and trains without those of any other path. It reads a text prompt only beside a
 of a window, which is missing at its end.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -41,7 +40,7 @@ system_prompt:
   silence_duration_sec: 0.5
   # What has no text prompt is trained without one.
   default_text_prompt: ""
-  voice_prompt_dir: {folder}
+  voice_prompt_dir: {prompts}
 
 full_finetuning: true
 first_codebook_weight_multiplier: 10.0
@@ -58,6 +57,7 @@ PERSONAPLEX_FINETUNE = Trainer(
     batch=32,
     steps=24576,
     adapters=False,
+    prompts=VOICE_PROMPTS,
 )
 
 
@@ -143,9 +143,8 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     export.left_out += Counter({f"prompts of conversations {reason}": missing[reason] for reason in missing})
     if n_long:
         export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
-    folder = json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False)
-    trainer = PERSONAPLEX_FINETUNE._replace(model=_MODEL.format(folder=folder))
-    return moshi_folder.finish_moshi(export, lists, trainer, prefix=max(seconds.values(), default=0.0))
+    longest = max(seconds.values(), default=0.0)
+    return moshi_folder.finish_moshi(export, lists, PERSONAPLEX_FINETUNE, longest)
 
 
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
@@ -154,7 +153,7 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
 
 
 #: A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
-_check = partial(check_moshi, config=PERSONAPLEX_CONFIG, prompts=VOICE_PROMPTS)
+_check = partial(check_moshi, trainer=PERSONAPLEX_FINETUNE)
 
 PERSONAPLEX = replace(
     moshi_folder.MOSHI,
