@@ -19,9 +19,6 @@ CONFIG = "moshi-finetune.yaml"
 #: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
 WINDOW_SECONDS = 100
 
-#: Windows a batch that it recommends.
-BATCH = 16
-
 
 class Trainer(NamedTuple):
     """A trainer of such folders: the name of its configuration, its address, and the values of its example.
@@ -40,7 +37,11 @@ class Trainer(NamedTuple):
     prompts: str = ""
 
 
-_MODEL = """\
+MOSHI_FINETUNE = Trainer(
+    config=CONFIG,
+    repository="kyutai-labs/moshi-finetune",
+    example="moshi_7B.yaml",
+    model="""\
 moshi_paths:
   hf_repo_id: "kyutai/moshiko-pytorch-bf16"
 
@@ -53,15 +54,9 @@ lora:
 
 first_codebook_weight_multiplier: 100.0
 text_padding_weight: 0.5
-"""
-
-MOSHI_FINETUNE = Trainer(
-    config=CONFIG,
-    repository="kyutai-labs/moshi-finetune",
-    example="moshi_7B.yaml",
-    model=_MODEL,
+""",
     window=WINDOW_SECONDS,
-    batch=BATCH,
+    batch=16,
     steps=2000,
     adapters=True,
 )
@@ -167,7 +162,7 @@ class TrainerPlan:
     def windows_a_step(self) -> int:
         """Windows a step on one GPU; without a configuration, those that the trainer's README recommends."""
         if self.steps is None:
-            return BATCH
+            return MOSHI_FINETUNE.batch
         return self.batch_size * self.microbatches
 
 
@@ -192,9 +187,10 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
             if number <= 0:
                 raise BadInput(f"{key} {number!r} must be above 0", _CORRECT)
     except BadInput as failure:
-        return TrainerPlan(by_name, batch_size=BATCH), [error("config", name, failure.reason, _CORRECT)]
+        findings = [error("config", name, failure.reason, _CORRECT)]
+        return TrainerPlan(by_name, batch_size=MOSHI_FINETUNE.batch), findings
     manifests = {}
-    findings = list[Finding]()
+    findings = []
     for side, exported in MOSHI_MANIFESTS.items():
         value = config["data"].get(f"{side}_data")
         path = Path(value or ".")

@@ -6,7 +6,7 @@ of a window, which is missing at its end.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,11 @@ from dailytalk_contiguous.publish.exports.moshi_config import Trainer
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.store.files import file_name
 
-#: The name of the configuration.
-PERSONAPLEX_CONFIG = "personaplex-finetune.yaml"
-
-#: The folder of voice prompts, which lines of a manifest name beside their file.
-VOICE_PROMPTS = "voice_prompts"
-
-_MODEL = """\
+PERSONAPLEX_FINETUNE = Trainer(
+    config="personaplex-finetune.yaml",
+    repository="moondogo/personaplex-finetune",
+    example="personaplex_finetune.yaml",
+    model="""\
 moshi_paths:
   hf_repo_id: "nvidia/personaplex-7b-v1"
 
@@ -46,18 +44,12 @@ full_finetuning: true
 first_codebook_weight_multiplier: 10.0
 text_padding_weight: 1.0
 text_loss_weight: 20.0
-"""
-
-PERSONAPLEX_FINETUNE = Trainer(
-    config=PERSONAPLEX_CONFIG,
-    repository="moondogo/personaplex-finetune",
-    example="personaplex_finetune.yaml",
-    model=_MODEL,
+""",
     window=164,
     batch=32,
     steps=24576,
     adapters=False,
-    prompts=VOICE_PROMPTS,
+    prompts="voice_prompts",
 )
 
 
@@ -75,7 +67,7 @@ class _Prompted(NamedTuple):
     text: str | None
 
 
-def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> list[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
     entries = moshi_folder.write_moshi(export, item)
     talk = item.talk
@@ -90,12 +82,13 @@ def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterato
     text = prompts.text_prompt(export, item)
     export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)
     for entry in entries:
-        yield entry._replace(line=entry.line | {"id": talk.id})
+        entry.line["id"] = talk.id
+    return entries
 
 
 def _sound_of(name: str) -> str:
     """The path of the voice prompt that a conversation offers."""
-    return f"{VOICE_PROMPTS}/{file_name(name)}.wav"
+    return f"{PERSONAPLEX_FINETUNE.prompts}/{file_name(name)}.wav"
 
 
 def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -164,10 +157,10 @@ PERSONAPLEX = replace(
     checked="sphn, and a reader written from its source",
     write=write_personaplex,
     finish=finish_personaplex,
-    manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),
+    manifests=(TRAIN, EVAL, PERSONAPLEX_FINETUNE.config),
     settings=PersonaplexSettings(),
     prepare=prepare_personaplex,
-    recognises=lambda folder: (folder / PERSONAPLEX_CONFIG).is_file(),
+    recognises=lambda folder: (folder / PERSONAPLEX_FINETUNE.config).is_file(),
     check=_check,
     check_steps=_check,
 )

@@ -31,15 +31,6 @@ from dailytalk_contiguous.store.files import file_name, json_document, json_text
 #: Bytes of a shard of sound, at which the next one begins.
 SHARD_BYTES = 1_000_000_000
 
-#: Hz of the user as NeMo reads it.
-USER_RATE = 16000
-
-#: Hz of the agent. NeMo resamples the user alone, so this one has to be right.
-AGENT_RATE = 22050
-
-#: Seconds of a frame of NeMo's duplex speech-to-text.
-TEXT_FRAME = 0.08
-
 
 def _key(talk: Conversation) -> str:
     """A file name for a conversation, without dots: readers take what follows the first one for a kind of file."""
@@ -109,13 +100,14 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
     >>> framed_text([("Hey,", 2.0, 0.3, None), ("you", 2.41, 0.1, None)], 1.9)
     '<|1|> Hey, <|5|> <|6|> you <|7|>'
     """
+    frame = 0.08  # seconds
     frame_mark = re.compile(r"<\|\d+\|>")
     framed = []
     for text, begin, length, *_ in words:
         if frame_mark.search(text):
             raise BadInput(f"the word {text!r} holds a mark of time", "correct its transcript")
-        first = int(max(0.0, begin - start) / TEXT_FRAME + 1e-6)
-        last = int(max(0.0, begin + length - start) / TEXT_FRAME + 1e-6)
+        first = int(max(0.0, begin - start) / frame + 1e-6)
+        last = int(max(0.0, begin + length - start) / frame + 1e-6)
         word = "".join(text.split())
         framed.append(f"<|{first}|> {word} <|{last}|>")
     return " ".join(framed)
@@ -209,9 +201,10 @@ def write_nemo(
     export: exports.Export, item: exports.SeenTalk, framed: bool = False
 ) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
-    recorded = read_pcm(item.talk.audio, sample_rate=USER_RATE)
+    user_rate = 16000  # Hz, as NeMo reads it
+    recorded = read_pcm(item.talk.audio, sample_rate=user_rate)
     user = recorded[:, 0] if export.settings.swap else recorded[:, 1]
-    sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
+    sounds = {"recording": (user, user_rate), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
     return _write_cut(export, item, sounds, ("agent", "user"), framed)
 
 
@@ -242,7 +235,7 @@ _prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts
 _nemo = partial(
     _prompted,
     loses="names, sounds without text, valence/arousal/dominance, prosody",
-    sample_rate=AGENT_RATE,
+    sample_rate=22050,  # of the agent: NeMo resamples the user alone
 )
 
 SHARD_FORMATS = (
