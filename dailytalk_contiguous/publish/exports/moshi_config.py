@@ -127,9 +127,6 @@ class _Config(TypedDict):
     moshi_paths: NotRequired[_Model | None]
 
 
-#: What the trainer takes where its configuration has no such field (`finetune/args.py`).
-_DEFAULTS = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
-
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
 
@@ -182,7 +179,9 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         text = read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT)
         config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
-        numbers = {key: config.get(key, default) for key, default in _DEFAULTS.items()}
+        # What the trainer takes where its configuration has no such field (`finetune/args.py`).
+        defaults = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
+        numbers = {key: config.get(key, default) for key, default in defaults.items()}
         for key, number in numbers.items():
             if number <= 0:
                 raise BadInput(f"{key} {number!r} must be above 0", _CORRECT)

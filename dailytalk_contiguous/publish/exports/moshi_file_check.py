@@ -19,9 +19,6 @@ from dailytalk_contiguous.publish.checks.training_steps import TrainedFile, sile
 from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan, window_count
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
-#: Hz that the trainer works at.
-SAMPLE_RATE = 24000
-
 EXPORT_AGAIN = "export again with `dailytalk export`"
 
 
@@ -61,8 +58,9 @@ def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[F
         channels = counted(loudness.channels, "channel")
         problem = f"it has {channels}, not 2: training stops at the first batch with it"
         yield error("not-stereo", name, problem, EXPORT_AGAIN)
-    if loudness.sample_rate != SAMPLE_RATE:
-        problem = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
+    trained_rate = 24000
+    if loudness.sample_rate != trained_rate:
+        problem = f"its rate is {loudness.sample_rate} Hz, not {trained_rate}: it is resampled without a message"
         yield error("wrong-rate", name, problem, "export it again without --sample-rate")
     if abs(loudness.seconds - seconds) > DURATION_TOLERANCE:
         problem = f"the manifest says {seconds:.3f} s, the audio has {loudness.seconds:.3f} s"

@@ -180,13 +180,6 @@ def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:
     return turns
 
 
-#: Facts of a conversation for the check, and its measures (`core.records.measures.CONVERSATION_MEASURES`), that do
-#: not follow from its turns.
-_FACTS = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
-_MEASURES = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening", "bandwidth"]
-_MEASURES += ["level_difference", "snr", "clipping", "leak", "length_ratio", "delivery", "as_recorded"]
-
-
 def finish_moshi(
     export: exports.Export, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
 ) -> Mapping[str, exports.FileText]:
@@ -194,13 +187,18 @@ def finish_moshi(
 
     `prefix`: seconds of a window that prompts take at most.
     """
+    # What the check has no other way to know: these do not follow from the turns.
+    facts_kept = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
+    measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening"]
+    measures_kept += ["bandwidth", "level_difference", "snr", "clipping", "leak"]
+    measures_kept += ["length_ratio", "delivery", "as_recorded"]
     table = export.maker.tables().conversations.set_index("conversation_id")
     about = {}
     for name, facts in export.about.items():
-        row = table.loc[name, [*_FACTS, *_MEASURES]].dropna()
-        known = {fact: row[fact] for fact in _FACTS if fact in row}
+        row = table.loc[name, [*facts_kept, *measures_kept]].dropna()
+        known = {fact: row[fact] for fact in facts_kept if fact in row}
         known["talk"] = bool(row["talk"])
-        measures = {measure: round(row[measure], 6) for measure in _MEASURES if measure in row}
+        measures = {measure: round(row[measure], 6) for measure in measures_kept if measure in row}
         about[name] = {**facts, **known, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
     counts = export.facts["words"]

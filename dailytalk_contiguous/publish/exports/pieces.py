@@ -16,9 +16,6 @@ from dailytalk_contiguous.store.files import file_name
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
 SHORTEST_SILENCE = 0.2
 
-#: Seconds of the shortest piece that is left beside what is inaudible.
-SHORTEST_PIECE = 1.0
-
 
 @dataclass(frozen=True)
 class PieceSettings(exports.ExportSettings):
@@ -98,6 +95,7 @@ def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float
     What is inaudible is in none, nor is what it leaves without a word of the main speaker: a model would learn to
     speak without text. A single piece has the name of its conversation.
     """
+    shortest_piece = 1.0  # seconds, beside what is inaudible
     rate = talk.sample_rate
     busy = [word.span for word in talk.alignments]
     busy += [utterance.span for utterance in talk.utterances]
@@ -111,7 +109,7 @@ def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float
         for first, last in pieces:
             parts.append((first, min(last, start)))
             parts.append((max(first, end), last))
-        pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * rate]
+        pieces = [(first, last) for first, last in parts if last - first >= shortest_piece * rate]
     if inaudible:
         spoken = [word for word in talk.alignments if word.side == "left"]
         pieces = [(first, last) for first, last in pieces if words_between(spoken, first / rate, last / rate)]
