@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version, reference_at, refuse_steps
-from dailytalk_contiguous.publish.checks.training_steps import TrainingSeen, TrainingSteps
+from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Version
@@ -144,7 +144,7 @@ def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figure
         details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
     details += _fact_lines(facts)
     if "training" in facts:
-        seen: TrainingSeen = facts["training"]
+        seen = facts["training"]
         steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')}"
         windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
         amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"

@@ -148,7 +148,7 @@ class MixPart:
     path: Path
     weight: float | None
     data: Path
-    manifests: Mapping[str, str]
+    manifests: Mapping[str, Path]
     models: tuple[licensing.Origin, ...]
     credits: tuple[licensing.Credit, ...]
     licence: str | None = None
@@ -195,7 +195,7 @@ class MixPart:
         rejects: list[Reject] = []
         for side, manifest in self.manifests.items():
             # An earlier mix names some files more than once.
-            listed = training_folder.entries(self.data / manifest)
+            listed = training_folder.entries(manifest)
             entries = {entry["path"]: entry for entry in listed}
             for path, entry in entries.items():
                 name = path

@@ -9,13 +9,14 @@ frame.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
+from dailytalk_contiguous.core.records.schema import MAIN, OTHER
 from dailytalk_contiguous.core.words.word import Word
 
 
@@ -40,6 +41,15 @@ def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
             raise BadInput(problem, remedy)
         words.append(word)
     return words
+
+
+def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
+    """The words of a conversation, of which Moshi is on the left, as `said_words` reads them."""
+    alignments = []
+    for word in words:
+        times = [round(word.start, 6), round(word.end, 6)]
+        alignments.append((word.text, times, MAIN if word.side == "left" else OTHER))
+    return alignments
 
 
 #: Frames of Mimi in a second.

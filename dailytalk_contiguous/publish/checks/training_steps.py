@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,7 @@ from dailytalk_contiguous.publish.checks.findings import Loudness
 class TrainingSteps:
     """The length of a training that a person asks about; what is None comes from the trainer's configuration.
 
-    Attributes:
-        steps: of the optimiser.
-        batch: windows a step, over all GPUs and micro-batches.
+    `batch`: windows a step, over all GPUs and micro-batches.
     """
 
     steps: int | None = None
@@ -45,13 +43,8 @@ ALL_FROM_CONFIG = TrainingSteps()
 class TrainedFile(NamedTuple):
     """What a pass over a file shows.
 
-    Attributes:
-        windows: their number.
-        seconds: of its sound.
-        words: of the main side that have a token; see `trained_words`.
-        main_silent: seconds in which the main side is silent (see `silent_seconds`).
-        both_silent: seconds in which both sides are.
-        voices: names of the voices with which it was resynthesised.
+    `seconds`: of its sound. `words`: see `trained_words`. `main_silent`, `both_silent`: see `silent_seconds`.
+    `voices`: names of those with which it was resynthesised.
     """
 
     windows: int
@@ -60,24 +53,6 @@ class TrainedFile(NamedTuple):
     main_silent: float
     both_silent: float
     voices: tuple[str, ...] = ()
-
-
-class TrainingSeen(TypedDict):
-    """What the steps of a training show.
-
-    `steps`, and `batch`: windows a step. `windows`: of a pass. `passes`: how often each window comes, on average;
-    any two differ by one at most on one GPU. `hours`: of sound, without padding. `words`: of the main side.
-    `main_silent`, `both_silent`: shares of the sound.
-    """
-
-    steps: int
-    batch: int
-    windows: int
-    passes: float
-    hours: float
-    words: int
-    main_silent: float
-    both_silent: float
 
 
 def trained_words(words: Sequence[Word], seconds: float, duration_sec: float) -> int:
@@ -124,8 +99,13 @@ class PlannedTraining(NamedTuple):
     def passes(self) -> float:
         return self.steps * self.batch / self.windows
 
-    def seen(self) -> TrainingSeen:
-        """Return what the steps show."""
+    def seen(self) -> dict[str, float]:
+        """Return what the steps show.
+
+        `steps`, and `batch`: windows a step. `windows`: of a pass. `passes`: how often each window comes, on
+        average; any two differ by one at most on one GPU. `hours`: of sound, without padding. `words`: of the main
+        side. `main_silent`, `both_silent`: shares of the sound.
+        """
         seconds = sum(file.seconds for file in self.files)
         words = sum(file.words for file in self.files)
         main_silent = sum(file.main_silent for file in self.files)

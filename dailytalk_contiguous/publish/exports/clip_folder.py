@@ -16,9 +16,9 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.clip import clip_row, times_listed
 from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
-from dailytalk_contiguous.core.words.moshi_words import SpokenWord, place_words
+from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.shards import read_rows
@@ -71,11 +71,8 @@ def is_complete(out: Path) -> bool:
     if not paths or not folder.is_dir():
         return False
     files = {f"{AUDIO_FOLDER}/{path.name}" for path in folder.iterdir()}
-    for wav in paths:
-        annotations = str(Path(wav).with_suffix(".json"))
-        if wav not in files or annotations not in files:
-            return False
-    return True
+    annotations = [str(Path(wav).with_suffix(".json")) for wav in paths]
+    return files.issuperset(paths) and files.issuperset(annotations)
 
 
 def _conditions(talk: Conversation) -> dict[str, str | None]:
@@ -83,9 +80,6 @@ def _conditions(talk: Conversation) -> dict[str, str | None]:
     labels = talk.extra["labels"]
     return {"emotion": labels["emotion"], "style": labels["style"]}
 
-
-#: Columns of a clip that its annotation has under their names, beside its labels.
-_COLUMNS = ("language", "sample_rate", "duration")
 
 #: Fields of a clip's utterance that its annotation has under their names.
 _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
@@ -100,19 +94,17 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     (utterance,) = talk.utterances
     first = utterance.new_start or 0.0
     spoken = [SpokenWord(word.start, word.end, 1, first, talk.built_duration) for word in talk.alignments]
-    alignments = []
-    for word, (start, end) in zip(talk.alignments, place_words(spoken).times, strict=True):
-        alignments.append([word.text, [round(start, 6), round(end, 6)], MAIN])
-    fields: dict[str, object] = {"alignments": alignments}
+    times = place_words(spoken).times
+    words = [word.at(*span) for word, span in zip(talk.alignments, times, strict=True)]
+    fields: dict[str, object] = {"alignments": alignments_of(words)}
     if text_conditions:
         conditions = _conditions(talk)
         fields["text_conditions"] = {name: value for name, value in conditions.items() if value is not None}
     fields["word_sources"] = [word.source or None for word in talk.alignments]
-    columns = (talk.main_language, talk.built_rate, talk.built_duration)
     prosody = known_columns(utterance, PROSODY)
     has_prosody = any(value is not None for value in prosody.values())
-    facts: dict[str, object] = {"id": talk.id}
-    facts |= zip(_COLUMNS, columns, strict=True)
+    facts: dict[str, object] = {"id": talk.id, "language": talk.main_language}
+    facts |= {"sample_rate": talk.built_rate, "duration": talk.built_duration}
     facts |= known_columns(utterance, _FIELDS)
     facts["text"] = utterance.text or None
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
@@ -125,7 +117,8 @@ def annotated_clip(fields: Mapping[str, Any]) -> Row:
     """Return the row of these fields of `annotation`, without sound and words; null where a field is missing."""
     affect = fields.get("affect") or {}
     prosody = fields.get("prosody") or {}
-    clip = {name: fields.get(name) for name in (*_COLUMNS, *_FIELDS, "split")}
+    columns = ("language", "sample_rate", "duration", "split")
+    clip = {name: fields.get(name) for name in (*columns, *_FIELDS)}
     clip |= {name: affect.get(name) for name in AFFECT}
     clip |= {name: prosody.get(name) for name in PROSODY}
     clip["conversation_id"] = fields["id"]

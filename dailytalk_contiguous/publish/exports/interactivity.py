@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.records.finding import Checked, FindingLimits, No
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.turns.interaction import AFTER, CONTEXT, OWN_RULES
-from dailytalk_contiguous.core.words.word import words_between
+from dailytalk_contiguous.core.words.moshi_words import alignments_of
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting as exports
@@ -94,19 +94,16 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
     found_clips = clips_found(export.settings, export.format, talk)
     clips, _ = found_clips
     events = [clip.event for clip in clips]
-    turns = [utterance.span for utterance in talk.utterances if utterance.channel == "left"]
     for cut in _cut(export, item, found_clips):
         clip = cut.clip
         made[clip.event.kind] += 1
         if export.settings.layout == USER_ONLY:
             yield user_clips.write_user_clip(export, cut, talk, events)
             continue
-        words = words_between(talk.alignments, clip.start, clip.end)
-        agent_words = [word for word in words if word.side == "left"]
-        placed, _ = moshi_folder.words_in_frames(agent_words, turns, clip.start, clip.end)
+        placed, _ = moshi_folder.placed_words(talk, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, cut.pcm)
-        record = {"alignments": moshi_folder.alignments_of(placed), "clip": cut.facts}
+        record = {"alignments": alignments_of(placed), "clip": cut.facts}
         export.target.write_text(f"{name}.json", json_text(record))
         yield exports.FileEntry({"path": f"{name}.wav", "duration": cut.duration}, cut.duration)
 

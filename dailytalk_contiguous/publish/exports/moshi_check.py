@@ -26,7 +26,6 @@ from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_byt
 from dailytalk_contiguous.publish.checks.training_steps import (
     ALL_FROM_CONFIG,
     PlannedTraining,
-    TrainedFile,
     TrainingSteps,
     context_findings,
 )
@@ -34,6 +33,8 @@ from dailytalk_contiguous.publish.checks.verdict import all_findings
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.exports.moshi_config import (
     CONFIG,
+    MOSHI_FINETUNE,
+    Trainer,
     TrainerPlan,
     padding,
     read_plan,
@@ -60,17 +61,17 @@ def check_moshi(
     folder: Path,
     limits: FindingLimits,
     training: TrainingSteps = ALL_FROM_CONFIG,
-    config: str = CONFIG,
-    prompts: str = "",
+    trainer: Trainer = MOSHI_FINETUNE,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
-    `config` is the file with the trainer's configuration, `prompts` the folder of sounds that lines name beside
-    their file; empty for none. The fact `training` says what its steps show, or those of `training`
-    (`publish.checks.training_steps.TrainingSeen`); it is left out if neither names their number.
+    The fact `training` says what the steps of its configuration show, or those of `training`
+    (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
     """
-    plan, findings = read_plan(folder, config)
+    plan, findings = read_plan(folder, trainer.config)
     contents = _Contents(folder, plan)
+    maker = TableMaker()
+    of_conversations = [*contents.check_conversations(maker)]
     findings += contents.stray_manifests()
     if not plan.manifests:
         problem = "there is no manifest, or the export did not finish"
@@ -78,10 +79,8 @@ def check_moshi(
     for side, manifest in plan.manifests.items():
         findings += contents.check_manifest(side, manifest)
     findings += contents.listed_too_often()
-    maker = TableMaker()
-    of_conversations = [*contents.check_conversations(maker)]
     findings += contents.silent_channels()
-    findings += contents.unnamed_audio(prompts)
+    findings += contents.unnamed_audio(trainer.prompts)
     windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
     n_eval = windows.get("eval", 0)
     if 0 < n_eval < plan.batch_size:
@@ -93,7 +92,7 @@ def check_moshi(
     tables = maker.tables()
     unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
     findings += all_findings(tables, limits=limits, unit=unit)
-    if config == CONFIG and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
+    if trainer is MOSHI_FINETUNE and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
         findings += contents.needless_padding()
     lengths = contents.lengths
     facts: dict[str, Any] = {
@@ -106,13 +105,14 @@ def check_moshi(
         "batch_size": plan.batch_size,
     }
     n_steps = training.steps or plan.steps
-    files = contents.trained_files()
+    trained = [contents.checked[path].trained for path in contents.paths["train"]]
+    files = [file for file in trained if file]  # the trainer skips those that it can't read
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
         planned = PlannedTraining(n_steps, batch, files)
         facts["training"] = planned.seen()
         findings += planned.findings(plan.manifests["train"].name, limits)
-        findings += context_findings(plan.model, plan.duration_sec, config)
+        findings += context_findings(plan.model, plan.duration_sec, trainer.config)
     return findings, facts
 
 
@@ -120,12 +120,8 @@ def check_moshi(
 class _Contents:
     """What a folder is found to hold, step by step; each step yields what is wrong.
 
-    Attributes:
-        lengths: seconds of the files that each side names.
-        paths: the real path of each of these files.
-        checked: what each file is, by its real path.
-        clips: names of files that are clips, of one speaker.
-        voices: with which a file was resynthesised, by its real path.
+    `lengths` and `paths`: seconds and real path of each file that a side names. `checked` and `voices` (with which
+    it was resynthesised) are by real path. `clips`: names of files that are clips, of one speaker.
     """
 
     folder: Path
@@ -141,15 +137,6 @@ class _Contents:
         root = self.folder.absolute()
         absolute = path.absolute()
         return str(absolute.relative_to(root) if absolute.is_relative_to(root) else path)
-
-    def trained_files(self) -> list[TrainedFile]:
-        """What a pass shows of each line that trains; the trainer skips files that it can't read."""
-        files = []
-        for path in self.paths["train"]:
-            trained = self.checked[path].trained
-            if trained:
-                files.append(trained._replace(voices=self.voices.get(path, ())))
-        return files
 
     def stray_manifests(self) -> Iterator[Finding]:
         manifests = {os.path.realpath(path) for path in self.plan.manifests.values()}
@@ -194,7 +181,9 @@ class _Contents:
             self.lengths[side].append(seconds)
             self.paths[side].append(real_path)
             if real_path not in self.checked:
-                checked = yield from check_file(self.name_of(wav), wav, seconds, self.plan)
+                checked = yield from check_file(
+                    self.name_of(wav), wav, seconds, self.plan, self.voices.get(real_path, ())
+                )
                 self.checked[real_path] = checked
                 if checked.is_clip:
                     self.clips.add(checked.name)
@@ -258,20 +247,19 @@ class _Contents:
 
     def silent_channels(self) -> Iterator[Finding]:
         """One advice for all conversations, and one for all clips: these are of one speaker."""
-        silent_right = [file.name for file in self.checked.values() if file.is_silent_right]
-        n_clips = len(self.clips)
-        kinds: list[tuple[bool, int, str, Severity]] = [
-            (False, len(self.checked) - n_clips, "leave them out", "doubtful"),
-            (True, n_clips, "run dailytalk corpus with --prompt-channel", "note"),
+        kinds: list[tuple[bool, str, Severity]] = [
+            (False, "leave them out", "doubtful"),
+            (True, "run dailytalk corpus with --prompt-channel", "note"),
         ]
-        for is_clip, n_files, remedy, severity in kinds:
-            silent = [name for name in silent_right if (name in self.clips) == is_clip]
-            consequence = "from such data Moshi learns to talk on and not to listen"
+        consequence = "from such data Moshi learns to talk on and not to listen"
+        for is_clip, remedy, severity in kinds:
+            files = [file for file in self.checked.values() if (file.name in self.clips) == is_clip]
+            silent = [file.name for file in files if file.is_silent_right]
             if len(silent) == 1:
                 problem = f"the right channel is silent: {consequence}"
                 yield advice("silent-right", silent[0], problem, remedy, severity)
             elif silent:
-                share = f"{len(silent)} of {n_files} files"
+                share = f"{len(silent)} of {len(files)} files"
                 problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
                 yield advice("silent-right", ".", problem, remedy, severity)
 
@@ -279,8 +267,7 @@ class _Contents:
         """WAV files that no line names, except in the folder `prompts`."""
         if not self.checked:
             return
-        prompt_folder = self.folder / prompts if prompts else None
-        wavs = sorted(wav for wav in self.folder.rglob("*.wav") if wav.parent != prompt_folder)
+        wavs = [wav for wav in sorted(self.folder.rglob("*.wav")) if wav.parent.name != prompts]
         unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.checked]
         if unnamed:
             problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"

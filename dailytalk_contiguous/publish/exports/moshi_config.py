@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -19,12 +19,12 @@ CONFIG = "moshi-finetune.yaml"
 #: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
 WINDOW_SECONDS = 100
 
-#: Windows a batch that it recommends.
-BATCH = 16
-
 
 class Trainer(NamedTuple):
-    """A trainer of such folders: the name of its configuration, its address, and the values of its example."""
+    """A trainer of such folders: the name of its configuration, its address, and the values of its example.
+
+    `prompts`: the folder of sounds that lines name beside their file; empty for none.
+    """
 
     config: str
     repository: str
@@ -34,9 +34,14 @@ class Trainer(NamedTuple):
     batch: int
     steps: int
     adapters: bool
+    prompts: str = ""
 
 
-_MODEL = """\
+MOSHI_FINETUNE = Trainer(
+    config=CONFIG,
+    repository="kyutai-labs/moshi-finetune",
+    example="moshi_7B.yaml",
+    model="""\
 moshi_paths:
   hf_repo_id: "kyutai/moshiko-pytorch-bf16"
 
@@ -49,15 +54,9 @@ lora:
 
 first_codebook_weight_multiplier: 100.0
 text_padding_weight: 0.5
-"""
-
-MOSHI_FINETUNE = Trainer(
-    config=CONFIG,
-    repository="kyutai-labs/moshi-finetune",
-    example="moshi_7B.yaml",
-    model=_MODEL,
+""",
     window=WINDOW_SECONDS,
-    batch=BATCH,
+    batch=16,
     steps=2000,
     adapters=True,
 )
@@ -77,7 +76,7 @@ data:
   eval_data: {eval_data}
   shuffle: true
 
-{trainer.model}
+{trainer.model.format(prompts=_quoted(folder / trainer.prompts))}
 # The length near the README's {trainer.window} that pads these files least: padding is not learned from.
 duration_sec: {duration_sec}
 # {trainer.batch}, or as many windows as the smaller set has, training or evaluation: an evaluation set with fewer
@@ -128,9 +127,6 @@ class _Config(TypedDict):
     moshi_paths: NotRequired[_Model | None]
 
 
-#: What the trainer takes where its configuration has no such field (`finetune/args.py`).
-_DEFAULTS = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
-
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
 
@@ -152,9 +148,9 @@ class TrainerPlan:
     """
 
     manifests: dict[str, Path]
-    duration_sec: float
-    batch_size: int
-    stock_model: bool
+    duration_sec: float = WINDOW_SECONDS
+    batch_size: int = 1
+    stock_model: bool = True
     model: str = _STOCK[0]
     steps: int | None = None
     microbatches: int = 1
@@ -163,37 +159,37 @@ class TrainerPlan:
     def windows_a_step(self) -> int:
         """Windows a step on one GPU; without a configuration, those that the trainer's README recommends."""
         if self.steps is None:
-            return BATCH
+            return MOSHI_FINETUNE.batch
         return self.batch_size * self.microbatches
 
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
     """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
-    clips = _present(folder, CLIP_MANIFESTS)
+    clips = manifests_in(folder, CLIP_MANIFESTS)
     if clips:
         # The folder does not name its model; conditions are only exported for a model that takes them.
-        return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False), []
-    # The manifests that our export writes, or the only one in the folder.
-    by_name = _present(folder, MOSHI_MANIFESTS)
-    if not by_name:
-        lists = list(folder.glob("*.jsonl"))
-        if len(lists) == 1:
-            by_name = {"train": lists[0]}
+        return TrainerPlan(clips, stock_model=False), []
+    by_name = manifests_in(folder, MOSHI_MANIFESTS)
+    lists = list(folder.glob("*.jsonl"))
+    if not by_name and len(lists) == 1:
+        by_name = {"train": lists[0]}
     if not (folder / name).exists():
-        return TrainerPlan(by_name, WINDOW_SECONDS, 1, stock_model=True), []
+        return TrainerPlan(by_name), []
     try:
         text = read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT)
         config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
-        numbers = {key: config.get(key, default) for key, default in _DEFAULTS.items()}
+        # What the trainer takes where its configuration has no such field (`finetune/args.py`).
+        defaults = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
+        numbers = {key: config.get(key, default) for key, default in defaults.items()}
         for key, number in numbers.items():
             if number <= 0:
                 raise BadInput(f"{key} {number!r} must be above 0", _CORRECT)
     except BadInput as failure:
-        plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
-        return plan, [error("config", name, failure.reason, _CORRECT)]
+        findings = [error("config", name, failure.reason, _CORRECT)]
+        return TrainerPlan(by_name, batch_size=MOSHI_FINETUNE.batch), findings
     manifests = {}
-    findings = list[Finding]()
+    findings = []
     for side, exported in MOSHI_MANIFESTS.items():
         value = config["data"].get(f"{side}_data")
         path = Path(value or ".")
@@ -222,10 +218,6 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
     return plan, findings
 
 
-def _present(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
-    return {side: folder / name for side, name in manifests_in(folder, names).items()}
-
-
 def window_count(lengths: Sequence[float], duration_sec: float) -> int:
     """Count the windows into which the trainer cuts files of these seconds: it pads the last one of each."""
     windows = [math.ceil(length / duration_sec - 1e-6) for length in lengths]
@@ -234,32 +226,25 @@ def window_count(lengths: Sequence[float], duration_sec: float) -> int:
 
 def padding(lengths: Sequence[float], duration_sec: float) -> float:
     """Return the share of the windows of files of these seconds that is padding, which is not learned from."""
-    windows = window_count(lengths, duration_sec)
-    if not windows:
-        return 0.0
-    return max(0.0, 1 - sum(lengths) / (windows * duration_sec))
-
-
-#: How far a window may be from the recommended one, as a share of it.
-_REACH = 0.25
-
-#: Share of padding for which a window is not moved farther.
-_EQUAL_PADDING = 0.02
+    seconds = window_count(lengths, duration_sec) * duration_sec
+    return max(0.0, 1 - sum(lengths) / seconds) if lengths else 0.0
 
 
 def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
     """Return `duration_sec` for files of these seconds.
 
     It is within a quarter of the recommended window, or of the longest file if that is shorter: the nearest one
-    that pads at most `_EQUAL_PADDING` more than the least. It is even, so that windows are whole frames of 80 ms.
+    of which at most 2 % more is padding than of the best. It is even, so that windows are whole frames of 80 ms.
     """
+    reach = 0.25
+    equal_padding = 0.02
     half_seconds = math.ceil(max(lengths, default=1.0) / 2)
     longest = 2 * max(1, half_seconds)
     near = min(recommended, longest)
-    shortest_window = 2 * round(near * (1 - _REACH) / 2)
-    longest_window = min(longest, round(recommended * (1 + _REACH)))
+    shortest_window = 2 * round(near * (1 - reach) / 2)
+    longest_window = min(longest, round(recommended * (1 + reach)))
     windows = range(shortest_window, longest_window + 1, 2)
     shares = {window: padding(lengths, window) for window in windows}
-    most = min(shares.values()) + _EQUAL_PADDING
+    most = min(shares.values()) + equal_padding
     candidates = [window for window, share in shares.items() if share <= most]
     return min(candidates, key=lambda window: abs(window - near))

@@ -19,22 +19,11 @@ from dailytalk_contiguous.publish.checks.training_steps import TrainedFile, sile
 from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan, window_count
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
-#: Hz that the trainer works at.
-SAMPLE_RATE = 24000
-
 EXPORT_AGAIN = "export again with `dailytalk export`"
 
 
 class CheckedFile(NamedTuple):
-    """What a file was found to be.
-
-    Attributes:
-        name: as findings have it.
-        n_words: the number of its words.
-        is_clip: whether it is a clip, of one speaker.
-        is_silent_right: whether its right channel is silent.
-        trained: what a pass over it shows; None where it can't be read.
-    """
+    """What a file was found to be; `trained`: what a pass over it shows, None where it can't be read."""
 
     name: str
     n_words: int = 0
@@ -43,7 +32,9 @@ class CheckedFile(NamedTuple):
     trained: TrainedFile | None = None
 
 
-def check_file(name: str, wav: Path, seconds: float, plan: TrainerPlan) -> Generator[Finding, None, CheckedFile]:
+def check_file(
+    name: str, wav: Path, seconds: float, plan: TrainerPlan, voices: tuple[str, ...]
+) -> Generator[Finding, None, CheckedFile]:
     """Yield what is wrong with a file whose manifest says that it has so many seconds, and return what it is."""
     if not wav.is_file():
         yield error("missing-audio", name, "the manifest names it, but it isn't there", EXPORT_AGAIN)
@@ -57,26 +48,26 @@ def check_file(name: str, wav: Path, seconds: float, plan: TrainerPlan) -> Gener
     if loudness and loudness.seconds:
         n_windows = window_count([seconds], plan.duration_sec)
         n_words = trained_words(words, loudness.seconds, plan.duration_sec)
-        trained = TrainedFile(n_windows, loudness.seconds, n_words, *silent_seconds(loudness))
+        trained = TrainedFile(n_windows, loudness.seconds, n_words, *silent_seconds(loudness), voices)
     is_silent_right = loudness is not None and loudness.channels > 1 and loudness.is_silent(1)
     return CheckedFile(name, len(words), is_clip, is_silent_right, trained)
 
 
 def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[Finding]:
     if loudness.channels != 2:
-        problem = f"it has {counted(loudness.channels, 'channel')}, not 2: "
-        problem += "training stops at the first batch with it"
+        channels = counted(loudness.channels, "channel")
+        problem = f"it has {channels}, not 2: training stops at the first batch with it"
         yield error("not-stereo", name, problem, EXPORT_AGAIN)
-    if loudness.sample_rate != SAMPLE_RATE:
-        problem = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: "
-        problem += "it is resampled without a message"
+    trained_rate = 24000
+    if loudness.sample_rate != trained_rate:
+        problem = f"its rate is {loudness.sample_rate} Hz, not {trained_rate}: it is resampled without a message"
         yield error("wrong-rate", name, problem, "export it again without --sample-rate")
     if abs(loudness.seconds - seconds) > DURATION_TOLERANCE:
         problem = f"the manifest says {seconds:.3f} s, the audio has {loudness.seconds:.3f} s"
         yield error("wrong-duration", name, problem, EXPORT_AGAIN)
     if loudness.is_silent(0):
-        problem = "the left channel, Moshi's, is silent"
-        yield error("silent-left", name, problem, "export it again, with the other --main?")
+        remedy = "export it again, with the other --main?"
+        yield error("silent-left", name, "the left channel, Moshi's, is silent", remedy)
 
 
 def _transcript_findings(

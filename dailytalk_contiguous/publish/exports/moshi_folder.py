@@ -7,7 +7,7 @@ trainer takes every file whose name ends in `jsonl` for a manifest, so other fac
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, place_words
+from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.core.words.word import Span, Word, words_between
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
@@ -77,24 +77,19 @@ def token_counter(path: str) -> Callable[[str], int]:
     return lambda word: max(1, len(model.encode(word.strip())))
 
 
-def words_in_frames(
-    words: Sequence[Word],
-    turns: Iterable[Span],
-    start: float,
-    end: float,
-    counter: Callable[[str], int] | None = None,
+def placed_words(
+    talk: Conversation, start: float, end: float, tokenizer: str | None = None
 ) -> tuple[list[Word], FrameTimes]:
-    """Place the main speaker's words of a piece so that the trainer keeps each of them.
+    """Return the main speaker's words from `start` up to `end`, in the time of that piece, each with a frame.
 
-    Args:
-        words: in seconds of the piece.
-        turns: when the main speaker's utterances are, in seconds of the conversation, as `start` and `end`.
-        counter: counts the tokens of a word; None for one a word.
+    `tokenizer`: the path of a SentencePiece model, by which a word has tokens; None for one a word.
     """
-    shifted = [Span(turn.start - start, turn.end - start) for turn in turns]
+    words = [word for word in words_between(talk.alignments, start, end) if word.side == "left"]
+    turns = [Span(turn.start - start, turn.end - start) for turn in talk.side("left")]
+    counter = token_counter(tokenizer) if tokenizer else None
     spoken = []
     for word in words:
-        around = [turn for turn in shifted if turn.start <= word.start < turn.end]
+        around = [turn for turn in turns if turn.start <= word.start < turn.end]
         # A word outside of all utterances may move only within its own time.
         limits = around[0] if around else word.span
         limits &= Span(0.0, end - start)
@@ -119,7 +114,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def write_moshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings = export.settings
     talk = item.talk
@@ -128,22 +123,18 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[expo
     if not any(word.side == "left" for word in trained):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
     exports.refuse_tags([word.text for word in trained], talk)
-    counter = token_counter(settings.tokenizer) if settings.tokenizer else None
     counts = export.facts.setdefault("words", Counter(total=0, moved=0, lost=0, cut=0))
     inaudible = inaudible_spans(talk)
     if inaudible:
         export.left_out["stretches that the transcript calls inaudible"] += len(inaudible)
-    turns = [utterance.span for utterance in talk.side("left")]
     entries = []
     for piece in trained_pieces(talk, inaudible, settings.max_length):
         name = f"{AUDIO_FOLDER}/{piece.name}"
         start = piece.first / rate
         end = piece.last / rate
-        inside = words_between(trained, start, end)
-        main_words = [word for word in inside if word.side == "left"]
-        words, frames = words_in_frames(main_words, turns, start, end, counter)
+        words, frames = placed_words(talk, start, end, settings.tokenizer)
         counts.update(total=len(words), moved=frames.moved, lost=frames.lost, cut=frames.cut)
-        words += [word for word in inside if word.side == "right"]
+        words += [word for word in words_between(trained, start, end) if word.side == "right"]
         words.sort(key=lambda word: word.start)
         alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
@@ -165,17 +156,7 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[expo
         about["clip"] = True
     export.about[talk.id] = about
     export.maker.add(item.finished)
-    yield from entries
-
-
-def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
-    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
-    alignments = []
-    for word in words:
-        times = [round(word.start, 6), round(word.end, 6)]
-        speaker = MAIN if word.side == "left" else OTHER
-        alignments.append((word.text, times, speaker))
-    return alignments
+    return entries
 
 
 def _main_tags(talk: Conversation) -> list[str]:
@@ -199,13 +180,6 @@ def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:
     return turns
 
 
-#: Facts of a conversation for the check, and its measures (`core.records.measures.CONVERSATION_MEASURES`), that do
-#: not follow from its turns.
-_FACTS = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
-_MEASURES = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening", "bandwidth"]
-_MEASURES += ["level_difference", "snr", "clipping", "leak", "length_ratio", "delivery", "as_recorded"]
-
-
 def finish_moshi(
     export: exports.Export, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
 ) -> Mapping[str, exports.FileText]:
@@ -213,18 +187,21 @@ def finish_moshi(
 
     `prefix`: seconds of a window that prompts take at most.
     """
+    # What the check has no other way to know: these do not follow from the turns.
+    facts_kept = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
+    measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening"]
+    measures_kept += ["bandwidth", "level_difference", "snr", "clipping", "leak"]
+    measures_kept += ["length_ratio", "delivery", "as_recorded"]
     table = export.maker.tables().conversations.set_index("conversation_id")
     about = {}
     for name, facts in export.about.items():
-        present = dict(table.loc[name, [*_FACTS, *_MEASURES]].dropna())
-        present["talk"] = bool(present["talk"])
-        measures = {}
-        for measure in _MEASURES:
-            if measure in present:
-                measures[measure] = round(present.pop(measure), 6)
-        about[name] = {**facts, **present, "measures": measures, "split": export.side[name]}
+        row = table.loc[name, [*facts_kept, *measures_kept]].dropna()
+        known = {fact: row[fact] for fact in facts_kept if fact in row}
+        known["talk"] = bool(row["talk"])
+        measures = {measure: round(row[measure], 6) for measure in measures_kept if measure in row}
+        about[name] = {**facts, **known, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
-    counts = dict(export.facts["words"])
+    counts = export.facts["words"]
     note = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
     if counts["lost"] or export.settings.tokenizer:
         note += f", {counts['lost']} lost"
@@ -232,7 +209,6 @@ def finish_moshi(
         note += f", {counts['cut']} cut"
     else:
         counts["cut"] = None
-    export.facts["words"] = counts
     export.notes.append(f"{note})")
     texts, export.facts["windows"] = training_lists(export.target.root, lists, trainer, prefix)
     return texts
@@ -250,10 +226,8 @@ def training_lists(
         windows[side] = window_count([entry.seconds for entry in entries], duration_sec)
         if entries:
             texts[f"{side}.jsonl"] = [json_text(entry.line) for entry in entries]
-    smallest = min([trainer.batch, *filter(None, windows.values())])
-    batch = max(1, smallest)
-    has_eval = bool(lists["eval"])
-    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=has_eval)
+    batch = min([trainer.batch, *filter(None, windows.values())])
+    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=bool(lists["eval"]))
     return texts, windows
 
 

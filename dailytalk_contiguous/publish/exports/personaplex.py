@@ -5,8 +5,8 @@ and trains without those of any other path. It reads a text prompt only beside a
 of a window, which is missing at its end.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,11 @@ from dailytalk_contiguous.publish.exports.moshi_config import Trainer
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.store.files import file_name
 
-#: The name of the configuration.
-PERSONAPLEX_CONFIG = "personaplex-finetune.yaml"
-
-#: The folder of voice prompts, which lines of a manifest name beside their file.
-VOICE_PROMPTS = "voice_prompts"
-
-_MODEL = """\
+PERSONAPLEX_FINETUNE = Trainer(
+    config="personaplex-finetune.yaml",
+    repository="moondogo/personaplex-finetune",
+    example="personaplex_finetune.yaml",
+    model="""\
 moshi_paths:
   hf_repo_id: "nvidia/personaplex-7b-v1"
 
@@ -40,23 +38,18 @@ system_prompt:
   silence_duration_sec: 0.5
   # What has no text prompt is trained without one.
   default_text_prompt: ""
-  voice_prompt_dir: {folder}
+  voice_prompt_dir: {prompts}
 
 full_finetuning: true
 first_codebook_weight_multiplier: 10.0
 text_padding_weight: 1.0
 text_loss_weight: 20.0
-"""
-
-PERSONAPLEX_FINETUNE = Trainer(
-    config=PERSONAPLEX_CONFIG,
-    repository="moondogo/personaplex-finetune",
-    example="personaplex_finetune.yaml",
-    model=_MODEL,
+""",
     window=164,
     batch=32,
     steps=24576,
     adapters=False,
+    prompts="voice_prompts",
 )
 
 
@@ -74,9 +67,9 @@ class _Prompted(NamedTuple):
     text: str | None
 
 
-def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> list[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
-    entries = list(moshi_folder.write_moshi(export, item))
+    entries = moshi_folder.write_moshi(export, item)
     talk = item.talk
     voice, offer = prompts.voice_prompt(item)
     if offer:
@@ -89,12 +82,13 @@ def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> Iterato
     text = prompts.text_prompt(export, item)
     export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)
     for entry in entries:
-        yield entry._replace(line=entry.line | {"id": talk.id})
+        entry.line["id"] = talk.id
+    return entries
 
 
 def _sound_of(name: str) -> str:
     """The path of the voice prompt that a conversation offers."""
-    return f"{VOICE_PROMPTS}/{file_name(name)}.wav"
+    return f"{PERSONAPLEX_FINETUNE.prompts}/{file_name(name)}.wav"
 
 
 def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -139,14 +133,11 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
         f"with a voice of which no other one has {prompts.SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
         "whose text prompt is not read, for want of a voice prompt": len(texts - sources.keys()),
     }
-    for reason, count in missing.items():
-        if count:
-            export.left_out[f"prompts of conversations {reason}"] += count
+    export.left_out += Counter({f"prompts of conversations {reason}": missing[reason] for reason in missing})
     if n_long:
         export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
-    folder = json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False)
-    trainer = PERSONAPLEX_FINETUNE._replace(model=_MODEL.format(folder=folder))
-    return moshi_folder.finish_moshi(export, lists, trainer, prefix=max(seconds.values(), default=0.0))
+    longest = max(seconds.values(), default=0.0)
+    return moshi_folder.finish_moshi(export, lists, PERSONAPLEX_FINETUNE, longest)
 
 
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
@@ -155,7 +146,7 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
 
 
 #: A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
-_check = partial(check_moshi, config=PERSONAPLEX_CONFIG, prompts=VOICE_PROMPTS)
+_check = partial(check_moshi, trainer=PERSONAPLEX_FINETUNE)
 
 PERSONAPLEX = replace(
     moshi_folder.MOSHI,
@@ -166,10 +157,10 @@ PERSONAPLEX = replace(
     checked="sphn, and a reader written from its source",
     write=write_personaplex,
     finish=finish_personaplex,
-    manifests=(TRAIN, EVAL, PERSONAPLEX_CONFIG),
+    manifests=(TRAIN, EVAL, PERSONAPLEX_FINETUNE.config),
     settings=PersonaplexSettings(),
     prepare=prepare_personaplex,
-    recognises=lambda folder: (folder / PERSONAPLEX_CONFIG).is_file(),
+    recognises=lambda folder: (folder / PERSONAPLEX_FINETUNE.config).is_file(),
     check=_check,
     check_steps=_check,
 )

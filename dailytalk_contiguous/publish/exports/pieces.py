@@ -8,15 +8,13 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.cutting import balanced_range
-from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.words.word import Span, words_between
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
 SHORTEST_SILENCE = 0.2
-
-#: Seconds of the shortest piece that is left beside what is inaudible.
-SHORTEST_PIECE = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,9 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
         longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
     """
     silences: dict[float, float] = {}  # seconds by the middle
-    until: float | None = None
-    for start, end in sorted(busy):
-        if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
-            silences[(until + start) / 2] = start - until
-        until = end if until is None else max(until, end)
+    for (_, end), (start, _) in pairwise(merge_gaps(sorted(busy), 0.0)):
+        if start - end >= SHORTEST_SILENCE and start < duration:
+            silences[(end + start) / 2] = start - end
     edges = [0.0]
     while longest and duration - edges[-1] > longest:
         low, high = balanced_range(duration - edges[-1], longest)
@@ -99,6 +95,7 @@ def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float
     What is inaudible is in none, nor is what it leaves without a word of the main speaker: a model would learn to
     speak without text. A single piece has the name of its conversation.
     """
+    shortest_piece = 1.0  # seconds, beside what is inaudible
     rate = talk.sample_rate
     busy = [word.span for word in talk.alignments]
     busy += [utterance.span for utterance in talk.utterances]
@@ -112,14 +109,10 @@ def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float
         for first, last in pieces:
             parts.append((first, min(last, start)))
             parts.append((max(first, end), last))
-        pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * rate]
+        pieces = [(first, last) for first, last in parts if last - first >= shortest_piece * rate]
     if inaudible:
-        middles = [word.middle * rate for word in talk.alignments if word.side == "left"]
-        uncut = pieces
-        pieces = []
-        for first, last in uncut:
-            if any(first <= middle < last for middle in middles):
-                pieces.append((first, last))
+        spoken = [word for word in talk.alignments if word.side == "left"]
+        pieces = [(first, last) for first, last in pieces if words_between(spoken, first / rate, last / rate)]
     name = file_name(talk.id)
     if len(pieces) == 1:
         return [TrainedPiece(name, *pieces[0])]

@@ -23,15 +23,6 @@ from dailytalk_contiguous.publish.exports import exporting as exports
 #: Seconds of a voice prompt at least.
 SHORTEST_PROMPT = 5.0
 
-#: Seconds of a voice prompt at most.
-LONGEST_PROMPT = 10.0
-
-#: Seconds of a pause between words from which on a stretch ends there; half of it stays at each end.
-PAUSE = 0.2
-
-#: Seconds of the longest pause inside a stretch.
-LONGEST_PAUSE = 1.0
-
 #: Seconds of the shortest stretch.
 _SHORTEST_STRETCH = 1.0
 
@@ -96,7 +87,10 @@ def loud_stretches(item: exports.SeenTalk, spoken: Sequence[Span]) -> Iterator[S
 
 def _prompt_spans(spoken: Sequence[Span], barred: Sequence[Span]) -> list[Span]:
     """The parts of the agent's words to join, apart from `barred` spans; empty if they are too short."""
-    edge = PAUSE / 2
+    longest_prompt = 10.0
+    pause = 0.2  # between words, from which on a stretch ends there; half of it stays at each end
+    longest_pause = 1.0  # inside a stretch
+    edge = pause / 2
     starts, ends = np.array(barred or [Span(-1.0, -1.0)]).T
 
     def is_barred(start: float, end: float) -> bool:
@@ -104,16 +98,13 @@ def _prompt_spans(spoken: Sequence[Span], barred: Sequence[Span]) -> list[Span]:
 
     stretches: list[Span] = []
     before = 0.0
-    for start, end in merge_gaps(spoken, PAUSE):
+    for start, end in merge_gaps(spoken, pause):
         stretch = Span(max(0.0, start - edge), end + edge)
-        follows = bool(stretches) and stretches[-1].end == before and start - before <= LONGEST_PAUSE
-        if is_barred(*stretch):
-            pass
-        elif (
-            follows and not is_barred(before, stretch.end) and stretch.end - stretches[-1].start <= LONGEST_PROMPT
-        ):
-            stretches[-1] |= stretch
-        else:
+        follows = bool(stretches) and stretches[-1].end == before and start - before <= longest_pause
+        joined = stretches[-1] | stretch if follows else stretch
+        if follows and not is_barred(before, stretch.end) and joined.seconds <= longest_prompt:
+            stretches[-1] = joined
+        elif not is_barred(*stretch):
             stretches.append(stretch)
         before = stretch.end
     chosen: list[Span] = []
@@ -121,7 +112,7 @@ def _prompt_spans(spoken: Sequence[Span], barred: Sequence[Span]) -> list[Span]:
         seconds = total_seconds(chosen)
         if seconds >= SHORTEST_PROMPT:
             break
-        if _SHORTEST_STRETCH <= stretch.seconds <= LONGEST_PROMPT - seconds:
+        if _SHORTEST_STRETCH <= stretch.seconds <= longest_prompt - seconds:
             chosen.append(stretch)
     return sorted(chosen) if total_seconds(chosen) >= SHORTEST_PROMPT else []
 

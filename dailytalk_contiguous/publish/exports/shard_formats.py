@@ -31,15 +31,6 @@ from dailytalk_contiguous.store.files import file_name, json_document, json_text
 #: Bytes of a shard of sound, at which the next one begins.
 SHARD_BYTES = 1_000_000_000
 
-#: Hz of the user as NeMo reads it.
-USER_RATE = 16000
-
-#: Hz of the agent. NeMo resamples the user alone, so this one has to be right.
-AGENT_RATE = 22050
-
-#: Seconds of a frame of NeMo's duplex speech-to-text.
-TEXT_FRAME = 0.08
-
 
 def _key(talk: Conversation) -> str:
     """A file name for a conversation, without dots: readers take what follows the first one for a kind of file."""
@@ -76,21 +67,21 @@ def _write_parts(
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     prompts.note_personas(export)
     for side, entries in lists.items():
-        shards: list[list[dict[str, str]]] = []
+        shards: dict[str, list[str]] = defaultdict(list)
+        number = 0
         size = 0
         for entry in entries:
             names, length = entry.line
-            if not shards or size + length > SHARD_BYTES:
-                shards.append([])
+            if size and size + length > SHARD_BYTES:
+                number += 1
                 size = 0
-            shards[-1].append(names)
             size += length
-        for number, members in enumerate(shards):
-            for shard in members[0]:
-                end = bytes(2 * tarfile.BLOCKSIZE) if shard.endswith(".tar") else b""
-                parts = [names[shard] for names in members]
-                export.target.join(side + shard.format(number), parts, end)
-                export.target.remove(parts)
+            for shard, part in names.items():
+                shards[side + shard.format(number)].append(part)
+        for name, parts in shards.items():
+            end = bytes(2 * tarfile.BLOCKSIZE) if name.endswith(".tar") else b""
+            export.target.join(name, parts, end)
+            export.target.remove(parts)
     about = {name: {"split": side} for name, side in export.side.items()}
     return {ABOUT: json_document(about)}
 
@@ -109,13 +100,14 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
     >>> framed_text([("Hey,", 2.0, 0.3, None), ("you", 2.41, 0.1, None)], 1.9)
     '<|1|> Hey, <|5|> <|6|> you <|7|>'
     """
+    frame = 0.08  # seconds
     frame_mark = re.compile(r"<\|\d+\|>")
     framed = []
     for text, begin, length, *_ in words:
         if frame_mark.search(text):
             raise BadInput(f"the word {text!r} holds a mark of time", "correct its transcript")
-        first = int(max(0.0, begin - start) / TEXT_FRAME + 1e-6)
-        last = int(max(0.0, begin + length - start) / TEXT_FRAME + 1e-6)
+        first = int(max(0.0, begin - start) / frame + 1e-6)
+        last = int(max(0.0, begin + length - start) / frame + 1e-6)
         word = "".join(text.split())
         framed.append(f"<|{first}|> {word} <|{last}|>")
     return " ".join(framed)
@@ -124,10 +116,9 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
 def _supervisions(
     talk: Conversation, names: Iterable[str], channels: Iterable[int], framed: bool = False
 ) -> list[dict[str, Any]]:
-    """Utterances with text in lhotse's terms, each with the words from its start on.
+    """Utterances with text in lhotse's terms, each with the words from its start on; `framed`: with `framed_text`.
 
-    The agent's name and channel come first. With `framed` the text of the other speaker says in which frames its
-    words are.
+    The agent's name and channel come first.
     """
     key = _key(talk)
     supervisions: list[dict[str, Any]] = []
@@ -164,13 +155,14 @@ def _write_cut(
     export: exports.Export,
     item: exports.SeenTalk,
     sounds: Mapping[str, tuple[Pcm, int]],
-    fields: Mapping[str, object],
+    names: tuple[str, str],
+    framed: bool = False,
 ) -> Iterator[exports.FileEntry]:
-    """Write a cut and its sounds, samples and Hz by field; `fields`: those that do not follow from these."""
+    """Write a cut and its sounds, samples and Hz by field; `names`: of the speakers, the agent first."""
+    exports.refuse_mute(item.talk)
     key = _key(item.talk)
-    text = prompts.text_prompt(export, item)
     parts = {}
-    recordings = {}
+    recordings: dict[str, dict[str, Any]] = {}
     for field, (pcm, rate) in sounds.items():
         n_channels = pcm.shape[1] if pcm.ndim > 1 else 1
         channels = list(range(n_channels))
@@ -184,17 +176,21 @@ def _write_cut(
         }
         parts[f"/{field}.{{:06d}}.tar"] = _sound_members(key, pcm, rate, recordings[field])
     recording = recordings.pop("recording")
-    custom: dict[str, object] = dict(recordings)
+    custom: dict[str, object] = {**recordings}
+    text = prompts.text_prompt(export, item)
     if text:
         custom["system_prompt"] = text
     custom["conversation_id"] = item.talk.id
+    is_mono = recording["channel_ids"] == [0]
     cut = {
         "id": key,
         "start": 0,
         "duration": recording["duration"],
         "recording": recording,
         "custom": custom,
-        **fields,
+        "type": "MonoCut" if is_mono else "MultiCut",
+        "channel": 0 if is_mono else recording["channel_ids"],
+        "supervisions": _supervisions(item.talk, names, (0, 0) if is_mono else (0, 1), framed),
     }
     line = json_text(cut).encode()
     parts["/cuts.{:06d}.jsonl.gz"] = gzip.compress(line, mtime=0)
@@ -205,23 +201,17 @@ def write_nemo(
     export: exports.Export, item: exports.SeenTalk, framed: bool = False
 ) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
-    talk = item.talk
-    exports.refuse_mute(talk)
-    recorded = read_pcm(talk.audio, sample_rate=USER_RATE)
+    user_rate = 16000  # Hz, as NeMo reads it
+    recorded = read_pcm(item.talk.audio, sample_rate=user_rate)
     user = recorded[:, 0] if export.settings.swap else recorded[:, 1]
-    supervisions = _supervisions(talk, ("agent", "user"), (0, 0), framed)
-    fields = {"type": "MonoCut", "channel": 0, "supervisions": supervisions}
-    sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], talk.sample_rate)}
-    yield from _write_cut(export, item, sounds, fields)
+    sounds = {"recording": (user, user_rate), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
+    return _write_cut(export, item, sounds, ("agent", "user"), framed)
 
 
 def write_cuts(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     talk = item.talk
-    exports.refuse_mute(talk)
     names = (talk.person("left") or "agent", talk.person("right") or "user")
-    supervisions = _supervisions(talk, names, (0, 1))
-    fields = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
-    yield from _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, fields)
+    return _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, names)
 
 
 def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
@@ -245,7 +235,7 @@ _prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts
 _nemo = partial(
     _prompted,
     loses="names, sounds without text, valence/arousal/dominance, prosody",
-    sample_rate=AGENT_RATE,
+    sample_rate=22050,  # of the agent: NeMo resamples the user alone
 )
 
 SHARD_FORMATS = (

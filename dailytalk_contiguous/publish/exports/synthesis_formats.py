@@ -108,15 +108,13 @@ def vibevoice_script(utterances: Sequence[Utterance]) -> str:
     return "\n".join(f"Speaker {numbers[utterance.channel]}: {utterance.text}" for utterance in utterances)
 
 
-_DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
-
 _format = partial(exports.ExportFormat[exports.SeenTalk], sides=exports.TWO_LISTS)
 _mixed = partial(
     _format,
     loses="times, words, tags, sounds without text",
     checked="a reader written from its source",
-    finish=exports.json_lists(**_DIALOGUES),
-    manifests=(*_DIALOGUES.values(),),
+    finish=exports.json_lists(train="dialogues_train.jsonl", eval="dialogues_eval.jsonl"),
+    manifests=("dialogues_train.jsonl", "dialogues_eval.jsonl"),
     settings=PieceSettings(),
     unit="file",
 )

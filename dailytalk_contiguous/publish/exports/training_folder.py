@@ -104,9 +104,9 @@ def most_listed(path: Path) -> int:
     return read_typed(inside(path, MIX_RECORD), _Mix).get("most_listed") or 1
 
 
-def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
+def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, Path]:
     """Return the manifests that exist in a folder, of these names by side."""
-    return {side: name for side, name in names.items() if (data / name).is_file()}
+    return {side: data / name for side, name in names.items() if (data / name).is_file()}
 
 
 def about_document(data: Path) -> dict[str, Any]:
@@ -144,13 +144,8 @@ def timed_conversation(name: str, talk: AboutConversation) -> TimedConversation:
     if not documents.is_number(talk.duration, 0.0, documents.LATEST):
         raise BadInput(f"{quoted(name)} lasts {talk.duration} s", AGAIN)
     is_counted = len(words) == len(timed) and talk.language not in SPACELESS
-    return TimedConversation(
-        timed,
-        join_spans(timed),
-        [None] * len(timed),
-        talk.duration,
-        words if is_counted else None,
-    )
+    events: list[str | None] = [None] * len(timed)
+    return TimedConversation(timed, join_spans(timed), events, talk.duration, words if is_counted else None)
 
 
 class TrainingItems(Items):
@@ -244,15 +239,8 @@ class TrainingItems(Items):
         sources = annotation.get("word_sources") or itertools.repeat(None)
         for word, source in zip(words, sources, strict=False):
             side = "left" if word.side == MAIN else "right"
-            aligned = {
-                "word": word.text,
-                "start": word.start,
-                "end": word.end,
-                "speaker": side,
-                "source": source,
-                "probability": None,
-            }
-            row["alignments"].append(aligned)
+            aligned = {"word": word.text, "start": word.start, "end": word.end, "speaker": side}
+            row["alignments"].append(aligned | {"source": source, "probability": None})
         return judged(row, path)
 
 
