@@ -17,10 +17,10 @@ from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice
-from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, AnyFormat, ExportSettings
+from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, Export, ExportFormat, ExportSettings
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.interactivity import ClipSettings, clips_found
-from dailytalk_contiguous.publish.exports.writing import Exported, settings_of_export, write_export
+from dailytalk_contiguous.publish.exports.writing import settings_of_export, write_export
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.tables.readme import readme
@@ -102,8 +102,8 @@ def _dataset_name(source: str, run: Mapping[str, Any]) -> str:
 
 
 def _export_outcome(
-    done: Exported,
-    layout: AnyFormat,
+    done: Export,
+    layout: ExportFormat,
     format: str,
     out: Path,
     left_out: Mapping[str, int],
@@ -148,7 +148,7 @@ class _Selection(NamedTuple):
 
 def _select(
     source: Path | Version,
-    layout: AnyFormat,
+    layout: ExportFormat,
     split: str,
     divides_anew: bool,
     columns: Collection[str] | None = None,

@@ -111,7 +111,7 @@ class VoiceList:
             texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
         return texts
 
-    def as_format(self) -> exports.ExportFormat[VoiceClips]:
+    def as_format(self) -> exports.ExportFormat:
         manifests = list(self.files.values())
         if self.with_json:
             manifests.append(whisper_json.WHISPER_JSON)

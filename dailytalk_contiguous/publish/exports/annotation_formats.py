@@ -120,7 +120,6 @@ def eaf(item: Annotation) -> str:
                 document.add_annotation(name, start, end, label.text)
     tree = pympi.Elan.to_adocument(document, False)
     return str(ElementTree.tostring(tree, "UTF-8", xml_declaration=True), "UTF-8")
-    return str(ElementTree.tostring(document, "UTF-8", xml_declaration=True), "UTF-8")
 
 
 def _tagged_text(label: Label) -> str:
@@ -204,7 +203,7 @@ _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
 _LINES = "utterances with their speakers and tags"
 _NOT_IN_LINES = "words, sounds"
 
-ANNOTATIONS: list[exports.AnyFormat] = [
+ANNOTATIONS: list[exports.ExportFormat] = [
     exports.ExportFormat(
         name,
         reader,

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits
 from dailytalk_contiguous.core.records.finished import from_finished
@@ -28,6 +28,7 @@ from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
+from dailytalk_contiguous.publish.exports.splits import SplitVoice
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.stages.transcribe import DROP, KEEP
@@ -120,19 +121,7 @@ def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
 DIVIDING = {field.name for field in fields(DivisionSettings)}
 
 
-class Exportable(Protocol):
-    """An item that is written; all items that share a name of `apart` are on one side of the division."""
-
-    @property
-    def apart(self) -> tuple[str, ...]: ...
-
-
 BUILD_AGAIN = "build the conversation again"
-
-T = TypeVar("T", bound=Exportable)
-
-#: A format whose items are of any kind.
-AnyFormat: TypeAlias = "ExportFormat[Any]"
 
 #: A text file, whole or by its lines.
 FileText = str | Iterable[str]
@@ -150,7 +139,7 @@ Lists = Mapping[str, list[FileEntry]]
 
 @dataclass
 class Export:
-    """An export that is being written.
+    """An export, while it is written and once it is.
 
     Attributes:
         target: the folder. sample_rate: Hz of its sound.
@@ -158,9 +147,14 @@ class Export:
         left_out: how many parts of the rows are not in it, by reason.
         about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
         personas: which of `--persona` are used.
+        entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
+        rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
+        n_fillers: words that were left out.
+        side: of each id. files: how many entries each side has.
+        disjoint: whether no known speaker is on two sides.
     """
 
-    format: AnyFormat
+    format: "ExportFormat"
     target: OwnedFolder
     settings: Any
     sample_rate: int
@@ -171,7 +165,14 @@ class Export:
     about: dict[str, Any] = field(default_factory=dict)
     maker: TableMaker = field(default_factory=TableMaker)
     personas: set[tuple[str, str]] = field(default_factory=set)
+    entries: dict[str, list[FileEntry]] = field(default_factory=dict)
+    voices: list[SplitVoice] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    provenances: Counter[str] = field(default_factory=Counter)
+    n_fillers: int = 0
     side: Mapping[str, str] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    disjoint: bool = True
 
     @property
     def is_checked(self) -> bool:
@@ -210,8 +211,7 @@ class SeenTalk(NamedTuple):
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
     """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
-    main = CHANNELS[1] if export.settings.swap else CHANNELS[0]
-    return seen_row(row, export.sample_rate, main)
+    return seen_row(row, export.sample_rate, export.settings.main)
 
 
 def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
@@ -298,7 +298,7 @@ def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]
 
 
 @dataclass(frozen=True)
-class ExportFormat(Generic[T]):
+class ExportFormat:
     """The layout of a folder that a trainer or a tool reads.
 
     Attributes:
@@ -306,7 +306,8 @@ class ExportFormat(Generic[T]):
         reader: the trainer or tool. holds: the parts of a row, and where. loses: the parts that are left out.
         checked: the code that reads it back in the tests.
         write: writes the files of an item, and yields the entries of the lists. Raises BadInput before it writes.
-        open: makes the item of a row. Raises BadInput for one that it can't write.
+        open: makes the item of a row; items that share a name of their `apart` are on one side of the division.
+            Raises BadInput for a row that it can't write.
         finish: returns the texts of the lists, by their names, once all is written and divided.
         manifests: names that mark the folder as complete.
         sides: of the division.
@@ -328,7 +329,7 @@ class ExportFormat(Generic[T]):
     holds: str
     loses: str
     checked: str
-    write: Callable[[Export, T], Iterable[FileEntry]]
+    write: Callable[[Export, Any], Iterable[FileEntry]]
     open: Callable[[Row, Export], Any] = seen_talk
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()

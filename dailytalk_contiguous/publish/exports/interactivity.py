@@ -63,7 +63,7 @@ class InteractivitySettings(ClipSettings):
         return self.layout == STEREO
 
 
-def clips_found(settings: ClipSettings, layout: exports.AnyFormat, talk: Conversation) -> Found:
+def clips_found(settings: ClipSettings, layout: exports.ExportFormat, talk: Conversation) -> Found:
     is_bench = layout is FULL_DUPLEX_BENCH
     return clips_of(talk, settings.context, settings.after, is_bench, settings.rules, settings.certainty)
 

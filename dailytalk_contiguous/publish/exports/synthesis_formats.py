@@ -110,7 +110,7 @@ def vibevoice_script(utterances: Sequence[Utterance]) -> str:
 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
-_format = partial(exports.ExportFormat[exports.SeenTalk], sides=exports.TWO_LISTS)
+_format = partial(exports.ExportFormat, sides=exports.TWO_LISTS)
 _mixed = partial(
     _format,
     loses="times, words, tags, sounds without text",
