@@ -16,10 +16,10 @@ from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.machine.own_file import is_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports.event_clips import ClipChoice
+from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings
 from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, Export, ExportFormat, ExportSettings
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.exports.interactivity import ClipSettings, clips_found
+from dailytalk_contiguous.publish.exports.interactivity import FULL_DUPLEX_BENCH
 from dailytalk_contiguous.publish.exports.writing import settings_of_export, write_export
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
@@ -75,8 +75,7 @@ def export(
         clip_settings = settings_of_export(layout, settings)
         if isinstance(clip_settings, ClipSettings):
             if clip_settings.per_kind:
-                find_clips = partial(clips_found, clip_settings, layout)
-                choice = ClipChoice(clip_settings.per_kind, clip_settings.seed, clip_settings.main, find_clips)
+                choice = ClipChoice(clip_settings, layout is FULL_DUPLEX_BENCH)
                 for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
                     choice.add(row)
                 settings["clips"] = choice.ids

@@ -1,28 +1,31 @@
 """Clips of interaction as folders: to train on (`INTERACTIVITY`), or to judge by (`FULL_DUPLEX_BENCH`)."""
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
-from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits, NotChecked
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
-from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.turns.interaction import AFTER, CONTEXT, OWN_RULES
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.words.word import words_between
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder, user_clips
 from dailytalk_contiguous.publish.exports.bench_samples import BENCH_RATE, TASKS, write_sample
-from dailytalk_contiguous.publish.exports.event_clips import CutEvent, Found, clips_of, cut_clips, usable_licence
+from dailytalk_contiguous.publish.exports.event_clips import (
+    ClipSettings,
+    CutEvent,
+    EventClip,
+    clips_of,
+    cut_clips,
+    usable_licence,
+)
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
-from dailytalk_contiguous.publish.exports.user_clips import USER_ONLY, is_user_only
+from dailytalk_contiguous.publish.exports.user_clips import USER_ONLY
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 
 #: The record of a folder of clips. A trainer takes `.jsonl` for a manifest.
@@ -30,21 +33,6 @@ SUMMARY = "interactivity.json"
 
 #: The record of a folder for Full-Duplex-Bench.
 SAMPLES = "samples.json"
-
-
-@dataclass(frozen=True)
-class ClipSettings(exports.ExportSettings):
-    """The settings of both formats of clips. `clips`: ids of those that are wanted; None for all."""
-
-    per_kind: int | None = setting(None, "Most clips of each kind.", panel="result", least=1, shown="all")
-    rules: str = setting(
-        OWN_RULES, "Which events become clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
-        panel="result", choices=(OWN_RULES, "kyutai"),
-    )  # fmt: skip
-    context: float = setting(CONTEXT, "Seconds that a clip has before its event.", panel="result", unit="s")
-    after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
-    licence: str | None = unlisted(None)
-    clips: Container[str] | None = unlisted(None)
 
 
 #: The layout of `INTERACTIVITY` that moshi-finetune reads.
@@ -63,25 +51,22 @@ class InteractivitySettings(ClipSettings):
         return self.layout == STEREO
 
 
-def clips_found(settings: ClipSettings, layout: exports.ExportFormat, talk: Conversation) -> Found:
-    is_bench = layout is FULL_DUPLEX_BENCH
-    return clips_of(talk, settings.context, settings.after, is_bench, settings.rules, settings.certainty)
-
-
-def _cut(export: exports.Export, item: exports.SeenTalk, found_clips: Found) -> list[CutEvent]:
-    """The clips of a conversation that are wanted. Raises BadInput."""
+def _cut(
+    export: exports.Export, item: exports.SeenTalk, bench: bool = False
+) -> tuple[list[EventClip], list[CutEvent]]:
+    """The clips of a conversation, and the sound of those that are wanted. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.finished) or settings.licence
-    clips, doubtful = found_clips
-    wanted = clips
-    if settings.clips is not None:
-        wanted = [clip for clip in clips if clip.id in settings.clips]
-    cut = list(cut_clips(item.talk, wanted, item.pcm, licence))
-    export.left_out += doubtful
+    clips, left_out = clips_of(item.talk, settings, bench)
+    wanted = []
     for clip in clips:
-        if clip not in wanted:
-            export.left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
-    return cut
+        if settings.clips is None or clip.id in settings.clips:
+            wanted.append(clip)
+        else:
+            left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
+    cut = list(cut_clips(item.talk, wanted, item.pcm, licence))
+    export.left_out += left_out
+    return clips, cut
 
 
 def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
@@ -91,11 +76,10 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
     """
     talk = item.talk
     made = export.facts.setdefault("made", Counter())
-    found_clips = clips_found(export.settings, export.format, talk)
-    clips, _ = found_clips
+    clips, cut_events = _cut(export, item)
     events = [clip.event for clip in clips]
     turns = [utterance.span for utterance in talk.utterances if utterance.channel == "left"]
-    for cut in _cut(export, item, found_clips):
+    for cut in cut_events:
         clip = cut.clip
         made[clip.event.kind] += 1
         if export.settings.layout == USER_ONLY:
@@ -116,7 +100,8 @@ def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[
     layout = export.settings.layout
     summary = {**export.facts, "left_out_events": export.left_out, "layout": layout}
     if layout == USER_ONLY:
-        texts = user_clips.user_lists(lists)
+        user_lists = exports.json_lists(**user_clips.LISTS)(export, lists)
+        texts = {name: lines for name, lines in user_lists.items() if lines}
     else:
         texts, _ = moshi_folder.training_lists(export.target.root, lists)
     return texts | {SUMMARY: json_document(summary)}
@@ -133,8 +118,8 @@ def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[ex
     There is no `clean_output.wav`: the agent was never recorded without the user.
     """
     made = export.facts.setdefault("made", Counter())
-    found_clips = clips_found(export.settings, export.format, item.talk)
-    for cut in _cut(export, item, found_clips):
+    _, cut_events = _cut(export, item, bench=True)
+    for cut in cut_events:
         kind = cut.clip.event.kind
         for task in TASKS[kind]:
             folder = f"{task}/{made[task] + 1}"
@@ -153,27 +138,19 @@ def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str,
     return {SAMPLES: json_document(export.about)}
 
 
-class _Clip(TypedDict):
-    clip_id: str
-    kind: str
-
-
-class _OfClip(TypedDict):
-    clip: _Clip
-
-
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen. Raises NotChecked for `user-only`."""
-    if is_user_only(folder):
+    if any((folder / name).is_file() for name in user_clips.LISTS.values()):
         raise NotChecked(INTERACTIVITY.name)
     findings, facts = check_moshi(folder, limits, training)
     kept = []
     for finding in findings:
-        alignments: object = None
+        record: object = None
         if finding.kind in ("no-words", "silent-left"):
             with suppress(BadInput):
-                alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
-        if not fits(alignments, _OfClip):
+                record = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
+        is_of_clip = isinstance(record, dict) and isinstance(record.get("clip"), dict)
+        if not is_of_clip:
             kept.append(finding)
     return kept, facts
 

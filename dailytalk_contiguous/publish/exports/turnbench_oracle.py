@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.words.word import Span
 def perfect_prediction(number: str, tracks: Mapping[str, Sequence[TurnAnnotation]]) -> dict[str, object]:
     """Return the times that a conversation of this number and these tracks, by speaker, asks for.
 
-    They are seconds, strictly rising: `eot` where the turns of a speaker end, `interruption` where they begin.
+    They are seconds, strictly rising: `eot` where turns of a speaker end, `interruption` where the speaker
+    interrupts.
 
     >>> question = {"start_s": 0.0, "end_s": 2.0, "label": "Normal Turn", "text": "Why?"}
     >>> answer = {"start_s": 2.2, "end_s": 3.0, "label": "Normal Turn", "text": "Because."}

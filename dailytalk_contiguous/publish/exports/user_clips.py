@@ -6,7 +6,6 @@ facts of its event, the speech of both sides and all events in it. All times are
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.event_clips import CutEvent
 from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
-from dailytalk_contiguous.store.files import file_name, json_text
+from dailytalk_contiguous.store.files import file_name
 
 #: The value of `--layout`.
 USER_ONLY = "user-only"
@@ -49,16 +48,3 @@ def write_user_clip(
         "events": inside,
     }
     return exports.FileEntry(line, cut.duration)
-
-
-def user_lists(lists: exports.Lists) -> dict[str, exports.FileText]:
-    """Return the texts of the lists by their names; a side without clips has none."""
-    texts: dict[str, exports.FileText] = {}
-    for side, entries in lists.items():
-        if entries:
-            texts[LISTS[side]] = [json_text(entry.line) for entry in entries]
-    return texts
-
-
-def is_user_only(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in LISTS.values())
