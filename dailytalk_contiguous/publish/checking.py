@@ -263,12 +263,12 @@ def refuse_steps(training: TrainingSteps, noun: str) -> None:
 
 def _exported(folder: Path, format: ExportFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
-    if format.check_steps is None:
+    if not format.shows_steps:
         refuse_steps(training, f"one for {format.reader}")
     if format.check is None:
         raise NotChecked(format.name)
-    if format.check_steps and training.is_asked:
-        findings, facts = format.check_steps(folder, limits, training)
+    if training.is_asked:
+        findings, facts = format.check(folder, limits, training)
     else:
         findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):

@@ -179,7 +179,7 @@ def ctm(item: Annotation) -> str:
     return "".join(lines)
 
 
-def _write(
+def write_annotation(
     ending: str, text: Callable[[Annotation], str], export: exports.Export, item: Annotation
 ) -> Iterator[exports.FileEntry]:
     content = text(item)
@@ -190,7 +190,7 @@ def _write(
     yield exports.FileEntry(None, item.seconds)
 
 
-def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
+def refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
     """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
@@ -211,9 +211,9 @@ ANNOTATIONS: list[exports.ExportFormat] = [
         loses,
         checked,
         open=open_annotation,
-        write=partial(_write, ending, text),
+        write=partial(write_annotation, ending, text),
         options=frozenset(),
-        prepare=_refuse_edited,
+        prepare=refuse_edited,
     )
     for name, ending, reader, holds, loses, checked, text in (
         ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", textgrid),

@@ -14,7 +14,7 @@ import numpy as np
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation
-from dailytalk_contiguous.core.records.finding import Checked, FindingLimits
+from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import TableMaker
@@ -27,7 +27,6 @@ from dailytalk_contiguous.machine.audio import read_header, read_pcm
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
-from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
 from dailytalk_contiguous.publish.exports.splits import SplitVoice
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
@@ -319,8 +318,8 @@ class ExportFormat:
         source: returns the rows of a folder that only this format reads; None of any other.
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
         check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
-            one that is only as this export writes it.
-        check_steps: the same, and says what the steps of a training show; None where that is unknown.
+            one that is only as this export writes it. It takes the folder and `FindingLimits`.
+        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
 
@@ -341,8 +340,8 @@ class ExportFormat:
     unit: str = "conversation"
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     recognises: Callable[[Path], bool] = lambda folder: False
-    check: Callable[[Path, FindingLimits], Checked] | None = None
-    check_steps: Callable[[Path, FindingLimits, TrainingSteps], Checked] | None = None
+    check: Callable[..., Checked] | None = None
+    shows_steps: bool = False
     prepare: Callable[[Path, Any], None] = lambda out, settings: None
 
     @property

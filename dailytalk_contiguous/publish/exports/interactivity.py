@@ -1,20 +1,31 @@
-"""Clips of interaction as folders: to train on (`INTERACTIVITY`), or to judge by (`FULL_DUPLEX_BENCH`)."""
+"""Clips of interaction as folders: to train on (`INTERACTIVITY`), or to judge by (`FULL_DUPLEX_BENCH`).
+
+A model that listens hears only the user, and learns when to wait, to speak, to say "mm-hm" and to stop. For it the
+layout `USER_ONLY` has the user's side alone, with what the listener does as labels. A line of `clips_train.jsonl`
+or `clips_eval.jsonl` is a clip: `path` of a mono WAV (relative to the file), `duration`, the facts of its event,
+the speech of both sides and all events in it. All times are seconds of the clip.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits, NotChecked
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.turns.interaction import Interaction
+from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.core.words.word import words_between
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, user_clips
+from dailytalk_contiguous.publish.exports import moshi_folder
 from dailytalk_contiguous.publish.exports.bench_samples import BENCH_RATE, TASKS, write_sample
 from dailytalk_contiguous.publish.exports.event_clips import (
     ClipSettings,
@@ -25,7 +36,7 @@ from dailytalk_contiguous.publish.exports.event_clips import (
     usable_licence,
 )
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
-from dailytalk_contiguous.publish.exports.user_clips import USER_ONLY
+from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 
 #: The record of a folder of clips. A trainer takes `.jsonl` for a manifest.
@@ -37,6 +48,12 @@ SAMPLES = "samples.json"
 
 #: The layout of `INTERACTIVITY` that moshi-finetune reads.
 STEREO = "stereo"
+
+#: The layout with the user's side alone.
+USER_ONLY = "user-only"
+
+#: The lists of `USER_ONLY` by side. Moshi's have other names.
+USER_LISTS = {"train": "clips_train.jsonl", "eval": "clips_eval.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def _cut(
 def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`.
 
-    With the layout `USER_ONLY`, each is a mono WAV and a line of a list (`publish.exports.user_clips`).
+    With the layout `USER_ONLY`, each is a mono WAV and a line of a list.
     """
     talk = item.talk
     made = export.facts.setdefault("made", Counter())
@@ -83,7 +100,7 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
         clip = cut.clip
         made[clip.event.kind] += 1
         if export.settings.layout == USER_ONLY:
-            yield user_clips.write_user_clip(export, cut, talk, events)
+            yield _write_user_clip(export, cut, talk, events)
             continue
         words = words_between(talk.alignments, clip.start, clip.end)
         agent_words = [word for word in words if word.side == "left"]
@@ -95,12 +112,38 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
         yield exports.FileEntry({"path": f"{name}.wav", "duration": cut.duration}, cut.duration)
 
 
+def _write_user_clip(
+    export: exports.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
+) -> exports.FileEntry:
+    """Write the user's side of a clip, and return its line; `events`: those of the conversation."""
+    clip = cut.clip
+    name = f"user/{file_name(clip.id)}"
+    export.write_sound(name, np.ascontiguousarray(cut.pcm[:, 1]))
+    speech = unions(timed_of(talk)).channels
+    inside = []
+    for event in events:
+        # A turn that begins early ends before its start.
+        first, last = sorted((event.start, event.end))
+        if clip.start <= first and last <= clip.end:
+            start = round(event.start - clip.start, 6)
+            end = round(event.end - clip.start, 6)
+            inside.append({"kind": event.kind, "start": start, "end": end})
+    line = {
+        "path": f"{name}.wav",
+        **cut.facts,
+        "agent_speech": spans_between(speech.get("left", ()), clip.start, clip.end),
+        "user_speech": spans_between(speech.get("right", ()), clip.start, clip.end),
+        "events": inside,
+    }
+    return exports.FileEntry(line, cut.duration)
+
+
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     _note_kinds(export)
     layout = export.settings.layout
     summary = {**export.facts, "left_out_events": export.left_out, "layout": layout}
     if layout == USER_ONLY:
-        user_lists = exports.json_lists(**user_clips.LISTS)(export, lists)
+        user_lists = exports.json_lists(**USER_LISTS)(export, lists)
         texts = {name: lines for name, lines in user_lists.items() if lines}
     else:
         texts, _ = moshi_folder.training_lists(export.target.root, lists)
@@ -140,7 +183,7 @@ def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str,
 
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen. Raises NotChecked for `user-only`."""
-    if any((folder / name).is_file() for name in user_clips.LISTS.values()):
+    if any((folder / name).is_file() for name in USER_LISTS.values()):
         raise NotChecked(INTERACTIVITY.name)
     findings, facts = check_moshi(folder, limits, training)
     kept = []
@@ -164,7 +207,7 @@ INTERACTIVITY = exports.ExportFormat(
     checked="a reader written from its source",
     write=write_event_clips,
     finish=finish_event_clips,
-    manifests=(*moshi_folder.MANIFESTS, *user_clips.LISTS.values(), SUMMARY),
+    manifests=(*moshi_folder.MANIFESTS, *USER_LISTS.values(), SUMMARY),
     sides=exports.TWO_LISTS,
     settings=InteractivitySettings(),
     options=frozenset({"main", "certainty"}),
@@ -172,7 +215,7 @@ INTERACTIVITY = exports.ExportFormat(
     prepare=moshi_folder.refuse_path,
     recognises=lambda folder: (folder / SUMMARY).is_file(),
     check=check_interactivity,
-    check_steps=check_interactivity,
+    shows_steps=True,
 )
 
 FULL_DUPLEX_BENCH = exports.ExportFormat(

@@ -119,11 +119,7 @@ class WindowBatch(TypedDict):
 
 
 def collate_windows(batch: Sequence[Window]) -> WindowBatch:
-    """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`.
-
-    `audio` is (b, 2, n), `lengths` (b,) int64 in samples, `start` (b,) seconds; `conversation_id` and `words` are
-    lists with an item a window.
-    """
+    """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`."""
     starts = [window["start"] for window in batch]
     lengths = [window["length"] for window in batch]
     audio = np.stack([window["audio"] for window in batch])
