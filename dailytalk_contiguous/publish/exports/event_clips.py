@@ -239,12 +239,6 @@ class CutEvent(NamedTuple):
     words: list[Word]
     facts: dict[str, Any]
 
-    @property
-    def duration(self) -> float:
-        """Seconds of its samples."""
-        seconds: float = self.facts["duration"]
-        return seconds
-
 
 def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence: str | None) -> Iterator[CutEvent]:
     """Cut clips to the sample; `pcm` has the `sample_rate` of the conversation.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
@@ -40,9 +40,6 @@ TOKENS = "prosody"
 
 #: Share of the time to evaluate on, where no division is settled.
 EVAL_SHARE = 0.1
-
-#: The sides of a format of which all trains.
-ONE_LIST = ("train",)
 
 #: The sides of a format of which a part evaluates.
 TWO_LISTS = ("train", "eval")
@@ -76,12 +73,9 @@ class ExportSettings(DivisionSettings):
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
     fillers: str = setting(
-        KEEP,
-        "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
-        panel="result",
-        choices=(KEEP, DROP),
-    )
-
+        KEEP, "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
+        panel="result", choices=(KEEP, DROP),
+    )  # fmt: skip
     certainty: float | None = setting(
         None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
@@ -106,9 +100,7 @@ LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earli
 def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
     """Return why an event is left out, for `Export.left_out`; None where it is taken.
 
-    Args:
-        certainty: of the event, in [0, 1]; None in rows of versions that did not know it.
-        least: of `ExportSettings.certainty`.
+    `certainty` is in [0, 1], and None in rows of versions that did not know it; `least`: of `--certainty`.
     """
     if least is None:
         return None
@@ -118,7 +110,6 @@ def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
 
 
 DIVIDING = {field.name for field in fields(DivisionSettings)}
-
 
 BUILD_AGAIN = "build the conversation again"
 
@@ -273,17 +264,6 @@ def refuse_mute(talk: Conversation) -> None:
     refuse_tags((word.text for word in talk.alignments), talk)
 
 
-def only_rate(format: str, sample_rate: int) -> Callable[[Path, ExportSettings], None]:
-    """Return a `prepare` for a trainer that takes samples as they are: it refuses any other rate in Hz."""
-
-    def prepare(out: Path, settings: ExportSettings) -> None:
-        if settings.sample_rate not in (None, sample_rate):
-            reason = f"--sample-rate {settings.sample_rate} does not go with --format {format}"
-            raise DailytalkError(f"{reason}: its model takes {sample_rate} Hz alone", "leave it out")
-
-    return prepare
-
-
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
     """Return a `finish` that writes the entries of each side into a file of its name, a JSON a line."""
 
@@ -314,6 +294,7 @@ class ExportFormat:
         options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
             those of `DivisionSettings`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
+        is_only_rate: whether the reader takes samples as they are, so that they can't have any other rate.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
@@ -332,10 +313,11 @@ class ExportFormat:
     open: Callable[[Row, Export], Any] = seen_talk
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
-    sides: tuple[str, ...] = ONE_LIST
+    sides: tuple[str, ...] = ("train",)
     settings: ExportSettings = ExportSettings()
     options: frozenset[str] = frozenset({"main"})
     sample_rate: int = 24000
+    is_only_rate: bool = False
     noun: str = "conversation"
     unit: str = "conversation"
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None

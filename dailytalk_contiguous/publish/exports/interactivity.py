@@ -109,7 +109,8 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
         export.write_sound(name, cut.pcm)
         record = {"alignments": moshi_folder.alignments_of(placed), "clip": cut.facts}
         export.target.write_text(f"{name}.json", json_text(record))
-        yield exports.FileEntry({"path": f"{name}.wav", "duration": cut.duration}, cut.duration)
+        seconds = len(cut.pcm) / export.sample_rate
+        yield exports.FileEntry({"path": f"{name}.wav", "duration": seconds}, seconds)
 
 
 def _write_user_clip(
@@ -135,7 +136,7 @@ def _write_user_clip(
         "user_speech": spans_between(speech.get("right", ()), clip.start, clip.end),
         "events": inside,
     }
-    return exports.FileEntry(line, cut.duration)
+    return exports.FileEntry(line, len(cut.pcm) / export.sample_rate)
 
 
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -171,7 +172,7 @@ def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[ex
                 about = dict(cut.facts)
                 del about["words"]
                 export.about[folder] = about
-                yield exports.FileEntry(None, cut.duration)
+                yield exports.FileEntry(None, len(cut.pcm) / export.sample_rate)
             else:
                 export.left_out[f"{kind} of v1.5: the user's channel is not clean around it"] += 1
 

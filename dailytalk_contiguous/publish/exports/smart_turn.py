@@ -180,13 +180,12 @@ def _balanced(
     export: exports.Export, folder: str, entries: Sequence[exports.FileEntry]
 ) -> list[exports.FileEntry]:
     """As many complete clips as incomplete ones; the files of the others are removed."""
-    by_label: dict[bool, list[exports.FileEntry]] = {True: [], False: []}
+    ids_by_label: dict[bool, list[str]] = {True: [], False: []}
     for entry in entries:
-        by_label[entry.line.endpoint_bool].append(entry)
-    n_each = min(len(by_label[True]), len(by_label[False]))
+        ids_by_label[entry.line.endpoint_bool].append(entry.line.id)
+    n_each = min(len(ids) for ids in ids_by_label.values())
     kept: set[str] = set()
-    for is_complete, clips in by_label.items():
-        ids = [entry.line.id for entry in clips]
+    for is_complete, ids in ids_by_label.items():
         ids.sort(key=lambda clip_id: order_key(clip_id, export.settings.seed))
         kept.update(ids[:n_each])
         surplus = ids[n_each:]
@@ -211,6 +210,6 @@ SMART_TURN_FORMAT = exports.ExportFormat(
     settings=SmartTurnSettings(),
     options=frozenset({"certainty"}),
     sample_rate=ANALYSIS_RATE,
+    is_only_rate=True,
     unit="clip",
-    prepare=exports.only_rate("smart-turn", ANALYSIS_RATE),
 )

@@ -63,6 +63,9 @@ def write_export(
     is left to train on.
     """
     chosen = settings_of_export(format, settings)
+    if format.is_only_rate and chosen.sample_rate not in (None, format.sample_rate):
+        reason = f"--sample-rate {chosen.sample_rate} does not go with --format {format.name}"
+        raise DailytalkError(f"{reason}: its model takes {format.sample_rate} Hz alone", "leave it out")
     format.prepare(out, chosen)
     target = OwnedFolder(out, format.name, format.manifests)
     rate = chosen.sample_rate or format.sample_rate

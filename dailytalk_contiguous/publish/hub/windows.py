@@ -199,10 +199,7 @@ class MoshiWindows(IterableDataset[Window]):
 
     def of_row(self, row: schema.Row) -> Iterator[Window]:
         audio = StereoAudio(stereo_sound(row))
-        words = []
-        for word in row["alignments"] or ():
-            aligned = aligned_word(word)
-            words.append(replace(aligned, filler=None, source=""))
+        words = [replace(aligned_word(word), filler=None, source="") for word in row["alignments"] or ()]
         samples: Samples = audio.read()
         if self.main != "left":
             samples = samples[:, ::-1]
