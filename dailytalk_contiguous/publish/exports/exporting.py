@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import TableMaker
-from dailytalk_contiguous.core.settings import SEED, setting, settings_in, unlisted
+from dailytalk_contiguous.core.settings import setting, settings_in, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.wording import counted
@@ -27,7 +27,7 @@ from dailytalk_contiguous.machine.audio import read_header, read_pcm
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
-from dailytalk_contiguous.publish.exports.splits import SplitVoice
+from dailytalk_contiguous.publish.exports.splits import DivisionSettings, SplitVoice
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.stages.transcribe import DROP, KEEP
@@ -38,25 +38,8 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder
 #: would read as a manifest.
 TOKENS = "prosody"
 
-#: Share of the time to evaluate on, where no division is settled.
-EVAL_SHARE = 0.1
-
 #: The sides of a format of which a part evaluates.
 TWO_LISTS = ("train", "eval")
-
-
-@dataclass(frozen=True)
-class DivisionSettings:
-    """How conversations that are not divided yet come to train and to eval."""
-
-    eval_share: float | None = setting(
-        None, "Share of the time to evaluate on, where no split is settled yet.",
-        panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
-    )  # fmt: skip
-    divide_anew: bool = setting(
-        False, "Divide everything again; otherwise the earlier division in the folder stays.", panel="splits"
-    )
-    seed: int = setting(0, SEED)
 
 
 @dataclass(frozen=True)

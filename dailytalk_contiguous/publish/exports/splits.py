@@ -8,18 +8,37 @@ meant to be the same everywhere.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.style.sampling import joined_groups, order_key
 
 #: The split that gets what no other takes.
 TRAIN = "train"
 
+#: Share of the time to evaluate on, where no division is settled.
+EVAL_SHARE = 0.1
+
 #: A group longer than this many times the wanted share would take too much of the training data for evaluation.
 LARGEST = 2.0
+
+
+@dataclass(frozen=True)
+class DivisionSettings:
+    """How conversations that are not divided yet come to train and to eval."""
+
+    eval_share: float | None = setting(
+        None, "Share of the time to evaluate on, where no split is settled yet.",
+        panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
+    )  # fmt: skip
+    divide_anew: bool = setting(
+        False, "Divide everything again; otherwise the earlier division in the folder stays.", panel="splits"
+    )
+    seed: int = setting(0, SEED)
 
 
 class SplitVoice(NamedTuple):

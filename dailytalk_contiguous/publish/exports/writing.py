@@ -21,14 +21,13 @@ from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_jso
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
     DIVIDING,
-    EVAL_SHARE,
     LOWER_CERTAINTY,
     Export,
     ExportFormat,
     ExportSettings,
     FileEntry,
 )
-from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.exports.splits import EVAL_SHARE, SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.stages.transcribe import DROP
 from dailytalk_contiguous.store.files import inside, json_document
 from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
@@ -184,11 +183,11 @@ def _description(export: Export) -> str:
         f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
         f"What is not in it: {format.loses}."
     )
-    shown = format.taken - {"sample_rate", *DIVIDING}
+    hidden = {"sample_rate", *DIVIDING}
     defaults = {placed.option: placed.value for placed in settings_in(format.settings)}
     options = []
     for placed in settings_in(export.settings):
-        if placed.name in shown and placed.value != defaults[placed.option]:
+        if placed.name not in hidden and placed.value != defaults[placed.option]:
             option = placed.option.replace("_", " ")
             options.append(option if placed.value is True else f"{option} {placed.value}")
     if options:
