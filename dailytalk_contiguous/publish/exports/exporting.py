@@ -184,7 +184,8 @@ class SeenTalk(NamedTuple):
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
     """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
-    return seen_row(row, export.sample_rate, export.settings.main)
+    main = CHANNELS[1] if export.settings.swap else CHANNELS[0]
+    return seen_row(row, export.sample_rate, main)
 
 
 def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
