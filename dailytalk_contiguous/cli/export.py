@@ -15,11 +15,11 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, is_own_file, one_of
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports.event_clips import ClipChoice
-from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, AnyFormat, ExportSettings
+from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings
+from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, Export, ExportFormat, ExportSettings
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.exports.interactivity import ClipSettings, clips_found
-from dailytalk_contiguous.publish.exports.writing import Exported, settings_of_export, write_export
+from dailytalk_contiguous.publish.exports.interactivity import FULL_DUPLEX_BENCH
+from dailytalk_contiguous.publish.exports.writing import settings_of_export, write_export
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.tables.readme import readme
@@ -74,8 +74,7 @@ def export(
         clip_settings = settings_of_export(layout, settings)
         if isinstance(clip_settings, ClipSettings):
             if clip_settings.per_kind:
-                find_clips = partial(clips_found, clip_settings, layout)
-                choice = ClipChoice(clip_settings.per_kind, clip_settings.seed, clip_settings.main, find_clips)
+                choice = ClipChoice(clip_settings, layout is FULL_DUPLEX_BENCH)
                 for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
                     choice.add(row)
                 settings["clips"] = choice.ids
@@ -101,8 +100,8 @@ def _dataset_name(source: str, run: Mapping[str, Any]) -> str:
 
 
 def _export_outcome(
-    done: Exported,
-    layout: AnyFormat,
+    done: Export,
+    layout: ExportFormat,
     format: str,
     out: Path,
     left_out: Mapping[str, int],
@@ -147,7 +146,7 @@ class _Selection(NamedTuple):
 
 def _select(
     source: Path | Version,
-    layout: AnyFormat,
+    layout: ExportFormat,
     split: str,
     divides_anew: bool,
     columns: Collection[str] | None = None,

@@ -34,7 +34,7 @@ from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obs
 from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.voice_check import voice_facts
-from dailytalk_contiguous.publish.exports.exporting import AnyFormat
+from dailytalk_contiguous.publish.exports.exporting import ExportFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.item_tables import tables_of
@@ -261,14 +261,14 @@ def refuse_steps(training: TrainingSteps, noun: str) -> None:
         )
 
 
-def _exported(folder: Path, format: AnyFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
+def _exported(folder: Path, format: ExportFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
-    if format.check_steps is None:
+    if not format.shows_steps:
         refuse_steps(training, f"one for {format.reader}")
     if format.check is None:
         raise NotChecked(format.name)
-    if format.check_steps and training.is_asked:
-        findings, facts = format.check_steps(folder, limits, training)
+    if training.is_asked:
+        findings, facts = format.check(folder, limits, training)
     else:
         findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import SIDE
 from dailytalk_contiguous.core.records.utterance import sounding_span
-from dailytalk_contiguous.publish.exports.event_clips import clips_of
+from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, clips_of
 from dailytalk_contiguous.publish.opening import open_items
 
 #: All kinds: a pause at 3.0, turns at 6.0, 13.0, 19.3, "well" at 7.5, an interruption at 16.3, "yeah" at 24.0 s.
@@ -544,7 +544,9 @@ def test_events_begin_and_end_where_people_sound_and_by_kyutais_rules_where_sile
     first = next(clip.event for clip in clips if clip.event.kind == "turn")
     assert (first.start, first.end) == pytest.approx((5.92, 6.42))
     untrimmed = talk("call0")
-    assert clips_of(seen(row), rules="kyutai") == clips_of(seen(untrimmed), rules="kyutai")
+    assert clips_of(seen(row), ClipSettings(rules="kyutai")) == clips_of(
+        seen(untrimmed), ClipSettings(rules="kyutai")
+    )
 
 
 def test_word_that_outlasts_the_sound_of_its_utterance_is_no_other_start_of_its_speaker() -> None:

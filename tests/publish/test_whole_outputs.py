@@ -38,6 +38,7 @@ from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.checks.verdict import all_findings
 from dailytalk_contiguous.publish.exports.csm import CSM
+from dailytalk_contiguous.publish.exports.exporting import Export
 from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.splits import split_conversations
@@ -204,26 +205,32 @@ def listening_test(folder: Path) -> str:
     return (folder / "page.key.json").read_text()
 
 
+def outcome_of(made: Export) -> str:
+    """What a person is told of an export."""
+    names = ("files", "disjoint", "is_checked", "rejects", "facts", "notes", "left_out")
+    return rows_as_text([{name: getattr(made, name) for name in names}])
+
+
 def moshi(folder: Path) -> str:
     rows = [*rich_rows(), rich_row("mono", audio={"bytes": b"fLaC", "path": None})]
     made = write_export(rows, folder / "data", MOSHI, both_speakers=True, text_conditions=True, max_length=4.0)
-    return tree(folder / "data") + rows_as_text([made])
+    return tree(folder / "data") + outcome_of(made)
 
 
 def moshi_swapped(folder: Path) -> str:
     settings = {"main": "right", "eval_share": 0.4, "seed": 5, "sample_rate": 16000}
     made = write_export(rich_rows(), folder / "data", MOSHI, **settings)
-    return tree(folder / "data") + rows_as_text([made])
+    return tree(folder / "data") + outcome_of(made)
 
 
 def csm(folder: Path) -> str:
     made = write_export(rich_rows(), folder / "data", CSM)
-    return tree(folder / "data") + rows_as_text([made])
+    return tree(folder / "data") + outcome_of(made)
 
 
 def jmoshi(folder: Path) -> str:
     made = write_export(rich_rows(), folder / "data", JMOSHI, main="right")
-    return (tree(folder / "data") + rows_as_text([made])).replace(str(folder), "FOLDER")
+    return (tree(folder / "data") + outcome_of(made)).replace(str(folder), "FOLDER")
 
 
 def player_parts(folder: Path) -> str:

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, time
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import items, opening
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, training_folder, writing
+from dailytalk_contiguous.publish.exports import moshi_folder, splits, training_folder, writing
 from dailytalk_contiguous.publish.exports.training_folder import manifests_in
 from dailytalk_contiguous.publish.tables.displays import asked_terms
 from dailytalk_contiguous.publish.tables.tabular import Link, Strong, TableCell
@@ -42,7 +42,7 @@ LICENCES = "licences.md"
 
 
 @dataclass(frozen=True)
-class Settings(exports.DivisionSettings):
+class Settings(splits.DivisionSettings):
     """Settings of a mix."""
 
     commercial: bool = setting(False, "Leave out files whose licence may forbid commercial use.", panel="result")
@@ -443,7 +443,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         warnings.append(f"{who} in training and in evaluation, {min(on_both_sides)} first")
     used = [part for part in parts if part.used]
     target.write_text(LICENCES, _licences_text(used, licence, warnings))
-    eval_share = settings.eval_share or exports.EVAL_SHARE
+    eval_share = settings.eval_share or splits.EVAL_SHARE
     times_listed = [count for part in parts for count in part.listed.values()]
     sources = {}
     for part in used:

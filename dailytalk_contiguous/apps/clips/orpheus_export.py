@@ -216,9 +216,6 @@ def finish_orpheus(export: exports.Export, lists: exports.Lists) -> Mapping[str,
     return {ORPHEUS_LIST: lines, ORPHEUS_CLIPS: json_document([*export.about.values()])}
 
 
-#: Hz of Orpheus's codec (SNAC).
-ORPHEUS_RATE = 24000
-
 ORPHEUS = exports.ExportFormat(
     "orpheus",
     reader="Orpheus-TTS (canopyai), its finetuning",
@@ -230,8 +227,8 @@ ORPHEUS = exports.ExportFormat(
     finish=finish_orpheus,
     manifests=(ORPHEUS_LIST, ORPHEUS_CLIPS),
     options=frozenset(),
-    sample_rate=ORPHEUS_RATE,
-    prepare=exports.only_rate("orpheus", ORPHEUS_RATE),
+    sample_rate=24000,  # of its codec (SNAC)
+    is_only_rate=True,
     noun="clip",
     unit="clip",
     source=voice_folder,

@@ -56,20 +56,14 @@ class VoiceList:
     languages: tuple[str, ...] = ()
     with_json: bool = False
 
-    def refusal(self, clip: VoiceClip) -> str:
-        """Why the trainer can't take a clip; empty if it can."""
-        if self.is_pandas and clip.text in _MISSING:
-            return f"its text {clip.text!r} is a missing value to pandas"
-        if self.languages and clip.language not in self.languages:
-            return f"its language is {clip.language}, not one of {', '.join(self.languages)}"
-        return ""
-
     def write(self, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
         refused = Counter[str]()
         for clip in item.clips:
-            refusal = self.refusal(clip)
-            if refusal:
-                refused[refusal] += 1
+            if self.is_pandas and clip.text in _MISSING:
+                refused[f"its text {clip.text!r} is a missing value to pandas"] += 1
+                continue
+            if self.languages and clip.language not in self.languages:
+                refused[f"its language is {clip.language}, not one of {', '.join(self.languages)}"] += 1
                 continue
             seconds = len(clip.pcm) / export.sample_rate
             path = f"{self.audio}/{clip.name}"
@@ -111,7 +105,7 @@ class VoiceList:
             texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
         return texts
 
-    def as_format(self) -> exports.ExportFormat[VoiceClips]:
+    def as_format(self) -> exports.ExportFormat:
         manifests = list(self.files.values())
         if self.with_json:
             manifests.append(whisper_json.WHISPER_JSON)
@@ -125,7 +119,7 @@ class VoiceList:
             write=self.write,
             finish=self.finish,
             manifests=tuple(manifests),
-            sides=exports.TWO_LISTS if "eval" in self.files else exports.ONE_LIST,
+            sides=tuple(self.files),
             options=frozenset(),
             sample_rate=self.sample_rate,
             noun="clip",

@@ -120,7 +120,6 @@ def eaf(item: Annotation) -> str:
                 document.add_annotation(name, start, end, label.text)
     tree = pympi.Elan.to_adocument(document, False)
     return str(ElementTree.tostring(tree, "UTF-8", xml_declaration=True), "UTF-8")
-    return str(ElementTree.tostring(document, "UTF-8", xml_declaration=True), "UTF-8")
 
 
 def _tagged_text(label: Label) -> str:
@@ -180,7 +179,7 @@ def ctm(item: Annotation) -> str:
     return "".join(lines)
 
 
-def _write(
+def write_annotation(
     ending: str, text: Callable[[Annotation], str], export: exports.Export, item: Annotation
 ) -> Iterator[exports.FileEntry]:
     content = text(item)
@@ -191,7 +190,7 @@ def _write(
     yield exports.FileEntry(None, item.seconds)
 
 
-def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
+def refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
     """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
@@ -204,7 +203,7 @@ _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
 _LINES = "utterances with their speakers and tags"
 _NOT_IN_LINES = "words, sounds"
 
-ANNOTATIONS: list[exports.AnyFormat] = [
+ANNOTATIONS: list[exports.ExportFormat] = [
     exports.ExportFormat(
         name,
         reader,
@@ -212,9 +211,9 @@ ANNOTATIONS: list[exports.AnyFormat] = [
         loses,
         checked,
         open=open_annotation,
-        write=partial(_write, ending, text),
+        write=partial(write_annotation, ending, text),
         options=frozenset(),
-        prepare=_refuse_edited,
+        prepare=refuse_edited,
     )
     for name, ending, reader, holds, loses, checked, text in (
         ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", textgrid),

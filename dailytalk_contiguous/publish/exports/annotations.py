@@ -10,9 +10,6 @@ from dailytalk_contiguous.core.records.record import SourceSound
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import Pcm
 
-#: The kinds of labels of a conversation. The first have their tags on tiers of their own.
-KINDS = ("utterances", "words", "sounds")
-
 #: Characters that XML, or one line of text, can't hold.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
 
@@ -34,7 +31,7 @@ class Annotation(NamedTuple):
         name: of its files, without an ending.
         seconds: length of the sound that times are of.
         speakers: what files call each side; the two differ. plain_speakers: where a colon ends a name.
-        labels: by kind (of `KINDS`) and start.
+        labels: by kind (`utterances`, `words`, `sounds`) and start.
         media: the URL of the sound, and its path from the folder of the file; empty where unknown.
         pcm: the sound, where it is written too.
     """
@@ -69,16 +66,15 @@ def annotation_of(name: str, talk: Conversation, seconds: float = 0.0, shift: fl
         start = utterance.start + shift
         end = utterance.end + shift
         utterances.append(spoken_label(start, end, utterance.text, utterance.channel, or_none(utterance.tag)))
-    words = []
-    for word in talk.alignments:
-        words.append(spoken_label(word.start + shift, word.end + shift, word.text, word.side))
+    alignments = talk.alignments
+    words = [spoken_label(word.start + shift, word.end + shift, word.text, word.side) for word in alignments]
     sounds = []
     for sound in talk.sounds:
         text = sound.label if isinstance(sound, SourceSound) else None
         sounds.append(spoken_label(sound.start + shift, sound.end + shift, text or "sound", sound.channel))
     labels: dict[str, list[Label]] = {}
-    for kind, found_labels in zip(KINDS, (utterances, words, sounds), strict=True):
-        labels[kind] = sorted(label for label in found_labels if label is not None)
+    for kind, texts in {"utterances": utterances, "words": words, "sounds": sounds}.items():
+        labels[kind] = sorted(label for label in texts if label is not None)
     ends = [label.end for listed in labels.values() for label in listed]
     speakers = speaker_names((utterance.channel, or_none(utterance.speaker)) for utterance in talk.utterances)
     return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, labels)
@@ -127,7 +123,7 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
     """
     for side, speaker in item.speakers.items():
         for kind, labels in item.labels.items():
-            is_utterances = kind == KINDS[0]
+            is_utterances = kind == "utterances"
             lanes = _lanes([label for label in labels if label.side == side])
             if is_utterances and not lanes:
                 lanes = [[]]  # each speaker has this tier, to write on

@@ -1,7 +1,6 @@
 """Samples of the tasks of Full-Duplex-Bench, v1 and v1.5: user and agent apart, words with times, the event."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,13 +26,6 @@ TASKS = {
 BENCH_RATE = 16000
 
 
-class _Chunk(NamedTuple):
-    """A word, and its start and end in seconds, as the benchmark's transcripts have it."""
-
-    text: str
-    timestamp: tuple[float, float]
-
-
 def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
     """Write the files of a sample; whether it can be one of its task."""
     clip = cut.clip
@@ -41,10 +33,10 @@ def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
     target = export.target
     act_start, act_end = event.act
     act = Span(round(act_start - clip.start, 6), round(act_end - clip.start, 6))
-    user = _chunks(word for word in cut.words if word.side == "right")
-    agent = _chunks(word for word in cut.words if word.side == "left")
-    before = _joined(chunk for chunk in user if chunk.timestamp[1] <= act.start)
-    during = _joined(chunk for chunk in user if sum(chunk.timestamp) / 2 in act)
+    user = [word for word in cut.words if word.side == "right"]
+    agent = [word for word in cut.words if word.side == "left"]
+    before = _joined(word for word in user if word.end <= act.start)
+    during = _joined(word for word in user if word.middle in act)
     documents: dict[str, object] = {}
     if folder.startswith("v1.5"):
         clean = without(cut.pcm[:, 1], act.start, act.end, export.sample_rate)
@@ -64,10 +56,11 @@ def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
         span = [round(event.start - clip.start, 6), round(event.end - clip.start, 6)]
         documents[name] = [{"text": label, "timestamp": span}]
     if event.kind == "interruption":  # its transcripts begin where the user has ended
-        agent = [chunk for chunk in agent if chunk.timestamp[0] >= act.end]
-    spaced = [chunk._replace(text=f" {chunk.text}")._asdict() for chunk in agent]
-    documents["output.json"] = {"text": _joined(agent), "chunks": spaced}
-    documents["transcription.json"] = [{"speaker": 0, "item": [chunk._asdict() for chunk in user]}]
+        agent = [word for word in agent if word.start >= act.end]
+    chunks = [{"text": f" {word.text}", "timestamp": word.span} for word in agent]
+    items = [{"text": word.text, "timestamp": word.span} for word in user]
+    documents["output.json"] = {"text": _joined(agent), "chunks": chunks}
+    documents["transcription.json"] = [{"speaker": 0, "item": items}]
     for name, content in documents.items():
         target.write_text(f"{folder}/{name}", json_text(content))
     target.write_wav(f"{folder}/input.wav", cut.pcm[:, 1], export.sample_rate)
@@ -75,12 +68,8 @@ def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
     return True
 
 
-def _chunks(words: Iterable[Word]) -> list[_Chunk]:
-    return [_Chunk(word.text.strip(), word.span) for word in words]
-
-
-def _joined(chunks: Iterable[_Chunk]) -> str:
-    return " ".join(chunk.text for chunk in chunks)
+def _joined(words: Iterable[Word]) -> str:
+    return " ".join(word.text for word in words)
 
 
 def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None:

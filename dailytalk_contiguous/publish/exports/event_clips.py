@@ -9,7 +9,8 @@ after the agent's last word before the event, and a sample of a pause ends befor
 
 import bisect
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import parse_json, typed
@@ -18,6 +19,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation, Utteran
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import tables_from
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.style.sampling import order_key
 from dailytalk_contiguous.core.turns.certainty import UtteredWords, edge_errors_of, interaction_certainties
@@ -41,6 +43,21 @@ from dailytalk_contiguous.publish.exports.speech_spans import timed_of
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
 
+@dataclass(frozen=True)
+class ClipSettings(exports.ExportSettings):
+    """The settings of both formats of clips. `clips`: ids of those that are wanted; None for all."""
+
+    per_kind: int | None = setting(None, "Most clips of each kind.", panel="result", least=1, shown="all")
+    rules: str = setting(
+        OWN_RULES, "Which events become clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
+        panel="result", choices=(OWN_RULES, "kyutai"),
+    )  # fmt: skip
+    context: float = setting(CONTEXT, "Seconds that a clip has before its event.", panel="result", unit="s")
+    after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
+    licence: str | None = unlisted(None)
+    clips: Container[str] | None = unlisted(None)
+
+
 class EventClip(NamedTuple):
     """A part of a conversation around an event; `start` and `end` in its seconds, `certainty` in [0, 1]."""
 
@@ -57,28 +74,18 @@ class EventClip(NamedTuple):
 Found = tuple[list[EventClip], Counter[str]]
 
 
-def clips_of(
-    talk: Conversation,
-    context: float = CONTEXT,
-    after: float = AFTER,
-    bench: bool = False,
-    rules: str = OWN_RULES,
-    certainty: float | None = None,
-) -> Found:
-    """Find the clips of a conversation that can be used; `bench` makes samples.
-
-    `context`, `after`, `rules` and `certainty`: of `publish.exports.interactivity.ClipSettings`.
-    """
+def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings(), bench: bool = False) -> Found:
+    """Find the clips of a conversation that can be used; `bench` makes samples."""
     errors_by_channel = edge_errors_of(talk.built_sides)
     errors = [errors_by_channel[utterance.channel] for utterance in talk.utterances]
     utterances = timed_of(talk)
-    if rules != OWN_RULES:  # Kyutai's take speech from where Silero begins it to where Silero ends it
+    if settings.rules != OWN_RULES:  # Kyutai's take speech from where Silero begins it to where Silero ends it
         utterances = [Timed(utterance.channel, *utterance.span) for utterance in talk.utterances]
     words = _sounding_words(talk)
     sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
     audible = unions([*utterances, *words, *sounds])
     left_out = Counter[str]()
-    if rules == OWN_RULES:
+    if settings.rules == OWN_RULES:
         events, left_out = find_interactions(utterances, words)
         uttered = UtteredWords(words, utterances)
         certainties = interaction_certainties(
@@ -101,11 +108,11 @@ def clips_of(
         first, last = sorted((event.start, event.end))
         if bench and event.kind == "interruption":
             event, last = _answered(event, audible, duration)
-        window = window_around(first, last, audible.together, duration, context, after)
+        window = window_around(first, last, audible.together, duration, settings.context, settings.after)
         clip = EventClip(name, event, *window, event_certainty)
-        reason = exports.certainty_doubt(event_certainty, certainty)
+        reason = exports.certainty_doubt(event_certainty, settings.certainty)
         if bench and not reason:
-            clip, reason = _sample(clip, scene, audible, context)
+            clip, reason = _sample(clip, scene, audible, settings.context)
         if reason:
             left_out[f"{event.kind}: {reason}"] += 1
         else:
@@ -188,41 +195,32 @@ def usable_licence(talk: Conversation) -> str | None:
     return typed(record, _Source, "its provenance").get("source_licence")
 
 
+@dataclass
 class ClipChoice:
     """At most so many clips of each kind, by a hash of their ids and a seed, whatever the order of rows."""
 
-    def __init__(
-        self,
-        per_kind: int,
-        seed: int = 0,
-        main: str = CHANNELS[0],
-        find: Callable[[Conversation], Found] = clips_of,
-    ) -> None:
-        """`main`: the side of rows that the agent is on."""
-        self._per_kind = per_kind
-        self._seed = seed
-        self._main = main
-        self._find = find
-        self._candidates = defaultdict[str, list[tuple[str, str]]](list)
+    settings: ClipSettings
+    bench: bool = False
+    _candidates: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, row: Row) -> None:
-        if not self._per_kind or row["problem"]:
+        if not self.settings.per_kind or row["problem"]:
             return
         talk = from_finished(row)
         try:
             usable_licence(talk)
         except BadInput:  # a reject where the clips are made
             return
-        clips, _ = self._find(talk.seen_by(talk.built_rate, self._main))
+        clips, _ = clips_of(talk.seen_by(talk.built_rate, self.settings.main), self.settings, self.bench)
         for clip in clips:
-            order = order_key(clip.id, self._seed)
+            order = order_key(clip.id, self.settings.seed)
             self._candidates[clip.event.kind].append((order, clip.id))
 
     @property
     def ids(self) -> frozenset[str]:
         ids = set[str]()
         for candidates in self._candidates.values():
-            chosen = sorted(candidates)[: self._per_kind]
+            chosen = sorted(candidates)[: self.settings.per_kind]
             ids.update(name for _, name in chosen)
         return frozenset(ids)
 
@@ -240,12 +238,6 @@ class CutEvent(NamedTuple):
     pcm: Pcm
     words: list[Word]
     facts: dict[str, Any]
-
-    @property
-    def duration(self) -> float:
-        """Seconds of its samples."""
-        seconds: float = self.facts["duration"]
-        return seconds
 
 
 def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence: str | None) -> Iterator[CutEvent]:

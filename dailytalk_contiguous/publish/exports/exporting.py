@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation
-from dailytalk_contiguous.core.records.finding import Checked, FindingLimits
+from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import TableMaker
-from dailytalk_contiguous.core.settings import SEED, setting, settings_in, unlisted
+from dailytalk_contiguous.core.settings import setting, settings_in, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.wording import counted
@@ -27,7 +27,7 @@ from dailytalk_contiguous.machine.audio import read_header, read_pcm
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
-from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
+from dailytalk_contiguous.publish.exports.splits import DivisionSettings, SplitVoice
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.stages.transcribe import DROP, KEEP
@@ -38,28 +38,8 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder
 #: would read as a manifest.
 TOKENS = "prosody"
 
-#: Share of the time to evaluate on, where no division is settled.
-EVAL_SHARE = 0.1
-
-#: The sides of a format of which all trains.
-ONE_LIST = ("train",)
-
 #: The sides of a format of which a part evaluates.
 TWO_LISTS = ("train", "eval")
-
-
-@dataclass(frozen=True)
-class DivisionSettings:
-    """How conversations that are not divided yet come to train and to eval."""
-
-    eval_share: float | None = setting(
-        None, "Share of the time to evaluate on, where no split is settled yet.",
-        panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
-    )  # fmt: skip
-    divide_anew: bool = setting(
-        False, "Divide everything again; otherwise the earlier division in the folder stays.", panel="splits"
-    )
-    seed: int = setting(0, SEED)
 
 
 @dataclass(frozen=True)
@@ -76,12 +56,9 @@ class ExportSettings(DivisionSettings):
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
     fillers: str = setting(
-        KEEP,
-        "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
-        panel="result",
-        choices=(KEEP, DROP),
-    )
-
+        KEEP, "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
+        panel="result", choices=(KEEP, DROP),
+    )  # fmt: skip
     certainty: float | None = setting(
         None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
@@ -106,9 +83,7 @@ LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earli
 def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
     """Return why an event is left out, for `Export.left_out`; None where it is taken.
 
-    Args:
-        certainty: of the event, in [0, 1]; None in rows of versions that did not know it.
-        least: of `ExportSettings.certainty`.
+    `certainty` is in [0, 1], and None in rows of versions that did not know it; `least`: of `--certainty`.
     """
     if least is None:
         return None
@@ -119,20 +94,7 @@ def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
 
 DIVIDING = {field.name for field in fields(DivisionSettings)}
 
-
-class Exportable(Protocol):
-    """An item that is written; all items that share a name of `apart` are on one side of the division."""
-
-    @property
-    def apart(self) -> tuple[str, ...]: ...
-
-
 BUILD_AGAIN = "build the conversation again"
-
-T = TypeVar("T", bound=Exportable)
-
-#: A format whose items are of any kind.
-AnyFormat: TypeAlias = "ExportFormat[Any]"
 
 #: A text file, whole or by its lines.
 FileText = str | Iterable[str]
@@ -150,7 +112,7 @@ Lists = Mapping[str, list[FileEntry]]
 
 @dataclass
 class Export:
-    """An export that is being written.
+    """An export, while it is written and once it is.
 
     Attributes:
         target: the folder. sample_rate: Hz of its sound.
@@ -158,9 +120,14 @@ class Export:
         left_out: how many parts of the rows are not in it, by reason.
         about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
         personas: which of `--persona` are used.
+        entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
+        rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
+        n_fillers: words that were left out.
+        side: of each id. files: how many entries each side has.
+        disjoint: whether no known speaker is on two sides.
     """
 
-    format: AnyFormat
+    format: "ExportFormat"
     target: OwnedFolder
     settings: Any
     sample_rate: int
@@ -171,7 +138,14 @@ class Export:
     about: dict[str, Any] = field(default_factory=dict)
     maker: TableMaker = field(default_factory=TableMaker)
     personas: set[tuple[str, str]] = field(default_factory=set)
+    entries: dict[str, list[FileEntry]] = field(default_factory=dict)
+    voices: list[SplitVoice] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    provenances: Counter[str] = field(default_factory=Counter)
+    n_fillers: int = 0
     side: Mapping[str, str] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    disjoint: bool = True
 
     @property
     def is_checked(self) -> bool:
@@ -274,17 +248,6 @@ def refuse_mute(talk: Conversation) -> None:
     refuse_tags((word.text for word in talk.alignments), talk)
 
 
-def only_rate(format: str, sample_rate: int) -> Callable[[Path, ExportSettings], None]:
-    """Return a `prepare` for a trainer that takes samples as they are: it refuses any other rate in Hz."""
-
-    def prepare(out: Path, settings: ExportSettings) -> None:
-        if settings.sample_rate not in (None, sample_rate):
-            reason = f"--sample-rate {settings.sample_rate} does not go with --format {format}"
-            raise DailytalkError(f"{reason}: its model takes {sample_rate} Hz alone", "leave it out")
-
-    return prepare
-
-
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
     """Return a `finish` that writes the entries of each side into a file of its name, a JSON a line."""
 
@@ -298,7 +261,7 @@ def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]
 
 
 @dataclass(frozen=True)
-class ExportFormat(Generic[T]):
+class ExportFormat:
     """The layout of a folder that a trainer or a tool reads.
 
     Attributes:
@@ -306,7 +269,8 @@ class ExportFormat(Generic[T]):
         reader: the trainer or tool. holds: the parts of a row, and where. loses: the parts that are left out.
         checked: the code that reads it back in the tests.
         write: writes the files of an item, and yields the entries of the lists. Raises BadInput before it writes.
-        open: makes the item of a row. Raises BadInput for one that it can't write.
+        open: makes the item of a row; items that share a name of their `apart` are on one side of the division.
+            Raises BadInput for a row that it can't write.
         finish: returns the texts of the lists, by their names, once all is written and divided.
         manifests: names that mark the folder as complete.
         sides: of the division.
@@ -314,12 +278,13 @@ class ExportFormat(Generic[T]):
         options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
             those of `DivisionSettings`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
+        is_only_rate: whether the reader takes samples as they are, so that they can't have any other rate.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
         check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
-            one that is only as this export writes it.
-        check_steps: the same, and says what the steps of a training show; None where that is unknown.
+            one that is only as this export writes it. It takes the folder and `FindingLimits`.
+        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
 
@@ -328,20 +293,21 @@ class ExportFormat(Generic[T]):
     holds: str
     loses: str
     checked: str
-    write: Callable[[Export, T], Iterable[FileEntry]]
+    write: Callable[[Export, Any], Iterable[FileEntry]]
     open: Callable[[Row, Export], Any] = seen_talk
     finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
     manifests: tuple[str, ...] = ()
-    sides: tuple[str, ...] = ONE_LIST
+    sides: tuple[str, ...] = ("train",)
     settings: ExportSettings = ExportSettings()
     options: frozenset[str] = frozenset({"main"})
     sample_rate: int = 24000
+    is_only_rate: bool = False
     noun: str = "conversation"
     unit: str = "conversation"
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     recognises: Callable[[Path], bool] = lambda folder: False
-    check: Callable[[Path, FindingLimits], Checked] | None = None
-    check_steps: Callable[[Path, FindingLimits, TrainingSteps], Checked] | None = None
+    check: Callable[..., Checked] | None = None
+    shows_steps: bool = False
     prepare: Callable[[Path, Any], None] = lambda out, settings: None
 
     @property

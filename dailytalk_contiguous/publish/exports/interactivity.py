@@ -1,28 +1,42 @@
-"""Clips of interaction as folders: to train on (`INTERACTIVITY`), or to judge by (`FULL_DUPLEX_BENCH`)."""
+"""Clips of interaction as folders: to train on (`INTERACTIVITY`), or to judge by (`FULL_DUPLEX_BENCH`).
+
+A model that listens hears only the user, and learns when to wait, to speak, to say "mm-hm" and to stop. For it the
+layout `USER_ONLY` has the user's side alone, with what the listener does as labels. A line of `clips_train.jsonl`
+or `clips_eval.jsonl` is a clip: `path` of a mono WAV (relative to the file), `duration`, the facts of its event,
+the speech of both sides and all events in it. All times are seconds of the clip.
+"""
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
-from dailytalk_contiguous.core.documents import fits
+import numpy as np
+
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked, FindingLimits, NotChecked
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
-from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.turns.interaction import AFTER, CONTEXT, OWN_RULES
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.turns.interaction import Interaction
+from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.core.words.moshi_words import alignments_of
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, user_clips
+from dailytalk_contiguous.publish.exports import moshi_folder
 from dailytalk_contiguous.publish.exports.bench_samples import BENCH_RATE, TASKS, write_sample
-from dailytalk_contiguous.publish.exports.event_clips import CutEvent, Found, clips_of, cut_clips, usable_licence
+from dailytalk_contiguous.publish.exports.event_clips import (
+    ClipSettings,
+    CutEvent,
+    EventClip,
+    clips_of,
+    cut_clips,
+    usable_licence,
+)
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
-from dailytalk_contiguous.publish.exports.user_clips import USER_ONLY, is_user_only
+from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 
 #: The record of a folder of clips. A trainer takes `.jsonl` for a manifest.
@@ -32,23 +46,14 @@ SUMMARY = "interactivity.json"
 SAMPLES = "samples.json"
 
 
-@dataclass(frozen=True)
-class ClipSettings(exports.ExportSettings):
-    """The settings of both formats of clips. `clips`: ids of those that are wanted; None for all."""
-
-    per_kind: int | None = setting(None, "Most clips of each kind.", panel="result", least=1, shown="all")
-    rules: str = setting(
-        OWN_RULES, "Which events become clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
-        panel="result", choices=(OWN_RULES, "kyutai"),
-    )  # fmt: skip
-    context: float = setting(CONTEXT, "Seconds that a clip has before its event.", panel="result", unit="s")
-    after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
-    licence: str | None = unlisted(None)
-    clips: Container[str] | None = unlisted(None)
-
-
 #: The layout of `INTERACTIVITY` that moshi-finetune reads.
 STEREO = "stereo"
+
+#: The layout with the user's side alone.
+USER_ONLY = "user-only"
+
+#: The lists of `USER_ONLY` by side. Moshi's have other names.
+USER_LISTS = {"train": "clips_train.jsonl", "eval": "clips_eval.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -63,49 +68,72 @@ class InteractivitySettings(ClipSettings):
         return self.layout == STEREO
 
 
-def clips_found(settings: ClipSettings, layout: exports.AnyFormat, talk: Conversation) -> Found:
-    is_bench = layout is FULL_DUPLEX_BENCH
-    return clips_of(talk, settings.context, settings.after, is_bench, settings.rules, settings.certainty)
-
-
-def _cut(export: exports.Export, item: exports.SeenTalk, found_clips: Found) -> list[CutEvent]:
-    """The clips of a conversation that are wanted. Raises BadInput."""
+def _cut(
+    export: exports.Export, item: exports.SeenTalk, bench: bool = False
+) -> tuple[list[EventClip], list[CutEvent]]:
+    """The clips of a conversation, and the sound of those that are wanted. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.finished) or settings.licence
-    clips, doubtful = found_clips
-    wanted = clips
-    if settings.clips is not None:
-        wanted = [clip for clip in clips if clip.id in settings.clips]
-    cut = list(cut_clips(item.talk, wanted, item.pcm, licence))
-    export.left_out += doubtful
+    clips, left_out = clips_of(item.talk, settings, bench)
+    wanted = []
     for clip in clips:
-        if clip not in wanted:
-            export.left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
-    return cut
+        if settings.clips is None or clip.id in settings.clips:
+            wanted.append(clip)
+        else:
+            left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
+    cut = list(cut_clips(item.talk, wanted, item.pcm, licence))
+    export.left_out += left_out
+    return clips, cut
 
 
 def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`.
 
-    With the layout `USER_ONLY`, each is a mono WAV and a line of a list (`publish.exports.user_clips`).
+    With the layout `USER_ONLY`, each is a mono WAV and a line of a list.
     """
     talk = item.talk
     made = export.facts.setdefault("made", Counter())
-    found_clips = clips_found(export.settings, export.format, talk)
-    clips, _ = found_clips
+    clips, cut_events = _cut(export, item)
     events = [clip.event for clip in clips]
-    for cut in _cut(export, item, found_clips):
+    for cut in cut_events:
         clip = cut.clip
         made[clip.event.kind] += 1
         if export.settings.layout == USER_ONLY:
-            yield user_clips.write_user_clip(export, cut, talk, events)
+            yield _write_user_clip(export, cut, talk, events)
             continue
         placed, _ = moshi_folder.placed_words(talk, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, cut.pcm)
         record = {"alignments": alignments_of(placed), "clip": cut.facts}
         export.target.write_text(f"{name}.json", json_text(record))
-        yield exports.FileEntry({"path": f"{name}.wav", "duration": cut.duration}, cut.duration)
+        seconds = len(cut.pcm) / export.sample_rate
+        yield exports.FileEntry({"path": f"{name}.wav", "duration": seconds}, seconds)
+
+
+def _write_user_clip(
+    export: exports.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
+) -> exports.FileEntry:
+    """Write the user's side of a clip, and return its line; `events`: those of the conversation."""
+    clip = cut.clip
+    name = f"user/{file_name(clip.id)}"
+    export.write_sound(name, np.ascontiguousarray(cut.pcm[:, 1]))
+    speech = unions(timed_of(talk)).channels
+    inside = []
+    for event in events:
+        # A turn that begins early ends before its start.
+        first, last = sorted((event.start, event.end))
+        if clip.start <= first and last <= clip.end:
+            start = round(event.start - clip.start, 6)
+            end = round(event.end - clip.start, 6)
+            inside.append({"kind": event.kind, "start": start, "end": end})
+    line = {
+        "path": f"{name}.wav",
+        **cut.facts,
+        "agent_speech": spans_between(speech.get("left", ()), clip.start, clip.end),
+        "user_speech": spans_between(speech.get("right", ()), clip.start, clip.end),
+        "events": inside,
+    }
+    return exports.FileEntry(line, len(cut.pcm) / export.sample_rate)
 
 
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -113,7 +141,8 @@ def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[
     layout = export.settings.layout
     summary = {**export.facts, "left_out_events": export.left_out, "layout": layout}
     if layout == USER_ONLY:
-        texts = user_clips.user_lists(lists)
+        user_lists = exports.json_lists(**USER_LISTS)(export, lists)
+        texts = {name: lines for name, lines in user_lists.items() if lines}
     else:
         texts, _ = moshi_folder.training_lists(export.target.root, lists)
     return texts | {SUMMARY: json_document(summary)}
@@ -130,8 +159,8 @@ def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[ex
     There is no `clean_output.wav`: the agent was never recorded without the user.
     """
     made = export.facts.setdefault("made", Counter())
-    found_clips = clips_found(export.settings, export.format, item.talk)
-    for cut in _cut(export, item, found_clips):
+    _, cut_events = _cut(export, item, bench=True)
+    for cut in cut_events:
         kind = cut.clip.event.kind
         for task in TASKS[kind]:
             folder = f"{task}/{made[task] + 1}"
@@ -140,7 +169,7 @@ def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[ex
                 about = dict(cut.facts)
                 del about["words"]
                 export.about[folder] = about
-                yield exports.FileEntry(None, cut.duration)
+                yield exports.FileEntry(None, len(cut.pcm) / export.sample_rate)
             else:
                 export.left_out[f"{kind} of v1.5: the user's channel is not clean around it"] += 1
 
@@ -150,27 +179,19 @@ def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str,
     return {SAMPLES: json_document(export.about)}
 
 
-class _Clip(TypedDict):
-    clip_id: str
-    kind: str
-
-
-class _OfClip(TypedDict):
-    clip: _Clip
-
-
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen. Raises NotChecked for `user-only`."""
-    if is_user_only(folder):
+    if any((folder / name).is_file() for name in USER_LISTS.values()):
         raise NotChecked(INTERACTIVITY.name)
     findings, facts = check_moshi(folder, limits, training)
     kept = []
     for finding in findings:
-        alignments: object = None
+        record: object = None
         if finding.kind in ("no-words", "silent-left"):
             with suppress(BadInput):
-                alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
-        if not fits(alignments, _OfClip):
+                record = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
+        is_of_clip = isinstance(record, dict) and isinstance(record.get("clip"), dict)
+        if not is_of_clip:
             kept.append(finding)
     return kept, facts
 
@@ -184,7 +205,7 @@ INTERACTIVITY = exports.ExportFormat(
     checked="a reader written from its source",
     write=write_event_clips,
     finish=finish_event_clips,
-    manifests=(*moshi_folder.MANIFESTS, *user_clips.LISTS.values(), SUMMARY),
+    manifests=(*moshi_folder.MANIFESTS, *USER_LISTS.values(), SUMMARY),
     sides=exports.TWO_LISTS,
     settings=InteractivitySettings(),
     options=frozenset({"main", "certainty"}),
@@ -192,7 +213,7 @@ INTERACTIVITY = exports.ExportFormat(
     prepare=moshi_folder.refuse_path,
     recognises=lambda folder: (folder / SUMMARY).is_file(),
     check=check_interactivity,
-    check_steps=check_interactivity,
+    shows_steps=True,
 )
 
 FULL_DUPLEX_BENCH = exports.ExportFormat(

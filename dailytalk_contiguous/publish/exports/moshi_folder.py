@@ -247,5 +247,5 @@ MOSHI = exports.ExportFormat(
     prepare=refuse_path,
     recognises=is_moshi,
     check=check_moshi,
-    check_steps=check_moshi,
+    shows_steps=True,
 )

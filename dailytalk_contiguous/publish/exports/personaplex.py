@@ -145,9 +145,6 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
     prompts.prepare_personas(out, settings)
 
 
-#: A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
-_check = partial(check_moshi, trainer=PERSONAPLEX_FINETUNE)
-
 PERSONAPLEX = replace(
     moshi_folder.MOSHI,
     name="personaplex",
@@ -161,6 +158,6 @@ PERSONAPLEX = replace(
     settings=PersonaplexSettings(),
     prepare=prepare_personaplex,
     recognises=lambda folder: (folder / PERSONAPLEX_FINETUNE.config).is_file(),
-    check=_check,
-    check_steps=_check,
+    # A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
+    check=partial(check_moshi, trainer=PERSONAPLEX_FINETUNE),
 )

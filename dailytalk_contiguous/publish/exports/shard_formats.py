@@ -226,7 +226,7 @@ def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator
 
 
 _shards = partial(
-    exports.ExportFormat[exports.SeenTalk],
+    exports.ExportFormat,
     finish=finish_shards,
     manifests=(ABOUT,),
     sides=exports.TWO_LISTS,

@@ -14,29 +14,27 @@ in it for the name of a split.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.conversation import or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, encoded_sound
 from dailytalk_contiguous.core.style.sampling import order_key
 from dailytalk_contiguous.core.turns.certainty import edge_errors_of
-from dailytalk_contiguous.core.turns.inner_pauses import InnerPause, inner_pauses
+from dailytalk_contiguous.core.turns.inner_pauses import inner_pauses
 from dailytalk_contiguous.core.turns.turn_ends import SHIFT
 from dailytalk_contiguous.core.turns.turn_taking import join_spans
 from dailytalk_contiguous.models.turn_end import SILENCE_SECONDS
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.speech_spans import speech_of, timed_of
 from dailytalk_contiguous.publish.exports.turn_end_clips import (
-    ClipMetadata,
     SideSpeech,
     TurnEndClip,
     clip_metadata,
     clip_start,
     ends_in,
-    side_speech,
+    speech_of_sides,
     words_in,
 )
 from dailytalk_contiguous.store.files import json_document, json_text
@@ -68,113 +66,77 @@ class SmartTurnSettings(exports.ExportSettings):
     )  # fmt: skip
 
 
-class _UndividedClip(NamedTuple):
-    """A written clip: its line, and what the record of the folder says of it."""
-
-    metadata: ClipMetadata
-    about: dict[str, object]
-
-
 def write_smart_turn(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write a clip for each end of a turn of both sides, and for each pause in an utterance."""
     talk = item.talk
-    sides = {channel: side_speech(talk, channel) for channel in CHANNELS}
-    clips = [*_clips_at_ends(export, talk, sides), *_clips_at_pauses(export, item, sides)]
-    for clip in clips:
-        channel = clip.utterance.channel
+    sides = speech_of_sides(talk)
+    for clip in _clips(export, item, sides):
+        utterance = clip.utterance
+        channel = utterance.channel
+        in_utterance = clip.pause is not None
         first = int(clip.start * talk.sample_rate)
         last = round(clip.end * talk.sample_rate)
         pcm = item.pcm[first:last, CHANNELS.index(channel)]
         metadata = clip_metadata(talk, sides[channel], clip, export.settings.dataset)
         sound = encoded_sound(pcm, talk.sample_rate, "FLAC")
         export.target.write_bytes(f"{_UNDIVIDED}/{metadata.file_name}", sound)
-        undivided = _UndividedClip(metadata, _about_clip(talk, clip))
-        yield exports.FileEntry(undivided, len(pcm) / talk.sample_rate)
+        export.about[metadata.id] = {
+            "conversation_id": talk.id,
+            "recording_id": talk.recording_id,
+            "utterance_id": utterance.id,
+            "channel": channel,
+            "speaker": talk.person(channel) if utterance.is_recorded else None,
+            "start": round(clip.start, 6),
+            "end": round(clip.end, 6),
+            "in_utterance": in_utterance,
+            "turn_end": None if in_utterance else or_none(utterance.turn_end),
+        }
+        yield exports.FileEntry(metadata, len(pcm) / talk.sample_rate)
 
 
-def _clips_at_ends(
-    export: exports.Export, talk: Conversation, sides: Mapping[str, SideSpeech]
-) -> Iterator[TurnEndClip]:
-    """The clips of `ends_in`; ends that can't be one, or are no hold and no shift, are counted."""
-    ends = ends_in(talk)
-    last_utterances = {end.utterance for end in ends}
-    others = [members for members in join_spans(timed_of(talk)) if last_utterances.isdisjoint(members)]
-    if others:
-        reason = "ends of speech in the other's speech, of backchannels, and the last ones of a conversation"
-        export.left_out[reason] += len(others)
-    for end in ends:
-        utterance = talk.utterances[end.utterance]
-        doubt = exports.certainty_doubt(or_none(utterance.transition_certainty), export.settings.certainty)
-        if doubt:
-            export.left_out[f"{end.transition}: {doubt}"] += 1
-            continue
-        clip_end = end.time + SILENCE_SECONDS
-        start = _start_or_count(export, sides[utterance.channel], clip_end, end.transition)
-        if start is not None:
-            yield TurnEndClip(start, clip_end, utterance, end.utterance, None, end.transition == SHIFT)
-
-
-def _clips_at_pauses(
+def _clips(
     export: exports.Export, item: exports.SeenTalk, sides: Mapping[str, SideSpeech]
 ) -> Iterator[TurnEndClip]:
-    """The clips that end with a pause in an utterance; pauses that can't be one are counted."""
+    """The clips of a conversation; ends and pauses that can't be one are counted."""
     talk = item.talk
-    kind = "pause inside an utterance"
-    for pause in inner_pauses(timed_of(talk), speech_of(item), edge_errors_of(talk.built_sides)):
+    least = export.settings.certainty
+    timed = timed_of(talk)
+    candidates: list[tuple[str, str | None, TurnEndClip]] = []
+    ends = ends_in(talk)
+    last_utterances = {end.utterance for end in ends}
+    n_others = sum(last_utterances.isdisjoint(members) for members in join_spans(timed))
+    if n_others:
+        reason = "ends of speech in the other's speech, of backchannels, and the last ones of a conversation"
+        export.left_out[reason] += n_others
+    for end in ends:
+        utterance = talk.utterances[end.utterance]
+        doubt = exports.certainty_doubt(or_none(utterance.transition_certainty), least)
+        is_complete = end.transition == SHIFT
+        clip = TurnEndClip(end.time + SILENCE_SECONDS, utterance, end.utterance, None, is_complete)
+        candidates.append((end.transition, doubt, clip))
+    for pause in inner_pauses(timed, speech_of(item), edge_errors_of(talk.built_sides)):
         utterance = talk.utterances[pause.utterance]
-        side = sides[utterance.channel]
         clip_end = pause.start + SILENCE_SECONDS
-        is_backchannel = utterance.event == "backchannel"
-        doubt = _doubt_of_pause(pause, is_backchannel, side, export.settings.certainty)
+        if pause.certainty is None:
+            doubt = "the other speaks at its beginning, or before it ends"
+        elif utterance.event == "backchannel":
+            doubt = "it is in a backchannel"
+        elif words_in(sides[utterance.channel].words, pause.start, clip_end):
+            doubt = "a word is where nothing sounds"
+        else:
+            doubt = exports.certainty_doubt(pause.certainty, least)
+        clip = TurnEndClip(clip_end, utterance, pause.utterance, pause.number, is_complete=False)
+        candidates.append(("pause inside an utterance", doubt, clip))
+    for kind, doubt, clip in candidates:
+        start = clip_start(sides[clip.utterance.channel].uncut, clip.end)
         if doubt:
             export.left_out[f"{kind}: {doubt}"] += 1
-            continue
-        start = _start_or_count(export, side, clip_end, kind)
-        if start is not None:
-            yield TurnEndClip(start, clip_end, utterance, pause.utterance, pause.number, is_complete=False)
-
-
-def _doubt_of_pause(pause: InnerPause, is_backchannel: bool, side: SideSpeech, least: float | None) -> str | None:
-    """Why a pause is left out; None where it is taken. `least`: certainty, None for all."""
-    if pause.certainty is None:
-        return "the other speaks at its beginning, or before it ends"
-    if is_backchannel:
-        return "it is in a backchannel"
-    if words_in(side.words, pause.start, pause.start + SILENCE_SECONDS):
-        return "a word is where nothing sounds"
-    return exports.certainty_doubt(pause.certainty, least)
-
-
-def _start_or_count(export: exports.Export, side: SideSpeech, end: float, kind: str) -> float | None:
-    """The second at which a clip begins that ends at `end`; None if it can't, which is counted.
-
-    `kind`: what the clip ends with, as it is counted.
-    """
-    start = clip_start(side.uncut, end)
-    if start is None:
-        export.left_out[f"{kind}: no gap between words for a clip to begin in"] += 1
-        return None
-    if end - start < SHORTEST_CLIP:
-        export.left_out[f"{kind}: in the first {SHORTEST_CLIP:g} s of a conversation"] += 1
-        return None
-    return start
-
-
-def _about_clip(talk: Conversation, clip: TurnEndClip) -> dict[str, object]:
-    """What the record of the folder says of a clip."""
-    utterance = clip.utterance
-    in_utterance = clip.pause is not None
-    return {
-        "conversation_id": talk.id,
-        "recording_id": talk.recording_id,
-        "utterance_id": utterance.id,
-        "channel": utterance.channel,
-        "speaker": talk.person(utterance.channel) if utterance.is_recorded else None,
-        "start": round(clip.start, 6),
-        "end": round(clip.end, 6),
-        "in_utterance": in_utterance,
-        "turn_end": None if in_utterance else or_none(utterance.turn_end),
-    }
+        elif start is None:
+            export.left_out[f"{kind}: no gap between words for a clip to begin in"] += 1
+        elif clip.end - start < SHORTEST_CLIP:
+            export.left_out[f"{kind}: in the first {SHORTEST_CLIP:g} s of a conversation"] += 1
+        else:
+            yield clip._replace(start=start)
 
 
 def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -184,19 +146,21 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
         lists["train"].extend(lists["eval"])
         lists["eval"].clear()
     texts: dict[str, exports.FileText] = {}
+    clips = {}
     for side, entries in lists.items():
         folder = SMART_TURN_FOLDERS[side]
         entries[:] = _balanced(export, folder, entries)
         lines: list[str] = []
         for entry in entries:
-            metadata = entry.line.metadata
+            metadata = entry.line
             home = metadata.raw_folder if is_raw else folder
             source = f"{_UNDIVIDED}/{metadata.file_name}"
             export.target.join(f"{home}/{metadata.file_name}", [source], b"")
             export.target.remove([source])
             lines.append(json_text(metadata._asdict()))
-            split = {} if is_raw else {"split": folder}
-            export.about[metadata.id] = entry.line.about | split
+            clips[metadata.id] = export.about[metadata.id]
+            if not is_raw:
+                clips[metadata.id]["split"] = folder
         if lines and not is_raw:
             texts[f"{folder}/{METADATA}"] = lines
     if not lists["train"]:
@@ -206,7 +170,7 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
             reason += f" with --certainty {export.settings.certainty:g}"
             remedy = exports.LOWER_CERTAINTY
         raise DailytalkError(reason, remedy)
-    texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": export.about})
+    texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": clips})
     if not is_raw and not lists["eval"]:
         export.notes.append("nothing to test on: export more conversations, or --eval-share 0.3")
     return texts
@@ -216,13 +180,12 @@ def _balanced(
     export: exports.Export, folder: str, entries: Sequence[exports.FileEntry]
 ) -> list[exports.FileEntry]:
     """As many complete clips as incomplete ones; the files of the others are removed."""
-    by_label: dict[bool, list[exports.FileEntry]] = {True: [], False: []}
+    ids_by_label: dict[bool, list[str]] = {True: [], False: []}
     for entry in entries:
-        by_label[entry.line.metadata.endpoint_bool].append(entry)
-    n_each = min(len(by_label[True]), len(by_label[False]))
+        ids_by_label[entry.line.endpoint_bool].append(entry.line.id)
+    n_each = min(len(ids) for ids in ids_by_label.values())
     kept: set[str] = set()
-    for is_complete, clips in by_label.items():
-        ids = [entry.line.metadata.id for entry in clips]
+    for is_complete, ids in ids_by_label.items():
         ids.sort(key=lambda clip_id: order_key(clip_id, export.settings.seed))
         kept.update(ids[:n_each])
         surplus = ids[n_each:]
@@ -230,7 +193,7 @@ def _balanced(
         if surplus:
             label = "complete" if is_complete else "incomplete"
             export.left_out[f"{label} clips of {folder} beyond the number of the others"] += len(surplus)
-    return [entry for entry in entries if entry.line.metadata.id in kept]
+    return [entry for entry in entries if entry.line.id in kept]
 
 
 SMART_TURN_FORMAT = exports.ExportFormat(
@@ -247,6 +210,6 @@ SMART_TURN_FORMAT = exports.ExportFormat(
     settings=SmartTurnSettings(),
     options=frozenset({"certainty"}),
     sample_rate=ANALYSIS_RATE,
+    is_only_rate=True,
     unit="clip",
-    prepare=exports.only_rate("smart-turn", ANALYSIS_RATE),
 )

@@ -8,18 +8,37 @@ meant to be the same everywhere.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.style.sampling import joined_groups, order_key
 
 #: The split that gets what no other takes.
 TRAIN = "train"
 
+#: Share of the time to evaluate on, where no division is settled.
+EVAL_SHARE = 0.1
+
 #: A group longer than this many times the wanted share would take too much of the training data for evaluation.
 LARGEST = 2.0
+
+
+@dataclass(frozen=True)
+class DivisionSettings:
+    """How conversations that are not divided yet come to train and to eval."""
+
+    eval_share: float | None = setting(
+        None, "Share of the time to evaluate on, where no split is settled yet.",
+        panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
+    )  # fmt: skip
+    divide_anew: bool = setting(
+        False, "Divide everything again; otherwise the earlier division in the folder stays.", panel="splits"
+    )
+    seed: int = setting(0, SEED)
 
 
 class SplitVoice(NamedTuple):
@@ -155,18 +174,15 @@ def _by_group(
 
 def disjoint_in(conversations: Iterable[SplitVoice], split_of: Mapping[str, str]) -> str:
     """Return what no two splits share: `speakers` (all kept ones are known), `recordings` or `conversations`."""
-    rows = []
+    splits_of_recording: dict[str, set[str]] = defaultdict(set)
+    splits_of_speaker: dict[str | None, set[str]] = defaultdict(set)
     for item in conversations:
+        split = split_of[item.id]
         for speaker in item.kept_speakers:
-            rows.append((item.recording_id, speaker, split_of[item.id]))
-    table = pd.DataFrame(rows, columns=["recording", "speaker", "split"])
-    if _most_splits(table, "recording") > 1:
+            splits_of_recording[item.recording_id].add(split)
+            splits_of_speaker[speaker].add(split)
+    if any(len(splits) > 1 for splits in splits_of_recording.values()):
         return "conversations"
-    are_known = table["speaker"].notna().all()
-    return "speakers" if are_known and _most_splits(table, "speaker") == 1 else "recordings"
-
-
-def _most_splits(table: pd.DataFrame, column: str) -> float:
-    """In how many splits a value of a column is at most; NaN without a value."""
-    n_splits = table.groupby(column)["split"].nunique()
-    return float(n_splits.max())
+    are_known = None not in splits_of_speaker
+    are_apart = {len(splits) for splits in splits_of_speaker.values()} == {1}
+    return "speakers" if are_known and are_apart else "recordings"

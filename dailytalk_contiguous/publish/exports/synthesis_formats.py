@@ -108,7 +108,7 @@ def vibevoice_script(utterances: Sequence[Utterance]) -> str:
     return "\n".join(f"Speaker {numbers[utterance.channel]}: {utterance.text}" for utterance in utterances)
 
 
-_format = partial(exports.ExportFormat[exports.SeenTalk], sides=exports.TWO_LISTS)
+_format = partial(exports.ExportFormat, sides=exports.TWO_LISTS)
 _mixed = partial(
     _format,
     loses="times, words, tags, sounds without text",

@@ -5,12 +5,14 @@ A conversation is as `Conversation.seen_by` gives it.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
 from dailytalk_contiguous.core.words.filler_removal import filler_flags, spoken_language
@@ -27,25 +29,25 @@ LONGEST_CLIP = 15.99
 #: Seconds of quiet before the first word of a clip, where the gap before it has as much.
 LEAD = 0.1
 
+_MIDDLE = attrgetter("middle")
+
 
 class TurnEndClip(NamedTuple):
     """A part of one side up to an end of a turn and the silence behind it, in seconds of its conversation.
 
     Attributes:
-        start: seconds.
-        end: seconds.
         utterance: its last one.
         number: of that utterance among those of both sides.
         pause: of `core.turns.inner_pauses`, the number of the pause in that utterance; None for its end.
         is_complete: whether the other side has the next turn.
     """
 
-    start: float
     end: float
     utterance: Utterance
     number: int
     pause: int | None
     is_complete: bool
+    start: float = 0.0
 
 
 class SideSpeech(NamedTuple):
@@ -64,37 +66,31 @@ class SideSpeech(NamedTuple):
     uncut: Spans
 
 
-def side_speech(talk: Conversation, channel: str) -> SideSpeech:
-    """What is heard of a side of a conversation."""
-    utterances = [utterance for utterance in talk.utterances if utterance.channel == channel]
-    words = _words_of(replace(talk, alignments=talk.heard_words), channel)
-    written = _words_of(talk, channel)
-    uncut = [(word.start, word.end) for word in words]
-    uncut += [(sound.start, sound.end) for sound in talk.sounds if sound.channel == channel]
-    for utterance in utterances:
-        if not words_in(words, utterance.start, utterance.end):
-            uncut.append((utterance.start, utterance.end))
-    return SideSpeech(utterances, words, written, sorted(uncut))
-
-
-def _words_of(talk: Conversation, channel: str) -> list[Word]:
-    """The aligned words of a side, by their middle, each with whether it is a filler."""
-    flagged: list[Word] = []
-    for utterance, words in talk.words_by_utterance():
-        flags = filler_flags(words, spoken_language(utterance, talk))
-        flagged += [replace(word, filler=flag) for word, flag in zip(words, flags, strict=True)]
-    of_side = [word for word in flagged if word.side == channel]
-    return sorted(of_side, key=_middle)
-
-
-def _middle(word: Word) -> float:
-    return word.middle
+def speech_of_sides(talk: Conversation) -> dict[str, SideSpeech]:
+    """What is heard of each side of a conversation."""
+    heard: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
+    for utterance, spoken in replace(talk, alignments=talk.heard_words).words_by_utterance():
+        flags = filler_flags(spoken, spoken_language(utterance, talk))
+        for word, flag in zip(spoken, flags, strict=True):
+            heard[word.side].append(replace(word, filler=flag))
+    sides: dict[str, SideSpeech] = {}
+    for channel in CHANNELS:
+        utterances = [utterance for utterance in talk.utterances if utterance.channel == channel]
+        words = sorted(heard[channel], key=_MIDDLE)
+        written = sorted((word for word in talk.alignments if word.side == channel), key=_MIDDLE)
+        uncut = [(word.start, word.end) for word in words]
+        uncut += [(sound.start, sound.end) for sound in talk.sounds if sound.channel == channel]
+        for utterance in utterances:
+            if not words_in(words, utterance.start, utterance.end):
+                uncut.append((utterance.start, utterance.end))
+        sides[channel] = SideSpeech(utterances, words, written, sorted(uncut))
+    return sides
 
 
 def words_in(words: Sequence[Word], start: float, end: float) -> Sequence[Word]:
     """Those of words, which are by their middle, whose middle is between two times in seconds."""
-    first = bisect_left(words, start, key=_middle)
-    last = bisect_left(words, end, key=_middle)
+    first = bisect_left(words, start, key=_MIDDLE)
+    last = bisect_left(words, end, key=_MIDDLE)
     return words[first:last]
 
 

@@ -38,7 +38,7 @@ from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.publish.checks.findings import loudness_of
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
-from dailytalk_contiguous.publish.exports.turnbench_oracle import Prediction, Submission, perfect_prediction
+from dailytalk_contiguous.publish.exports.turnbench_oracle import perfect_prediction
 from dailytalk_contiguous.store.files import file_name, json_document
 from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
@@ -107,7 +107,7 @@ def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[
 def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     """Number the conversations, and write the tables of each side."""
     numbers: dict[str, dict[str, str]] = {}
-    predictions: list[Prediction] = []
+    predictions = []
     labels: Counter[str] = Counter()
     for side, entries in lists.items():
         lines: dict[str, LabelledConversation] = {}
@@ -129,7 +129,7 @@ def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[st
     export.facts["labels"] = dict(sorted(labels.items()))
     listed = ", ".join(f"{label} {count:,}" for label, count in labels.most_common())
     export.notes.append(f"labels: {listed}")
-    submission: Submission = {"schema_version": 1, "predictions": predictions}
+    submission = {"schema_version": 1, "predictions": predictions}
     return {ORACLE: json_document(submission), NUMBERS: json_document(numbers)}
 
 

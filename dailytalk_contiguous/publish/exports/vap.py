@@ -109,6 +109,6 @@ VAP = exports.ExportFormat(
     manifests=tuple(LISTS.values()),
     sides=exports.TWO_LISTS,
     sample_rate=ANALYSIS_RATE,
+    is_only_rate=True,
     unit="window",
-    prepare=exports.only_rate("vap", ANALYSIS_RATE),
 )

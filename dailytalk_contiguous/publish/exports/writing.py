@@ -5,10 +5,9 @@ and the files it owns, rejects, ids that occur twice, the division into training
 format does not take.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_jso
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
     DIVIDING,
-    EVAL_SHARE,
     LOWER_CERTAINTY,
-    AnyFormat,
     Export,
+    ExportFormat,
     ExportSettings,
     FileEntry,
 )
-from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.exports.splits import EVAL_SHARE, SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.stages.transcribe import DROP
 from dailytalk_contiguous.store.files import inside, json_document
 from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
@@ -38,29 +36,16 @@ from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_fore
 DIVISION = ".dailytalk-division.json"
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A written export: entries of each side, whether no known speaker is on two, and the rest as in `Export`."""
-
-    files: dict[str, int]
-    disjoint: bool
-    is_checked: bool
-    rejects: list[Reject]
-    facts: dict[str, Any]
-    notes: list[str]
-    left_out: Counter[str]
-
-
 def write_export(
     rows: Iterable[Row],
     out: Path,
-    format: AnyFormat,
+    format: ExportFormat,
     *,
     sides: Mapping[str, str] | None = None,
     before: Mapping[str, str] | None = None,
     readme: Callable[[str, Mapping[str, int], str], str] | None = None,
     **settings: Any,
-) -> Exported:
+) -> Export:
     """Write a folder; the same rows and settings give the same bytes.
 
     Args:
@@ -77,6 +62,9 @@ def write_export(
     is left to train on.
     """
     chosen = settings_of_export(format, settings)
+    if format.is_only_rate and chosen.sample_rate not in (None, format.sample_rate):
+        reason = f"--sample-rate {chosen.sample_rate} does not go with --format {format.name}"
+        raise DailytalkError(f"{reason}: its model takes {format.sample_rate} Hz alone", "leave it out")
     format.prepare(out, chosen)
     target = OwnedFolder(out, format.name, format.manifests)
     rate = chosen.sample_rate or format.sample_rate
@@ -84,28 +72,29 @@ def write_export(
     if chosen.prosodic_tokens:
         prosody = ProsodicClusterSequences(chosen.prosodic_tokens)
     export = Export(format, target, chosen, rate, prosody)
-    written = _write_rows(export, rows)
+    for row in rows:
+        _write_row(export, row)
     if len(format.sides) == 1:
-        export.side = dict.fromkeys(written.entries, format.sides[0])
+        export.side = dict.fromkeys(export.entries, format.sides[0])
     elif sides is not None:
-        export.side = {voice.id: sides[voice.id] for voice in written.voices}
+        export.side = {voice.id: sides[voice.id] for voice in export.voices}
     else:
         if before is None:
             before = {} if chosen.divide_anew else divided_before(out)
         shares = {"eval": chosen.eval_share or EVAL_SHARE}
-        export.side = split_conversations(written.voices, shares, before, chosen.seed)
-        n_kept = len(written.entries.keys() & before.keys())
+        export.side = split_conversations(export.voices, shares, before, chosen.seed)
+        n_kept = len(export.entries.keys() & before.keys())
         if n_kept:
             export.facts["divided_before"] = n_kept
             export.notes.append(f"{n_kept:,} on the side that they had (--divide-anew divides all)")
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
-    for voice in written.voices:
+    for voice in export.voices:
         side = export.side[voice.id]
-        lists[side] += written.entries[voice.id]
+        lists[side] += export.entries[voice.id]
     if not lists[format.sides[0]]:
-        raise _nothing_exported(export, written)
+        raise _nothing_exported(export)
     if chosen.fillers == DROP:
-        export.facts["fillers_left_out"] = written.n_fillers
+        export.facts["fillers_left_out"] = export.n_fillers
         export.notes.append("fillers are in the sound alone")
     texts = format.finish(export, lists)
     if len(format.sides) > 1:
@@ -116,23 +105,15 @@ def write_export(
         with suppress(BadInput):  # a link
             target.claim(README)  # which keeps it
     elif readme:
-        text = readme(_description(export, written), written.provenances, _how_to_load(export, texts))
+        text = readme(_description(export), export.provenances, _how_to_load(export, texts))
         target.write_text(README, text)
     target.finish(texts)
-    n_entries = {side: len(entries) for side, entries in lists.items()}
-    is_disjoint = disjoint_in(written.voices, export.side) == "speakers"
-    return Exported(
-        files=n_entries,
-        disjoint=is_disjoint,
-        is_checked=export.is_checked,
-        rejects=written.rejects,
-        facts=export.facts,
-        notes=export.notes,
-        left_out=export.left_out,
-    )
+    export.files = {side: len(entries) for side, entries in lists.items()}
+    export.disjoint = disjoint_in(export.voices, export.side) == "speakers"
+    return export
 
 
-def settings_of_export(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
+def settings_of_export(format: ExportFormat, settings: Mapping[str, Any]) -> ExportSettings:
     """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
     listed = {placed.name for placed in settings_in(format.settings)}
     unfit = []
@@ -149,93 +130,64 @@ def settings_of_export(format: AnyFormat, settings: Mapping[str, Any]) -> Export
     return chosen
 
 
-@dataclass
-class _Written:
-    """What was written of the rows.
-
-    Attributes:
-        entries: of the lists, by the id of their row.
-        voices: the facts that decide the side of each row with an entry.
-        rejects: rows that can't be written.
-        provenances: of the rows, with their numbers.
-        n_fillers: words that were left out.
-    """
-
-    entries: dict[str, list[FileEntry]] = field(default_factory=dict)
-    voices: list[SplitVoice] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    provenances: Counter[str] = field(default_factory=Counter)
-    n_fillers: int = 0
-
-
-def _write_rows(export: Export, rows: Iterable[Row]) -> _Written:
-    """Write the files of all rows, one row after another."""
+def _write_row(export: Export, row: Row) -> None:
+    """Write the files of a row, or list it as a reject."""
     format = export.format
-    written = _Written()
-    for row in rows:
-        name = row["conversation_id"]
-        if name in written.entries:
-            remedy = "run `dailytalk check` on the dataset"
-            raise DailytalkError(f"the {format.noun} {name!r} occurs twice", remedy)
-        if row.get("problem"):
-            written.rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
-            continue
-        if export.settings.fillers == DROP:
-            row = row_without_fillers(row)
-        try:
-            item = format.open(row, export)
-            entries = list(format.write(export, item))
-        except BadInput as problem:
-            written.rejects.append(Reject(name, "export", problem.reason, problem.remedy))
-            continue
-        written.entries[name] = entries
-        written.provenances[provenance_of_row(row)] += 1
-        if row.get(UNWRITTEN):
-            written.n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
-        if entries:
-            seconds = sum(entry.seconds for entry in entries)
-            voice = SplitVoice(
-                id=name,
-                kept_speakers=item.apart,
-                recording_id=name,
-                seconds=seconds,
-                parent=parent_of(row),
-                sound_digest=row.get("sound_digest") or "",
-            )
-            written.voices.append(voice)
-    return written
+    name = row["conversation_id"]
+    if name in export.entries:
+        remedy = "run `dailytalk check` on the dataset"
+        raise DailytalkError(f"the {format.noun} {name!r} occurs twice", remedy)
+    if row.get("problem"):
+        export.rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
+        return
+    if export.settings.fillers == DROP:
+        row = row_without_fillers(row)
+    try:
+        item = format.open(row, export)
+        entries = list(format.write(export, item))
+    except BadInput as problem:
+        export.rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+        return
+    export.entries[name] = entries
+    export.provenances[provenance_of_row(row)] += 1
+    if row.get(UNWRITTEN):
+        export.n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
+    if entries:
+        seconds = sum(entry.seconds for entry in entries)
+        digest = row.get("sound_digest") or ""
+        export.voices.append(SplitVoice(name, item.apart, name, seconds, parent_of(row), digest))
 
 
-def _nothing_exported(export: Export, written: _Written) -> DailytalkError:
+def _nothing_exported(export: Export) -> DailytalkError:
     """The error of an export that has nothing to train on, with the first reason for it."""
-    reasons = [f"{reject.id}: {reject.reason}" for reject in written.rejects]
+    reasons = [f"{reject.id}: {reject.reason}" for reject in export.rejects]
     reasons += export.left_out
-    if written.voices:
+    if export.voices:
         reasons.append("all have another split (--divide-anew divides them)")
     reason = f" ({reasons[0]})" if reasons else ""
     remedy = "correct what is named, or build the dataset again"
-    if written.rejects:
-        remedy = written.rejects[0].remedy
+    if export.rejects:
+        remedy = export.rejects[0].remedy
     elif export.settings.certainty is not None:
         reason = f" with --certainty {export.settings.certainty:g}{reason}"
         remedy = LOWER_CERTAINTY
     return DailytalkError(f"no {export.format.noun} could be exported{reason}", remedy)
 
 
-def _description(export: Export, written: _Written) -> str:
+def _description(export: Export) -> str:
     """What the folder holds, for its README, and the options that are not as usual."""
     format = export.format
-    seconds = length_text(sum(voice.seconds for voice in written.voices))
+    seconds = length_text(sum(voice.seconds for voice in export.voices))
     description = (
-        f"{counted(len(written.voices), format.noun)}, {seconds}, for {format.reader}, as "
+        f"{counted(len(export.voices), format.noun)}, {seconds}, for {format.reader}, as "
         f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
         f"What is not in it: {format.loses}."
     )
-    shown = format.taken - {"sample_rate", *DIVIDING}
+    hidden = {"sample_rate", *DIVIDING}
     defaults = {placed.option: placed.value for placed in settings_in(format.settings)}
     options = []
     for placed in settings_in(export.settings):
-        if placed.name in shown and placed.value != defaults[placed.option]:
+        if placed.name not in hidden and placed.value != defaults[placed.option]:
             option = placed.option.replace("_", " ")
             options.append(option if placed.value is True else f"{option} {placed.value}")
     if options:

@@ -45,7 +45,7 @@ from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.row_check import JudgedRow, RowChecks
 from dailytalk_contiguous.publish.checks.verdict import LIMITS
-from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, clips_of, cut_clips
+from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
 from dailytalk_contiguous.publish.version import DataFile, Packed, RejectedFacts, kept_run_facts
@@ -199,7 +199,7 @@ def pack_version(
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
-    choice = ClipChoice(per_kind)
+    choice = ClipChoice(ClipSettings(per_kind=per_kind))
     publishable = Publishable(items, choice.add)
     finished = publishable.finished
     split_of = publishable.split(divide)

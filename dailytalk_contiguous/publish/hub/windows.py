@@ -119,11 +119,7 @@ class WindowBatch(TypedDict):
 
 
 def collate_windows(batch: Sequence[Window]) -> WindowBatch:
-    """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`.
-
-    `audio` is (b, 2, n), `lengths` (b,) int64 in samples, `start` (b,) seconds; `conversation_id` and `words` are
-    lists with an item a window.
-    """
+    """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`."""
     starts = [window["start"] for window in batch]
     lengths = [window["length"] for window in batch]
     audio = np.stack([window["audio"] for window in batch])
@@ -203,10 +199,7 @@ class MoshiWindows(IterableDataset[Window]):
 
     def of_row(self, row: schema.Row) -> Iterator[Window]:
         audio = StereoAudio(stereo_sound(row))
-        words = []
-        for word in row["alignments"] or ():
-            aligned = aligned_word(word)
-            words.append(replace(aligned, filler=None, source=""))
+        words = [replace(aligned_word(word), filler=None, source="") for word in row["alignments"] or ()]
         samples: Samples = audio.read()
         if self.main != "left":
             samples = samples[:, ::-1]
