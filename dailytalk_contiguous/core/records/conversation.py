@@ -300,6 +300,11 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         return self.source_channel if is_set(self.source_channel) else self.channel
 
     @property
+    def has_recorded_times(self) -> bool:
+        """Whether it has times in the recording, which rows of others may lack."""
+        return is_number(self.start) and is_number(self.end)
+
+    @property
     def sounding(self) -> Span:
         """From when to when it sounds in the recording: its start and end where the trims are not known."""
         return Span(*sounding_between(self.start, self.end, self.start_trim, self.end_trim))
@@ -431,6 +436,11 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         if isinstance(parent, str) and parent:
             return parent
         return self.id or ""
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the left side of the result is the right one of the recording."""
+        return any(utterance.side not in (None, utterance.channel) for utterance in self.utterances)
 
     @property
     def is_recorded(self) -> bool:

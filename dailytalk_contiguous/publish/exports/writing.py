@@ -14,10 +14,12 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.schema import Row, parent_of, provenance_of_row
+from dailytalk_contiguous.core.records.conversation import or_none
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import check_values, settings_in
 from dailytalk_contiguous.core.wording import counted, length_text, portable
-from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN, row_without_fillers
+from dailytalk_contiguous.core.words.filler_removal import row_without_fillers
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
@@ -189,9 +191,10 @@ def _write_rows(export: Export, rows: Iterable[Row]) -> _Written:
             written.rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
         written.entries[name] = entries
-        written.provenances[provenance_of_row(row)] += 1
-        if row.get(UNWRITTEN):
-            written.n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
+        talk = from_finished(row)
+        written.provenances[talk.extra.get("provenance") or ""] += 1
+        if talk.unwritten_words:
+            written.n_fillers += len(talk.unwritten_words) - len(talk.alignments)
         if entries:
             seconds = sum(entry.seconds for entry in entries)
             voice = SplitVoice(
@@ -199,8 +202,8 @@ def _write_rows(export: Export, rows: Iterable[Row]) -> _Written:
                 kept_speakers=item.apart,
                 recording_id=name,
                 seconds=seconds,
-                parent=parent_of(row),
-                sound_digest=row.get("sound_digest") or "",
+                parent=talk.parent,
+                sound_digest=or_none(talk.sound_digest) or "",
             )
             written.voices.append(voice)
     return written
