@@ -56,6 +56,9 @@ MOST_BEYOND = 1.0
 #: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
 CONVERTED_TRIES = 0
 
+#: Seconds by which times may differ and be called the same.
+SAME_TIME = 1e-6
+
 #: The mode of a timeline whose times, and both voices, are those of the recording.
 AS_RECORDED = "recorded"
 
@@ -343,6 +346,14 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     def said_tag(self) -> str | None:
         """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
         return None if self.tag_said is False else self.tag
+
+    def words_among(self, words: Iterable[Word]) -> list[Word]:
+        """The words of the result, of its channel, whose middle is in it; none where it was left out."""
+        span = self.new_span
+        if span is None:
+            return []
+        around = Span(span.start - SAME_TIME, span.end + SAME_TIME)
+        return [word for word in words if word.side == self.channel and word.middle in around]
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set fields by their names. Raises AttributeError for a name that no field has."""

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.records.conversation import (
     Mark,
     Utterance,
     assign,
+    known_columns,
 )
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
@@ -96,6 +97,13 @@ def aligned_word(word: AnyRecord) -> Word:
         side=word["speaker"],
         source=word.get("source") or "",
     )
+
+
+def finished_fields(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
+    """Fields of an utterance as a finished row has them, by their names there; null for what no stage has made."""
+    columns = {name: OF_UTTERANCE.get(name, name) for name in names}
+    values = known_columns(utterance, columns.values())
+    return {name: values[column] for name, column in columns.items()}
 
 
 def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
