@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import Conversation, from_row, or_none
 from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
-from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.finished import as_recorded, from_finished
 from dailytalk_contiguous.core.records.published_fields import described
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.records.tables import (
@@ -351,15 +351,7 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
     utterances = []
     words = []
     for utterance in tagged_utterances(talk, fields):
-        built = replace(
-            utterance,
-            source_channel=utterance.channel,
-            new_start=utterance.start,
-            new_end=utterance.end,
-            new_start_trim=utterance.start_trim,
-            new_end_trim=utterance.end_trim,
-        )
-        utterances.append(built)
+        utterances.append(as_recorded(utterance))
         words += [replace(word, side=utterance.channel) for word in utterance.words]
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)

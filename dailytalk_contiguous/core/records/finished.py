@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import (
     UNSET,
@@ -96,6 +97,19 @@ def aligned_word(word: AnyRecord) -> Word:
         filler=word.get("filler"),
         side=word["speaker"],
         source=word.get("source") or "",
+    )
+
+
+def as_recorded(utterance: Utterance) -> Utterance:
+    """A tagged utterance as it is in a result that is its recording."""
+    return replace(
+        utterance,
+        channel=utterance.side,
+        source_channel=utterance.side,
+        new_start=utterance.start,
+        new_end=utterance.end,
+        new_start_trim=utterance.start_trim,
+        new_end_trim=utterance.end_trim,
     )
 
 

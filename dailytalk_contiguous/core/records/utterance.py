@@ -674,17 +674,6 @@ def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
     return utterance
 
 
-def utterance_of(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
-    """The fields of an utterance, and its words, from a line; null for what it lacks, or `speak` makes."""
-    utterance: dict[str, Any] = {}
-    for field in fields:
-        if field.part == "built":
-            utterance[field.name] = None
-        elif field.part != "line" or field.name == "words":
-            utterance[field.name] = field.taken(line)
-    return utterance
-
-
 class LineProblem(NamedTuple):
     """A mistake in a line of a transcript: its key, and a sentence that says what is wrong."""
 
