@@ -322,9 +322,10 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     @property
     def new_sounding(self) -> Span | None:
         """From when to when it sounds in the result; None where it was left out."""
-        if self.new_start is None or self.new_end is None:
+        span = self.new_span
+        if span is None:
             return None
-        return Span(*sounding_between(self.new_start, self.new_end, self.new_start_trim, self.new_end_trim))
+        return Span(*sounding_between(*span, self.new_start_trim, self.new_end_trim))
 
     @property
     def is_heard(self) -> bool:

@@ -2,9 +2,8 @@
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is an object (`core.records.conversation`), and in a row one item in each of many list
-columns; in what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are
-the way from one to the other. `to_line` and `to_shifted_line` make a line of a transcript of an object,
-`from_line` an object of a line.
+columns; in what is finished it is a struct in the list `utterances` (`core.records.finished`). `to_line` and
+`to_shifted_line` make a line of a transcript of an object, `from_line` an object of a line.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -531,31 +530,6 @@ OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
 
 #: Keys of lines that follow from others, and are no edits themselves.
 DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable)
-
-
-# Between list columns and structs.
-
-
-def pack_utterances(row: AnyRecord, fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
-    """The utterances of a conversation whose columns are lists, each with all its fields; null for no column."""
-    fields_of_row = dict.fromkeys(features_of_fields(fields))
-    columns = {name: row[name] for name in fields_of_row if row.get(name) is not None}
-    utterances: list[dict[str, Any]] = [dict(fields_of_row) for _ in row["utterance_id"]]
-    if not utterances:
-        return utterances
-    for name, values in columns.items():
-        for utterance, value in zip(utterances, values, strict=True):
-            utterance[name] = value
-    return utterances
-
-
-def unpack_utterances(utterances: Iterable[AnyRecord], names: Iterable[str]) -> dict[str, list[Any]]:
-    """Undo `pack_utterances`: the list columns of some fields."""
-    listed = list(utterances)
-    columns: dict[str, list[Any]] = {}
-    for name in names:
-        columns[name] = [utterance[name] for utterance in listed]
-    return columns
 
 
 def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
