@@ -16,12 +16,13 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.schema import LABELLED, Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
-from dailytalk_contiguous.core.records.utterance import FIELDS, is_converted, line_problem, no_text_reason
+from dailytalk_contiguous.core.records.utterance import FIELDS, line_problem, no_text_reason
 from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
@@ -402,7 +403,9 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
             duplicate = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, duplicate, "delete one of them, or give it another utterance_id")
         # One that was not resynthesised may lack a text: none was recognised, or the conversation says why.
-        is_kept = fields.get("status", "spoken") != "spoken" or is_converted(fields)
+        synthesis = fields.get("synthesis") or {}
+        is_converted = synthesis.get("tries") == CONVERTED_TRIES
+        is_kept = fields.get("status", "spoken") != "spoken" or is_converted
         may_lack_text = no_text_reason(fields) or is_kept
         text = str(fields.get("text") or "")
         if not text.strip() and not may_lack_text:

@@ -215,10 +215,6 @@ class Items(ABC):
     def __init__(self, where: Path | Version) -> None:
         self.where = where
 
-    def is_rebuilt(self, row: Row) -> bool:
-        """Whether a row has another timeline than its recording."""
-        return self.rebuilt and not schema.is_recorded(row)
-
     def unused(self, row: Row) -> tuple[str, str] | None:
         """Return why a valid row is in no export: the kind of the finding, and a sentence."""
         return None
@@ -410,8 +406,8 @@ class FiledItems(Items):
         provenance = row.get("provenance")
         if "provenance" in row and self.provenance:
             item |= {"provenance": self.provenance}
-        elif isinstance(provenance, dict):  # as it is published
-            item |= {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True)}
+        elif not isinstance(provenance, str | None):  # as it is published
+            item |= {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True, default=str)}
         if item.keys() >= _JUDGED:
             return judged(item, f"row {number} of {Path(file).name}")
         return item

@@ -12,11 +12,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+import msgspec
+from msgspec.structs import replace
+
 from dailytalk_contiguous.core.documents import Number, fits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.fields import columns_among
+from dailytalk_contiguous.core.records.finished import as_recorded, finished_fields
 from dailytalk_contiguous.core.records.schema import COLUMNS, LABELLED, SIDE, Row
-from dailytalk_contiguous.core.records.utterance import EDGES, FIELDS, line_problem, utterance_of
+from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields, from_line, line_problem
 from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
@@ -113,12 +117,14 @@ class TaggedItems(Items):
         utterances = []
         words = []
         for _, line in lines:
-            utterance = _moved(utterance_of(line, fields), offset)
-            source = {"speaker": utterance["channel"], "source": utterance["models"]["recogniser"]}
-            words += [_moved(word, offset) | source for word in utterance.pop("words")]
-            utterances.append(utterance | {f"source_{edge}": utterance[edge] for edge in ("channel", *EDGES)})
+            utterance = as_recorded(from_line(line, fields).shifted(-offset))
+            source = utterance.models["recogniser"] or ""
+            words += [replace(word, side=utterance.channel, source=source) for word in utterance.words]
+            utterances.append(utterance)
+        words.sort(key=lambda word: word.start)
+        field_names = features_of_fields(fields)
         sides = tagged.get("sides")
-        seconds = entry.duration if entry else max(utterance["end"] for utterance in utterances)
+        seconds = entry.duration if entry else max(utterance.end for utterance in utterances)
         languages = Counter(line["language"] for _, line in lines if line.get("language"))
         columns = {column.name: tagged.get(column.name) for column in (*COLUMNS, *own_columns)}
         row: Row = dict.fromkeys((*LABELLED, "problem", "remedy")) | columns
@@ -128,8 +134,8 @@ class TaggedItems(Items):
             "duration": seconds,
             "source_duration": seconds,
             "language": max(languages, key=lambda language: languages[language], default=None),
-            "utterances": utterances,
-            "alignments": sorted(words, key=lambda word: word["start"]),
+            "utterances": [finished_fields(utterance, field_names) for utterance in utterances],
+            "alignments": msgspec.to_builtins(words),
             "sounds": [],
             "sides": sides if fits(sides, list[_Side]) else None,
             "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
@@ -140,11 +146,6 @@ def recordings_of(items: Items) -> TaggedItems | None:
     """The tagged recordings of the conversations of a work folder; None where it does not know them."""
     folder = tagged_folder(items.folder) if items.folder and items.rebuilt else None
     return TaggedItems(folder) if folder else None
-
-
-def _moved(item: Row, offset: float) -> Row:
-    """An utterance or a word so many seconds earlier."""
-    return item | {"start": item["start"] - offset, "end": item["end"] - offset}
 
 
 def _name(numbered: _NumberedLine) -> str:

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import Conversation, from_row, or_none
 from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
-from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.finished import as_recorded, from_finished
 from dailytalk_contiguous.core.records.published_fields import described
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.records.tables import (
@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.records.tables import (
     conversation_columns,
     utterance_columns,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS, line_of, words_within
+from dailytalk_contiguous.core.records.utterance import FIELDS, to_shifted_line
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.machine.resources import PACKAGES
@@ -259,7 +259,7 @@ class _ShardLines:
                 talk = from_finished(row)
                 parts = _rejected_in_finished(talk)
                 maker.add(talk)
-                lines = _shifted_lines(row, half)
+                lines = _shifted_lines(talk, half)
             else:
                 talk = from_row(row)
                 parts = _rejected_in_tagged(talk)
@@ -317,19 +317,12 @@ def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject
         yield line
 
 
-def _shifted_lines(row: Row, half: FinishedHalf) -> Iterator[JsonObject]:
+def _shifted_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
-    for utterance in row["utterances"]:
-        start = utterance["start"]
-        end = utterance["end"]
-        about = {
-            "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
-            "conversation_id": row["conversation_id"],
-            "duration": None if start is None else round(end - start, 4),
-            "words": words_within(row["alignments"], utterance),
-        }
-        line = line_of({**utterance, **about}, rebuilt=True, fields=half.line_fields)
-        yield line | columns_of_lines(row, half.line_fields)
+    talk.audio_file = wav_path(Path(), talk.id).as_posix()
+    for utterance in talk.utterances:
+        line = to_shifted_line(utterance, talk, half.line_fields)
+        yield line | columns_of_lines(talk.extra, half.line_fields)
 
 
 def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
@@ -358,15 +351,7 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
     utterances = []
     words = []
     for utterance in tagged_utterances(talk, fields):
-        built = replace(
-            utterance,
-            source_channel=utterance.channel,
-            new_start=utterance.start,
-            new_end=utterance.end,
-            new_start_trim=utterance.start_trim,
-            new_end_trim=utterance.end_trim,
-        )
-        utterances.append(built)
+        utterances.append(as_recorded(utterance))
         words += [replace(word, side=utterance.channel) for word in utterance.words]
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)

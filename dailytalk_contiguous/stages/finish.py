@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.records.conversation import (
     to_row,
 )
 from dailytalk_contiguous.core.records.fields import Field, columns_among
-from dailytalk_contiguous.core.records.finished import OF_UTTERANCE
+from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
 from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
 from dailytalk_contiguous.core.records.utterance import (
     EDGES,
@@ -33,7 +33,6 @@ from dailytalk_contiguous.core.records.utterance import (
     OPTIONAL_FIELDS,
     UTTERANCE,
     features_of_fields,
-    pack_utterances,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.quality import FRAME
@@ -142,12 +141,10 @@ class Finish(Stage):
 
     def _utterances(self, talk: Conversation, sides: Mapping[str, str], end: float) -> list[dict[str, object]]:
         """The utterances with their sides in the result, and their texts as they are heard there."""
-        fields = (*FIELDS, *self.fields)
-        columns = {name: OF_UTTERANCE.get(name, name) for name in features_of_fields(fields)}
-        row = to_row(talk, [name for name in columns.values() if has_column(talk, name)])
-        packed = pack_utterances({name: row.get(column) for name, column in columns.items()}, fields)
+        names = features_of_fields((*FIELDS, *self.fields))
         finished: list[dict[str, object]] = []
-        for utterance, values in zip(talk.utterances, packed, strict=True):
+        for utterance in talk.utterances:
+            values = finished_fields(utterance, names)
             values["channel"] = sides[utterance.source_channel]
             if utterance.is_recorded:  # the marks are for a voice to say
                 values["text"] = utterance.verbatim if is_set(utterance.verbatim) else utterance.text

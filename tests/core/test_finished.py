@@ -42,9 +42,11 @@ def test_null_where_ours_have_a_value_is_none_or_an_empty_list() -> None:
     row |= dict.fromkeys(["sides", "sounds", "timeline", "alignments", "speakers", "transcript_marks"])
     row["utterances"][0]["text"] = None
     talk = from_finished(row)
-    assert (talk.built_sides, talk.sounds, talk.alignments, talk.transcript_marks) == ([], [], [], [])
-    assert talk.utterances[0].text == ""
-    assert talk.seen_by(24000, "left").speakers is None
+    assert (talk.built_sides, talk.sounds, talk.alignments, talk.transcript_marks) == ([], [], [], None)
+    assert talk.utterances[0].text is None
+    seen = talk.seen_by(24000, "left")
+    assert seen.speakers == {"left": None, "right": None}
+    assert "" in {utterance.text for utterance in seen.utterances}
 
 
 def of_side(talk: Conversation, channel: str) -> list[str]:

@@ -21,7 +21,6 @@ from recordings import read_lines
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import SIDE
-from dailytalk_contiguous.core.records.utterance import sounding_span
 from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, clips_of
 from dailytalk_contiguous.publish.opening import open_items
 
@@ -500,9 +499,9 @@ def latency_of(sample: Path) -> float:
 def recorded_latency(row: dict[str, Any], turn_end: float) -> float:
     """Seconds from the end of the user's turn to the answer, in the recording."""
     sides: dict[str, list[tuple[float, float]]] = {"left": [], "right": []}
-    for utterance in row["utterances"]:
-        side = sides[utterance["channel"]]
-        side.append(sounding_span(utterance))
+    for utterance in from_finished(row).heard:
+        assert utterance.new_sounding is not None
+        sides[utterance.channel].append(utterance.new_sounding)
     starts = [start for start, _ in sides["left"]]
     answer = min(starts, key=lambda start: abs(start - turn_end))
     ends = [end for start, end in sides["right"] if start < answer]

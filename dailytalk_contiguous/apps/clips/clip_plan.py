@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.records.arrow_types import record_features
 from dailytalk_contiguous.core.records.clip import SAID
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, CopyRecipe, PlannedLabels
 from dailytalk_contiguous.core.records.record import (
+    AnyRecord,
     EmotionShare,
     EncodedAudio,
     Measure,
@@ -44,7 +45,7 @@ from dailytalk_contiguous.core.records.record import (
     Text,
 )
 from dailytalk_contiguous.core.records.schema import Batch, Row
-from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY, unpack_utterances
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.settings import (
     SEED,
     check_values,
@@ -149,8 +150,9 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
             rated = model.affect_of(shares)
         if emotion:
             limit = emotion.limit(model, len(clips))
-            described = [guess_of(model, distribution, limit) for distribution in shares]
-            columns |= unpack_utterances(described, EMOTION_GUESS)
+            described: list[AnyRecord] = [guess_of(model, distribution, limit) for distribution in shares]
+            for name in EMOTION_GUESS:
+                columns[name] = [fields[name] for fields in described]
     ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
     is_rated = np.asarray(np.isfinite(ratings).all(axis=1), bool)
     affect = np.where(is_rated[:, None], ratings, rated)

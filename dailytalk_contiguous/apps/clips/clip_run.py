@@ -31,7 +31,7 @@ from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, ClipSource, Labels
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, ClipSource
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
@@ -355,11 +355,12 @@ def _counted(
     with tables_in(out, labelled=True) as maker:
         for path in paths:
             for row in read_rows(path, columns).values():
-                maker.add(from_finished(row))
-                labels: Labels = row["labels"]
+                talk = from_finished(row)
+                maker.add(talk)
+                labels = talk.labels
                 if labels["augmented_from"] is not None:
                     continue
-                if row["utterances"][0]["text"] is None:
+                if talk.utterances[0].text is None:
                     n_without_text += 1
                 quality = labels["quality"]
                 ratio_db = quality["snr_db"] if quality else None

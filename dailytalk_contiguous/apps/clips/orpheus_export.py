@@ -32,7 +32,6 @@ from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.speech_spans import uttered_words
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -173,7 +172,7 @@ def _sounds_beside(
 def _text_with_sounds(talk: Conversation, utterance: Utterance, sounds: Iterable[SourceSound]) -> str:
     """The text of an utterance with the tag of each sound, by start, between the words where it is heard."""
     text = utterance.text
-    words = uttered_words(talk.alignments, utterance)
+    words = utterance.words_among(talk.alignments)
     parts: list[str] = []
     position = 0
     for sound in sounds:

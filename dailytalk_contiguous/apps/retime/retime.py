@@ -41,7 +41,6 @@ from dailytalk_contiguous.core.records.schema import (
     ORIGIN,
     STRING,
     Row,
-    has_recorded_voices,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.loudness import rearrange, room_tone
@@ -212,7 +211,7 @@ class Retime(Stage):
         for utterance in moved.utterances:
             within = (utterance.id or "").removeprefix(f"{parent}/")
             utterance.id = f"{name}/{within}"
-        mode = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
+        mode = f"{RETIMED}{OF_RECORDING}" if talk.has_recorded_voices else RETIMED
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None

@@ -11,7 +11,8 @@ from dailytalk_contiguous.apps.retime.take_conversation import PLACED, TakeConve
 from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.records.schema import ORIGIN, Row, built, parent_of
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import ORIGIN, Row, built
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.machine.audio import audio_at, to_uri
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
@@ -122,7 +123,7 @@ class RetimeSpec(Spec):
         name = parent["conversation_id"]
         problem = parent["problem"]
         remedy = parent["remedy"]
-        if not problem and parent_of(parent) != name:
+        if not problem and from_finished(parent).parent != name:
             problem = "it is a variant already"
             remedy = "name the folder that it was made from"
         if not problem and name in names:

@@ -56,6 +56,9 @@ MOST_BEYOND = 1.0
 #: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
 CONVERTED_TRIES = 0
 
+#: Seconds by which times may differ and be called the same.
+SAME_TIME = 1e-6
+
 #: The mode of a timeline whose times, and both voices, are those of the recording.
 AS_RECORDED = "recorded"
 
@@ -300,6 +303,11 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         return self.source_channel if is_set(self.source_channel) else self.channel
 
     @property
+    def has_recorded_times(self) -> bool:
+        """Whether it has times in the recording, which rows of others may lack."""
+        return is_number(self.start) and is_number(self.end)
+
+    @property
     def sounding(self) -> Span:
         """From when to when it sounds in the recording: its start and end where the trims are not known."""
         return Span(*sounding_between(self.start, self.end, self.start_trim, self.end_trim))
@@ -314,9 +322,10 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     @property
     def new_sounding(self) -> Span | None:
         """From when to when it sounds in the result; None where it was left out."""
-        if self.new_start is None or self.new_end is None:
+        span = self.new_span
+        if span is None:
             return None
-        return Span(*sounding_between(self.new_start, self.new_end, self.new_start_trim, self.new_end_trim))
+        return Span(*sounding_between(*span, self.new_start_trim, self.new_end_trim))
 
     @property
     def is_heard(self) -> bool:
@@ -338,6 +347,14 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     def said_tag(self) -> str | None:
         """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
         return None if self.tag_said is False else self.tag
+
+    def words_among(self, words: Iterable[Word]) -> list[Word]:
+        """The words of the result, of its channel, whose middle is in it; none where it was left out."""
+        span = self.new_span
+        if span is None:
+            return []
+        around = Span(span.start - SAME_TIME, span.end + SAME_TIME)
+        return [word for word in words if word.side == self.channel and word.middle in around]
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set fields by their names. Raises AttributeError for a name that no field has."""
@@ -431,6 +448,11 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         if isinstance(parent, str) and parent:
             return parent
         return self.id or ""
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the left side of the result is the right one of the recording."""
+        return any(utterance.side not in (None, utterance.channel) for utterance in self.utterances)
 
     @property
     def is_recorded(self) -> bool:

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import (
     UNSET,
@@ -20,6 +21,7 @@ from dailytalk_contiguous.core.records.conversation import (
     Mark,
     Utterance,
     assign,
+    known_columns,
 )
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
@@ -96,6 +98,26 @@ def aligned_word(word: AnyRecord) -> Word:
         side=word["speaker"],
         source=word.get("source") or "",
     )
+
+
+def as_recorded(utterance: Utterance) -> Utterance:
+    """A tagged utterance as it is in a result that is its recording."""
+    return replace(
+        utterance,
+        channel=utterance.side,
+        source_channel=utterance.side,
+        new_start=utterance.start,
+        new_end=utterance.end,
+        new_start_trim=utterance.start_trim,
+        new_end_trim=utterance.end_trim,
+    )
+
+
+def finished_fields(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
+    """Fields of an utterance as a finished row has them, by their names there; null for what no stage has made."""
+    columns = {name: OF_UTTERANCE.get(name, name) for name in names}
+    values = known_columns(utterance, columns.values())
+    return {name: values[column] for name, column in columns.items()}
 
 
 def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:

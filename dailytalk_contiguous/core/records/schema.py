@@ -2,8 +2,7 @@
 the Hub, and of an expressive clip.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypedDict
 
 import pyarrow as pa
@@ -11,10 +10,9 @@ from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.records.clip_records import ClipSource, Conditioning, Labels
-from dailytalk_contiguous.core.records.conversation import AS_RECORDED, OF_RECORDING, Cue, Mark
+from dailytalk_contiguous.core.records.conversation import Cue, Mark
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.records.record import (
-    AnyRecord,
     Count,
     EncodedAudio,
     NonSpeechSound,
@@ -202,23 +200,6 @@ def result_sides(revoice: str) -> dict[str, str]:
     """
     sides = ("right", "left") if revoice == "right" else CHANNELS
     return dict(zip(CHANNELS, sides, strict=True))
-
-
-def is_recorded(row: AnyRecord) -> bool:
-    """Return whether both voices of a finished conversation, and all its times, are those of its recording."""
-    return _timeline_mode(row) == AS_RECORDED
-
-
-def has_recorded_voices(row: AnyRecord) -> bool:
-    """Return whether both voices of a finished conversation are those of its recording, at whatever times."""
-    mode = _timeline_mode(row)
-    return mode == AS_RECORDED or mode.endswith(OF_RECORDING)
-
-
-def _timeline_mode(row: AnyRecord) -> str:
-    """The `timeline.mode` of a row; empty where it has none."""
-    timeline: AnyRecord = row.get("timeline") or {}
-    return timeline.get("mode") or ""
 
 
 ALIGNED_WORD = record_features(WordRow, ALIGNED)
@@ -483,28 +464,6 @@ def published_features(
     if config == "utterances":
         return utterances(sample_rate, labelled, fields)
     raise KeyError(config)
-
-
-def provenance_of_row(row: AnyRecord) -> str:
-    """Return how a row came about as JSON; empty where it does not say."""
-    provenance = row.get("provenance") or ""
-    if isinstance(provenance, str):
-        return provenance
-    return json.dumps(provenance, sort_keys=True)
-
-
-def parent_of(row: AnyRecord) -> str:
-    """The id of the conversation that a row was made of, or its own id."""
-    origin = row.get(ORIGIN.name)
-    parent = origin.get("of") if isinstance(origin, Mapping) else None
-    if isinstance(parent, str) and parent:
-        return parent
-    return row.get("conversation_id") or ""
-
-
-def name_or_none(speaker: str | None) -> str | None:
-    """The name of a person, if any; a side is not one."""
-    return None if speaker in (None, "", "left", "right") else speaker
 
 
 # Columns of expressive corpora: one acted or natural clip of one speaker (`core.records.clip_records`).

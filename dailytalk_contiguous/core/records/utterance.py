@@ -2,9 +2,8 @@
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is an object (`core.records.conversation`), and in a row one item in each of many list
-columns; in what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are
-the way from one to the other. `to_line` makes a line of a transcript of an object, `from_line` an object of a
-line; `line_of` and `utterance_of` do so for structs.
+columns; in what is finished it is a struct in the list `utterances` (`core.records.finished`). `to_line` and
+`to_shifted_line` make a line of a transcript of an object, `from_line` an object of a line.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +16,12 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.records.conversation import (
-    CONVERTED_TRIES,
     Conversation,
     Utterance,
     assign_flat,
     known_columns,
-    sounding_between,
+    or_none,
+    rows_of_words,
 )
 from dailytalk_contiguous.core.records.fields import (
     Converter,
@@ -32,6 +31,7 @@ from dailytalk_contiguous.core.records.fields import (
     value_kind,
     value_problem,
 )
+from dailytalk_contiguous.core.records.finished import finished_fields
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     Count,
@@ -107,9 +107,6 @@ LONGEST_TEXT = 20_000
 
 #: The times of an utterance: its start and end, and how far inside these it sounds.
 EDGES = ("start", "end", "start_trim", "end_trim")
-
-#: Seconds by which times may differ and be called the same.
-SAME_TIME = 1e-6
 
 
 def texts_of(value: object) -> list[str] | None:
@@ -535,45 +532,6 @@ OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
 DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable)
 
 
-# Between list columns and structs.
-
-
-def pack_utterances(row: AnyRecord, fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
-    """The utterances of a conversation whose columns are lists, each with all its fields; null for no column."""
-    fields_of_row = dict.fromkeys(features_of_fields(fields))
-    columns = {name: row[name] for name in fields_of_row if row.get(name) is not None}
-    utterances: list[dict[str, Any]] = [dict(fields_of_row) for _ in row["utterance_id"]]
-    if not utterances:
-        return utterances
-    for name, values in columns.items():
-        for utterance, value in zip(utterances, values, strict=True):
-            utterance[name] = value
-    return utterances
-
-
-def unpack_utterances(utterances: Iterable[AnyRecord], names: Iterable[str]) -> dict[str, list[Any]]:
-    """Undo `pack_utterances`: the list columns of some fields."""
-    listed = list(utterances)
-    columns: dict[str, list[Any]] = {}
-    for name in names:
-        columns[name] = [utterance[name] for utterance in listed]
-    return columns
-
-
-def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, float] | None:
-    """From when to when an utterance sounds, in seconds; with the timeline `source_`, in the recording.
-
-    Its start and end where that is not known (rows of older versions, edges that people moved); None without any.
-
-    >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
-    (1.02, 2.4)
-    """
-    start, end, start_trim, end_trim = (utterance.get(f"{timeline}{edge}") for edge in EDGES)
-    if not is_number(start) or not is_number(end):
-        return None
-    return sounding_between(start, end, start_trim, end_trim)
-
-
 def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
@@ -587,34 +545,6 @@ def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
     """
     utterances = row["utterances"] or ()
     return [utterance for utterance in utterances if utterance["status"] != "dropped"]
-
-
-def is_converted(utterance: AnyRecord) -> bool:
-    """Whether an utterance is its recorded sound in another voice, and no take of its text."""
-    synthesis: Mapping[str, object] = utterance.get("synthesis") or {}
-    return synthesis.get("tries") == CONVERTED_TRIES
-
-
-def said_tag(utterance: UtteranceRow) -> str | None:
-    """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
-    if utterance.get("tag_said") is False:
-        return None
-    return utterance["tag"]
-
-
-def words_within(words: Iterable[WordRow], utterance: UtteranceRow) -> list[WordRow]:
-    """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
-    start: float | None = utterance["start"]
-    end = utterance["end"]
-    if start is None:
-        return []
-    within: list[WordRow] = []
-    for word in words:
-        middle = (word["start"] + word["end"]) / 2
-        is_inside = start - SAME_TIME <= middle <= end + SAME_TIME
-        if is_inside and word["speaker"] == utterance["channel"]:
-            within.append(word.copy())
-    return within
 
 
 # Between utterances and the lines of a transcript.
@@ -632,7 +562,7 @@ class _Writing(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
-    """How `line_of` writes each field, looked up once: a corpus has millions of lines."""
+    """How `_line_of` writes each field, looked up once: a corpus has millions of lines."""
     parts = ("", "line", "built") if rebuilt else ("", "line")
     writings: list[_Writing] = []
     for field in fields:
@@ -643,18 +573,15 @@ def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
     return writings
 
 
-def line_of(utterance: AnyRecord, rebuilt: bool = False, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
-    """An utterance, with the fields of its line, as a line of transcript.jsonl or, `rebuilt`, of the shifted one.
-
-    Times are written as they are.
-    """
+def _line_of(values: AnyRecord, fields: Sequence[Field], rebuilt: bool) -> dict[str, Any]:
+    """The values of fields as a line of transcript.jsonl or, `rebuilt`, of the shifted one."""
     line: dict[str, Any] = {}
     for name, only_with, holder, key, writer in _writings(tuple(fields), rebuilt):
-        if name not in utterance:
+        if name not in values:
             continue
-        if only_with and not utterance.get(only_with):
+        if only_with and not values.get(only_with):
             continue
-        value = utterance[name]
+        value = values[name]
         if writer and value is not None:
             value = writer(value)
         if holder:
@@ -679,7 +606,18 @@ def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = 
     values["audio_file"] = talk.audio_file
     values["conversation_id"] = talk.id
     values["duration"] = round(recorded.end - recorded.start, 3)
-    return line_of(values, fields=fields)
+    return _line_of(values, fields, rebuilt=False)
+
+
+def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+    """An utterance of a finished conversation as a line of transcript_shifted.jsonl, in seconds of the result."""
+    span = utterance.new_span
+    values = finished_fields(utterance, features_of_fields(fields))
+    values["audio_file"] = or_none(talk.audio_file)
+    values["conversation_id"] = talk.id
+    values["duration"] = round(span.end - span.start, 4) if span else None
+    values["words"] = rows_of_words(utterance.words_among(talk.alignments))
+    return _line_of(values, fields, rebuilt=True)
 
 
 def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
@@ -707,17 +645,6 @@ def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
     if is_number(length) and abs(utterance.end - utterance.start - length) > rounding:
         utterance.start_trim = None
         utterance.end_trim = None
-    return utterance
-
-
-def utterance_of(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
-    """The fields of an utterance, and its words, from a line; null for what it lacks, or `speak` makes."""
-    utterance: dict[str, Any] = {}
-    for field in fields:
-        if field.part == "built":
-            utterance[field.name] = None
-        elif field.part != "line" or field.name == "words":
-            utterance[field.name] = field.taken(line)
     return utterance
 
 

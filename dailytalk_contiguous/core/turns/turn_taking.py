@@ -661,7 +661,7 @@ def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
         texts.append(utterance.text or "")
         events.append(or_none(utterance.event))
         source_events.append(or_none(utterance.source_event))
-        if is_number(utterance.start) and is_number(utterance.end):
+        if utterance.has_recorded_times:
             source.append(Timed(utterance.channel, *utterance.sounding))
     knows_source = len(source) == len(rebuilt)
     groups = join_spans(source if knows_source else rebuilt)

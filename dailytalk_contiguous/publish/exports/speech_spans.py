@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import SAME_TIME
 from dailytalk_contiguous.core.sound.sound_edges import without_pauses
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed
-from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.publish.exports.exporting import SeenTalk
 
 Spans = list[tuple[float, float]]
@@ -38,12 +36,3 @@ def spans_between(spans: Iterable[tuple[float, float]], start: float, end: float
 def timed_of(talk: Conversation) -> list[Timed]:
     """When the utterances of a conversation sound."""
     return [Timed(utterance.channel, *utterance.sounding) for utterance in talk.utterances]
-
-
-def uttered_words(words: Iterable[Word], utterance: Utterance) -> list[Word]:
-    """The words of the result of an utterance's channel whose middle is in it; none of one that was left out."""
-    span = utterance.new_span
-    if span is None:
-        return []
-    around = Span(span.start - SAME_TIME, span.end + SAME_TIME)
-    return [word for word in words if word.side == utterance.channel and word.middle in around]

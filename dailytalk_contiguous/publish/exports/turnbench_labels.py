@@ -18,7 +18,6 @@ from dailytalk_contiguous.core.turns.turnbench_layout import TurnAnnotation
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.publish.exports.exporting import certainty_doubt
-from dailytalk_contiguous.publish.exports.speech_spans import uttered_words
 from dailytalk_contiguous.publish.exports.turnbench_rules import RULES, SpeechFacts, sound_label
 
 
@@ -99,7 +98,7 @@ def _facts_of(talk: Conversation, conversation: TimedConversation) -> Iterator[S
     for stretch in conversation.speech:
         spoken = []
         for index in stretch.members:
-            spoken += [word.text for word in uttered_words(all_words, heard[index])]
+            spoken += [word.text for word in heard[index].words_among(all_words)]
         known_transitions = [transitions[index] for index in stretch.members if index in transitions]
         lead, together = _entry_into(stretch, furthest)
         yield SpeechFacts(

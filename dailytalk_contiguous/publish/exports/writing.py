@@ -13,10 +13,12 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.schema import Row, parent_of, provenance_of_row
+from dailytalk_contiguous.core.records.conversation import or_none
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import check_values, settings_in
 from dailytalk_contiguous.core.wording import counted, length_text, portable
-from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN, row_without_fillers
+from dailytalk_contiguous.core.words.filler_removal import row_without_fillers
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
@@ -149,13 +151,14 @@ def _write_row(export: Export, row: Row) -> None:
         export.rejects.append(Reject(name, "export", problem.reason, problem.remedy))
         return
     export.entries[name] = entries
-    export.provenances[provenance_of_row(row)] += 1
-    if row.get(UNWRITTEN):
-        export.n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
+    talk = from_finished(row)
+    export.provenances[talk.extra.get("provenance") or ""] += 1
+    if talk.unwritten_words:
+        export.n_fillers += len(talk.unwritten_words) - len(talk.alignments)
     if entries:
         seconds = sum(entry.seconds for entry in entries)
-        digest = row.get("sound_digest") or ""
-        export.voices.append(SplitVoice(name, item.apart, name, seconds, parent_of(row), digest))
+        digest = or_none(talk.sound_digest) or ""
+        export.voices.append(SplitVoice(name, item.apart, name, seconds, talk.parent, digest))
 
 
 def _nothing_exported(export: Export) -> DailytalkError:

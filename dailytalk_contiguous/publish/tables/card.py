@@ -22,7 +22,8 @@ from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.fields import Column
-from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS, Row, is_recorded
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS, Row
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
@@ -236,7 +237,7 @@ def render_card(
         languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
         sample=sample,
-        sample_is_recorded=bool(sample and is_recorded(sample)),
+        sample_is_recorded=bool(sample and from_finished(sample).is_recorded),
         owner=owner,
         repository_name=repository_name,
         verdict=verdict,

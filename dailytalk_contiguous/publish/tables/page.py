@@ -321,7 +321,7 @@ def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
 def _example(items: Items, recordings: Items | None, number: int, row: Row) -> dict[str, Any]:
     """What the player shows of a conversation, with its sound; the reason where there is none."""
     talk = from_finished(row)
-    is_rebuilt = items.is_rebuilt(row)
+    is_rebuilt = items.rebuilt and not talk.is_recorded
     samples, problem = _decoded(items, talk.id, talk.built_duration)
     original = player.NO_SAMPLES
     why = ""
@@ -329,8 +329,8 @@ def _example(items: Items, recordings: Items | None, number: int, row: Row) -> d
         original, why = _decoded(recordings, talk.id, talk.duration)
     elif is_rebuilt:
         why = "The recording can't be heard: only the work folder knows where it is."
-    if any(utterance.side not in (None, utterance.channel) for utterance in talk.utterances):
-        original = original[:, ::-1]  # the left side is the right one of the recording
+    if talk.is_turned:
+        original = original[:, ::-1]
     example = {
         "number": number,
         "problem": problem,

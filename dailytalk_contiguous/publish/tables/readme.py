@@ -14,7 +14,6 @@ import pandas as pd
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.licensing import SOURCE
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.schema import provenance_of_row
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -39,7 +38,7 @@ def readme(
 
     Args:
         about: a description of the folder. load: how to load it; both in Markdown.
-        made: the provenance of its rows (`core.records.schema.provenance_of_row`), with numbers of rows; if rows
+        made: the provenance of its rows, each a JSON or empty, with numbers of rows; if rows
             name no models and sources, those of `run` are named.
         run: run.json of the folder that they are from; {} where there is none.
         defaults: of `cli.defaults.default_settings`.
@@ -88,7 +87,7 @@ def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[s
     n_tagged = _n_conversations(run)
     n_finished = _n_conversations(run.get("speak") or {})
     rows = open_items(folder).rows(["provenance"]) if n_finished else ()
-    made = Counter(provenance_of_row(row) for row in rows)
+    made = Counter(row.get("provenance") or "" for row in rows)
     work: Any = environment(markdown=True).get_template("work_readme.md").module
     has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
     about = work.about(n_tagged, n_finished, has_transcript)

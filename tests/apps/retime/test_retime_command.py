@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.records.figures import made_of_others
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import tables_from
-from dailytalk_contiguous.core.records.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.records.utterance import heard_utterances
 from dailytalk_contiguous.core.turns.certainty import edge_errors_of, event_certainties
 from dailytalk_contiguous.core.turns.turn_taking import Timed
 from dailytalk_contiguous.machine.audio import read_pcm
@@ -126,11 +126,12 @@ def test_events_of_variants_are_as_certain_as_their_own_times_make_them(
     n_ends = 0
     for row in rows_of(tmp_path / "out").values():
         heard = heard_utterances(row)
-        errors = edge_errors_of(from_finished(row).built_sides)
+        talk = from_finished(row)
+        errors = edge_errors_of(talk.built_sides)
         timed: list[Timed] = []
-        for utterance in heard:
-            start, end = sounding_span(utterance) or (0.0, 0.0)
-            timed.append(Timed(utterance["channel"], start, end))
+        for utterance in talk.heard:
+            assert utterance.new_sounding is not None
+            timed.append(Timed(utterance.channel, *utterance.new_sounding))
         certain = event_certainties(timed, [errors[span.channel] for span in timed])
         assert [utterance["event_certainty"] for utterance in heard] == pytest.approx(certain.events)
         for index, utterance in enumerate(heard):
