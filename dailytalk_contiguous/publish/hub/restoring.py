@@ -22,7 +22,6 @@ from dailytalk_contiguous.publish.hub.pushing import (
     plan_release,
     publish,
     read_repository,
-    refuse_obstacles,
 )
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import MANIFEST, DataFile, Packed, Version, file_differences
@@ -50,12 +49,12 @@ def restore_version(source: Version, settings: PushSettings, describe: Describe,
     api = HfApi()
     check_request(api, repo, settings, dry_run)
     before = read_repository(api, repo, settings.branch)
-    refuse_obstacles(before.head, repo)
     release = plan_release(repo, settings, before, published_files(source), source, restored=source)
-    if not release.is_new:
-        return release
-    release = describe_release(release, source, describe)
-    return release if dry_run else publish(api, release)
+    if release.is_new:
+        describe_release(release, source, describe)
+        if not dry_run:
+            publish(api, release)
+    return release
 
 
 def published_files(source: Version) -> Packed:
