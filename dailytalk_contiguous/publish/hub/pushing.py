@@ -426,14 +426,13 @@ def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
     head = release.before.head
     if not head.has_manifest:
         return [head]
-    if base is None or base["repository"] != repo:
+    if base is None or base.repository != repo:
         return []
-    commits = base.get("commits", {})
-    last_published = commits.get(release.settings.branch, commits.get(MAIN, base["commit"]))
+    last_published = base.commits.get(release.settings.branch, base.commits.get(MAIN, base.commit))
     if last_published == head.commit:
         return [head]
     bases = []
-    for commit in dict.fromkeys([last_published, *base.get("proposals", ())]):
+    for commit in dict.fromkeys([last_published, *base.proposals]):
         with hub_errors(repo):
             is_kept = api.revision_exists(repo, commit, repo_type=KIND)
         if is_kept:
@@ -445,21 +444,21 @@ def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
     """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
     commit = release.commit
     if release.settings.pr:
-        if commit is None or (base is not None and base["repository"] != release.repo):
+        if commit is None or (base and base.repository != release.repo):
             return
         # The first proposal of a folder without a base is its base.
-        base = base or Base(repository=release.repo, tag=None, commit=commit)
-        base["proposals"] = [*base.get("proposals", ()), commit]
+        base = base or Base(release.repo, None, commit)
+        base.proposals.append(commit)
     else:
         before = release.before
         commit = commit or before.tags.get(release.tag or "") or before.head.commit
         if commit is None:
             return
         commits: dict[str, str] = {}
-        if base is not None and base["repository"] == release.repo:
-            commits = {MAIN: base["commit"]} | base.get("commits", {})
+        if base and base.repository == release.repo:
+            commits = {MAIN: base.commit} | base.commits
         commits[release.settings.branch] = commit
-        base = Base(repository=release.repo, tag=release.tag, commit=commit, commits=commits)
+        base = Base(release.repo, release.tag, commit, commits)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
