@@ -9,9 +9,10 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,8 +32,8 @@ from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
 from dailytalk_contiguous.publish.hub.packing import pack_version
-from dailytalk_contiguous.publish.items import Shards, VersionItems
-from dailytalk_contiguous.publish.tables.card import Card
+from dailytalk_contiguous.publish.items import Items, Shards, VersionItems
+from dailytalk_contiguous.publish.tables.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
@@ -42,6 +43,7 @@ from dailytalk_contiguous.publish.version import (
     Version,
     is_version_tag,
     latest,
+    list_versions,
     manifest_text,
     next_tag,
     open_version,
@@ -237,10 +239,6 @@ class Release:
         return sum(change.size for change in written if change.sha256 not in stored)
 
 
-#: What writes the card of a release, whose files are a version in a folder.
-Describe = Callable[[Release, Version], Card]
-
-
 def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
     """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
 
@@ -303,13 +301,13 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
 
 
 def push_version(
-    items: Shards, repo: str, settings: PushSettings, describe: Describe, dry_run: bool = False
+    items: Shards, repo: str, settings: PushSettings, defaults: Mapping[str, object], dry_run: bool = False
 ) -> Release:
     """Publish the finished conversations of a work folder.
 
     Args:
         items: the folder, as `publish.opening.finished_items` opens it.
-        describe: makes the card of the release, once its files are packed.
+        defaults: of `cli.defaults.default_settings`.
         dry_run: end after the plan.
 
     Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
@@ -335,7 +333,7 @@ def push_version(
             release.divergence = diverged(_bases(api, base, release), before.head, version)
             if release.divergence.takes_away and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, release.divergence)
-            describe_release(release, version, describe)
+            describe_release(release, items, version, defaults)
             if not dry_run:
                 _refuse_bad(release)
                 publish(api, release)
@@ -357,7 +355,11 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
         before=published_splits(head),
         seed=settings.seed,
     )
-    audio_columns = _audio_columns(settings, head)
+    audio_columns = SOUND_LAYOUTS[AUDIO_COLUMN]
+    if settings.audio_columns:
+        audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
+    elif head.has_manifest:  # its readers rely on them
+        audio_columns = sound_columns(head.features(CONFIGS[0]) or ())
     packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
     write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
     return packed
@@ -409,11 +411,33 @@ def plan_release(
     return release
 
 
-def describe_release(release: Release, version: Version, describe: Describe) -> None:
-    """Add the card and the message of the commit; `version`: the files of the release, opened for reading."""
-    difference = diff_in_words(release.changes.as_dict())
+def describe_release(release: Release, items: Items, version: Version, defaults: Mapping[str, object]) -> None:
+    """Add the card, with the versions before it, and the message of the commit.
+
+    Args:
+        items: the work folder, or the earlier version that is restored.
+        version: the files of the release, opened for reading.
+        defaults: of `cli.defaults.default_settings`.
+
+    Raises CardDamaged: see `publish.tables.card.render_card`.
+    """
+    changes = release.changes.as_dict()
+    difference = diff_in_words(changes)
     release.message = release.settings.message or f"Publish {release.tag or 'conversations'}: {difference}"
-    release.card = describe(release, version)
+    history = []
+    if release.tag:
+        today = datetime.now(UTC).date()
+        history.append((release.tag, today.isoformat(), difference))
+    earlier = list_versions(release.repo) if release.before.tags else []
+    for listed in earlier:
+        if listed.kind == "version":
+            date = listed.date.date()
+            history.append((listed.name, date.isoformat(), diff_in_words(listed.changes or {})))
+    rejects = list(items.rejects())
+    rejects += [reject.as_dict() for reject in release.packed.rejects]
+    licence = release.settings.card_licence
+    facts = CardFacts(release.repo, release.tag, licence, tuple(history), changes)
+    release.card = render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)
 
 
 def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
@@ -461,16 +485,6 @@ def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
         base = Base(release.repo, release.tag, commit, commits)
     write_base(folder, base)
     keep_in_store(folder, BASE)
-
-
-def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
-    """The columns of sound: those of the option, else those of the version before, on which its readers rely."""
-    if settings.audio_columns:
-        layout = one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)
-        return SOUND_LAYOUTS[layout]
-    if not head.has_manifest:
-        return (AUDIO_COLUMN,)
-    return sound_columns(head.features(CONFIGS[0]) or ())
 
 
 def published_splits(head: Version) -> dict[str, str]:
