@@ -218,8 +218,8 @@ def plan_details(done: Release) -> list[str | Judgement | Figures]:
     """The conversations and the files that a push would change."""
     details: list[str | Judgement | Figures] = []
     if done.changes.previous:
-        for kind in ("added", "removed", "changed"):
-            names = getattr(done.changes, kind)
+        changes = done.changes
+        for kind, names in (("added", changes.added), ("removed", changes.removed), ("changed", changes.changed)):
             if names:
                 details.append(f"{kind}  {shown_names(names, SHOWN)}")
     changed = [change for change in done.plan if change.what != "keep"]

@@ -72,10 +72,7 @@ _GROUP_BYTES = 8_000_000
 
 
 class Finished(NamedTuple):
-    """A conversation that can be published.
-
-    `voice` decides its split, unless it is a clip, which has one; `sample_rate` is in Hz.
-    """
+    """A conversation that can be published; its `voice` decides its split, unless it is a clip, which has one."""
 
     voice: SplitVoice
     row_place: Place
@@ -110,10 +107,9 @@ class Publishable:
                 try:
                     self.finished[name] = _finished(row, row_place)
                 except BadInput as problem:
-                    seconds = row["duration"]
-                    is_known = is_number(seconds, 0.0, MOST_SECONDS)
+                    is_known = is_number(row["duration"], 0.0, MOST_SECONDS)
                     reject = Reject(name, "push", problem.reason, problem.remedy)
-                    self.rejected.append((reject, seconds if is_known else 0.0))
+                    self.rejected.append((reject, row["duration"] if is_known else 0.0))
                     continue
                 if look:
                     look(row)
@@ -370,13 +366,13 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
     for role, model in sorted((made.models or {}).items()):
         name = portable(model.name)
         models.append({"role": role, "name": name, "licence": portable(model.licence), "url": portable(model.url)})
-    stages = [*(run.get("stages") or ()), *((run.get("speak") or {}).get("stages") or ())]
+    spoken = run.get("speak") or {}
+    stages = []
+    for stage in (*(run.get("stages") or ()), *(spoken.get("stages") or ())):
+        stages.append({"name": stage.get("name"), "digest": stage.get("digest")})
     settings = None
     if made.settings is not None:
         settings = json.dumps(made.settings, sort_keys=True, ensure_ascii=False)
-    digests = []
-    for stage in stages:
-        digests.append({"name": stage.get("name"), "digest": stage.get("digest")})
     return {
         "source_id": talk.recording_id,
         "source": source,
@@ -384,7 +380,7 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
         "tool": made.tool,
         "voice": portable(made.voice),
         "models": models,
-        "stages": digests,
+        "stages": stages,
         "settings": settings,
     }
 
