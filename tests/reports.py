@@ -9,7 +9,6 @@ from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.publish.exports import writing
 from dailytalk_contiguous.publish.hub import packing, pushing
-from dailytalk_contiguous.publish.hub.release_card import card_of_release
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.tables import card, page
 from dailytalk_contiguous.publish.tables.displays import Displays
@@ -33,7 +32,7 @@ def pack_version(folder: Path, stage: Path, **options: Any) -> Packed:
 def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Release:
     """Push a work folder."""
     items = finished_items(folder)
-    return pushing.push_version(items, *arguments, partial(card_of_release, items, default_settings()), **options)
+    return pushing.push_version(items, *arguments, default_settings(), **options)
 
 
 def shown(section: str, tables: Any = None, **about: Any) -> str:

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import sound_columns
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
-from dailytalk_contiguous.publish.hub.outline import write_outline
+from dailytalk_contiguous.publish.hub.packing import write_outline
 from dailytalk_contiguous.publish.hub.pushing import published_splits
 from dailytalk_contiguous.publish.opening import finished_items, version_or_path
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions

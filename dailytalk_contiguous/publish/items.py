@@ -541,16 +541,12 @@ class VersionItems(FiledItems):
             return [*names]
         return [*names, *map(schema.digest_column, names)]
 
-    @property
-    def knows_rejects(self) -> bool:
-        return self.is_chained
-
     @cached_property
-    def is_chained(self) -> bool:
+    def knows_rejects(self) -> bool:
         """Whether a chain of stages made it, in which a reject stays as a row with its `problem`."""
         if self.config in schema.CONFIGS:
             return False
-        columns = self.version.features(self.config) or Features({})
+        columns = self.version.features(self.config) or ()
         return all(name in columns for name in schema.PROBLEM)
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
@@ -566,8 +562,7 @@ class VersionItems(FiledItems):
     def _rejected(self) -> dict[Place, Reject]:
         """The rejects among the rows, by their places."""
         rejected: dict[Place, Reject] = {}
-        files = self.files if self.is_chained else ()
-        for file in files:
+        for file in self.files if self.knows_rejects else ():
             for position, row in super().rows_of(file, ["conversation_id", *schema.PROBLEM]):
                 if row["problem"] is not None:
                     stage = row["problem_stage"] or ""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast, is_typeddict
 
@@ -267,9 +267,6 @@ class Packed:
             size = sum(file.size for file in files)
             totals[config] = {"rows": rows, "hours": round(hours, 5), "size": size}
         tool_version = importlib.metadata.version("dailytalk-contiguous")
-        facts: dict[str, object] = {}
-        for file in self.files:
-            facts[file.name] = {"sha256": file.sha256, "size": file.size, "rows": file.rows}
         manifest: dict[str, object] = {
             "layout": LAYOUT,
             "tool": f"dailytalk-contiguous {tool_version}",
@@ -277,7 +274,9 @@ class Packed:
             "splits_disjoint_in": self.disjoint,
             "changes": dict(changes),
             "totals": totals,
-            "files": facts,
+            "files": {
+                file.name: {"sha256": file.sha256, "size": file.size, "rows": file.rows} for file in self.files
+            },
             "assets": sorted(assets),
         }
         if self.fields:
@@ -322,6 +321,7 @@ class Version:
     commit: str | None
     names: tuple[str, ...]
     _files: HfFileSystem | None = field(default=None, repr=False)
+    _features: dict[str, Features] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return str(self.where)
@@ -432,11 +432,9 @@ class Version:
         The Hub knows that of a file as it is now: others may have replaced it, and left the manifest as it was.
         """
         digests: dict[str, str] = {}
-        present = {*self.names}
-        for name, facts in self.named_files.items():
-            if name in present:
-                stored = self.stored.get(name)
-                digests[name] = stored.lfs.sha256 if stored and stored.lfs else facts.sha256
+        for name in self.named_files.keys() & {*self.names}:
+            stored = self.stored.get(name)
+            digests[name] = stored.lfs.sha256 if stored and stored.lfs else self.named_files[name].sha256
         return digests
 
     @property
@@ -449,10 +447,11 @@ class Version:
 
     def features(self, config: str) -> Features | None:
         """Return the columns of a config, as its first data file declares them; None without such a config."""
-        for names in self.configs.get(config, {}).values():
+        names = [name for files in self.configs.get(config, {}).values() for name in files]
+        if names and config not in self._features:
             with self.parquet(names[0]) as file:
-                return Features.from_arrow_schema(file.schema)
-        return None
+                self._features[config] = Features.from_arrow_schema(file.schema)
+        return self._features.get(config)
 
     def types(self, config: str) -> dict[str, str]:
         """The columns of a config, and the fields in them, by dotted name, with the type of each in words."""
@@ -472,19 +471,24 @@ class Version:
 
         Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
-        config = name.partition("/")[0]
-        features = Features({})
-        if config in CONFIGS:
-            for columns in SOUND_LAYOUTS.values():
-                features |= published_features(config, None, labelled=True, audio_columns=columns)
         remedy = "publish or download it again, or name a dataset that this tool published"
         with (
             hub_errors(self),
             self.open(name) as opened,
             open_parquet(opened, remedy, f"{name} of {self}") as file,
         ):
-            file.check(features, required)
+            file.check(_our_columns(name.partition("/")[0]), required)
             yield file
+
+
+@cache
+def _our_columns(config: str) -> Features:
+    """All columns that files of a config may have; none of a config that is not ours."""
+    features = Features({})
+    if config in CONFIGS:
+        for columns in SOUND_LAYOUTS.values():
+            features |= published_features(config, None, labelled=True, audio_columns=columns)
+    return features
 
 
 def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -581,10 +585,8 @@ def file_differences(
     if not version.named_files:
         reason = f"{version} has no {MANIFEST}, or one that names no files"
         raise DailytalkError(reason, "load it without checking, or a version that has one")
-    listed: dict[str, FileFacts] = {}
-    for name, facts in version.named_files.items():
-        if config in (None, name.partition("/")[0]):
-            listed[name] = facts
+    named = version.named_files.items()
+    listed = {name: facts.sha256 for name, facts in named if config in (None, name.partition("/")[0])}
     present: set[str] = set()
     for present_config, splits in version.configs.items():
         if config in (None, present_config):
@@ -598,5 +600,5 @@ def file_differences(
         else:
             lfs = stored[name].lfs if name in stored else None
             digest = lfs.sha256 if lfs else sha256_of(version.path(name))
-            if digest != listed[name].sha256:
-                yield name, f"its SHA-256 is {digest}, not {listed[name].sha256}"
+            if digest != listed[name]:
+                yield name, f"its SHA-256 is {digest}, not {listed[name]}"

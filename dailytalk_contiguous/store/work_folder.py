@@ -6,7 +6,9 @@ Whoever only reads a folder needs nothing of what made it.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NotRequired, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
+
+import msgspec
 
 from dailytalk_contiguous.core.documents import as_text, fits, typed
 from dailytalk_contiguous.core.errors import BadInput
@@ -167,22 +169,22 @@ def tagged_folder(out: Path) -> Path | None:
     return folder if run.get("fingerprint") == named["fingerprint"] else None
 
 
-class Base(TypedDict):
+class Base(msgspec.Struct, omit_defaults=True):
     """The published version that a work folder was made from, or that was made from it.
 
     Attributes:
         repository: `OWNER/NAME`.
         tag: of the version; None if it has none.
         commit: of the version.
-        commits: of the last version that it has published on each branch; missing if it has published none.
-        proposals: the commits that it has proposed since; missing if there are none.
+        commits: of the last version that it has published on each branch.
+        proposals: the commits that it has proposed since.
     """
 
     repository: str
     tag: str | None
     commit: str
-    commits: NotRequired[dict[str, str]]
-    proposals: NotRequired[list[str]]
+    commits: dict[str, str] = msgspec.field(default_factory=dict)
+    proposals: list[str] = msgspec.field(default_factory=list)
 
 
 #: A commit's id. The name of a branch says nothing about the version that a folder was made from.
@@ -192,15 +194,17 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def read_base(out: Path) -> Base | None:
     """Read base.json; None if it is missing, damaged, or a link out of `out`."""
     try:
-        base = typed(read_json(inside(out, BASE)), Base, BASE)
+        record = read_json(inside(out, BASE))
+        typed(record, Base, BASE)
     except BadInput:
         return None
-    commits = [base["commit"], *base.get("commits", {}).values(), *base.get("proposals", ())]
+    base = msgspec.convert(record, Base)
+    commits = [base.commit, *base.commits.values(), *base.proposals]
     return base if all(map(_COMMIT.fullmatch, commits)) else None
 
 
 def write_base(out: Path, base: Base) -> None:
-    write_text(out / BASE, json_document(base))
+    write_text(out / BASE, json_document(msgspec.to_builtins(base)))
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:

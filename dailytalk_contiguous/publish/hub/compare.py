@@ -26,9 +26,6 @@ from dailytalk_contiguous.publish.version import Version
 #: Seconds by which a start has to shift to count as moved; less is inaudible, and within a frame of any aligner.
 MOVED = 0.010
 
-#: Changed rows of each version that are in memory at once.
-_AT_ONCE = 64
-
 _ID = "conversation_id"
 
 #: The column of how a row was made: another version of the tool writes another one, and nothing is lost with it.
@@ -155,14 +152,16 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
         if old[name].digest != new[name].digest:
             differing.append(name)
     differing.sort(key=lambda name: new[name].row_place)  # row groups are read once
-    for first in range(0, len(differing), _AT_ONCE):
-        names = differing[first : first + _AT_ONCE]
+    n_at_once = 64
+    for first in range(0, len(differing), n_at_once):
+        names = differing[first : first + n_at_once]
         old_places = sorted(old[name].row_place for name in names)
         new_places = [new[name].row_place for name in names]
         old_rows = {row[_ID]: row for row in old_items.rows_at(old_places, columns)}
         for new_row in new_items.rows_at(new_places, columns):
             old_row = old_rows.pop(new_row[_ID])
-            _compare_rows(*_with_matched_words(old_row, new_row), columns, changes)
+            _name_words(old_row, new_row)
+            _compare_rows(old_row, new_row, columns, changes)
     changes.changed.sort()
     if whole:
         cards = {version.read(CARD) for version in (before, after) if CARD in version.names}
@@ -222,67 +221,54 @@ def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[s
 def _compare_rows(old_row: Row, new_row: Row, columns: Sequence[str], changes: Changes) -> None:
     old = dict(_values({name: old_row[name] for name in columns}))
     new = dict(_values({name: new_row[name] for name in columns}))
-    both = old.keys() & new.keys()
-    # A NaN equals none, itself included.
     differing = []
-    for key in both:
-        are_nan = old[key] != old[key] and new[key] != new[key]
-        if old[key] != new[key] and not are_nan:
+    for key in old.keys() & new.keys():
+        before = old[key]
+        after = new[key]
+        are_nan = before != before and after != after  # a NaN equals none, itself included
+        if before != after and not are_nan:
             differing.append(key)
     if not differing:  # only one of them has the fields that differ
         return
     changes.changed.append(new_row[_ID])
     changes.fields.update({"audio" if field == "audio_sha256" else field for field, _ in differing})
     for key in differing:
-        if key[0] == "utterances.tag":
-            tag_before = old[key] or ""
-            tag_after = new[key] or ""
-            if tag_before != tag_after:
-                changes.tags[tag_before, tag_after] += 1
+        tags = (old[key] or "", new[key] or "")
+        if key[0] == "utterances.tag" and any(tags):
+            changes.tags[tags] += 1
     for start, times in (("utterances.start", changes.utterance_times), ("alignments.start", changes.word_times)):
-        for key in both:
+        for key in old.keys() & new.keys():
             if key[0] == start and old[key] is not None and new[key] is not None:
                 times.append(abs(new[key] - old[key]))
 
 
-def _with_matched_words(old_row: Row, new_row: Row) -> tuple[Row, Row]:
-    """Two rows of a conversation, in which words that are the same word have the same name.
+def _name_words(old_row: Row, new_row: Row) -> None:
+    """Give the words of two rows of a conversation that are the same word the same name, and sort them alike.
 
     Of each speaker, the words are matched in the order of their times, whatever their case and punctuation.
     """
-    old_speakers = _words_by_speaker(old_row)
-    new_speakers = _words_by_speaker(new_row)
-    if not old_speakers or not new_speakers:
-        return old_row, new_row
-    old_words: list[Row] = []
-    new_words: list[Row] = []
-    for speaker in dict.fromkeys([*old_speakers, *new_speakers]):
-        old = old_speakers.get(speaker, [])
-        new = new_speakers.get(speaker, [])
-        old_texts = [word["word"] for word in old]
-        new_texts = [word["word"] for word in new]
-        names = [f"{speaker} {text} new {index}" for index, text in enumerate(new_texts)]
-        matched = Levenshtein.opcodes([*map(normalise, old_texts)], [*map(normalise, new_texts)])
-        for block in matched.as_matching_blocks():
+    old_words: list[Row] = old_row.get("alignments") or []
+    new_words: list[Row] = new_row.get("alignments") or []
+    for words in (old_words, new_words):
+        words.sort(key=lambda word: (str(word["speaker"]), float(word["start"])))
+    for speaker in {word["speaker"] for word in old_words}:
+        old = [word for word in old_words if word["speaker"] == speaker]
+        new = [word for word in new_words if word["speaker"] == speaker]
+        for index, word in enumerate(old):
+            word[_NAME] = f"{speaker} {index}"
+        for index, word in enumerate(new):
+            word[_NAME] = f"{speaker} {word['word']} new {index}"
+        old_texts = [normalise(word["word"]) for word in old]
+        new_texts = [normalise(word["word"]) for word in new]
+        for block in Levenshtein.opcodes(old_texts, new_texts).as_matching_blocks():
             for index in range(block.size):
-                names[block.b + index] = f"{speaker} {block.a + index}"
-        old_words += [word | {_NAME: f"{speaker} {index}"} for index, word in enumerate(old)]
-        new_words += [word | {_NAME: name} for word, name in zip(new, names, strict=True)]
-    return old_row | {"alignments": old_words}, new_row | {"alignments": new_words}
-
-
-def _words_by_speaker(row: Row) -> dict[str, list[Row]]:
-    """The words of a row by speaker, in the order of their times."""
-    words: dict[str, list[Row]] = {}
-    for word in sorted(row.get("alignments") or (), key=lambda word: float(word["start"])):
-        words.setdefault(str(word["speaker"]), []).append(word)
-    return words
+                new[block.b + index][_NAME] = f"{speaker} {block.a + index}"
 
 
 def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
     """All values in a row, each with the dotted name of its field and the item of a list that it is in.
 
-    An item is named by its id, a word by `_with_matched_words`. The value of a list is the names of its items.
+    An item is named by its id, a word by `_name_words`. The value of a list is the names of its items.
     """
     if isinstance(value, dict):
         yield (field, item), True

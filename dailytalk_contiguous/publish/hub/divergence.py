@@ -15,9 +15,6 @@ from dailytalk_contiguous.publish.hub.compare import PROVENANCE, entries_of
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import OUR_DATA_FILE, Version
 
-#: Conversations that a refusal names.
-_NAMED = 3
-
 
 @dataclass(frozen=True)
 class Divergence:
@@ -58,8 +55,9 @@ class Diverged(DailytalkError):
     """Publishing would take away what others have published; `divergence` says what."""
 
     def __init__(self, repo: str, folder: object, divergence: Divergence) -> None:
+        most_named = 3
         number = counted(len(divergence.reverted), "conversation")
-        conversations = f"{number} ({shown_names(divergence.reverted, _NAMED)})"
+        conversations = f"{number} ({shown_names(divergence.reverted, most_named)})"
         head = divergence.head
         published = f"{repo}@{divergence.revision}"
         compare = f"see what differs with `{to_run('diff', str(folder), published)}`"
@@ -68,7 +66,7 @@ class Diverged(DailytalkError):
             if divergence.lost_columns:
                 lost.append(f"columns that {str(folder)!r} lacks ({columns_text(divergence.lost_columns)})")
             if divergence.lost_files:
-                lost.append(f"data that no push has written ({shown_names(divergence.lost_files, _NAMED)})")
+                lost.append(f"data that no push has written ({shown_names(divergence.lost_files, most_named)})")
             if divergence.reverted:
                 lost.append(f"what was changed in {conversations}")
             reason = f"{head} of {repo} would lose {' and '.join(lost)}"

@@ -110,11 +110,9 @@ def load(
         if items is not None and items.labelled:
             data = _clips(items, split, chosen, streaming)
         elif isinstance(version.where, Path):
-            files = {}
+            files = {"train": [*items.files]} if items else {}
             for split_name, names in version.configs.get(config, {}).items():  # none in a work folder
                 files[split_name] = [version.path(name) for name in names]
-            if items:
-                files["train"] = [*items.files]
             patterns = {split_name: _paths(paths) for split_name, paths in files.items()}
             builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
             data = _rows_of(builder, itertools.chain.from_iterable(files.values()), split, streaming)
@@ -122,15 +120,8 @@ def load(
             # A stream reads 64 kB ahead: the client's own 5 MB would bring the audio along with every small column
             # that is before it.
             storage = {"hf": {"block_size": 1 << 16}}
-            repo = version.where.repo
-            builder = load_dataset_builder(
-                repo,
-                config,
-                revision=version.commit,
-                token=token,
-                storage_options=storage,
-                columns=chosen,
-            )
+            options = {"revision": version.commit, "token": token, "storage_options": storage, "columns": chosen}
+            builder = load_dataset_builder(version.where.repo, config, **options)
             published = itertools.chain.from_iterable(version.configs.get(config, {}).values())
             data = _rows_of(builder, map(version.path, published), split, streaming)
     data = _with_stereo(data)
@@ -151,9 +142,8 @@ def _check_resumable(version: Version, streamed_split: str | None, token: str | 
     if revision is not None:
         with hub_errors(version):
             refs = HfApi(token=token).list_repo_refs(version.where.repo, repo_type="dataset")
-        is_tag = revision in [ref.name for ref in refs.tags]
-        is_commit = (version.commit or "").startswith(revision)
-        if is_tag or is_commit:
+        is_tag = any(ref.name == revision for ref in refs.tags)
+        if is_tag or (version.commit or "").startswith(revision):
             return
     raise DailytalkError(
         f"a state belongs to a stream of one version, but the branch {revision or 'main'!r} moves",
@@ -188,14 +178,10 @@ def _refuse_halves(items: Shards) -> None:
 def _rows_of(
     builder: datasets.DatasetBuilder, paths: Iterable[Path], split: str | None, streaming: bool
 ) -> Loaded:
-    """The rows of a builder, as `load_dataset` returns them.
+    """The rows of a builder, as `load_dataset` returns them; `split` and `streaming` are as there.
 
-    Args:
-        builder: as `load_dataset_builder` returns it.
-        paths: its files, on this machine. They are checked unless they are streamed, or `datasets` has their rows
-            in its cache.
-        split: as in `load_dataset`.
-        streaming: as in `load_dataset`.
+    `paths`: its files, on this machine. They are checked unless they are streamed, or `datasets` has their rows in
+    its cache.
 
     Raises BadInput for a file that would fill memory: `datasets` unpacks a row group at once, whatever its size.
     """
@@ -217,13 +203,11 @@ def _paths(paths: Iterable[Path]) -> list[str]:
 def _clips(items: Shards, split: str | None, columns: list[str] | None, streaming: bool) -> Loaded:
     """The clips of a work folder in the splits that they have, of which a shard holds several."""
     present = {*items.splits().values()}
-    names = [name for name in schema.SPLITS if name in present]
-    shown = [name for name in schema.LABELLED if name != "split"]
-    columns = columns or shown
+    columns = columns or [name for name in schema.LABELLED if name != "split"]
     patterns = _paths(items.files)
     parts = {}
-    for name in names:
-        if split in (None, name):
+    for name in schema.SPLITS:
+        if name in present and split in (None, name):
             filters = [("split", "==", name)]
             builder = load_dataset_builder("parquet", data_files=patterns, columns=columns, filters=filters)
             parts[name] = _rows_of(builder, items.files, "train", streaming)

@@ -15,7 +15,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -31,6 +30,7 @@ from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
     CHANNELS,
+    CONFIGS,
     SPLITS,
     Row,
     digest_column,
@@ -48,26 +48,31 @@ from dailytalk_contiguous.publish.checks.verdict import LIMITS
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
-from dailytalk_contiguous.publish.version import DataFile, Packed, RejectedFacts, kept_run_facts
+from dailytalk_contiguous.publish.version import (
+    DataFile,
+    Packed,
+    RejectedFacts,
+    Version,
+    kept_run_facts,
+    open_version,
+)
 from dailytalk_contiguous.store.files import file_name, sha256_of
 from dailytalk_contiguous.store.parquet import row_groups, write_parquet
 
 #: What divides conversations: it returns the split of each id.
 Divider: TypeAlias = Callable[[Iterable[SplitVoice]], dict[str, str]]
 
-#: Unless others are asked for: a twentieth of the time to validate on, and one to test on.
-SHARES = {"validation": 0.05, "test": 0.05}
-
-_DIVIDE: Divider = partial(split_conversations, shares=SHARES)
+#: Unless another is asked for: a twentieth of the time to validate on, and one to test on.
+_DIVIDE = partial(split_conversations, shares={"validation": 0.05, "test": 0.05})
 
 _AGAIN = "build the conversation again"
 
+#: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
+_GROUP_BYTES = 8_000_000
+
 
 class Finished(NamedTuple):
-    """A conversation that can be published.
-
-    `voice` decides its split, unless it is a clip, which has one; `sample_rate` is in Hz.
-    """
+    """A conversation that can be published; its `voice` decides its split, unless it is a clip, which has one."""
 
     voice: SplitVoice
     row_place: Place
@@ -102,10 +107,9 @@ class Publishable:
                 try:
                     self.finished[name] = _finished(row, row_place)
                 except BadInput as problem:
-                    seconds = row["duration"]
-                    is_known = is_number(seconds, 0.0, MOST_SECONDS)
+                    is_known = is_number(row["duration"], 0.0, MOST_SECONDS)
                     reject = Reject(name, "push", problem.reason, problem.remedy)
-                    self.rejected.append((reject, seconds if is_known else 0.0))
+                    self.rejected.append((reject, row["duration"] if is_known else 0.0))
                     continue
                 if look:
                     look(row)
@@ -206,7 +210,7 @@ def pack_version(
     if per_kind and not choice.ids:
         raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
     checks = RowChecks()
-    packer = _Packer(items.run, choice.ids, audio_columns, checks)
+    pack = partial(_pack, items.run, choice.ids, audio_columns, checks)
     written = defaultdict[tuple[str, str], list[DataFile]](list)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
@@ -219,7 +223,7 @@ def pack_version(
                 reason = f"another run writes {missing[0]!r} anew"
                 raise DailytalkError(reason, "wait until it has ended, and push again")
             # Each row is let go of once it is taken.
-            for rows, judged in pool.map(packer.pack, map(row_of.pop, names)):
+            for rows, judged in pool.map(pack, map(row_of.pop, names)):
                 checks.add(judged)
                 for config, rows_of_config in rows.items():
                     collected[config] += rows_of_config
@@ -251,6 +255,47 @@ def pack_version(
     )
 
 
+def write_outline(
+    items: Shards,
+    folder: Path,
+    splits: Mapping[str, str] = {},
+    audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
+) -> Version:
+    """Write the conversations that `push` would publish, with only the digests of their sound, and open them.
+
+    Without sound, a corpus of any length takes a few megabytes.
+
+    Args:
+        items: the work folder, as `publish.opening.finished_items` opens it.
+        folder: an empty one.
+        splits: of the version that it is compared with; what is new is divided as `push` does by default.
+        audio_columns: those of the sound in that version.
+
+    Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
+    """
+    publishable = Publishable(items)
+    features = publishable.features(CONFIGS[0], audio_columns)
+    split_of = publishable.split(partial(_DIVIDE, before=splits))
+    places = defaultdict[str, list[Place]](list)
+    for name, conversation in publishable.finished.items():
+        places[split_of[name]].append(conversation.row_place)
+    for split, split_places in places.items():
+        path = folder / CONFIGS[0] / f"{split}-00000-of-00001.parquet"
+        write_parquet(path, features, _without_sound(items, sorted(split_places), features))
+    return open_version(folder)
+
+
+def _without_sound(items: Shards, places: list[Place], features: Features) -> Iterator[list[Row]]:
+    """The rows at these places as they would be published, without sound, in groups."""
+    for group in row_groups(items.rows_at(places), _GROUP_BYTES):
+        outlines = []
+        for row in group:
+            published = published_conversation(from_finished(row), row, items.run)
+            digest = flac_columns("", row[AUDIO_COLUMN]["bytes"] or b"")
+            outlines.append(dict.fromkeys(features) | published | digest | {AUDIO_COLUMN: None})
+        yield outlines
+
+
 def _files(
     finished: Mapping[str, Finished], split_of: Mapping[str, str], file_seconds: float
 ) -> Iterator[tuple[str, list[str]]]:
@@ -268,9 +313,8 @@ def _files(
 
 def _write(path: Path, features: Features, rows: list[Row], config: str, split: str) -> DataFile:
     """Write a file, whose name does not yet say how many files its split has."""
-    group_bytes = 8_000_000  # of audio, behind which a row group ends; a reader of one row fetches as much
     sounds = [name for name, feature in features.items() if isinstance(feature, Audio)]
-    write_parquet(path, features, row_groups(rows, group_bytes, sounds), audio=sounds)
+    write_parquet(path, features, row_groups(rows, _GROUP_BYTES, sounds), audio=sounds)
     seconds = sum(row["duration"] for row in rows)
     name = f"{config}/{path.name}"
     return DataFile(name, path, config, split, sha256_of(path), path.stat().st_size, len(rows), seconds)
@@ -322,13 +366,13 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
     for role, model in sorted((made.models or {}).items()):
         name = portable(model.name)
         models.append({"role": role, "name": name, "licence": portable(model.licence), "url": portable(model.url)})
-    stages = [*(run.get("stages") or ()), *((run.get("speak") or {}).get("stages") or ())]
+    spoken = run.get("speak") or {}
+    stages = []
+    for stage in (*(run.get("stages") or ()), *(spoken.get("stages") or ())):
+        stages.append({"name": stage.get("name"), "digest": stage.get("digest")})
     settings = None
     if made.settings is not None:
         settings = json.dumps(made.settings, sort_keys=True, ensure_ascii=False)
-    digests = []
-    for stage in stages:
-        digests.append({"name": stage.get("name"), "digest": stage.get("digest")})
     return {
         "source_id": talk.recording_id,
         "source": source,
@@ -336,7 +380,7 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
         "tool": made.tool,
         "voice": portable(made.voice),
         "models": models,
-        "stages": digests,
+        "stages": stages,
         "settings": settings,
     }
 
@@ -373,75 +417,62 @@ def _without_messages(record: Row, *names: str) -> Row:
     return record | {name: without_message(record[name]) for name in names if record.get(name)}
 
 
-@dataclass(frozen=True)
-class _Packer:
-    """Makes the rows of a version, and judges conversations, each from its sound decoded once.
+def _pack(
+    run: Mapping[str, Any], clips: Collection[str], audio_columns: tuple[str, ...], checks: RowChecks, row: Row
+) -> tuple[dict[str, list[Row]], JudgedRow]:
+    """The rows of a finished conversation by config, and what `check` finds on it, from its sound decoded once.
 
     Audio of a conversation is copied byte for byte, or each side of it encoded by itself; an utterance is cut from
     its speaker's channel to the sample.
 
-    Attributes:
+    Args:
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
-        audio_columns: those of the sound of a conversation and of a clip.
-        checks: what judges conversations.
+        row: has its audio.
+
+    Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
+    outside it.
     """
+    talk = from_finished(row)
+    rate = talk.built_rate
+    published = published_conversation(talk, row, run)
+    encoded = talk.built_audio["bytes"] or b""
+    clip_rows = []
+    try:
+        pcm = _decoded(encoded, rate)
+        conversation = published | _sound_columns(talk.id, encoded, pcm, rate, audio_columns)
+        utterances = list(_utterance_rows(talk, published, pcm))
+        if clips:
+            seen = talk.seen_by(rate, CHANNELS[0])
+            chosen = [clip for clip in clips_of(seen)[0] if clip.id in clips]
+            for clip, part, _, columns in cut_clips(seen, chosen, pcm, recorded_from(run)[1]):
+                sound = _sound_columns(clip.id, _flac(part, rate), part, rate, audio_columns)
+                clip_rows.append(with_null(columns | sound | {"sample_rate": rate}))
+    except soundfile.LibsndfileError as problem:
+        raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
+    except BadInput as problem:
+        reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
+        raise DailytalkError(reason, problem.remedy) from None
+    rows = {"conversations": [conversation], "utterances": utterances, "interactivity": clip_rows}
+    return rows, checks.judge(published, talk.id, pcm)
 
-    run: Mapping[str, Any]
-    clips: Collection[str]
-    audio_columns: tuple[str, ...]
-    checks: RowChecks
 
-    def pack(self, row: Row) -> tuple[dict[str, list[Row]], JudgedRow]:
-        """The rows of a finished conversation by config, and what `check` finds on it; `row` has its audio.
+def _sound_columns(name: str, encoded: bytes, pcm: Pcm, rate: int, audio_columns: tuple[str, ...]) -> Row:
+    """The columns of stereo sound with this name, or of its sides, and those of their digests.
 
-        Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
-        outside it.
-        """
-        talk = from_finished(row)
-        published = published_conversation(talk, row, self.run)
-        encoded = talk.built_audio["bytes"] or b""
-        try:
-            pcm = _decoded(encoded, talk.built_rate)
-            conversation = published | self._sound(talk.id, encoded, pcm, talk.built_rate)
-            utterances = list(_utterance_rows(talk, published, pcm))
-            clips = list(self._clip_rows(talk, pcm))
-        except soundfile.LibsndfileError as problem:
-            raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
-        except BadInput as problem:
-            reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
-            raise DailytalkError(reason, problem.remedy) from None
-        rows = {"conversations": [conversation], "utterances": utterances, "interactivity": clips}
-        return rows, self.checks.judge(published, talk.id, pcm)
-
-    def _sound(self, name: str, encoded: bytes, pcm: Pcm, rate: int) -> Row:
-        """The columns of stereo sound with this name, or of its sides, and those of their digests.
-
-        Raises BadInput: readers, which join the sides, would refuse so much sound.
-        """
-        columns = flac_columns(name, encoded)
-        if self.audio_columns != CHANNELS:
-            return columns
-        if pcm.nbytes > MOST_PCM_BYTES:
-            most = f"sides apart can have {MOST_PCM_BYTES / 1e6:.0f}"
-            raise BadInput(
-                f"it has {pcm.nbytes / 1e6:.0f} MB of samples, and {most}", "push with --audio-columns audio"
-            )
-        for number, side in enumerate(CHANNELS):
-            columns |= flac_columns(f"{name}.{side}", _flac(pcm[:, number], rate), side)
-        return columns | {AUDIO_COLUMN: None}
-
-    def _clip_rows(self, talk: Conversation, pcm: Pcm) -> Iterator[Row]:
-        """The rows of the clips of interaction in a conversation that are among those to publish."""
-        if not self.clips:
-            return
-        rate = talk.built_rate
-        _, licence = recorded_from(self.run)
-        seen = talk.seen_by(rate, CHANNELS[0])
-        chosen = [clip for clip in clips_of(seen)[0] if clip.id in self.clips]
-        for clip, part, _, columns in cut_clips(seen, chosen, pcm, licence):
-            sound = self._sound(clip.id, _flac(part, rate), part, rate)
-            yield with_null(columns | sound | {"sample_rate": rate})
+    Raises BadInput: readers, which join the sides, would refuse so much sound.
+    """
+    columns = flac_columns(name, encoded)
+    if audio_columns != CHANNELS:
+        return columns
+    if pcm.nbytes > MOST_PCM_BYTES:
+        most = f"sides apart can have {MOST_PCM_BYTES / 1e6:.0f}"
+        raise BadInput(
+            f"it has {pcm.nbytes / 1e6:.0f} MB of samples, and {most}", "push with --audio-columns audio"
+        )
+    for number, side in enumerate(CHANNELS):
+        columns |= flac_columns(f"{name}.{side}", _flac(pcm[:, number], rate), side)
+    return columns | {AUDIO_COLUMN: None}
 
 
 def _decoded(encoded: bytes, rate: int) -> Pcm:

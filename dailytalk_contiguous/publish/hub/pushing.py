@@ -9,9 +9,10 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,8 +32,8 @@ from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
 from dailytalk_contiguous.publish.hub.packing import pack_version
-from dailytalk_contiguous.publish.items import Shards, VersionItems
-from dailytalk_contiguous.publish.tables.card import Card
+from dailytalk_contiguous.publish.items import Items, Shards, VersionItems
+from dailytalk_contiguous.publish.tables.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
@@ -42,6 +43,7 @@ from dailytalk_contiguous.publish.version import (
     Version,
     is_version_tag,
     latest,
+    list_versions,
     manifest_text,
     next_tag,
     open_version,
@@ -141,7 +143,7 @@ class Change(NamedTuple):
     sha256: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Release:
     """A version: what was there before, what will be, and why.
 
@@ -237,10 +239,6 @@ class Release:
         return sum(change.size for change in written if change.sha256 not in stored)
 
 
-#: What writes the card of a release, whose files are a version in a folder.
-Describe = Callable[[Release, Version], Card]
-
-
 def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
     """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
 
@@ -272,7 +270,11 @@ def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool =
 
 
 def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryState:
-    """Read a repository that exists. Raises DailytalkError: its manifest is not ours, or it can't be read."""
+    """Read a repository that exists.
+
+    Raises DailytalkError: it can't be read, its manifest is not ours, or others have files there with which
+    `load_dataset` would not find a version.
+    """
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type=KIND)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
@@ -286,12 +288,6 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
             f"the repository has a {MANIFEST} that this tool did not write",
             "rename it there, or publish to another repository",
         )
-    card = head.read(CARD).decode() if CARD in head.names else ""
-    return RepositoryState(head, card, branches=tuple(branches), tags=tags)
-
-
-def refuse_obstacles(head: Version, repo: str) -> None:
-    """Raise DailytalkError if others have files there with which `load_dataset` would not find a version."""
     in_the_way = list(obstacles(head))
     if in_the_way:
         problems = "; ".join(f"{obstacle.name}: {obstacle.problem}" for obstacle in in_the_way)
@@ -300,16 +296,18 @@ def refuse_obstacles(head: Version, repo: str) -> None:
             f"{repo} has files of somebody else, which would keep readers from the version ({problems})",
             f"publish to another dataset, or first {remedies}",
         )
+    card = head.read(CARD).decode() if CARD in head.names else ""
+    return RepositoryState(head, card, branches=tuple(branches), tags=tags)
 
 
 def push_version(
-    items: Shards, repo: str, settings: PushSettings, describe: Describe, dry_run: bool = False
+    items: Shards, repo: str, settings: PushSettings, defaults: Mapping[str, object], dry_run: bool = False
 ) -> Release:
     """Publish the finished conversations of a work folder.
 
     Args:
         items: the folder, as `publish.opening.finished_items` opens it.
-        describe: makes the card of the release, once its files are packed.
+        defaults: of `cli.defaults.default_settings`.
         dry_run: end after the plan.
 
     Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
@@ -325,24 +323,20 @@ def push_version(
     ):
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
         base = read_base(items.where)
-        exists = check_request(api, repo, settings, dry_run)
         before = RepositoryState(Version(Reference(repo), None, ()))
-        if exists:
+        if check_request(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
-            refuse_obstacles(before.head, repo)
         packed = _pack(items, stage, settings, before.head)
-        after = open_version(stage)
-        release = plan_release(repo, settings, before, packed, after)
+        version = open_version(stage)
+        release = plan_release(repo, settings, before, packed, version)
         if release.is_new:
-            bases = bases_of(api, base, repo, before, settings.branch)
-            divergence = diverged(bases, before.head, after)
-            if divergence.takes_away and not (settings.overwrite or dry_run):
-                raise Diverged(repo, items.where, divergence)
-            release = describe_release(release, after, describe)
-            release = replace(release, divergence=divergence)
+            release.divergence = diverged(_bases(api, base, release), before.head, version)
+            if release.divergence.takes_away and not (settings.overwrite or dry_run):
+                raise Diverged(repo, items.where, release.divergence)
+            describe_release(release, items, version, defaults)
             if not dry_run:
-                refuse_bad(release)
-                release = publish(api, release)
+                _refuse_bad(release)
+                publish(api, release)
         if not dry_run:
             _keep_base(items.where, base, release)
             shutil.rmtree(stage)
@@ -361,7 +355,11 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
         before=published_splits(head),
         seed=settings.seed,
     )
-    audio_columns = _audio_columns(settings, head)
+    audio_columns = SOUND_LAYOUTS[AUDIO_COLUMN]
+    if settings.audio_columns:
+        audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
+    elif head.has_manifest:  # its readers rely on them
+        audio_columns = sound_columns(head.features(CONFIGS[0]) or ())
     packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
     write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
     return packed
@@ -394,49 +392,71 @@ def plan_release(
     has_other_licence = False
     if before.card and settings.card_licence:
         has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
-    held = _held_instead(before.head, previous)
+    held = ""
+    # A branch can be put back by hand: then its data files are those of an older version than the newest tag.
+    if previous and before.head.commit != previous.commit and before.head.digests != previous.digests:
+        held = version_name(before.head)
     tag_of_head = before.head.manifest.version
     # A push that was stopped leaves a version without its tag.
     lacks_tag = tag_of_head is not None and tag_of_head not in before.tags
     if has_other_licence or held or lacks_tag:
         changes.repacked = True
-    tag = settings.tag
-    if tag == AUTO:
-        tag = next_tag(before.tags, changes.bump)
+    tag = next_tag(before.tags, changes.bump) if settings.tag == AUTO else settings.tag
     release = Release(repo, settings, before, packed, changes, tag, restored=restored)
-    if not _is_published(release, version, has_other_licence):
-        return release
-    if tag is None and not lacks_tag:
-        tag = tag_of_head
-    return replace(release, tag=tag, is_new=False, held_instead=held)
+    if _is_published(release, version, has_other_licence):
+        release.is_new = False
+        release.held_instead = held
+        if tag is None and not lacks_tag:
+            release.tag = tag_of_head
+    return release
 
 
-def describe_release(release: Release, version: Version, describe: Describe) -> Release:
-    """Add the card and the message of the commit; `version`: the files of the release, opened for reading."""
-    difference = diff_in_words(release.changes.as_dict())
-    message = release.settings.message or f"Publish {release.tag or 'conversations'}: {difference}"
-    return replace(release, card=describe(release, version), message=message)
-
-
-def bases_of(api: HfApi, base: Base | None, repo: str, before: RepositoryState, branch: str) -> list[Version]:
-    """The version of a branch that a folder was made from, or published last, and then what it has proposed since.
-
-    A branch without a version has nothing to lose: then it is the head alone. There are none if nothing says
-    which, or if the Hub has none of them any more (its history was squashed).
+def describe_release(release: Release, items: Items, version: Version, defaults: Mapping[str, object]) -> None:
+    """Add the card, with the versions before it, and the message of the commit.
 
     Args:
-        base: what the folder keeps of them.
+        items: the work folder, or the earlier version that is restored.
+        version: the files of the release, opened for reading.
+        defaults: of `cli.defaults.default_settings`.
+
+    Raises CardDamaged: see `publish.tables.card.render_card`.
     """
-    if not before.head.has_manifest:
-        return [before.head]
-    if base is None or base["repository"] != repo:
+    changes = release.changes.as_dict()
+    difference = diff_in_words(changes)
+    release.message = release.settings.message or f"Publish {release.tag or 'conversations'}: {difference}"
+    history = []
+    if release.tag:
+        today = datetime.now(UTC).date()
+        history.append((release.tag, today.isoformat(), difference))
+    earlier = list_versions(release.repo) if release.before.tags else []
+    for listed in earlier:
+        if listed.kind == "version":
+            date = listed.date.date()
+            history.append((listed.name, date.isoformat(), diff_in_words(listed.changes or {})))
+    rejects = list(items.rejects())
+    rejects += [reject.as_dict() for reject in release.packed.rejects]
+    licence = release.settings.card_licence
+    facts = CardFacts(release.repo, release.tag, licence, tuple(history), changes)
+    release.card = render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)
+
+
+def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
+    """The version of the branch that a folder was made from, or published last, then those that it has proposed.
+
+    A branch without a version has nothing to lose: then it is the head alone. There are none if `base`, what the
+    folder keeps of them, does not say which, or if the Hub has none of them any more (its history was squashed).
+    """
+    repo = release.repo
+    head = release.before.head
+    if not head.has_manifest:
+        return [head]
+    if base is None or base.repository != repo:
         return []
-    commits = base.get("commits", {})
-    last_published = commits.get(branch, commits.get(MAIN, base["commit"]))
-    if last_published == before.head.commit:
-        return [before.head]
+    last_published = base.commits.get(release.settings.branch, base.commits.get(MAIN, base.commit))
+    if last_published == head.commit:
+        return [head]
     bases = []
-    for commit in dict.fromkeys([last_published, *base.get("proposals", ())]):
+    for commit in dict.fromkeys([last_published, *base.proposals]):
         with hub_errors(repo):
             is_kept = api.revision_exists(repo, commit, repo_type=KIND)
         if is_kept:
@@ -446,37 +466,25 @@ def bases_of(api: HfApi, base: Base | None, repo: str, before: RepositoryState, 
 
 def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
     """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
-    repo = release.repo
-    is_of_repo = base is not None and base["repository"] == repo
     commit = release.commit
     if release.settings.pr:
-        if commit is None or (base is not None and not is_of_repo):
+        if commit is None or (base and base.repository != release.repo):
             return
         # The first proposal of a folder without a base is its base.
-        base = base or Base(repository=repo, tag=None, commit=commit)
-        base["proposals"] = [*base.get("proposals", ()), commit]
+        base = base or Base(release.repo, None, commit)
+        base.proposals.append(commit)
     else:
         before = release.before
         commit = commit or before.tags.get(release.tag or "") or before.head.commit
         if commit is None:
             return
         commits: dict[str, str] = {}
-        if base is not None and is_of_repo:
-            commits = {MAIN: base["commit"]} | base.get("commits", {})
+        if base and base.repository == release.repo:
+            commits = {MAIN: base.commit} | base.commits
         commits[release.settings.branch] = commit
-        base = Base(repository=repo, tag=release.tag, commit=commit, commits=commits)
+        base = Base(release.repo, release.tag, commit, commits)
     write_base(folder, base)
     keep_in_store(folder, BASE)
-
-
-def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
-    """The columns of sound: those of the option, else those of the version before, on which its readers rely."""
-    if settings.audio_columns:
-        layout = one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)
-        return SOUND_LAYOUTS[layout]
-    if not head.has_manifest:
-        return (AUDIO_COLUMN,)
-    return sound_columns(head.features(CONFIGS[0]) or ())
 
 
 def published_splits(head: Version) -> dict[str, str]:
@@ -510,16 +518,6 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
     return version if version.has_manifest else None
 
 
-def _held_instead(head: Version, version: Version | None) -> str:
-    """Return the version, or else the commit, that the branch holds; "" if it holds the data files of `version`.
-
-    A branch can be put back by hand: then its data files are those of an older version than the newest tag.
-    """
-    if version is None or head.commit == version.commit or head.digests == version.digests:
-        return ""
-    return version_name(head)
-
-
 def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
     """Return whether exactly this is already published.
 
@@ -536,12 +534,13 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
     # Files may be others with the same rows, as another version of a library writes them.
     if tag in before.tags and changes.same_rows and not has_other_licence:
         return True
-    later_tag = None if has_other_licence else _later_version(release, tag, after)
-    if later_tag:
-        raise DailytalkError(
-            f"this data is {later_tag} of {release.repo} already, which is later than {tag}",
-            f"load {later_tag}, or pass --tag auto",
-        )
+    versions = [name for name in before.tags if is_version_tag(name) and parse_tag(name) > parse_tag(tag)]
+    for name in sorted(versions, key=parse_tag, reverse=True):
+        if not has_other_licence and open_version(Reference(release.repo, name)).digests == after.digests:
+            raise DailytalkError(
+                f"this data is {name} of {release.repo} already, which is later than {tag}",
+                f"load {name}, or pass --tag auto",
+            )
     if tag in before.tags:
         difference = "another licence" if changes.same_rows else "other data"
         free_tag = next_tag(before.tags, changes.bump or "patch")
@@ -560,12 +559,11 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
     return False
 
 
-def refuse_bad(release: Release) -> None:
+def _refuse_bad(release: Release) -> None:
     """Raise BadVersion for a version that `dailytalk check` calls bad, unless `even_if_bad` is set."""
-    if release.card is None or release.settings.even_if_bad:
-        return
+    assert release.card is not None
     verdict = release.card.verdict
-    if verdict.level != "bad":
+    if verdict.level != "bad" or release.settings.even_if_bad:
         return
     most_named = 3
     reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
@@ -578,16 +576,6 @@ def refuse_bad(release: Release) -> None:
         f"{reasons[0].remedy}, or pass --even-if-bad to publish it as it is",
         release,
     )
-
-
-def _later_version(release: Release, tag: str, after: Version) -> str | None:
-    """The highest version above a tag that has just these data files, or None."""
-    versions = [name for name in release.before.tags if is_version_tag(name)]
-    later_tags = [name for name in versions if parse_tag(name) > parse_tag(tag)]
-    for name in sorted(later_tags, key=parse_tag, reverse=True):
-        if open_version(Reference(release.repo, name)).digests == after.digests:
-            return name
-    return None
 
 
 def publish(api: HfApi, release: Release) -> Release:
@@ -610,10 +598,10 @@ def publish(api: HfApi, release: Release) -> Release:
     for change in release.plan:
         if change.what == "delete":
             operations.append(CommitOperationDelete(change.name, is_folder=False))
-        elif change.what != "keep" and change.name not in sources:
-            operations.append(CommitOperationCopy(change.name, change.name, src_revision=copied_commit))
-        elif change.what != "keep":
+        elif change.what != "keep" and change.name in sources:
             operations.append(CommitOperationAdd(change.name, sources[change.name]))
+        elif change.what != "keep":
+            operations.append(CommitOperationCopy(change.name, change.name, src_revision=copied_commit))
     with hub_errors(repo), client_errors(repo):
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:
             api.create_branch(repo, branch=settings.branch, revision=head, repo_type=KIND, exist_ok=True)
@@ -628,7 +616,6 @@ def publish(api: HfApi, release: Release) -> Release:
             parent_commit=head,
         )
         commit = created.oid
-        url = created.pr_url or created.commit_url
         version = open_version(Reference(repo, commit))
         for files in release.packed.configs.get(CONFIGS[0], {}).values():
             _read_back(version, files[:1] if release.restored else files)
@@ -640,7 +627,9 @@ def publish(api: HfApi, release: Release) -> Release:
                     f"commit {commit[:10]} was made, but got no tag {tag} ({error.server_message or error})",
                     "run the same command again, with --tag auto if somebody else has made this tag meanwhile",
                 ) from None
-    return replace(release, commit=commit, url=url)
+    release.commit = commit
+    release.url = created.pr_url or created.commit_url
+    return release
 
 
 def _read_back(version: Version, files: Sequence[DataFile]) -> None:

@@ -5,16 +5,16 @@ manifest, and gets a tag of its own, because a tag is never moved. The card is w
 rows, in the text that people have around it today. As in a push, the same command completes what was stopped.
 """
 
+from collections.abc import Mapping
+
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.publish.checks.row_check import RowChecks
 from dailytalk_contiguous.publish.checks.verdict import LIMITS
 from dailytalk_contiguous.publish.hub.pushing import (
-    Describe,
     PushSettings,
     Release,
     check_request,
@@ -22,7 +22,6 @@ from dailytalk_contiguous.publish.hub.pushing import (
     plan_release,
     publish,
     read_repository,
-    refuse_obstacles,
 )
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import MANIFEST, DataFile, Packed, Version, file_differences
@@ -33,13 +32,15 @@ from dailytalk_contiguous.store.hub import Reference
 APPLICABLE = frozenset({"tag", "branch", "pr", "message"})
 
 
-def restore_version(source: Version, settings: PushSettings, describe: Describe, dry_run: bool = False) -> Release:
+def restore_version(
+    source: Version, settings: PushSettings, defaults: Mapping[str, object], dry_run: bool = False
+) -> Release:
     """Make an earlier version of a dataset on the Hub the head of a branch again, under a new tag.
 
     Args:
         source: the earlier version, opened on the Hub.
         settings: only those in `APPLICABLE` count.
-        describe: makes the card of the release.
+        defaults: of `cli.defaults.default_settings`.
         dry_run: end after the plan.
 
     Raises DailytalkError if `source` was not published by this tool or its files are not those of its manifest,
@@ -47,24 +48,26 @@ def restore_version(source: Version, settings: PushSettings, describe: Describe,
     """
     assert isinstance(source.where, Reference)
     repo = source.where.repo
+    items = VersionItems(source)
     api = HfApi()
     check_request(api, repo, settings, dry_run)
     before = read_repository(api, repo, settings.branch)
-    refuse_obstacles(before.head, repo)
-    release = plan_release(repo, settings, before, published_files(source), source, restored=source)
-    if not release.is_new:
-        return release
-    release = describe_release(release, source, describe)
-    return release if dry_run else publish(api, release)
+    release = plan_release(repo, settings, before, _published_files(items), source, restored=source)
+    if release.is_new:
+        describe_release(release, items, source, defaults)
+        if not dry_run:
+            publish(api, release)
+    return release
 
 
-def published_files(source: Version) -> Packed:
-    """Return the data files of a version on the Hub, which stay there.
+def _published_files(items: VersionItems) -> Packed:
+    """The data files of a version on the Hub, which stay there.
 
     No audio is read, unless its manifest lacks what `check` has found in it.
 
     Raises DailytalkError if the version has no manifest of ours, or has other files than the manifest names.
     """
+    source = items.version
     if not source.named_files:
         raise DailytalkError(f"{source} was not published by dailytalk push", "name a version that was")
     for config in CONFIGS:
@@ -78,35 +81,20 @@ def published_files(source: Version) -> Packed:
         split, _, _ = file_name.partition("-")
         with source.parquet(name, ["duration"]) as opened:
             durations = [row["duration"] for row in opened.rows(["duration"])]
-        file = DataFile(
-            name=name,
-            path=None,
-            config=config,
-            split=split,
-            sha256=facts.sha256,
-            size=source.stored[name].size,
-            rows=len(durations),
-            seconds=sum(durations),
-        )
-        files.append(file)
-    items = VersionItems(source)
+        size = source.stored[name].size
+        files.append(DataFile(name, None, config, split, facts.sha256, size, len(durations), sum(durations)))
+    row_findings = source.manifest.row_findings
+    if row_findings is None:
+        checks = RowChecks()
+        rows = items.rows([*LABELLED, *items.digested_columns])
+        for row in steps("conversations checked", rows):
+            checks.add(checks.judge(row, row["conversation_id"]))
+        row_findings = checks.all_findings(LIMITS)
     return Packed(
         files=tuple(sorted(files)),
         disjoint=source.manifest.splits_disjoint_in or "conversations",
         fields=items.fields,
-        row_findings=_row_findings(items),
+        row_findings=tuple(row_findings),
         run=items.run,
         kept_findings=tuple(items.kept_findings()),
     )
-
-
-def _row_findings(items: VersionItems) -> tuple[Finding, ...]:
-    """What `check` finds on the rows of a version: by its manifest or, where that lacks it, in their sound."""
-    findings = items.version.manifest.row_findings
-    if findings is not None:
-        return tuple(findings)
-    checks = RowChecks()
-    rows = items.rows([*LABELLED, *items.digested_columns])
-    for row in steps("conversations checked", rows):
-        checks.add(checks.judge(row, row["conversation_id"]))
-    return tuple(checks.all_findings(LIMITS))
