@@ -213,7 +213,12 @@ class Piper(Synthesiser):
         peak = float(np.abs(sound).max())
         sound *= min(gain, 10 ** (_PEAK_DBFS / 20) / peak) if peak else 1.0
         duration = len(sound) / sample_rate
-        words = word_times(split_words(text), groups, lambda word: _phonemes(voice, word), duration)
+
+        def symbols_of(word: str) -> str:
+            symbols = itertools.chain.from_iterable(voice.phonemize(word))
+            return "".join(filter(_is_spoken, symbols))
+
+        words = word_times(split_words(text), groups, symbols_of, duration)
         words = _to_the_pause(words, voiced_spans(sound, sample_rate))
         longer, words = _with_long_fillers(sound.astype(np.float32), sample_rate, words, line.language)
         return Spoken(longer, sample_rate, words, 0.0)
@@ -365,12 +370,6 @@ def _groups(sentences: Sequence[SpokenSentence], sample_rate: int) -> list[list[
 def _is_spoken(symbol: str) -> bool:
     """Whether a symbol is part of a word: a letter, or a modifier such as stress, length and what combines."""
     return unicodedata.category(symbol)[0] in "LM" or symbol in "ˈˌ"
-
-
-def _phonemes(voice: "PiperVoice", word: str) -> str:
-    """The symbols of a word that is read by itself."""
-    symbols = itertools.chain.from_iterable(voice.phonemize(word))
-    return "".join(filter(_is_spoken, symbols))
 
 
 _LOADING = threading.Lock()
