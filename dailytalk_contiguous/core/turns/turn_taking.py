@@ -460,6 +460,12 @@ class Ratio(NamedTuple):
         return self.amount / self.per if self.per > 0 else math.nan
 
 
+#: Ratios whose divisor is a number of the side: of both it is the sum. Others have one divisor for all.
+_PER_SIDE = frozenset(
+    ("backchannel_share", "interruption_share", "sounds", "turn_length", "words", "speaks_on", "takes_over")
+)
+
+
 #: The figures of a conversation by measure and side. The figure of a quantile is the list of all its offsets.
 TurnFigures = dict[str, dict[str, Ratio | list[float]]]
 
@@ -589,46 +595,39 @@ class TimedConversation:
         are_sides = {span.channel for span in self.timed} <= {*CHANNELS}
         minutes = self.seconds / 60 if are_sides else 0.0
         minutes_a_second = 1 / 60 if self.words is not None else 0.0  # none where words are unknown
-        speech = _Pair(left.seconds("ipu"), right.seconds("ipu"))
-        pause = _Pair(left.seconds("pause"), right.seconds("pause"))
-        gap = _Pair(left.seconds("gap"), right.seconds("gap"))
-        overlap = _Pair(left.seconds("overlap"), right.seconds("overlap"))
-        n_stretches = _Pair(left.stretches, right.stretches)
-        backchannels = _Pair(left.backchannels, right.backchannels)
-        backchannel_words = _Pair(left.backchannel_words, right.backchannel_words)
-        interruptions = _Pair(left.interruptions, right.interruptions)
-        interrupted = _Pair(right.interruptions, left.interruptions)
-        spoken_on = _Pair(left.spoken_on, right.spoken_on)
-        floor_seconds = _Pair(left.floor_seconds, right.floor_seconds)
-        n_floors = _Pair(left.floors, right.floors)
-        words = _Pair(left.words, right.words)
-        spoken_minutes = _Pair(speech.left * minutes_a_second, speech.right * minutes_a_second)
-        taken = _Pair(left.count("gap"), right.count("gap"))
-        ended_by_left = taken.left + right.count("pause")
-        ended_by_right = taken.right + left.count("pause")
-        silences = _Pair(ended_by_left, ended_by_right)  # after the speech of the other side
-        left_sounds = self.sounds.get("left")
-        right_sounds = self.sounds.get("right")
-        sounds = _Pair(left_sounds or 0, right_sounds or 0)
-        sound_minutes = _Pair(0.0 if left_sounds is None else minutes, 0.0 if right_sounds is None else minutes)
-        return {
-            "speech": speech.per(minutes),
-            "pause": pause.per(minutes),
-            "gap": gap.per(minutes),
-            "overlap": overlap.per(minutes),
-            "overlap_share": overlap.per(speech.both - overlap.both),
-            "backchannels": backchannels.per(minutes),
-            "backchannel_words": backchannel_words.per(speech.both * minutes_a_second),
-            "backchannel_share": backchannels.per_side(n_stretches),
-            "interruptions": interruptions.per(minutes),
-            "interruption_share": interruptions.per_side(n_stretches),
-            "sounds": sounds.per_side(sound_minutes),
-            "turn_length": floor_seconds.per_side(n_floors),
-            "floor_share": speech.per(speech.both),
-            "words": words.per_side(spoken_minutes),
-            "speaks_on": spoken_on.per_side(interrupted),
-            "takes_over": taken.per_side(silences),
-        }
+        speech = left.seconds("ipu") + right.seconds("ipu")
+        overlap = left.seconds("overlap") + right.seconds("overlap")
+        sides: dict[str, dict[str, Ratio]] = {}
+        for channel, side, other in (("left", left, right), ("right", right, left)):
+            n_taken = side.count("gap")
+            n_silences = n_taken + other.count("pause")  # after the speech of the other side
+            own_speech = side.seconds("ipu")
+            sound_minutes = minutes if channel in self.sounds else 0.0
+            sides[channel] = {
+                "speech": Ratio(own_speech, minutes),
+                "pause": Ratio(side.seconds("pause"), minutes),
+                "gap": Ratio(side.seconds("gap"), minutes),
+                "overlap": Ratio(side.seconds("overlap"), minutes),
+                "overlap_share": Ratio(side.seconds("overlap"), speech - overlap),
+                "backchannels": Ratio(side.backchannels, minutes),
+                "backchannel_words": Ratio(side.backchannel_words, speech * minutes_a_second),
+                "backchannel_share": Ratio(side.backchannels, side.stretches),
+                "interruptions": Ratio(side.interruptions, minutes),
+                "interruption_share": Ratio(side.interruptions, side.stretches),
+                "sounds": Ratio(self.sounds.get(channel, 0), sound_minutes),
+                "turn_length": Ratio(side.floor_seconds, side.floors),
+                "floor_share": Ratio(own_speech, speech),
+                "words": Ratio(side.words, own_speech * minutes_a_second),
+                "speaks_on": Ratio(side.spoken_on, other.interruptions),
+                "takes_over": Ratio(n_taken, n_silences),
+            }
+        ratios: dict[str, dict[str, Ratio]] = {}
+        for name, of_left in sides["left"].items():
+            of_right = sides["right"][name]
+            divisor = of_left.per + of_right.per if name in _PER_SIDE else of_left.per
+            both = Ratio(of_left.amount + of_right.amount, divisor)
+            ratios[name] = {"left": of_left, "right": of_right, "both": both}
+        return ratios
 
     @cached_property
     def ratios(self) -> list[float]:
@@ -689,33 +688,6 @@ def _sound_counts(talk: Conversation) -> dict[str, int]:
     channels = [sound.channel for sound in talk.sounds]
     sides = CHANNELS if talk.has_recorded_sides else ("right",)
     return {side: channels.count(side) for side in sides}
-
-
-class _Pair(NamedTuple):
-    """A number of each side."""
-
-    left: float
-    right: float
-
-    @property
-    def both(self) -> float:
-        return self.left + self.right
-
-    def per(self, divisor: float) -> dict[str, Ratio]:
-        """The ratio of each side and of both to one divisor."""
-        return {
-            "left": Ratio(self.left, divisor),
-            "right": Ratio(self.right, divisor),
-            "both": Ratio(self.both, divisor),
-        }
-
-    def per_side(self, divisors: "_Pair") -> dict[str, Ratio]:
-        """The ratio of each side to its own divisor, and of both to the sum of the divisors."""
-        return {
-            "left": Ratio(self.left, divisors.left),
-            "right": Ratio(self.right, divisors.right),
-            "both": Ratio(self.both, divisors.both),
-        }
 
 
 @dataclass(slots=True)
