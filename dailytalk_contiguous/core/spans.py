@@ -23,6 +23,22 @@ def touched_frames(count: int, spans: Iterable[tuple[float, float]], frame: floa
     return touched
 
 
+def rounded_frames(
+    count: int, spans: Iterable[tuple[float, float]], frame: float, origin: float = 0.0
+) -> NDArray[np.bool_]:
+    """Which of `count` frames from `origin` on are in spans whose ends are rounded to whole frames, in seconds."""
+    inside = np.zeros(count, bool)
+    for start, end in spans:
+        first = max(0, round((start - origin) / frame))
+        last = max(0, round((end - origin) / frame))
+        inside[first:last] = True
+    return inside
+
+
+def total_seconds(spans: Iterable[tuple[float, float]]) -> float:
+    return sum([end - start for start, end in spans])
+
+
 def merge_gaps(spans: Sequence[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
     """Close every gap of at most `gap` seconds between spans that are in order."""
     merged: list[tuple[float, float]] = []

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.levels import frame_levels, loud_db
 from dailytalk_contiguous.core.spans import true_runs
 
 #: Seconds of a frame of synthesised speech.
@@ -29,9 +29,7 @@ def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[tuple[f
         return []
     length = round(VOICED_FRAME * sample_rate)
     levels = 10 * np.log10(frame_levels(samples, length) + 1e-20)
-    near_loudest = levels > levels.max() - 60
-    loud = float(np.percentile(levels[near_loudest], 95))
-    floor = max(loud - BELOW_LOUD_DB, SILENCE_DB)
+    floor = max(loud_db(levels) - BELOW_LOUD_DB, SILENCE_DB)
     runs = true_runs(levels > floor) * length
     spans = runs.clip(max=len(samples)) / sample_rate
     return [(start, end) for start, end in spans.tolist() if end - start >= SHORTEST_SPAN]

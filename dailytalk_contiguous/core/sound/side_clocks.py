@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.sound.crosstalk import LAG_RATE, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float
+from dailytalk_contiguous.core.spans import rounded_frames
 from dailytalk_contiguous.core.words.word_times import TimeSpan
 
 #: Parts in a million of the largest drift: clocks of cheap machines have 200, programs that count wrong 3,000.
@@ -92,9 +93,8 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     if len(words) < LEAST_WORDS or last - first < LEAST_TALK:
         return None
     activity = _activity(channel)
-    is_word = np.zeros(round(max(end for _, end in words) / FRAME_SECONDS) + 1, bool)
-    for start, end in words:
-        is_word[max(0, round(start / FRAME_SECONDS)) : round(end / FRAME_SECONDS)] = True
+    n_frames = round(max(end for _, end in words) / FRAME_SECONDS) + 1
+    is_word = rounded_frames(n_frames, words, FRAME_SECONDS)
     if _is_in_step(is_word, activity):
         return WordFit(0.0, [])
     path = _path(is_word, activity, 0.0)
@@ -231,14 +231,9 @@ def _path(
 
 def _later(scores: NDArray[np.float64], n_places: int) -> NDArray[np.float64]:
     """Scores whose first one is `n_places` further, or earlier if that is below 0."""
-    moved = np.full(len(scores), -np.inf)
-    if n_places > 0:
-        moved[:-n_places] = scores[n_places:]
-    elif n_places < 0:
-        moved[-n_places:] = scores[:n_places]
-    else:
-        moved[:] = scores
-    return moved
+    width = abs(n_places)
+    padded = np.pad(scores, width, constant_values=-np.inf)
+    return padded[width + n_places :][: len(scores)]
 
 
 #: Words of each half whose offsets are compared for a slope: more tell nothing more.

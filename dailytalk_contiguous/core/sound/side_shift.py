@@ -41,7 +41,7 @@ from dailytalk_contiguous.core.sound.side_clocks import (
     drift_by_leak,
     word_fit,
 )
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, rounded_frames
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import spoken_spans
 from dailytalk_contiguous.core.words.word_times import TimeSpan
@@ -465,10 +465,10 @@ def _fits(words: Sequence[TimeSpan], speech: Sequence[TimeSpan], furthest: float
     ends = [end for _, end in (*words, *speech)]
     origin = min(starts, default=0.0) - furthest
     n_frames = math.ceil((max(ends, default=0.0) + furthest - origin) / TIME_FRAME)
-    of_words = _active(words, origin, n_frames)
-    of_speech = _active(speech, origin, n_frames)
-    of_words -= of_words.mean()
-    of_speech -= of_speech.mean()
+    is_word = rounded_frames(n_frames, words, TIME_FRAME, origin)
+    is_speech = rounded_frames(n_frames, speech, TIME_FRAME, origin)
+    of_words = is_word - is_word.mean()
+    of_speech = is_speech - is_speech.mean()
     length = fft.next_fast_len(2 * n_frames, real=True)
     product = fft.rfft(of_speech, length) * fft.rfft(of_words, length).conj()
     correlation = fft.irfft(product, length)
@@ -482,21 +482,12 @@ def _shift_at(index: int, furthest: float) -> float:
     return (index - round(furthest / TIME_FRAME)) * TIME_FRAME
 
 
-def _active(spans: Sequence[TimeSpan], origin: float, n_frames: int) -> NDArray[np.float64]:
-    """1 in the frames in which a side speaks, and 0 in others."""
-    frames = np.zeros(n_frames)
-    for start, end in spans:
-        first = round((start - origin) / TIME_FRAME)
-        last = round((end - origin) / TIME_FRAME)
-        frames[first:last] = 1.0
-    return frames
-
-
 def _overlap(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> float:
     """Seconds in which both sides speak."""
     spans = [*left, *right]
     origin = min((start for start, _ in spans), default=0.0)
     last_end = max((end for _, end in spans), default=0.0)
     n_frames = math.ceil((last_end - origin) / TIME_FRAME)
-    both = _active(left, origin, n_frames) * _active(right, origin, n_frames)
-    return float(both.sum()) * TIME_FRAME
+    speaks_left = rounded_frames(n_frames, left, TIME_FRAME, origin)
+    speaks_right = rounded_frames(n_frames, right, TIME_FRAME, origin)
+    return float(np.count_nonzero(speaks_left & speaks_right)) * TIME_FRAME

@@ -61,19 +61,13 @@ def sounding(
     for (start, end), previous_end, next_start in zip(utterances, previous_ends, next_starts, strict=False):
         earliest = max(start - JOIN, previous_end)
         latest = min(end + JOIN, next_start)
-        first = int(start / STEP_SECONDS)
-        last = math.ceil(end / STEP_SECONDS)
-        under_peak = levels[first:last].max() - UNDER_PEAK_DB
-        floor = max(over_room, under_peak)
-        runs = _loud_runs(levels, floor, earliest, latest)
-        own_runs = [run for run in runs if run[0] < end and run[1] > start]
-        if not own_runs:
+        runs, hidden_db = _loud_runs(levels, over_room, (start, end), (earliest, latest))
+        runs_inside = [run for run in runs if run[0] < end and run[1] > start]
+        if runs_inside:
+            begins, ends = _around(runs_inside, hidden_db)
+            edges.append((max(earliest, begins), min(ends, latest)))
+        else:
             edges.append((start, end))
-            continue
-        hidden = float(floor - under_peak)  # dB
-        begins = own_runs[0][0] - RISE * hidden
-        ends = own_runs[-1][1] + FADE * hidden
-        edges.append((max(earliest, begins), min(ends, latest)))
     return edges
 
 
@@ -118,9 +112,14 @@ def _over_room(quiet_levels: NDArray[np.floating]) -> float:
 
 
 def _loud_runs(
-    levels: NDArray[np.floating], floor: float, earliest: float, latest: float
-) -> list[tuple[float, float]]:
-    """Where there is sound of at least `floor` dB between two times, in seconds."""
+    levels: NDArray[np.floating], over_room: float, utterance: tuple[float, float], searched: tuple[float, float]
+) -> tuple[list[tuple[float, float]], float]:
+    """Where an utterance sounds within `searched`, in seconds, and by how many dB a room hides its edges."""
+    start, end = utterance
+    loudest = levels[int(start / STEP_SECONDS) : math.ceil(end / STEP_SECONDS)].max()
+    under_peak = loudest - UNDER_PEAK_DB
+    floor = max(over_room, under_peak)
+    earliest, latest = searched
     total = len(levels) * STEP_SECONDS
     first = int(earliest / STEP_SECONDS)
     last = math.ceil(min(latest, total) / STEP_SECONDS)
@@ -131,7 +130,12 @@ def _loud_runs(
             run_start = (first + begin + 0.5) * STEP_SECONDS
             run_end = (first + finish + 0.5) * STEP_SECONDS
             runs.append((run_start, run_end))
-    return merge_gaps(runs, GAP)
+    return merge_gaps(runs, GAP), float(floor - under_peak)
+
+
+def _around(runs: Sequence[tuple[float, float]], hidden_db: float) -> tuple[float, float]:
+    """From the beginning of the first run to the end of the last, with what a room hides of both."""
+    return runs[0][0] - RISE * hidden_db, runs[-1][1] + FADE * hidden_db
 
 
 #: Probability of speech from which a frame before a start belongs to it, if it sounds: an "h", an "s" or a softly
@@ -205,8 +209,8 @@ def without_pauses(
         return []
     levels, over_room = _levels(channel, all_parts, None)
     speech: list[tuple[float, float]] = []
-    for (start, end), parts in zip(spans, parts_of_each, strict=True):
-        speech += _sounding_parts(levels, over_room, start, end, parts)
+    for span, parts in zip(spans, parts_of_each, strict=True):
+        speech += _sounding_parts(levels, over_room, span, parts)
     return merge_gaps(speech, pause)
 
 
@@ -243,36 +247,24 @@ def _parts_with_words(
 def _sounding_parts(
     levels: NDArray[np.floating],
     over_room: float,
-    start: float,
-    end: float,
+    utterance: tuple[float, float],
     parts: Sequence[tuple[float, float]],
 ) -> list[tuple[float, float]]:
-    """Where the parts of an utterance sound, and when something else sounds between them, in order.
-
-    Args:
-        levels, over_room: of `_levels`.
-        start, end: of the utterance, in seconds.
-        parts: with words, in order.
-    """
+    """Where the parts with words of an utterance sound, and when something else sounds between them, in order."""
     if len(parts) == 1:
-        return [(start, end)]
-    first = int(start / STEP_SECONDS)
-    last = math.ceil(end / STEP_SECONDS)
-    under_peak = levels[first:last].max() - UNDER_PEAK_DB
-    floor = max(over_room, under_peak)
-    hidden = float(floor - under_peak)  # dB
-    runs = _loud_runs(levels, floor, start, end)
+        return [utterance]
+    start, end = utterance
+    runs, hidden_db = _loud_runs(levels, over_room, utterance, utterance)
     speech: list[tuple[float, float]] = []
     others = set(runs)
     for part_start, part_end in parts:
         part_runs = [run for run in runs if run[0] < part_end and run[1] > part_start]
         others.difference_update(part_runs)
         if part_runs:
-            speech.append((part_runs[0][0] - RISE * hidden, part_runs[-1][1] + FADE * hidden))
+            speech.append(_around(part_runs, hidden_db))
         else:
             speech.append((part_start, part_end))
-    for run_start, run_end in others:
-        speech.append((run_start - RISE * hidden, run_end + FADE * hidden))
+    speech += [_around([run], hidden_db) for run in others]
     merged = merge_gaps(sorted(speech), 0.0)
     merged[0] = (start, merged[0][1])
     merged[-1] = (merged[-1][0], end)

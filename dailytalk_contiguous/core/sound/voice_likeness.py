@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.spans import total_seconds
 
 #: Seconds of speech from which on a side can be said to be nearer to one of two voices. Stretches of 1.6 s of a
 #: bundled voice are like it by 0.76 or more, and no stretch of 35 readers by over 0.68.
@@ -134,7 +135,7 @@ def halves_of_speech(spans: Sequence[tuple[float, float]]) -> list[list[tuple[fl
     >>> halves_of_speech([(0.0, 8.0), (9.0, 17.0)])
     [[(0.0, 8.0)], [(9.0, 17.0)]]
     """
-    total = sum(end - start for start, end in spans)
+    total = total_seconds(spans)
     if total < SHORTEST_SIDE:
         return []
     if total < 2 * SHORTEST_HALF:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.spans import total_seconds
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -276,10 +277,6 @@ def _overlaps(
             yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
-def overlap_seconds(timed: Sequence[Timed]) -> float:
-    return unions(timed).overlap_seconds
-
-
 def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
     """Who holds the floor from when to when, in order: pauses and the other's backchannels are part of a turn."""
     held: list[tuple[str, float, float]] = []
@@ -316,10 +313,6 @@ def unions(timed: Sequence[Timed]) -> Unions:
             elif end > union[-1][1]:
                 union[-1] = (union[-1][0], end)
     return Unions(channels, together)
-
-
-def total_seconds(spans: Sequence[tuple[float, float]]) -> float:
-    return sum([end - start for start, end in spans])
 
 
 def _touching(speech: Sequence[Stretch]) -> list[bool]:
@@ -533,11 +526,9 @@ class TimedConversation:
         talk = main_talk + other_talk
         seconds = self.seconds if self.seconds > 0 else math.nan
         held = floors(speech)
-        responses = [stretch.offset for stretch in speech if stretch.offset is not None]
-        turns_touching: list[bool] = []
-        for stretch, touches in zip(speech, _touching(speech), strict=True):
-            if stretch.event != "backchannel":
-                turns_touching.append(touches)
+        responses = turn_offsets(speech).tolist()
+        both = zip(speech, _touching(speech), strict=True)
+        turns_touching = [touches for stretch, touches in both if stretch.event != "backchannel"]
         n_touching = sum(turns_touching)
         turn_lengths = [stretch.end - stretch.start for stretch in speech]
         floor_lengths = [end - start for _, start, end in held]

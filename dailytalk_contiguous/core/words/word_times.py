@@ -68,7 +68,7 @@ def written_words(text: str) -> list[str]:
     for piece in text.split():
         for index, token in enumerate(_BETWEEN_CHARACTERS.split(piece)):
             spaced = token if index else f" {token}"
-            if any(map(str.isalnum, token)):
+            if has_words(token):
                 words.append(lead + spaced)
                 lead = ""
             elif words:
@@ -76,6 +76,11 @@ def written_words(text: str) -> list[str]:
             else:
                 lead += spaced.rstrip()
     return [word.strip() for word in words or [lead] if word]
+
+
+def has_words(text: str) -> bool:
+    """Whether a text has a letter or a digit: nobody says marks alone."""
+    return any(map(str.isalnum, text))
 
 
 def join_words(words: Iterable[str]) -> str:

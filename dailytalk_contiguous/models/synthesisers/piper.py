@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import normalise, share_spans, split_words, within_sound
+from dailytalk_contiguous.core.words.word_times import has_words, normalise, share_spans, split_words, within_sound
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
@@ -298,7 +298,7 @@ def word_times(
     its times. Else each word is read by itself (`read` gives its phonemes) and has the time of those of the line
     that match its own; a word without any shares the time of the one before it, by `sound_length`.
     """
-    voiced = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
+    voiced = [index for index, word in enumerate(words) if has_words(word)]
     spans: dict[int, tuple[float, float]] = {}
     has_digit = any(map(str.isdigit, "".join(words)))
     if len(voiced) == len(groups) and not has_digit:
