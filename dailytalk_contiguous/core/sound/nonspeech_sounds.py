@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.sound.levels import pcm_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.spans import merge_gaps, outside, touched_frames, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, outside, touched_frames, true_runs
 
 #: Samples of a frame: 10 ms, so that a run of 80 ms differs from one of 60.
 FRAME = 160
@@ -47,8 +47,8 @@ ROUNDING = 1e-6
 
 
 def find_sounds(
-    channel: Pcm, utterances: Sequence[tuple[float, float]], leaked: NDArray[np.bool_] | None = None
-) -> list[tuple[float, float]]:
+    channel: Pcm, utterances: Sequence[TimeSpan], leaked: NDArray[np.bool_] | None = None
+) -> list[TimeSpan]:
     """Starts and ends, in seconds, of the sounds of a channel outside its utterances, in order.
 
     Args:
@@ -68,7 +68,7 @@ def find_sounds(
     if leaked is not None:
         loud &= ~leaked[: len(loud)]
     total = len(channel) / ANALYSIS_RATE
-    runs: list[tuple[float, float]] = []
+    runs: list[TimeSpan] = []
     for first, last in true_runs(loud).tolist():
         runs.append((first * FRAME_SECONDS, min(last * FRAME_SECONDS, total)))
     sounds = outside(merge_gaps(runs, GAP), utterances)
@@ -84,7 +84,7 @@ SHORTEST = 0.08
 NEAR = 0.15
 
 
-def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
+def _lasts(run: TimeSpan, loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
     """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
     start, end = run
     first_frame = round(start / FRAME_SECONDS)
@@ -100,7 +100,7 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: NDArra
 
 
 def sound_blocks(
-    utterances: Sequence[tuple[float, float, int]], sounds: Sequence[tuple[float, float]]
+    utterances: Sequence[tuple[float, float, int]], sounds: Sequence[TimeSpan]
 ) -> tuple[list[int], list[int]]:
     """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
 

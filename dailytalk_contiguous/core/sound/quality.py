@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.core.spans import merge_gaps, total_seconds, touched_frames, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds, touched_frames, true_runs
 
 # Quality of a clip's recording in figures, and which of them are out of bounds.
 #
@@ -25,9 +25,6 @@ from dailytalk_contiguous.core.spans import merge_gaps, total_seconds, touched_f
 
 #: A measure and its value; None where it is not defined.
 Measures = dict[str, float | None]
-
-#: Starts and ends in seconds, in order.
-SpanPairs = Sequence[tuple[float, float]]
 
 #: Mean squares of frames, shape (frames,), or powers.
 Levels = NDArray[np.float64] | NDArray[np.float32]
@@ -124,7 +121,9 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
     return reasons
 
 
-def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> Measures:
+def measure_quality(
+    samples: Samples, sample_rate: int, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan]
+) -> Measures:
     """The measures of `QUALITY_MEASURES` of one channel.
 
     `snr_db`, `clipping_ratio` and `bandwidth_hz` are those of the functions below; `speech_ratio` in [0, 1] is the
@@ -159,7 +158,9 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
     }
 
 
-def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> float | None:
+def snr_db(
+    samples: Samples, sample_rate: int, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan]
+) -> float | None:
     """Estimated signal-to-noise ratio in dB: power in speech over power outside of all that is audible.
 
     The noise is the median energy of 20 ms frames away from every sound, so that a click between words does not
@@ -356,7 +357,7 @@ def _bandwidth_hz(power: Levels, sample_rate: int, width: int) -> float | None:
     return float(bins[-1] * sample_rate / width)
 
 
-def _with_margins(spans: SpanPairs) -> list[tuple[float, float]]:
+def _with_margins(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     return [(start - MARGIN, end + MARGIN) for start, end in spans]
 
 
@@ -450,7 +451,9 @@ class SideMeter:
         self._framed += count
         self._unframed = signal[end:]
 
-    def measures(self, speech: SpanPairs, heard: SpanPairs, leak: Leak | None = None) -> SoundMeasures:
+    def measures(
+        self, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan], leak: Leak | None = None
+    ) -> SoundMeasures:
         """The measures of the sound so far.
 
         `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Of a channel that never gets
@@ -491,7 +494,7 @@ class SideMeter:
             "silent_end": self._silent_end(),
         }
 
-    def audible(self) -> list[tuple[float, float]]:
+    def audible(self) -> list[TimeSpan]:
         """Return the audible spans in seconds and in order: no silence, nor too far under the loudest moment."""
         levels = self._levels()
         frame = self._width / self._rate

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.sound.crosstalk import LAG_RATE, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float
-from dailytalk_contiguous.core.spans import rounded_frames
-from dailytalk_contiguous.core.words.word_times import TimeSpan
+from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames
 
 #: Parts in a million of the largest drift: clocks of cheap machines have 200, programs that count wrong 3,000.
 MOST_DRIFT_PPM = 4000.0
@@ -206,7 +205,8 @@ def _path(
     for frame in range(n_frames):
         if frame % every == 0 and frame:
             moved = int(scores.argmax()) - furthest
-            scores = _later(scores, moved)
+            padded = np.pad(scores, abs(moved), constant_values=-np.inf)
+            scores = padded[abs(moved) + moved :][:n_offsets]
             centre += moved
         centres[frame] = centre
         cost = CHANGE_COST if is_word[frame] else cost_in_pause
@@ -227,13 +227,6 @@ def _path(
         if frame:
             index += int(centres[frame] - centres[frame - 1])
     return offsets * FRAME_SECONDS
-
-
-def _later(scores: NDArray[np.float64], n_places: int) -> NDArray[np.float64]:
-    """Scores whose first one is `n_places` further, or earlier if that is below 0."""
-    width = abs(n_places)
-    padded = np.pad(scores, width, constant_values=-np.inf)
-    return padded[width + n_places :][: len(scores)]
 
 
 #: Words of each half whose offsets are compared for a slope: more tell nothing more.
@@ -319,8 +312,8 @@ def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
 
     Both 16 kHz int16, shape (n,), that begin within a second of each other.
     """
-    levelled_left, _ = levelled_frames(pcm_to_float(left))
-    levelled_right, _ = levelled_frames(pcm_to_float(right))
+    levelled_left = levelled_frames(pcm_to_float(left)).samples
+    levelled_right = levelled_frames(pcm_to_float(right)).samples
     n_samples = len(levelled_left)
     n_windows = min(MOST_WINDOWS, (n_samples - LEAK_WINDOW) // LEAK_HOP)
     if n_windows < FEWEST_ON_LINE:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.turns.certainty import event_certainties
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed
@@ -36,7 +37,7 @@ class InnerPause(NamedTuple):
 
 
 def inner_pauses(
-    utterances: Sequence[Timed], speech: Mapping[str, Sequence[tuple[float, float]]], errors: Mapping[str, float]
+    utterances: Sequence[Timed], speech: Mapping[str, Sequence[TimeSpan]], errors: Mapping[str, float]
 ) -> list[InnerPause]:
     """Return the pauses inside the utterances of a conversation, side by side.
 

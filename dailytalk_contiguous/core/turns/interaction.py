@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.turns.turn_taking import (
     PAUSE,
     TERMINAL_OVERLAP,
@@ -104,8 +105,8 @@ class Interaction(NamedTuple):
     who: str
     start: float
     end: float
-    act: tuple[float, float]
-    before: tuple[float, float]
+    act: TimeSpan
+    before: TimeSpan
     judged: str
 
 
@@ -212,12 +213,10 @@ def find_kyutai_interactions(
     return sorted(events, key=lambda event: event.start)
 
 
-def _joined_utterances(
-    utterances: Sequence[Timed], channel: str, pause: float
-) -> dict[Timed, list[tuple[float, float]]]:
+def _joined_utterances(utterances: Sequence[Timed], channel: str, pause: float) -> dict[Timed, list[TimeSpan]]:
     """The utterances of a channel in order, each with the pauses in it: those under `pause` s are inside."""
     joined: list[Timed] = []
-    pauses: list[list[tuple[float, float]]] = []
+    pauses: list[list[TimeSpan]] = []
     for start, end in unions(utterances).channels.get(channel, ()):
         if joined and start - joined[-1].end < pause:
             pauses[-1].append((joined[-1].end, start))
@@ -229,7 +228,7 @@ def _joined_utterances(
 
 
 def _longest_pause(
-    now: Timed, pauses: Sequence[tuple[float, float]], inside: Sequence[Timed], limits: KyutaiLimits
+    now: Timed, pauses: Sequence[TimeSpan], inside: Sequence[Timed], limits: KyutaiLimits
 ) -> Interaction | None:
     long_pauses = [(start, end) for start, end in pauses if end - start >= limits.pause]
     if now.seconds < limits.paused or not long_pauses or inside:
@@ -404,7 +403,7 @@ SLACK = 2.0
 
 
 def window_around(
-    start: float, end: float, busy: Sequence[tuple[float, float]], duration: float, context: float, after: float
+    start: float, end: float, busy: Sequence[TimeSpan], duration: float, context: float, after: float
 ) -> tuple[float, float, bool, bool]:
     """From about `context` seconds before `start` to about `after` s after `end`; whether each is in silence.
 
@@ -417,7 +416,7 @@ def window_around(
     """
     edges = [(0.0, 0.0), *busy, (duration, duration)]
     # Half the shortest silence on both sides of a cut; nothing is before the first moment or after the last.
-    quiet: list[tuple[float, float]] = []
+    quiet: list[TimeSpan] = []
     for (_, low), (high, _) in pairwise(edges):
         if high - low >= PAUSE:
             quiet.append((low + PAUSE / 2, high - PAUSE / 2))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.spans import rounded_frames
+from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames
 
 #: Seconds of a frame.
 TALK_FRAME = 0.1
@@ -32,7 +32,7 @@ ELSEWHERE = 0.93
 LESS = 0.85
 
 
-def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float, float]]) -> str | None:
+def out_of_step(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> str | None:
     """How two sides of a conversation, as (start, end) in seconds, fail to wait for each other.
 
     None if they do, and where one of them has under `LEAST_SPEECH`.

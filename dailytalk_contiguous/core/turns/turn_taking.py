@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.spans import total_seconds
+from dailytalk_contiguous.core.spans import TimeSpan, total_seconds
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -186,9 +186,6 @@ def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     return np.array(offsets, np.float64)
 
 
-#: Starts and ends in seconds, in order.
-_Spans = list[tuple[float, float]]
-
 #: A stretch of time in seconds: its kind, whose it is, its start and its end.
 TimingEvent = tuple[str, str, float, float]
 
@@ -206,7 +203,7 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: its
     utterances have no shorter pauses.
     """
-    units: dict[str, _Spans] = {}
+    units: dict[str, list[TimeSpan]] = {}
     events: list[TimingEvent] = []
     for channel, spans in sorted(speech.channels.items()):
         joined = _joined(spans)
@@ -220,9 +217,9 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     return events
 
 
-def _joined(spans: Sequence[tuple[float, float]]) -> _Spans:
+def _joined(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Spans that have a length, in order and without overlap, as IPUs."""
-    joined: _Spans = []
+    joined: list[TimeSpan] = []
     for start, end in spans:
         if end <= start:
             continue
@@ -257,7 +254,7 @@ def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
 
 
 def _overlaps(
-    left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
+    left: tuple[str, Sequence[TimeSpan]], right: tuple[str, Sequence[TimeSpan]]
 ) -> Iterator[TimingEvent]:
     """Overlaps of the IPUs of two channels, both in order."""
     name, units = left
@@ -294,8 +291,8 @@ def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
 class Unions(NamedTuple):
     """Times with speech on each channel, and on any, in seconds: in order and without overlap."""
 
-    channels: dict[str, _Spans]
-    together: _Spans
+    channels: dict[str, list[TimeSpan]]
+    together: list[TimeSpan]
 
     @property
     def overlap_seconds(self) -> float:
@@ -304,8 +301,8 @@ class Unions(NamedTuple):
 
 
 def unions(timed: Sequence[Timed]) -> Unions:
-    channels: dict[str, _Spans] = {span.channel: [] for span in timed}
-    together: _Spans = []
+    channels: dict[str, list[TimeSpan]] = {span.channel: [] for span in timed}
+    together: list[TimeSpan] = []
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
         for union in (channels[channel], together):
             if not union or start > union[-1][1]:

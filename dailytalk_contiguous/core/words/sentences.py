@@ -129,9 +129,6 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 # declarative: an order is no exclamation unless it is written as one.
 
 
-SENTENCE_TYPES = ("declarative", "interrogative", "exclamatory")
-LENGTHS = ("short", "medium", "long")
-
 #: Marks that end an exclamation.
 _EXCLAIMING = frozenset("!！‼՜")
 
@@ -143,7 +140,7 @@ _ENDING = frozenset(".…。．｡।۔։።")
 
 
 def sentence_type(text: str | None, language: str | None = None) -> str | None:
-    """One of `SENTENCE_TYPES`, by the last sentence of `text`; None for text without a letter or a digit.
+    """Whether the last sentence of a text is declarative, interrogative or exclamatory; None without any word.
 
     `language` is an ISO 639 code with or without a region; None means English.
 
@@ -175,7 +172,7 @@ LONG_FROM = 5.0
 
 
 def length_class(seconds: float) -> str:
-    """One of `LENGTHS`: short under 2 s, long from 5 s."""
+    """The class of a clip's length: short under 2 s, long from 5 s, and medium between."""
     if seconds < MEDIUM_FROM:
         return "short"
     return "medium" if seconds < LONG_FROM else "long"

@@ -15,11 +15,8 @@ from itertools import groupby, pairwise
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps
 from dailytalk_contiguous.core.words.word import Word, WordRow
-
-#: Start and end in seconds.
-TimeSpan = tuple[float, float]
 
 #: Seconds. No word is shorter: some consumers drop a word that has no length.
 SHORTEST_WORD = 0.001

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import has_words, normalise, share_spans, split_words, within_sound
@@ -299,7 +300,7 @@ def word_times(
     that match its own; a word without any shares the time of the one before it, by `sound_length`.
     """
     voiced = [index for index, word in enumerate(words) if has_words(word)]
-    spans: dict[int, tuple[float, float]] = {}
+    spans: dict[int, TimeSpan] = {}
     has_digit = any(map(str.isdigit, "".join(words)))
     if len(voiced) == len(groups) and not has_digit:
         for index, group in zip(voiced, groups, strict=True):
@@ -336,7 +337,7 @@ def _sentences(
         yield SpokenSentence(samples, phonemes)
 
 
-def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -> list[Word]:
+def _to_the_pause(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
     """Words that end with their sound: by its phonemes, the last one before a pause ends early or late."""
     longer = []
     for word, following in itertools.zip_longest(words, words[1:]):
