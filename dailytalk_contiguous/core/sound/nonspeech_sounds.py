@@ -7,6 +7,7 @@ run is enough: it is what speech activity missed of a word.
 """
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,15 +110,8 @@ def sound_blocks(
     their own. No block is negative.
     """
     runs = [run for _, _, run in utterances]
-    last_run = max([-1, *runs])
-    free = last_run + 1
-    numbers: list[int] = []
-    for run in runs:
-        if run >= 0:
-            numbers.append(run)
-        else:
-            numbers.append(free)
-            free += 1
+    free = count(max([-1, *runs]) + 1)
+    numbers = [run if run >= 0 else next(free) for run in runs]
     blocks_of_sounds: list[int] = []
     for start, end in sounds:
         near: list[tuple[float, int]] = []
@@ -127,8 +121,7 @@ def sound_blocks(
                 near.append((max(distance, 0.0), number))
         if near:
             _, number = min(near)
-            blocks_of_sounds.append(number)
         else:
-            blocks_of_sounds.append(free)
-            free += 1
+            number = next(free)
+        blocks_of_sounds.append(number)
     return numbers, blocks_of_sounds

@@ -98,6 +98,14 @@ def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
     return groups
 
 
+def indices_by_channel(timed: Sequence[Timed]) -> dict[str, list[int]]:
+    """The indices of the speech on each channel, in order of start."""
+    indices: dict[str, list[int]] = {}
+    for index in sorted(range(len(timed)), key=lambda index: timed[index].start):
+        indices.setdefault(timed[index].channel, []).append(index)
+    return indices
+
+
 def stretches(
     timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None, limits: TurnLimits = TURN_LIMITS
 ) -> list[Stretch]:

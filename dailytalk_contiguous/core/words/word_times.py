@@ -16,7 +16,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps
-from dailytalk_contiguous.core.words.word import Word, WordRow
+from dailytalk_contiguous.core.words.word import Span, Word, WordRow
 
 #: Seconds. No word is shorter: some consumers drop a word that has no length.
 SHORTEST_WORD = 0.001
@@ -397,10 +397,5 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     """The parts of spans between two times; those without a length are left out."""
-    parts: list[TimeSpan] = []
-    for first, last in spans:
-        clipped_first = max(first, start)
-        clipped_last = min(last, end)
-        if clipped_last > clipped_first:
-            parts.append((clipped_first, clipped_last))
-    return parts
+    parts = [Span(*span) & Span(start, end) for span in spans]
+    return [part for part in parts if part]
