@@ -5,7 +5,7 @@ libsndfile reads what it can, `machine.decoding` the rest.
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, wraps
@@ -398,16 +398,30 @@ def track_at(audio: AudioStruct, track: int, sample_rate: int) -> Iterator[Sampl
     `track`: its number among those of `tracks`, from 0. Raises BadInput as `blocks` does.
     """
     facts = tracks(audio)[track]
-    resampler = None
-    if facts.sample_rate != sample_rate:
-        resampler = soxr.ResampleStream(facts.sample_rate, sample_rate, 1, dtype="float32")
-    done = 0.0
-    for block in decoded_blocks(_encoded(audio), facts, BLOCK_SECONDS, track=track):
-        mono = _finite(block, done).mean(axis=1)
-        done += len(block) / facts.sample_rate
-        yield resampler.resample_chunk(mono) if resampler else mono
-    if resampler:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def means() -> Iterator[Samples]:
+        done = 0.0
+        for block in decoded_blocks(_encoded(audio), facts, BLOCK_SECONDS, track=track):
+            yield _finite(block, done).mean(axis=1)
+            done += len(block) / facts.sample_rate
+
+    yield from resampled(means(), facts.sample_rate, sample_rate)
+
+
+def resampled(chunks: Iterable[Samples], rate: float, new_rate: float, channels: int = 1) -> Iterator[Samples]:
+    """Yield the chunks of a sound, shape (n, channels), or (n,) of one channel, at another rate in Hz.
+
+    One resampler streams through all of them. At their own rate they stay bit for bit.
+    """
+    if rate == new_rate:
+        yield from chunks
+        return
+    resampler = soxr.ResampleStream(rate, new_rate, channels, dtype="float32")
+    nothing = np.zeros((0, channels), np.float32)
+    for chunk in chunks:
+        nothing = chunk[:0]
+        yield resampler.resample_chunk(np.ascontiguousarray(chunk))
+    yield resampler.resample_chunk(nothing, last=True)
 
 
 class SampleFormat(NamedTuple):
@@ -486,20 +500,17 @@ def blocks_at(
     Raises BadInput as `blocks` does.
     """
     info = read_header(audio)
-    resampler = None
-    if info.sample_rate != sample_rate:
-        if info.sample_rate < LOWEST_RESAMPLED:
-            reason = f"its sample rate is {info.sample_rate} Hz"
-            raise BadInput(reason, f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz")
-        channels = info.channels
-        resampler = soxr.ResampleStream(info.sample_rate, sample_rate, channels, dtype="float32")
-    for block in blocks(audio, start, duration):
-        if tap is not None:
-            tap(block)
-        yield resampler.resample_chunk(block) if resampler else block
-    if resampler:
-        nothing = np.zeros((0, info.channels), np.float32)
-        yield resampler.resample_chunk(nothing, last=True)
+    if info.sample_rate != sample_rate and info.sample_rate < LOWEST_RESAMPLED:
+        reason = f"its sample rate is {info.sample_rate} Hz"
+        raise BadInput(reason, f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+
+    def tapped() -> Iterator[Samples]:
+        for block in blocks(audio, start, duration):
+            if tap is not None:
+                tap(block)
+            yield block
+
+    yield from resampled(tapped(), info.sample_rate, sample_rate, info.channels)
 
 
 #: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.

@@ -179,7 +179,11 @@ class Decoder:
         n_done = 0
         n_silent = 0
         for frame in itertools.chain.from_iterable(map(stream.decode, packets)):
-            missing = self._missing_before(frame, n_done)
+            missing = 0
+            if self._is_timed and frame.time is not None:
+                gap = round((frame.time - self._start) * frame.sample_rate) - n_done
+                least = LEAST_GAP if n_done else ROUNDING
+                missing = gap if gap >= least * frame.sample_rate else 0
             n_done += missing + frame.samples
             n_silent += missing
             if n_silent > MOST_ROW_SECONDS * frame.sample_rate:
@@ -190,14 +194,6 @@ class Decoder:
                 yield block
                 missing -= block
             yield frame
-
-    def _missing_before(self, frame: "AudioFrame", n_done: int) -> int:
-        """Samples from those that were decoded so far to the time of a frame; 0 where there is no gap."""
-        if not self._is_timed or frame.time is None:
-            return 0
-        missing = round((frame.time - self._start) * frame.sample_rate) - n_done
-        least = LEAST_GAP if n_done else ROUNDING
-        return missing if missing >= least * frame.sample_rate else 0
 
     def _next_frame(self) -> "AudioFrame | int | None":
         """The next frame, a number of samples of silence, or None after the last.

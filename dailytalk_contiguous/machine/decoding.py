@@ -73,19 +73,19 @@ def _streams(file: BinaryIO) -> list[StreamFacts | None]:
             ends = [_end_in_header(container, stream) for stream in streams]
             if not all(ends):
                 ends = _ends_of_packets(container)
-            both = zip(streams, ends, strict=True)
-            return [_facts_of(container, stream, end) for stream, end in both]
+            facts: list[StreamFacts | None] = []
+            for stream, end in zip(streams, ends, strict=True):
+                codec = stream.codec_context  # None where there is no decoder
+                seconds = float(end - clock_start(container))
+                if codec and codec.sample_rate and codec.channels and seconds > 0:
+                    tags = container.metadata | stream.metadata
+                    name = container.format.name
+                    facts.append(StreamFacts(codec.sample_rate, codec.channels, seconds, name, tags))
+                else:
+                    facts.append(None)
+            return facts
     except (av.FFmpegError, OSError, ValueError):
         raise _NO_AUDIO from None
-
-
-def _facts_of(container: "InputContainer", stream: "AudioStream", end: Fraction) -> StreamFacts | None:
-    codec = stream.codec_context  # None where there is no decoder
-    seconds = end - clock_start(container)
-    if not (codec and codec.sample_rate and codec.channels and seconds > 0):
-        return None
-    tags = container.metadata | stream.metadata
-    return StreamFacts(codec.sample_rate, codec.channels, float(seconds), container.format.name, tags)
 
 
 #: Formats whose header has no length: FFmpeg guesses it from the first bit rate. That of a WAV is wrong where

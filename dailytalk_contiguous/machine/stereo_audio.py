@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.record import EncodedAudio
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.machine.audio import AudioHeader, AudioStruct, blocks, embedded, read_header
+from dailytalk_contiguous.machine.audio import AudioHeader, AudioStruct, embedded, read_at, read_header
 
 #: The name under which `datasets` writes the feature of `load` into its files.
 FEATURE = "StereoAudio"
@@ -102,9 +102,7 @@ class StereoAudio(Mapping[str, Any]):
             raise DailytalkError(reason, remedy)
         begin = round(start * info.sample_rate) / info.sample_rate
         finish = round(last * info.sample_rate) / info.sample_rate
-        nothing = np.zeros((0, info.channels), np.float32)
-        parts = blocks(embedded(self._stored), begin, finish - begin)
-        samples = np.concatenate([nothing, *parts])
+        samples = read_at(embedded(self._stored), info.sample_rate, begin, finish - begin)
         return samples[:, 0] if info.channels == 1 else samples
 
     def _header(self) -> AudioHeader:

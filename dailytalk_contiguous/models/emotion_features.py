@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.sound.levels import loud_db
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.models.contours import SMOOTHING, VoiceTrack, smoothed, track_voice
@@ -148,10 +149,9 @@ def at_one_level(samples: Samples) -> Samples:
     hops_of_frame = FRAME // EDGE_HOP
     mean_square = (energy[hops_of_frame:] - energy[:-hops_of_frame]) / FRAME
     level = 10 * np.log10(np.maximum(mean_square, _SILENCE))
-    loudest = level.max()
-    if loudest < INAUDIBLE_DB:
+    if level.max() < INAUDIBLE_DB:
         return np.zeros(0, np.float32)
-    loud = np.percentile(level[level > loudest - LOUDNESS_DB], 95)
+    loud = loud_db(level, LOUDNESS_DB)
     (sounding,) = np.nonzero(level > loud - PAUSE_DB)
     start = sounding[0] * EDGE_HOP
     end = sounding[-1] * EDGE_HOP + FRAME

@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.words.sentences import (
     ends_sentence,
 )
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, has_words
 from dailytalk_contiguous.models.sphinx import Sphinx
 
 #: Seconds of the shortest filler.
@@ -184,7 +184,7 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     for piece in _pieces(words, len(samples) / ANALYSIS_RATE):
         sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
         numbers = range(piece.first, piece.behind)
-        spoken = [number for number in numbers if any(map(str.isalnum, words[number].text))]
+        spoken = [number for number in numbers if has_words(words[number].text)]
         texts = [words[number].text for number in spoken]
         for extra in sphinx.extra_sounds(sound, texts, READINGS):
             before = spoken[extra.before] if extra.before < len(spoken) else piece.behind

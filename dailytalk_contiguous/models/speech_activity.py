@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.sound.levels import frame_levels, gain_for, offse
 from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, one_channel, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.sound.speech_runs import speech_spans
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, true_runs
 from dailytalk_contiguous.machine.audio import AudioStruct, blocks, read_header
 from dailytalk_contiguous.models.contours import track_voice
 from dailytalk_contiguous.models.devices import open_onnx
@@ -242,14 +242,14 @@ AROUND = 0.5
 # coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
 
 
-def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def missed_speech(channel: Pcm, sounds: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Speech in sounds of a channel that speech activity has left out: starts and ends in seconds, in order.
 
     Args:
         channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.sound.levels.at_speech_level`).
         sounds: starts and ends in seconds, as `core.sound.nonspeech_sounds.find_sounds` gives them.
     """
-    missed: list[tuple[float, float]] = []
+    missed: list[TimeSpan] = []
     for start, end in merge_gaps(sounds, TOGETHER):
         if end - start < UNCOVERED:
             continue
@@ -320,8 +320,6 @@ LONGEST = 600.0
 #: Seconds between two stretches of speech of which one was missed before: nearer ones are joined.
 SHORTEST_PAUSE = 0.1
 
-SpanList = list[tuple[float, float]]
-
 
 class Clip(NamedTuple):
     """One channel of a clip: float32 samples of shape (n,), their rate in Hz, and which channel they are."""
@@ -334,8 +332,8 @@ class Clip(NamedTuple):
 class Heard(NamedTuple):
     """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all other sound."""
 
-    speech: SpanList
-    sounds: SpanList
+    speech: list[TimeSpan]
+    sounds: list[TimeSpan]
 
 
 def read_clip(audio: AudioStruct) -> Clip:

@@ -300,19 +300,14 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
         return rows
 
     callers = CallerNames(config.anonymous)
-    for rows in side_by_side(read, _each_freed(recordings), threads):
+    recordings.reverse()
+    coming = (recordings.pop() for _ in range(len(recordings)))  # the list holds only those still to be read
+    for rows in side_by_side(read, coming, threads):
         yield from map(callers.replaced, rows)
     memory.save()
     if beside is not None:
         _list_unread(beside, _stems_by_folder(rejected), config.transcripts, skipped)
         skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
-
-
-def _each_freed(recordings: list[Recording]) -> Iterator[Recording]:
-    """The recordings in order, of which the list holds those alone that are still to come."""
-    recordings.reverse()
-    while recordings:
-        yield recordings.pop()
 
 
 def _stems_by_folder(recordings: Iterable[Recording]) -> dict[Path, tuple[Path, set[str]]]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import quoted, shown
@@ -190,7 +189,8 @@ def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
             "right": (block[:, 1] for block in audio.blocks(recording)),
         }
         if shift["drift_ppm"]:
-            sides["left"] = _stretched(sides["left"], rate, 1 + shift["drift_ppm"] / 1e6)
+            stretch = 1 + shift["drift_ppm"] / 1e6
+            sides["left"] = audio.resampled(sides["left"], rate, rate * stretch)
         for channel, blocks in sides.items():
             pieces = [piece for piece in shift["lacking"] if piece["channel"] == channel]
             sides[channel] = _with_silences(blocks, pieces, rate)
@@ -199,14 +199,6 @@ def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
         together = _together(sides["left"], sides["right"])
         _write(target, together, rate, audio.has_over_16_bits(recording))
     return target
-
-
-def _stretched(blocks: Iterator[Samples], rate: int, stretch: float) -> Iterator[Samples]:
-    """A side that lasts `stretch` times as long, resampled."""
-    resampler = soxr.ResampleStream(rate, rate * stretch, 1, dtype="float32")
-    for block in blocks:
-        yield resampler.resample_chunk(np.ascontiguousarray(block))
-    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _with_silences(blocks: Iterator[Samples], pieces: Sequence[LackingSound], rate: int) -> Iterator[Samples]:

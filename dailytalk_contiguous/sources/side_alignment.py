@@ -27,8 +27,8 @@ from dailytalk_contiguous.core.sound.side_shift import (
     words_by_side,
 )
 from dailytalk_contiguous.core.sound.speech_runs import speech_spans
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.cues import later_cue
-from dailytalk_contiguous.core.words.word_times import TimeSpan
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.models.speech_activity import (
     FRAME_SECONDS,

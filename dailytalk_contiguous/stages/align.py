@@ -47,6 +47,7 @@ from dailytalk_contiguous.core.words.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
+    has_words,
     normalise,
     split_words,
     with_times,
@@ -278,7 +279,7 @@ def _lines_of(talk: Conversation) -> list[LineToAlign]:
     for utterance in talk.utterances:
         new_span = utterance.new_span
         text = utterance.text
-        if new_span is None or not any(map(str.isalnum, text)):
+        if new_span is None or not has_words(text):
             continue
         is_take = talk.has_take(utterance)
         if is_set(utterance.verbatim) and not is_take:

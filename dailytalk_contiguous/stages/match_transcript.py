@@ -29,10 +29,11 @@ from dailytalk_contiguous.core.records.conversation import (
 )
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import TimeSpan, join_words
+from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 

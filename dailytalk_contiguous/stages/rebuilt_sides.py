@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.sound.quality import SideMeter
 from dailytalk_contiguous.core.sound.samples import Pcm, Samples, pcm_to_float
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.turns.timeline import TurnEvent
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone, speech_of_side
@@ -167,8 +168,8 @@ def result_measures(
     recorded = {side.channel: side for side in or_none(talk.sides) or ()}
     sides: list[BuiltSide] = []
     for name, side in result_sides(revoice).items():
-        heard: list[tuple[float, float]] = []
-        speech: list[tuple[float, float]] = []
+        heard: list[TimeSpan] = []
+        speech: list[TimeSpan] = []
         for part in parts:
             if part.event.channel != side:
                 continue

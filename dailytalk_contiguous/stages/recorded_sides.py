@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.sound.loudness import FADE
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, of_length, pcm_to_float
-from dailytalk_contiguous.core.words.word_times import TimeSpan
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.machine import audio
 
 

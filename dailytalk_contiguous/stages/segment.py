@@ -38,10 +38,9 @@ from dailytalk_contiguous.core.sound.samples import (
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence, side_shift_of
 from dailytalk_contiguous.core.sound.sound_edges import STEP, sounding, with_onsets
 from dailytalk_contiguous.core.sound.speech_runs import speech_seconds, speech_spans
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, true_runs
 from dailytalk_contiguous.core.turns.synchrony import out_of_step
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words.word_times import TimeSpan
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import (

@@ -22,7 +22,6 @@ from dailytalk_contiguous.core.turns.turn_taking import (
     figure_value,
     join_spans,
     label,
-    overlap_seconds,
     stretches,
     timed_conversations,
     timing_events,
@@ -130,7 +129,7 @@ def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
         end = round(utterance.end * 1000)
         grid[row, start:end] = True
     milliseconds = grid.all(axis=0).sum()
-    seconds = overlap_seconds(talked)
+    seconds = unions(talked).overlap_seconds
     assert seconds == pytest.approx(milliseconds / 1000, abs=1e-6)
 
 

@@ -27,9 +27,10 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.sound.quality import MARGIN, snr_db
 from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.word_times import fit_words
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.speech_activity import SpanList, hear, read_clip
+from dailytalk_contiguous.models.speech_activity import hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
 
 #: Hz. The rate of Moshi's codec (Mimi) and of CSM.
@@ -155,7 +156,9 @@ class Condition(Stage):
             **conditioning,
         }
 
-    def _cut(self, audio: EncodedAudio, sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
+    def _cut(
+        self, audio: EncodedAudio, sounds: list[TimeSpan] | None = None, ratio_db: float | None = None
+    ) -> Cut:
         """A clip without its silent edges; what `MeasureQuality` has not found is measured here."""
         clip = read_clip(audio)
         if sounds is None:
@@ -185,7 +188,7 @@ class Condition(Stage):
         return Cut(adjusted, lead, trim_start, trim_end, reduced_db)
 
 
-def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
+def _denoised(samples: Samples, sounds: list[TimeSpan]) -> tuple[Samples, float | None]:
     """Samples at `RATE` with less noise, and by how many dB the quiet stretches became softer.
 
     Noise is learned from the quiet stretches. Where they are too short, or digital silence, nothing changes.

@@ -207,18 +207,7 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     copy = backup / "new"
     above = [path for path in documents if "/" not in path]
     try:
-        for path in contents.folders:
-            (copy / Path(path).relative_to(root.name)).mkdir(parents=True)
-        for path in contents.files:
-            target = copy / Path(_new_path(names, path)).relative_to(root.name)
-            if os.path.lexists(target):
-                raise DailytalkError(f"the name {target.name!r} is taken", "move that file away")
-            if path in documents:
-                files.write_bytes(target, documents[path])
-            elif target.name != files.FOLDER_LOCK:
-                _copy(top / path, target)
-        for path in reversed(contents.folders):
-            shutil.copymode(top / path, copy / Path(path).relative_to(root.name))
+        _fill_copy(copy, contents, names, documents)
         for path in above:
             files.write_bytes(backup / _ABOVE / path, _whole(top, Path(path)))
         root.rename(backup / _OLD)
@@ -233,13 +222,34 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     return backup / _OLD
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Audio is linked; what people edit is copied, since programs may write it in place."""
-    if source.suffix.lower() in AUDIO_SUFFIXES and not source.is_symlink():
-        with suppress(OSError):  # a file system without hard links
-            os.link(source, target)
-            return
-    shutil.copy2(source, target, follow_symlinks=False)
+def _fill_copy(
+    copy: Path, contents: "_Contents", names: Mapping[str, str], documents: Mapping[str, bytes]
+) -> None:
+    """Make a copy of the folder with new names, in which `documents` replace files by their old paths.
+
+    Audio is linked; what people edit is copied, since programs may write it in place. Raises DailytalkError if two
+    files would have one name.
+    """
+    top = contents.root.parent
+    for path in contents.folders:
+        (copy / Path(path).relative_to(contents.root.name)).mkdir(parents=True)
+    for path in contents.files:
+        source = top / path
+        target = copy / Path(_new_path(names, path)).relative_to(contents.root.name)
+        if os.path.lexists(target):
+            raise DailytalkError(f"the name {target.name!r} is taken", "move that file away")
+        if path in documents:
+            files.write_bytes(target, documents[path])
+            continue
+        if target.name == files.FOLDER_LOCK:
+            continue
+        if source.suffix.lower() in AUDIO_SUFFIXES and not source.is_symlink():
+            with suppress(OSError):  # a file system without hard links
+                os.link(source, target)
+                continue
+        shutil.copy2(source, target, follow_symlinks=False)
+    for path in reversed(contents.folders):
+        shutil.copymode(top / path, copy / Path(path).relative_to(contents.root.name))
 
 
 class _Item(NamedTuple):

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.sound.levels import frame_levels
-from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.core.sound.levels import frame_levels, loud_db
+from dailytalk_contiguous.core.spans import TimeSpan, true_runs
 
 #: Seconds of a frame of synthesised speech.
 VOICED_FRAME = 0.01
@@ -20,7 +20,7 @@ SHORTEST_SPAN = 0.02
 SILENCE_DB = -80.0
 
 
-def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[tuple[float, float]]:
+def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[TimeSpan]:
     """Where there is sound in clean, synthesised speech (mono in [-1, 1]): spans in seconds, in order.
 
     Empty for silence (nothing above -80 dBFS). For recorded speech use `speech_spans`.
@@ -29,9 +29,7 @@ def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[tuple[f
         return []
     length = round(VOICED_FRAME * sample_rate)
     levels = 10 * np.log10(frame_levels(samples, length) + 1e-20)
-    near_loudest = levels > levels.max() - 60
-    loud = float(np.percentile(levels[near_loudest], 95))
-    floor = max(loud - BELOW_LOUD_DB, SILENCE_DB)
+    floor = max(loud_db(levels) - BELOW_LOUD_DB, SILENCE_DB)
     runs = true_runs(levels > floor) * length
     spans = runs.clip(max=len(samples)) / sample_rate
     return [(start, end) for start, end in spans.tolist() if end - start >= SHORTEST_SPAN]

@@ -82,19 +82,17 @@ class _Part(NamedTuple):
     """A section of a channel.
 
     Attributes:
-        n_frames: its length.
-        samples: without the leak; None where nothing leaks, as are the next two.
         power: of the leak in each frame.
         is_other: of `Leak`.
+        samples: without the leak; None where nothing leaks.
         delay: of the leak.
         leak_power: sum of the power of the leak over the frames in which the other speaker is alone.
         source_power: of its source over the same frames.
     """
 
-    n_frames: int
+    power: NDArray[np.float32]
+    is_other: NDArray[np.bool_]
     samples: Pcm | None = None
-    power: NDArray[np.float32] | None = None
-    is_other: NDArray[np.bool_] | None = None
     delay: float = 0.0
     leak_power: float = 0.0
     source_power: float = 0.0
@@ -146,7 +144,8 @@ def _separate_section(
     first = max(0, start - BEFORE_SECTION)
     n_before = (start - first) // FRAME
     n_frames = math.ceil((end - start) / FRAME)
-    parts = [_Part(n_frames), _Part(n_frames)]
+    without_leak = _Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool))
+    parts = [without_leak, without_leak]
     sides = []
     for channel, offset in zip(recorded, offsets, strict=True):
         sides.append(pcm_to_float(channel[first:end]) - offset)
@@ -174,7 +173,7 @@ def _joined(channel: Pcm, parts: Sequence[_Part]) -> Pcm:
     for part in parts:
         if part.samples is not None:
             joined[start : start + len(part.samples)] = part.samples
-        start += part.n_frames * FRAME
+        start += len(part.power) * FRAME
     return joined
 
 
@@ -182,19 +181,14 @@ def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
     """The leak of a channel, by those of its parts."""
     if all(part.samples is None for part in parts):
         return None
-    powers = []
-    masks = []
-    for part in parts:
-        powers.append(np.zeros(part.n_frames, np.float32) if part.power is None else part.power)
-        masks.append(np.zeros(part.n_frames, bool) if part.is_other is None else part.is_other)
     leak_power = math.fsum(part.leak_power for part in parts)
     source_power = math.fsum(part.source_power for part in parts)
     strongest = max(parts, key=lambda part: part.leak_power)
     return Leak(
         level_db=10 * math.log10(leak_power / source_power),
         delay=strongest.delay,
-        power=np.concatenate(powers),
-        is_other=np.concatenate(masks),
+        power=np.concatenate([part.power for part in parts]),
+        is_other=np.concatenate([part.is_other for part in parts]),
     )
 
 
@@ -222,18 +216,27 @@ def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]
     """
     if len(left) < LEAST_SOUND * ANALYSIS_RATE:
         return [], []
-    left_samples, left_energies = levelled_frames(left)
-    right_samples, right_energies = levelled_frames(right)
-    louder = 10 ** (LOUDER_DB / 10)
-    left_speaks = np.repeat(left_energies > right_energies * louder, LEVEL_FRAME)
-    right_speaks = np.repeat(right_energies > left_energies * louder, LEVEL_FRAME)
-    in_left = _lags_of(right_samples * right_speaks, left_samples)
-    in_right = _lags_of(left_samples * left_speaks, right_samples)
+    levelled_left = levelled_frames(left)
+    levelled_right = levelled_frames(right)
+    left_speaks = levelled_left.is_louder(levelled_right, LOUDER_DB)
+    right_speaks = levelled_right.is_louder(levelled_left, LOUDER_DB)
+    in_left = _lags_of(levelled_right.samples * right_speaks, levelled_left.samples)
+    in_right = _lags_of(levelled_left.samples * left_speaks, levelled_right.samples)
     return in_left, in_right
 
 
-def levelled_frames(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
+class LevelledFrames(NamedTuple):
     """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
+
+    samples: Samples
+    energies: NDArray[np.float32]
+
+    def is_louder(self, other: "LevelledFrames", least_db: float) -> NDArray[np.bool_]:
+        """Which samples are in frames that are louder than those of another channel by so many dB."""
+        return np.repeat(self.energies > other.energies * 10 ** (least_db / 10), LEVEL_FRAME)
+
+
+def levelled_frames(channel: Samples) -> LevelledFrames:
     step = ANALYSIS_RATE // LAG_RATE
     n_frames = len(channel) // (step * LEVEL_FRAME)
     whole = channel[: n_frames * step * LEVEL_FRAME]
@@ -241,7 +244,7 @@ def levelled_frames(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
     energies = np.square(frames).mean(axis=1)
     around = np.convolve(energies, np.full(3, 1 / 3, np.float32), "same")
     gains = 1 / np.sqrt(np.maximum(around, np.float32(NOTHING)))
-    return (frames * gains[:, np.newaxis]).ravel(), energies
+    return LevelledFrames((frames * gains[:, np.newaxis]).ravel(), energies)
 
 
 #: Samples at `LAG_RATE` that are compared at once (about 15 s), and the largest lag in both directions.
@@ -511,7 +514,6 @@ def _judged_part(
         remaining_power = min(remaining_power, linear_power)
     at_delay = _later(source, round(lags[0] * ANALYSIS_RATE / FRAME))
     return _Part(
-        n_frames=len(bands) - n_before,
         power=power[n_before:].astype(np.float32),
         is_other=is_other[n_before:],
         delay=max(0.0, lags[0]),

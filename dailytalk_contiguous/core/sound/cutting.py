@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.spans import TimeSpan
+
 #: Seconds of sound over which a cut looks for quiet: longer than the closure of a stop consonant (50-120 ms),
 #: so that a pause between words wins over the middle of a word.
 QUIET_SECONDS = 0.2
@@ -25,7 +27,7 @@ class CutSpan(NamedTuple):
 
 
 def cut_long(
-    spans: Sequence[tuple[float, float]], levels: NDArray[np.float32], frame: float, longest: float = 12.0
+    spans: Sequence[TimeSpan], levels: NDArray[np.float32], frame: float, longest: float = 12.0
 ) -> list[CutSpan]:
     """Cut spans longer than `longest` seconds at their quietest points; nothing is left out between pieces.
 

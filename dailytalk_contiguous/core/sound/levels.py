@@ -19,14 +19,20 @@ def frame_levels(samples: NDArray[np.float32], frame_samples: int) -> NDArray[np
     return np.asarray(energies / frame_samples, np.float32)
 
 
-def pcm_levels(channel: Pcm, frame_samples: int) -> NDArray[np.float32]:
-    """`frame_levels` of int16 samples, of which few are held as floats; full scale is 1."""
+def pcm_levels(channel: Pcm, frame_samples: int, offset: float = 0.0) -> NDArray[np.float32]:
+    """`frame_levels` of int16 samples without an offset, of which few are held as floats; full scale is 1."""
     step = FRAMES_AT_ONCE * frame_samples
     levels = [np.zeros(0, np.float32)]
     for start in range(0, len(channel), step):
-        part = channel[start : start + step].astype(np.float32)
-        levels.append(frame_levels(part / np.float32(32768), frame_samples))
+        centred = channel[start : start + step] - np.float32(offset)
+        levels.append(frame_levels(centred / np.float32(32768), frame_samples))
     return np.concatenate(levels)
+
+
+def loud_db(levels_db: NDArray[np.floating], reach_db: float = 60.0) -> float:
+    """The level in dB of loud frames: the 95th percentile of those within `reach_db` of the loudest."""
+    is_near = levels_db > levels_db.max() - reach_db
+    return float(np.percentile(levels_db[is_near], 95))
 
 
 #: Samples of a frame whose mean is measured (64 ms at 16 kHz).
@@ -98,15 +104,11 @@ SPEECH_FRAME = 512
 
 def at_speech_level(channel: Pcm) -> Pcm:
     """A channel at the level at which it is heard, without its offset; few of its samples are held as floats."""
-    offset = np.float32(offset_of(channel))
-    step = FRAMES_AT_ONCE * SPEECH_FRAME
-    levels = [np.zeros(0, np.float32)]
-    for start in range(0, len(channel), step):
-        centred = (channel[start : start + step] - offset) / np.float32(32768)
-        levels.append(frame_levels(centred, SPEECH_FRAME))
-    gain = gain_for(np.concatenate(levels))
+    offset = offset_of(channel)
+    gain = gain_for(pcm_levels(channel, SPEECH_FRAME, offset))
     heard = np.empty(len(channel), np.int16)
+    step = FRAMES_AT_ONCE * SPEECH_FRAME
     for start in range(0, len(channel), step):
-        centred = (channel[start : start + step] - offset) / np.float32(32768)
-        heard[start : start + step] = to_pcm(centred * gain)
+        centred = channel[start : start + step] - np.float32(offset)
+        heard[start : start + step] = to_pcm(centred / np.float32(32768) * gain)
     return heard

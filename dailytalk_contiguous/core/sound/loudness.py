@@ -58,8 +58,10 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
         end = piece.start + len(piece.samples)
         space_before = (piece.start - previous_end) // 2
         space_after = (next_start - end) // 2
-        _fade_in(channel, piece, min(fade, space_before, len(piece.lead)))
-        _fade_out(channel, piece, end, min(fade, space_after, len(piece.tail)))
+        n_lead = max(0, min(fade, space_before, len(piece.lead)))
+        n_tail = max(0, min(fade, space_after))
+        _fade_in(channel, piece.start, piece.lead[len(piece.lead) - n_lead :])
+        _fade_out(channel, end, piece.tail[:n_tail])
         previous_end = end
     for piece in ordered:
         end = piece.start + len(piece.samples)
@@ -288,19 +290,18 @@ def _rising_ramp(width: int) -> Samples:
     return np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
 
 
-def _fade_in(channel: Samples, piece: Piece, width: int) -> None:
-    if width > 0:
-        ramp = _rising_ramp(width)
-        lead = piece.lead[len(piece.lead) - width :]
-        window = slice(piece.start - width, piece.start)
-        channel[window] = (1 - ramp) * channel[window] + ramp * lead
+def _fade_in(channel: Samples, start: int, lead: Samples) -> None:
+    """Fade the samples that come before `start` in the source into the channel."""
+    ramp = _rising_ramp(len(lead))
+    window = slice(start - len(lead), start)
+    channel[window] = (1 - ramp) * channel[window] + ramp * lead
 
 
-def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
-    if width > 0:
-        ramp = np.linspace(1, 0, width + 2, dtype=np.float32)[1:-1]
-        window = slice(end, end + width)
-        channel[window] = (1 - ramp) * channel[window] + ramp * piece.tail[:width]
+def _fade_out(channel: Samples, end: int, tail: Samples) -> None:
+    """Fade the samples that come from `end` on in the source into the channel."""
+    ramp = np.linspace(1, 0, len(tail) + 2, dtype=np.float32)[1:-1]
+    window = slice(end, end + len(tail))
+    channel[window] = (1 - ramp) * channel[window] + ramp * tail
 
 
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
@@ -320,10 +321,8 @@ def _resized(background: Samples, first: int, last: int, tone: Samples, fade: in
     width = min(fade, -taken // 2)
     seam = first + point
     resized = tone.copy()
-    lead = background[max(0, seam - width) : seam]
-    tail = background[seam : seam + width]
-    _fade_out(resized, Piece(0, gap[:point], lead, tail), point, len(tail))
-    _fade_in(resized, Piece(end, gap[point:], lead, tail), len(lead))
+    _fade_out(resized, point, background[seam : seam + width])
+    _fade_in(resized, end, background[max(0, seam - width) : seam])
     resized[:point] = gap[:point]
     resized[end:] = gap[point:]
     return resized

@@ -7,13 +7,14 @@ run is enough: it is what speech activity missed of a word.
 """
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.sound.levels import pcm_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.spans import merge_gaps, outside, touched_frames, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, outside, touched_frames, true_runs
 
 #: Samples of a frame: 10 ms, so that a run of 80 ms differs from one of 60.
 FRAME = 160
@@ -47,8 +48,8 @@ ROUNDING = 1e-6
 
 
 def find_sounds(
-    channel: Pcm, utterances: Sequence[tuple[float, float]], leaked: NDArray[np.bool_] | None = None
-) -> list[tuple[float, float]]:
+    channel: Pcm, utterances: Sequence[TimeSpan], leaked: NDArray[np.bool_] | None = None
+) -> list[TimeSpan]:
     """Starts and ends, in seconds, of the sounds of a channel outside its utterances, in order.
 
     Args:
@@ -68,7 +69,7 @@ def find_sounds(
     if leaked is not None:
         loud &= ~leaked[: len(loud)]
     total = len(channel) / ANALYSIS_RATE
-    runs: list[tuple[float, float]] = []
+    runs: list[TimeSpan] = []
     for first, last in true_runs(loud).tolist():
         runs.append((first * FRAME_SECONDS, min(last * FRAME_SECONDS, total)))
     sounds = outside(merge_gaps(runs, GAP), utterances)
@@ -84,7 +85,7 @@ SHORTEST = 0.08
 NEAR = 0.15
 
 
-def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
+def _lasts(run: TimeSpan, loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
     """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
     start, end = run
     first_frame = round(start / FRAME_SECONDS)
@@ -100,7 +101,7 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: NDArra
 
 
 def sound_blocks(
-    utterances: Sequence[tuple[float, float, int]], sounds: Sequence[tuple[float, float]]
+    utterances: Sequence[tuple[float, float, int]], sounds: Sequence[TimeSpan]
 ) -> tuple[list[int], list[int]]:
     """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
 
@@ -109,15 +110,8 @@ def sound_blocks(
     their own. No block is negative.
     """
     runs = [run for _, _, run in utterances]
-    last_run = max([-1, *runs])
-    free = last_run + 1
-    numbers: list[int] = []
-    for run in runs:
-        if run >= 0:
-            numbers.append(run)
-        else:
-            numbers.append(free)
-            free += 1
+    free = count(max([-1, *runs]) + 1)
+    numbers = [run if run >= 0 else next(free) for run in runs]
     blocks_of_sounds: list[int] = []
     for start, end in sounds:
         near: list[tuple[float, int]] = []
@@ -127,8 +121,7 @@ def sound_blocks(
                 near.append((max(distance, 0.0), number))
         if near:
             _, number = min(near)
-            blocks_of_sounds.append(number)
         else:
-            blocks_of_sounds.append(free)
-            free += 1
+            number = next(free)
+        blocks_of_sounds.append(number)
     return numbers, blocks_of_sounds

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds, touched_frames, true_runs
 
 # Quality of a clip's recording in figures, and which of them are out of bounds.
 #
@@ -25,9 +25,6 @@ from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 
 #: A measure and its value; None where it is not defined.
 Measures = dict[str, float | None]
-
-#: Starts and ends in seconds, in order.
-SpanPairs = Sequence[tuple[float, float]]
 
 #: Mean squares of frames, shape (frames,), or powers.
 Levels = NDArray[np.float64] | NDArray[np.float32]
@@ -124,7 +121,9 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
     return reasons
 
 
-def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> Measures:
+def measure_quality(
+    samples: Samples, sample_rate: int, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan]
+) -> Measures:
     """The measures of `QUALITY_MEASURES` of one channel.
 
     `snr_db`, `clipping_ratio` and `bandwidth_hz` are those of the functions below; `speech_ratio` in [0, 1] is the
@@ -142,7 +141,7 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
     speech_ratio = 0.0
     if speech:
         heard_seconds = heard[-1][1] - heard[0][0]
-        speech_ratio = _total(speech) / heard_seconds
+        speech_ratio = total_seconds(speech) / heard_seconds
     longest_silence = None
     if heard:
         gaps = [after[0] - before[1] for before, after in pairwise(heard)]
@@ -159,7 +158,9 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
     }
 
 
-def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPairs) -> float | None:
+def snr_db(
+    samples: Samples, sample_rate: int, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan]
+) -> float | None:
     """Estimated signal-to-noise ratio in dB: power in speech over power outside of all that is audible.
 
     The noise is the median energy of 20 ms frames away from every sound, so that a click between words does not
@@ -179,8 +180,8 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
     # An offset is no noise. It is the usual mean of a frame: a lopsided voice gives the whole clip another one.
     frames = frames - np.median(frames.mean(axis=1))
     levels = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / width
-    speech_frames = _frames_in(speech, len(levels), 0.0)
-    heard_frames = _frames_in(heard, len(levels), MARGIN)
+    speech_frames = touched_frames(len(levels), speech, FRAME)
+    heard_frames = touched_frames(len(levels), _with_margins(heard), FRAME)
     return _snr_db(levels, speech_frames, heard_frames)
 
 
@@ -356,18 +357,8 @@ def _bandwidth_hz(power: Levels, sample_rate: int, width: int) -> float | None:
     return float(bins[-1] * sample_rate / width)
 
 
-def _frames_in(spans: SpanPairs, count: int, margin: float, frame: float = FRAME) -> NDArray[np.bool_]:
-    """Which of `count` frames of `frame` seconds are in spans, widened by `margin` seconds, at least in part."""
-    inside = np.zeros(count, bool)
-    for start, end in spans:
-        first = int((start - margin) / frame)
-        last = math.ceil((end + margin) / frame)
-        inside[max(0, first) : max(0, last)] = True
-    return inside
-
-
-def _total(spans: SpanPairs) -> float:
-    return sum(end - start for start, end in spans)
+def _with_margins(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
+    return [(start - MARGIN, end + MARGIN) for start, end in spans]
 
 
 def _finite(value: float) -> float | None:
@@ -460,7 +451,9 @@ class SideMeter:
         self._framed += count
         self._unframed = signal[end:]
 
-    def measures(self, speech: SpanPairs, heard: SpanPairs, leak: Leak | None = None) -> SoundMeasures:
+    def measures(
+        self, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan], leak: Leak | None = None
+    ) -> SoundMeasures:
         """The measures of the sound so far.
 
         `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Of a channel that never gets
@@ -472,7 +465,7 @@ class SideMeter:
             leak: the other speaker's voice in this channel; None if there is none.
         """
         levels = self._levels()
-        seconds = _total(merge_gaps(sorted(speech), 0.0))
+        seconds = total_seconds(merge_gaps(sorted(speech), 0.0))
         if _dbfs(levels.max(initial=0.0)) < SILENCE_DBFS:
             return {
                 "speech_seconds": seconds,
@@ -485,8 +478,8 @@ class SideMeter:
                 "silent_end": None,
             }
         frame = self._width / self._rate
-        spoken = _frames_in(speech, len(levels), 0.0, frame)
-        audible = _frames_in(heard, len(levels), MARGIN, frame)
+        spoken = touched_frames(len(levels), speech, frame)
+        audible = touched_frames(len(levels), _with_margins(heard), frame)
         no_spectrum = np.zeros((0, len(self._window) // 2 + 1), np.float32)
         spectra = np.concatenate([no_spectrum, *self._spectra])
         in_speech = spoken[:: self._step][: len(spectra)]
@@ -501,7 +494,7 @@ class SideMeter:
             "silent_end": self._silent_end(),
         }
 
-    def audible(self) -> list[tuple[float, float]]:
+    def audible(self) -> list[TimeSpan]:
         """Return the audible spans in seconds and in order: no silence, nor too far under the loudest moment."""
         levels = self._levels()
         frame = self._width / self._rate

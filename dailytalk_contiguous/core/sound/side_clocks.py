@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.sound.crosstalk import LAG_RATE, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float
-from dailytalk_contiguous.core.words.word_times import TimeSpan
+from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames
 
 #: Parts in a million of the largest drift: clocks of cheap machines have 200, programs that count wrong 3,000.
 MOST_DRIFT_PPM = 4000.0
@@ -92,9 +92,8 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     if len(words) < LEAST_WORDS or last - first < LEAST_TALK:
         return None
     activity = _activity(channel)
-    is_word = np.zeros(round(max(end for _, end in words) / FRAME_SECONDS) + 1, bool)
-    for start, end in words:
-        is_word[max(0, round(start / FRAME_SECONDS)) : round(end / FRAME_SECONDS)] = True
+    n_frames = round(max(end for _, end in words) / FRAME_SECONDS) + 1
+    is_word = rounded_frames(n_frames, words, FRAME_SECONDS)
     if _is_in_step(is_word, activity):
         return WordFit(0.0, [])
     path = _path(is_word, activity, 0.0)
@@ -206,7 +205,8 @@ def _path(
     for frame in range(n_frames):
         if frame % every == 0 and frame:
             moved = int(scores.argmax()) - furthest
-            scores = _later(scores, moved)
+            padded = np.pad(scores, abs(moved), constant_values=-np.inf)
+            scores = padded[abs(moved) + moved :][:n_offsets]
             centre += moved
         centres[frame] = centre
         cost = CHANGE_COST if is_word[frame] else cost_in_pause
@@ -227,18 +227,6 @@ def _path(
         if frame:
             index += int(centres[frame] - centres[frame - 1])
     return offsets * FRAME_SECONDS
-
-
-def _later(scores: NDArray[np.float64], n_places: int) -> NDArray[np.float64]:
-    """Scores whose first one is `n_places` further, or earlier if that is below 0."""
-    moved = np.full(len(scores), -np.inf)
-    if n_places > 0:
-        moved[:-n_places] = scores[n_places:]
-    elif n_places < 0:
-        moved[-n_places:] = scores[:n_places]
-    else:
-        moved[:] = scores
-    return moved
 
 
 #: Words of each half whose offsets are compared for a slope: more tell nothing more.
@@ -324,8 +312,8 @@ def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
 
     Both 16 kHz int16, shape (n,), that begin within a second of each other.
     """
-    levelled_left, _ = levelled_frames(pcm_to_float(left))
-    levelled_right, _ = levelled_frames(pcm_to_float(right))
+    levelled_left = levelled_frames(pcm_to_float(left)).samples
+    levelled_right = levelled_frames(pcm_to_float(right)).samples
     n_samples = len(levelled_left)
     n_windows = min(MOST_WINDOWS, (n_samples - LEAK_WINDOW) // LEAK_HOP)
     if n_windows < FEWEST_ON_LINE:

@@ -30,7 +30,13 @@ from dailytalk_contiguous.core.documents import LATEST, fits, is_number
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.record import LackingSound, SideShift
 from dailytalk_contiguous.core.records.schema import CHANNELS, OPEN
-from dailytalk_contiguous.core.sound.crosstalk import LAG_RATE, LEVEL_FRAME, levelled_frames, phase_correlation
+from dailytalk_contiguous.core.sound.crosstalk import (
+    LAG_RATE,
+    LEVEL_FRAME,
+    LevelledFrames,
+    levelled_frames,
+    phase_correlation,
+)
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, pcm_to_float
 from dailytalk_contiguous.core.sound.side_clocks import (
     LEAST_DRIFT,
@@ -41,10 +47,9 @@ from dailytalk_contiguous.core.sound.side_clocks import (
     drift_by_leak,
     word_fit,
 )
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, rounded_frames
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import spoken_spans
-from dailytalk_contiguous.core.words.word_times import TimeSpan
 
 #: Seconds below which a shift is not told: 0.3 s, less by what it may be measured wrong.
 LEAST_SHIFT = 0.25
@@ -202,13 +207,6 @@ NEAR_SHIFT = 0.06
 LATEST_ECHO = 1.0
 
 
-class _Levelled(NamedTuple):
-    """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
-
-    samples: NDArray[np.float32]
-    energies: NDArray[np.float32]
-
-
 class _Peak(NamedTuple):
     """Where two channels are most alike: seconds by which the second is later, and how clear that is."""
 
@@ -225,8 +223,8 @@ def shift_by_leak(left: Pcm, right: Pcm) -> float | None:
     n_samples = min(len(left), len(right), round(SEARCHED_SECONDS * ANALYSIS_RATE))
     if n_samples < LEAST_SOUND * ANALYSIS_RATE:
         return None
-    levelled_left = _Levelled(*levelled_frames(pcm_to_float(left[:n_samples])))
-    levelled_right = _Levelled(*levelled_frames(pcm_to_float(right[:n_samples])))
+    levelled_left = levelled_frames(pcm_to_float(left[:n_samples]))
+    levelled_right = levelled_frames(pcm_to_float(right[:n_samples]))
     peak = _peak(levelled_left.samples, levelled_right.samples, FURTHEST_SHIFT)
     if abs(peak.lag) < LEAST_SHIFT or peak.clarity < CLEAREST:
         return None
@@ -251,18 +249,18 @@ def _peak(first: NDArray[np.float32], second: NDArray[np.float32], furthest: flo
     return _Peak((best - n_lags) / LAG_RATE, clarity)
 
 
-def _aligned(left: _Levelled, right: _Levelled, lag: float) -> tuple[_Levelled, _Levelled]:
+def _aligned(left: LevelledFrames, right: LevelledFrames, lag: float) -> tuple[LevelledFrames, LevelledFrames]:
     """Both channels without what one of them begins earlier, in whole frames."""
     n_frames = round(abs(lag) * LAG_RATE / LEVEL_FRAME)
     n_samples = n_frames * LEVEL_FRAME
     later, earlier = (right, left) if lag > 0 else (left, right)
-    later = _Levelled(later.samples[n_samples:], later.energies[n_frames:])
+    later = LevelledFrames(later.samples[n_samples:], later.energies[n_frames:])
     kept = len(later.energies)
-    earlier = _Levelled(earlier.samples[: kept * LEVEL_FRAME], earlier.energies[:kept])
+    earlier = LevelledFrames(earlier.samples[: kept * LEVEL_FRAME], earlier.energies[:kept])
     return (earlier, later) if lag > 0 else (later, earlier)
 
 
-def _is_no_echo(left: _Levelled, right: _Levelled, lag: float) -> bool:
+def _is_no_echo(left: LevelledFrames, right: LevelledFrames, lag: float) -> bool:
     """Whether a leak is heard before its source, or too long after it for an echo; the channels are aligned."""
     delays = []
     if _is_source(left, right):
@@ -276,11 +274,10 @@ def _is_no_echo(left: _Levelled, right: _Levelled, lag: float) -> bool:
 SOURCE_DB = 6.0
 
 
-def _is_source(source: _Levelled, other: _Levelled) -> bool:
+def _is_source(source: LevelledFrames, other: LevelledFrames) -> bool:
     """Whether the voice of a side is heard on the other one where the side is louder."""
-    is_louder = source.energies > other.energies * 10 ** (SOURCE_DB / 10)
-    mask = np.repeat(is_louder, LEVEL_FRAME)
-    peak = _peak(source.samples * mask, other.samples * mask, LATEST_ECHO)
+    is_louder = source.is_louder(other, SOURCE_DB)
+    peak = _peak(source.samples * is_louder, other.samples * is_louder, LATEST_ECHO)
     return abs(peak.lag) <= NEAR_SHIFT and peak.clarity >= CLEAR_IN_HALF
 
 
@@ -465,10 +462,10 @@ def _fits(words: Sequence[TimeSpan], speech: Sequence[TimeSpan], furthest: float
     ends = [end for _, end in (*words, *speech)]
     origin = min(starts, default=0.0) - furthest
     n_frames = math.ceil((max(ends, default=0.0) + furthest - origin) / TIME_FRAME)
-    of_words = _active(words, origin, n_frames)
-    of_speech = _active(speech, origin, n_frames)
-    of_words -= of_words.mean()
-    of_speech -= of_speech.mean()
+    is_word = rounded_frames(n_frames, words, TIME_FRAME, origin)
+    is_speech = rounded_frames(n_frames, speech, TIME_FRAME, origin)
+    of_words = is_word - is_word.mean()
+    of_speech = is_speech - is_speech.mean()
     length = fft.next_fast_len(2 * n_frames, real=True)
     product = fft.rfft(of_speech, length) * fft.rfft(of_words, length).conj()
     correlation = fft.irfft(product, length)
@@ -482,21 +479,12 @@ def _shift_at(index: int, furthest: float) -> float:
     return (index - round(furthest / TIME_FRAME)) * TIME_FRAME
 
 
-def _active(spans: Sequence[TimeSpan], origin: float, n_frames: int) -> NDArray[np.float64]:
-    """1 in the frames in which a side speaks, and 0 in others."""
-    frames = np.zeros(n_frames)
-    for start, end in spans:
-        first = round((start - origin) / TIME_FRAME)
-        last = round((end - origin) / TIME_FRAME)
-        frames[first:last] = 1.0
-    return frames
-
-
 def _overlap(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> float:
     """Seconds in which both sides speak."""
     spans = [*left, *right]
     origin = min((start for start, _ in spans), default=0.0)
     last_end = max((end for _, end in spans), default=0.0)
     n_frames = math.ceil((last_end - origin) / TIME_FRAME)
-    both = _active(left, origin, n_frames) * _active(right, origin, n_frames)
-    return float(both.sum()) * TIME_FRAME
+    speaks_left = rounded_frames(n_frames, left, TIME_FRAME, origin)
+    speaks_right = rounded_frames(n_frames, right, TIME_FRAME, origin)
+    return float(np.count_nonzero(speaks_left & speaks_right)) * TIME_FRAME

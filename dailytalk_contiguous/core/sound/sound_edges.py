@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.sound.nonspeech_sounds import (
     SHORTEST_NEAR,
 )
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.spans import merge_gaps, touched_frames, true_runs
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, touched_frames, true_runs
 
 #: Samples of a step: edges are known to 5 ms. Levels are those of two steps, which a low voice's period fits into.
 STEP = 80
@@ -44,9 +44,9 @@ FADE = 0.001
 
 def sounding(
     channel: Pcm,
-    utterances: Sequence[tuple[float, float]],
+    utterances: Sequence[TimeSpan],
     leaked: NDArray[np.bool_] | None = None,
-) -> list[tuple[float, float]]:
+) -> list[TimeSpan]:
     """From when to when each utterance sounds, in seconds; as it is where nothing of it is over the room.
 
     Args:
@@ -55,30 +55,24 @@ def sounding(
         leaked: steps of 5 ms that are the other speaker's leaked voice, or None.
     """
     levels, over_room = _levels(channel, utterances, leaked)
-    edges: list[tuple[float, float]] = []
+    edges: list[TimeSpan] = []
     previous_ends = [0.0, *(end for _, end in utterances)]
     next_starts = [*(start for start, _ in utterances[1:]), math.inf]
     for (start, end), previous_end, next_start in zip(utterances, previous_ends, next_starts, strict=False):
         earliest = max(start - JOIN, previous_end)
         latest = min(end + JOIN, next_start)
-        first = int(start / STEP_SECONDS)
-        last = math.ceil(end / STEP_SECONDS)
-        under_peak = levels[first:last].max() - UNDER_PEAK_DB
-        floor = max(over_room, under_peak)
-        runs = _loud_runs(levels, floor, earliest, latest)
-        own_runs = [run for run in runs if run[0] < end and run[1] > start]
-        if not own_runs:
+        runs, hidden_db = _loud_runs(levels, over_room, (start, end), (earliest, latest))
+        runs_inside = [run for run in runs if run[0] < end and run[1] > start]
+        if runs_inside:
+            begins, ends = _around(runs_inside, hidden_db)
+            edges.append((max(earliest, begins), min(ends, latest)))
+        else:
             edges.append((start, end))
-            continue
-        hidden = float(floor - under_peak)  # dB
-        begins = own_runs[0][0] - RISE * hidden
-        ends = own_runs[-1][1] + FADE * hidden
-        edges.append((max(earliest, begins), min(ends, latest)))
     return edges
 
 
 def _levels(
-    channel: Pcm, utterances: Sequence[tuple[float, float]], leaked: NDArray[np.bool_] | None
+    channel: Pcm, utterances: Sequence[TimeSpan], leaked: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.floating], float]:
     """The level of each step in dB, and that from which sound is no part of the room. Arguments: of `sounding`."""
     steps = pcm_levels(channel, STEP)
@@ -118,20 +112,30 @@ def _over_room(quiet_levels: NDArray[np.floating]) -> float:
 
 
 def _loud_runs(
-    levels: NDArray[np.floating], floor: float, earliest: float, latest: float
-) -> list[tuple[float, float]]:
-    """Where there is sound of at least `floor` dB between two times, in seconds."""
+    levels: NDArray[np.floating], over_room: float, utterance: TimeSpan, searched: TimeSpan
+) -> tuple[list[TimeSpan], float]:
+    """Where an utterance sounds within `searched`, in seconds, and by how many dB a room hides its edges."""
+    start, end = utterance
+    loudest = levels[int(start / STEP_SECONDS) : math.ceil(end / STEP_SECONDS)].max()
+    under_peak = loudest - UNDER_PEAK_DB
+    floor = max(over_room, under_peak)
+    earliest, latest = searched
     total = len(levels) * STEP_SECONDS
     first = int(earliest / STEP_SECONDS)
     last = math.ceil(min(latest, total) / STEP_SECONDS)
-    runs: list[tuple[float, float]] = []
+    runs: list[TimeSpan] = []
     for begin, finish in true_runs(levels[first:last] >= floor).tolist():
         seconds = (finish - begin + 1) * STEP_SECONDS
         if seconds >= SHORTEST_NEAR - ROUNDING:
             run_start = (first + begin + 0.5) * STEP_SECONDS
             run_end = (first + finish + 0.5) * STEP_SECONDS
             runs.append((run_start, run_end))
-    return merge_gaps(runs, GAP)
+    return merge_gaps(runs, GAP), float(floor - under_peak)
+
+
+def _around(runs: Sequence[TimeSpan], hidden_db: float) -> TimeSpan:
+    """From the beginning of the first run to the end of the last, with what a room hides of both."""
+    return runs[0][0] - RISE * hidden_db, runs[-1][1] + FADE * hidden_db
 
 
 #: Probability of speech from which a frame before a start belongs to it, if it sounds: an "h", an "s" or a softly
@@ -144,11 +148,11 @@ LONGEST_ONSET = 0.3
 
 
 def with_onsets(
-    utterances: Sequence[tuple[float, float]],
-    edges: Sequence[tuple[float, float]],
+    utterances: Sequence[TimeSpan],
+    edges: Sequence[TimeSpan],
     probabilities: NDArray[np.float32],
     frame_seconds: float,
-) -> list[tuple[float, float]]:
+) -> list[TimeSpan]:
     """Utterances that begin where their sound does, if speech activity has heard something of it.
 
     Args:
@@ -157,7 +161,7 @@ def with_onsets(
         probabilities: of speech, of each frame of the channel.
         frame_seconds: length of a frame.
     """
-    begun: list[tuple[float, float]] = []
+    begun: list[TimeSpan] = []
     previous_end = 0.0
     for (start, end), (sounds_from, _) in zip(utterances, edges, strict=True):
         earliest = max(start - LONGEST_ONSET, previous_end)
@@ -175,8 +179,8 @@ SHORTEST_PART = 2 * STEP_SECONDS
 
 
 def without_pauses(
-    channel: Pcm, utterances: Sequence[tuple[float, float]], words: Sequence[tuple[float, float]], pause: float
-) -> list[tuple[float, float]]:
+    channel: Pcm, utterances: Sequence[TimeSpan], words: Sequence[TimeSpan], pause: float
+) -> list[TimeSpan]:
     """Utterances without the pauses inside them, in seconds, in order, with at least `pause` between them.
 
     A pause is where no word of theirs is, and nothing sounds: words alone end too early or too late, and some that
@@ -195,8 +199,8 @@ def without_pauses(
         span_end = min(end, total)
         if span_end - span_start >= SHORTEST_PART:
             spans.append((span_start, span_end))
-    parts_of_each: list[list[tuple[float, float]]] = []
-    all_parts: list[tuple[float, float]] = []
+    parts_of_each: list[list[TimeSpan]] = []
+    all_parts: list[TimeSpan] = []
     for span, inside in zip(spans, _words_of_each(spans, words), strict=True):
         parts = _parts_with_words(span, inside, pause)
         parts_of_each.append(parts)
@@ -204,18 +208,16 @@ def without_pauses(
     if not all_parts:
         return []
     levels, over_room = _levels(channel, all_parts, None)
-    speech: list[tuple[float, float]] = []
-    for (start, end), parts in zip(spans, parts_of_each, strict=True):
-        speech += _sounding_parts(levels, over_room, start, end, parts)
+    speech: list[TimeSpan] = []
+    for span, parts in zip(spans, parts_of_each, strict=True):
+        speech += _sounding_parts(levels, over_room, span, parts)
     return merge_gaps(speech, pause)
 
 
-def _words_of_each(
-    spans: Sequence[tuple[float, float]], words: Sequence[tuple[float, float]]
-) -> list[list[tuple[float, float]]]:
+def _words_of_each(spans: Sequence[TimeSpan], words: Sequence[TimeSpan]) -> list[list[TimeSpan]]:
     """The words whose middle is in each utterance."""
     starts = [start for start, _ in spans]
-    words_of_each: list[list[tuple[float, float]]] = [[] for _ in spans]
+    words_of_each: list[list[TimeSpan]] = [[] for _ in spans]
     for word in words:
         middle = sum(word) / 2
         index = bisect_right(starts, middle) - 1
@@ -224,9 +226,7 @@ def _words_of_each(
     return words_of_each
 
 
-def _parts_with_words(
-    span: tuple[float, float], words: Sequence[tuple[float, float]], pause: float
-) -> list[tuple[float, float]]:
+def _parts_with_words(span: TimeSpan, words: Sequence[TimeSpan], pause: float) -> list[TimeSpan]:
     """An utterance, divided where its words are at least `pause` seconds apart."""
     start, end = span
     parts = []
@@ -243,36 +243,24 @@ def _parts_with_words(
 def _sounding_parts(
     levels: NDArray[np.floating],
     over_room: float,
-    start: float,
-    end: float,
-    parts: Sequence[tuple[float, float]],
-) -> list[tuple[float, float]]:
-    """Where the parts of an utterance sound, and when something else sounds between them, in order.
-
-    Args:
-        levels, over_room: of `_levels`.
-        start, end: of the utterance, in seconds.
-        parts: with words, in order.
-    """
+    utterance: TimeSpan,
+    parts: Sequence[TimeSpan],
+) -> list[TimeSpan]:
+    """Where the parts with words of an utterance sound, and when something else sounds between them, in order."""
     if len(parts) == 1:
-        return [(start, end)]
-    first = int(start / STEP_SECONDS)
-    last = math.ceil(end / STEP_SECONDS)
-    under_peak = levels[first:last].max() - UNDER_PEAK_DB
-    floor = max(over_room, under_peak)
-    hidden = float(floor - under_peak)  # dB
-    runs = _loud_runs(levels, floor, start, end)
-    speech: list[tuple[float, float]] = []
+        return [utterance]
+    start, end = utterance
+    runs, hidden_db = _loud_runs(levels, over_room, utterance, utterance)
+    speech: list[TimeSpan] = []
     others = set(runs)
     for part_start, part_end in parts:
         part_runs = [run for run in runs if run[0] < part_end and run[1] > part_start]
         others.difference_update(part_runs)
         if part_runs:
-            speech.append((part_runs[0][0] - RISE * hidden, part_runs[-1][1] + FADE * hidden))
+            speech.append(_around(part_runs, hidden_db))
         else:
             speech.append((part_start, part_end))
-    for run_start, run_end in others:
-        speech.append((run_start - RISE * hidden, run_end + FADE * hidden))
+    speech += [_around([run], hidden_db) for run in others]
     merged = merge_gaps(sorted(speech), 0.0)
     merged[0] = (start, merged[0][1])
     merged[-1] = (merged[-1][0], end)

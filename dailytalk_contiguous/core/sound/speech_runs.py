@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps
 
 #: Silero's probability from which speech begins.
 THRESHOLD = 0.5
@@ -33,7 +33,7 @@ def speech_spans(
     min_speech: float = MIN_SPEECH,
     min_silence: float = 0.35,
     pad: float = 0.03,
-) -> list[tuple[float, float]]:
+) -> list[TimeSpan]:
     """Starts and ends of speech, in seconds, in order and without overlap.
 
     Args:
@@ -47,7 +47,7 @@ def speech_spans(
     """
     all_runs = _runs(probabilities, total, frame, threshold, min_silence)
     runs = [(start, end) for start, end in all_runs if end - start > min_speech]
-    spans: list[tuple[float, float]] = []
+    spans: list[TimeSpan] = []
     ends_before = [-math.inf, *(end for _, end in runs)]
     starts_after = [*(start for start, _ in runs[1:]), math.inf]
     for (start, end), end_before, start_after in zip(runs, ends_before, starts_after, strict=False):
@@ -61,10 +61,10 @@ def speech_spans(
 
 def _runs(
     probabilities: NDArray[np.float32], total: float, frame: float, threshold: float, min_silence: float
-) -> list[tuple[float, float]]:
+) -> list[TimeSpan]:
     """Silero's hysteresis, without its padding and without its limit on length."""
     lower = max(threshold - HYSTERESIS, LOWEST_END)
-    runs: list[tuple[float, float]] = []
+    runs: list[TimeSpan] = []
     start: int | None = None
     silent_since: int | None = None
     for index, probability in enumerate(probabilities.tolist()):
@@ -86,7 +86,7 @@ def _runs(
 
 
 def speech_seconds(
-    span: tuple[float, float], probabilities: NDArray[np.float32], frame: float, threshold: float = THRESHOLD
+    span: TimeSpan, probabilities: NDArray[np.float32], frame: float, threshold: float = THRESHOLD
 ) -> float:
     """Seconds of a span whose frames are speech; at most the span's length, and at least one frame of it."""
     start, end = span

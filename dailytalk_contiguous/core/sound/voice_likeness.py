@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.spans import TimeSpan, total_seconds
 
 #: Seconds of speech from which on a side can be said to be nearer to one of two voices. Stretches of 1.6 s of a
 #: bundled voice are like it by 0.76 or more, and no stretch of 35 readers by over 0.68.
@@ -119,7 +120,7 @@ class VoiceMatch(NamedTuple):
         return is_long and is_far and not self.is_exchanged
 
 
-def halves_of_speech(spans: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+def halves_of_speech(spans: Sequence[TimeSpan]) -> list[list[TimeSpan]]:
     """The parts of a side's speech that stand for its halves, at most `LONGEST_SIDE` seconds of both together.
 
     Args:
@@ -134,7 +135,7 @@ def halves_of_speech(spans: Sequence[tuple[float, float]]) -> list[list[tuple[fl
     >>> halves_of_speech([(0.0, 8.0), (9.0, 17.0)])
     [[(0.0, 8.0)], [(9.0, 17.0)]]
     """
-    total = sum(end - start for start, end in spans)
+    total = total_seconds(spans)
     if total < SHORTEST_SIDE:
         return []
     if total < 2 * SHORTEST_HALF:
@@ -150,7 +151,7 @@ LONGEST_SIDE = 30.0
 STRETCH = 3.0
 
 
-def _spread(spans: Sequence[tuple[float, float]], first: float, last: float) -> list[tuple[float, float]]:
+def _spread(spans: Sequence[TimeSpan], first: float, last: float) -> list[TimeSpan]:
     """What is between two moments of speech, counted without pauses; of a longer part stretches, evenly apart."""
     most = LONGEST_SIDE / 2
     if last - first <= most:
@@ -162,7 +163,7 @@ def _spread(spans: Sequence[tuple[float, float]], first: float, last: float) -> 
     return parts
 
 
-def _between(spans: Sequence[tuple[float, float]], first: float, last: float) -> list[tuple[float, float]]:
+def _between(spans: Sequence[TimeSpan], first: float, last: float) -> list[TimeSpan]:
     parts = []
     before = 0.0
     for start, end in spans:

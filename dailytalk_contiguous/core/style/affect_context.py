@@ -8,6 +8,8 @@ have been, so the reach is short.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.spans import TimeSpan
+
 
 class BorrowedPart(NamedTuple):
     """A part of span number `span` of a list, by its start and end in seconds."""
@@ -22,7 +24,7 @@ class BorrowedPart(NamedTuple):
 
 
 def borrowed(
-    spans: Sequence[tuple[float, float]], index: int, wanted: float, reach: float
+    spans: Sequence[TimeSpan], index: int, wanted: float, reach: float
 ) -> tuple[list[BorrowedPart], list[BorrowedPart]]:
     """The parts of a speaker's other spans that utterance `index` borrows, before and after it, in order.
 
@@ -47,9 +49,7 @@ def borrowed(
     return _last_seconds(before, from_before), _first_seconds(after, from_after)
 
 
-def _parts_within(
-    spans: Sequence[tuple[float, float]], indices: range, low: float, high: float
-) -> list[BorrowedPart]:
+def _parts_within(spans: Sequence[TimeSpan], indices: range, low: float, high: float) -> list[BorrowedPart]:
     parts: list[BorrowedPart] = []
     for index in indices:
         start, end = spans[index]

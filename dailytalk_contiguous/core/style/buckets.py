@@ -208,12 +208,7 @@ def _finite_values(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _labels(is_low: NDArray[np.bool_], is_high: NDArray[np.bool_]) -> list[str]:
-    labels = [MID] * len(is_low)
-    for index, (low, high) in enumerate(zip(is_low, is_high, strict=True)):
-        if low:
-            labels[index] = LOW
-        elif high:
-            labels[index] = HIGH
+    labels: list[str] = np.select([is_low, is_high], [LOW, HIGH], MID).tolist()
     return labels
 
 

@@ -1,4 +1,4 @@
-"""Emotion in classes: their names, the affect that is typical of them, and how sure a model is."""
+"""Emotion in classes: their names, and how sure a model is."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -31,18 +31,6 @@ UNSURE = "unsure"
 
 #: The model of affect and of emotion that comes with the package (`models.linear_emotion.BundledVoice`).
 VOICE_LINEAR = "voice-linear"
-
-#: Valence, arousal and dominance that are typical of a class, in [-1, 1]: the means that people gave to words of
-#: emotion (Russell & Mehrabian 1977, "Evidence for a three-factor theory of emotions"), to one decimal.
-TYPICAL_AFFECT: Mapping[str, tuple[float, float, float]] = {
-    "angry": (-0.5, 0.6, 0.3),
-    "disgusted": (-0.6, 0.4, 0.1),
-    "fearful": (-0.6, 0.6, -0.4),
-    "happy": (0.8, 0.5, 0.5),
-    "neutral": (0.0, 0.0, 0.0),
-    "sad": (-0.6, -0.3, -0.3),
-    "surprised": (0.4, 0.7, -0.1),
-}
 
 #: What checkpoints of others call the classes, in lower case: words, and the abbreviations of IEMOCAP and CREMA-D.
 #: Words that mean something else, such as `calm` or `excited`, are classes of their own.

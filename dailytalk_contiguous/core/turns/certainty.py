@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.turns.turn_taking import (
     TURN_LIMITS,
     Timed,
     TurnLimits,
+    indices_by_channel,
     join_spans,
     labels_of,
     stretches,
@@ -212,10 +213,7 @@ class UtteredWords:
 
     def __init__(self, words: Sequence[Timed], utterances: Sequence[Timed]) -> None:
         self._words = words
-        order = sorted(range(len(utterances)), key=lambda index: utterances[index].start)
-        by_channel: dict[str, list[int]] = {}
-        for index in order:
-            by_channel.setdefault(utterances[index].channel, []).append(index)
+        by_channel = indices_by_channel(utterances)
         self._owners: list[int | None] = []
         for word in words:
             indices = by_channel.get(word.channel, [])

@@ -6,14 +6,15 @@ of `core.turns.turn_ends` as if each part between two pauses were an utterance.
 """
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.turns.certainty import event_certainties
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, turn_ends
-from dailytalk_contiguous.core.turns.turn_taking import Timed
+from dailytalk_contiguous.core.turns.turn_taking import Timed, indices_by_channel
 
 
 class InnerPause(NamedTuple):
@@ -36,7 +37,7 @@ class InnerPause(NamedTuple):
 
 
 def inner_pauses(
-    utterances: Sequence[Timed], speech: Mapping[str, Sequence[tuple[float, float]]], errors: Mapping[str, float]
+    utterances: Sequence[Timed], speech: Mapping[str, Sequence[TimeSpan]], errors: Mapping[str, float]
 ) -> list[InnerPause]:
     """Return the pauses inside the utterances of a conversation, side by side.
 
@@ -59,12 +60,9 @@ def inner_pauses(
     certainties = event_certainties(parts, [errors[part.channel] for part in parts])
     numbers: Counter[int] = Counter()
     pauses: list[InnerPause] = []
-    by_start = sorted(range(len(utterances)), key=lambda index: utterances[index].start)
-    by_channel: defaultdict[str, list[int]] = defaultdict(list)
-    for index in by_start:
-        by_channel[utterances[index].channel].append(index)
+    by_channel = indices_by_channel(utterances)
     for index, (part, following) in enumerate(pairwise(parts)):
-        indices = by_channel[part.channel]
+        indices = by_channel.get(part.channel, [])
         n_begun = bisect_left(indices, part.end, key=lambda index: utterances[index].start)
         if not n_begun or following.channel != part.channel:
             continue

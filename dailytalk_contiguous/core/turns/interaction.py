@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.turns.turn_taking import (
     PAUSE,
     TERMINAL_OVERLAP,
@@ -31,26 +32,26 @@ TURN_WORDS = 3
 #: between a backchannel and a turn is neither.
 BACKCHANNEL_WORDS = 2
 
-#: Seconds. After a longer silence of both nobody knows whether an answer was waited for; who speaks on for longer
-#: was not stopped by the other. Twice the longest silence that talk commonly has (Jefferson 1989, "Notes on a
-#: possible metric which provides for a 'standard maximum' silence of approximately one second in conversation").
-LONGEST_WAIT = 2.0
-
-#: Seconds before and after an event in which nothing else may happen: those by which `core.turns.turn_taking`
-#: tells the end of a turn that was foreseen from an interruption.
-ALONE = TERMINAL_OVERLAP
-
 
 class InteractionLimits(NamedTuple):
-    """The limits in seconds by which events are told apart, named as the constants above and in
-    `core.turns.turn_taking`.
+    """The limits in seconds by which events are told apart.
+
+    Attributes:
+        pause, terminal_overlap: of `core.turns.turn_taking`.
+        turn_seconds: `TURN_SECONDS`.
+        longest_wait: after a longer silence of both nobody knows whether an answer was waited for; who speaks on
+            for longer was not stopped by the other. Twice the longest silence that talk commonly has (Jefferson
+            1989, "Notes on a possible metric which provides for a 'standard maximum' silence of approximately one
+            second in conversation").
+        alone: before and after an event, in which nothing else may happen: as long as the overlap by which the end
+            of a turn that was foreseen differs from an interruption.
     """
 
     pause: float = PAUSE
     terminal_overlap: float = TERMINAL_OVERLAP
     turn_seconds: float = TURN_SECONDS
-    longest_wait: float = LONGEST_WAIT
-    alone: float = ALONE
+    longest_wait: float = 2.0
+    alone: float = TERMINAL_OVERLAP
 
     @property
     def of_turns(self) -> TurnLimits:
@@ -104,8 +105,8 @@ class Interaction(NamedTuple):
     who: str
     start: float
     end: float
-    act: tuple[float, float]
-    before: tuple[float, float]
+    act: TimeSpan
+    before: TimeSpan
     judged: str
 
 
@@ -150,35 +151,26 @@ def find_interactions(
 # 3.3). They need no words, and take longer speech: little of what they take is doubtful, and little is taken.
 
 
-#: Seconds of a pause under which speech of one side is one utterance.
-JOINED = 1.0
-
-#: Seconds that the user's utterance with a pause has at least.
-PAUSED = 4.0
-
-#: Seconds that both utterances of a turn have at least, and the one that a backchannel is in.
-LONG = 5.0
-
-#: Seconds between the utterances of a turn at most.
-LONGEST_GAP = 0.4
-
-#: Seconds that a backchannel has at most.
-SHORT = 1.0
-
-#: Seconds that each of the four utterances of an interruption has at least.
-ALTERNATING = 3.0
-
-
 class KyutaiLimits(NamedTuple):
-    """The limits in seconds of Kyutai's rules, named as the constants above."""
+    """The limits in seconds of Kyutai's rules.
+
+    Attributes:
+        pause: of a pause, at least.
+        joined: of a pause under which speech of one side is one utterance.
+        paused: of the user's utterance with a pause, at least.
+        long: of both utterances of a turn, and of the one that a backchannel is in, at least.
+        longest_gap: between the utterances of a turn, at most.
+        short: of a backchannel, at most.
+        alternating: of each of the four utterances of an interruption, at least.
+    """
 
     pause: float = PAUSE
-    joined: float = JOINED
-    paused: float = PAUSED
-    long: float = LONG
-    longest_gap: float = LONGEST_GAP
-    short: float = SHORT
-    alternating: float = ALTERNATING
+    joined: float = 1.0
+    paused: float = 4.0
+    long: float = 5.0
+    longest_gap: float = 0.4
+    short: float = 1.0
+    alternating: float = 3.0
 
 
 #: The limits of Kyutai's clips.
@@ -221,12 +213,10 @@ def find_kyutai_interactions(
     return sorted(events, key=lambda event: event.start)
 
 
-def _joined_utterances(
-    utterances: Sequence[Timed], channel: str, pause: float
-) -> dict[Timed, list[tuple[float, float]]]:
+def _joined_utterances(utterances: Sequence[Timed], channel: str, pause: float) -> dict[Timed, list[TimeSpan]]:
     """The utterances of a channel in order, each with the pauses in it: those under `pause` s are inside."""
     joined: list[Timed] = []
-    pauses: list[list[tuple[float, float]]] = []
+    pauses: list[list[TimeSpan]] = []
     for start, end in unions(utterances).channels.get(channel, ()):
         if joined and start - joined[-1].end < pause:
             pauses[-1].append((joined[-1].end, start))
@@ -238,7 +228,7 @@ def _joined_utterances(
 
 
 def _longest_pause(
-    now: Timed, pauses: Sequence[tuple[float, float]], inside: Sequence[Timed], limits: KyutaiLimits
+    now: Timed, pauses: Sequence[TimeSpan], inside: Sequence[Timed], limits: KyutaiLimits
 ) -> Interaction | None:
     long_pauses = [(start, end) for start, end in pauses if end - start >= limits.pause]
     if now.seconds < limits.paused or not long_pauses or inside:
@@ -413,7 +403,7 @@ SLACK = 2.0
 
 
 def window_around(
-    start: float, end: float, busy: Sequence[tuple[float, float]], duration: float, context: float, after: float
+    start: float, end: float, busy: Sequence[TimeSpan], duration: float, context: float, after: float
 ) -> tuple[float, float, bool, bool]:
     """From about `context` seconds before `start` to about `after` s after `end`; whether each is in silence.
 
@@ -426,7 +416,7 @@ def window_around(
     """
     edges = [(0.0, 0.0), *busy, (duration, duration)]
     # Half the shortest silence on both sides of a cut; nothing is before the first moment or after the last.
-    quiet: list[tuple[float, float]] = []
+    quiet: list[TimeSpan] = []
     for (_, low), (high, _) in pairwise(edges):
         if high - low >= PAUSE:
             quiet.append((low + PAUSE / 2, high - PAUSE / 2))

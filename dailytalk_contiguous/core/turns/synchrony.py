@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames
+
 #: Seconds of a frame.
 TALK_FRAME = 0.1
 
@@ -30,7 +32,7 @@ ELSEWHERE = 0.93
 LESS = 0.85
 
 
-def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float, float]]) -> str | None:
+def out_of_step(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> str | None:
     """How two sides of a conversation, as (start, end) in seconds, fail to wait for each other.
 
     None if they do, and where one of them has under `LEAST_SPEECH`.
@@ -38,7 +40,7 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
     ends = [end for _, end in (*left, *right)]
     last_end = max(ends, default=0.0)
     count = int(last_end / TALK_FRAME) + 1
-    sides = np.stack([_speech_frames(left, count), _speech_frames(right, count)])
+    sides = np.stack([rounded_frames(count, spans, TALK_FRAME) for spans in (left, right)]).astype(np.float64)
     spoken_left, spoken_right = sides.sum(axis=1)
     if min(spoken_left, spoken_right) * TALK_FRAME < LEAST_SPEECH:
         return None
@@ -55,16 +57,6 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
     moved = f"{abs(frames_earlier) * TALK_FRAME:.1f} s {direction}"
     both_speak = f"both speak at once {overlap:.0%} as often as by chance"
     return f"{both_speak}, and {ratios[best]:.0%} with the right side {moved}"
-
-
-def _speech_frames(spans: Sequence[tuple[float, float]], count: int) -> NDArray[np.float64]:
-    """1 in each of `count` frames that is speech, and 0 in the others."""
-    frames = np.zeros(count)
-    for start, end in spans:
-        first = max(0, round(start / TALK_FRAME))
-        last = max(0, round(end / TALK_FRAME))
-        frames[first:last] = 1.0
-    return frames
 
 
 def _overlaps_when_moved(sides: NDArray[np.float64]) -> NDArray[np.float64]:

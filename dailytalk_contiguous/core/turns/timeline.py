@@ -8,19 +8,18 @@ events of one channel never overlap, because both would lose speech.
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.record import TimelineMeasures
+from dailytalk_contiguous.core.spans import total_seconds
 from dailytalk_contiguous.core.turns.turn_taking import (
     Timed,
     join_spans,
-    overlap_seconds,
     stretches,
-    total_seconds,
     turn_offsets,
     unions,
 )
@@ -73,11 +72,21 @@ class _Unit(NamedTuple):
 
 
 class _Clock(NamedTuple):
-    """How time is counted: in seconds, or in whole samples. `whole` rounds to what can be counted."""
+    """How time is counted: in seconds, or in whole samples at a rate in Hz."""
 
-    ticks: Callable[[float], float]
-    whole: Callable[[float], float]
-    per_second: float
+    sample_rate: int | None
+
+    @property
+    def per_second(self) -> int:
+        return self.sample_rate or 1
+
+    def ticks(self, seconds: float) -> float:
+        return self.whole(seconds * self.per_second)
+
+    def whole(self, ticks: float) -> float:
+        """The nearest time that can be counted."""
+        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
+        return float(round(ticks)) if self.sample_rate else ticks
 
 
 class _Placed(NamedTuple):
@@ -117,7 +126,7 @@ def rebuild(
             to `round(end * rate)` of its source.
 
     """
-    clock = _clock(sample_rate)
+    clock = _Clock(sample_rate)
     names = dict.fromkeys(event.channel for event in events)
     channels = [_units(events, channel, clock) for channel in names]
     place_unit = _anchored if mode == "anchor" else _after_all
@@ -135,20 +144,6 @@ def rebuild(
             starts[index] = (start + distance) / clock.per_second
     tail = max(0.0, clock.ticks(duration) - placed.end)
     return Rebuilt(starts, (placed.new_end + tail) / clock.per_second)
-
-
-def _clock(sample_rate: int | None) -> _Clock:
-    if not sample_rate:
-        return _Clock(float, float, 1.0)
-
-    # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
-    def to_samples(seconds: float) -> float:
-        return float(round(seconds * sample_rate))
-
-    def to_whole(samples: float) -> float:
-        return float(round(samples))
-
-    return _Clock(to_samples, to_whole, sample_rate)
 
 
 def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
@@ -307,8 +302,8 @@ def compare_turns(
         source_offset_p10=source_low,
         source_offset_p90=source_high,
         offset_distance=offset_distance,
-        overlap_seconds=overlap_seconds(rebuilt),
-        source_overlap_seconds=overlap_seconds(source),
+        overlap_seconds=unions(rebuilt).overlap_seconds,
+        source_overlap_seconds=unions(source).overlap_seconds,
         overlap_kept=_overlap_kept(source, rebuilt),
         backchannels=n_backchannels,
         backchannels_kept=n_kept,

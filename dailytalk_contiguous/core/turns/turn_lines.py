@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.conversation import Utterance, or_none
-from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.levels import frame_levels, loud_db
 from dailytalk_contiguous.core.words.sentences import goes_on
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import join_words, normalise, split_words
+from dailytalk_contiguous.core.words.word_times import has_words, join_words, normalise, split_words
 
 #: Seconds of speech in a line: voices lose their way in long texts, and a refused take costs all of it.
 MOST_SPEECH = 30.0
@@ -75,7 +75,7 @@ ROUNDING_SECONDS = 0.05
 def _is_one_turn(utterance: Utterance, following: Utterance, others: Sequence[Utterance]) -> bool:
     if or_none(utterance.language) != or_none(following.language):
         return False
-    if not _has_words(utterance.text) or not _has_words(following.text):
+    if not has_words(utterance.text) or not has_words(following.text):
         return False
     pause = following.start - utterance.end
     if pause < -ROUNDING_SECONDS:  # a transcript in which both are said at once
@@ -84,10 +84,6 @@ def _is_one_turn(utterance: Utterance, following: Utterance, others: Sequence[Ut
         return True
     between = [other for other in others if other.start < following.start and other.end > utterance.end]
     return not between
-
-
-def _has_words(text: str) -> bool:
-    return any(map(str.isalnum, text))
 
 
 def turn_text(utterances: Sequence[Utterance]) -> str:
@@ -164,8 +160,7 @@ def find_cuts(
     window = np.full(width, FRAME_SECONDS / AROUND_SECONDS)
     powers = np.convolve(frame_levels(samples, frame), window, "same")
     levels = 10 * np.log10(powers + 1e-12)
-    near_loudest = levels[levels > levels.max() - 60]
-    quiet = float(np.percentile(near_loudest, 95)) - QUIET_DB
+    quiet = loud_db(levels) - QUIET_DB
     points: list[int] = []
     first_words = [*accumulate(counts)][:-1]  # of each piece but the first
     for number in first_words:

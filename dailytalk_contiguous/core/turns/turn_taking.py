@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.spans import TimeSpan, total_seconds
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -95,6 +96,14 @@ def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
             reach = max(reach, -negative_end)
             run = timed[index].run
     return groups
+
+
+def indices_by_channel(timed: Sequence[Timed]) -> dict[str, list[int]]:
+    """The indices of the speech on each channel, in order of start."""
+    indices: dict[str, list[int]] = {}
+    for index in sorted(range(len(timed)), key=lambda index: timed[index].start):
+        indices.setdefault(timed[index].channel, []).append(index)
+    return indices
 
 
 def stretches(
@@ -185,9 +194,6 @@ def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     return np.array(offsets, np.float64)
 
 
-#: Starts and ends in seconds, in order.
-_Spans = list[tuple[float, float]]
-
 #: A stretch of time in seconds: its kind, whose it is, its start and its end.
 TimingEvent = tuple[str, str, float, float]
 
@@ -205,7 +211,7 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: its
     utterances have no shorter pauses.
     """
-    units: dict[str, _Spans] = {}
+    units: dict[str, list[TimeSpan]] = {}
     events: list[TimingEvent] = []
     for channel, spans in sorted(speech.channels.items()):
         joined = _joined(spans)
@@ -219,9 +225,9 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     return events
 
 
-def _joined(spans: Sequence[tuple[float, float]]) -> _Spans:
+def _joined(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Spans that have a length, in order and without overlap, as IPUs."""
-    joined: _Spans = []
+    joined: list[TimeSpan] = []
     for start, end in spans:
         if end <= start:
             continue
@@ -256,7 +262,7 @@ def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
 
 
 def _overlaps(
-    left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
+    left: tuple[str, Sequence[TimeSpan]], right: tuple[str, Sequence[TimeSpan]]
 ) -> Iterator[TimingEvent]:
     """Overlaps of the IPUs of two channels, both in order."""
     name, units = left
@@ -276,10 +282,6 @@ def _overlaps(
             yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
-def overlap_seconds(timed: Sequence[Timed]) -> float:
-    return unions(timed).overlap_seconds
-
-
 def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
     """Who holds the floor from when to when, in order: pauses and the other's backchannels are part of a turn."""
     held: list[tuple[str, float, float]] = []
@@ -297,8 +299,8 @@ def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
 class Unions(NamedTuple):
     """Times with speech on each channel, and on any, in seconds: in order and without overlap."""
 
-    channels: dict[str, _Spans]
-    together: _Spans
+    channels: dict[str, list[TimeSpan]]
+    together: list[TimeSpan]
 
     @property
     def overlap_seconds(self) -> float:
@@ -307,8 +309,8 @@ class Unions(NamedTuple):
 
 
 def unions(timed: Sequence[Timed]) -> Unions:
-    channels: dict[str, _Spans] = {span.channel: [] for span in timed}
-    together: _Spans = []
+    channels: dict[str, list[TimeSpan]] = {span.channel: [] for span in timed}
+    together: list[TimeSpan] = []
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
         for union in (channels[channel], together):
             if not union or start > union[-1][1]:
@@ -316,10 +318,6 @@ def unions(timed: Sequence[Timed]) -> Unions:
             elif end > union[-1][1]:
                 union[-1] = (union[-1][0], end)
     return Unions(channels, together)
-
-
-def total_seconds(spans: Sequence[tuple[float, float]]) -> float:
-    return sum([end - start for start, end in spans])
 
 
 def _touching(speech: Sequence[Stretch]) -> list[bool]:
@@ -460,6 +458,12 @@ class Ratio(NamedTuple):
         return self.amount / self.per if self.per > 0 else math.nan
 
 
+#: Ratios whose divisor is a number of the side: of both it is the sum. Others have one divisor for all.
+_PER_SIDE = frozenset(
+    ("backchannel_share", "interruption_share", "sounds", "turn_length", "words", "speaks_on", "takes_over")
+)
+
+
 #: The figures of a conversation by measure and side. The figure of a quantile is the list of all its offsets.
 TurnFigures = dict[str, dict[str, Ratio | list[float]]]
 
@@ -527,11 +531,9 @@ class TimedConversation:
         talk = main_talk + other_talk
         seconds = self.seconds if self.seconds > 0 else math.nan
         held = floors(speech)
-        responses = [stretch.offset for stretch in speech if stretch.offset is not None]
-        turns_touching: list[bool] = []
-        for stretch, touches in zip(speech, _touching(speech), strict=True):
-            if stretch.event != "backchannel":
-                turns_touching.append(touches)
+        responses = turn_offsets(speech).tolist()
+        both = zip(speech, _touching(speech), strict=True)
+        turns_touching = [touches for stretch, touches in both if stretch.event != "backchannel"]
         n_touching = sum(turns_touching)
         turn_lengths = [stretch.end - stretch.start for stretch in speech]
         floor_lengths = [end - start for _, start, end in held]
@@ -589,46 +591,39 @@ class TimedConversation:
         are_sides = {span.channel for span in self.timed} <= {*CHANNELS}
         minutes = self.seconds / 60 if are_sides else 0.0
         minutes_a_second = 1 / 60 if self.words is not None else 0.0  # none where words are unknown
-        speech = _Pair(left.seconds("ipu"), right.seconds("ipu"))
-        pause = _Pair(left.seconds("pause"), right.seconds("pause"))
-        gap = _Pair(left.seconds("gap"), right.seconds("gap"))
-        overlap = _Pair(left.seconds("overlap"), right.seconds("overlap"))
-        n_stretches = _Pair(left.stretches, right.stretches)
-        backchannels = _Pair(left.backchannels, right.backchannels)
-        backchannel_words = _Pair(left.backchannel_words, right.backchannel_words)
-        interruptions = _Pair(left.interruptions, right.interruptions)
-        interrupted = _Pair(right.interruptions, left.interruptions)
-        spoken_on = _Pair(left.spoken_on, right.spoken_on)
-        floor_seconds = _Pair(left.floor_seconds, right.floor_seconds)
-        n_floors = _Pair(left.floors, right.floors)
-        words = _Pair(left.words, right.words)
-        spoken_minutes = _Pair(speech.left * minutes_a_second, speech.right * minutes_a_second)
-        taken = _Pair(left.count("gap"), right.count("gap"))
-        ended_by_left = taken.left + right.count("pause")
-        ended_by_right = taken.right + left.count("pause")
-        silences = _Pair(ended_by_left, ended_by_right)  # after the speech of the other side
-        left_sounds = self.sounds.get("left")
-        right_sounds = self.sounds.get("right")
-        sounds = _Pair(left_sounds or 0, right_sounds or 0)
-        sound_minutes = _Pair(0.0 if left_sounds is None else minutes, 0.0 if right_sounds is None else minutes)
-        return {
-            "speech": speech.per(minutes),
-            "pause": pause.per(minutes),
-            "gap": gap.per(minutes),
-            "overlap": overlap.per(minutes),
-            "overlap_share": overlap.per(speech.both - overlap.both),
-            "backchannels": backchannels.per(minutes),
-            "backchannel_words": backchannel_words.per(speech.both * minutes_a_second),
-            "backchannel_share": backchannels.per_side(n_stretches),
-            "interruptions": interruptions.per(minutes),
-            "interruption_share": interruptions.per_side(n_stretches),
-            "sounds": sounds.per_side(sound_minutes),
-            "turn_length": floor_seconds.per_side(n_floors),
-            "floor_share": speech.per(speech.both),
-            "words": words.per_side(spoken_minutes),
-            "speaks_on": spoken_on.per_side(interrupted),
-            "takes_over": taken.per_side(silences),
-        }
+        speech = left.seconds("ipu") + right.seconds("ipu")
+        overlap = left.seconds("overlap") + right.seconds("overlap")
+        sides: dict[str, dict[str, Ratio]] = {}
+        for channel, side, other in (("left", left, right), ("right", right, left)):
+            n_taken = side.count("gap")
+            n_silences = n_taken + other.count("pause")  # after the speech of the other side
+            own_speech = side.seconds("ipu")
+            sound_minutes = minutes if channel in self.sounds else 0.0
+            sides[channel] = {
+                "speech": Ratio(own_speech, minutes),
+                "pause": Ratio(side.seconds("pause"), minutes),
+                "gap": Ratio(side.seconds("gap"), minutes),
+                "overlap": Ratio(side.seconds("overlap"), minutes),
+                "overlap_share": Ratio(side.seconds("overlap"), speech - overlap),
+                "backchannels": Ratio(side.backchannels, minutes),
+                "backchannel_words": Ratio(side.backchannel_words, speech * minutes_a_second),
+                "backchannel_share": Ratio(side.backchannels, side.stretches),
+                "interruptions": Ratio(side.interruptions, minutes),
+                "interruption_share": Ratio(side.interruptions, side.stretches),
+                "sounds": Ratio(self.sounds.get(channel, 0), sound_minutes),
+                "turn_length": Ratio(side.floor_seconds, side.floors),
+                "floor_share": Ratio(own_speech, speech),
+                "words": Ratio(side.words, own_speech * minutes_a_second),
+                "speaks_on": Ratio(side.spoken_on, other.interruptions),
+                "takes_over": Ratio(n_taken, n_silences),
+            }
+        ratios: dict[str, dict[str, Ratio]] = {}
+        for name, of_left in sides["left"].items():
+            of_right = sides["right"][name]
+            divisor = of_left.per + of_right.per if name in _PER_SIDE else of_left.per
+            both = Ratio(of_left.amount + of_right.amount, divisor)
+            ratios[name] = {"left": of_left, "right": of_right, "both": both}
+        return ratios
 
     @cached_property
     def ratios(self) -> list[float]:
@@ -689,33 +684,6 @@ def _sound_counts(talk: Conversation) -> dict[str, int]:
     channels = [sound.channel for sound in talk.sounds]
     sides = CHANNELS if talk.has_recorded_sides else ("right",)
     return {side: channels.count(side) for side in sides}
-
-
-class _Pair(NamedTuple):
-    """A number of each side."""
-
-    left: float
-    right: float
-
-    @property
-    def both(self) -> float:
-        return self.left + self.right
-
-    def per(self, divisor: float) -> dict[str, Ratio]:
-        """The ratio of each side and of both to one divisor."""
-        return {
-            "left": Ratio(self.left, divisor),
-            "right": Ratio(self.right, divisor),
-            "both": Ratio(self.both, divisor),
-        }
-
-    def per_side(self, divisors: "_Pair") -> dict[str, Ratio]:
-        """The ratio of each side to its own divisor, and of both to the sum of the divisors."""
-        return {
-            "left": Ratio(self.left, divisors.left),
-            "right": Ratio(self.right, divisors.right),
-            "both": Ratio(self.both, divisors.both),
-        }
 
 
 @dataclass(slots=True)

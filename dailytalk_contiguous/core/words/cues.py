@@ -23,9 +23,9 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.schema import OPEN
-from dailytalk_contiguous.core.spans import touched_frames
+from dailytalk_contiguous.core.spans import TimeSpan, touched_frames
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import TimeSpan, fit_spans, join_words, spread_words, written_words
+from dailytalk_contiguous.core.words.word_times import fit_spans, join_words, spread_words, written_words
 
 #: Seconds of a frame in which a transcript and detected speech are compared.
 FRAME = 0.05

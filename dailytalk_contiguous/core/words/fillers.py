@@ -67,10 +67,8 @@ PROMPTS = {
 #: Languages that write no spaces, whose words are single characters (`word_times.split_words`).
 SPACELESS = ("ja", "zh")
 
-_COMPILED = {language: re.compile(pattern) for language, pattern in PATTERNS.items()}
-
 #: English "ah" that begins what a speaker says is mostly a cry: "Ah, I see."
-_CRY = re.compile("a+h+")
+_CRY = "a+h+"
 
 
 def language_code(language: str | None) -> str:
@@ -88,13 +86,13 @@ def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
     [False, True, True, False, False, False]
     """
     code = language_code(language)
-    pattern = _COMPILED.get(code)
+    pattern = PATTERNS.get(code)
     if pattern is None:
         return [False] * len(words)
     if code in SPACELESS:
         return _in_characters(words, pattern)
     plain = [unicodedata.normalize("NFC", normalise(word)) for word in words]
-    fillers = [bool(pattern.fullmatch(word)) for word in plain]
+    fillers = [bool(re.fullmatch(pattern, word)) for word in plain]
     for index, (before, word) in enumerate(pairwise(plain), 1):
         if word == "mm" and before[-1:].isdigit():  # millimetres
             fillers[index] = False
@@ -105,12 +103,12 @@ def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
     with_letters = [index for index, word in enumerate(plain) if word]
     if code == "en" and with_letters:
         first = with_letters[0]
-        if _CRY.fullmatch(plain[first]):
+        if re.fullmatch(_CRY, plain[first]):
             fillers[first] = False
     return fillers
 
 
-def _in_characters(words: Sequence[str], pattern: re.Pattern[str]) -> list[bool]:
+def _in_characters(words: Sequence[str], pattern: str) -> list[bool]:
     """`are_fillers` of words that are single characters, several of which make a filler."""
     letters: list[str] = []
     word_of_letter: list[int] = []
@@ -120,7 +118,7 @@ def _in_characters(words: Sequence[str], pattern: re.Pattern[str]) -> list[bool]
                 letters.append(letter)
                 word_of_letter.append(index)
     fillers = [False] * len(words)
-    for match in pattern.finditer("".join(letters)):
+    for match in re.finditer(pattern, "".join(letters)):
         for index in word_of_letter[match.start() : match.end()]:
             fillers[index] = True
     return fillers

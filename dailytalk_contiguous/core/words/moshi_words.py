@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
 from dailytalk_contiguous.core.records.schema import MAIN, OTHER
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.word import Word
 
 
@@ -76,7 +77,7 @@ class SpokenWord(NamedTuple):
 class FrameTimes(NamedTuple):
     """Start and end of each word in seconds; how many moved to another frame, are lost, and are cut."""
 
-    times: list[tuple[float, float]]
+    times: list[TimeSpan]
     moved: int
     lost: int
     cut: int
@@ -101,7 +102,7 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     starts: list[float] = []
     for word, frame, source_frame in zip(words, frames, source_frames, strict=True):
         starts.append(_start_in(word, frame, source_frame))
-    times: list[tuple[float, float]] = []
+    times: list[TimeSpan] = []
     moved = 0
     for index, (word, start) in enumerate(zip(words, starts, strict=True)):
         is_moved = frame_of(start) != source_frames[index]

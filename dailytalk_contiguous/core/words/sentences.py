@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.style.tags import render
 from dailytalk_contiguous.core.words.fillers import ENGLISH, are_fillers, language_code
-from dailytalk_contiguous.core.words.word_times import split_words
+from dailytalk_contiguous.core.words.word_times import has_words, split_words
 
 # Questions: by the mark that ends a text or, where the recogniser writes none, by its first words.
 #
@@ -129,9 +129,6 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 # declarative: an order is no exclamation unless it is written as one.
 
 
-SENTENCE_TYPES = ("declarative", "interrogative", "exclamatory")
-LENGTHS = ("short", "medium", "long")
-
 #: Marks that end an exclamation.
 _EXCLAIMING = frozenset("!！‼՜")
 
@@ -143,19 +140,17 @@ _ENDING = frozenset(".…。．｡।۔։።")
 
 
 def sentence_type(text: str | None, language: str | None = None) -> str | None:
-    """One of `SENTENCE_TYPES`, by the last sentence of `text`; None for text without a letter or a digit.
+    """Whether the last sentence of a text is declarative, interrogative or exclamatory; None without any word.
 
     `language` is an ISO 639 code with or without a region; None means English.
 
     >>> sentence_type("Are you coming"), sentence_type("No way!"), sentence_type("Maybe tomorrow it will be cold")
     ('interrogative', 'exclamatory', 'declarative')
     """
-    if not text or not _has_words(text):
+    if not text or not has_words(text):
         return None
     code = language_code(language or "en")
-    end = text.rstrip()
-    while end and (end[-1] in CLOSING or end[-1].isspace()):
-        end = end[:-1]
+    end = _without_closing(text)
     last = end[-1]
     is_asked = last in _ASKING_TOO or end.endswith(("?!", "？！"))
     if is_asked or ends_as_question(text, code):
@@ -177,7 +172,7 @@ LONG_FROM = 5.0
 
 
 def length_class(seconds: float) -> str:
-    """One of `LENGTHS`: short under 2 s, long from 5 s."""
+    """The class of a clip's length: short under 2 s, long from 5 s, and medium between."""
     if seconds < MEDIUM_FROM:
         return "short"
     return "medium" if seconds < LONG_FROM else "long"
@@ -255,7 +250,7 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
     "It's late."
     """
     text = " ".join(text_raw.split())
-    if sets == "never" or not _has_words(text):
+    if sets == "never" or not has_words(text):
         return text
     code = language_code(language)
     marks = MARKS.get(code, Marks())
@@ -280,13 +275,9 @@ def tagged(text: str, tag: str) -> str | None:
     >>> tagged("No way!", "excited")
     '(excited) No way!'
     """
-    if not _has_words(text):
+    if not has_words(text):
         return None
     return render(tag, text, "fish-s1")
-
-
-def _has_words(text: str) -> bool:
-    return any(character.isalnum() for character in text)
 
 
 #: Final marks that only say that something ended, and give way to the mark of the tag.

@@ -7,7 +7,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT
 from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import split_words
+from dailytalk_contiguous.core.words.word_times import has_words, split_words
 from dailytalk_contiguous.core.words.written_forms import is_written_form
 
 #: Sources of words of a given text that an aligner did not find in the sound.
@@ -47,7 +47,7 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
             span = utterance.new_span
             text = utterance.text or ""
             language = or_none(utterance.language) or talk.main_language
-            is_known = any(map(str.isalnum, text)) and language_code(language) in PATTERNS
+            is_known = has_words(text) and language_code(language) in PATTERNS
             if span is not None and utterance.channel == channel and is_known:
                 lengths.append(span.end - span.start)
                 has_filler = has_filler or any(are_fillers(split_words(text), language))

@@ -15,11 +15,8 @@ from itertools import groupby, pairwise
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.words.word import Word, WordRow
-
-#: Start and end in seconds.
-TimeSpan = tuple[float, float]
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps
+from dailytalk_contiguous.core.words.word import Span, Word, WordRow
 
 #: Seconds. No word is shorter: some consumers drop a word that has no length.
 SHORTEST_WORD = 0.001
@@ -68,7 +65,7 @@ def written_words(text: str) -> list[str]:
     for piece in text.split():
         for index, token in enumerate(_BETWEEN_CHARACTERS.split(piece)):
             spaced = token if index else f" {token}"
-            if any(map(str.isalnum, token)):
+            if has_words(token):
                 words.append(lead + spaced)
                 lead = ""
             elif words:
@@ -76,6 +73,11 @@ def written_words(text: str) -> list[str]:
             else:
                 lead += spaced.rstrip()
     return [word.strip() for word in words or [lead] if word]
+
+
+def has_words(text: str) -> bool:
+    """Whether a text has a letter or a digit: nobody says marks alone."""
+    return any(map(str.isalnum, text))
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -395,10 +397,5 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     """The parts of spans between two times; those without a length are left out."""
-    parts: list[TimeSpan] = []
-    for first, last in spans:
-        clipped_first = max(first, start)
-        clipped_last = min(last, end)
-        if clipped_last > clipped_first:
-            parts.append((clipped_first, clipped_last))
-    return parts
+    parts = [Span(*span) & Span(start, end) for span in spans]
+    return [part for part in parts if part]

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import share_spans, split_words
 from dailytalk_contiguous.models.contracts import (
@@ -146,7 +147,7 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
     for word in words:
         starts.append(letters[n_before])
         n_before += len(word)
-    sounds: dict[int, tuple[float, float]] = {}
+    sounds: dict[int, TimeSpan] = {}
     for position, first, last in _word_sounds(events):
         number = _written_word(text, words, starts, position)
         start, _ = sounds.get(number, (first / sample_rate, 0.0))

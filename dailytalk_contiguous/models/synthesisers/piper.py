@@ -26,9 +26,10 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import normalise, share_spans, split_words, within_sound
+from dailytalk_contiguous.core.words.word_times import has_words, normalise, share_spans, split_words, within_sound
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
@@ -213,7 +214,12 @@ class Piper(Synthesiser):
         peak = float(np.abs(sound).max())
         sound *= min(gain, 10 ** (_PEAK_DBFS / 20) / peak) if peak else 1.0
         duration = len(sound) / sample_rate
-        words = word_times(split_words(text), groups, lambda word: _phonemes(voice, word), duration)
+
+        def symbols_of(word: str) -> str:
+            symbols = itertools.chain.from_iterable(voice.phonemize(word))
+            return "".join(filter(_is_spoken, symbols))
+
+        words = word_times(split_words(text), groups, symbols_of, duration)
         words = _to_the_pause(words, voiced_spans(sound, sample_rate))
         longer, words = _with_long_fillers(sound.astype(np.float32), sample_rate, words, line.language)
         return Spoken(longer, sample_rate, words, 0.0)
@@ -293,8 +299,8 @@ def word_times(
     its times. Else each word is read by itself (`read` gives its phonemes) and has the time of those of the line
     that match its own; a word without any shares the time of the one before it, by `sound_length`.
     """
-    voiced = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
-    spans: dict[int, tuple[float, float]] = {}
+    voiced = [index for index, word in enumerate(words) if has_words(word)]
+    spans: dict[int, TimeSpan] = {}
     has_digit = any(map(str.isdigit, "".join(words)))
     if len(voiced) == len(groups) and not has_digit:
         for index, group in zip(voiced, groups, strict=True):
@@ -331,7 +337,7 @@ def _sentences(
         yield SpokenSentence(samples, phonemes)
 
 
-def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -> list[Word]:
+def _to_the_pause(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
     """Words that end with their sound: by its phonemes, the last one before a pause ends early or late."""
     longer = []
     for word, following in itertools.zip_longest(words, words[1:]):
@@ -365,12 +371,6 @@ def _groups(sentences: Sequence[SpokenSentence], sample_rate: int) -> list[list[
 def _is_spoken(symbol: str) -> bool:
     """Whether a symbol is part of a word: a letter, or a modifier such as stress, length and what combines."""
     return unicodedata.category(symbol)[0] in "LM" or symbol in "ˈˌ"
-
-
-def _phonemes(voice: "PiperVoice", word: str) -> str:
-    """The symbols of a word that is read by itself."""
-    symbols = itertools.chain.from_iterable(voice.phonemize(word))
-    return "".join(filter(_is_spoken, symbols))
 
 
 _LOADING = threading.Lock()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.turns.turn_taking import total_seconds
+from dailytalk_contiguous.core.spans import total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.publish.exports import exporting as exports

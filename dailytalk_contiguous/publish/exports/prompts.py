@@ -14,8 +14,7 @@ from dailytalk_contiguous.core.documents import as_text, csv_lines, quoted, utf8
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
-from dailytalk_contiguous.core.turns.turn_taking import total_seconds
+from dailytalk_contiguous.core.spans import merge_gaps, total_seconds, true_runs
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.read_documents import json_objects, read_bytes
 from dailytalk_contiguous.publish.exports import exporting as exports
