@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, parse_json
@@ -56,15 +55,6 @@ from dailytalk_contiguous.store.work_folder import (
 )
 
 
-class _CheckedRow(NamedTuple):
-    """What was found on a row; `is_exported`: whether exports take it."""
-
-    name: str
-    split: str | None
-    is_exported: bool
-    judged: JudgedRow
-
-
 def check_rows(
     items: Items,
     limits: FindingLimits = verdict.LIMITS,
@@ -82,23 +72,31 @@ def check_rows(
     ids = set[str]()
     splits = Counter[str | None]()
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
+
+    def checked(row: Row) -> tuple[str, str | None, JudgedRow]:
+        name = row["conversation_id"]
+        unused = None if row["problem"] else items.unused(row)
+        if not unused:
+            return name, row["split"], checks.judge(row)
+        kind, reason = unused
+        note = advice(kind, name, reason, items.remedy, "note")
+        return name, row["split"], JudgedRow([note], is_unused=True)
+
     for shown, rows in _rows_by_file(items, columns):
-        judge = partial(_checked, items, checks)
         noun = f"conversations of {shown or items.name} checked"
         try:
-            with closing(side_by_side(judge, rows, cores())) as checked_rows:
-                for checked in steps(noun, checked_rows):
-                    judged = checked.judged
-                    splits[checked.split] += 1
-                    if checked.is_exported and checked.name in ids:
+            with closing(side_by_side(checked, rows, cores())) as checked_rows:
+                for name, split, judged in steps(noun, checked_rows):
+                    splits[split] += 1
+                    if name in ids and not judged.is_unused:
                         problem = f"this conversation occurs twice, again in {shown or items.name}"
-                        duplicate = error("duplicate", checked.name, problem, "delete one of the shards")
+                        duplicate = error("duplicate", name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
-                    elif judged.talk:
+                    if judged.talk:
                         maker.add(judged.talk)
                     checks.add(judged)
-                    if checked.is_exported:
-                        ids.add(checked.name)
+                    if not judged.is_unused:
+                        ids.add(name)
         except BadInput as failure:
             checks.findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
         except OSError as failure:
@@ -112,14 +110,14 @@ def check_rows(
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
-    totals = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
+    conversations = tables.conversations  # copies of clips, too
     kinds = {"conversations": "dataset", "clips": "dataset", "version": "published"}
     facts: dict[str, Any] = {
         "kind": kinds.get(items.kind, items.kind),
         "conversations": len(ids),
-        "utterances": int(totals["utterances"]),
-        "words": int(totals["words"]),
-        "hours": round(float(totals["duration"]) / 3600, 7),
+        "utterances": int(conversations.utterances.sum()),
+        "words": int(conversations.words.sum()),
+        "hours": round(float(conversations.duration.sum()) / 3600, 7),
         "hours_of_voice": _hours(tables, "voices"),
         "hours_of_language": _hours(tables, "language"),
         "measures": measure_facts(tables, references),
@@ -143,17 +141,6 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
         yield str(shown), (row for _, row in items.rows_of(file, columns))
 
 
-def _checked(items: Items, checks: RowChecks, row: Row) -> _CheckedRow:
-    """Check a row."""
-    name = row["conversation_id"]
-    unused = None if row["problem"] else items.unused(row)
-    if unused:
-        kind, reason = unused
-        note = advice(kind, name, reason, items.remedy, "note")
-        return _CheckedRow(name, row["split"], False, JudgedRow([note]))
-    return _CheckedRow(name, row["split"], True, checks.judge(row, name))
-
-
 def _hours(tables: Tables, column: str) -> dict[str, float]:
     """Hours of conversations by the values of a column, sorted by these."""
     hours = figures.hours_of(tables, column)
@@ -167,9 +154,9 @@ def check_version(
 
     Raises DailytalkError if the version has no conversations, or can't be read.
     """
-    items = open_items(version)
+    items = VersionItems(version)
     findings: list[Finding] = []
-    if MANIFEST in version.names:
+    if version.has_manifest:
         unnamed = unnamed_parquet(version)
         loaded = loaded_strangers(version)
         for obstacle in obstacles(version):
@@ -373,10 +360,8 @@ def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
         for name, value in ends._asdict().items():
             if isinstance(value, tuple):
                 facts[name] = [round(part, 4) for part in value]
-            elif isinstance(value, float):
-                facts[name] = round(value, 4)
             else:
-                facts[name] = value
+                facts[name] = value and round(value, 4)
         sides.append(facts)
     return {"turn_ends": sides} if sides else {}
 

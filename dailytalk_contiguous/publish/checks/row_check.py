@@ -34,11 +34,13 @@ class JudgedRow(NamedTuple):
     Attributes:
         talk: None of a row that can't be used, or was not judged.
         voices: None without an encoder, for clips, and for sound that can't be read or is not stereo.
+        is_unused: whether it was not judged, since no export takes it.
     """
 
     findings: list[Finding]
     talk: Conversation | None = None
     voices: ConversationVoices | None = None
+    is_unused: bool = False
 
 
 class RowChecks:
@@ -55,13 +57,12 @@ class RowChecks:
         self.findings = list[Finding]()
         self.voices = list[ConversationVoices]()
 
-    def judge(self, row: Row, location: str, pcm: Pcm | None = None) -> JudgedRow:
-        """Check a row with its audio.
+    def judge(self, row: Row, pcm: Pcm | None = None) -> JudgedRow:
+        """Check a row with its audio, which findings call by its id.
 
-        Args:
-            location: what findings call the row.
-            pcm: its audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
+        `pcm`: the audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
         """
+        location = row["conversation_id"]
         findings = list[Finding]()
         for column in changed_sounds(row):
             problem = f"its {column} is not that of its {digest_column(column)}"

@@ -412,7 +412,7 @@ class _Packer:
             reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
             raise DailytalkError(reason, problem.remedy) from None
         rows = {"conversations": [conversation], "utterances": utterances, "interactivity": clips}
-        return rows, self.checks.judge(published, talk.id, pcm)
+        return rows, self.checks.judge(published, pcm)
 
     def _sound(self, name: str, encoded: bytes, pcm: Pcm, rate: int) -> Row:
         """The columns of stereo sound with this name, or of its sides, and those of their digests.

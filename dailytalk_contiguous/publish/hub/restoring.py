@@ -108,5 +108,5 @@ def _row_findings(items: VersionItems) -> tuple[Finding, ...]:
     checks = RowChecks()
     rows = items.rows([*LABELLED, *items.digested_columns])
     for row in steps("conversations checked", rows):
-        checks.add(checks.judge(row, row["conversation_id"]))
+        checks.add(checks.judge(row))
     return tuple(checks.all_findings(LIMITS))
