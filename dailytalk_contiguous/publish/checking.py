@@ -37,22 +37,14 @@ from dailytalk_contiguous.publish.exports.exporting import AnyFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.item_tables import tables_of
-from dailytalk_contiguous.publish.items import (
-    FiledItems,
-    Items,
-    VersionItems,
-    findings_of_apps,
-)
+from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems, findings_of_apps
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import export_kind
-from dailytalk_contiguous.store.work_folder import (
-    STATS,
-    is_mix,
-)
+from dailytalk_contiguous.store.work_folder import STATS, is_mix
 
 
 def check_rows(
@@ -103,10 +95,9 @@ def check_rows(
             reason = f"it can't be read ({failure.strerror})"
             remedy = "see that you may read it, and check again"
             checks.findings.append(error("unreadable-shard", shown, reason, remedy))
-    if items.remedy:
-        for index, finding in enumerate(checks.findings):
-            if finding.remedy == SPEAK_AGAIN:
-                checks.findings[index] = replace(finding, remedy=items.remedy)
+    for index, finding in enumerate(checks.findings):
+        if items.remedy and finding.remedy == SPEAK_AGAIN:
+            checks.findings[index] = replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
@@ -218,8 +209,8 @@ def check_folder(
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    names_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
-    if any((path / name).exists() for name in names_of_work):
+    parts_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+    if any((path / name).exists() for name in parts_of_work):
         refuse_steps(training, "a work folder")
         return _work(path, limits, references)
     items = claimed(path)
@@ -337,7 +328,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
         band = comparison.band
         is_noted = comparison.is_remarkable and comparison.side != "right"
         shown_value = measure_text(band.measure, comparison.value)
-        measure: dict[str, object] = {
+        fact: dict[str, object] = {
             "measure": band.measure,
             "side": comparison.side,
             "value": round(comparison.value, 6),
@@ -348,7 +339,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
             "note": comparison.sentence() if is_noted else None,
             "meaning": comparison.meaning if is_noted else None,
         }
-        facts.append(measure)
+        facts.append(fact)
     return facts
 
 

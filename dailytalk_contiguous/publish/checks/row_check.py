@@ -52,8 +52,8 @@ class RowChecks:
     """
 
     def __init__(self) -> None:
-        self._encoder = find_speaker_encoder()
-        self._known = KnownVoices() if self._encoder else None
+        encoder = find_speaker_encoder()
+        self._known = KnownVoices(encoder) if encoder else None
         self.findings = list[Finding]()
         self.voices = list[ConversationVoices]()
 
@@ -77,8 +77,8 @@ class RowChecks:
         unheard = {"unreadable-audio", "missing-audio", "not-stereo"}
         is_heard = all(finding.kind not in unheard for finding in findings)
         voices = None
-        if self._encoder and is_heard and not talk.labels:
-            voices = hear_voices(self._encoder, talk, self._known)
+        if self._known and is_heard and not talk.labels:
+            voices = hear_voices(self._known, talk)
         return JudgedRow(findings, talk, voices)
 
     def add(self, judged: JudgedRow) -> None:
