@@ -202,19 +202,19 @@ class Tables:
         """Whether anything was rebuilt: False where all conversations are as they were recorded."""
         if not self.finished:
             return False
-        return not self.n or not self.conversations["recorded"].all()
+        return not self.n or not self.conversations.recorded.all()
 
     @property
     def is_revoiced(self) -> bool:
         """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
         if not self.is_rebuilt:
             return False
-        return not self.n or not self.conversations["recorded_voices"].all()
+        return not self.n or not self.conversations.recorded_voices.all()
 
     @property
     def n_converted(self) -> int:
         """Utterances that are the recorded sound in another voice."""
-        return int((self.utterances["tries"] == CONVERTED_TRIES).sum())
+        return int((self.utterances.tries == CONVERTED_TRIES).sum())
 
     @property
     def turn_taking(self) -> TurnTaking:
@@ -363,7 +363,7 @@ class TableMaker:
         utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
         utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
-        of_measured = utterances[is_measured[utterances["row"]]]
+        of_measured = utterances[is_measured[utterances.row]]
         measured = measure_utterances(of_measured, self._tables.finished).reindex(range(len(rows)))
         by_row = _known_texts(conversations.select(_OF_ROW))
         conversation = by_row.loc[row_numbers].reset_index(drop=True)
@@ -397,23 +397,23 @@ def _known_texts(table: pa.Table) -> pd.DataFrame:
 
 def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
     """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
-    status = utterances["status"]
+    status = utterances.status
     is_clip = conversation["clip"]
-    duration = utterances["end"] - utterances["start"]
-    is_copy = conversation["augmented_from"] != ""
+    duration = utterances.end - utterances.start
+    is_copy = conversation.augmented_from != ""
     heard = (status != "dropped") & ~is_copy & duration.notna()
-    length = duration.clip(lower=0.0).where(~is_clip, conversation["own_seconds"])
-    recorded = utterances["source_end"] - utterances["source_start"]
+    length = duration.clip(lower=0.0).where(~is_clip, conversation.own_seconds)
+    recorded = utterances.source_end - utterances.source_start
     conditions = [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original"]
-    people = ["", conversation["speaker"], utterances["speaker"], LEFT_AS_RECORDED]
+    people = ["", conversation.speaker, utterances.speaker, LEFT_AS_RECORDED]
     for side in schema.CHANNELS:
-        conditions.append(utterances["channel"] == side)
+        conditions.append(utterances.channel == side)
         people.append(conversation[f"speaker_{side}"])
     person = np.select(conditions, people, "")
     spoken_by = [utterances[name].where(status == "spoken", "").tolist() for name in VOICE]
     voices = [" · ".join(filter(None, names)) for names in zip(*spoken_by, strict=True)]
-    is_rated = (utterances["tag"] != "") & utterances["arousal"].notna() & utterances["voiced_fraction"].notna()
-    of_tag = utterances["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
+    is_rated = (utterances.tag != "") & utterances.arousal.notna() & utterances.voiced_fraction.notna()
+    of_tag = utterances.tag.map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
     style = of_tag.where(~is_clip, conversation["style"])
     columns: dict[str, object] = {
         "heard": heard,
@@ -421,7 +421,7 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
         "source_seconds": recorded.where(recorded > 0),
     }
     texts = {
-        "conversation_id": conversation["conversation_id"].tolist(),
+        "conversation_id": conversation.conversation_id.tolist(),
         "person": person,
         "synthetic_voice": voices,
         "style": style.tolist(),

@@ -72,7 +72,7 @@ class Quality:
     @property
     def refused(self) -> pd.DataFrame:
         """The clips that are beyond a limit."""
-        return self.clips[self.clips["reason"] != ""]
+        return self.clips[self.clips.reason != ""]
 
 
 @dataclass
@@ -131,18 +131,18 @@ class CorpusFigures:
         trains = _trained(tables)
         sums = figures.sums(tables, label)
         values = trains[label].astype(object).fillna(UNKNOWN)
-        recorded = trains["own_seconds"].groupby(values).sum()
+        recorded = trains.own_seconds.groupby(values).sum()
         names = sorted({*map(str, sums.index), *self.before})
         before = pd.Series(self.before, names, float).fillna(0.0)
         recorded = recorded.reindex(names, fill_value=0.0)
-        seen = sums["seen"].set_axis(sums.index.astype(str))
+        seen = sums.seen.set_axis(sums.index.astype(str))
         seen = seen.reindex(names, fill_value=0.0)
         return pd.DataFrame({"recorded": np.maximum(recorded, before), "seen": seen})
 
     def disparity(self) -> tuple[float, float]:
         """How many times the smallest emotion (or cell) the largest has, as recorded and as seen."""
         named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
-        return sampling.disparity(named["recorded"]), sampling.disparity(named["seen"])
+        return sampling.disparity(named.recorded), sampling.disparity(named.seen)
 
     @property
     def is_unbalanced(self) -> bool:
@@ -153,14 +153,14 @@ class CorpusFigures:
         """Return the seconds that emotions (or cells) lack to have the target of recordings that could train."""
         if _trained(self.tables).empty:
             return {}
-        recorded = self.training()["recorded"].drop(index=[UNKNOWN, "other"], errors="ignore")
+        recorded = self.training().recorded.drop(index=[UNKNOWN, "other"], errors="ignore")
         return dict((self.target - recorded)[recorded < self.target])
 
 
 def _trained(tables: Tables) -> pd.DataFrame:
     """Recorded clips that train."""
     rows = tables.conversations
-    return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
+    return rows[rows["clip"] & (rows.split == "train") & rows.augmented_from.isna()]
 
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
