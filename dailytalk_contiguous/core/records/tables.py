@@ -261,21 +261,23 @@ class TableMaker:
         Raises BadInput, at the latest in `tables`, for a value of another type than its column.
         """
         labels = talk.labels
-        entry = _conversation(talk, self._tables.finished) | dict.fromkeys(CONVERSATION_MEASURES)
+        entry = _conversation(talk, self._tables.finished)
         turns = None if labels else self._add_turns(talk)
         if not labels and entry["parent"] is None:
             self._texts.add(talk.id, (word.text for word in talk.alignments))
         is_copy = labels.get("augmented_from") is not None
-        entry["duration"] = None if is_copy else talk.built_duration or 0.0
+        if not is_copy:
+            entry["duration"] = talk.built_duration or 0.0
         entry["_measured"] = not (entry["of_export"] or is_copy)
         if entry["_measured"]:
             entry |= measure_sides(talk.built_sides, entry["words"])
-            entry |= measure_turns(turns) if turns else {}
-            entry["same_words"] = None if labels else same_words(talk.alignments)
+            if turns:
+                entry |= measure_turns(turns)
+                entry["same_words"] = same_words(talk.alignments)
         entry |= talk.extra.get("measures") or {}
         if entry["talk"] and not any(utterance.channel == "left" for utterance in talk.utterances):
             entry["least_talk"] = None  # stopped before the voice said anything
-        entry |= {name: labels.get(name) for name in LABELS}
+        entry |= {name: labels[name] for name in LABELS if name in labels}
         entry |= to_row(talk, [name for name in self._columns if has_column(talk, name)])
         self._rows.append(entry | {"_utterances": talk.utterances})
         if len(self._rows) >= CHUNK:
@@ -451,7 +453,6 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
         "recording_id": or_none(talk.recording_id),
         "split": talk.extra.get("split"),
         "language": talk.main_language if talk.main_language != "und" else None,
-        "duration": talk.built_duration,
         "source_duration": or_none(talk.duration),
         "own_seconds": talk.own_seconds,
         "utterances": len(talk.utterances),

@@ -81,7 +81,6 @@ FEWEST_CHANGES = 20
 SAME_GAP = 0.05
 
 _QUALITY = "core.sound.quality.QualityLimits"
-_SQUARE_ROOT = "a choice: about the square root of 2 either way"
 _MOSHI_USERS = (
     "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
 )
@@ -199,7 +198,7 @@ BOUNDS = (
         "length_ratio",
         "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
-        _SQUARE_ROOT,
+        "a choice: about the square root of 2 either way",
         limit=0.7,
         is_least=True,
     ),
@@ -208,7 +207,7 @@ BOUNDS = (
         "length_ratio",
         "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
-        _SQUARE_ROOT,
+        "a choice: about the square root of 2 either way",
         limit=1.4,
     ),
     Bound(
@@ -294,7 +293,7 @@ BOUNDS = (
 
 
 class OtherLimit(NamedTuple):
-    """A limit of a finding that is not on a figure of conversations, and where the limit is from."""
+    """A limit of a finding that is not on a figure of conversations, and where it is from."""
 
     limit: float
     source: str
