@@ -126,9 +126,7 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
         yield "", items.rows(columns)
         return
     for file in items.files:
-        shown = file
-        if isinstance(file, Path) and items.folder:
-            shown = file.relative_to(items.folder)
+        shown = file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file
         yield str(shown), (row for _, row in items.rows_of(file, columns))
 
 
@@ -345,7 +343,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
 
 def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
     """How finished ends of turns sound, by side and timeline; nothing where nobody judged them."""
-    sides = list[dict[str, object]]()
+    sides = []
     for (side, timeline), ends in figures.ends_of_turns(tables).items():
         facts: dict[str, object] = {"side": side, "timeline": timeline}
         for name, value in ends._asdict().items():
