@@ -91,21 +91,16 @@ def check(
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
     training = TrainingSteps(steps, batch)
-    with shown_steps():
-        if isinstance(dataset, Version):
-            refuse_steps(training, "a dataset")
-            findings, facts = check_version(dataset, limits, references)
-        else:
-            try:
+    try:
+        with shown_steps():
+            if isinstance(dataset, Version):
+                refuse_steps(training, "a dataset")
+                findings, facts = check_version(dataset, limits, references)
+            else:
                 findings, facts = run_check(dataset, limits, references, format=format, training=training)
-            except NotChecked as export:
-                unchecked: dict[str, object] = {
-                    "facts": {"kind": export.kind},
-                    "findings": [],
-                    "verdict": None,
-                    "not_checked": str(export),
-                }
-                return Outcome(unchecked, str(export))
+    except NotChecked as export:
+        facts = {"kind": export.kind}
+        return Outcome({"facts": facts, "findings": [], "verdict": None, "not_checked": str(export)}, str(export))
     size: Any = facts.get("conversations", facts.get("files", 0))
     n_items = sum(size.values()) if isinstance(size, dict) else int(size)
     verdict = verdict_of(findings, n_items)
@@ -125,23 +120,18 @@ def check(
     )
 
 
-_MEASURE_HEAD = ("measure", "side", "here", "is", "there", "corpus")
-
-_TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
-
-
 def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figures]:
     """The facts in words: measures of turn-taking, ends of turns, sizes, and what the steps of a training show."""
     details: list[str | Figures] = []
-    measures = facts.get("measures", ())
+    measures = facts.get("measures")
     if measures and with_measures:
-        rows = [
-            (measure["measure"], measure["side"], *measure["shown"], measure["corpus"]) for measure in measures
-        ]
-        details.append(Figures(_MEASURE_HEAD, rows))
-    turn_ends = facts.get("turn_ends", ())
+        head = ("measure", "side", "here", "is", "there", "corpus")
+        rows = [(fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in measures]
+        details.append(Figures(head, rows))
+    turn_ends = facts.get("turn_ends")
     if turn_ends:
-        details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
+        columns = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
+        details.append(Figures(columns, [_turn_end_cells(side) for side in turn_ends]))
     details += _fact_lines(facts)
     if "training" in facts:
         seen = facts["training"]
@@ -160,18 +150,13 @@ def _turn_end_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
     at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
     auc = _with_interval(side["auc"], side["auc_interval"])
     at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
-    n_shifts = str(side["n_shifts"])
-    n_holds = str(side["n_holds"])
-    return side["side"], side["timeline"], n_shifts, at_shifts, n_holds, at_holds, auc
+    return side["side"], side["timeline"], f"{side['n_shifts']}", at_shifts, f"{side['n_holds']}", at_holds, auc
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None or not interval:
         return "-"
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
-
-
-_SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 
 def _fact_lines(facts: Mapping[str, object]) -> list[str]:
@@ -183,14 +168,12 @@ def _fact_lines(facts: Mapping[str, object]) -> list[str]:
         listed = [name for name in facts if name not in ("measures", "turn_ends", "training")]
         return [f"{name} {_figure(name, facts[name])}" for name in listed]
     sizes: list[str] = []
-    for name in _SIZES:
-        if name not in facts:
-            continue
-        size = facts[name]
+    for name in ("conversations", "files", "utterances", "words", "hours"):
+        size = facts.get(name)
         if isinstance(size, dict):
             total = _figure(name, sum(size.values()))
             sizes.append(f"{total} {name} ({_figure(name, size)})")
-        else:
+        elif size is not None:
             noun = name.removesuffix("s") if size == 1 else name
             sizes.append(f"{_figure(name, size)} {noun}")
     return [f"{facts['kind']}: {', '.join(sizes)}"]
@@ -211,7 +194,5 @@ def three_digits(value: float) -> str:
     >>> three_digits(0.1189311), three_digits(0.00002), three_digits(12.34567), three_digits(1234.5)
     ('0.119', '0.0000200', '12.3', '1,234')
     """
-    n_decimals = 0
-    if value:
-        n_decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    n_decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{n_decimals}f}"

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, parse_json
@@ -39,31 +38,14 @@ from dailytalk_contiguous.publish.exports.exporting import ExportFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.item_tables import tables_of
-from dailytalk_contiguous.publish.items import (
-    FiledItems,
-    Items,
-    VersionItems,
-    findings_of_apps,
-)
+from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems, findings_of_apps
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import export_kind
-from dailytalk_contiguous.store.work_folder import (
-    STATS,
-    is_mix,
-)
-
-
-class _CheckedRow(NamedTuple):
-    """What was found on a row; `is_exported`: whether exports take it."""
-
-    name: str
-    split: str | None
-    is_exported: bool
-    judged: JudgedRow
+from dailytalk_contiguous.store.work_folder import STATS, is_mix
 
 
 def check_rows(
@@ -83,44 +65,51 @@ def check_rows(
     ids = set[str]()
     splits = Counter[str | None]()
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
+
+    def checked(row: Row) -> tuple[str, str | None, JudgedRow]:
+        name = row["conversation_id"]
+        unused = None if row["problem"] else items.unused(row)
+        if not unused:
+            return name, row["split"], checks.judge(row)
+        kind, reason = unused
+        note = advice(kind, name, reason, items.remedy, "note")
+        return name, row["split"], JudgedRow([note], is_unused=True)
+
     for shown, rows in _rows_by_file(items, columns):
-        judge = partial(_checked, items, checks)
         noun = f"conversations of {shown or items.name} checked"
         try:
-            with closing(side_by_side(judge, rows, cores())) as checked_rows:
-                for checked in steps(noun, checked_rows):
-                    judged = checked.judged
-                    splits[checked.split] += 1
-                    if checked.is_exported and checked.name in ids:
+            with closing(side_by_side(checked, rows, cores())) as checked_rows:
+                for name, split, judged in steps(noun, checked_rows):
+                    splits[split] += 1
+                    if name in ids and not judged.is_unused:
                         problem = f"this conversation occurs twice, again in {shown or items.name}"
-                        duplicate = error("duplicate", checked.name, problem, "delete one of the shards")
+                        duplicate = error("duplicate", name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
-                    elif judged.talk:
+                    if judged.talk:
                         maker.add(judged.talk)
                     checks.add(judged)
-                    if checked.is_exported:
-                        ids.add(checked.name)
+                    if not judged.is_unused:
+                        ids.add(name)
         except BadInput as failure:
             checks.findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
         except OSError as failure:
             reason = f"it can't be read ({failure.strerror})"
             remedy = "see that you may read it, and check again"
             checks.findings.append(error("unreadable-shard", shown, reason, remedy))
-    if items.remedy:
-        for index, finding in enumerate(checks.findings):
-            if finding.remedy == SPEAK_AGAIN:
-                checks.findings[index] = replace(finding, remedy=items.remedy)
+    for index, finding in enumerate(checks.findings):
+        if items.remedy and finding.remedy == SPEAK_AGAIN:
+            checks.findings[index] = replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
-    totals = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
+    conversations = tables.conversations  # copies of clips, too
     kinds = {"conversations": "dataset", "clips": "dataset", "version": "published"}
     facts: dict[str, Any] = {
         "kind": kinds.get(items.kind, items.kind),
         "conversations": len(ids),
-        "utterances": int(totals["utterances"]),
-        "words": int(totals["words"]),
-        "hours": round(float(totals["duration"]) / 3600, 7),
+        "utterances": int(conversations.utterances.sum()),
+        "words": int(conversations.words.sum()),
+        "hours": round(float(conversations.duration.sum()) / 3600, 7),
         "hours_of_voice": _hours(tables, "voices"),
         "hours_of_language": _hours(tables, "language"),
         "measures": measure_facts(tables, references),
@@ -138,21 +127,8 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
         yield "", items.rows(columns)
         return
     for file in items.files:
-        shown = file
-        if isinstance(file, Path) and items.folder:
-            shown = file.relative_to(items.folder)
+        shown = file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file
         yield str(shown), (row for _, row in items.rows_of(file, columns))
-
-
-def _checked(items: Items, checks: RowChecks, row: Row) -> _CheckedRow:
-    """Check a row."""
-    name = row["conversation_id"]
-    unused = None if row["problem"] else items.unused(row)
-    if unused:
-        kind, reason = unused
-        note = advice(kind, name, reason, items.remedy, "note")
-        return _CheckedRow(name, row["split"], False, JudgedRow([note]))
-    return _CheckedRow(name, row["split"], True, checks.judge(row, name))
 
 
 def _hours(tables: Tables, column: str) -> dict[str, float]:
@@ -168,9 +144,9 @@ def check_version(
 
     Raises DailytalkError if the version has no conversations, or can't be read.
     """
-    items = open_items(version)
+    items = VersionItems(version)
     findings: list[Finding] = []
-    if MANIFEST in version.names:
+    if version.has_manifest:
         unnamed = unnamed_parquet(version)
         loaded = loaded_strangers(version)
         for obstacle in obstacles(version):
@@ -232,8 +208,8 @@ def check_folder(
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    names_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
-    if any((path / name).exists() for name in names_of_work):
+    parts_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+    if any((path / name).exists() for name in parts_of_work):
         refuse_steps(training, "a work folder")
         return _work(path, limits, references)
     items = claimed(path)
@@ -351,7 +327,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
         band = comparison.band
         is_noted = comparison.is_remarkable and comparison.side != "right"
         shown_value = measure_text(band.measure, comparison.value)
-        measure: dict[str, object] = {
+        fact: dict[str, object] = {
             "measure": band.measure,
             "side": comparison.side,
             "value": round(comparison.value, 6),
@@ -362,22 +338,20 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
             "note": comparison.sentence() if is_noted else None,
             "meaning": comparison.meaning if is_noted else None,
         }
-        facts.append(measure)
+        facts.append(fact)
     return facts
 
 
 def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
     """How finished ends of turns sound, by side and timeline; nothing where nobody judged them."""
-    sides = list[dict[str, object]]()
+    sides = []
     for (side, timeline), ends in figures.ends_of_turns(tables).items():
         facts: dict[str, object] = {"side": side, "timeline": timeline}
         for name, value in ends._asdict().items():
             if isinstance(value, tuple):
                 facts[name] = [round(part, 4) for part in value]
-            elif isinstance(value, float):
-                facts[name] = round(value, 4)
             else:
-                facts[name] = value
+                facts[name] = value and round(value, 4)
         sides.append(facts)
     return {"turn_ends": sides} if sides else {}
 

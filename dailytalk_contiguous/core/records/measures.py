@@ -186,25 +186,27 @@ def measure_turns(conversation: TimedConversation, window: float = 100.0) -> Mea
 
 def measure_sides(sides: Sequence[BuiltSide], n_words: int) -> MeasuredConversation:
     """Return the measures of a conversation that follow from its sides."""
-    levels = _numbers(side.level_dbfs for side in sides)
-    silent_ends = _numbers(side.silent_end for side in sides)
     unheard = _numbers(side.unheard_words for side in sides)
-    has_both_levels = len(levels) == len(CHANNELS)
-    has_both_ends = len(silent_ends) == len(CHANNELS)
     return {
         "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
         "bandwidth": min(_numbers(side.bandwidth_hz for side in sides), default=None),
-        "level_difference": max(levels) - min(levels) if has_both_levels else None,
+        "level_difference": _difference(side.level_dbfs for side in sides),
         "snr": min(_numbers(side.snr_db for side in sides), default=None),
         "clipping": max(_numbers(side.clipping_ratio for side in sides), default=None),
         "leak": max(_numbers(side.leak_db for side in sides), default=None),
-        "silent_end": max(silent_ends) - min(silent_ends) if has_both_ends else None,
+        "silent_end": _difference(side.silent_end for side in sides),
     }
 
 
 def _numbers(values: Iterable[float | None]) -> list[float]:
     """Those of the values that are known."""
     return [value for value in values if is_number(value)]
+
+
+def _difference(values: Iterable[float | None]) -> float | None:
+    """By how much two values differ; None unless both are known."""
+    numbers = _numbers(values)
+    return max(numbers) - min(numbers) if len(numbers) == len(CHANNELS) else None
 
 
 def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
@@ -263,14 +265,14 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
             were recognised, and `row`, the number of their conversation.
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
-    row = utterances["row"]
-    n_words = utterances["n_words"]
-    status = utterances["status"]
-    confidence = utterances["confidence"].astype(float)
-    recorded = _lengths(utterances["source_start"], utterances["source_end"])
-    new = _lengths(utterances["start"], utterances["end"])
+    row = utterances.row
+    n_words = utterances.n_words
+    status = utterances.status
+    confidence = utterances.confidence.astype(float)
+    recorded = _lengths(utterances.source_start, utterances.source_end)
+    new = _lengths(utterances.start, utterances.end)
     length = recorded.where(recorded > 0, new)
-    leak_share = utterances["leak_share"].astype(float)
+    leak_share = utterances.leak_share.astype(float)
     amounts = {
         "seconds": length,
         "without": length.where(n_words == 0, 0.0),
@@ -284,21 +286,21 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     is_rated = (n_words > EXTRA_WORDS) & (length > 0)
     rates = ((n_words - EXTRA_WORDS) / length).where(is_rated)
     columns = {
-        "confidence": sums["sure"] / sums["weights"],
-        "without_text": sums["without"] / sums["seconds"],
+        "confidence": sums.sure / sums.weights,
+        "without_text": sums.without / sums.seconds,
         "words_per_second": rates.groupby(row).max(),
     }
     measured = pd.DataFrame(columns)
     measured["same_opening"] = _shares_of_same_opening(utterances)
     has_leak = leak_share.notna().groupby(row).any()
-    measured["leaked_speech"] = (sums["leaked"] / sums["seconds"]).where(has_leak)
+    measured["leaked_speech"] = (sums.leaked / sums.seconds).where(has_leak)
     if rebuilt:
         is_take = (status == "spoken") & (recorded > 0) & (new > 0)
         ratios = (new / recorded).where(is_take)
-        distances = utterances["delivery_distance"].astype(float)
+        distances = utterances.delivery_distance.astype(float)
         measured["length_ratio"] = ratios.groupby(row).median()
         measured["delivery"] = distances.groupby(row).median()
-        measured["as_recorded"] = sums["kept"] / (sums["kept"] + sums["spoken"])
+        measured["as_recorded"] = sums.kept / (sums.kept + sums.spoken)
     return measured
 
 
@@ -308,12 +310,12 @@ def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
     Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
     that nobody says, and what people begin to talk with ("Okay, …") is none.
     """
-    transcribed = utterances[utterances["recogniser"] == GIVEN]
-    openings = transcribed["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
+    transcribed = utterances[utterances.recogniser == GIVEN]
+    openings = transcribed.spoken_text.str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
     keys = ["row", "channel"]
     lines = transcribed[keys].assign(opening=openings).dropna(subset=["opening"])
     n_lines = lines.groupby(keys)["opening"].size()
-    names = lines[~lines["opening"].isin(_NAMELESS)]
+    names = lines[~lines.opening.isin(_NAMELESS)]
     n_same = names.groupby([*keys, "opening"]).size().groupby(keys).max()
     shares = (n_same / n_lines).where(n_lines >= FEWEST_LINES)
     return shares.groupby("row").max()

@@ -9,7 +9,7 @@ is a conversation of one utterance with labels; what its place does not say is n
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,24 +67,18 @@ VOICE = ("engine", "model", "voice")
 _SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
 
 #: Columns of an utterance beside its fields (`core.records.utterance.FIELDS`), those of its synthesis, and what
-#: its stages publish: name, type and meaning.
-OF_UTTERANCE: dict[str, tuple[Feature, str]] = {
-    "conversation_id": (STRING, "its conversation"),
-    "number": (_COUNT, "its place among the utterances of its conversation, from 0"),
-    "heard": (
-        _FLAG,
-        "whether it is in the audio and has times; for a clip, whether it is a recording, not a copy",
-    ),
-    "seconds": (
-        SECONDS,
-        "its length in seconds, without the prompt before a clip; null if not heard",
-    ),
-    "source_seconds": (SECONDS, "its length in the recording, in seconds"),
-    "person": (STRING, "person whose recorded voice is heard; null for a synthesised voice, or an unknown person"),
-    "synthetic_voice": (STRING, "engine, model and voice of a synthesised one, joined by ` · `"),
-    "style": (STRING, "style derived from tag and measures; for a clip, the style in its labels"),
-    "recogniser": (STRING, "model that recognised its words; `given` for a transcript by people"),
-    "affect_model": (STRING, "model that rated its affect"),
+#: its stages publish (docs/tables.md).
+OF_UTTERANCE: dict[str, Feature] = {
+    "conversation_id": STRING,
+    "number": _COUNT,
+    "heard": _FLAG,
+    "seconds": SECONDS,
+    "source_seconds": SECONDS,
+    "person": STRING,
+    "synthetic_voice": STRING,
+    "style": STRING,
+    "recogniser": STRING,
+    "affect_model": STRING,
 }
 
 #: Labels of a clip that its conversation has as columns.
@@ -107,45 +101,36 @@ LABELS = (
 )
 
 #: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.records.measures`), labels and
-#: what its stages publish: name, type and meaning.
-OF_CONVERSATION: dict[str, tuple[Feature, str]] = {
-    "conversation_id": (STRING, "its id"),
-    "recording_id": (STRING, "the recording that it was cut from"),
-    "split": (STRING, "`train`, `validation` or `test`; null before it is published"),
-    "language": (STRING, "ISO 639-1; null if unknown"),
-    "duration": (SECONDS, "seconds"),
-    "source_duration": (SECONDS, "seconds of the recording"),
-    "own_seconds": (SECONDS, "seconds without the prompt before a clip"),
-    "utterances": (_COUNT, "number of utterances, including those left out of the audio"),
-    "words": (_COUNT, "number of words with times"),
-    "word_sources": (List({"source": STRING, "words": _COUNT}), "how the times of its words are known"),
-    "talk_without_fillers": (
-        List({"channel": STRING, "seconds": SECONDS}),
-        "sides without a filler, of languages whose fillers are known, and how long they talk; empty for a clip",
-    ),
-    "absent_words": (
-        List({"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING}),
-        "sides with words of a given text that an aligner did not find: how many of how many, and the first",
-    ),
-    "speaker_left": (STRING, "name of the person on the left; null if unknown"),
-    "speaker_right": (STRING, "name of the person on the right; null if unknown"),
-    "kept_speakers": (
-        List(STRING),
-        "names of those who are heard in it, converted or not; an item is null if unknown",
-    ),
-    "voices": (List(STRING), "voices with which utterances were resynthesised"),
-    "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
-    "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),
-    "parent": (STRING, "the conversation that it was made of (`origin`); null for a recording of its own"),
-    "made_by": (STRING, "the command that made it of that one"),
-    "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
-    "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
-    "out_of_step": (STRING, "how its sides are out of step; null if they are in step"),
-    "leaks": (STRING, "what leaks of one side into the other one; null if nothing does"),
-    "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
-    "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
-    "clip": (_FLAG, "whether it is a clip of one line, with labels"),
-    "provenance": (STRING, "how it came about, as JSON"),
+#: what its stages publish (docs/tables.md).
+OF_CONVERSATION: dict[str, Feature] = {
+    "conversation_id": STRING,
+    "recording_id": STRING,
+    "split": STRING,
+    "language": STRING,
+    "duration": SECONDS,
+    "source_duration": SECONDS,
+    "own_seconds": SECONDS,
+    "utterances": _COUNT,
+    "words": _COUNT,
+    "word_sources": List({"source": STRING, "words": _COUNT}),
+    "talk_without_fillers": List({"channel": STRING, "seconds": SECONDS}),
+    "absent_words": List({"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING}),
+    "speaker_left": STRING,
+    "speaker_right": STRING,
+    "kept_speakers": List(STRING),
+    "voices": List(STRING),
+    "recorded": _FLAG,
+    "recorded_voices": _FLAG,
+    "parent": STRING,
+    "made_by": STRING,
+    "talk": _FLAG,
+    "recorded_overlap": SECONDS,
+    "out_of_step": STRING,
+    "leaks": STRING,
+    "has_timeline": _FLAG,
+    "of_export": _FLAG,
+    "clip": _FLAG,
+    "provenance": STRING,
 }
 
 #: The value of an unknown label, and the person whose voice was to be replaced and is left.
@@ -162,39 +147,17 @@ _OF_ROW += ["augmented_from", "style"]
 CHUNK = 512
 
 #: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
-_LEFT_OUT = frozenset(
-    {
-        "utterance_id",
-        "text",
-        "text_raw",
-        "tagged_text",
-        "language",
-        "rule",
-        "event",
-        "source_event",
-        "event_certainty",
-        "transition_certainty",
-        "source_channel",
-        "context_seconds",
-        "leak_share",
-        "take",
-        "delivery_semitones",
-        "delivery_decibels",
-        *(
-            f"{timeline}{edge}"
-            for timeline in ("", "source_")
-            for edge in ("start", "end", "start_trim", "end_trim")
-        ),
-    }
-)
+_LEFT_OUT = {"utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"}
+_LEFT_OUT |= {"event_certainty", "transition_certainty", "source_channel", "context_seconds", "leak_share", "take"}
+_LEFT_OUT |= {"delivery_semitones", "delivery_decibels", "start", "end", "start_trim", "end_trim"}
+_LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_trim"}
 
 
 def utterance_columns(fields: Sequence[Field] = ()) -> Features:
     """Columns of the table of utterances of rows whose stages publish `fields`."""
     plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
-    derived = {name: kind for name, (kind, _) in OF_UTTERANCE.items()}
     published = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
-    return Features({"conversation_id": STRING, **plain, **derived, **_SYNTHESIS, **published})
+    return Features({"conversation_id": STRING, **plain, **OF_UTTERANCE, **_SYNTHESIS, **published})
 
 
 def conversation_columns(fields: Sequence[Field] = ()) -> Features:
@@ -202,9 +165,8 @@ def conversation_columns(fields: Sequence[Field] = ()) -> Features:
     measured = {name: SECONDS for name in CONVERSATION_MEASURES if name != "duration"}
     labels = {name: schema.LABELS[name] for name in LABELS}
     timeline = {f"timeline_{name}": kind for name, kind in TIMELINE.items()}
-    derived = {name: kind for name, (kind, _) in OF_CONVERSATION.items()}
     published = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
-    return Features({**derived, **measured, **timeline, **labels, **published})
+    return Features({**OF_CONVERSATION, **measured, **timeline, **labels, **published})
 
 
 @dataclass
@@ -240,19 +202,19 @@ class Tables:
         """Whether anything was rebuilt: False where all conversations are as they were recorded."""
         if not self.finished:
             return False
-        return not self.n or not self.conversations["recorded"].all()
+        return not self.n or not self.conversations.recorded.all()
 
     @property
     def is_revoiced(self) -> bool:
         """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
         if not self.is_rebuilt:
             return False
-        return not self.n or not self.conversations["recorded_voices"].all()
+        return not self.n or not self.conversations.recorded_voices.all()
 
     @property
     def n_converted(self) -> int:
         """Utterances that are the recorded sound in another voice."""
-        return int((self.utterances["tries"] == CONVERTED_TRIES).sum())
+        return int((self.utterances.tries == CONVERTED_TRIES).sum())
 
     @property
     def turn_taking(self) -> TurnTaking:
@@ -279,17 +241,14 @@ class TableMaker:
         knows_rejects: bool = True,
         write: Write | None = None,
     ) -> None:
-        self.finished = finished
-        self.fields = fields
-        self.knows_rejects = knows_rejects
+        nothing = pd.DataFrame()
+        self._tables = Tables(nothing, nothing, finished=finished, fields=fields, knows_rejects=knows_rejects)
         self._write = write
-        self.rejects: Counter[tuple[str, str]] = Counter()
-        self._source = TurnTaking()
-        self._rebuilt = TurnTaking()
         self._counted: set[str] = set()
         self._texts = SameTexts()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
+        self._columns = [column.name for column in (*COLUMNS, *columns_among(fields))]
         published = features_of_fields(fields)
         self._fields = [name for name in {**UTTERANCE, **published} if name not in _LEFT_TO_ROWS]
         self._rows: list[Mapping[str, Any]] = []
@@ -302,23 +261,24 @@ class TableMaker:
         Raises BadInput, at the latest in `tables`, for a value of another type than its column.
         """
         labels = talk.labels
-        entry = _conversation(talk, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
+        entry = _conversation(talk, self._tables.finished)
         turns = None if labels else self._add_turns(talk)
         if not labels and entry["parent"] is None:
             self._texts.add(talk.id, (word.text for word in talk.alignments))
         is_copy = labels.get("augmented_from") is not None
-        entry["duration"] = None if is_copy else talk.built_duration or 0.0
+        if not is_copy:
+            entry["duration"] = talk.built_duration or 0.0
         entry["_measured"] = not (entry["of_export"] or is_copy)
         if entry["_measured"]:
             entry |= measure_sides(talk.built_sides, entry["words"])
-            entry |= measure_turns(turns) if turns else {}
-            entry["same_words"] = None if labels else same_words(talk.alignments)
+            if turns:
+                entry |= measure_turns(turns)
+                entry["same_words"] = same_words(talk.alignments)
         entry |= talk.extra.get("measures") or {}
         if entry["talk"] and not any(utterance.channel == "left" for utterance in talk.utterances):
             entry["least_talk"] = None  # stopped before the voice said anything
-        entry |= {name: labels.get(name) for name in LABELS}
-        columns = [column.name for column in (*COLUMNS, *columns_among(self.fields))]
-        entry |= to_row(talk, [name for name in columns if has_column(talk, name)])
+        entry |= {name: labels[name] for name in LABELS if name in labels}
+        entry |= to_row(talk, [name for name in self._columns if has_column(talk, name)])
         self._rows.append(entry | {"_utterances": talk.utterances})
         if len(self._rows) >= CHUNK:
             self.flush()
@@ -326,41 +286,35 @@ class TableMaker:
     def add_known(self, known: Mapping[str, object], timed: TimedConversation | None = None) -> None:
         """Add a conversation without a row by columns of its table, and its turns where they are known."""
         missing: dict[str, object] = {}
-        for flag in ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline"):
-            missing[flag] = False
-        for listed in ("kept_speakers", "voices", "word_sources", "talk_without_fillers", "absent_words"):
-            missing[listed] = []
+        for name, kind in OF_CONVERSATION.items():
+            if kind is _FLAG:
+                missing[name] = False
+            elif isinstance(kind, List):
+                missing[name] = []
         self._rows.append({**missing, **known, "_utterances": ()})
         if timed:
-            self._rebuilt.add(timed)
+            self._tables.rebuilt.add(timed)
 
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
-        self.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+        self._tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
 
     def tables(self) -> Tables:
         """The tables of all that was added."""
         self.flush()
-        return Tables(
-            conversations=_frame(self._conversations),
-            utterances=_frame(self._utterances),
-            source=self._source,
-            rebuilt=self._rebuilt,
-            finished=self.finished,
-            rejects=self.rejects,
-            knows_rejects=self.knows_rejects,
-            fields=self.fields,
-            same_texts=self._texts.pairs,
-        )
+        conversations = _frame(self._conversations)
+        utterances = _frame(self._utterances)
+        texts = self._texts.pairs
+        return replace(self._tables, conversations=conversations, utterances=utterances, same_texts=texts)
 
     def _add_turns(self, talk: Conversation) -> TimedConversation:
         """Add the turns of a conversation, and return them; a recording that several were made of counts once."""
         timelines = timed_conversations(talk)
         if "source" in timelines and talk.parent not in self._counted:
-            self._source.add(timelines["source"])
+            self._tables.source.add(timelines["source"])
             self._counted.add(talk.parent)
-        if self.finished:
-            self._rebuilt.add(timelines["rebuilt"])
+        if self._tables.finished:
+            self._tables.rebuilt.add(timelines["rebuilt"])
         return timelines["rebuilt"]
 
     def flush(self) -> None:
@@ -411,11 +365,11 @@ class TableMaker:
         utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
         utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
-        of_measured = utterances[is_measured[utterances["row"]]]
-        measured = measure_utterances(of_measured, self.finished).reindex(range(len(rows)))
+        of_measured = utterances[is_measured[utterances.row]]
+        measured = measure_utterances(of_measured, self._tables.finished).reindex(range(len(rows)))
         by_row = _known_texts(conversations.select(_OF_ROW))
         conversation = by_row.loc[row_numbers].reset_index(drop=True)
-        derived = {"number": numbers, **_derived(utterances, conversation, self.finished)}
+        derived = {"number": numbers, **_derived(utterances, conversation, self._tables.finished)}
         for name, values in derived.items():
             columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
         return pa.table([columns[name] for name in kinds.names], kinds), measured
@@ -445,23 +399,23 @@ def _known_texts(table: pa.Table) -> pd.DataFrame:
 
 def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
     """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
-    status = utterances["status"]
+    status = utterances.status
     is_clip = conversation["clip"]
-    duration = utterances["end"] - utterances["start"]
-    is_copy = conversation["augmented_from"] != ""
+    duration = utterances.end - utterances.start
+    is_copy = conversation.augmented_from != ""
     heard = (status != "dropped") & ~is_copy & duration.notna()
-    length = duration.clip(lower=0.0).where(~is_clip, conversation["own_seconds"])
-    recorded = utterances["source_end"] - utterances["source_start"]
+    length = duration.clip(lower=0.0).where(~is_clip, conversation.own_seconds)
+    recorded = utterances.source_end - utterances.source_start
     conditions = [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original"]
-    people = ["", conversation["speaker"], utterances["speaker"], LEFT_AS_RECORDED]
+    people = ["", conversation.speaker, utterances.speaker, LEFT_AS_RECORDED]
     for side in schema.CHANNELS:
-        conditions.append(utterances["channel"] == side)
+        conditions.append(utterances.channel == side)
         people.append(conversation[f"speaker_{side}"])
     person = np.select(conditions, people, "")
     spoken_by = [utterances[name].where(status == "spoken", "").tolist() for name in VOICE]
     voices = [" · ".join(filter(None, names)) for names in zip(*spoken_by, strict=True)]
-    is_rated = (utterances["tag"] != "") & utterances["arousal"].notna() & utterances["voiced_fraction"].notna()
-    of_tag = utterances["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
+    is_rated = (utterances.tag != "") & utterances.arousal.notna() & utterances.voiced_fraction.notna()
+    of_tag = utterances.tag.map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
     style = of_tag.where(~is_clip, conversation["style"])
     columns: dict[str, object] = {
         "heard": heard,
@@ -469,7 +423,7 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
         "source_seconds": recorded.where(recorded > 0),
     }
     texts = {
-        "conversation_id": conversation["conversation_id"].tolist(),
+        "conversation_id": conversation.conversation_id.tolist(),
         "person": person,
         "synthetic_voice": voices,
         "style": style.tolist(),
@@ -499,7 +453,6 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
         "recording_id": or_none(talk.recording_id),
         "split": talk.extra.get("split"),
         "language": talk.main_language if talk.main_language != "und" else None,
-        "duration": talk.built_duration,
         "source_duration": or_none(talk.duration),
         "own_seconds": talk.own_seconds,
         "utterances": len(talk.utterances),

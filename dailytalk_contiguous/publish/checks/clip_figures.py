@@ -14,13 +14,14 @@ import pandas as pd
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Credit, credits_of
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.finding import Finding, FindingLimits
+from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
 from dailytalk_contiguous.core.style import sampling
-from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings, clip_findings
+from dailytalk_contiguous.core.wording import counted, length_text, percent
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.store.work_folder import record_of
@@ -60,7 +61,7 @@ class Quality:
 
     @classmethod
     def of_rows(cls, rows: Iterable[Row], limits: QualityLimits) -> "Quality":
-        """ClipMeasure rows; what is no number is unknown."""
+        """Measure rows; what is no number is unknown."""
         clips = []
         for row in rows:
             values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
@@ -71,7 +72,7 @@ class Quality:
     @property
     def refused(self) -> pd.DataFrame:
         """The clips that are beyond a limit."""
-        return self.clips[self.clips["reason"] != ""]
+        return self.clips[self.clips.reason != ""]
 
 
 @dataclass
@@ -97,31 +98,19 @@ class CorpusFigures:
     cells_by: Sequence[str] = sampling.BY_EMOTION
 
     @classmethod
-    def of_run(
-        cls,
-        record: Mapping[str, Any],
-        tables: Tables,
-        quality: Quality | None = None,
-        unit: str = "clip",
-        credits: Sequence[Credit] | None = None,
-    ) -> "CorpusFigures":
-        """Take minutes before balancing, the target and, where None, the credits from the record of a run."""
+    def of_run(cls, record: Mapping[str, Any], tables: Tables) -> "CorpusFigures":
+        """Take the credits, the labels of a cell, and seconds before balancing and wanted from a run's record."""
+        clips = cls(tables, credits=credits_of(record))
         balance = record.get("balance") or {}
         minutes = balance.get("minutes_before") or {}
+        clips.before = {name: 60 * value for name, value in minutes.items()}
         target = balance.get("target_minutes")
-        cells_by = sampling.BY_EMOTION
+        if target and is_number(target, 0):
+            clips.target = 60.0 * target
         labels = balance.get("by")
         if isinstance(labels, list) and labels and all(name in sampling.CELL_COLUMNS for name in labels):
-            cells_by = tuple(labels)
-        return cls(
-            tables,
-            quality,
-            unit,
-            before={name: 60 * value for name, value in minutes.items()},
-            target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
-            credits=credits_of(record) if credits is None else credits,
-            cells_by=cells_by,
-        )
+            clips.cells_by = tuple(labels)
+        return clips
 
     @property
     def noun(self) -> str:
@@ -142,18 +131,18 @@ class CorpusFigures:
         trains = _trained(tables)
         sums = figures.sums(tables, label)
         values = trains[label].astype(object).fillna(UNKNOWN)
-        recorded = trains["own_seconds"].groupby(values).sum()
+        recorded = trains.own_seconds.groupby(values).sum()
         names = sorted({*map(str, sums.index), *self.before})
         before = pd.Series(self.before, names, float).fillna(0.0)
         recorded = recorded.reindex(names, fill_value=0.0)
-        seen = sums["seen"].set_axis(sums.index.astype(str))
+        seen = sums.seen.set_axis(sums.index.astype(str))
         seen = seen.reindex(names, fill_value=0.0)
         return pd.DataFrame({"recorded": np.maximum(recorded, before), "seen": seen})
 
     def disparity(self) -> tuple[float, float]:
         """How many times the smallest emotion (or cell) the largest has, as recorded and as seen."""
         named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
-        return sampling.disparity(named["recorded"]), sampling.disparity(named["seen"])
+        return sampling.disparity(named.recorded), sampling.disparity(named.seen)
 
     @property
     def is_unbalanced(self) -> bool:
@@ -164,14 +153,14 @@ class CorpusFigures:
         """Return the seconds that emotions (or cells) lack to have the target of recordings that could train."""
         if _trained(self.tables).empty:
             return {}
-        recorded = self.training()["recorded"].drop(index=[UNKNOWN, "other"], errors="ignore")
+        recorded = self.training().recorded.drop(index=[UNKNOWN, "other"], errors="ignore")
         return dict((self.target - recorded)[recorded < self.target])
 
 
 def _trained(tables: Tables) -> pd.DataFrame:
     """Recorded clips that train."""
     rows = tables.conversations
-    return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
+    return rows[rows["clip"] & (rows.split == "train") & rows.augmented_from.isna()]
 
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
@@ -184,21 +173,40 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
     (limits,) = with_settings((QualityLimits(),), chosen)
     quality = Quality.of_rows(items.measures(), limits)
-    unit = "file" if items.kind == "mix" else "clip"
-    tables = tables_of(items, refused)
-    credits = None
+    clips = CorpusFigures.of_run(record, tables_of(items, refused))
+    clips.quality = quality
+    if items.kind == "mix":
+        clips.unit = "file"
     if items.kind == "version":
-        named = tables.conversations[["corpus", "licence"]].astype(object).dropna().drop_duplicates()
-        credits = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
-    return CorpusFigures.of_run(record, tables, quality, unit, credits)
+        rows = clips.tables.conversations[["corpus", "licence"]]
+        named = rows.astype(object).dropna().drop_duplicates()
+        clips.credits = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
+    return clips
 
 
 def findings_of_clips(
     clips: CorpusFigures, run: Mapping[str, Any], limits: FindingLimits = LIMITS
 ) -> list[Finding]:
     """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
-    thin = {cell: clips.target - lack for cell, lack in clips.shortfalls().items()}
-    return clip_findings(clips.tables, thin, clips.target, run, limits, clips.noun)
+    findings = all_findings(clips.tables, run, limits, unit="clip")
+    agreed, rated = figures.heard_as_meant(clips.tables, "emotion", "perceived")
+    least = limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
+    if agreed < least * rated:
+        problem = (
+            f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
+        )
+        remedy = "keep those that were heard (corpus --agreed-only)"
+        findings.append(advice("unheard-emotion", ".", problem, remedy))
+    shortfalls = clips.shortfalls()
+    if shortfalls:
+        thinnest = max(shortfalls, key=shortfalls.__getitem__)
+        problem = (
+            f"{counted(len(shortfalls), clips.noun)} of the corpus with under {length_text(clips.target)} to "
+            f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
+        )
+        remedy = "add another corpus, or record what it lacks"
+        findings.append(advice("few-minutes-of-emotion", ".", problem, remedy, "note"))
+    return findings
 
 
 def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS) -> list[Finding]:

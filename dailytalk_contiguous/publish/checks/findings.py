@@ -84,16 +84,13 @@ def measure_loudness(audio: AudioStruct) -> Loudness:
     Quota("its sound", MOST_ROW_SECONDS, "seconds", "cut it into conversations").take(header.seconds)
     rate = header.sample_rate
     frame = _frame_samples(rate)
-    powers: list[NDArray[np.float32]] = []
+    powers = [np.zeros((0, header.channels), np.float32)]
     n_samples = 0
     for block in blocks(audio, block_seconds=1000 * frame / rate):  # 1,000 frames at once
         n_samples += len(block)
         channels = [frame_levels(channel, frame) for channel in block.T]
         powers.append(np.stack(channels, axis=1))
-    power = np.zeros((0, header.channels), np.float32)
-    if powers:
-        power = np.concatenate(powers)
-    return _loudness(power, rate, n_samples)
+    return _loudness(np.concatenate(powers), rate, n_samples)
 
 
 def pcm_loudness(pcm: Pcm, sample_rate: int) -> Loudness:

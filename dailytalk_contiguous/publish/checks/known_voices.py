@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.machine.resources import cache_folder, code_digest
 from dailytalk_contiguous.store.files import inside, write_bytes
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
 
 #: Starts and ends in seconds of the stretches of each half of a side's speech.
 Halves: TypeAlias = Sequence[Sequence[tuple[float, float]]]
@@ -36,9 +39,10 @@ class HeardSide(NamedTuple):
 
 
 class KnownVoices:
-    """What was heard of conversations before. A cache that is damaged, or can't be written, counts as empty."""
+    """What an encoder heard of conversations before; a cache that is damaged, or can't be written, is empty."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: "SpeakerEncoder") -> None:
+        self.encoder = encoder
         self._folder = cache_folder() / "voices"
         self._code = code_digest()
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
+import msgspec
 import yaml
 from huggingface_hub import DatasetCard
 
-from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import CONFIGS
 from dailytalk_contiguous.publish.version import DEFAULT, Version
@@ -35,17 +35,17 @@ class Obstacle(NamedTuple):
     remedy: str
 
 
-class _SplitFiles(TypedDict):
+class _SplitFiles(msgspec.Struct):
     split: str
     path: str | list[str]
 
 
-class _Config(TypedDict, total=False):
+class _Config(msgspec.Struct):
     """The fields of a card's config that are read."""
 
-    config_name: str
-    default: bool | None
-    data_files: str | list[str | _SplitFiles] | None
+    config_name: str = DEFAULT
+    default: bool | None = None
+    data_files: str | list[str | _SplitFiles] | None = None
 
 
 def obstacles(version: Version) -> Iterator[Obstacle]:
@@ -67,8 +67,8 @@ def obstacles(version: Version) -> Iterator[Obstacle]:
         yield Obstacle(CARD, "its configs are not of a form that load_dataset reads", "fix README.md on the Hub")
         return
     for config in configs:
-        name = config.get("config_name", DEFAULT)
-        if name not in CONFIGS and (name == DEFAULT or config.get("default")):
+        name = config.config_name
+        if name not in CONFIGS and (name == DEFAULT or config.default):
             problem = f"load_dataset returns its config {name!r} where no other is named"
             yield Obstacle(CARD, problem, "take that config out of README.md there")
 
@@ -81,12 +81,12 @@ def loaded_strangers(version: Version) -> set[str]:
     with suppress(CardDamaged):  # it is an obstacle
         configs = _configs(version)
     for config in configs or ():
-        if config.get("config_name") not in CONFIGS:
+        if config.config_name not in CONFIGS:
             continue
-        data_files = config.get("data_files") or ()
+        data_files = config.data_files or ()
         entries = [data_files] if isinstance(data_files, str) else data_files
         for entry in entries:
-            paths = entry if isinstance(entry, str) else entry["path"]
+            paths = entry if isinstance(entry, str) else entry.path
             patterns = [paths] if isinstance(paths, str) else paths
             for pattern in patterns:
                 loaded.update(name for name in strangers if fnmatchcase(name, pattern))
@@ -104,8 +104,10 @@ def _configs(version: Version) -> list[_Config] | None:
     if CARD not in version.names:
         return []
     card = parsed_card(version.read(CARD).decode(errors="replace"))
-    configs = card.data.get("configs") or []
-    return configs if fits(configs, list[_Config]) else None
+    try:
+        return msgspec.convert(card.data.get("configs") or [], list[_Config])
+    except msgspec.ValidationError:
+        return None
 
 
 class CardDamaged(DailytalkError):

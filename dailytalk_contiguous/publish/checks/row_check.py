@@ -34,11 +34,13 @@ class JudgedRow(NamedTuple):
     Attributes:
         talk: None of a row that can't be used, or was not judged.
         voices: None without an encoder, for clips, and for sound that can't be read or is not stereo.
+        is_unused: whether it was not judged, since no export takes it.
     """
 
     findings: list[Finding]
     talk: Conversation | None = None
     voices: ConversationVoices | None = None
+    is_unused: bool = False
 
 
 class RowChecks:
@@ -50,18 +52,17 @@ class RowChecks:
     """
 
     def __init__(self) -> None:
-        self._encoder = find_speaker_encoder()
-        self._known = KnownVoices() if self._encoder else None
+        encoder = find_speaker_encoder()
+        self._known = KnownVoices(encoder) if encoder else None
         self.findings = list[Finding]()
         self.voices = list[ConversationVoices]()
 
-    def judge(self, row: Row, location: str, pcm: Pcm | None = None) -> JudgedRow:
-        """Check a row with its audio.
+    def judge(self, row: Row, pcm: Pcm | None = None) -> JudgedRow:
+        """Check a row with its audio, which findings call by its id.
 
-        Args:
-            location: what findings call the row.
-            pcm: its audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
+        `pcm`: the audio, if that is decoded already, shape (n, channels), at the row's `sample_rate`.
         """
+        location = row["conversation_id"]
         findings = list[Finding]()
         for column in changed_sounds(row):
             problem = f"its {column} is not that of its {digest_column(column)}"
@@ -76,8 +77,8 @@ class RowChecks:
         unheard = {"unreadable-audio", "missing-audio", "not-stereo"}
         is_heard = all(finding.kind not in unheard for finding in findings)
         voices = None
-        if self._encoder and is_heard and not talk.labels:
-            voices = hear_voices(self._encoder, talk, self._known)
+        if self._known and is_heard and not talk.labels:
+            voices = hear_voices(self._known, talk)
         return JudgedRow(findings, talk, voices)
 
     def add(self, judged: JudgedRow) -> None:

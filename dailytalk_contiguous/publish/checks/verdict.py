@@ -44,7 +44,7 @@ class Bound(NamedTuple):
         clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
         advice: what to do.
         source: where the limit is from.
-        low, high: the least and the most that it may be; None where that is not limited.
+        limit: the most that it may be, or the least where `is_least`.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
         median: whether the median over all conversations is compared with the limit, not each of them; `clause` is
             what half of them are or do, and `{}` the median.
@@ -56,27 +56,19 @@ class Bound(NamedTuple):
     clause: str
     advice: str
     source: str
-    low: float | None = None
-    high: float | None = None
+    limit: float
+    is_least: bool = False
     severity: Severity = "doubtful"
     median: bool = False
     fewest: int = 1
 
-    @property
-    def limit(self) -> float:
-        limit = self.high if self.low is None else self.low
-        return math.nan if limit is None else limit
-
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
         """How far beyond the limit each value is; at most 0 within, NaN where one is unknown."""
-        return self.limit - values if self.low is not None else values - self.limit
+        return self.limit - values if self.is_least else values - self.limit
 
 
 #: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
 WIDESPREAD = 0.1
-
-#: Kinds of reason that a finding names.
-MOST_REASONS = 4
 
 #: Conversations from which on their median is meaningful: that half of ten have less than one in four has
 #: elsewhere is chance in 8 % of all cases at most.
@@ -85,19 +77,14 @@ FEWEST_CONVERSATIONS = 10
 #: Changes of speaker from which on their spread is known.
 FEWEST_CHANGES = 20
 
-#: Share of the speech that may be the other speaker's voice, from which on who speaks is in doubt.
-DOUBTFUL_SPEECH = 0.05
-
 #: Seconds around the median gap that are one moment: by so much ends of speech are measured early or late.
 SAME_GAP = 0.05
 
 _QUALITY = "core.sound.quality.QualityLimits"
-_SQUARE_ROOT = "a choice: about the square root of 2 either way"
 _MOSHI_USERS = (
     "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
 )
 _OUT = "leave them out where there are many"
-_KEEP_CUES = "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice"
 
 
 #: The bounds of conversations, in the order of their findings. A value at its limit is within.
@@ -109,7 +96,8 @@ BOUNDS = (
         "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
         "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
         "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
-        low=0.6,
+        limit=0.6,
+        is_least=True,
         severity="bad",
     ),
     Bound(
@@ -118,7 +106,7 @@ BOUNDS = (
         "have over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
-        high=0.05,
+        limit=0.05,
         severity="bad",
     ),
     Bound(
@@ -127,7 +115,7 @@ BOUNDS = (
         "have an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
         "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
-        high=MAX_WORDS_PER_SECOND,
+        limit=MAX_WORDS_PER_SECOND,
     ),
     Bound(
         "repeated-opening",
@@ -135,7 +123,7 @@ BOUNDS = (
         "have a side on which over {} of the transcript's lines begin with the same word",
         "if it is a name that nobody says, take it off the texts of that transcript",
         "a choice: no side of the recordings that were looked at is over a third",
-        high=0.5,
+        limit=0.5,
     ),
     Bound(
         "without-text",
@@ -143,7 +131,7 @@ BOUNDS = (
         "have no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
-        high=0.2,
+        limit=0.2,
     ),
     Bound(
         "telephone",
@@ -152,7 +140,8 @@ BOUNDS = (
         "leave them out, or, for a model that is to hear telephones, pass --limit telephone=none to "
         "dailytalk check and report",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
-        low=6500.0,
+        limit=6500.0,
+        is_least=True,
     ),
     Bound(
         "level-difference",
@@ -160,7 +149,7 @@ BOUNDS = (
         "have one speaker more than {} louder than the other",
         "bring both sides to one level before tagging",
         'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
-        high=10.0,
+        limit=10.0,
     ),
     Bound(
         "noise",
@@ -168,7 +157,8 @@ BOUNDS = (
         "have a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
         _QUALITY,
-        low=10.0,
+        limit=10.0,
+        is_least=True,
     ),
     Bound(
         "clipping",
@@ -176,7 +166,7 @@ BOUNDS = (
         "have a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
         _QUALITY,
-        high=0.005,
+        limit=0.005,
     ),
     Bound(
         "leakage",
@@ -185,7 +175,7 @@ BOUNDS = (
         "use headsets, or leave them out",
         "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
         "picks up the other side 20 to 30 dB down",
-        high=-6.0,
+        limit=-6.0,
     ),
     Bound(
         "dead-side",
@@ -193,7 +183,7 @@ BOUNDS = (
         "have a side without any sound for over {} at its end, while the other goes on",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
-        high=10.0,
+        limit=10.0,
     ),
     Bound(
         "same-words",
@@ -201,23 +191,24 @@ BOUNDS = (
         "have a side on which over {} of the words are those that the other one says at the same time",
         "listen there: one voice may be on both sides; use headsets, or leave them out",
         "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
-        high=0.1,
+        limit=0.1,
     ),
     Bound(
         "fast-synthesis",
         "length_ratio",
         "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
-        _SQUARE_ROOT,
-        low=0.7,
+        "a choice: about the square root of 2 either way",
+        limit=0.7,
+        is_least=True,
     ),
     Bound(
         "slow-synthesis",
         "length_ratio",
         "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
-        _SQUARE_ROOT,
-        high=1.4,
+        "a choice: about the square root of 2 either way",
+        limit=1.4,
     ),
     Bound(
         "not-resynthesised",
@@ -225,7 +216,7 @@ BOUNDS = (
         "have over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
         "a choice",
-        high=0.1,
+        limit=0.1,
     ),
     Bound(
         "one-sided",
@@ -233,7 +224,8 @@ BOUNDS = (
         "have a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
         "a choice: below it there is no talk",
-        low=0.05,
+        limit=0.05,
+        is_least=True,
     ),
     Bound(
         "agent-silent",
@@ -243,18 +235,20 @@ BOUNDS = (
         "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
         "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
         "(core/records/assets/bands.json): 0.40 * 53.5 / 60; from more silence a model learns to be silent",
-        low=0.36,
+        limit=0.36,
+        is_least=True,
         median=True,
         fewest=FEWEST_CONVERSATIONS,
     ),
-    Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, high=10.0, severity="note"),
+    Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, limit=10.0, severity="note"),
     Bound(
         "few-turns",
         "turns_per_window",
         "have fewer than {} turns a window",
         _OUT,
         _MOSHI_USERS,
-        low=3.0,
+        limit=3.0,
+        is_least=True,
         severity="note",
     ),
     Bound(
@@ -263,7 +257,7 @@ BOUNDS = (
         "have a monologue over {}",
         "leave them out: the loss became unstable on such data",
         _MOSHI_USERS,
-        high=60.0,
+        limit=60.0,
     ),
     Bound(
         "late-start",
@@ -271,7 +265,7 @@ BOUNDS = (
         "begin with over {} of silence",
         "keep the greeting, cut the silence before it",
         "a choice: Moshi speaks first and has to learn a greeting",
-        high=5.0,
+        limit=5.0,
         severity="note",
     ),
     Bound(
@@ -281,7 +275,7 @@ BOUNDS = (
         "shorten pauses, or leave out what was read aloud",
         'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
         'in conversation", PNAS 106:10587); above, the model learns to be silent',
-        high=2.0,
+        limit=2.0,
         median=True,
     ),
     Bound(
@@ -291,14 +285,15 @@ BOUNDS = (
         "speak with --timeline anchor, and keep backchannels",
         'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
         "J. Phonetics 38); far below, turns were taken one after another",
-        low=0.1,
+        limit=0.1,
+        is_least=True,
         median=True,
     ),
 )
 
 
 class OtherLimit(NamedTuple):
-    """A limit of a finding that is not on a figure of conversations, and where the limit is from."""
+    """A limit of a finding that is not on a figure of conversations, and where it is from."""
 
     limit: float
     source: str
@@ -366,23 +361,19 @@ LIMITS: FindingLimits = {
     **{name: other.limit for name, other in OTHER_LIMITS.items()},
 }
 
-#: Words of a side that an aligner did not find, from which on they are more than slips.
-FEWEST_ABSENT = 3
-
-#: Pauses of a new voice, and ends of its turns, from which on anything is said of them.
-FEWEST_TURN_ENDS = 5
-
 
 def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
     """The bounds of conversations, with these limits."""
     for bound in BOUNDS:
         limit = limits[bound.name]
-        if limit is None:
-            continue
-        if bound.low is None:
-            yield bound._replace(high=limit)
-        else:
-            yield bound._replace(low=limit)
+        if limit is not None:
+            yield bound._replace(limit=limit)
+
+
+def _most(limits: FindingLimits, name: str) -> float:
+    """The most that may be; infinite where nothing limits it."""
+    limit = limits[name]
+    return math.inf if limit is None else limit
 
 
 #: The note of a page, which judges rows without decoding their sound. It is in the first line even of good data.
@@ -391,14 +382,12 @@ NOT_DECODED = "not-decoded"
 #: The note on a folder that only the check of its own format has judged; in the first line as well.
 ONE_CHECK = "one-check"
 
-#: The finding on data that was only tagged. Commands name it, too.
-NOT_SPOKEN = "not-spoken"
-
 #: The finding on runs that finished no conversation. Commands name it, too.
 NOTHING_FINISHED = "nothing-finished"
 
+#: The finding on data that was only tagged. Commands name its kind, too.
 ONLY_TAGGED = advice(
-    NOT_SPOKEN,
+    "not-spoken",
     ".",
     "it was tagged but not spoken yet: there is nothing to train on",
     "run dailytalk speak on it, with --revoice none to keep both voices as recorded",
@@ -410,7 +399,7 @@ VerdictLevel = Severity | Literal["good", "empty"]
 class FindingsOfAKind(NamedTuple):
     """The first findings of a kind, and the number of the others."""
 
-    shown: tuple[Finding, ...]
+    shown: Sequence[Finding]
     n_more: int
 
 
@@ -426,10 +415,7 @@ class Verdict(NamedTuple):
         groups = defaultdict[tuple[str, str], list[Finding]](list)
         for finding in self.findings:
             groups[finding.severity, finding.kind].append(finding)
-        kinds = []
-        for group in groups.values():
-            kinds.append(FindingsOfAKind(tuple(group[:most]), n_more=max(0, len(group) - most)))
-        return kinds
+        return [FindingsOfAKind(group[:most], len(group[most:])) for group in groups.values()]
 
     def as_dict(self) -> dict[str, object]:
         findings = [finding.as_dict() for finding in self.findings]
@@ -445,12 +431,10 @@ def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LI
     weight_of = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
     weights: dict[str, pd.Series[float]] = {}
     for bound in bounds_of(limits):
-        if bound.fewest > 1:
-            continue
-        is_beyond = bound.beyond(conversations[bound.figure]) > 0
-        weight = is_beyond.astype(np.float64) * weight_of[bound.severity]
-        heaviest = weights.get(bound.figure, 0.0)
-        weights[bound.figure] = np.maximum(weight, heaviest)
+        if bound.fewest == 1:
+            is_beyond = bound.beyond(conversations[bound.figure]) > 0
+            weight = is_beyond.astype(np.float64) * weight_of[bound.severity]
+            weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
     badness = pd.DataFrame(weights)
     breaches = []
     for row_weights in badness.to_dict("records"):
@@ -475,13 +459,16 @@ def all_findings(
     """
     rows = tables.conversations
     if unit == "clip":
-        rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]]
+        rows = rows[rows.augmented_from.isna() & ~rows.of_export]
     findings: list[Finding] = []
     for (stage, kind), n_rejects in tables.rejects.items():
         if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
             problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
             findings.append(error("bad-row", ".", problem, "build them again with `dailytalk speak`"))
     findings += _transcript_findings(rows, unit)
+    findings += _uncovered_sound(rows)
+    findings += _sides_out_of_step(rows, unit)
+    findings += _leaks(rows, unit)
     findings += _word_findings(tables)
     findings += _filler_findings(rows, limits)
     findings += _absent_word_findings(rows, limits)
@@ -503,113 +490,77 @@ def all_findings(
     return findings
 
 
-def clip_findings(
-    tables: Tables,
-    thin: Mapping[str, float],
-    wanted: float,
-    run: Mapping[str, Any] = {},
-    limits: FindingLimits = LIMITS,
-    noun: str = "emotion",
-) -> list[Finding]:
-    """Return the findings on clips and on their labels.
-
-    `thin`: seconds of recordings that could train, of each emotion (or other `noun`) that has fewer than `wanted`.
-    """
-    findings = all_findings(tables, run, limits, unit="clip")
-    agreed, rated = figures.heard_as_meant(tables, "emotion", "perceived")
-    least = limits["unheard-emotion"]  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
-    if rated and least is not None and agreed < least * rated:
-        heard = percent(agreed, rated)
-        problem = f"raters heard the emotion that was meant in {heard} of {counted(rated, 'clip')}"
-        remedy = "keep those that were heard (corpus --agreed-only)"
-        findings.append(advice("unheard-emotion", ".", problem, remedy))
-    if thin:
-        thinnest = min(thin, key=lambda emotion: thin[emotion])
-        problem = (
-            f"{counted(len(thin), noun)} of the corpus with under {length_text(wanted)} to train on, down to "
-            f"{length_text(thin[thinnest])} of {thinnest}"
-        )
-        remedy = "add another corpus, or record what it lacks"
-        findings.append(advice("few-minutes-of-emotion", ".", problem, remedy, "note"))
-    return findings
-
-
 def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    repairs = figures.counts(rows["transcript_repair"].astype("category"))
+    repairs = figures.counts(rows.transcript_repair.astype("category"))
     n_repaired = repairs.total()
     if n_repaired:
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
         problem = f"the transcripts of {_share(n_repaired, rows, unit)} did not fit their sound: {ways}"
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
         yield advice("repaired-transcripts", ".", problem, remedy, weighed("doubtful", n_repaired, len(rows)))
-    yield from _uncovered_sound(rows)
-    yield from _sides_out_of_step(rows, unit)
-    yield from _leaks(rows, unit)
 
 
-def _leaks(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    """Conversations in which a voice leaks into the other side, and those in which it may be taken for speech."""
-    leaky = rows.dropna(subset=["leaks"])
-    if leaky.empty:
+def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
+    """Stretches of a recording that sound and have no utterance."""
+    stretches = [*_listed(rows, "uncovered_sound")]
+    if not stretches:
         return
-    doubtful = leaky[leaky["leaked_speech"].astype(np.float64) > DOUBTFUL_SPEECH]
-    if len(doubtful):
-        problem = (
-            f"over {percent(DOUBTFUL_SPEECH, 1)} of the speech in {_share(len(doubtful), rows, unit)} may be the "
-            f"other speaker's voice, which leaks ({_examples(doubtful, 'leaks')})"
-        )
-        remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
-        yield advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(rows)))
-    handled = leaky.drop(doubtful.index)
-    if handled.empty:
-        return
-    problem = f"a voice leaks in {_share(len(handled), rows, unit)} ({_examples(handled, 'leaks')}); it is not "
-    problem += "taken for speech, and the sound is as it was recorded"
-    remedy = "use headsets where you can: words under a leak are recognised less well"
-    yield advice("leakage", ".", problem, remedy, "note")
+    lengths = [sound["end"] - sound["start"] for _, sound in stretches]
+    total = math.fsum(lengths)
+    name, sound = stretches[lengths.index(max(lengths))]
+    example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
+    problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
+    remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
+    yield advice("uncovered-sound", ".", problem, remedy, weighed("doubtful", total, rows.duration.sum()))
 
 
 def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     """Conversations whose sides do not wait for each other, and those of which it is known by how much."""
-    apart = rows[["conversation_id", "out_of_step", "side_shift"]].dropna(subset=["out_of_step"])
-    shifts = apart["side_shift"].tolist()
+    apart = rows.dropna(subset="out_of_step")
+    shifts = apart.side_shift.tolist()
     is_known = np.array([isinstance(shift, Mapping) and not shift.get("aligned") for shift in shifts], bool)
     known = apart[is_known]
     if len(known):
-        problem = (
-            f"the sides of {_share(len(known), rows, unit)} are out of step ({_examples(known, 'out_of_step')})"
-        )
+        sides = f"the sides of {_share(len(known), rows, unit)}"
+        problem = f"{sides} are out of step ({_examples(known, 'out_of_step')})"
         remedy = "tag them with --align-sides, or export both sides from one clock"
         yield advice("sides-out-of-step", ".", problem, remedy)
     suspected = apart[~is_known]
     if len(suspected):
-        examples = _examples(suspected, "out_of_step")
-        problem = f"the sides of {_share(len(suspected), rows, unit)} may not be in step ({examples})"
+        sides = f"the sides of {_share(len(suspected), rows, unit)}"
+        problem = f"{sides} may not be in step ({_examples(suspected, 'out_of_step')})"
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
         severity = weighed("doubtful", len(suspected), len(rows))
         yield advice("sides-out-of-step", ".", problem, remedy, severity)
+
+
+def _leaks(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """Conversations in which a voice leaks into the other side, and those in which it may be taken for speech."""
+    most = 0.05  # of the speech may be the other speaker's voice, before who speaks is in doubt
+    leaky = rows.dropna(subset="leaks")
+    is_doubtful = leaky.leaked_speech.astype(np.float64) > most
+    doubtful = leaky[is_doubtful]
+    if len(doubtful):
+        problem = (
+            f"over {percent(most, 1)} of the speech in {_share(len(doubtful), rows, unit)} may be the "
+            f"other speaker's voice, which leaks ({_examples(doubtful, 'leaks')})"
+        )
+        remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
+        yield advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(rows)))
+    handled = leaky[~is_doubtful]
+    if len(handled):
+        problem = (
+            f"a voice leaks in {_share(len(handled), rows, unit)} ({_examples(handled, 'leaks')}); it is not "
+        )
+        problem += "taken for speech, and the sound is as it was recorded"
+        remedy = "use headsets where you can: words under a leak are recognised less well"
+        yield advice("leakage", ".", problem, remedy, "note")
 
 
 def _examples(rows: pd.DataFrame, column: str) -> str:
     """The first conversations of some, each with what a column of texts says of it."""
     named = rows[["conversation_id", column]].head(3).itertuples(index=False)
     return "; ".join(f"{name}: {text}" for name, text in named)
-
-
-def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
-    """Stretches of a recording that sound and have no utterance."""
-    stretches = []
-    for name, sound in _listed(rows, "uncovered_sound"):
-        stretches.append((sound["end"] - sound["start"], name, sound))
-    if not stretches:
-        return
-    total = math.fsum(seconds for seconds, _, _ in stretches)
-    _, name, sound = max(stretches, key=lambda stretch: stretch[0])
-    example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
-    problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
-    remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
-    severity = weighed("doubtful", total, rows["duration"].sum())
-    yield advice("uncovered-sound", ".", problem, remedy, severity)
 
 
 def weighed(severity: Severity, part: float, whole: float) -> Severity:
@@ -620,7 +571,8 @@ def weighed(severity: Severity, part: float, whole: float) -> Severity:
 
 def _affect_findings(tables: Tables) -> Iterator[Finding]:
     """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
-    rated = tables.utterances[tables.utterances["affect_model"] == VOICE_LINEAR]
+    utterances = tables.utterances
+    rated = utterances[utterances.affect_model == VOICE_LINEAR]
     values = rated[list(AFFECT)].astype(np.float64)
     affect = values.dropna()
     if affect.empty:
@@ -631,8 +583,8 @@ def _affect_findings(tables: Tables) -> Iterator[Finding]:
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
     is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
     is_flat = is_flat_side.groupby(level=0).all()
-    flat = list(is_flat.index[is_flat])
-    if flat:
+    flat = is_flat.index[is_flat]
+    if len(flat):
         problem = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
         problem += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
         remedy = "tag with --rules careful, or rate with another --affect-model"
@@ -641,7 +593,8 @@ def _affect_findings(tables: Tables) -> Iterator[Finding]:
 
 def _word_findings(tables: Tables) -> Iterator[Finding]:
     sources = figures.word_sources(tables)
-    n_words = counted(sources.total(), "word")
+    total = sources.total()
+    n_words = counted(total, "word")
     n_fitted = sources[GIVEN_FITTED]
     if n_fitted:
         problem = f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were "
@@ -649,8 +602,8 @@ def _word_findings(tables: Tables) -> Iterator[Finding]:
         remedy = "name an aligner of their language (speak --aligner), or listen to some"
         yield advice("fitted-words", ".", problem, remedy, "note")
     # What was converted is heard as it was said, whatever a voice was given.
-    takes = tables.utterances[tables.utterances["tries"] != CONVERTED_TRIES]
-    tag_said = takes["tag_said"].dropna()
+    takes = tables.utterances[tables.utterances.tries != CONVERTED_TRIES]
+    tag_said = takes.tag_said.dropna()
     n_unsaid = int((~tag_said.astype(bool)).sum())
     if n_unsaid:
         tagged = counted(len(tag_said), "resynthesised utterance")
@@ -658,24 +611,21 @@ def _word_findings(tables: Tables) -> Iterator[Finding]:
         remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
         yield advice("unsaid-tags", ".", problem, remedy, "note")
     n_recognised = sources[RECOGNISER]
-    if n_recognised >= WIDESPREAD * sources.total() > 0:
+    if n_recognised >= WIDESPREAD * total > 0:
         problem = (
             f"{n_recognised:,} of {n_words} have the recogniser's times: about half of those are in the right "
             "frame of 80 ms, three quarters of an aligner's"
         )
         remedy = "expect words that are a frame or two off"
-        if not tables.conversations["talk"].all():
+        if not tables.conversations.talk.all():
             remedy = f"name an aligner of the language (speak --aligner), or {remedy}"
         yield advice("recognised-times", ".", problem, remedy, "note")
 
 
 def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
     """Sides that talk for minutes without an um; a machine that talks says none."""
-    longest = limits["no-fillers"]
-    if longest is None:
-        return
-    people = rows[~rows["talk"].astype(bool)]
-    sides = _listed(people, "talk_without_fillers")
+    longest = _most(limits, "no-fillers")
+    sides = _listed(rows[~rows.talk.astype(bool)], "talk_without_fillers")
     long = [(name, side) for name, side in sides if side["seconds"] > longest]
     if not long:
         return
@@ -692,12 +642,11 @@ def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Find
 
 def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
     """Sides of which the given text has words that are not in the sound."""
-    least = limits["absent-words"]
-    if least is None:
-        return
+    fewest = 3  # words that an aligner did not find are more than slips
+    least = _most(limits, "absent-words")
     doubtful = []
     for name, side in _listed(rows, "absent_words"):
-        if side["absent"] >= max(FEWEST_ABSENT, least * side["words"]):
+        if side["absent"] >= max(fewest, least * side["words"]):
             doubtful.append((name, side))
     if not doubtful:
         return
@@ -720,7 +669,7 @@ def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, An
 
 def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
     """The finding of a median over all conversations that is beyond its bound."""
-    rows = rows[rows[bound.figure].notna()]
+    rows = rows.dropna(subset=bound.figure)
     if len(rows) < bound.fewest:
         return
     median = rows[bound.figure].astype(np.float64).median()
@@ -729,12 +678,11 @@ def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
     if len(rows) == 1:
         problem = _figure(bound.clause, bound, median)
     else:
-        reach = "at least" if bound.low is None else "at most"
+        reach = "at most" if bound.is_least else "at least"
         half = bound.clause.replace("{}", f"{reach} {{}}")
         problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
     if bound.name == "little-overlap":
-        problem, severity, remedy = _little_overlap(rows, problem, bound.advice)
-        yield advice(bound.name, ".", problem, remedy, severity)
+        yield _little_overlap(rows, problem, bound)
     else:
         yield advice(bound.name, ".", problem, bound.advice, bound.severity)
 
@@ -747,38 +695,41 @@ def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Fin
         return
     # The ids decide between equals, so that the order of rows doesn't.
     named = beyond.astype({"conversation_id": str})
-    worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True])
-    name = worst["conversation_id"].iloc[0]
-    direction = "up to" if bound.low is None else "down to"
+    worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
+    name = worst.conversation_id
+    direction = "down to" if bound.is_least else "up to"
     clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
     if len(beyond) == 1:
         verb, _, predicate = clause.partition(" ")
         singular = "has" if verb == "have" else f"{verb}s"
         clause = f"{singular} {predicate}"
-    furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
+    furthest = _figure("{}", bound, worst[bound.figure])
     problem = f"{_share(len(beyond), rows, unit)} {clause}, {direction} {furthest} in {name}"
-    severity = weighed(bound.severity, beyond["duration"].sum(), rows["duration"].sum())
+    severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
     yield advice(bound.name, name, problem, bound.advice, severity)
 
 
-def _little_overlap(rows: pd.DataFrame, problem: str, remedy: str) -> tuple[str, Severity, str]:
-    """What little overlap is due to: its sentence, severity and remedy."""
-    if rows["talk"].all():
+def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
+    """The finding of little overlap, which says what it is due to."""
+    recorded = rows.recorded_overlap
+    remedy = bound.advice
+    severity: Severity = "doubtful"
+    if rows.talk.all():
         # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
-        return problem, "note", "talk by converse --headphones or --web: only there you may speak over the voice"
-    recorded = rows["recorded_overlap"]
-    if recorded.isna().any():
-        return problem, "doubtful", remedy
-    seconds = round(recorded.sum(), 1)
-    overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
-    problem += f"; the recordings {overlap}"
-    remedy = "add recordings in which people talk over each other"
-    if not rows["parent"].notna().all():
-        return problem, "doubtful", remedy
-    kept = (rows["duration"] * rows["overlap"].fillna(0.0)).sum()
-    if kept >= 0.8 * seconds:  # the rest was lost when they were made
-        return problem, "note", remedy  # a reason against the recordings, which `check` has of them
-    return problem, "doubtful", "make them with more overlap, as people talk over each other"
+        severity = "note"
+        remedy = "talk by converse --headphones or --web: only there you may speak over the voice"
+    elif recorded.notna().all():
+        seconds = round(recorded.sum(), 1)
+        overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
+        problem += f"; the recordings {overlap}"
+        remedy = "add recordings in which people talk over each other"
+        if rows.parent.notna().all():
+            kept = (rows.duration * rows.overlap.fillna(0.0)).sum()
+            if kept >= 0.8 * seconds:
+                severity = "note"  # a reason against the recordings, which `check` has of them
+            else:  # it was lost when they were made
+                remedy = "make them with more overlap, as people talk over each other"
+    return advice(bound.name, ".", problem, remedy, severity)
 
 
 def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
@@ -787,9 +738,6 @@ def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Fi
     In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
     come at one moment than in talk have any gap.
     """
-    limit = limits["same-gaps"]
-    if limit is None:
-        return
     for channel in CHANNELS:
         offsets = turn_taking.offsets(channel)
         if len(offsets) < FEWEST_CHANGES:
@@ -797,7 +745,7 @@ def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Fi
         middle = nearest_rank(offsets, 0.5)
         is_same = abs(offsets - middle) <= SAME_GAP
         share = float(is_same.mean())
-        if middle > 0 and share > limit:
+        if middle > 0 and share > _most(limits, "same-gaps"):
             problem = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
             problem += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
             remedy = "take the times of a recording, or gaps that vary as people's do"
@@ -809,33 +757,34 @@ def _turn_end_findings(tables: Tables, limits: FindingLimits) -> Iterator[Findin
 
     Something is said only where chance does not explain it: the whole interval is beyond the limit.
     """
+    fewest = 5  # pauses, and ends, of which anything is said
+    remedy = "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice"
     shifts = figures.same_ends(tables, SHIFT)
     holds = figures.same_ends(tables, HOLD)
-    if len(holds) < FEWEST_TURN_ENDS:
+    if len(holds) < fewest:
         return
+    n_pauses = counted(len(holds), "pause")
     pause_change = mean_change(holds)
-    most = limits["finished-pauses"]
-    if pause_change and most is not None and pause_change.interval[0] > most:
+    if pause_change and pause_change.interval[0] > _most(limits, "finished-pauses"):
         recorded, built = holds.mean(axis=0)
         problem = (
             f"the new voice's pauses sound finished: {built:.2f} of 1 (Smart Turn, "
-            f"{counted(len(holds), 'pause')}), as recorded {recorded:.2f}; a model learns from them to answer "
+            f"{n_pauses}), as recorded {recorded:.2f}; a model learns from them to answer "
             "where it should wait"
         )
-        yield advice("finished-pauses", ".", problem, _KEEP_CUES)
-    cue_change = auc_change(shifts, holds)
-    least = limits["lost-cues"]
-    if len(shifts) < FEWEST_TURN_ENDS or cue_change is None or least is None:
+        yield advice("finished-pauses", ".", problem, remedy)
+    if len(shifts) < fewest:
         return
-    if cue_change.interval[1] < -least:
+    cue_change = auc_change(shifts, holds)
+    if cue_change and cue_change.interval[1] < -_most(limits, "lost-cues"):
         before = area_under_curve(shifts[:, 0], holds[:, 0])
         after = area_under_curve(shifts[:, 1], holds[:, 1])
         problem = (
             f"ends of turns of the new voice sound more finished than its pauses in {percent(after, 1)} of all "
             f"pairs, as recorded in {percent(before, 1)} (Smart Turn; {counted(len(shifts), 'end')}, "
-            f"{counted(len(holds), 'pause')})"
+            f"{n_pauses})"
         )
-        yield advice("lost-cues", ".", problem, _KEEP_CUES)
+        yield advice("lost-cues", ".", problem, remedy)
 
 
 def _origin_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
@@ -851,16 +800,16 @@ def _origin_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 
 def _copy_findings(tables: Tables, rows: pd.DataFrame) -> Iterator[Finding]:
     """Conversations with the sound of others, and those whose words are the same."""
-    recordings = rows[rows["parent"].isna()].dropna(subset=["sound_digest"])
-    groups = recordings.groupby("sound_digest", observed=True)["conversation_id"].agg(list)
+    recordings = rows[rows.parent.isna()].dropna(subset="sound_digest")
+    groups = recordings.groupby("sound_digest", observed=True).conversation_id.agg(list)
     same_sound = [names for names in groups if len(names) > 1]
-    digest_of = dict(zip(recordings["conversation_id"], recordings["sound_digest"], strict=True))
+    digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
     same_words = []
-    for names in tables.same_texts:
-        if len({digest_of.get(name, name) for name in names}) > 1:
-            same_words.append(names)
-    seconds_of_copies = recordings.loc[recordings.duplicated("sound_digest"), "duration"].sum()
-    severity = weighed("doubtful", seconds_of_copies, rows["duration"].sum())
+    for name, twin in tables.same_texts:
+        if digest_of.get(name, name) != digest_of.get(twin, twin):
+            same_words.append((name, twin))
+    seconds_of_copies = recordings.duration[recordings.duplicated("sound_digest")].sum()
+    severity = weighed("doubtful", seconds_of_copies, rows.duration.sum())
     remedy = "keep one recording of each in the input, and build again"
     yield from _repeated(same_sound, rows, "the same sound", remedy, severity)
     remedy = "listen to them, and keep one where they are copies of a recording"
@@ -876,21 +825,20 @@ def _repeated(
     """
     if not groups:
         return
-    split_of = dict(zip(rows["conversation_id"], rows["split"], strict=True))
+    split_of = dict(zip(rows.conversation_id, rows.split, strict=True))
+    examples = []
     across = []
     for names in groups:
+        more = ", …" if len(names) > 4 else ""
+        examples.append(", ".join(names[:4]) + more)
         first_in_split: dict[str, str] = {}
         for name in names:
             if isinstance(split_of[name], str):
                 first_in_split.setdefault(split_of[name], name)
         if len(first_in_split) > 1:
             across.append(", ".join(f"{name} in {split}" for split, name in first_in_split.items()))
-    n_names = len({name for names in groups for name in names})
+    n_names = len(set[str]().union(*groups))
     problem = f"{n_names:,} of {counted(len(rows), 'conversation')} have {sameness} as another one"
-    examples = []
-    for names in groups:
-        more = ", …" if len(names) > 4 else ""
-        examples.append(", ".join(names[:4]) + more)
     if across:
         problem += ", and some have it in another split"
         examples = across
@@ -899,7 +847,7 @@ def _repeated(
 
 
 def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
-    earlier = (run.get("speak") or {}).get("of_earlier_runs") or []
+    earlier = (run.get("speak") or {}).get("of_earlier_runs")
     if earlier:
         are = "is" if len(earlier) == 1 else "are"
         them = "it" if len(earlier) == 1 else "them"
@@ -908,8 +856,7 @@ def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits
         remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
         yield advice("of-earlier-run", ".", problem, remedy)
     lost = losses(run)
-    most = limits["lost-hours"]
-    if most is not None and lost.of_seconds and lost.seconds > most * lost.of_seconds:
+    if lost.of_seconds and lost.seconds > _most(limits, "lost-hours") * lost.of_seconds:
         amounts = {kind: length_text(seconds) for kind, seconds in lost.reasons.items()}
         if not amounts:
             amounts = {kind: f"{n:,}" for (_, kind), n in tables.rejects.most_common()}
@@ -928,18 +875,18 @@ def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits
 
 def _because(amounts: Mapping[str, str]) -> str:
     """The end of a sentence: kinds of reason, the commonest first, with their amounts where there are several."""
+    most = 4
     parts = [f"{kind} ({amount})" for kind, amount in amounts.items()]
     if len(parts) == 1:
         parts = [*amounts]
-    n_more = len(parts) - MOST_REASONS
-    if n_more > 0:
-        parts[MOST_REASONS:] = [counted(n_more, "other reason")]
+    if len(parts) > most:
+        parts[most:] = [counted(len(parts) - most, "other reason")]
     return ": " + "; ".join(parts) if parts else ""
 
 
 def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     conversations = rows[~rows["clip"].astype(bool)]
-    nameless = [names for names in conversations["kept_speakers"] if None in list(names)]
+    nameless = [names for names in conversations.kept_speakers if None in list(names)]
     if nameless and len(conversations) > 1:
         share = _share(len(nameless), conversations, unit)
         problem = f"nobody is named as the recorded speaker of {share}"
@@ -956,7 +903,7 @@ def _hour_findings(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) ->
         if hours < fewest:
             problem = f"{hours:.2f} h with the voice {voice}, under {fewest:g} h: "
             problem += "moshi-finetune's English example has 20 h"
-            remedy = "talk more with it" if rows["talk"].all() else "re-voice more conversations with it"
+            remedy = "talk more with it" if rows.talk.all() else "re-voice more conversations with it"
             yield advice("few-hours-of-voice", ".", problem, remedy, "note")
     fewest = limits["few-hours-of-language"] or 0.0
     for language, hours in sorted(figures.hours_of(tables, "language").items()):
@@ -972,9 +919,9 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     severities = ("bad", "doubtful", "note")
     ordered = tuple(sorted(findings, key=lambda finding: severities.index(finding.severity)))
     reasons = [finding for finding in ordered if finding.severity != "note"]
-    errors = [finding for finding in ordered if finding.level == "error" and finding.kind != NOTHING_FINISHED]
+    is_wrong = any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered)
     level: VerdictLevel = "good"
-    if not n and not errors:
+    if not n and not is_wrong:
         level = "empty"
     elif reasons:
         level = reasons[0].severity
@@ -1041,23 +988,23 @@ def losses(run: Mapping[str, Any]) -> Losses:
     A conversation that tagging rejected is not spoken, and none that speaking rejected is pushed, so that no
     second is counted twice.
     """
-    halves = {"tag": run, "speak": run.get("speak") or {}, "push": run.get("push") or {}}
-    parts = {command: half.get("rejected") or {} for command, half in halves.items()}
-    whole: Mapping[str, Any] = next((part for part in parts.values() if part.get("of_seconds")), {})
     reasons = Counter[str]()
     remedies = {}
-    for command, part in parts.items():
+    parts = []
+    for command, half in (("tag", run), ("speak", run.get("speak")), ("push", run.get("push"))):
+        part = (half or {}).get("rejected") or {}
+        parts.append(part)
         reasons += Counter(part.get("reasons") or {})
         for kind, remedy in (part.get("remedies") or {}).items():
-            names_option = "--" in remedy
-            remedies[kind] = f"{remedy} (options of dailytalk {command})" if names_option else remedy
+            remedies[kind] = f"{remedy} (options of dailytalk {command})" if "--" in remedy else remedy
+    whole = next((part for part in parts if part.get("of_seconds")), {})
     return Losses(
-        conversations=sum(part.get("conversations") or 0 for part in parts.values()),
-        seconds=sum(part.get("seconds") or 0 for part in parts.values()),
+        conversations=sum(part.get("conversations") or 0 for part in parts),
+        seconds=sum(part.get("seconds") or 0 for part in parts),
         of_conversations=whole.get("of_conversations") or 0,
         of_seconds=whole.get("of_seconds") or 0,
         reasons=dict(reasons.most_common()),
         remedies=remedies,
         recordings=(run.get("counts") or {}).get("recordings_rejected") or 0,
-        reasons_of_recordings=parts["tag"].get("recordings") or {},
+        reasons_of_recordings=parts[0].get("recordings") or {},
     )

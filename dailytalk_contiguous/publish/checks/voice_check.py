@@ -87,13 +87,10 @@ _SAME_VOICE = _VoiceProblem(
 class _Case(NamedTuple):
     """A conversation that has a problem: the likeness that is beyond the limit, and the detail that names it."""
 
+    problem: _VoiceProblem
     conversation: ConversationVoices
     likeness: float
     detail: str
-
-    @property
-    def name(self) -> str:
-        return self.conversation.conversation_id
 
 
 def find_speaker_encoder() -> "SpeakerEncoder | None":
@@ -106,12 +103,10 @@ def find_speaker_encoder() -> "SpeakerEncoder | None":
     return load_speaker_encoder(path)
 
 
-def hear_voices(
-    encoder: "SpeakerEncoder", talk: Conversation, known: KnownVoices | None = None
-) -> ConversationVoices | None:
+def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | None:
     """The voices of a finished conversation with two channels; None where its sound can't be read.
 
-    `known`: what was heard of conversations before; what is heard now is added to it.
+    What is heard now is added to what is `known`.
     """
     is_recorded = talk.has_recorded_voices
     name = ""
@@ -124,7 +119,7 @@ def hear_voices(
         "right": _halves(talk, "right", "kept"),
     }
     try:
-        heard = _heard_sides(encoder, talk.built_audio, halves, known)
+        heard = _heard_sides(known, talk.built_audio, halves)
     except BadInput:
         return None  # which is a finding of its own
     sides = {}
@@ -138,17 +133,15 @@ def hear_voices(
     return ConversationVoices(talk.id, talk.built_duration, voice, sides)
 
 
-def _heard_sides(
-    encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves], known: KnownVoices | None
-) -> dict[str, HeardSide]:
+def _heard_sides(known: KnownVoices, audio: AudioStruct, halves: Mapping[str, Halves]) -> dict[str, HeardSide]:
     """What is heard of each channel that says enough, now or before. Raises BadInput as `_hear_sides` does."""
     encoded = audio["bytes"]
-    if known is None or not encoded:
-        return _hear_sides(encoder, audio, halves)
+    if not encoded:
+        return _hear_sides(known.encoder, audio, halves)
     key = known.key(encoded, halves)
     heard = known.sides(key)
     if heard is None:
-        heard = _hear_sides(encoder, audio, halves)
+        heard = _hear_sides(known.encoder, audio, halves)
         known.keep(key, heard)
     return heard
 
@@ -226,67 +219,61 @@ def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimi
     sides = [likeness for _, likeness in _both_sides(conversations)]
     facts: dict[str, float] = {"conversations": len(with_sides)}
     if lefts:
-        facts["left"] = round(median(lefts), 3)
-        facts["least_left"] = round(min(lefts), 3)
+        facts |= {"left": median(lefts), "least_left": min(lefts)}
     if halves:
-        facts["least_halves"] = round(min(halves), 3)
+        facts["least_halves"] = min(halves)
     if sides:
-        facts["most_sides"] = round(max(sides), 3)
+        facts["most_sides"] = max(sides)
+    facts = {name: round(fact, 3) for name, fact in facts.items()}
     return {"voice_likeness": facts}
 
 
 def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[Finding]:
-    """Yield the findings on voices, each with its worst conversation."""
+    """Yield the findings on voices, each with its worst conversation.
+
+    One weighs one level less where few of the hours have it.
+    """
+    cases = sorted(
+        _cases(conversations, limits), key=lambda case: (case.likeness, case.conversation.conversation_id)
+    )
+    total = sum(conversation.seconds for conversation in conversations)
+    for problem in (_EXCHANGED, _OTHER_VOICE, _UNSTEADY, _SAME_VOICE):
+        beyond = [case for case in cases if case.problem == problem]
+        if beyond:
+            worst = beyond[-1 if problem == _SAME_VOICE else 0]
+            seconds_of = {case.conversation.conversation_id: case.conversation.seconds for case in beyond}
+            share = f"{len(seconds_of):,} of {counted(len(conversations), 'conversation')}"
+            sentence = problem.sentence.format(share=share, worst=worst.detail)
+            severity = weighed(problem.severity, sum(seconds_of.values()), total)
+            name = worst.conversation.conversation_id
+            yield advice(problem.kind, name, sentence, problem.remedy, severity)
+
+
+def _cases(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[_Case]:
+    """Each problem of each conversation."""
     least = limits[SEVERAL_VOICES]
     if least is not None:
-        exchanged = []
-        other_voice = []
         for match in match_voices(conversations, least):
             conversation = match.conversation
             name = conversation.conversation_id
             if match.is_exchanged:
                 detail = f"the voice {conversation.voice} is on the right in {name} "
                 detail += f"(likeness {match.right:.2f}, of the left side {match.left:.2f})"
-                exchanged.append(_Case(conversation, match.left, detail))
+                yield _Case(_EXCHANGED, conversation, match.left, detail)
             if match.is_other(least):
                 detail = f"{conversation.voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"
-                other_voice.append(_Case(conversation, match.left, detail))
-        unsteady = []
+                yield _Case(_OTHER_VOICE, conversation, match.left, detail)
         for conversation, channel, likeness in _steadiness(conversations):
             if likeness < least:
                 detail = f"the halves of the {channel} one have a likeness of {likeness:.2f} in "
                 detail += conversation.conversation_id
-                unsteady.append(_Case(conversation, likeness, detail))
-        for problem, cases in ((_EXCHANGED, exchanged), (_OTHER_VOICE, other_voice), (_UNSTEADY, unsteady)):
-            if cases:
-                worst = min(cases, key=lambda case: (case.likeness, case.name))
-                yield _finding(problem, cases, worst, conversations)
+                yield _Case(_UNSTEADY, conversation, likeness, detail)
     most = limits[SAME_VOICE]
     if most is not None:
-        same_voice = []
         for conversation, likeness in _both_sides(conversations):
             if likeness > most:
                 detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
-                same_voice.append(_Case(conversation, likeness, detail))
-        if same_voice:
-            worst = max(same_voice, key=lambda case: (case.likeness, case.name))
-            yield _finding(_SAME_VOICE, same_voice, worst, conversations)
-
-
-def _finding(
-    problem: _VoiceProblem,
-    cases: Sequence[_Case],
-    worst: _Case,
-    conversations: Sequence[ConversationVoices],
-) -> Finding:
-    """The finding on these cases; it weighs one level less where few of the hours have it."""
-    beyond = {case.name: case.conversation for case in cases}
-    share = f"{len(beyond):,} of {counted(len(conversations), 'conversation')}"
-    sentence = problem.sentence.format(share=share, worst=worst.detail)
-    seconds = sum(conversation.seconds for conversation in beyond.values())
-    total = sum(conversation.seconds for conversation in conversations)
-    severity = weighed(problem.severity, seconds, total)
-    return advice(problem.kind, worst.name, sentence, problem.remedy, severity)
+                yield _Case(_SAME_VOICE, conversation, likeness, detail)
 
 
 def _steadiness(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[ConversationVoices, str, float]]:

@@ -454,7 +454,7 @@ def _pack(
         reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
         raise DailytalkError(reason, problem.remedy) from None
     rows = {"conversations": [conversation], "utterances": utterances, "interactivity": clip_rows}
-    return rows, checks.judge(published, talk.id, pcm)
+    return rows, checks.judge(published, pcm)
 
 
 def _sound_columns(name: str, encoded: bytes, pcm: Pcm, rate: int, audio_columns: tuple[str, ...]) -> Row:

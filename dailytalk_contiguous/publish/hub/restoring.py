@@ -88,7 +88,7 @@ def _published_files(items: VersionItems) -> Packed:
         checks = RowChecks()
         rows = items.rows([*LABELLED, *items.digested_columns])
         for row in steps("conversations checked", rows):
-            checks.add(checks.judge(row, row["conversation_id"]))
+            checks.add(checks.judge(row))
         row_findings = checks.all_findings(LIMITS)
     return Packed(
         files=tuple(sorted(files)),
