@@ -142,7 +142,7 @@ def _line(span: Span, utterance: Utterance) -> dict[str, Any]:
         "side": CHANNELS.index(utterance.channel),
         "start": round(span.start, 3),
         "end": round(span.end, 3),
-        "text": utterance.text,
+        "text": utterance.text or "",
         "tag": utterance.tag or "",
         "source": None if None in source else source,
         "status": "" if is_usual else status,
