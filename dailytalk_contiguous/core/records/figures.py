@@ -7,7 +7,7 @@ only where they are named. A value that is not known is `UNKNOWN`.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, TypedDict
 
@@ -68,10 +68,6 @@ COMPARED_MEASURES = {
     "bandwidth": ("bandwidth", "Hz", 0),
 }
 
-#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
-FEWEST_TAGS = 3
-FEWEST_UTTERANCES = 2
-
 # How much there is.
 
 
@@ -85,10 +81,9 @@ def corpus_stats(tables: Tables) -> dict[str, object]:
         name: {"title": title, "unit": unit, "definition": about, "source": source}
         for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
     }
-    stats = {}
-    for timeline, turn_taking in timelines(tables).items():
-        name = "source" if timeline == "recorded" else timeline
-        stats[name] = turn_taking.stats()
+    stats = {"source": tables.source.stats()}
+    if tables.is_rebuilt:
+        stats["rebuilt"] = tables.rebuilt.stats()
     return {
         "layout": 1,
         "conversations": int(whole["conversations"]),
@@ -111,14 +106,9 @@ def totals(tables: Tables) -> dict[str, float]:
     return {name: float(values.sum()) for name, values in _amounts(tables).items()}
 
 
-def heard(tables: Tables) -> dict[str, float]:
-    """All audible utterances: `utterances`, `seconds` of speech, and those on each side, `left` and `right`."""
-    audible = _heard(tables, "channel", "seconds")
-    totals = {"utterances": float(len(audible)), "seconds": float(audible["seconds"].sum())}
-    for side in CHANNELS:
-        seconds = audible.loc[audible["channel"] == side, "seconds"]
-        totals[side] = float(seconds.sum())
-    return totals
+def speech_seconds(tables: Tables) -> float:
+    """Seconds of all audible utterances."""
+    return float(_heard(tables, "seconds")["seconds"].sum())
 
 
 def sums(tables: Tables, label: str) -> pd.DataFrame:
@@ -234,34 +224,20 @@ def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
     return np.asarray(ends.dropna(), np.float64)
 
 
-def without_text(tables: Tables) -> Counter[str]:
-    """Utterances without a text by the kind of reason: reasons hold figures (`23 words in 0.5 s`)."""
-    reasons = tables.utterances["text_reason"].astype(object).replace("", None).dropna()
-    kinds = reasons.str.split("(").str[0]
-    return counts(kinds.str.strip())
-
-
 def reasons(tables: Tables) -> Counter[str]:
     """Utterances that are not as they should be by the kind of reason."""
     reasons = tables.utterances["reason"].astype(object).dropna()
     return counts(reasons.map(kind_of))
 
 
-def corrections(tables: Tables) -> int:
-    """Number of utterances that people corrected."""
-    edits = tables.utterances[["edited_by", "edited_fields"]].notna()
-    return int(edits.any(axis=1).sum())
-
-
 # What it is like.
 
 
-def moments(tables: Tables) -> pd.DataFrame:
-    """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
-    audible = _heard(tables, *MEASURES)
+def moments(tables: Tables, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
+    """Measures of `MEASURES` or `COMPARED_MEASURES`: `count`, `mean`, `std`, `min` and `max` of each."""
     moments = {}
-    for name in MEASURES:
-        values = audible[name].astype(np.float64)
+    for name in measures:
+        values = measured_values(tables, name)
         moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
     return pd.DataFrame(moments).T
 
@@ -310,6 +286,11 @@ def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -
         counts[name] = by_tag.count()
     means[f"{prefix}utterances"] = counts.max(axis=1)
     return means
+
+
+#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
+FEWEST_TAGS = 3
+FEWEST_UTTERANCES = 2
 
 
 def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
@@ -361,11 +342,6 @@ def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
     return agreed, int(numbers.to_numpy().sum())
 
 
-def emotion_models(tables: Tables) -> list[str]:
-    """The classifiers of emotion."""
-    return sorted(counts(tables.utterances["emotion_model"]))
-
-
 def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Series | None]]:
     """Columns that stages publish: how often each value is, `describe()` of numbers, None where all are null."""
     for column in columns_among(tables.fields):
@@ -384,32 +360,24 @@ def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Se
 # Beside another dataset.
 
 
-def label_seconds(tables: Tables, label: str) -> "pd.Series[float]":
-    """Seconds of speech (of recorded clips) by the values of a label of `COMPARED`; empty if none is known.
-
-    The emotion of conversations is the class that a classifier heard.
-    """
-    if label == "length":
-        seconds = _heard(tables, "seconds")["seconds"].dropna()
-        amounts = seconds.groupby(seconds.map(length_class)).sum()
-    else:
-        column = label
-        if label == "emotion" and not _is_clips(tables):
-            column = "emotion_class"
-        amounts = sums(tables, column)["seconds"]
-        amounts = amounts.set_axis(amounts.index.astype(str))
-    named = amounts.drop(index=UNKNOWN, errors="ignore")
-    return amounts if named.sum() > 0 else amounts[:0]
-
-
 def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
-    """How much of two datasets each value of a label has.
+    """How much speech (of recorded clips) two datasets have of each value of a label of `COMPARED`.
 
     The columns are `seconds` and `share` and, of the other dataset, `other_seconds` and `other_share`. The values
     of which either has most are first, and those after `MOST_VALUES` are added up. Shares are NaN where the label
-    is not known of a dataset.
+    is not known of a dataset. The emotion of conversations is the class that a classifier heard.
     """
-    columns = {"seconds": label_seconds(tables, label), "other_seconds": label_seconds(other, label)}
+    columns = {}
+    for name, dataset in (("seconds", tables), ("other_seconds", other)):
+        if label == "length":
+            seconds = _heard(dataset, "seconds")["seconds"].dropna()
+            amounts = seconds.groupby(seconds.map(length_class)).sum()
+        else:
+            is_heard = label == "emotion" and not _is_clips(dataset)
+            amounts = sums(dataset, "emotion_class" if is_heard else label)["seconds"]
+            amounts = amounts.set_axis(amounts.index.astype(str))
+        is_known = amounts.drop(index=UNKNOWN, errors="ignore").sum() > 0
+        columns[name] = amounts if is_known else amounts[:0]
     frame = pd.DataFrame(columns).fillna(0.0).astype(float)
     totals = frame.sum()
     shares = frame / totals.where(totals > 0)
@@ -420,36 +388,15 @@ def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
 
 
 def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
-    """The known values of a measure of `COMPARED_MEASURES`: of utterances, or of each recording (`snr`, …)."""
-    if name in tables.conversations:
-        return tables.conversations[name].dropna().astype(float)
-    if name == "level":
-        rms = _heard(tables, "rms")["rms"].dropna().astype(float)
-        return 20 * np.log10(rms[rms > 0])
-    return _heard(tables, name)[name].dropna().astype(float)
-
-
-def compared_measures(tables: Tables, other: Tables) -> pd.DataFrame:
-    """Number, mean and standard deviation of each of `COMPARED_MEASURES` in two datasets.
-
-    The columns are `count`, `mean`, `std` and, of the other dataset, `other_count`, `other_mean`, `other_std`.
-    Measures that neither has are left out.
-    """
-    rows = {}
-    for name in COMPARED_MEASURES:
-        rows[name] = _moments_of(measured_values(tables, name), "")
-        rows[name] |= _moments_of(measured_values(other, name), "other_")
-    frame = pd.DataFrame(rows).T
-    n_known = frame[["count", "other_count"]].max(axis=1)
-    return frame[n_known > 0]
-
-
-def _moments_of(values: "pd.Series[float]", prefix: str) -> dict[str, float]:
-    return {
-        f"{prefix}count": len(values),
-        f"{prefix}mean": values.mean(),
-        f"{prefix}std": values.std(ddof=0),
-    }
+    """The known values of a measure: of utterances, or of each recording (`snr`, …)."""
+    if name in ("snr", "bandwidth"):
+        values = tables.conversations[name]
+    elif name == "level":
+        rms = _heard(tables, "rms")["rms"].astype(float)
+        values = 20 * np.log10(rms[rms > 0])
+    else:
+        values = _heard(tables, name)[name]
+    return values.dropna().astype(float)
 
 
 # What became of it.
@@ -470,12 +417,9 @@ def cost(tables: Tables) -> float:
     bought = ["cache_key", "take_part"]
     is_paid = tables.utterances["cost"].fillna(0.0) != 0
     paid = tables.utterances.loc[is_paid, [*bought, "cost"]]
-    is_nameless = paid["cache_key"] == _NO_KEY
+    is_nameless = paid["cache_key"] == pd.util.hash_array(np.array([""], object))[0]
     named = paid[~is_nameless].drop_duplicates(bought)
     return math.fsum([*named["cost"], *paid[is_nameless]["cost"]])
-
-
-_NO_KEY = pd.util.hash_array(np.array([""], object))[0]
 
 
 def delivery_by_tag(tables: Tables) -> pd.DataFrame:
@@ -549,11 +493,6 @@ def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
     ]
 
 
-def known_models(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]:
-    """The models of rows; those of a run.json where rows name none, as before they are rebuilt."""
-    return models(tables) or dict.fromkeys(models_of_run(run), tables.n)
-
-
 def origins(tables: Tables) -> list[Origin]:
     """The models, without recognisers that recognised no words because all utterances had a transcript."""
     used = counts(tables.utterances["recogniser"])
@@ -565,17 +504,14 @@ def origins(tables: Tables) -> list[Origin]:
 
 def all_origins(tables: Tables) -> list[Origin]:
     """The sources of rows, then the models that made them."""
-    named = sorted(sources(tables), key=lambda source: (source[0] or "", source[1] or ""))
-    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in named]
+    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in sources(tables)]
+    of_rows.sort(key=lambda source: (source.name, source.licence or ""))
     return of_rows + origins(tables)
 
 
-def sources(tables: Tables) -> Counter[tuple[str | None, str | None]]:
-    """Names and licences of what rows were made from, with numbers of rows."""
-    named: Counter[tuple[str | None, str | None]] = Counter()
-    for record, n in provenances(tables):
-        named[record.get("source"), record.get("source_licence")] += n
-    return named
+def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
+    """Names and licences of what rows were made from."""
+    return {(record.get("source"), record.get("source_licence")) for record, _ in provenances(tables)}
 
 
 def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
@@ -586,22 +522,18 @@ def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
     return sorted(str(licence) for licence in named if licence)
 
 
-def settings(tables: Tables) -> dict[str, list[object]]:
-    """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
-    values: dict[str, dict[str, object]] = defaultdict(dict)
-    for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
-        listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
-        for name, value in listed.items():
-            values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
-    return {name: [*values[name].values()] for name in sorted(values)}
-
-
 def chosen_settings(
     tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, object]
 ) -> dict[str, list[str]]:
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
+    # Those of rows by the text of each value, of all values in order of their text.
+    of_rows: dict[str, dict[str, object]] = defaultdict(dict)
+    for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
+        listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
+        for name, value in listed.items():
+            of_rows[name].setdefault(json.dumps(value, ensure_ascii=False), value)
     values = {name: [value] for name, value in (run.get("settings") or {}).items()}
-    values |= settings(tables)
+    values |= {name: [*of_rows[name].values()] for name in sorted(of_rows)}
     voices = named_in_provenance(tables, "voice")
     if voices:
         values["voice"] = voices[:10]
@@ -652,17 +584,14 @@ def provenance_of(text: str) -> _Provenance:
     """A row's provenance in its published shape; empty where it says nothing that can be read."""
     try:
         record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
-    except BadInput:
-        return {}
-    models = record.get("models")
-    if isinstance(models, dict):
-        record["models"] = [
-            {"role": role, **model} for role, model in sorted(models.items()) if isinstance(model, dict)
-        ]
-    settings = record.get("settings")
-    if isinstance(settings, dict):
-        record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-    try:
+        models = record.get("models")
+        if isinstance(models, dict):
+            record["models"] = [
+                {"role": role, **model} for role, model in sorted(models.items()) if isinstance(model, dict)
+            ]
+        settings = record.get("settings")
+        if isinstance(settings, dict):
+            record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return typed(record, _Provenance, "provenance")
     except BadInput:
         return {}

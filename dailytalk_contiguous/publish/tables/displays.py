@@ -114,7 +114,7 @@ class Displays:
         recorded = f"recorded: {length_text(tables.source.seconds)}" if tables.is_rebuilt else ""
         yield Fact("conversations", f"{tables.n:,}", named_languages)
         yield Fact("audio", length_text(self.whole["seconds"]), recorded)
-        yield Fact("speech", length_text(figures.heard(tables)["seconds"]), "both speakers added up")
+        yield Fact("speech", length_text(figures.speech_seconds(tables)), "both speakers added up")
         yield Fact("utterances", f"{n_utterances:,}")
         yield Fact("words with times", f"{int(self.whole['words']):,}")
         if self.n_corrected:
@@ -254,7 +254,9 @@ class Displays:
 
     @cached_property
     def n_corrected(self) -> int:
-        return figures.corrections(self.tables)
+        """Utterances that people corrected."""
+        edits = self.tables.utterances[["edited_by", "edited_fields"]].notna()
+        return int(edits.any(axis=1).sum())
 
     @property
     def conversations_by_language(self) -> list[tuple[str, int]]:
@@ -313,8 +315,9 @@ class Displays:
     @property
     def classified(self) -> str:
         """Who classified emotions; empty where nobody did."""
-        models = figures.emotion_models(self.tables)
-        return f"{self.a_guess} Classified by {', '.join(map(model_name, models))}." if models else ""
+        models = map(model_name, sorted(figures.counts(self.tables.utterances["emotion_model"])))
+        named = ", ".join(models)
+        return f"{self.a_guess} Classified by {named}." if named else ""
 
     @property
     def same_labels(self) -> str:

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from dailytalk_contiguous.core.records.fields import type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
+from dailytalk_contiguous.publish.tables.displays import NOT_KNOWN
 from dailytalk_contiguous.publish.tables.plots import Plot, svg
 from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
@@ -86,12 +87,14 @@ def with_commas(number: int) -> str:
 
 
 def cell_text(cell: object) -> str:
+    if cell is None:
+        return NOT_KNOWN
     return with_commas(cell) if isinstance(cell, int) else str(cell)
 
 
 def is_figure(cell: object) -> bool:
     """Whether a cell is aligned to the right."""
-    return isinstance(cell, int | Bar) or _NUMBER.match(str(cell)) is not None
+    return isinstance(cell, int | Bar | None) or _NUMBER.match(str(cell)) is not None
 
 
 def is_web_link(cell: object) -> bool:
