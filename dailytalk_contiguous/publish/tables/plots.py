@@ -9,7 +9,7 @@ drawn.
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,7 @@ def histogram(
         for name, limit in limits:
             axes.axvline(limit, color=INK, linewidth=1, label=name)
         for number, (colour, name, values) in enumerate(present):
-            style = _OUTLINED if number else _FILLED
+            is_first = number == 0  # it is filled, so that both are visible where they are equal
             n_bins = int(np.clip(2 * math.sqrt(len(values)), 8, 30))
             per_cent = np.full(len(values), 100 / len(values))
             axes.hist(
@@ -101,7 +101,9 @@ def histogram(
                 weights=per_cent,
                 color=COLOURS[colour],
                 label=name or None,
-                **style,
+                histtype="stepfilled" if is_first else "step",
+                linewidth=0 if is_first else 1.8,
+                alpha=0.6 if is_first else 1.0,
             )
         axes.set(xlim=(low, high), xlabel=axis, ylabel=f"% of {of}")
 
@@ -110,19 +112,6 @@ def histogram(
         least, middle, most = np.quantile(values, (0.1, 0.5, 0.9))
         words.append(f"{name or axis}: median {middle:.3g}, 80 % from {least:.3g} to {most:.3g}")
     return Plot(title, draw, "; ".join([*words, *(name for name, _ in limits)]), **about)
-
-
-class _BarStyle(TypedDict):
-    """How matplotlib draws the bars of a distribution."""
-
-    histtype: Literal["step", "stepfilled"]
-    linewidth: float
-    alpha: float
-
-
-#: The first distribution is filled, so that both are visible where they are equal.
-_FILLED: _BarStyle = {"histtype": "stepfilled", "linewidth": 0, "alpha": 0.6}
-_OUTLINED: _BarStyle = {"histtype": "step", "linewidth": 1.8, "alpha": 1.0}
 
 
 def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
@@ -165,7 +154,7 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Un
 WIDTH = 4.5
 DPI = 180
 
-_STYLE: dict[str, object] = {
+_STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
@@ -187,15 +176,6 @@ _STYLE: dict[str, object] = {
 }
 
 
-class _FileOptions(TypedDict, total=False):
-    """How matplotlib writes a file."""
-
-    format: str
-    metadata: dict[str, str | None]
-    transparent: bool
-    dpi: float
-
-
 def svg(plot: Plot) -> bytes:
     """Return a plot without its title, on the ground of the page."""
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -206,7 +186,7 @@ def png(plot: Plot) -> bytes:
     return _drawn(plot, plot.title, format="png", metadata={"Software": None}, dpi=DPI)
 
 
-def _drawn(plot: Plot, heading: str, **options: Unpack[_FileOptions]) -> bytes:
+def _drawn(plot: Plot, heading: str, **options: Any) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
