@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypedDict
 from urllib.parse import quote
 
@@ -191,33 +192,28 @@ def render_card(
     tables = tables_of(items)
     findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
     verdict = verdict_of(findings, tables.n)
-    for reject in rejects:
-        tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+    tables.rejects.update((reject["stage"], kind_of(reject["reason"])) for reject in rejects)
     clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
     card = parsed_card(old or "")
     origins = figures.all_origins(tables)
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
-    _update_front(card, _values(tables, packed, version, facts, bool(clips)), facts, derived_licence, written)
+    _update_front(card, _values(tables, packed, version, bool(clips)), facts, derived_licence, written)
     named = card.data["license"]
     licences = named if isinstance(named, list) else [str(named)]
     against = licensing.promised_too_much(licences, origins)
     assets: dict[str, bytes] = {}
     if not clips:
-        stats = figures.corpus_stats(tables)
-        assets[STATS] = json_document(stats).encode()
+        assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
 
     def draw(plot: Plot) -> str:
         assets[f"assets/{plot.name}.png"] = png(plot)
         return ""
 
     show = Displays(tables, run, defaults, clips=clips, origins=origins)
-    clips_or_talks = [file for files in packed.configs["conversations"].values() for file in files]
-    rows_beside = []
-    for config, splits in packed.configs.items():
-        if config != "conversations":
-            n_rows = sum(file.rows for files in splits.values() for file in files)
-            rows_beside.append((config, n_rows))
+    files_of = {config: [*chain(*splits.values())] for config, splits in packed.configs.items()}
+    n_rows = {config: sum(file.rows for file in files) for config, files in files_of.items()}
+    n_conversations = n_rows.pop("conversations")
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     sample = _sample(items, assets)
     owner, repository_name = facts.repo.split("/")
@@ -226,9 +222,9 @@ def render_card(
         tables=tables,
         show=show,
         packed=packed,
-        n_rows=sum(file.rows for file in clips_or_talks),
-        seconds=sum(file.seconds for file in clips_or_talks),
-        rows_beside=rows_beside,
+        n_rows=n_conversations,
+        seconds=sum(file.seconds for file in files_of["conversations"]),
+        rows_beside=n_rows.items(),
         facts=facts,
         changes=facts.changes,
         back_to=facts.changes.get("back_to"),
@@ -290,31 +286,32 @@ def _update_front(
             data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
 
 
-def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:
-    configs: dict[str, dict[str, list[DataFile]]] = {}
+def _values(tables: Tables, packed: Packed, version: Version, is_clips: bool) -> dict[str, Any]:
     files_of: list[dict[str, object]] = []  # as `Dataset.push_to_hub` writes it
+    infos = []
     for config in CONFIGS:
         if config not in packed.configs:
             continue
         by_split = packed.configs[config]
-        configs[config] = {split: by_split[split] for split in SPLITS if split in by_split}
+        splits = {split: by_split[split] for split in SPLITS if split in by_split}
         # Their number keeps out what others put beside them.
         paths = []
-        for split, files in configs[config].items():
+        for split, files in splits.items():
             paths.append({"split": split, "path": f"{config}/{split}-*-of-{len(files):05d}.parquet"})
         entry: dict[str, object] = {"config_name": config, "data_files": paths}
         if config == "conversations":
             entry["default"] = True
         files_of.append(entry)
+        infos.append(_info(config, splits, version))
     n_rows = len(tables.conversations)
     size = next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)
     return {
         "language": sorted(figures.counts(tables.conversations["language"])) or None,
-        "task_categories": list(CLIP_TASKS if is_clips else TASKS),
-        "tags": list(CLIP_TAGS if is_clips else TAGS),
+        "task_categories": CLIP_TASKS if is_clips else TASKS,
+        "tags": CLIP_TAGS if is_clips else TAGS,
         "size_categories": [size],
         "configs": files_of,
-        "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
+        "dataset_info": infos,
     }
 
 
@@ -332,10 +329,6 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
         parts[split] = SplitInfo(split, n_bytes, n_rows)
         download_size += sum(file.size for file in files)
         dataset_size += n_bytes
-    info = DatasetInfo(
-        features=version.features(config),
-        splits=SplitDict(parts),
-        download_size=download_size,
-        dataset_size=dataset_size,
-    )
+    sizes = {"download_size": download_size, "dataset_size": dataset_size}
+    info = DatasetInfo(features=version.features(config), splits=SplitDict(parts), **sizes)
     return {"config_name": config, **info._to_yaml_dict()}

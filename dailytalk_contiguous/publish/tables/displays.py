@@ -123,18 +123,15 @@ class Displays:
             n_spoken = self.statuses["spoken"]
             share = f"{percent(n_spoken, n_utterances)} of the utterances"
             yield Fact("resynthesised", f"{n_spoken:,}", share)
-            yield from self._pace_and_money()
+            ratios = figures.length_ratios(tables)
+            if len(ratios):
+                ratio = ratios.median()
+                yield Fact("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")
+            cost = figures.cost(tables)
+            saved = self.spending.get("saved_by_cache", 0)
+            if cost or saved:
+                yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
         yield self._rejects("recordings, conversations, or parts of those that are used")
-
-    def _pace_and_money(self) -> Iterator[Fact]:
-        ratios = figures.length_ratios(self.tables)
-        if len(ratios):
-            ratio = ratios.median()
-            yield Fact("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")
-        cost = figures.cost(self.tables)
-        saved = self.spending.get("saved_by_cache", 0)
-        if cost or saved:
-            yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
 
     @property
     def clip_facts(self) -> Iterator[Fact]:
@@ -167,11 +164,10 @@ class Displays:
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
         speak = self.run.get("speak") or {}
-        models = [*figures.models_of_run(self.run), *figures.models_of_run(speak)]
-        # Models of the rows replace those of run.json, which a version has not.
-        models += sorted(figures.models(self.tables))
         made = {}
-        for model in models:
+        # Models of the rows replace those of run.json, which a version has not.
+        of_runs = figures.models_of_run(self.run) + figures.models_of_run(speak)
+        for model in of_runs + sorted(figures.models(self.tables)):
             terms = "; ".join(filter(None, (model.licence, note_of(model))))
             name = model_name(model.name)
             made[model.role] = f"{name} ({terms})" if terms else name
@@ -181,8 +177,8 @@ class Displays:
         tools = figures.named_in_provenance(self.tables, "tool")
         if not tools and self.run.get("version"):
             tools = [f"dailytalk-contiguous {self.run['version']}"]
-        dates = dict.fromkeys((self.run.get("date"), speak.get("date")))
-        commands = dict.fromkeys((self.run.get("command"), speak.get("command")))
+        dates = [str(run["date"]) for run in (self.run, speak) if run.get("date")]
+        commands = [public(run["command"]) for run in (self.run, speak) if run.get("command")]
         facts = {
             "words": self._source_of_words(made.get("recogniser", "")),
             "affect": made.get("affect", ""),
@@ -191,8 +187,8 @@ class Displays:
             "profile": (self.run.get("settings") or {}).get("profile") or "",
             "made with": ", ".join(tools),
             "licence of the recordings": ", ".join(figures.licences(self.tables, self.run)) or UNKNOWN,
-            "date": ", ".join(str(date) for date in dates if date),
-            "command": ", ".join(public(command) for command in commands if command),
+            "date": ", ".join(dict.fromkeys(dates)),
+            "command": ", ".join(dict.fromkeys(commands)),
         }
         return [(name, value) for name, value in facts.items() if value]
 
@@ -242,10 +238,6 @@ class Displays:
     def n_recorded(self) -> int:
         """Conversations in which both voices and all times are those of the recording."""
         return int(self.tables.conversations["recorded"].sum())
-
-    @property
-    def n_rebuilt(self) -> int:
-        return self.tables.n - self.n_recorded
 
     @property
     def n_untagged(self) -> int:
