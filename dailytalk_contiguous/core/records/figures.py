@@ -7,10 +7,11 @@ only where they are named. A value that is not known is `UNKNOWN`.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
-from dailytalk_contiguous.core.records.fields import Column, columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
@@ -342,21 +342,6 @@ def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
     return agreed, int(numbers.to_numpy().sum())
 
 
-def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Series | None]]:
-    """Columns that stages publish: how often each value is, `describe()` of numbers, None where all are null."""
-    for column in columns_among(tables.fields):
-        values = tables.conversations[column.name].dropna()
-        if not len(values):
-            yield column, None
-        elif column.tally == "mean":
-            yield column, values.astype(np.float64).describe()
-        elif column.tally == "count":
-            texts = values.explode().astype(str)
-            yield column, counts(texts.str.slice(stop=100))
-        else:
-            yield column, None
-
-
 # Beside another dataset.
 
 
@@ -474,13 +459,8 @@ def models(tables: Tables) -> Counter[Origin]:
     """The models that had a part in rows, with numbers of rows."""
     made: Counter[Origin] = Counter()
     for record, n in provenances(tables):
-        for model in record.get("models") or ():
-            origin = Origin(
-                role=model.get("role") or "",
-                name=model.get("name") or "",
-                licence=model.get("licence") or "",
-                url=model.get("url") or "",
-            )
+        for model in record.models or ():
+            origin = Origin(model.role or "", model.name or "", model.licence or "", model.url or "")
             made[origin] += n
     return made
 
@@ -511,15 +491,7 @@ def all_origins(tables: Tables) -> list[Origin]:
 
 def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
     """Names and licences of what rows were made from."""
-    return {(record.get("source"), record.get("source_licence")) for record, _ in provenances(tables)}
-
-
-def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
-    """The licences of what rows, clips or, by its run.json, a run were made from, as far as they are known."""
-    of_run = (run.get("source") or {}).get("licence")
-    named = {licence for _, licence in sources(tables)}
-    named |= {of_run, *tables.conversations["licence"].dropna()}
-    return sorted(str(licence) for licence in named if licence)
+    return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
 def chosen_settings(
@@ -528,7 +500,7 @@ def chosen_settings(
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
     # Those of rows by the text of each value, of all values in order of their text.
     of_rows: dict[str, dict[str, object]] = defaultdict(dict)
-    for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
+    for text in sorted({record.settings or "{}" for record, _ in provenances(tables)}):
         listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
         for name, value in listed.items():
             of_rows[name].setdefault(json.dumps(value, ensure_ascii=False), value)
@@ -547,7 +519,8 @@ def chosen_settings(
 
 def named_in_provenance(tables: Tables, name: Literal["tool", "voice"]) -> list[str]:
     """The texts of a field of the provenance that rows have, `tool` or `voice`, sorted."""
-    texts = {record.get(name) for record, _ in provenances(tables)}
+    records = [record for record, _ in provenances(tables)]
+    texts = {record.tool if name == "tool" else record.voice for record in records}
     return sorted(text for text in texts if text)
 
 
@@ -557,26 +530,26 @@ def provenances(tables: Tables) -> list[tuple["_Provenance", int]]:
     listed = [(provenance_of(text), number) for text, number in counts(column).items()]
     n_missing = int(column.isna().sum())
     if n_missing:
-        listed.append(({}, n_missing))
+        listed.append((_Provenance(), n_missing))
     return listed
 
 
-class _Model(TypedDict, total=False):
-    role: str | None
-    name: str | None
-    licence: str | None
-    url: str | None
+class _Model(msgspec.Struct):
+    role: str | None = None
+    name: str | None = None
+    licence: str | None = None
+    url: str | None = None
 
 
-class _Provenance(TypedDict, total=False):
+class _Provenance(msgspec.Struct):
     """A row's provenance as published, of which settings and models are other JSON before."""
 
-    source: Any  # not checked: old files have what they have
-    source_licence: Any
-    tool: str | None
-    voice: str | None
-    settings: str | None
-    models: list[_Model] | None
+    source: Any = None  # not checked: old files have what they have
+    source_licence: Any = None
+    tool: str | None = None
+    voice: str | None = None
+    settings: str | None = None
+    models: list[_Model] | None = None
 
 
 @lru_cache(maxsize=64)
@@ -592,9 +565,9 @@ def provenance_of(text: str) -> _Provenance:
         settings = record.get("settings")
         if isinstance(settings, dict):
             record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-        return typed(record, _Provenance, "provenance")
-    except BadInput:
-        return {}
+        return msgspec.convert(record, _Provenance)
+    except (BadInput, msgspec.ValidationError):
+        return _Provenance()
 
 
 def _heard(tables: Tables, *columns: str) -> pd.DataFrame:

@@ -198,7 +198,8 @@ def render_card(
     origins = figures.all_origins(tables)
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
-    _update_front(card, _values(tables, packed, version, bool(clips)), facts, derived_licence, written)
+    _update_front(card, facts, derived_licence, written)
+    _update_content(card, tables, packed, version, bool(clips))
     named = card.data["license"]
     licences = named if isinstance(named, list) else [str(named)]
     against = licensing.promised_too_much(licences, origins)
@@ -253,19 +254,9 @@ def render_card(
     return Card(str(card), assets, against, verdict)
 
 
-def _update_front(
-    card: DatasetCard,
-    values: Mapping[str, Any],
-    facts: CardFacts,
-    derived_licence: str,
-    written: Mapping[str, object],
-) -> None:
-    """Set what the data decides; what people choose stays: licence, title, and tags once the card is ours.
-
-    A licence that the last version derived is derived again.
-    """
+def _update_front(card: DatasetCard, facts: CardFacts, derived_licence: str, written: _Written) -> None:
+    """Set licence and title, unless people chose them. One that the last version derived is derived again."""
     data = card.data
-    is_ours = _BLOCK.search(card.text) is not None
     if facts.licence or not data.get("license") or data["license"] == written.get("licence"):
         licence = facts.licence or derived_licence
         is_other = licence == licensing.OTHER
@@ -273,20 +264,19 @@ def _update_front(
         data["license_name"] = "see-the-card" if is_other else None
         data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
     data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
-    for key, value in values.items():
-        if key in ("configs", "dataset_info"):
-            listed = data.get(key) or []
-            entries = listed if isinstance(listed, list) else [listed]
-            # Other configs may be in the same repository.
-            others = [entry for entry in entries if entry.get("config_name", "default") not in CONFIGS]
-            data[key] = [*value, *others]
-        elif key not in ("tags", "task_categories"):
-            data[key] = value
-        elif not (is_ours and data.get(key)):
-            data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
 
 
-def _values(tables: Tables, packed: Packed, version: Version, is_clips: bool) -> dict[str, Any]:
+def _update_content(card: DatasetCard, tables: Tables, packed: Packed, version: Version, is_clips: bool) -> None:
+    """Set what the data decides; what people choose stays: tags once the card is ours, and other configs."""
+    data = card.data
+    data["language"] = sorted(figures.counts(tables.conversations["language"])) or None
+    is_ours = _BLOCK.search(card.text) is not None
+    chosen = {"task_categories": CLIP_TASKS if is_clips else TASKS, "tags": CLIP_TAGS if is_clips else TAGS}
+    for key, values in chosen.items():
+        if not (is_ours and data.get(key)):
+            data[key] = [*dict.fromkeys([*(data.get(key) or []), *values])]
+    n_rows = len(tables.conversations)
+    data["size_categories"] = [next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)]
     files_of: list[dict[str, object]] = []  # as `Dataset.push_to_hub` writes it
     infos = []
     for config in CONFIGS:
@@ -303,16 +293,11 @@ def _values(tables: Tables, packed: Packed, version: Version, is_clips: bool) ->
             entry["default"] = True
         files_of.append(entry)
         infos.append(_info(config, splits, version))
-    n_rows = len(tables.conversations)
-    size = next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)
-    return {
-        "language": sorted(figures.counts(tables.conversations["language"])) or None,
-        "task_categories": CLIP_TASKS if is_clips else TASKS,
-        "tags": CLIP_TAGS if is_clips else TAGS,
-        "size_categories": [size],
-        "configs": files_of,
-        "dataset_info": infos,
-    }
+    for key, entries in {"configs": files_of, "dataset_info": infos}.items():
+        listed = data.get(key) or []
+        others = listed if isinstance(listed, list) else [listed]
+        # Other configs may be in the same repository.
+        data[key] = [*entries, *(other for other in others if other.get("config_name", "default") not in CONFIGS)]
 
 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, object]:

@@ -174,6 +174,8 @@ class Displays:
         voices = figures.named_in_provenance(self.tables, "voice")
         if len(voices) > 3:
             voices = [*voices[:3], f"{len(voices) - 3} more"]
+        licences = {licence for _, licence in figures.sources(self.tables)}
+        licences |= {(self.run.get("source") or {}).get("licence"), *self.tables.conversations["licence"].dropna()}
         tools = figures.named_in_provenance(self.tables, "tool")
         if not tools and self.run.get("version"):
             tools = [f"dailytalk-contiguous {self.run['version']}"]
@@ -186,7 +188,7 @@ class Displays:
             "voice": ", ".join(voices),
             "profile": (self.run.get("settings") or {}).get("profile") or "",
             "made with": ", ".join(tools),
-            "licence of the recordings": ", ".join(figures.licences(self.tables, self.run)) or UNKNOWN,
+            "licence of the recordings": ", ".join(sorted(map(str, filter(None, licences)))) or UNKNOWN,
             "date": ", ".join(dict.fromkeys(dates)),
             "command": ", ".join(dict.fromkeys(commands)),
         }

@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.fields import columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN
@@ -175,14 +176,17 @@ def _split_sizes(show: Displays) -> Iterator[Cells]:
 
 
 def _published_columns(show: Displays) -> Iterator[Cells]:
-    for column, values in figures.column_values(show.tables):
+    for column in columns_among(show.tables.fields):
+        values = show.tables.conversations[column.name].dropna()
         text = UNKNOWN
-        if isinstance(values, pd.Series):
-            mean = values["mean"]
-            text = f"mean {mean:.4g}, from {values['min']:.4g} to {values['max']:.4g} {column.unit}".strip()
-        elif values:
-            listed = [*values.items()][:25]
-            text = ", ".join(f"{value} ({number:,})" for value, number in listed)
+        if len(values) and column.tally == "mean":
+            numbers = values.astype(float)
+            text = (
+                f"mean {numbers.mean():.4g}, from {numbers.min():.4g} to {numbers.max():.4g} {column.unit}".strip()
+            )
+        elif len(values) and column.tally == "count":
+            numbers_of = figures.counts(values.explode().astype(str).str.slice(stop=100))
+            text = ", ".join(f"{value} ({number:,})" for value, number in [*numbers_of.items()][:25])
         yield column.name, column.about, text
 
 
