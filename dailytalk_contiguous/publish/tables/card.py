@@ -22,8 +22,10 @@ from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Column
-from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS, Row, is_recorded
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
@@ -98,18 +100,19 @@ SAMPLE_SECONDS = 30.0
 SAMPLE_RATE = 24000
 
 
-def _sample(items: Items, assets: dict[str, bytes]) -> Row | None:
+def _sample(items: Items, assets: dict[str, bytes]) -> Conversation | None:
     """The first row, to listen to, with its sound in `assets`; None where that can't be read."""
     row = next(items.listed(), None)
     if row is None:
         return None
+    talk = from_finished(row)
     try:
-        audio = items.sound(row["conversation_id"]).audio
-        samples = read_at(audio, SAMPLE_RATE, 0.0, min(row["duration"] or 0.0, SAMPLE_SECONDS))
+        audio = items.sound(talk.id).audio
+        samples = read_at(audio, SAMPLE_RATE, 0.0, min(talk.built_duration or 0.0, SAMPLE_SECONDS))
     except BadInput:
         return None
     assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
-    return row
+    return talk
 
 
 #: The web page of datasets, even if another server was used for the upload.
@@ -216,7 +219,6 @@ def render_card(
     n_rows = {config: sum(file.rows for file in files) for config, files in files_of.items()}
     n_conversations = n_rows.pop("conversations")
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
-    sample = _sample(items, assets)
     owner, repository_name = facts.repo.split("/")
     text = filled(
         "clips.md" if clips else "card.md",
@@ -232,8 +234,7 @@ def render_card(
         title=card.data["pretty_name"],
         languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
-        sample=sample,
-        sample_is_recorded=bool(sample and is_recorded(sample)),
+        sample=_sample(items, assets),
         owner=owner,
         repository_name=repository_name,
         verdict=verdict,

@@ -179,8 +179,7 @@ def _clips(items: Items, limits: FindingLimits, show: Displays) -> _Content:
     samples = []
     for name, sound in heard.items():
         clip = from_finished(items.row(name))
-        labels = clip.extra["labels"]
-        values = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
+        values = [clip.labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
         samples.append((name, about, clip.utterances[0].text, mp3_address(sound)))
     context = {"verdict": verdict, "samples": samples}
