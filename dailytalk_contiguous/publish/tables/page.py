@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,29 +147,21 @@ def write_report(
             raise DailytalkError(reason, "name the folder or the version that it is of")
         clips = corpus_figures(items, refused)
         show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
-        content = _clips(items, limits, show)
+        heard, context = _clips(items, limits, show)
     else:
         tables = tables_of(items, refused)
         comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
         show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
-        content = _conversations(items, shown, limits, show)
-    rejects = _rejects(items, refused)
-    write_lines(out, page(items.name, content.template, show=show, rejects=rejects, **content.context))
-    verdict = content.context["verdict"]
-    return WrittenReport(out, out.stat().st_size, content.number, content.unit, content.shown, verdict)
+        heard, context = _conversations(items, shown, limits, show)
+    template = "clips.html" if items.labelled else "conversations.html"
+    write_lines(out, page(items.name, template, show=show, rejects=_rejects(items, refused), **context))
+    n = show.n_clips if items.labelled else show.tables.n
+    unit = show.unit if items.labelled else "conversation"
+    return WrittenReport(out, out.stat().st_size, n, unit, heard, context["verdict"])
 
 
-class _Content(NamedTuple):
-    """The content of a page: its template, what that shows, and the number, unit and examples of the report."""
-
-    template: str
-    context: dict[str, Any]
-    number: int
-    unit: str
-    shown: tuple[str, ...]
-
-
-def _clips(items: Items, limits: FindingLimits, show: Displays) -> _Content:
+def _clips(items: Items, limits: FindingLimits, show: Displays) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The ids of clips that can be heard, and what the template of clips shows."""
     n = show.n_clips
     findings = findings_of_clips(show.corpus, items.run, limits) if n else []
     if n and items.folder and (items.kind == "mix" or (items.folder / DATA).is_dir()):
@@ -182,11 +174,13 @@ def _clips(items: Items, limits: FindingLimits, show: Displays) -> _Content:
         values = [clip.labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
         samples.append((name, about, clip.utterances[0].text, mp3_address(sound)))
-    context = {"verdict": verdict, "samples": samples}
-    return _Content("clips.html", context, n, show.unit, tuple(heard))
+    return tuple(heard), {"verdict": verdict, "samples": samples}
 
 
-def _conversations(items: Items, shown: int | Sequence[str], limits: FindingLimits, show: Displays) -> _Content:
+def _conversations(
+    items: Items, shown: int | Sequence[str], limits: FindingLimits, show: Displays
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The ids of conversations that can be heard, and what the template of conversations shows."""
     tables = show.tables
     judged = judging.judged_conversations(tables.conversations, limits)
     names = judged["conversation_id"].astype(str)
@@ -237,8 +231,7 @@ def _conversations(items: Items, shown: int | Sequence[str], limits: FindingLimi
         "names": {*names},
         "apps": sections,
     }
-    ids = tuple(names[[*examples]])
-    return _Content("conversations.html", context, tables.n, "conversation", ids)
+    return tuple(names[[*examples]]), context
 
 
 def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:

@@ -9,7 +9,7 @@ drawn.
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,35 +56,25 @@ class Plot(NamedTuple):
         return self.draw is not None
 
 
-class PlotNotes(TypedDict, total=False):
-    """What `Plot` holds beside its title and its values."""
-
-    name: str
-    note: str
-    nothing: str
-
-
 def histogram(
-    title: str,
+    plot: Plot,
     series: Sequence[tuple[str, str, ArrayLike]],
     axis: str,
     of: str,
     span: tuple[float, float] | None = None,
     limits: Sequence[tuple[str, float]] = (),
-    **about: Unpack[PlotNotes],
 ) -> Plot:
-    """Plot distributions over each other, in per cent of `of`.
+    """Return a plot with distributions over each other, in per cent of `of`.
 
     Args:
         series: a colour of `COLOURS`, the name of what it means, and values, each.
         axis: the title of the axis across, with its unit.
         span: values beyond it count at its ends; without one, it holds all but one in a hundred at either end.
         limits: lines, each with its name.
-        about: `name`, `note` and `nothing` of the plot.
     """
     present = [(colour, name, np.asarray(values, float)) for colour, name, values in series if np.size(values)]
     if not present:
-        return Plot(title, **about)
+        return plot
     low, high = span or _ends_of([values for *_, values in present])
 
     def draw(axes: "Axes") -> None:
@@ -111,7 +101,8 @@ def histogram(
     for _, name, values in present:
         least, middle, most = np.quantile(values, (0.1, 0.5, 0.9))
         words.append(f"{name or axis}: median {middle:.3g}, 80 % from {least:.3g} to {most:.3g}")
-    return Plot(title, draw, "; ".join([*words, *(name for name, _ in limits)]), **about)
+    words += [name for name, _ in limits]
+    return plot._replace(draw=draw, words="; ".join(words))
 
 
 def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
@@ -124,13 +115,13 @@ def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float
     return 0.0 if is_near_zero else low - margin, high + margin
 
 
-def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Unpack[PlotNotes]) -> Plot:
-    """Plot how dense points of [0, 1] are, across and up, and where the means of the commonest labels lie.
+def affect_map(plot: Plot, points: pd.DataFrame, axis: str, up: str) -> Plot:
+    """Return a plot of how dense points of [0, 1] are, across and up, with the means of the commonest labels.
 
     `points` has two columns of numbers and one of labels; `axis` and `up` are the titles of the axes.
     """
     if points.empty:
-        return Plot(title, **about)
+        return plot
     label = points.columns[2]
     numbers = points[label].value_counts().drop(UNKNOWN, errors="ignore")
     common = points[points[label].isin(numbers.index[:12])]
@@ -147,7 +138,7 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Un
         axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis, ylabel=up)
 
     words = "; ".join(f"{name} {x:.2f}, {y:.2f}" for name, x, y in means.itertuples())
-    return Plot(title, draw, f"mean {axis} and {up}: {words or 'no labels'}", height=3.6, **about)
+    return plot._replace(draw=draw, words=f"mean {axis} and {up}: {words or 'no labels'}", height=3.6)
 
 
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.

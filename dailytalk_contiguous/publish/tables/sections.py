@@ -156,13 +156,12 @@ def _agreement(show: Displays, answer: str) -> str:
 def lengths(show: Displays) -> Plot:
     seconds = show.tables.conversations["duration"].dropna()
     is_long = seconds.max() > 300
+    title = f"Length of {counted(show.tables.n, 'conversation')}"
     return histogram(
-        title=f"Length of {counted(show.tables.n, 'conversation')}",
+        Plot(title, name="lengths", nothing="no conversations"),
         series=[("after", "", seconds / (60 if is_long else 1))],
         axis="length (min)" if is_long else "length (s)",
         of="conversations",
-        nothing="no conversations",
-        name="lengths",
     )
 
 
@@ -196,13 +195,12 @@ def _published_columns(show: Displays) -> Iterator[Cells]:
 def offsets(show: Displays) -> Plot:
     series = [(side, show.tables.turn_taking.offsets(side)) for side in CHANNELS]
     n_changes = sum(len(values) for _, values in series)
+    title = f"Who waits for whom ({counted(n_changes, 'change')} of speaker)"
     return histogram(
-        title=f"Who waits for whom ({counted(n_changes, 'change')} of speaker)",
+        Plot(title, name="offsets", nothing="the speaker never changes"),
         series=[(side, f"{side} takes the floor ({len(values):,})", values) for side, values in series],
         axis="floor-transfer offset (s; below 0: overlap)",
         of="changes",
-        nothing="the speaker never changes",
-        name="offsets",
     )
 
 
@@ -323,15 +321,9 @@ def tag_measures(show: Displays) -> Table:
 def affect(show: Displays) -> Plot:
     points = figures.affect(show.tables)
     title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
-    return affect_map(
-        title=f"{title} ({counted(len(points), show.unit)})",
-        points=points,
-        axis="valence (0 to 1)",
-        up="arousal (0 to 1)",
-        note="Points are the means of each label.",
-        nothing="no measures of affect",
-        name="affect",
-    )
+    title += f" ({counted(len(points), show.unit)})"
+    plot = Plot(title, name="affect", note="Points are the means of each label.", nothing="no measures of affect")
+    return affect_map(plot, points, "valence (0 to 1)", "arousal (0 to 1)")
 
 
 def _moments(show: Displays) -> Iterator[Cells]:
@@ -394,27 +386,16 @@ def delivery(show: Displays) -> Plot:
     cosines = takes["delivery_cosine"].dropna()
     if len(cosines):
         note += f" To an encoder of prosodic tokens: cosine {cosines.median():.2f}, median."
-    return histogram(
-        title=f"Delivery: distance from the source ({counted(len(takes), 'utterance')})",
-        series=[("after", "", distances)],
-        axis="distance (0: alike, 2: nothing alike)",
-        of="utterances",
-        note=Markup(note),
-        name="delivery",
-    )
+    title = f"Delivery: distance from the source ({counted(len(takes), 'utterance')})"
+    plot = Plot(title, name="delivery", note=Markup(note))
+    return histogram(plot, [("after", "", distances)], "distance (0: alike, 2: nothing alike)", "utterances")
 
 
 def confidence(show: Displays) -> Plot:
     confidences = show.tables.utterances["confidence"].dropna()
     number = f"{len(confidences):,} of {counted(len(show.tables.utterances), 'utterance')}"
-    return histogram(
-        title=f"Confidence of the recogniser ({number})",
-        series=[("before", "", confidences)],
-        axis="confidence (0 to 1)",
-        span=(0, 1),
-        of="utterances",
-        name="confidence",
-    )
+    plot = Plot(f"Confidence of the recogniser ({number})", name="confidence")
+    return histogram(plot, [("before", "", confidences)], "confidence (0 to 1)", "utterances", span=(0, 1))
 
 
 def _terms(show: Displays) -> Iterator[Cells]:
@@ -501,14 +482,9 @@ def measures_beside(show: Displays) -> Table:
 def measure_beside(show: Displays, measure: str, title: str, axis: str) -> Plot:
     others = figures.measured_values(show.beside.tables, measure)
     values = figures.measured_values(show.tables, measure)
-    return histogram(
-        title=title,
-        series=[("before", show.beside.name, others), ("after", show.name, values)],
-        axis=axis,
-        of="utterances",
-        nothing="nothing was measured",
-        name=f"beside-{measure}",
-    )
+    plot = Plot(title, name=f"beside-{measure}", nothing="nothing was measured")
+    series = [("before", show.beside.name, others), ("after", show.name, values)]
+    return histogram(plot, series, axis, "utterances")
 
 
 # What clips are.
@@ -571,16 +547,9 @@ def quality(show: Displays, name: str) -> Plot:
     limits = []
     for bound, limit, n_beyond in _limits_of(show.quality, name):
         limits.append((f"limit {limit:g}: {n_beyond:,} of {n_known:,} are {sides[bound]}", limit))
-    return histogram(
-        title=title,
-        series=[("before", "", values * measure.factor)],
-        axis=f"{measure.title} ({measure.unit})",
-        of="clips",
-        span=measure.span,
-        limits=limits,
-        nothing="no values",
-        name=name,
-    )
+    plot = Plot(title, name=name, nothing="no values")
+    series = [("before", "", values * measure.factor)]
+    return histogram(plot, series, f"{measure.title} ({measure.unit})", "clips", measure.span, limits)
 
 
 def _limits(show: Displays) -> Iterator[Cells]:
