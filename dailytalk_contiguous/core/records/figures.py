@@ -106,7 +106,7 @@ def totals(tables: Tables) -> dict[str, float]:
     return {name: float(values.sum()) for name, values in _amounts(tables).items()}
 
 
-def speech_seconds(tables: Tables) -> float:
+def heard_seconds(tables: Tables) -> float:
     """Seconds of all audible utterances."""
     return float(_heard(tables, "seconds")["seconds"].sum())
 

@@ -114,7 +114,7 @@ class Displays:
         recorded = f"recorded: {length_text(tables.source.seconds)}" if tables.is_rebuilt else ""
         yield Fact("conversations", f"{tables.n:,}", named_languages)
         yield Fact("audio", length_text(self.whole["seconds"]), recorded)
-        yield Fact("speech", length_text(figures.speech_seconds(tables)), "both speakers added up")
+        yield Fact("speech", length_text(figures.heard_seconds(tables)), "both speakers added up")
         yield Fact("utterances", f"{n_utterances:,}")
         yield Fact("words with times", f"{int(self.whole['words']):,}")
         if self.n_corrected:

@@ -204,7 +204,7 @@ def offsets(show: Displays) -> Plot:
     )
 
 
-def turns(show: Displays) -> Table:
+def turns_in_figures(show: Displays) -> Table:
     """How people take turns, as recorded and as rebuilt."""
     timelines = figures.timelines(show.tables)
     rows: list[Cells] = []
@@ -289,7 +289,7 @@ BESIDE_USUAL: dict[str, Callable[[float], str]] = {
 }
 
 
-def tag_measures(show: Displays) -> Table:
+def sounds_of_tags(show: Displays) -> Table:
     """Loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
     means_by_tag = figures.tag_measures(show.tables)
     kinds = {"": "source"}
@@ -318,7 +318,7 @@ def tag_measures(show: Displays) -> Table:
     return Table("What tags sound like", head, rows, Markup(note), "nothing was measured")
 
 
-def affect(show: Displays) -> Plot:
+def affect_plot(show: Displays) -> Plot:
     points = figures.affect(show.tables)
     title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
     title += f" ({counted(len(points), show.unit)})"
@@ -619,11 +619,11 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
     ],
     "columns": [TableEntry("Columns that stages publish", "column | what | values", _published_columns)],
-    "turns": [offsets, turns, ENDS_OF_TURNS],
+    "turns": [offsets, turns_in_figures, ENDS_OF_TURNS],
     "sides": [sides],
     "others": [other_corpora],
-    "style": [TAGS, affect, tag_measures, MOMENTS],
-    "affect": [affect, MOMENTS],
+    "style": [TAGS, affect_plot, sounds_of_tags, MOMENTS],
+    "affect": [affect_plot, MOMENTS],
     "emotion": [
         emotion_heard,
         partial(by_two_labels, rows="tag", columns="emotion_class", title="Emotion heard by tag"),
