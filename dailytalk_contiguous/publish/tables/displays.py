@@ -242,6 +242,10 @@ class Displays:
         return int(self.tables.conversations["recorded"].sum())
 
     @property
+    def n_rebuilt(self) -> int:
+        return self.tables.n - self.n_recorded
+
+    @property
     def n_untagged(self) -> int:
         """Utterances that were said without their tag."""
         return int((self.tables.utterances["tag_said"] == False).sum())  # noqa: E712 (null is neither)
