@@ -296,7 +296,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
         if tables.n:  # people may have edited the transcript since the run
             facts["conversations"] = tables.n
             facts["utterances"] = len(tables.utterances)
-            facts["hours_of_speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
+            facts["hours_of_speech"] = round(figures.heard_seconds(tables) / 3600, 5)
         findings += verdict.all_findings(tables, run, limits)
         facts["measures"] = measure_facts(tables, references)
     return findings + findings_of_apps(folder), facts

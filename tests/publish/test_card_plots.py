@@ -22,9 +22,9 @@ def plots() -> list[Plot]:
     after = ("after", "rebuilt", [0.5])
     points = pd.DataFrame({"x": [0.2, 0.5], "y": [0.4, 0.9], "of": ["a & <b>", "$x$"]})
     return [
-        histogram("two", [before, after], "seconds", "clips"),
-        histogram("one value", [("after", "rebuilt", [2.0, 2.0])], "seconds", "clips"),
-        affect_map("map", points, "valence", "arousal"),
+        histogram(Plot("two"), [before, after], "seconds", "clips"),
+        histogram(Plot("one value"), [("after", "rebuilt", [2.0, 2.0])], "seconds", "clips"),
+        affect_map(Plot("map"), points, "valence", "arousal"),
     ]
 
 

@@ -12,7 +12,7 @@ from published_folder import write_published
 from reports import write_report
 
 from dailytalk_contiguous.core.records.figures import corpus_stats
-from dailytalk_contiguous.core.records.scorecard import compare, published_references, reference_of
+from dailytalk_contiguous.core.records.scorecard import comparisons_of, reference_of
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
@@ -36,9 +36,8 @@ def tables_in(folder: Path) -> Tables:
 
 
 def test_a_value_is_beside_a_distribution_and_beside_a_single_value(tmp_path: Path) -> None:
-    references = published_references().values()
     compared = {}
-    for result in compare(tables_in(talks(tmp_path)).rebuilt, [*references]):
+    for result in comparisons_of(tables_in(talks(tmp_path)).rebuilt):
         compared[result.reference.name, result.band.measure, result.side] = result
     floor = compared["Open Yap 1K", "floor_share", "left"]
     assert floor.value == pytest.approx(39 / 61)

@@ -7,10 +7,11 @@ only where they are named. A value that is not known is `UNKNOWN`.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
-from dailytalk_contiguous.core.records.fields import Column, columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
@@ -68,10 +68,6 @@ COMPARED_MEASURES = {
     "bandwidth": ("bandwidth", "Hz", 0),
 }
 
-#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
-FEWEST_TAGS = 3
-FEWEST_UTTERANCES = 2
-
 # How much there is.
 
 
@@ -85,10 +81,9 @@ def corpus_stats(tables: Tables) -> dict[str, object]:
         name: {"title": title, "unit": unit, "definition": about, "source": source}
         for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
     }
-    stats = {}
-    for timeline, turn_taking in timelines(tables).items():
-        name = "source" if timeline == "recorded" else timeline
-        stats[name] = turn_taking.stats()
+    stats = {"source": tables.source.stats()}
+    if tables.is_rebuilt:
+        stats["rebuilt"] = tables.rebuilt.stats()
     return {
         "layout": 1,
         "conversations": int(whole["conversations"]),
@@ -111,14 +106,9 @@ def totals(tables: Tables) -> dict[str, float]:
     return {name: float(values.sum()) for name, values in _amounts(tables).items()}
 
 
-def heard(tables: Tables) -> dict[str, float]:
-    """All audible utterances: `utterances`, `seconds` of speech, and those on each side, `left` and `right`."""
-    audible = _heard(tables, "channel", "seconds")
-    totals = {"utterances": float(len(audible)), "seconds": float(audible["seconds"].sum())}
-    for side in CHANNELS:
-        seconds = audible.loc[audible["channel"] == side, "seconds"]
-        totals[side] = float(seconds.sum())
-    return totals
+def heard_seconds(tables: Tables) -> float:
+    """Seconds of all audible utterances."""
+    return float(_heard(tables, "seconds")["seconds"].sum())
 
 
 def sums(tables: Tables, label: str) -> pd.DataFrame:
@@ -234,34 +224,20 @@ def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
     return np.asarray(ends.dropna(), np.float64)
 
 
-def without_text(tables: Tables) -> Counter[str]:
-    """Utterances without a text by the kind of reason: reasons hold figures (`23 words in 0.5 s`)."""
-    reasons = tables.utterances["text_reason"].astype(object).replace("", None).dropna()
-    kinds = reasons.str.split("(").str[0]
-    return counts(kinds.str.strip())
-
-
 def reasons(tables: Tables) -> Counter[str]:
     """Utterances that are not as they should be by the kind of reason."""
     reasons = tables.utterances["reason"].astype(object).dropna()
     return counts(reasons.map(kind_of))
 
 
-def corrections(tables: Tables) -> int:
-    """Number of utterances that people corrected."""
-    edits = tables.utterances[["edited_by", "edited_fields"]].notna()
-    return int(edits.any(axis=1).sum())
-
-
 # What it is like.
 
 
-def moments(tables: Tables) -> pd.DataFrame:
-    """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
-    audible = _heard(tables, *MEASURES)
+def moments(tables: Tables, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
+    """Measures of `MEASURES` or `COMPARED_MEASURES`: `count`, `mean`, `std`, `min` and `max` of each."""
     moments = {}
-    for name in MEASURES:
-        values = audible[name].astype(np.float64)
+    for name in measures:
+        values = measured_values(tables, name)
         moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
     return pd.DataFrame(moments).T
 
@@ -310,6 +286,11 @@ def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -
         counts[name] = by_tag.count()
     means[f"{prefix}utterances"] = counts.max(axis=1)
     return means
+
+
+#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
+FEWEST_TAGS = 3
+FEWEST_UTTERANCES = 2
 
 
 def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
@@ -361,55 +342,27 @@ def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
     return agreed, int(numbers.to_numpy().sum())
 
 
-def emotion_models(tables: Tables) -> list[str]:
-    """The classifiers of emotion."""
-    return sorted(counts(tables.utterances["emotion_model"]))
-
-
-def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Series | None]]:
-    """Columns that stages publish: how often each value is, `describe()` of numbers, None where all are null."""
-    for column in columns_among(tables.fields):
-        values = tables.conversations[column.name].dropna()
-        if not len(values):
-            yield column, None
-        elif column.tally == "mean":
-            yield column, values.astype(np.float64).describe()
-        elif column.tally == "count":
-            texts = values.explode().astype(str)
-            yield column, counts(texts.str.slice(stop=100))
-        else:
-            yield column, None
-
-
 # Beside another dataset.
 
 
-def label_seconds(tables: Tables, label: str) -> "pd.Series[float]":
-    """Seconds of speech (of recorded clips) by the values of a label of `COMPARED`; empty if none is known.
-
-    The emotion of conversations is the class that a classifier heard.
-    """
-    if label == "length":
-        seconds = _heard(tables, "seconds")["seconds"].dropna()
-        amounts = seconds.groupby(seconds.map(length_class)).sum()
-    else:
-        column = label
-        if label == "emotion" and not _is_clips(tables):
-            column = "emotion_class"
-        amounts = sums(tables, column)["seconds"]
-        amounts = amounts.set_axis(amounts.index.astype(str))
-    named = amounts.drop(index=UNKNOWN, errors="ignore")
-    return amounts if named.sum() > 0 else amounts[:0]
-
-
 def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
-    """How much of two datasets each value of a label has.
+    """How much speech (of recorded clips) two datasets have of each value of a label of `COMPARED`.
 
     The columns are `seconds` and `share` and, of the other dataset, `other_seconds` and `other_share`. The values
     of which either has most are first, and those after `MOST_VALUES` are added up. Shares are NaN where the label
-    is not known of a dataset.
+    is not known of a dataset. The emotion of conversations is the class that a classifier heard.
     """
-    columns = {"seconds": label_seconds(tables, label), "other_seconds": label_seconds(other, label)}
+    columns = {}
+    for name, dataset in (("seconds", tables), ("other_seconds", other)):
+        if label == "length":
+            seconds = _heard(dataset, "seconds")["seconds"].dropna()
+            amounts = seconds.groupby(seconds.map(length_class)).sum()
+        else:
+            is_heard = label == "emotion" and not _is_clips(dataset)
+            amounts = sums(dataset, "emotion_class" if is_heard else label)["seconds"]
+            amounts = amounts.set_axis(amounts.index.astype(str))
+        is_known = amounts.drop(index=UNKNOWN, errors="ignore").sum() > 0
+        columns[name] = amounts if is_known else amounts[:0]
     frame = pd.DataFrame(columns).fillna(0.0).astype(float)
     totals = frame.sum()
     shares = frame / totals.where(totals > 0)
@@ -420,36 +373,15 @@ def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
 
 
 def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
-    """The known values of a measure of `COMPARED_MEASURES`: of utterances, or of each recording (`snr`, …)."""
-    if name in tables.conversations:
-        return tables.conversations[name].dropna().astype(float)
-    if name == "level":
-        rms = _heard(tables, "rms")["rms"].dropna().astype(float)
-        return 20 * np.log10(rms[rms > 0])
-    return _heard(tables, name)[name].dropna().astype(float)
-
-
-def compared_measures(tables: Tables, other: Tables) -> pd.DataFrame:
-    """Number, mean and standard deviation of each of `COMPARED_MEASURES` in two datasets.
-
-    The columns are `count`, `mean`, `std` and, of the other dataset, `other_count`, `other_mean`, `other_std`.
-    Measures that neither has are left out.
-    """
-    rows = {}
-    for name in COMPARED_MEASURES:
-        rows[name] = _moments_of(measured_values(tables, name), "")
-        rows[name] |= _moments_of(measured_values(other, name), "other_")
-    frame = pd.DataFrame(rows).T
-    n_known = frame[["count", "other_count"]].max(axis=1)
-    return frame[n_known > 0]
-
-
-def _moments_of(values: "pd.Series[float]", prefix: str) -> dict[str, float]:
-    return {
-        f"{prefix}count": len(values),
-        f"{prefix}mean": values.mean(),
-        f"{prefix}std": values.std(ddof=0),
-    }
+    """The known values of a measure: of utterances, or of each recording (`snr`, …)."""
+    if name in ("snr", "bandwidth"):
+        values = tables.conversations[name]
+    elif name == "level":
+        rms = _heard(tables, "rms")["rms"].astype(float)
+        values = 20 * np.log10(rms[rms > 0])
+    else:
+        values = _heard(tables, name)[name]
+    return values.dropna().astype(float)
 
 
 # What became of it.
@@ -470,12 +402,9 @@ def cost(tables: Tables) -> float:
     bought = ["cache_key", "take_part"]
     is_paid = tables.utterances["cost"].fillna(0.0) != 0
     paid = tables.utterances.loc[is_paid, [*bought, "cost"]]
-    is_nameless = paid["cache_key"] == _NO_KEY
+    is_nameless = paid["cache_key"] == pd.util.hash_array(np.array([""], object))[0]
     named = paid[~is_nameless].drop_duplicates(bought)
     return math.fsum([*named["cost"], *paid[is_nameless]["cost"]])
-
-
-_NO_KEY = pd.util.hash_array(np.array([""], object))[0]
 
 
 def delivery_by_tag(tables: Tables) -> pd.DataFrame:
@@ -530,13 +459,8 @@ def models(tables: Tables) -> Counter[Origin]:
     """The models that had a part in rows, with numbers of rows."""
     made: Counter[Origin] = Counter()
     for record, n in provenances(tables):
-        for model in record.get("models") or ():
-            origin = Origin(
-                role=model.get("role") or "",
-                name=model.get("name") or "",
-                licence=model.get("licence") or "",
-                url=model.get("url") or "",
-            )
+        for model in record.models or ():
+            origin = Origin(model.role or "", model.name or "", model.licence or "", model.url or "")
             made[origin] += n
     return made
 
@@ -547,11 +471,6 @@ def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
     return [
         Origin(role, model["name"], model.get("licence"), model.get("url") or "") for role, model in named.items()
     ]
-
-
-def known_models(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]:
-    """The models of rows; those of a run.json where rows name none, as before they are rebuilt."""
-    return models(tables) or dict.fromkeys(models_of_run(run), tables.n)
 
 
 def origins(tables: Tables) -> list[Origin]:
@@ -565,43 +484,28 @@ def origins(tables: Tables) -> list[Origin]:
 
 def all_origins(tables: Tables) -> list[Origin]:
     """The sources of rows, then the models that made them."""
-    named = sorted(sources(tables), key=lambda source: (source[0] or "", source[1] or ""))
-    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in named]
+    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in sources(tables)]
+    of_rows.sort(key=lambda source: (source.name, source.licence or ""))
     return of_rows + origins(tables)
 
 
-def sources(tables: Tables) -> Counter[tuple[str | None, str | None]]:
-    """Names and licences of what rows were made from, with numbers of rows."""
-    named: Counter[tuple[str | None, str | None]] = Counter()
-    for record, n in provenances(tables):
-        named[record.get("source"), record.get("source_licence")] += n
-    return named
-
-
-def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
-    """The licences of what rows, clips or, by its run.json, a run were made from, as far as they are known."""
-    of_run = (run.get("source") or {}).get("licence")
-    named = {licence for _, licence in sources(tables)}
-    named |= {of_run, *tables.conversations["licence"].dropna()}
-    return sorted(str(licence) for licence in named if licence)
-
-
-def settings(tables: Tables) -> dict[str, list[object]]:
-    """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
-    values: dict[str, dict[str, object]] = defaultdict(dict)
-    for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
-        listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
-        for name, value in listed.items():
-            values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
-    return {name: [*values[name].values()] for name in sorted(values)}
+def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
+    """Names and licences of what rows were made from."""
+    return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
 def chosen_settings(
     tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, object]
 ) -> dict[str, list[str]]:
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
+    # Those of rows by the text of each value, of all values in order of their text.
+    of_rows: dict[str, dict[str, object]] = defaultdict(dict)
+    for text in sorted({record.settings or "{}" for record, _ in provenances(tables)}):
+        listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
+        for name, value in listed.items():
+            of_rows[name].setdefault(json.dumps(value, ensure_ascii=False), value)
     values = {name: [value] for name, value in (run.get("settings") or {}).items()}
-    values |= settings(tables)
+    values |= {name: [*of_rows[name].values()] for name in sorted(of_rows)}
     voices = named_in_provenance(tables, "voice")
     if voices:
         values["voice"] = voices[:10]
@@ -615,7 +519,8 @@ def chosen_settings(
 
 def named_in_provenance(tables: Tables, name: Literal["tool", "voice"]) -> list[str]:
     """The texts of a field of the provenance that rows have, `tool` or `voice`, sorted."""
-    texts = {record.get(name) for record, _ in provenances(tables)}
+    records = [record for record, _ in provenances(tables)]
+    texts = {record.tool if name == "tool" else record.voice for record in records}
     return sorted(text for text in texts if text)
 
 
@@ -625,26 +530,26 @@ def provenances(tables: Tables) -> list[tuple["_Provenance", int]]:
     listed = [(provenance_of(text), number) for text, number in counts(column).items()]
     n_missing = int(column.isna().sum())
     if n_missing:
-        listed.append(({}, n_missing))
+        listed.append((_Provenance(), n_missing))
     return listed
 
 
-class _Model(TypedDict, total=False):
-    role: str | None
-    name: str | None
-    licence: str | None
-    url: str | None
+class _Model(msgspec.Struct):
+    role: str | None = None
+    name: str | None = None
+    licence: str | None = None
+    url: str | None = None
 
 
-class _Provenance(TypedDict, total=False):
+class _Provenance(msgspec.Struct):
     """A row's provenance as published, of which settings and models are other JSON before."""
 
-    source: Any  # not checked: old files have what they have
-    source_licence: Any
-    tool: str | None
-    voice: str | None
-    settings: str | None
-    models: list[_Model] | None
+    source: Any = None  # not checked: old files have what they have
+    source_licence: Any = None
+    tool: str | None = None
+    voice: str | None = None
+    settings: str | None = None
+    models: list[_Model] | None = None
 
 
 @lru_cache(maxsize=64)
@@ -652,20 +557,17 @@ def provenance_of(text: str) -> _Provenance:
     """A row's provenance in its published shape; empty where it says nothing that can be read."""
     try:
         record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
-    except BadInput:
-        return {}
-    models = record.get("models")
-    if isinstance(models, dict):
-        record["models"] = [
-            {"role": role, **model} for role, model in sorted(models.items()) if isinstance(model, dict)
-        ]
-    settings = record.get("settings")
-    if isinstance(settings, dict):
-        record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-    try:
-        return typed(record, _Provenance, "provenance")
-    except BadInput:
-        return {}
+        models = record.get("models")
+        if isinstance(models, dict):
+            record["models"] = [
+                {"role": role, **model} for role, model in sorted(models.items()) if isinstance(model, dict)
+            ]
+        settings = record.get("settings")
+        if isinstance(settings, dict):
+            record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+        return msgspec.convert(record, _Provenance)
+    except (BadInput, msgspec.ValidationError):
+        return _Provenance()
 
 
 def _heard(tables: Tables, *columns: str) -> pd.DataFrame:

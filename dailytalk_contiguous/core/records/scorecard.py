@@ -6,15 +6,15 @@ with its source, its definition and what is comparable of it; it is compared wit
 defined most alike. It is a comparison and no verdict: which values train a better model has not been measured.
 """
 
-import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, TypedDict
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -137,7 +137,7 @@ RARE = 0.25
 ALIKE = 0.1
 
 
-class Band(NamedTuple):
+class Band(msgspec.Struct, frozen=True):
     """The published values of a measure: `low` and `high` as percentiles 5 and 95, or `middle` alone.
 
     `sides`: those of ours that are compared with it.
@@ -145,11 +145,11 @@ class Band(NamedTuple):
 
     measure: str
     sides: tuple[str, ...]
-    middle: float
+    middle: int | float
     definition: str
     comparable: str
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
 
     def text(self) -> str:
         middle = measure_text(self.measure, self.middle)
@@ -158,7 +158,7 @@ class Band(NamedTuple):
         return f"{middle} ({measure_text(self.measure, self.low, self.high, with_unit=False)})"
 
 
-class ReferenceCorpus(NamedTuple):
+class ReferenceCorpus(msgspec.Struct, frozen=True):
     """A corpus to compare with. `avoid`: it is an example of what to avoid."""
 
     name: str
@@ -167,61 +167,22 @@ class ReferenceCorpus(NamedTuple):
     avoid: bool = False
 
 
-class _BandRecord(TypedDict):
-    """A `Band` in bands.json."""
-
-    measure: str
-    sides: list[str]
-    middle: float
-    definition: str
-    comparable: str
-    low: NotRequired[float]
-    high: NotRequired[float]
-
-
-class _CorpusRecord(TypedDict):
-    """A `ReferenceCorpus` in bands.json."""
-
-    name: str
-    source: str
-    bands: list[_BandRecord]
-    avoid: NotRequired[bool]
-
-
-class _Bands(TypedDict):
+class _Bands(msgspec.Struct):
     """The content of bands.json: corpora by name; for a measure, what `below`, `above` and `rare` mean."""
 
-    references: dict[str, _CorpusRecord]
+    references: dict[str, ReferenceCorpus]
     meanings: dict[str, dict[str, str]]
 
 
 @cache
 def _data() -> _Bands:
-    text = files(__package__).joinpath("assets/bands.json").read_text(encoding="utf-8")
-    data: _Bands = json.loads(text)
-    return data
+    content = files(__package__).joinpath("assets/bands.json").read_bytes()
+    return msgspec.json.decode(content, type=_Bands)
 
 
-@cache
 def published_references() -> dict[str, ReferenceCorpus]:
     """Published corpora by the name that options give them."""
-    references = {}
-    for key, record in _data()["references"].items():
-        bands = []
-        for published in record["bands"]:
-            band = Band(
-                measure=published["measure"],
-                sides=tuple(published["sides"]),
-                middle=published["middle"],
-                definition=published["definition"],
-                comparable=published["comparable"],
-                low=published.get("low"),
-                high=published.get("high"),
-            )
-            bands.append(band)
-        avoid = record.get("avoid", False)
-        references[key] = ReferenceCorpus(record["name"], record["source"], tuple(bands), avoid)
-    return references
+    return _data().references
 
 
 def reference_of(stats: object, name: str) -> ReferenceCorpus:
@@ -269,7 +230,7 @@ class Comparison(NamedTuple):
     @property
     def meaning(self) -> str | None:
         """The meaning of the difference for a model; None where that is not known."""
-        meanings = _data()["meanings"].get(self.band.measure, {})
+        meanings = _data().meanings.get(self.band.measure, {})
         is_rare = "rare" in meanings and self.value < RARE * self.band.middle
         return meanings.get("rare" if is_rare else self.where)
 
@@ -285,22 +246,21 @@ class Comparison(NamedTuple):
 
 
 def comparisons_of(taken: TurnTaking, references: Sequence[ReferenceCorpus] = ()) -> list[Comparison]:
-    """The measures of conversations beside those of published corpora and of `references`."""
+    """Where all conversations together are beside each number of published corpora and of `references`.
+
+    Only measures of ours that are known are compared.
+    """
+    comparisons: list[Comparison] = []
     if not taken.speech_seconds:
-        return []
-    published = published_references().values()
-    return list(compare(taken, [*published, *references]))
-
-
-def compare(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Comparison]:
-    """Where all conversations together are beside each number of these corpora that has one of ours."""
-    for reference in references:
+        return comparisons
+    for reference in (*published_references().values(), *references):
         for band in reference.bands:
             for side in band.sides:
                 value = taken.pooled(band.measure, side)
                 if not math.isnan(value):
                     where = _where(value, band, side, taken, reference.avoid)
-                    yield Comparison(reference, band, side, value, where)
+                    comparisons.append(Comparison(reference, band, side, value, where))
+    return comparisons
 
 
 def _where(value: float, band: Band, side: str, taken: TurnTaking, avoid: bool) -> str:

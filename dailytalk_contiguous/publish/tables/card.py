@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypedDict
 from urllib.parse import quote
 
@@ -21,9 +22,10 @@ from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Column
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS, Row
+from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
@@ -98,18 +100,19 @@ SAMPLE_SECONDS = 30.0
 SAMPLE_RATE = 24000
 
 
-def _sample(items: Items, assets: dict[str, bytes]) -> Row | None:
+def _sample(items: Items, assets: dict[str, bytes]) -> Conversation | None:
     """The first row, to listen to, with its sound in `assets`; None where that can't be read."""
     row = next(items.listed(), None)
     if row is None:
         return None
+    talk = from_finished(row)
     try:
-        audio = items.sound(row["conversation_id"]).audio
-        samples = read_at(audio, SAMPLE_RATE, 0.0, min(row["duration"] or 0.0, SAMPLE_SECONDS))
+        audio = items.sound(talk.id).audio
+        samples = read_at(audio, SAMPLE_RATE, 0.0, min(talk.built_duration or 0.0, SAMPLE_SECONDS))
     except BadInput:
         return None
     assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
-    return row
+    return talk
 
 
 #: The web page of datasets, even if another server was used for the upload.
@@ -192,52 +195,46 @@ def render_card(
     tables = tables_of(items)
     findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
     verdict = verdict_of(findings, tables.n)
-    for reject in rejects:
-        tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+    tables.rejects.update((reject["stage"], kind_of(reject["reason"])) for reject in rejects)
     clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
     card = parsed_card(old or "")
     origins = figures.all_origins(tables)
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
-    _update_front(card, _values(tables, packed, version, facts, bool(clips)), facts, derived_licence, written)
+    _update_front(card, facts, derived_licence, written)
+    _update_content(card, tables, packed, version, bool(clips))
     named = card.data["license"]
     licences = named if isinstance(named, list) else [str(named)]
     against = licensing.promised_too_much(licences, origins)
     assets: dict[str, bytes] = {}
     if not clips:
-        stats = figures.corpus_stats(tables)
-        assets[STATS] = json_document(stats).encode()
+        assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
 
     def draw(plot: Plot) -> str:
         assets[f"assets/{plot.name}.png"] = png(plot)
         return ""
 
     show = Displays(tables, run, defaults, clips=clips, origins=origins)
-    clips_or_talks = [file for files in packed.configs["conversations"].values() for file in files]
-    rows_beside = []
-    for config, splits in packed.configs.items():
-        if config != "conversations":
-            n_rows = sum(file.rows for files in splits.values() for file in files)
-            rows_beside.append((config, n_rows))
+    files_of = {config: [*chain(*splits.values())] for config, splits in packed.configs.items()}
+    n_rows = {config: sum(file.rows for file in files) for config, files in files_of.items()}
+    n_conversations = n_rows.pop("conversations")
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
-    sample = _sample(items, assets)
     owner, repository_name = facts.repo.split("/")
     text = filled(
         "clips.md" if clips else "card.md",
         tables=tables,
         show=show,
         packed=packed,
-        n_rows=sum(file.rows for file in clips_or_talks),
-        seconds=sum(file.seconds for file in clips_or_talks),
-        rows_beside=rows_beside,
+        n_rows=n_conversations,
+        seconds=sum(file.seconds for file in files_of["conversations"]),
+        rows_beside=n_rows.items(),
         facts=facts,
         changes=facts.changes,
         back_to=facts.changes.get("back_to"),
         title=card.data["pretty_name"],
         languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
-        sample=sample,
-        sample_is_recorded=bool(sample and from_finished(sample).is_recorded),
+        sample=_sample(items, assets),
         owner=owner,
         repository_name=repository_name,
         verdict=verdict,
@@ -258,19 +255,9 @@ def render_card(
     return Card(str(card), assets, against, verdict)
 
 
-def _update_front(
-    card: DatasetCard,
-    values: Mapping[str, Any],
-    facts: CardFacts,
-    derived_licence: str,
-    written: Mapping[str, object],
-) -> None:
-    """Set what the data decides; what people choose stays: licence, title, and tags once the card is ours.
-
-    A licence that the last version derived is derived again.
-    """
+def _update_front(card: DatasetCard, facts: CardFacts, derived_licence: str, written: _Written) -> None:
+    """Set licence and title, unless people chose them. One that the last version derived is derived again."""
     data = card.data
-    is_ours = _BLOCK.search(card.text) is not None
     if facts.licence or not data.get("license") or data["license"] == written.get("licence"):
         licence = facts.licence or derived_licence
         is_other = licence == licensing.OTHER
@@ -278,45 +265,40 @@ def _update_front(
         data["license_name"] = "see-the-card" if is_other else None
         data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
     data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
-    for key, value in values.items():
-        if key in ("configs", "dataset_info"):
-            listed = data.get(key) or []
-            entries = listed if isinstance(listed, list) else [listed]
-            # Other configs may be in the same repository.
-            others = [entry for entry in entries if entry.get("config_name", "default") not in CONFIGS]
-            data[key] = [*value, *others]
-        elif key not in ("tags", "task_categories"):
-            data[key] = value
-        elif not (is_ours and data.get(key)):
-            data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
 
 
-def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:
-    configs: dict[str, dict[str, list[DataFile]]] = {}
+def _update_content(card: DatasetCard, tables: Tables, packed: Packed, version: Version, is_clips: bool) -> None:
+    """Set what the data decides; what people choose stays: tags once the card is ours, and other configs."""
+    data = card.data
+    data["language"] = sorted(figures.counts(tables.conversations["language"])) or None
+    is_ours = _BLOCK.search(card.text) is not None
+    chosen = {"task_categories": CLIP_TASKS if is_clips else TASKS, "tags": CLIP_TAGS if is_clips else TAGS}
+    for key, values in chosen.items():
+        if not (is_ours and data.get(key)):
+            data[key] = [*dict.fromkeys([*(data.get(key) or []), *values])]
+    n_rows = len(tables.conversations)
+    data["size_categories"] = [next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)]
     files_of: list[dict[str, object]] = []  # as `Dataset.push_to_hub` writes it
+    infos = []
     for config in CONFIGS:
         if config not in packed.configs:
             continue
         by_split = packed.configs[config]
-        configs[config] = {split: by_split[split] for split in SPLITS if split in by_split}
+        splits = {split: by_split[split] for split in SPLITS if split in by_split}
         # Their number keeps out what others put beside them.
         paths = []
-        for split, files in configs[config].items():
+        for split, files in splits.items():
             paths.append({"split": split, "path": f"{config}/{split}-*-of-{len(files):05d}.parquet"})
         entry: dict[str, object] = {"config_name": config, "data_files": paths}
         if config == "conversations":
             entry["default"] = True
         files_of.append(entry)
-    n_rows = len(tables.conversations)
-    size = next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)
-    return {
-        "language": sorted(figures.counts(tables.conversations["language"])) or None,
-        "task_categories": list(CLIP_TASKS if is_clips else TASKS),
-        "tags": list(CLIP_TAGS if is_clips else TAGS),
-        "size_categories": [size],
-        "configs": files_of,
-        "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
-    }
+        infos.append(_info(config, splits, version))
+    for key, entries in {"configs": files_of, "dataset_info": infos}.items():
+        listed = data.get(key) or []
+        others = listed if isinstance(listed, list) else [listed]
+        # Other configs may be in the same repository.
+        data[key] = [*entries, *(other for other in others if other.get("config_name", "default") not in CONFIGS)]
 
 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, object]:
@@ -333,10 +315,6 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
         parts[split] = SplitInfo(split, n_bytes, n_rows)
         download_size += sum(file.size for file in files)
         dataset_size += n_bytes
-    info = DatasetInfo(
-        features=version.features(config),
-        splits=SplitDict(parts),
-        download_size=download_size,
-        dataset_size=dataset_size,
-    )
+    sizes = {"download_size": download_size, "dataset_size": dataset_size}
+    info = DatasetInfo(features=version.features(config), splits=SplitDict(parts), **sizes)
     return {"config_name": config, **info._to_yaml_dict()}

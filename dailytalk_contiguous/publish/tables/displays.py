@@ -114,7 +114,7 @@ class Displays:
         recorded = f"recorded: {length_text(tables.source.seconds)}" if tables.is_rebuilt else ""
         yield Fact("conversations", f"{tables.n:,}", named_languages)
         yield Fact("audio", length_text(self.whole["seconds"]), recorded)
-        yield Fact("speech", length_text(figures.heard(tables)["seconds"]), "both speakers added up")
+        yield Fact("speech", length_text(figures.heard_seconds(tables)), "both speakers added up")
         yield Fact("utterances", f"{n_utterances:,}")
         yield Fact("words with times", f"{int(self.whole['words']):,}")
         if self.n_corrected:
@@ -123,18 +123,15 @@ class Displays:
             n_spoken = self.statuses["spoken"]
             share = f"{percent(n_spoken, n_utterances)} of the utterances"
             yield Fact("resynthesised", f"{n_spoken:,}", share)
-            yield from self._pace_and_money()
+            ratios = figures.length_ratios(tables)
+            if len(ratios):
+                ratio = ratios.median()
+                yield Fact("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")
+            cost = figures.cost(tables)
+            saved = self.spending.get("saved_by_cache", 0)
+            if cost or saved:
+                yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
         yield self._rejects("recordings, conversations, or parts of those that are used")
-
-    def _pace_and_money(self) -> Iterator[Fact]:
-        ratios = figures.length_ratios(self.tables)
-        if len(ratios):
-            ratio = ratios.median()
-            yield Fact("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")
-        cost = figures.cost(self.tables)
-        saved = self.spending.get("saved_by_cache", 0)
-        if cost or saved:
-            yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
 
     @property
     def clip_facts(self) -> Iterator[Fact]:
@@ -167,22 +164,23 @@ class Displays:
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
         speak = self.run.get("speak") or {}
-        models = [*figures.models_of_run(self.run), *figures.models_of_run(speak)]
-        # Models of the rows replace those of run.json, which a version has not.
-        models += sorted(figures.models(self.tables))
         made = {}
-        for model in models:
+        # Models of the rows replace those of run.json, which a version has not.
+        of_runs = figures.models_of_run(self.run) + figures.models_of_run(speak)
+        for model in of_runs + sorted(figures.models(self.tables)):
             terms = "; ".join(filter(None, (model.licence, note_of(model))))
             name = model_name(model.name)
             made[model.role] = f"{name} ({terms})" if terms else name
         voices = figures.named_in_provenance(self.tables, "voice")
         if len(voices) > 3:
             voices = [*voices[:3], f"{len(voices) - 3} more"]
+        licences = {licence for _, licence in figures.sources(self.tables)}
+        licences |= {(self.run.get("source") or {}).get("licence"), *self.tables.conversations["licence"].dropna()}
         tools = figures.named_in_provenance(self.tables, "tool")
         if not tools and self.run.get("version"):
             tools = [f"dailytalk-contiguous {self.run['version']}"]
-        dates = dict.fromkeys((self.run.get("date"), speak.get("date")))
-        commands = dict.fromkeys((self.run.get("command"), speak.get("command")))
+        dates = [str(run["date"]) for run in (self.run, speak) if run.get("date")]
+        commands = [public(run["command"]) for run in (self.run, speak) if run.get("command")]
         facts = {
             "words": self._source_of_words(made.get("recogniser", "")),
             "affect": made.get("affect", ""),
@@ -190,9 +188,9 @@ class Displays:
             "voice": ", ".join(voices),
             "profile": (self.run.get("settings") or {}).get("profile") or "",
             "made with": ", ".join(tools),
-            "licence of the recordings": ", ".join(figures.licences(self.tables, self.run)) or UNKNOWN,
-            "date": ", ".join(str(date) for date in dates if date),
-            "command": ", ".join(public(command) for command in commands if command),
+            "licence of the recordings": ", ".join(sorted(map(str, filter(None, licences)))) or UNKNOWN,
+            "date": ", ".join(dict.fromkeys(dates)),
+            "command": ", ".join(dict.fromkeys(commands)),
         }
         return [(name, value) for name, value in facts.items() if value]
 
@@ -254,7 +252,9 @@ class Displays:
 
     @cached_property
     def n_corrected(self) -> int:
-        return figures.corrections(self.tables)
+        """Utterances that people corrected."""
+        edits = self.tables.utterances[["edited_by", "edited_fields"]].notna()
+        return int(edits.any(axis=1).sum())
 
     @property
     def conversations_by_language(self) -> list[tuple[str, int]]:
@@ -313,8 +313,9 @@ class Displays:
     @property
     def classified(self) -> str:
         """Who classified emotions; empty where nobody did."""
-        models = figures.emotion_models(self.tables)
-        return f"{self.a_guess} Classified by {', '.join(map(model_name, models))}." if models else ""
+        models = map(model_name, sorted(figures.counts(self.tables.utterances["emotion_model"])))
+        named = ", ".join(models)
+        return f"{self.a_guess} Classified by {named}." if named else ""
 
     @property
     def same_labels(self) -> str:

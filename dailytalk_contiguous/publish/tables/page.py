@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ import pandas as pd
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, ConversationMeasure
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of
 from dailytalk_contiguous.core.records.tables import Tables
@@ -38,7 +38,7 @@ from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables import player
 from dailytalk_contiguous.publish.tables.displays import Displays, OtherDataset
-from dailytalk_contiguous.publish.tables.player import mp3_address, sound_card, to_mp3
+from dailytalk_contiguous.publish.tables.player import mp3_address, to_mp3
 from dailytalk_contiguous.publish.tables.tabular import Table
 from dailytalk_contiguous.publish.tables.templates import page
 from dailytalk_contiguous.publish.tagged_items import recordings_of
@@ -139,28 +139,29 @@ def write_report(
         tables_beside = tables_of(other, unusable)
         beside = OtherDataset(other.name, tables_beside, len(unusable))
     refused: list[Row] = []
-    if not items.labelled:
+    if items.labelled:
+        if shown != SHOWN:
+            raise DailytalkError("--conversations is for conversations, but these are clips", "leave it out")
+        if reference:
+            reason = f"the file {reference.name} has turn-taking alone, and these are clips"
+            raise DailytalkError(reason, "name the folder or the version that it is of")
+        clips = corpus_figures(items, refused)
+        show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
+        heard, context = _clips(items, limits, show)
+    else:
         tables = tables_of(items, refused)
         comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
         show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
-        return _write_conversations(items, out, shown, limits, show, refused)
-    if shown != SHOWN:
-        raise DailytalkError("--conversations is for conversations, but these are clips", "leave it out")
-    if reference:
-        reason = f"the file {reference.name} has turn-taking alone, and these are clips"
-        raise DailytalkError(reason, "name the folder or the version that it is of")
-    clips = corpus_figures(items, refused)
-    show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
-    return _write_clips(items, out, limits, show, refused)
+        heard, context = _conversations(items, shown, limits, show)
+    template = "clips.html" if items.labelled else "conversations.html"
+    write_lines(out, page(items.name, template, show=show, rejects=_rejects(items, refused), **context))
+    n = show.n_clips if items.labelled else show.tables.n
+    unit = show.unit if items.labelled else "conversation"
+    return WrittenReport(out, out.stat().st_size, n, unit, heard, context["verdict"])
 
 
-def _write_clips(
-    items: Items,
-    path: Path,
-    limits: FindingLimits,
-    show: Displays,
-    refused: Sequence[Row],
-) -> WrittenReport:
+def _clips(items: Items, limits: FindingLimits, show: Displays) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The ids of clips that can be heard, and what the template of clips shows."""
     n = show.n_clips
     findings = findings_of_clips(show.corpus, items.run, limits) if n else []
     if n and items.folder and (items.kind == "mix" or (items.folder / DATA).is_dir()):
@@ -170,23 +171,16 @@ def _write_clips(
     samples = []
     for name, sound in heard.items():
         clip = from_finished(items.row(name))
-        labels = clip.extra["labels"]
-        values = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
+        values = [clip.labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
-        samples.append(sound_card(name, about, clip.utterances[0].text, mp3_address(sound)))
-    context = {"show": show, "verdict": verdict, "rejects": _rejects(items, refused)}
-    write_lines(path, page(items.name, "clips.html", samples=samples, data=(), **context))
-    return WrittenReport(path, path.stat().st_size, n, show.unit, tuple(heard), verdict)
+        samples.append((name, about, clip.utterances[0].text, mp3_address(sound)))
+    return tuple(heard), {"verdict": verdict, "samples": samples}
 
 
-def _write_conversations(
-    items: Items,
-    path: Path,
-    shown: int | Sequence[str],
-    limits: FindingLimits,
-    show: Displays,
-    refused: Sequence[Row],
-) -> WrittenReport:
+def _conversations(
+    items: Items, shown: int | Sequence[str], limits: FindingLimits, show: Displays
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The ids of conversations that can be heard, and what the template of conversations shows."""
     tables = show.tables
     judged = judging.judged_conversations(tables.conversations, limits)
     names = judged["conversation_id"].astype(str)
@@ -216,47 +210,28 @@ def _write_conversations(
     measures = {name: measure for name, measure in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
     lines = []
     for number, row in listed.to_dict("index").items():
-        in_player = number if number in examples else None
-        lines.append((in_player, row, _listed(row, measures)))
+        cells = []
+        for name, measure in measures.items():
+            value = None if pd.isna(row[name]) else row[name] * measure.factor
+            text = "" if value is None else f"{value:.{measure.digits}f}"
+            cells.append((value, text, name in row["breaches"]))
+        lines.append((number if number in examples else None, row, cells))
     sections = []
     if items.folder:
         for sections_of in parts_of_apps("SECTIONS"):
             sections += sections_of(items.folder)
     context = {
+        "data": data,
         "tables": tables,
-        "show": show,
         "verdict": verdict,
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": [*measures.values()],
         "listed": lines,
         "n_unlisted": tables.n - len(listed),
         "names": {*names},
-        "rejects": _rejects(items, refused),
         "apps": sections,
     }
-    write_lines(path, page(items.name, "conversations.html", data=data, **context))
-    shown = tuple(names[[*examples]])
-    return WrittenReport(path, path.stat().st_size, tables.n, "conversation", shown, verdict)
-
-
-class ListedMeasure(NamedTuple):
-    """A known measure of a listed conversation, in its unit of display."""
-
-    value: float
-    text: str
-    is_beyond: bool
-
-
-def _listed(row: Mapping[str, Any], measures: Mapping[str, ConversationMeasure]) -> list[ListedMeasure | None]:
-    """The measures of a conversation in the page's table; None for what is not known."""
-    cells: list[ListedMeasure | None] = []
-    for name, measure in measures.items():
-        cell = None
-        if not pd.isna(row[name]):
-            value = row[name] * measure.factor
-            cell = ListedMeasure(value, f"{value:.{measure.digits}f}", name in row["breaches"])
-        cells.append(cell)
-    return cells
+    return tuple(names[[*examples]]), context
 
 
 def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:

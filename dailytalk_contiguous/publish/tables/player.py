@@ -8,7 +8,7 @@ ends after three minutes, which keeps a page with a few conversations small.
 import base64
 import io
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -57,21 +57,6 @@ def to_mp3(samples: Samples, sample_rate: int) -> bytes:
 def mp3_address(mp3: bytes) -> str:
     """Return an MP3 as an address that holds it."""
     return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
-
-
-class SoundCard(TypedDict):
-    """A sound to listen to, for a template. Of each sound: how it is, its address, and why there is none."""
-
-    name: str
-    facts: str
-    text: str
-    sounds: list[tuple[str, str, str]]
-
-
-def sound_card(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> SoundCard:
-    """Return a sound to listen to for a template: addresses, or how it is, its address, and why there is none."""
-    described = [("", sound, "") if isinstance(sound, str) else sound for sound in sounds]
-    return {"name": name, "facts": facts, "text": text, "sounds": described}
 
 
 def peaks(channel: NDArray[np.float32], count: int) -> str:
@@ -142,7 +127,7 @@ def _line(span: Span, utterance: Utterance) -> dict[str, Any]:
         "side": CHANNELS.index(utterance.channel),
         "start": round(span.start, 3),
         "end": round(span.end, 3),
-        "text": utterance.text,
+        "text": utterance.text or "",
         "tag": utterance.tag or "",
         "source": None if None in source else source,
         "status": "" if is_usual else status,

@@ -9,7 +9,7 @@ drawn.
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,42 +56,32 @@ class Plot(NamedTuple):
         return self.draw is not None
 
 
-class PlotNotes(TypedDict, total=False):
-    """What `Plot` holds beside its title and its values."""
-
-    name: str
-    note: str
-    nothing: str
-
-
 def histogram(
-    title: str,
+    plot: Plot,
     series: Sequence[tuple[str, str, ArrayLike]],
     axis: str,
     of: str,
     span: tuple[float, float] | None = None,
     limits: Sequence[tuple[str, float]] = (),
-    **about: Unpack[PlotNotes],
 ) -> Plot:
-    """Plot distributions over each other, in per cent of `of`.
+    """Return a plot with distributions over each other, in per cent of `of`.
 
     Args:
         series: a colour of `COLOURS`, the name of what it means, and values, each.
         axis: the title of the axis across, with its unit.
         span: values beyond it count at its ends; without one, it holds all but one in a hundred at either end.
         limits: lines, each with its name.
-        about: `name`, `note` and `nothing` of the plot.
     """
     present = [(colour, name, np.asarray(values, float)) for colour, name, values in series if np.size(values)]
     if not present:
-        return Plot(title, **about)
+        return plot
     low, high = span or _ends_of([values for *_, values in present])
 
     def draw(axes: "Axes") -> None:
         for name, limit in limits:
             axes.axvline(limit, color=INK, linewidth=1, label=name)
         for number, (colour, name, values) in enumerate(present):
-            style = _OUTLINED if number else _FILLED
+            is_first = number == 0  # it is filled, so that both are visible where they are equal
             n_bins = int(np.clip(2 * math.sqrt(len(values)), 8, 30))
             per_cent = np.full(len(values), 100 / len(values))
             axes.hist(
@@ -101,7 +91,9 @@ def histogram(
                 weights=per_cent,
                 color=COLOURS[colour],
                 label=name or None,
-                **style,
+                histtype="stepfilled" if is_first else "step",
+                linewidth=0 if is_first else 1.8,
+                alpha=0.6 if is_first else 1.0,
             )
         axes.set(xlim=(low, high), xlabel=axis, ylabel=f"% of {of}")
 
@@ -109,20 +101,8 @@ def histogram(
     for _, name, values in present:
         least, middle, most = np.quantile(values, (0.1, 0.5, 0.9))
         words.append(f"{name or axis}: median {middle:.3g}, 80 % from {least:.3g} to {most:.3g}")
-    return Plot(title, draw, "; ".join([*words, *(name for name, _ in limits)]), **about)
-
-
-class _BarStyle(TypedDict):
-    """How matplotlib draws the bars of a distribution."""
-
-    histtype: Literal["step", "stepfilled"]
-    linewidth: float
-    alpha: float
-
-
-#: The first distribution is filled, so that both are visible where they are equal.
-_FILLED: _BarStyle = {"histtype": "stepfilled", "linewidth": 0, "alpha": 0.6}
-_OUTLINED: _BarStyle = {"histtype": "step", "linewidth": 1.8, "alpha": 1.0}
+    words += [name for name, _ in limits]
+    return plot._replace(draw=draw, words="; ".join(words))
 
 
 def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
@@ -135,13 +115,13 @@ def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float
     return 0.0 if is_near_zero else low - margin, high + margin
 
 
-def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Unpack[PlotNotes]) -> Plot:
-    """Plot how dense points of [0, 1] are, across and up, and where the means of the commonest labels lie.
+def affect_map(plot: Plot, points: pd.DataFrame, axis: str, up: str) -> Plot:
+    """Return a plot of how dense points of [0, 1] are, across and up, with the means of the commonest labels.
 
     `points` has two columns of numbers and one of labels; `axis` and `up` are the titles of the axes.
     """
     if points.empty:
-        return Plot(title, **about)
+        return plot
     label = points.columns[2]
     numbers = points[label].value_counts().drop(UNKNOWN, errors="ignore")
     common = points[points[label].isin(numbers.index[:12])]
@@ -158,14 +138,14 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Un
         axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis, ylabel=up)
 
     words = "; ".join(f"{name} {x:.2f}, {y:.2f}" for name, x, y in means.itertuples())
-    return Plot(title, draw, f"mean {axis} and {up}: {words or 'no labels'}", height=3.6, **about)
+    return plot._replace(draw=draw, words=f"mean {axis} and {up}: {words or 'no labels'}", height=3.6)
 
 
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.
 WIDTH = 4.5
 DPI = 180
 
-_STYLE: dict[str, object] = {
+_STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
@@ -187,15 +167,6 @@ _STYLE: dict[str, object] = {
 }
 
 
-class _FileOptions(TypedDict, total=False):
-    """How matplotlib writes a file."""
-
-    format: str
-    metadata: dict[str, str | None]
-    transparent: bool
-    dpi: float
-
-
 def svg(plot: Plot) -> bytes:
     """Return a plot without its title, on the ground of the page."""
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -206,7 +177,7 @@ def png(plot: Plot) -> bytes:
     return _drawn(plot, plot.title, format="png", metadata={"Software": None}, dpi=DPI)
 
 
-def _drawn(plot: Plot, heading: str, **options: Unpack[_FileOptions]) -> bytes:
+def _drawn(plot: Plot, heading: str, **options: Any) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 

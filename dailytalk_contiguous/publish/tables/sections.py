@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.fields import columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN
@@ -20,17 +21,12 @@ from dailytalk_contiguous.core.records.utterance import EVENTS
 from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
 from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, Quality
-from dailytalk_contiguous.publish.tables.displays import NOT_KNOWN, Displays, asked_terms
+from dailytalk_contiguous.publish.tables.displays import Displays, asked_terms
 from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table, TableCell
 
 #: A row: a cell of each column; None where a value is not known.
-Cells = Sequence[TableCell | None]
-
-Rows = list[Sequence[TableCell]]
-
-#: A text, or what makes it of a dataset.
-TextOf = str | Callable[[Displays], str]
+Cells = Sequence[TableCell]
 
 
 @dataclass(frozen=True)
@@ -44,25 +40,18 @@ class TableEntry:
         most_open: with more rows it is closed at first.
     """
 
-    title: TextOf
-    head: str | Callable[[Displays], Sequence[str]]
+    title: str
+    head: str
     query: Callable[[Displays], Iterable[Cells]]
-    note: TextOf = ""
-    nothing: TextOf = ""
+    note: str = ""
+    nothing: str = ""
     most_open: float = math.inf
 
     def __call__(self, show: Displays) -> Table:
         """The table of a dataset."""
-
-        def text(part: TextOf) -> str:
-            return part(show) if callable(part) else part
-
-        rows = []
-        for cells in self.query(show):
-            rows.append([NOT_KNOWN if cell is None else cell for cell in cells])
-        head = self.head(show) if callable(self.head) else self.head.split(" | ")
-        note = text(self.note) if rows else ""
-        return Table(text(self.title), head, rows, note, text(self.nothing), len(rows) > self.most_open)
+        rows = [*self.query(show)]
+        head = self.head.split(" | ")
+        return Table(self.title, head, rows, self.note, self.nothing, len(rows) > self.most_open)
 
 
 #: The parts that models have, in words.
@@ -93,13 +82,13 @@ def by_label(
         columns: of `figures.sums`, with their headings; the first is drawn as bars.
         number: the column whose sum is named in the title.
     """
-    first, *others = columns
+    first, *_ = columns
     values = figures.ranked(show.tables, label, first)
     largest = values[first].max() or 1
-    rows: Rows = []
+    rows: list[Cells] = []
     for name, amounts in values.iterrows():
-        bar = Bar(_amount(first, amounts[first]), amounts[first] / largest)
-        rows.append([str(name), bar, *(_amount(column, amounts[column]) for column in others)])
+        of_first, *of_others = [_amount(column, amounts[column]) for column in columns]
+        rows.append([str(name), Bar(of_first, amounts[first] / largest), *of_others])
     is_any_known = any(values.index != UNKNOWN)
     if number:
         title += f" ({counted(int(values[number].sum()), show.unit)})"
@@ -116,7 +105,7 @@ def by_two_labels(show: Displays, rows: str, columns: str, title: str, note: str
     """Numbers of the values of two labels, in rows and columns; nothing unless two are known of each."""
     numbers = figures.crossed(show.tables, rows, columns)
     n_known = min(sum(names != UNKNOWN) for names in numbers.axes)
-    bars: Rows = []
+    bars: list[Cells] = []
     for name, of_row in numbers.iterrows():
         total = of_row.sum()
         bars.append([str(name), *(Bar(f"{number:,}", number / total) for number in of_row)])
@@ -126,14 +115,11 @@ def by_two_labels(show: Displays, rows: str, columns: str, title: str, note: str
 
 def label_of_clips(show: Displays, label: str) -> Table:
     """How much there is of each value of a label of clips, if it has several."""
-    columns = {
-        "seconds": "recorded",
-        "conversations": f"{show.unit}s",
-        "copies": "copies",
-        "seen": "seen in training",
-    }
-    table = by_label(show, label, label.replace("_", " ").capitalize(), columns, number="conversations")
-    return table if len(figures.sums(show.tables, label)) > 1 else Table("", (), ())
+    if len(figures.sums(show.tables, label)) < 2:
+        return Table("", (), ())
+    columns = {"seconds": "recorded", "conversations": f"{show.unit}s", "copies": "copies"}
+    columns["seen"] = "seen in training"
+    return by_label(show, label, label.replace("_", " ").capitalize(), columns, number="conversations")
 
 
 def emotion_heard(show: Displays) -> Table:
@@ -170,13 +156,12 @@ def _agreement(show: Displays, answer: str) -> str:
 def lengths(show: Displays) -> Plot:
     seconds = show.tables.conversations["duration"].dropna()
     is_long = seconds.max() > 300
+    title = f"Length of {counted(show.tables.n, 'conversation')}"
     return histogram(
-        title=f"Length of {counted(show.tables.n, 'conversation')}",
+        Plot(title, name="lengths", nothing="no conversations"),
         series=[("after", "", seconds / (60 if is_long else 1))],
         axis="length (min)" if is_long else "length (s)",
         of="conversations",
-        nothing="no conversations",
-        name="lengths",
     )
 
 
@@ -185,19 +170,22 @@ def _split_sizes(show: Displays) -> Iterator[Cells]:
     if len(sizes) > 1:
         sizes["all"] = {**show.whole, "conversations": show.tables.n}
     for name, size in sizes.items():
-        numbers = [int(size[column]) for column in ("conversations", "utterances", "words")]
-        yield str(name), *numbers, length_text(size["seconds"])
+        columns = ("conversations", "utterances", "words", "seconds")
+        yield str(name), *(_amount(column, size[column]) for column in columns)
 
 
 def _published_columns(show: Displays) -> Iterator[Cells]:
-    for column, values in figures.column_values(show.tables):
+    for column in columns_among(show.tables.fields):
+        values = show.tables.conversations[column.name].dropna()
         text = UNKNOWN
-        if isinstance(values, pd.Series):
-            mean = values["mean"]
-            text = f"mean {mean:.4g}, from {values['min']:.4g} to {values['max']:.4g} {column.unit}".strip()
-        elif values:
-            listed = [*values.items()][:25]
-            text = ", ".join(f"{value} ({number:,})" for value, number in listed)
+        if len(values) and column.tally == "mean":
+            numbers = values.astype(float)
+            text = (
+                f"mean {numbers.mean():.4g}, from {numbers.min():.4g} to {numbers.max():.4g} {column.unit}".strip()
+            )
+        elif len(values) and column.tally == "count":
+            numbers_of = figures.counts(values.explode().astype(str).str.slice(stop=100))
+            text = ", ".join(f"{value} ({number:,})" for value, number in [*numbers_of.items()][:25])
         yield column.name, column.about, text
 
 
@@ -207,39 +195,38 @@ def _published_columns(show: Displays) -> Iterator[Cells]:
 def offsets(show: Displays) -> Plot:
     series = [(side, show.tables.turn_taking.offsets(side)) for side in CHANNELS]
     n_changes = sum(len(values) for _, values in series)
+    title = f"Who waits for whom ({counted(n_changes, 'change')} of speaker)"
     return histogram(
-        title=f"Who waits for whom ({counted(n_changes, 'change')} of speaker)",
+        Plot(title, name="offsets", nothing="the speaker never changes"),
         series=[(side, f"{side} takes the floor ({len(values):,})", values) for side, values in series],
         axis="floor-transfer offset (s; below 0: overlap)",
         of="changes",
-        nothing="the speaker never changes",
-        name="offsets",
     )
 
 
-def _turns(show: Displays) -> Iterator[Cells]:
-    timelines = figures.timelines(show.tables).values()
+def turns_in_figures(show: Displays) -> Table:
+    """How people take turns, as recorded and as rebuilt."""
+    timelines = figures.timelines(show.tables)
+    rows: list[Cells] = []
+    note = ""
     if show.has_turns:
         for event in EVENTS:
-            yield f"{event}s", *(taken.events[event] for taken in timelines)
-        yield "length", *(length_text(taken.seconds) for taken in timelines)
-
-
-def _kept_by_rebuild(show: Displays) -> str:
-    if not show.tables.is_rebuilt:
-        return ""
-    conversations = show.tables.conversations
-    kept = counted(int(conversations["timeline_backchannels_kept"].sum()), "backchannel")
-    in_source = int(conversations["timeline_backchannels"].sum())
-    lost = sum(figures.lost_in_rebuild(show.tables).values())
-    note = (
-        f"{kept} of {in_source:,} in the source are inside the same turn as before. "
-        f"Lost: {lost:,.2f} s of the recorded speaker's speech and sounds."
-    )
-    overlap = figures.timeline_means(show.tables).get("overlap_kept")
-    if overlap:
-        note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
-    return Markup(note)
+            rows.append([f"{event}s", *(taken.events[event] for taken in timelines.values())])
+        rows.append(["length", *(length_text(taken.seconds) for taken in timelines.values())])
+    if show.tables.is_rebuilt:
+        conversations = show.tables.conversations
+        kept = counted(int(conversations["timeline_backchannels_kept"].sum()), "backchannel")
+        in_source = int(conversations["timeline_backchannels"].sum())
+        lost = sum(figures.lost_in_rebuild(show.tables).values())
+        note = (
+            f"{kept} of {in_source:,} in the source are inside the same turn as before. "
+            f"Lost: {lost:,.2f} s of the recorded speaker's speech and sounds."
+        )
+        overlap = figures.timeline_means(show.tables).get("overlap_kept")
+        if overlap:
+            note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
+    head = ["measure", *timelines]
+    return Table("Turn-taking in figures", head, rows, Markup(note), "no utterance has times")
 
 
 def _ends_of_turns(show: Displays) -> Iterator[Cells]:
@@ -255,34 +242,41 @@ def _with_interval(value: float | None, interval: tuple[float, float] | None) ->
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})" if interval else None
 
 
-def _sides(show: Displays) -> Iterator[Cells]:
+def sides(show: Displays) -> Table:
     """What conversations teach of each side."""
-    timelines = figures.timelines(show.tables).values()
-    for name, sides in show.tables.turn_taking.stats().items():
-        for side, stats in sides.items():
+    timelines = figures.timelines(show.tables)
+    head = ["measure", "side", *timelines, "90 % of conversations"]
+    if show.comparisons:
+        head.append("beside others")
+    rows: list[Cells] = []
+    for name, of_sides in show.tables.turn_taking.stats().items():
+        for side, stats in of_sides.items():
             if not stats["conversations"]:
                 continue
-            pooled = [measure_text(name, taken.pooled(name, side)) for taken in timelines]
-            middle = measure_text(name, stats["p5"], stats["p95"])
-            cells = [TURN_MEASURES[name].title, side, *pooled, middle]
-            beside = [
-                f"{comparison.text()} {comparison.reference.name}"
-                for comparison in show.comparisons
-                if comparison.band.measure == name and comparison.side == side
-            ]
-            yield [*cells, "; ".join(beside)] if show.comparisons else cells
+            pooled = [measure_text(name, taken.pooled(name, side)) for taken in timelines.values()]
+            cells = [TURN_MEASURES[name].title, side, *pooled, measure_text(name, stats["p5"], stats["p95"])]
+            if show.comparisons:
+                beside = [
+                    f"{comparison.text()} {comparison.reference.name}"
+                    for comparison in show.comparisons
+                    if comparison.band.measure == name and comparison.side == side
+                ]
+                cells.append("; ".join(beside))
+            rows.append(cells)
+    return Table("What it teaches, in figures", head, rows, folded=bool(rows))
 
 
-def _head_of_sides(show: Displays) -> list[str]:
-    head = ["measure", "side", *figures.timelines(show.tables), "90 % of conversations"]
-    return [*head, "beside others"] if show.comparisons else head
-
-
-def _published_bands(_: Displays) -> Iterator[Cells]:
-    for reference in published_references().values():
-        for band in reference.bands:
-            title = TURN_MEASURES[band.measure].title
-            yield reference.name, title, band.text(), f"{band.definition}. {band.comparable}"
+def other_corpora(_: Displays) -> Table:
+    """What is published of others."""
+    corpora = published_references().values()
+    rows: list[Cells] = []
+    for corpus in corpora:
+        for band in corpus.bands:
+            about = f"{band.definition}. {band.comparable}"
+            rows.append([corpus.name, TURN_MEASURES[band.measure].title, band.text(), about])
+    head = ("corpus", "measure", "value", "what it is")
+    note = "; ".join(f"{corpus.name}: {corpus.source}" for corpus in corpora) + "."
+    return Table("What is published of others", head, rows, note, folded=True)
 
 
 # How they speak.
@@ -295,7 +289,7 @@ BESIDE_USUAL: dict[str, Callable[[float], str]] = {
 }
 
 
-def _tag_measures(show: Displays) -> Table:
+def sounds_of_tags(show: Displays) -> Table:
     """Loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
     means_by_tag = figures.tag_measures(show.tables)
     kinds = {"": "source"}
@@ -313,29 +307,23 @@ def _tag_measures(show: Displays) -> Table:
     head = ["tag"]
     for name in ("utterances", *BESIDE_USUAL):
         head += [f"{name}, {kind}" for kind in kinds.values()]
-    rows: Rows = []
+    rows: list[Cells] = []
     for tag, values in means_by_tag.iterrows():
         cells: list[TableCell] = [str(tag)]
         cells += [str(int(values[f"{prefix}utterances"])) for prefix in kinds]
         for name, text in BESIDE_USUAL.items():
             means = [values[f"{prefix}{name}"] for prefix in kinds]
-            cells += [NOT_KNOWN if pd.isna(mean) else text(mean).replace("-", "−") for mean in means]
+            cells += [None if pd.isna(mean) else text(mean).replace("-", "−") for mean in means]
         rows.append(cells)
     return Table("What tags sound like", head, rows, Markup(note), "nothing was measured")
 
 
-def _affect(show: Displays) -> Plot:
+def affect_plot(show: Displays) -> Plot:
     points = figures.affect(show.tables)
     title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
-    return affect_map(
-        title=f"{title} ({counted(len(points), show.unit)})",
-        points=points,
-        axis="valence (0 to 1)",
-        up="arousal (0 to 1)",
-        note="Points are the means of each label.",
-        nothing="no measures of affect",
-        name="affect",
-    )
+    title += f" ({counted(len(points), show.unit)})"
+    plot = Plot(title, name="affect", note="Points are the means of each label.", nothing="no measures of affect")
+    return affect_map(plot, points, "valence (0 to 1)", "arousal (0 to 1)")
 
 
 def _moments(show: Displays) -> Iterator[Cells]:
@@ -351,12 +339,12 @@ def _moments(show: Displays) -> Iterator[Cells]:
 
 
 def synthesis(show: Displays) -> Table:
+    """What became of utterances, and what it cost."""
     utterances = show.tables.utterances
-    rows: Rows = []
-    for name, number in show.statuses.most_common():
-        rows.append([STATUSES.get(name, name), number])
+    numbers = {STATUSES.get(name, name): number for name, number in show.statuses.most_common()}
     for reason, number in figures.reasons(show.tables).most_common(15):
-        rows.append([f"why not: {reason}", number])
+        numbers[f"why not: {reason}"] = number
+    rows: list[Cells] = [*numbers.items()]
     n_retried = int((utterances["tries"] > 1).sum())
     share = percent(n_retried, show.statuses["spoken"])
     rows.append(["needed more than one try", f"{n_retried:,} ({share})"])
@@ -375,9 +363,8 @@ def synthesis(show: Displays) -> Table:
         "saved by the cache in the last run": show.spending.get("saved_by_cache"),
     }
     is_paid = any(amounts.values())
-    for title, amount in amounts.items():
-        if is_paid and amount is not None:
-            rows.append([title, money(amount)])
+    if is_paid:
+        rows += [[title, money(amount)] for title, amount in amounts.items() if amount is not None]
     return Table("Utterances and money" if is_paid else "Utterances", ("", ""), rows)
 
 
@@ -399,27 +386,16 @@ def delivery(show: Displays) -> Plot:
     cosines = takes["delivery_cosine"].dropna()
     if len(cosines):
         note += f" To an encoder of prosodic tokens: cosine {cosines.median():.2f}, median."
-    return histogram(
-        title=f"Delivery: distance from the source ({counted(len(takes), 'utterance')})",
-        series=[("after", "", distances)],
-        axis="distance (0: alike, 2: nothing alike)",
-        of="utterances",
-        note=Markup(note),
-        name="delivery",
-    )
+    title = f"Delivery: distance from the source ({counted(len(takes), 'utterance')})"
+    plot = Plot(title, name="delivery", note=Markup(note))
+    return histogram(plot, [("after", "", distances)], "distance (0: alike, 2: nothing alike)", "utterances")
 
 
 def confidence(show: Displays) -> Plot:
     confidences = show.tables.utterances["confidence"].dropna()
     number = f"{len(confidences):,} of {counted(len(show.tables.utterances), 'utterance')}"
-    return histogram(
-        title=f"Confidence of the recogniser ({number})",
-        series=[("before", "", confidences)],
-        axis="confidence (0 to 1)",
-        span=(0, 1),
-        of="utterances",
-        name="confidence",
-    )
+    plot = Plot(f"Confidence of the recogniser ({number})", name="confidence")
+    return histogram(plot, [("before", "", confidences)], "confidence (0 to 1)", "utterances", span=(0, 1))
 
 
 def _terms(show: Displays) -> Iterator[Cells]:
@@ -430,10 +406,36 @@ def _terms(show: Displays) -> Iterator[Cells]:
         yield ROLES.get(origin.role, origin.role), link, licence, asked_terms(origin.licence)
 
 
-def _rejected(show: Displays) -> list[Cells]:
+def rejected(show: Displays) -> Table:
     """Numbers by stage and kind of reason, the largest first."""
     by_number = sorted(show.tables.rejects.items(), key=lambda reject: (-reject[1], reject[0]))
-    return [(stage, kind, number) for (stage, kind), number in by_number]
+    rows = [(stage, kind, number) for (stage, kind), number in by_number]
+    is_known = show.tables.knows_rejects
+    nothing = "nothing was rejected" if is_known else "what was rejected is not in a published version"
+    return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)
+
+
+def _models(show: Displays) -> Iterator[Cells]:
+    """The models of rows; those of run.json where rows name none, as before they are rebuilt."""
+    of_run = dict.fromkeys(figures.models_of_run(show.run), show.tables.n)
+    for model, number in sorted((figures.models(show.tables) or of_run).items()):
+        link = Link(model_name(model.name), model.url)
+        yield ROLES.get(model.role, model.role), link, model.licence or UNKNOWN, number
+
+
+def _settings(show: Displays) -> Iterator[Cells]:
+    for name, values in figures.chosen_settings(show.tables, show.run, show.defaults).items():
+        yield name.replace("_", " "), " or ".join(values)
+
+
+def _sources(show: Displays) -> Iterator[Cells]:
+    for credit in show.corpus.credits:
+        yield Link(credit.name, credit.homepage), credit.licence or UNKNOWN, credit.citation or UNKNOWN
+
+
+def _delivery_by_tag(show: Displays) -> Iterator[Cells]:
+    for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples():
+        yield tag, f"{mean:.2f}", number
 
 
 # Beside another dataset, of clips or of conversations.
@@ -443,41 +445,46 @@ def label_beside(show: Displays, label: str, title: str) -> Table:
     """How much of two datasets each value of a label has; nothing where it is known of neither."""
     other = show.beside
     shares = figures.compared_label(show.tables, other.tables, label)
-    rows: Rows = []
+    rows: list[Cells] = []
     for value, amounts in shares.iterrows():
         cells: list[TableCell] = [str(value)]
         for prefix in ("", "other_"):
             share = amounts[f"{prefix}share"]
             text = f"{percent(share, 1)}, {length_text(amounts[f'{prefix}seconds'])}"
-            cells.append(NOT_KNOWN if pd.isna(share) else Bar(text, share))
+            cells.append(None if pd.isna(share) else Bar(text, share))
         rows.append(cells)
     names = {"share": show.name, "other_share": other.name}
     lacking = [f"not known of {name}" for column, name in names.items() if shares[column].isna().all()]
     return Table(title, [title.lower(), *names.values()], rows, "; ".join(lacking))
 
 
-def _measures_beside(show: Displays) -> Iterator[Cells]:
-    for measure, values in figures.compared_measures(show.tables, show.beside.tables).iterrows():
-        title, unit, digits = figures.COMPARED_MEASURES[str(measure)]
-        cells: list[str | None] = [f"{title} ({unit})"]
-        for prefix in ("", "other_"):
-            mean = values[f"{prefix}mean"]
-            text = f"{mean:.{digits}f} ± {values[f'{prefix}std']:.{digits}f}".replace("-", "−")
-            cells.append(text if values[f"{prefix}count"] else None)
-        yield cells
+def measures_beside(show: Displays) -> Table:
+    """The measures of two datasets."""
+    ours = figures.moments(show.tables, figures.COMPARED_MEASURES)
+    theirs = figures.moments(show.beside.tables, figures.COMPARED_MEASURES)
+    rows: list[Cells] = []
+    for name, (title, unit, digits) in figures.COMPARED_MEASURES.items():
+        texts = []
+        for values in (ours.loc[name], theirs.loc[name]):
+            text = f"{values['mean']:.{digits}f} ± {values['std']:.{digits}f}".replace("-", "−")
+            texts.append(text if values["count"] else None)
+        if any(texts):
+            rows.append([f"{title} ({unit})", *texts])
+    return Table(
+        "Measures (mean ± deviation)",
+        ("measure", show.name, show.beside.name),
+        rows,
+        "Level, signal to noise and bandwidth are those of the recordings as they came.",
+        "nothing was measured",
+    )
 
 
 def measure_beside(show: Displays, measure: str, title: str, axis: str) -> Plot:
     others = figures.measured_values(show.beside.tables, measure)
     values = figures.measured_values(show.tables, measure)
-    return histogram(
-        title=title,
-        series=[("before", show.beside.name, others), ("after", show.name, values)],
-        axis=axis,
-        of="utterances",
-        nothing="nothing was measured",
-        name=f"beside-{measure}",
-    )
+    plot = Plot(title, name=f"beside-{measure}", nothing="nothing was measured")
+    series = [("before", show.beside.name, others), ("after", show.name, values)]
+    return histogram(plot, series, axis, "utterances")
 
 
 # What clips are.
@@ -490,10 +497,10 @@ def balance(show: Displays) -> Table:
     training = clips.training()
     longest = (training.to_numpy().max() if len(training) else 0) or 1
     shortfalls = clips.shortfalls()
-    rows: Rows = []
+    rows: list[Cells] = []
     for name, amounts in training.iterrows():
         bars = [Bar(f"{seconds / 60:.1f} min", seconds / longest) for seconds in amounts]
-        lacking = f"{shortfalls[str(name)] / 60:.1f} min" if name in shortfalls else NOT_KNOWN
+        lacking = f"{shortfalls[str(name)] / 60:.1f} min" if name in shortfalls else None
         rows.append([str(name), *bars, lacking])
     before, after = clips.disparity()
     note = f"Largest to smallest {clips.noun}: {before:.1f} as recorded, {after:.1f} as seen"
@@ -504,10 +511,14 @@ def balance(show: Displays) -> Table:
     return Table("Minutes of training", head, rows, Markup(note), "no finished clips")
 
 
-def _licences(show: Displays) -> Iterator[Cells]:
+def licences(show: Displays) -> Table:
+    """The licences of clips, and what they ask for."""
+    rows: list[Cells] = []
     for name, amounts in figures.ranked(show.tables, "licence").sort_index().iterrows():
         asked = asked_terms(None if name == UNKNOWN else str(name))
-        yield str(name), int(amounts["conversations"]), length_text(amounts["seconds"]), asked
+        rows.append([str(name), int(amounts["conversations"]), length_text(amounts["seconds"]), asked])
+    head = ("licence", f"{show.unit}s", "recorded", "asks for")
+    return Table("Licences", head, rows, nothing="no finished clips")
 
 
 def _limits_of(quality: Quality, name: str) -> Iterator[tuple[str, float, int]]:
@@ -536,16 +547,9 @@ def quality(show: Displays, name: str) -> Plot:
     limits = []
     for bound, limit, n_beyond in _limits_of(show.quality, name):
         limits.append((f"limit {limit:g}: {n_beyond:,} of {n_known:,} are {sides[bound]}", limit))
-    return histogram(
-        title=title,
-        series=[("before", "", values * measure.factor)],
-        axis=f"{measure.title} ({measure.unit})",
-        of="clips",
-        span=measure.span,
-        limits=limits,
-        nothing="no values",
-        name=name,
-    )
+    plot = Plot(title, name=name, nothing="no values")
+    series = [("before", "", values * measure.factor)]
+    return histogram(plot, series, f"{measure.title} ({measure.unit})", "clips", measure.span, limits)
 
 
 def _limits(show: Displays) -> Iterator[Cells]:
@@ -562,8 +566,9 @@ def _limits(show: Displays) -> Iterator[Cells]:
 
 # All of them.
 
-#: What is counted of those who are heard.
+#: What is counted of those who are heard, and of a tag.
 SPEECH = {"seconds": "speech", "utterances": "utterances", "conversations": "conversations"}
+SPEECH_BY_SIDE = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
 
 MOMENTS = TableEntry(
     "Measures of utterances",
@@ -573,75 +578,52 @@ MOMENTS = TableEntry(
     "nothing was measured",
 )
 
+SPEAKERS = partial(
+    by_label, label="person", title="Recorded speakers", columns=SPEECH, nothing="none that is known can be heard"
+)
+
+TAGS = partial(
+    by_label,
+    label="tag",
+    title="Speech by style tag",
+    columns=SPEECH_BY_SIDE,
+    nothing="no tags",
+    number="utterances",
+)
+
+ENDS_OF_TURNS = TableEntry(
+    "Do ends sound like ends, and pauses like pauses?",
+    "side | timeline | ends of turns | sound finished | pauses | sound finished | end above pause",
+    _ends_of_turns,
+    Markup(
+        "Smart Turn v3.2 hears the last 8 s of one side, to 0.2 s of silence, and says from 0 to 1 how finished "
+        "it sounds: before the other's turn it should, before a pause of the same speaker it should not. The last "
+        "column: of all pairs of an end and a pause, those in which the end sounds more finished. In brackets "
+        "90 % intervals."
+    ),
+)
+
+DELIVERY_BY_TAG = TableEntry(
+    "Delivery by tag, the furthest from the source first",
+    "tag | distance | utterances",
+    _delivery_by_tag,
+    most_open=15,
+)
+
 #: The tables and plots of each section, in their order. Pages and cards name the sections that they show.
 PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
     "splits": [TableEntry("Splits", "split | conversations | utterances | aligned words | audio", _split_sizes)],
     "speakers": [
         lengths,
-        partial(
-            by_label,
-            label="person",
-            title="Recorded speakers",
-            columns=SPEECH,
-            nothing="none that is known can be heard",
-        ),
+        SPEAKERS,
         partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
     ],
     "columns": [TableEntry("Columns that stages publish", "column | what | values", _published_columns)],
-    "turns": [
-        offsets,
-        TableEntry(
-            "Turn-taking in figures",
-            lambda show: ["measure", *figures.timelines(show.tables)],
-            _turns,
-            _kept_by_rebuild,
-            "no utterance has times",
-        ),
-        TableEntry(
-            "Do ends sound like ends, and pauses like pauses?",
-            "side | timeline | ends of turns | sound finished | pauses | sound finished | end above pause",
-            _ends_of_turns,
-            Markup(
-                "Smart Turn v3.2 hears the last 8 s of one side, to 0.2 s of silence, and says from 0 to 1 how "
-                "finished it sounds: before the other's turn it should, before a pause of the same speaker it "
-                "should not. The last column: of all pairs of an end and a pause, those in which the end sounds "
-                "more finished. In brackets 90 % intervals."
-            ),
-        ),
-    ],
-    "sides": [
-        TableEntry(
-            "What it teaches, in figures",
-            _head_of_sides,
-            _sides,
-            most_open=0,
-        )
-    ],
-    "others": [
-        TableEntry(
-            "What is published of others",
-            "corpus | measure | value | what it is",
-            _published_bands,
-            lambda _: (
-                "; ".join(f"{corpus.name}: {corpus.source}" for corpus in published_references().values()) + "."
-            ),
-            most_open=0,
-        )
-    ],
-    "style": [
-        partial(
-            by_label,
-            label="tag",
-            title="Speech by style tag",
-            columns={"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"},
-            nothing="no tags",
-            number="utterances",
-        ),
-        _affect,
-        _tag_measures,
-        MOMENTS,
-    ],
-    "affect": [_affect, MOMENTS],
+    "turns": [offsets, turns_in_figures, ENDS_OF_TURNS],
+    "sides": [sides],
+    "others": [other_corpora],
+    "style": [TAGS, affect_plot, sounds_of_tags, MOMENTS],
+    "affect": [affect_plot, MOMENTS],
     "emotion": [
         emotion_heard,
         partial(by_two_labels, rows="tag", columns="emotion_class", title="Emotion heard by tag"),
@@ -657,66 +639,18 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         )
     ],
     "confidence": [confidence],
-    "delivery": [
-        delivery,
-        TableEntry(
-            "Delivery by tag, the furthest from the source first",
-            "tag | distance | utterances",
-            lambda show: [
-                (tag, f"{mean:.2f}", number)
-                for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples()
-            ],
-            most_open=15,
-        ),
-    ],
+    "delivery": [delivery, DELIVERY_BY_TAG],
     "made": [
+        TableEntry("Models", "part | model | licence | conversations", _models, nothing="no model is known"),
         TableEntry(
-            "Models",
-            "part | model | licence | conversations",
-            lambda show: [
-                (
-                    ROLES.get(model.role, model.role),
-                    Link(model_name(model.name), model.url),
-                    model.licence or UNKNOWN,
-                    number,
-                )
-                for model, number in sorted(figures.known_models(show.tables, show.run).items())
-            ],
-            nothing="no model is known",
-        ),
-        TableEntry(
-            "Settings",
-            "setting | value",
-            lambda show: [
-                (name.replace("_", " "), " or ".join(values))
-                for name, values in figures.chosen_settings(show.tables, show.run, show.defaults).items()
-            ],
-            "All others are the defaults.",
-            "all are the defaults",
+            "Settings", "setting | value", _settings, "All others are the defaults.", "all are the defaults"
         ),
     ],
     "terms": [TableEntry("", "part | of | licence | asks for", _terms)],
-    "rejected": [
-        TableEntry(
-            "Rejected, by kind",
-            "stage | reason | number",
-            _rejected,
-            nothing=lambda show: (
-                "nothing was rejected"
-                if show.tables.knows_rejects
-                else "what was rejected is not in a published version"
-            ),
-        )
-    ],
+    "rejected": [rejected],
     "beside": [
         *(partial(label_beside, label=label, title=title) for label, title in figures.COMPARED.items()),
-        TableEntry(
-            "Measures (mean ± deviation)",
-            lambda show: ["measure", show.name, show.beside.name],
-            _measures_beside,
-            "Level, signal to noise and bandwidth are those of the recordings as they came.",
-            "nothing was measured",
-        ),
+        measures_beside,
         partial(measure_beside, measure="seconds", title="Length of utterances", axis="length (s)"),
         partial(measure_beside, measure="level", title="Level of speech as recorded", axis="level (dBFS)"),
     ],
@@ -731,25 +665,8 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         *(partial(quality, name=name) for name in MEASURES),
         TableEntry("Limits", "measure | limit | beyond it | share | unknown", _limits),
     ],
-    "licences": [
-        TableEntry(
-            "Licences",
-            lambda show: ["licence", f"{show.unit}s", "recorded", "asks for"],
-            _licences,
-            nothing="no finished clips",
-        )
-    ],
-    "sources": [
-        TableEntry(
-            "Sources",
-            "source | licence | citation",
-            lambda show: [
-                (Link(credit.name, credit.homepage), credit.licence or UNKNOWN, credit.citation or UNKNOWN)
-                for credit in show.corpus.credits
-            ],
-            nothing="the folder names none",
-        )
-    ],
+    "licences": [licences],
+    "sources": [TableEntry("Sources", "source | licence | citation", _sources, nothing="the folder names none")],
 }
 
 

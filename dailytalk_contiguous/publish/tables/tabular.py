@@ -29,7 +29,8 @@ class Bar(NamedTuple):
         return f"{100 * self.share:.1f}"
 
 
-TableCell = str | int | Link | Bar
+#: None: it is not known.
+TableCell = str | int | Link | Bar | None
 
 
 @dataclass(frozen=True)

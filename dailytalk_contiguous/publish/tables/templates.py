@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from dailytalk_contiguous.core.records.fields import type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
+from dailytalk_contiguous.publish.tables.displays import NOT_KNOWN
 from dailytalk_contiguous.publish.tables.plots import Plot, svg
 from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
@@ -71,49 +72,23 @@ def web_address(url: str) -> Markup:
     return Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url))
 
 
-def script_digest(script: str) -> str:
-    """Return the digest by which a page allows one script."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def named_in(file: str) -> str:
-    """Return the conversation that a finding is about."""
-    return file.rpartition(": ")[2]
-
-
-def with_commas(number: int) -> str:
-    return f"{number:,}"
-
-
 def cell_text(cell: object) -> str:
-    return with_commas(cell) if isinstance(cell, int) else str(cell)
-
-
-def is_figure(cell: object) -> bool:
-    """Whether a cell is aligned to the right."""
-    return isinstance(cell, int | Bar) or _NUMBER.match(str(cell)) is not None
-
-
-def is_web_link(cell: object) -> bool:
-    return isinstance(cell, Link) and cell.url.startswith(("https://", "http://"))
-
-
-def picture(plot: Plot) -> str:
-    """Return a plot as the address of an image in the page itself."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}"
+    if cell is None:
+        return NOT_KNOWN
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 #: What templates may do with a value.
 FILTERS: dict[str, Callable[..., str]] = {
     "code": with_code,
     "counted": counted,
-    "digest": script_digest,
+    "digest": lambda script: base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     "lasting": length_text,
     "latex": in_latex,
     "model": model_name,
-    "n": with_commas,
-    "named_in": named_in,
-    "picture": picture,
+    "n": "{:,}".format,
+    "named_in": lambda file: file.rpartition(": ")[2],  # the conversation that a finding is about
+    "picture": lambda plot: f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}",
     "public": public,
     "shown": cell_text,
     "type_in_words": type_in_words,
@@ -123,10 +98,10 @@ FILTERS: dict[str, Callable[..., str]] = {
 #: What templates may ask of a value.
 TESTS: dict[str, Callable[[object], bool]] = {
     "bar": lambda cell: isinstance(cell, Bar),
-    "figure": is_figure,
+    "figure": lambda cell: isinstance(cell, int | Bar | None) or _NUMBER.match(str(cell)) is not None,
     "plot": lambda part: isinstance(part, Plot),
     "strong": lambda cell: isinstance(cell, Strong),
-    "web": is_web_link,
+    "web": lambda cell: isinstance(cell, Link) and cell.url.startswith(("https://", "http://")),
 }
 
 
