@@ -152,7 +152,8 @@ def _write_row(export: Export, row: Row) -> None:
         return
     export.entries[name] = entries
     talk = from_finished(row)
-    export.provenances[talk.extra.get("provenance") or ""] += 1
+    provenance = talk.extra.get("provenance") or ""
+    export.provenances[provenance] += 1
     if talk.unwritten_words:
         export.n_fillers += len(talk.unwritten_words) - len(talk.alignments)
     if entries:

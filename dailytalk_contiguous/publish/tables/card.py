@@ -215,8 +215,9 @@ def render_card(
         return ""
 
     show = Displays(tables, run, defaults, clips=clips, origins=origins)
-    files_of = {config: [*chain(*splits.values())] for config, splits in packed.configs.items()}
-    n_rows = {config: sum(file.rows for file in files) for config, files in files_of.items()}
+    n_rows: dict[str, int] = {}
+    for config, splits in packed.configs.items():
+        n_rows[config] = sum(file.rows for file in chain(*splits.values()))
     n_conversations = n_rows.pop("conversations")
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     owner, repository_name = facts.repo.split("/")
