@@ -216,8 +216,10 @@ def render_card(
 
     show = Displays(tables, run, defaults, clips=clips, origins=origins)
     n_rows: dict[str, int] = {}
+    seconds: dict[str, float] = {}
     for config, splits in packed.configs.items():
         n_rows[config] = sum(file.rows for file in chain(*splits.values()))
+        seconds[config] = sum(file.seconds for file in chain(*splits.values()))
     n_conversations = n_rows.pop("conversations")
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     owner, repository_name = facts.repo.split("/")
@@ -227,7 +229,7 @@ def render_card(
         show=show,
         packed=packed,
         n_rows=n_conversations,
-        seconds=sum(file.seconds for file in files_of["conversations"]),
+        seconds=seconds["conversations"],
         rows_beside=n_rows.items(),
         facts=facts,
         changes=facts.changes,
