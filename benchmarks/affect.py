@@ -42,9 +42,9 @@ from voice_linear import (
 
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_training import fit_linear
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotions import SIX
-from dailytalk_contiguous.core.machine import side_by_side
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import SIX
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.linear_emotion import (
     BUNDLED_WEIGHTS,

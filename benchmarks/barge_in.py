@@ -35,8 +35,8 @@ from dailytalk_contiguous.apps.converse.dialogue import ReplySentence
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkParts
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import Line, Spoken
 from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
 

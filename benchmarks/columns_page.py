@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.schema import COLUMNS, CONVERSATION_COLUMNS, MODEL_FAILURES, SOURCE
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.records.schema import COLUMNS, CONVERSATION_COLUMNS, MODEL_FAILURES, SOURCE
+from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
@@ -46,7 +46,10 @@ for each utterance; if it takes objects, it finds the value on the conversation 
 #: Unit or range, and meaning, of columns that are no fields of a transcript, or mean something else there.
 MEANINGS: dict[str, tuple[str, str]] = {
     "recording_id": ("", "the recording, which may be cut into several conversations"),
-    "audio": ("", "where the recording is: `path` is a file:// address; `read_pcm` (`core/audio.py`) decodes it"),
+    "audio": (
+        "",
+        "where the recording is: `path` is a file:// address, which `machine/audio.py` decodes",
+    ),
     "audio_identity": ("", "digest of the recording's size and of 192 KiB of its bytes"),
     "offset": ("seconds of the recording", "where the conversation begins"),
     "duration": ("seconds", "length of the conversation"),
@@ -67,8 +70,8 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "speech_seconds": ("seconds", "how much of the utterance is speech"),
     "speech": (
         "16 kHz, mono",
-        "its sound as little-endian 16-bit samples; `pcm_to_float` (`core/audio.py`) converts them to float32 in "
-        "[-1, 1), shape (n,)",
+        "its sound as little-endian 16-bit samples; `pcm_to_float` (`core/sound/samples.py`) converts them to "
+        "float32 in [-1, 1), shape (n,)",
     ),
     "sides": ("", "measures of each channel that was listened to ([fields](../dataset_card/fields.md))"),
     "notes": ("", "remarks: a silent or clipped channel, leaked speech that was left out"),

@@ -24,11 +24,10 @@ import soxr
 from measuring import EXAMPLES, calls, dailytalk, data_parser, english_calls, judged, sound_alone
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.documents import read_json
-from dailytalk_contiguous.core.figures import ends_of_turns, same_ends
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.turn_ends import (
+from dailytalk_contiguous.core.records.figures import ends_of_turns, same_ends
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.turns.turn_ends import (
     HOLD,
     SHIFT,
     TurnEndFigures,
@@ -36,7 +35,9 @@ from dailytalk_contiguous.core.turn_ends import (
     auc_change,
     mean_change,
 )
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.turn_end import load_smart_turn
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.work_folder import RUN
 
@@ -109,7 +110,7 @@ def revoiced(title: str, tagged: Path, voice: str) -> Revoiced:
         work = tagged.parent / f"{voice}-{side}"
         options = ("--tts", voice, "--revoice", side, "--turn-ends", "smart-turn")
         dailytalk("speak", tagged, "--out", work, *options)
-        tables = open_items(work).tables()
+        tables = tables_of(open_items(work))
         for (channel, timeline), figures in ends_of_turns(tables).items():
             # The new voice is on the left of the result; the other side shows the judge's own noise.
             how = voice if channel == "left" else "kept"

@@ -36,10 +36,11 @@ from faster_whisper.feature_extractor import FeatureExtractor  # noqa: E402
 from tiny_models import make_affect  # noqa: E402
 
 from dailytalk_contiguous import Folder, tag_stages  # noqa: E402
-from dailytalk_contiguous.core import prosody  # noqa: E402
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, read_pcm  # noqa: E402
-from dailytalk_contiguous.core.machine import cores  # noqa: E402
-from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
+from dailytalk_contiguous.core.records.schema import SOURCE  # noqa: E402
+from dailytalk_contiguous.core.sound import prosody  # noqa: E402
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, pcm_to_float  # noqa: E402
+from dailytalk_contiguous.machine.audio import read_pcm  # noqa: E402
+from dailytalk_contiguous.machine.resources import cores  # noqa: E402
 from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.models.affect import fast_precisions  # noqa: E402
 from dailytalk_contiguous.run.shard import after_stage, open_talk  # noqa: E402

@@ -1,15 +1,15 @@
 """The fields of transcript.jsonl and of rows as tables of dataset_card/fields.md.
 
-`python benchmarks/fields_page.py` writes the two tables again, from the table of fields (`core/utterance.py`); the
-rest of the page is written by hand.
+`python benchmarks/fields_page.py` writes the two tables again, from the table of fields
+(`core/records/utterance.py`); the rest of the page is written by hand.
 """
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dailytalk_contiguous.core.fields import Field, type_in_words
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.records.fields import Field, type_in_words
+from dailytalk_contiguous.core.records.utterance import FIELDS
 
 PAGE = Path(__file__).parents[1] / "dataset_card" / "fields.md"
 

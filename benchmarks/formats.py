@@ -29,7 +29,7 @@ from xml.sax.saxutils import escape
 
 from measuring import EXAMPLES, judged, parser, print_table, references
 
-from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import UTTERANCES

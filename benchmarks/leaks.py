@@ -23,10 +23,11 @@ from audio_files import conversations
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from dailytalk_contiguous.core.crosstalk import separate_sides
-from dailytalk_contiguous.core.measures import same_words
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.core.records.measures import same_words
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.crosstalk import separate_sides
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -36,7 +37,7 @@ RATE = 16000
 #: Frames of the masks of speech that are compared, a second.
 FRAMES = 100
 
-#: Calls by which the limits of `core.crosstalk` were set.
+#: Calls by which the limits of `core.sound.crosstalk` were set.
 SET_BY = ("cobalt_call", "MUL1423", "SNG1640", "old_friends")
 
 Samples = NDArray[np.float32]
@@ -233,7 +234,12 @@ def words(calls: Sequence[Path]) -> bool:
             f"words, {title}: {_share(other, own):.1f} are the other's, {_share(lost, own):.1f} lost, of 100 own"
         )
         met &= measured(figure, _share(other, own) <= 1 and _share(lost, own) <= 1, "1; 1")
-    without = [same_words(transcript(path, ())) for path in calls]
+    without = []
+    for path in calls:
+        words = [
+            Word(word["word"], word["start"], word["end"], side=word["speaker"]) for word in transcript(path, ())
+        ]
+        without.append(same_words(words))
     print("  same-words without a leak:", ", ".join(f"{share:.3f}" for share in without if share is not None))
     return met
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from measuring import EXAMPLES, dailytalk, judged, parser, print_table
 
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 try:

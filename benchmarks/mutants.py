@@ -1,7 +1,7 @@
 """Draw mutants of the package with cosmic-ray, and say which ones the tests kill.
 
     python benchmarks/mutants.py --cover             # runs the suite once, and keeps which test runs which line
-    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2] [--only core/cues.py core/word_times.py]
+    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2] [--only core/words/cues.py stages/align.py]
     python benchmarks/mutants.py --room all --count 14          # or --room turns budget: so many mutants of each
 
 `--only FILE ...` draws from those files alone, by their paths in the package; each then has a share of the mutants
@@ -98,29 +98,31 @@ class Room(NamedTuple):
 
 ROOMS = {
     "turns": Room(
-        ("core/turns.py", "core/turn_lines.py", "core/turn_ends.py"),
+        ("core/turns/turn_taking.py", "core/turns/turn_lines.py", "core/turns/turn_ends.py"),
         ("tests/core/test_turns.py", "tests/core/test_turn_lines.py", "tests/core/test_turn_ends.py"),
     ),
     "timeline": Room(
-        ("core/timeline.py", "core/filler_removal.py"),
+        ("core/turns/timeline.py", "core/words/filler_removal.py"),
         ("tests/core/test_timeline.py", "tests/core/test_turns.py", "tests/core/test_filler_removal.py"),
     ),
-    "crosstalk": Room(("core/crosstalk.py",), ("tests/core/test_crosstalk.py", "tests/core/test_one_channel.py")),
+    "crosstalk": Room(
+        ("core/sound/crosstalk.py",), ("tests/core/test_crosstalk.py", "tests/core/test_one_channel.py")
+    ),
     "buckets": Room(
-        ("core/buckets.py", "core/prosody.py"),
+        ("core/style/buckets.py", "core/sound/prosody.py"),
         ("tests/core/test_buckets.py", "tests/core/test_prosody.py", "tests/stages/test_bucket.py"),
     ),
     "tags": Room(
-        ("core/tags.py", "core/delivery.py"),
+        ("core/style/tags.py", "models/delivery.py"),
         ("tests/core/test_tags.py", "tests/core/test_delivery.py"),
     ),
     "spans": Room(("core/spans.py",), ("tests/core/test_spans.py", "tests/stages/test_segment.py")),
     "word-times": Room(
-        ("core/word_times.py", "core/moshi_words.py"),
+        ("core/words/word_times.py", "core/words/moshi_words.py"),
         ("tests/core/test_word_times.py", "tests/core/test_moshi_words.py"),
     ),
     "cues": Room(
-        ("core/cues.py", "core/pitch.py"),
+        ("core/words/cues.py", "core/sound/pitch.py"),
         ("tests/core/test_cues.py", "tests/core/test_pitch.py"),
     ),
     "stages": Room(("stages/*.py",), ("tests/stages",)),
@@ -137,11 +139,11 @@ ROOMS = {
     "shards": Room(("shards.py",), ("tests/test_shards.py", "tests/run")),
     "store": Room(("store/*.py",), ("tests/store",)),
     "packing": Room(
-        ("publish/packing.py",),
+        ("publish/hub/packing.py",),
         ("tests/publish/test_packed_versions.py", "tests/publish/test_splits.py"),
     ),
     "pushing": Room(
-        ("publish/pushing.py",),
+        ("publish/hub/pushing.py",),
         ("tests/publish/test_push.py", "tests/publish/test_push_kill.py"),
     ),
     "version": Room(

@@ -11,7 +11,7 @@ from typer import Context
 
 from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import Panel
-from dailytalk_contiguous.publish.verdict import BOUNDS, LIMIT_SOURCES, LIMITS
+from dailytalk_contiguous.publish.checks.verdict import BOUNDS, LIMITS, OTHER_LIMITS
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 
@@ -56,11 +56,12 @@ def limits() -> str:
     lines += ["| finding | of | limit | source |", "|---|---|---|---|"]
     bounds = {bound.name: bound for bound in BOUNDS}
     for name, limit in LIMITS.items():
-        measure = "all"
-        source = LIMIT_SOURCES.get(name, "")
         if name in bounds:
             measure = bounds[name].figure
             source = bounds[name].source
+        else:
+            measure = "all"
+            source = OTHER_LIMITS[name].source
         lines.append(f"| `{name}` | `{measure}` | {limit:g} | {source} |")
     return "\n".join(lines) + "\n"
 

@@ -52,18 +52,18 @@ from turn_scores import (
 
 from dailytalk_contiguous.apps.probe.activity import RATE
 from dailytalk_contiguous.cli.terminal import say, shown_steps
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
-from dailytalk_contiguous.core.fillers import without_fillers
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.fillers import without_fillers
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.publish.exports.exporting import seen_row
+from dailytalk_contiguous.publish.exports.speech_spans import speech_of
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.speech_spans import speech_of
 
 #: Files of recordings.
 SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus"}
@@ -271,9 +271,9 @@ def recorded_talks(work: Path, folder: Path) -> list[Talk]:
 def built_talks(work: Path) -> list[Talk]:
     talks = []
     for row in open_items(work).rows():
-        item = finished_conversation(row, ANALYSIS_RATE, swap=False)
+        item = seen_row(row, ANALYSIS_RATE)
         timed = []
-        for channel, spans in zip(CHANNELS, speech_of(item), strict=True):
+        for channel, spans in speech_of(item).items():
             timed += [Timed(channel, start, end) for start, end in spans]
         talks.append(talk_of(row["recording_id"], pcm_to_float(item.pcm), ANALYSIS_RATE, timed))
     return talks
@@ -291,10 +291,10 @@ class SpokenLine(NamedTuple):
 def lines_of(row: Row) -> list[SpokenLine]:
     """What is heard in a conversation, in order."""
     lines = []
-    for utterance in heard_utterances(row):
-        span = sounding_span(utterance)
+    for utterance in from_finished(row).heard:
+        span = utterance.new_sounding
         if span is not None:
-            lines.append(SpokenLine(utterance["channel"], *span, utterance["text"] or ""))
+            lines.append(SpokenLine(utterance.channel, *span, utterance.text))
     return sorted(lines, key=lambda line: line.start)
 
 

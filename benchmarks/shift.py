@@ -23,7 +23,7 @@ import soxr
 from measuring import Side, bundled_sides, call_sides, data_parser, judged
 from real import Rate, error_rate
 
-from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.models.synthesisers.shift import HIGHEST, LOWEST, Shift
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 

@@ -11,9 +11,9 @@ from scipy.signal import lfilter
 from talk_law import FALL, TalkLaw
 
 from dailytalk_contiguous.apps.probe.activity import RATE
-from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.spans import true_runs
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 #: Hz of the sound.
 SAMPLE_RATE = 8000

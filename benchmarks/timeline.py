@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from measuring import judged, parser, print_table, references
 
-from dailytalk_contiguous.core.timeline import KEPT_PAUSE, TurnEvent, compare_turns, rebuild
-from dailytalk_contiguous.core.turns import Timed, stretches
+from dailytalk_contiguous.core.turns.timeline import KEPT_PAUSE, TurnEvent, compare_turns, rebuild
+from dailytalk_contiguous.core.turns.turn_taking import Timed, stretches
 
 REVOICED = "left"
 SAMPLE_RATE = 24000

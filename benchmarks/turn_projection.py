@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 from torch import Tensor, nn
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 #: Hz of the sound: telephone calls have no more, and studios nothing else that tells them apart.
 SOUND_RATE = 8000

@@ -9,7 +9,7 @@ Three questions are asked of each frame-by-frame projection (`turn_projection.pr
   eot-bench (livekit), on pauses of at least 0.2 s.
 
 The first two are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need
-not agree on a threshold. The ends are those of `core.turn_ends`.
+not agree on a threshold. The ends are those of `core.turns.turn_ends`.
 """
 
 from bisect import bisect_left
@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from turn_projection import FRAME_RATE, Talk
 
-from dailytalk_contiguous.core.turn_ends import CONFIDENCE, DRAWS, HOLD, SHIFT, turn_ends
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns.turn_ends import CONFIDENCE, DRAWS, HOLD, SHIFT, turn_ends
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 PAUSES = "shift against hold at pauses"
 NEXT = "next speaker, 0.5 s ahead"

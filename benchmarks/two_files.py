@@ -14,7 +14,7 @@ import measuring
 import numpy as np
 import soundfile
 
-from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 
 #: Names of the left and the right file.

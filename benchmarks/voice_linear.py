@@ -29,9 +29,27 @@ from sklearn.metrics import recall_score
 from threadpoolctl import threadpool_limits
 
 from dailytalk_contiguous.apps.learn.emotion_training import fit_arrays
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotions import RIGHT_ALONE, RIGHT_BESIDE, SIX, TYPICAL_AFFECT, fit_limit, softmax
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import (
+    RIGHT_ALONE,
+    RIGHT_BESIDE,
+    SIX,
+    fit_limit,
+    softmax,
+)
 from dailytalk_contiguous.models.linear_emotion import BUNDLED_WEIGHTS, LinearEmotion, measure_voice
+
+#: Valence, arousal and dominance that are typical of a class, in [-1, 1]: the means that people gave to words of
+#: emotion (Russell & Mehrabian 1977, "Evidence for a three-factor theory of emotions"), to one decimal.
+TYPICAL_AFFECT: dict[str, tuple[float, float, float]] = {
+    "angry": (-0.5, 0.6, 0.3),
+    "disgusted": (-0.6, 0.4, 0.1),
+    "fearful": (-0.6, 0.6, -0.4),
+    "happy": (0.8, 0.5, 0.5),
+    "neutral": (0.0, 0.0, 0.0),
+    "sad": (-0.6, -0.3, -0.3),
+    "surprised": (0.4, 0.7, -0.1),
+}
 
 EMOTIONS = {"W": "angry", "E": "disgusted", "A": "fearful", "F": "happy", "N": "neutral", "T": "sad"}
 MEN = frozenset({"03", "10", "11", "12", "15"})

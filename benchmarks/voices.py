@@ -24,13 +24,13 @@ import soxr
 from numpy.typing import NDArray
 from words import TELEPHONE, channels, sentence_samples
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.voice_likeness import SHORTEST_HALF, ConversationVoices, voiced_side
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.voice_likeness import SHORTEST_HALF, ConversationVoices, voiced_side
 from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER
 from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
 from dailytalk_contiguous.models.speech_activity import hear
-from dailytalk_contiguous.publish.verdict import LIMITS
-from dailytalk_contiguous.publish.voice_check import (
+from dailytalk_contiguous.publish.checks.verdict import LIMITS
+from dailytalk_contiguous.publish.checks.voice_check import (
     SAME_VOICE,
     SEVERAL_VOICES,
     find_speaker_encoder,

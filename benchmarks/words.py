@@ -35,8 +35,8 @@ from audio_files import conversations, room_tone
 from numpy.typing import NDArray
 
 from dailytalk_contiguous import Align, PerUtterance, Segment, Transcribe
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 #: Seconds of a frame of Moshi's.

@@ -38,8 +38,8 @@ from dailytalk_contiguous import DailytalkError
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS
 from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code
-from dailytalk_contiguous.core.timeline import MODES
+from dailytalk_contiguous.core.records.outcome import Outcome, Rejected, exit_code
+from dailytalk_contiguous.core.turns.timeline import MODES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.sound_files import wav_path

@@ -34,7 +34,7 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS
 from dailytalk_contiguous.cli.terminal import guarded, naming_profile, show_outcome
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig

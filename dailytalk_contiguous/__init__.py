@@ -14,7 +14,7 @@ from typing import Any
 
 import lazy_loader
 
-from dailytalk_contiguous.core.extras import missing_extra
+from dailytalk_contiguous.machine.extras import missing_extra
 
 # onnxruntime, which runs Silero, reports every session to its maker unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -5,10 +5,10 @@ import os
 import sys
 from typing import NoReturn
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import lacks_memory
-from dailytalk_contiguous.core.extras import missing_extra
-from dailytalk_contiguous.core.machine import available_memory, limit_memory
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.extras import missing_extra
+from dailytalk_contiguous.machine.resources import available_memory, limit_memory
 
 _TOO_LITTLE = (
     "dailytalk: there is too little memory: close other programs, raise the limit of this shell or its "

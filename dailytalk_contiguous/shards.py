@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 import msgspec
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
+from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import SOURCE, STRING, Row
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import SOURCE, STRING, Row
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
@@ -130,9 +131,6 @@ MOST_SECONDS = 600.0
 
 #: How many shards a corpus may have before its shards have more audio.
 MOST_SHARDS = 1000
-
-#: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
-_GROUP_BYTES = 1_000_000
 
 _DAMAGED = "delete it and run the command that wrote it again"
 
@@ -245,6 +243,10 @@ def shard_files(folder: Path) -> list[Path]:
     """The files in a folder that are called like shards, by name; none if there is no such folder."""
     names = os.listdir(folder) if folder.is_dir() else []
     return [folder / name for name in sorted(names) if name.startswith("shard-") and name.endswith(".parquet")]
+
+
+#: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
+_GROUP_BYTES = 1_000_000
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:

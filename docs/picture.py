@@ -20,10 +20,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dailytalk_contiguous.core.audio import Samples, read_at
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.plots import COLOURS, FAINT, INK, SOFT
+from dailytalk_contiguous.publish.tables.plots import COLOURS, FAINT, INK, SOFT
 
 #: Seconds that are drawn, and samples a second of what is read and of what is drawn.
 SECONDS, RATE, DRAWN = 27.0, 24000, 40

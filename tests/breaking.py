@@ -8,7 +8,7 @@ import pytest
 from audio_files import Samples, example
 from scipy.signal import fftconvolve
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 
 #: The moment, in seconds of the left channel.
 MOMENT = 12.0
@@ -46,7 +46,7 @@ def break_method(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, sounds_
 
 #: An aligner in a file of one's own, which fails on a text with a river.
 FRAIL = """
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.alignment import Aligner
 
 

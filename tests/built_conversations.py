@@ -14,8 +14,17 @@ import soundfile
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, AUDIO, BUILT, CHANNELS, SECONDS, SIDE, STRING, TIMELINE
-from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
+from dailytalk_contiguous.core.records.schema import (
+    ALIGNED_WORD,
+    AUDIO,
+    BUILT,
+    CHANNELS,
+    SECONDS,
+    SIDE,
+    STRING,
+    TIMELINE,
+)
+from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recordings import identity_of
 

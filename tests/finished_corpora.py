@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import CONDITIONING, LABELLED, LABELS
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
-from dailytalk_contiguous.publish.clip_folder import annotated_clip, export_clips
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.schema import CONDITIONING, LABELLED, LABELS
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY, UTTERANCE
+from dailytalk_contiguous.publish.exports.clip_folder import annotated_clip, export_clips
 
 RATE = 24000
 
@@ -61,7 +61,7 @@ def clip_row(name: str, emotion: str | None = "happy", seconds: float = 1.0, **c
         "style_source": "rule",
         "affect": {**dict.fromkeys(AFFECT, 0.5), "source": "raters"},
         "prosody": dict.fromkeys(PROSODY, 1.0),
-        "quality": dict.fromkeys(NAMES, 1.0),
+        "quality": dict.fromkeys(QUALITY_MEASURES, 1.0),
         "split": "train",
         "weight": 1.0,
         "licence": "CC-BY-4.0",
@@ -149,7 +149,7 @@ def _make_folder(
 
 def measures(**values: float | None) -> dict[str, Any]:
     """Measures of a good clip, with some of them changed."""
-    good = dict.fromkeys(NAMES, 0.0)
+    good = dict.fromkeys(QUALITY_MEASURES, 0.0)
     good |= {"snr_db": 40.0, "clipping_ratio": 0.0, "bandwidth_hz": 9000.0, "speech_ratio": 0.9}
     good |= {"duration": 2.0, "silence_seconds": 0.1}
     return good | values

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.models.whisper import Whisper, find_whisper
 
 #: What names the folder in the environment, for processes that tests start.

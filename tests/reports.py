@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.publish import card, exports, packing, page, pushing
-from dailytalk_contiguous.publish.displays import Displays
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.tables import TableMaker, Tables
+from dailytalk_contiguous.publish.exports import writing
+from dailytalk_contiguous.publish.hub import packing, pushing
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.readme import readme
-from dailytalk_contiguous.publish.release_card import card_of_release
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.tables import card, page
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.readme import readme
+from dailytalk_contiguous.publish.tables.sections import parts_of
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.publish.version import Packed
 
 write_report = partial(page.write_report, defaults=default_settings())
 render_card = partial(card.render_card, defaults=default_settings())
 export_with_readme = partial(
-    exports.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
+    writing.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
 )
 
 
@@ -29,14 +32,13 @@ def pack_version(folder: Path, stage: Path, **options: Any) -> Packed:
 def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Release:
     """Push a work folder."""
     items = finished_items(folder)
-    return pushing.push_version(items, *arguments, partial(card_of_release, items, default_settings()), **options)
+    return pushing.push_version(items, *arguments, default_settings(), **options)
 
 
-def shown(name: str, tables: Any = None, **about: Any) -> str:
-    """What a table or a plot of `Displays` says in Markdown."""
-    part = getattr(Displays(tables, run={}, defaults={}, **about), name)
+def shown(section: str, tables: Any = None, **about: Any) -> str:
+    """What the tables and plots of a section say in Markdown."""
+    parts = parts_of(Displays(tables, run={}, defaults={}, **about), section)
     source = '{% import "parts.md" as part with context %}{{ part.each(parts) }}'
-    parts = part if isinstance(part, list) else [part]
     return environment(markdown=True).from_string(source).render(parts=parts)
 
 
@@ -44,5 +46,5 @@ def tables_of(*rows: Any, **options: Any) -> Tables:
     """The tables of rows, with the options of their maker."""
     maker = TableMaker(**options)
     for row in rows:
-        maker.add(row)
+        maker.add(from_finished(row))
     return maker.tables()

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from audio_files import Samples, room_tone, struct_of, wav_bytes
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 
 

@@ -14,8 +14,8 @@ from audio_files import room_tone
 from datasets import Features, List, Value
 from tts_server import TOKEN, TtsServer
 
-from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.schema import COLUMNS, SIDE, SOURCE, STRING
+from dailytalk_contiguous.core.records.schema import COLUMNS, SIDE, SOURCE, STRING
+from dailytalk_contiguous.machine.audio import to_uri
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import RequestLimits

@@ -10,7 +10,7 @@ from clips import RATE, line
 from corpus_trees import POINTER, put
 from from_apps import from_app
 
-from dailytalk_contiguous.core.schema import LABELLED, Row
+from dailytalk_contiguous.core.records.schema import LABELLED, Row
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.shards import read_rows

@@ -27,7 +27,7 @@ import json, sys
 from dailytalk_contiguous.cli import main
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.doctor import doctor_outcome, examine
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.exports.formats import FORMATS
 for name, module in main.COMMANDS.items():
     if module.startswith(tuple(sys.argv[1:])):
         main.command_of(name)

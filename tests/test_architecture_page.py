@@ -19,9 +19,9 @@ from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
 from dailytalk_contiguous import MeasureProsody, add_speech
-from dailytalk_contiguous.core.apps import part_of
-from dailytalk_contiguous.core.schema import CLIP
-from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.core.records.schema import CLIP
+from dailytalk_contiguous.machine.apps import part_of
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from own_stages import miscounts, own_file
 from recordings import excerpt, save
 
 from dailytalk_contiguous import Folder, MeasureProsody, Stage, StereoAudio, add_speech, load
-from dailytalk_contiguous.core.schema import BUILT, PROBLEM
+from dailytalk_contiguous.core.records.schema import BUILT, PROBLEM
 from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]

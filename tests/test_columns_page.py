@@ -8,8 +8,8 @@ from audio_files import ROOT
 from recordings import excerpt, save
 
 from dailytalk_contiguous import Folder, tag_stages
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 
 
 @pytest.fixture(scope="module")

@@ -15,31 +15,35 @@ PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
 FLOORS = {
     "core": 0,
-    "store": 1,
-    "models": 1,
-    "stages": 2,
-    "shards": 3,
-    "pipelines": 3,
-    "sources": 4,
-    "run": 5,
-    "publish": 6,
-    "cli": 7,
-    "apps": 8,
+    "machine": 1,
+    "store": 2,
+    "models": 2,
+    "stages": 3,
+    "shards": 4,
+    "pipelines": 4,
+    "sources": 5,
+    "run": 6,
+    "publish": 7,
+    "cli": 8,
+    "apps": 9,
 }
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
+
+#: Floors within `publish`: what reads rows is below all, and what writes to the Hub above all.
+PUBLISH_FLOORS = {"checks": 1, "exports": 2, "checking": 3, "tables": 4, "hub": 5}
 
 #: What an app may import of another one; the core imports none.
 BETWEEN_APPS = {("review", "clips")}
 
-#: The modules of the core that ask for what the apps list, or load one by its name (`core.apps`).
+#: The modules of the core that ask for what the apps list, or load one by its name (`machine.apps`).
 LOADERS = {
     "cli.defaults",
     "cli.main",
     "cli.report",
-    "publish.findings",
-    "publish.formats",
+    "publish.items",
+    "publish.exports.formats",
     "publish.opening",
-    "publish.page",
+    "publish.tables.page",
 }
 
 
@@ -56,11 +60,11 @@ def trees() -> Trees:
     return parsed
 
 
-def floor(module: str) -> int:
-    """Floor of a dotted name in the package; what the package itself defines is at the top."""
-    _, _, below = module.partition(".")
-    room = below.partition(".")[0]
-    return FLOORS.get(room, TOP)
+def floor(module: str) -> tuple[int, int]:
+    """Floor of a dotted name in the package, and that within its room; what the package defines is at the top."""
+    _, room, part, *_ = [*module.split("."), "", ""]
+    within = PUBLISH_FLOORS.get(part, 0) if room == "publish" else 0
+    return FLOORS.get(room, TOP), within
 
 
 def module_of(path: Path) -> str:
@@ -135,7 +139,7 @@ def test_only_the_loaders_ask_for_apps(trees: Trees) -> None:
     askers = set()
     for path, tree in trees.items():
         module = module_of(path)
-        asks = any(name.startswith(f"{PACKAGE.name}.core.apps") for name in imports(tree))
+        asks = any(name.startswith(f"{PACKAGE.name}.machine.apps") for name in imports(tree))
         if asks and not app_of(module):
             askers.add(module.partition(".")[2])
     assert askers == LOADERS

@@ -14,7 +14,7 @@ from test_chain import CHAIN, opened, undecoded
 
 from dailytalk_contiguous import Bucket, Finish, MeasureProsody, PerUtterance, Segment, Stage, add_speech
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import PROBLEM, Row
+from dailytalk_contiguous.core.records.schema import PROBLEM, Row
 
 pytest_plugins = ["hub.hub_fixtures"]
 

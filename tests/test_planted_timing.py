@@ -18,9 +18,10 @@ from audio_files import EXAMPLE_NAMES, EXAMPLES, Samples, conversations, example
 from numpy.typing import NDArray
 from scipy import signal
 
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.scorecard import TurnTaking
-from dailytalk_contiguous.core.turns import TURN_MEASURES, timed_conversations
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.scorecard import TurnTaking
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, timed_conversations
 from dailytalk_contiguous.stages.segment import Segment
 
 RATE = 16000
@@ -153,8 +154,8 @@ def heard_and_planted(room: str, talks: Sequence[Talk]) -> tuple[list[dict[str, 
 
 def errors(truth: dict[str, Any], row: dict[str, Any]) -> Iterator[tuple[float, float]]:
     """Seconds by which each phrase is found too late, at its start and at its end."""
-    spans = timed_conversations(row)["rebuilt"].timed
-    for phrase in timed_conversations(truth)["rebuilt"].timed:
+    spans = timed_conversations(from_finished(row))["rebuilt"].timed
+    for phrase in timed_conversations(from_finished(truth))["rebuilt"].timed:
         same = [
             span
             for span in spans
@@ -168,7 +169,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
     """What corpus-stats.json says of rows, all together."""
     taken = TurnTaking()
     for row in rows:
-        taken.add(timed_conversations(row)["rebuilt"])
+        taken.add(timed_conversations(from_finished(row))["rebuilt"])
     stats = taken.stats()
     return {
         (name, side): of["pooled"] for name, sides in stats.items() for side, of in sides.items() if "pooled" in of

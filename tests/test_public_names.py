@@ -33,3 +33,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, dailytalk_contiguous; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_who_only_loads_imports_nothing_that_makes_datasets() -> None:
+    code = "import sys; from dailytalk_contiguous import load; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("dailytalk_contiguous.")}
+    assert rooms == {"core", "machine", "store", "shards", "publish"}
+    assert not {"torch", "faster_whisper", "transformers"} & {*done.stdout.split()}

@@ -20,7 +20,8 @@ from audio_files import Samples, conversations, example, room_tone, wav_bytes
 from from_apps import from_app
 from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.core import prosody, quality, sampling, speech_runs
+from dailytalk_contiguous.core.sound import prosody, quality, speech_runs
+from dailytalk_contiguous.core.style import sampling
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.stages.reconstruct import Reconstruct

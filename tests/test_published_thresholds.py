@@ -3,10 +3,13 @@
 import pytest
 from audio_files import ROOT
 
-from dailytalk_contiguous.core import audio, emotions, loudness, pitch, prosody, voice_likeness
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.sound import loudness, pitch, prosody, voice_likeness
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.style import emotions
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.publish import csm, findings, moshi_folder, verdict
+from dailytalk_contiguous.publish.checks import findings, verdict
+from dailytalk_contiguous.publish.exports import csm, moshi_config, pieces
 from dailytalk_contiguous.sources import folder, pairs
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.segment import Segment
@@ -15,7 +18,7 @@ TAG = settings_of(*tag_stages(device="cpu"))
 
 #: A page, and words of it with the places of numbers that the code has.
 STATED: list[tuple[str, str, tuple[float, ...]]] = [
-    ("README.md", "{:g} to {:g} kHz", (audio.LOWEST_RATE / 1000, audio.HIGHEST_RATE / 1000)),
+    ("README.md", "{:g} to {:g} kHz", (LOWEST_RATE / 1000, HIGHEST_RATE / 1000)),
     ("README.md", "Recordings over {:g} minutes are cut", (folder.MAX_CONVERSATION / 60,)),
     ("docs/inputs.md", "up to {:g} % shorter", (100 * pairs.MOST_APART,)),
     ("docs/commands.md", "`--affect-context {:g}s`", (TAG["affect_context"],)),
@@ -24,8 +27,8 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/emotion.md", "its limit is {:g}", (emotions.LEAST_CONFIDENCE,)),
     ("docs/emotion.md", "right {:.0f} % of the time for an utterance alone", (100 * emotions.RIGHT_ALONE,)),
     ("docs/emotion.md", "and {:.0f} % beside many others", (100 * emotions.RIGHT_BESIDE,)),
-    ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_folder.WINDOW_SECONDS,)),
-    ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (moshi_folder.SHORTEST_SILENCE,)),
+    ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_config.WINDOW_SECONDS,)),
+    ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (pieces.SHORTEST_SILENCE,)),
     ("docs/trainers.md", "less than {:g} s apart are one turn", (csm.ONE_TURN,)),
     ("docs/fine-tuning.md", "advice up to {:g} % of a file's words", (100 * findings.SAME_FRAME_SHARE,)),
     ("docs/fine-tuning.md", "an error above {:g} % of a file's words", (100 * findings.SILENT_SHARE,)),

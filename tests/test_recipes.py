@@ -14,7 +14,7 @@ from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import PerUtterance, Script, Stage, run_recipe
 from dailytalk_contiguous.cli.recipe import option_notes
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.shards import read_rows

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
 

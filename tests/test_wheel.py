@@ -64,7 +64,7 @@ def test_wheel_holds_types_pages_and_licence_and_no_tests(wheel: Path) -> None:
             files.add(path.relative_to(ROOT).as_posix())
     packaged = {name for name in names if ".dist-info/" not in name}
     assert "dailytalk_contiguous/py.typed" in files
-    assert "dailytalk_contiguous/publish/assets/page.html" in files
+    assert "dailytalk_contiguous/publish/tables/assets/page.html" in files
     assert packaged == files
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 

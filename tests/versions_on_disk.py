@@ -13,7 +13,7 @@ from built_conversations import built_row
 from datasets import Features
 from huggingface_hub import HfApi
 
-from dailytalk_contiguous.core.schema import PROVENANCE, conversations
+from dailytalk_contiguous.core.records.schema import PROVENANCE, conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed, manifest_text
 
 REPO = "tester/talks"

@@ -9,13 +9,14 @@ from importlib.resources.abc import Traversable
 
 from starlette.responses import Response
 
-from dailytalk_contiguous import apps, publish
+from dailytalk_contiguous import apps
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish import tables
 
 #: Files that several pages share: colours (reports use them, too), controls, and functions that make elements.
 SHARED: Mapping[str, Traversable] = {
-    "house.css": files(publish) / "assets" / "house.css",
+    "house.css": files(tables) / "assets" / "house.css",
     "controls.css": files(apps) / "assets" / "controls.css",
     "elements.js": files(apps) / "assets" / "elements.js",
     "icon.svg": files(apps) / "assets" / "icon.svg",

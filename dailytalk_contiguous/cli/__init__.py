@@ -1,1 +1,1 @@
-"""Floor 7: the command line. Parses, calls, prints."""
+"""Floor 8: the command line. Parses, calls, prints."""

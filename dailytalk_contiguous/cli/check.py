@@ -10,15 +10,15 @@ from dailytalk_contiguous.cli.judgement import finding_lines, judgement_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.records.finding import FindingLimits, NotChecked
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
-from dailytalk_contiguous.publish.checking import check_version, refuse_steps
-from dailytalk_contiguous.publish.findings import FindingLimits, NotChecked
-from dailytalk_contiguous.publish.opening import reference_at, version_or_path
-from dailytalk_contiguous.publish.training_steps import TrainingSeen, TrainingSteps
-from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
+from dailytalk_contiguous.publish.checking import check_version, reference_at, refuse_steps
+from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
+from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Version
 
 #: The most steps, and windows a step.
@@ -91,38 +91,19 @@ def check(
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
     training = TrainingSteps(steps, batch)
-    with shown_steps():
-        if isinstance(dataset, Version):
-            refuse_steps(training, "a dataset")
-            findings, facts = check_version(dataset, limits, references)
-        else:
-            try:
+    try:
+        with shown_steps():
+            if isinstance(dataset, Version):
+                refuse_steps(training, "a dataset")
+                findings, facts = check_version(dataset, limits, references)
+            else:
                 findings, facts = run_check(dataset, limits, references, format=format, training=training)
-            except NotChecked as export:
-                unchecked: dict[str, object] = {
-                    "facts": {"kind": export.kind},
-                    "findings": [],
-                    "verdict": None,
-                    "not_checked": str(export),
-                }
-                return Outcome(unchecked, str(export))
+    except NotChecked as export:
+        facts = {"kind": export.kind}
+        return Outcome({"facts": facts, "findings": [], "verdict": None, "not_checked": str(export)}, str(export))
     size: Any = facts.get("conversations", facts.get("files", 0))
     n_items = sum(size.values()) if isinstance(size, dict) else int(size)
     verdict = verdict_of(findings, n_items)
-    details: list[str | Figures] = []
-    measures = facts.get("measures", ())
-    if measures and (against or verbose()):
-        rows = [
-            (measure["measure"], measure["side"], *measure["shown"], measure["corpus"]) for measure in measures
-        ]
-        details.append(Figures(_MEASURE_HEAD, rows))
-    turn_ends = facts.get("turn_ends", ())
-    if turn_ends:
-        details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
-    details += _fact_lines(facts)
-    if "training" in facts:
-        details.append(_training_line(facts["training"], facts["duration_sec"]))
-    details += finding_lines(verdict)
     record = {
         "facts": facts,
         "findings": [finding.as_dict() for finding in findings],
@@ -134,34 +115,48 @@ def check(
         record,
         judgement_of(verdict),
         code=1 if has_errors else 0,
-        details=details,
+        details=[*_details(facts, bool(against) or verbose()), *finding_lines(verdict)],
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",
     )
 
 
-_MEASURE_HEAD = ("measure", "side", "here", "is", "there", "corpus")
-
-
-_TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
+def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figures]:
+    """The facts in words: measures of turn-taking, ends of turns, sizes, and what the steps of a training show."""
+    details: list[str | Figures] = []
+    measures = facts.get("measures")
+    if measures and with_measures:
+        head = ("measure", "side", "here", "is", "there", "corpus")
+        rows = [(fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in measures]
+        details.append(Figures(head, rows))
+    turn_ends = facts.get("turn_ends")
+    if turn_ends:
+        columns = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
+        details.append(Figures(columns, [_turn_end_cells(side) for side in turn_ends]))
+    details += _fact_lines(facts)
+    if "training" in facts:
+        seen = facts["training"]
+        steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')}"
+        windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
+        amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
+        silence = (
+            f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
+        )
+        details.append(f"training: {steps} ({facts['duration_sec']:g} s) show {windows}: {amounts}; {silence}")
+    return details
 
 
 def _turn_end_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
-    """A side's ends of turns in words, with intervals of 90 % (`core.turn_ends`)."""
+    """A side's ends of turns in words, with intervals of 90 % (`core.turns.turn_ends`)."""
     at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
     auc = _with_interval(side["auc"], side["auc_interval"])
     at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
-    n_shifts = str(side["n_shifts"])
-    n_holds = str(side["n_holds"])
-    return side["side"], side["timeline"], n_shifts, at_shifts, n_holds, at_holds, auc
+    return side["side"], side["timeline"], f"{side['n_shifts']}", at_shifts, f"{side['n_holds']}", at_holds, auc
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None or not interval:
         return "-"
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
-
-
-_SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 
 def _fact_lines(facts: Mapping[str, object]) -> list[str]:
@@ -173,26 +168,15 @@ def _fact_lines(facts: Mapping[str, object]) -> list[str]:
         listed = [name for name in facts if name not in ("measures", "turn_ends", "training")]
         return [f"{name} {_figure(name, facts[name])}" for name in listed]
     sizes: list[str] = []
-    for name in _SIZES:
-        if name not in facts:
-            continue
-        size = facts[name]
+    for name in ("conversations", "files", "utterances", "words", "hours"):
+        size = facts.get(name)
         if isinstance(size, dict):
             total = _figure(name, sum(size.values()))
             sizes.append(f"{total} {name} ({_figure(name, size)})")
-        else:
+        elif size is not None:
             noun = name.removesuffix("s") if size == 1 else name
             sizes.append(f"{_figure(name, size)} {noun}")
     return [f"{facts['kind']}: {', '.join(sizes)}"]
-
-
-def _training_line(seen: TrainingSeen, duration_sec: float) -> str:
-    """What the steps of a training show, in words."""
-    steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')} ({duration_sec:g} s)"
-    windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
-    amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
-    silence = f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
-    return f"training: {steps} show {windows}: {amounts}; {silence}"
 
 
 def _figure(name: str, value: object) -> str:
@@ -210,7 +194,5 @@ def three_digits(value: float) -> str:
     >>> three_digits(0.1189311), three_digits(0.00002), three_digits(12.34567), three_digits(1234.5)
     ('0.119', '0.0000200', '12.3', '1,234')
     """
-    n_decimals = 0
-    if value:
-        n_decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    n_decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{n_decimals}f}"

@@ -3,8 +3,8 @@
 import json
 from functools import cache
 
-from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages

@@ -6,7 +6,7 @@ from dailytalk_contiguous.cli import engine_options
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import SOURCE_LICENCE
 from dailytalk_contiguous.cli.terminal import argument, say
-from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, to_run
 from dailytalk_contiguous.models.profiles import EMBEDDED
 
 #: Half a minute of one of the recordings in examples/, which are CC0.

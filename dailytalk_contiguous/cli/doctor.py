@@ -9,10 +9,10 @@ from typing import Any, TypedDict
 
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.cli.voice_trial import try_voice
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.machine import PACKAGES, cores
-from dailytalk_contiguous.core.outcome import Judgement, Outcome
+from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.machine.resources import PACKAGES, cores
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_OFFLINE,

@@ -8,14 +8,14 @@ from typing import Any, Unpack
 from dailytalk_contiguous.cli.options import OptionValues, either
 from dailytalk_contiguous.cli.terminal import OptionSettings, Panel, option
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.schema import MIX
+from dailytalk_contiguous.core.records.schema import MIX
 from dailytalk_contiguous.run.run import RUNNERS
-from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.pairs import pair_choice
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
+from dailytalk_contiguous.store.addresses import HubChoice
 
 WORKERS = option(
     None,

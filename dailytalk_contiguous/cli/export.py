@@ -10,25 +10,19 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.settings import chosen_for, one_of
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.settings import chosen_for, is_own_file, one_of
 from dailytalk_contiguous.core.wording import counted, portable
-from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports import (
-    TWO_LISTS,
-    AnyFormat,
-    Exported,
-    ExportSettings,
-    settings_of_export,
-    write_export,
-)
-from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
+from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
+from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings
+from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, Export, ExportFormat, ExportSettings
+from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
+from dailytalk_contiguous.publish.exports.interactivity import FULL_DUPLEX_BENCH
+from dailytalk_contiguous.publish.exports.writing import settings_of_export, write_export
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
-from dailytalk_contiguous.publish.readme import readme
+from dailytalk_contiguous.publish.tables.readme import readme
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import read_run, work_folder_of
 
@@ -80,8 +74,7 @@ def export(
         clip_settings = settings_of_export(layout, settings)
         if isinstance(clip_settings, ClipSettings):
             if clip_settings.per_kind:
-                find_clips = partial(clips_found, clip_settings, layout)
-                choice = ClipChoice(clip_settings.per_kind, clip_settings.seed, find_clips)
+                choice = ClipChoice(clip_settings, layout is FULL_DUPLEX_BENCH)
                 for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
                     choice.add(row)
                 settings["clips"] = choice.ids
@@ -107,8 +100,8 @@ def _dataset_name(source: str, run: Mapping[str, Any]) -> str:
 
 
 def _export_outcome(
-    done: Exported,
-    layout: AnyFormat,
+    done: Export,
+    layout: ExportFormat,
     format: str,
     out: Path,
     left_out: Mapping[str, int],
@@ -153,7 +146,7 @@ class _Selection(NamedTuple):
 
 def _select(
     source: Path | Version,
-    layout: AnyFormat,
+    layout: ExportFormat,
     split: str,
     divides_anew: bool,
     columns: Collection[str] | None = None,

@@ -1,9 +1,9 @@
 """The verdict of a dataset as `check` and `push` print it: its headline, and its first findings with remedies."""
 
 from dailytalk_contiguous.cli.terminal import verbose
-from dailytalk_contiguous.core.outcome import Judgement
+from dailytalk_contiguous.core.records.outcome import Judgement
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.verdict import Verdict
+from dailytalk_contiguous.publish.checks.verdict import Verdict
 
 #: Findings that are shown with --verbose.
 SHOWN = 20

@@ -19,10 +19,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, quiet_libraries, say
-from dailytalk_contiguous.core.apps import additions
-from dailytalk_contiguous.core.interrupts import STOPPED
-from dailytalk_contiguous.core.own_file import is_own_file, refuse_in_import
-from dailytalk_contiguous.core.secrets import INSECURE
+from dailytalk_contiguous.core.settings import is_own_file
+from dailytalk_contiguous.machine.apps import additions
+from dailytalk_contiguous.machine.interrupts import STOPPED
+from dailytalk_contiguous.machine.own_file import refuse_in_import
+from dailytalk_contiguous.store.secrets import INSECURE
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
@@ -64,14 +65,6 @@ for _, _lines in additions("FIRST_LINES"):
     FIRST_LINES |= _lines
 
 _PACKAGE = __name__.partition(".")[0]
-
-#: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
-#: nothing to do.
-WASTE_AFTER = 10_000
-
-
-#: Options that ask for the help of a command.
-ASKS_HELP = {"--help", "--help-all"}
 
 #: Panels whose options `--help` leaves to `--help-all` where a command has many, so that its help is one screen.
 SELDOM = {Panel.STYLE, Panel.QUALITY, Panel.RESULT, Panel.BALANCE, Panel.HUB, Panel.CLUSTER, Panel.RARE}
@@ -216,6 +209,14 @@ def _options(
 ) -> None:
     if insecure:
         os.environ[INSECURE] = "1"
+
+
+#: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
+#: nothing to do.
+WASTE_AFTER = 10_000
+
+#: Options that ask for the help of a command.
+ASKS_HELP = {"--help", "--help-all"}
 
 
 def run_command() -> NoReturn:

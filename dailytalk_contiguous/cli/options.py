@@ -14,13 +14,13 @@ import typer
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
+from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, is_own_file, settings_in
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
+from dailytalk_contiguous.store.addresses import is_address
 
 #: The default of an option for a setting: the profile or the stage decides its value.
 NOT_GIVEN: Final = object()
@@ -38,12 +38,6 @@ _NUMBERS: dict[object, Callable[[str], int | float]] = {
     float: float,
     float | None: float,
 }
-
-#: Types of settings that an option can set. A person's own settings of any other type are set in the file.
-_READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
-
-#: Names of options that every command has.
-_EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
 
 #: The values of a command's options, by name.
 OptionValues: TypeAlias = Mapping[str, Any]
@@ -251,6 +245,10 @@ def with_options(
     return add
 
 
+#: Names of options that every command has.
+_EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
+
+
 def with_own_options(command: Callable[..., object], name: str, words: Sequence[str]) -> Callable[..., object]:
     """Return a command that also has the settings of the own files that its command line names as options.
 
@@ -303,6 +301,10 @@ def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tupl
         if names_file and (name, file) not in named:
             named.add((name, file))
             yield name, file
+
+
+#: Types of settings that an option can set. A person's own settings of any other type are set in the file.
+_READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
 
 
 def _own_parameters(file: str, holders: Iterable[object]) -> Iterator[inspect.Parameter]:
@@ -413,9 +415,9 @@ def out_option(default: object = ...) -> Any:
     return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
 
-def file_option(default: Path | None, show_default: str) -> Any:
+def file_option(show_default: str) -> Any:
     return option(
-        default, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
+        None, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
     )
 
 

@@ -26,7 +26,7 @@ from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, own_of_voice, speak, 
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import refusal_of, speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
@@ -58,34 +58,6 @@ _OF_TAG = (
 
 #: Settings of `speak` that a plan does not need.
 _NOT_OF_SPEAK = ("cache", "max_cost")
-
-#: Estimates that are shown, by what they are called.
-_SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
-    "speech_hours": ("speech", lambda hours: length_text(3600 * hours)),
-    "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
-    "dataset_bytes": ("dataset/ (FLAC)", size_text),
-    "wav_bytes": ("audio/ (WAV)", size_text),
-    "text_bytes": ("text to say", size_text),
-    "requests": ("takes to make", lambda count: f"{count:,.0f}"),
-    "usd": ("money", lambda usd: f"{usd:.4f} USD"),
-    "tag_seconds": ("time of tag", length_text),
-    "speak_seconds": ("time of speak", length_text),
-}
-
-#: Processor times that are shown beside wall times.
-_PROCESSOR_TIMES = {
-    "tag_seconds": "tag_processor_seconds",
-    "speak_seconds": "speak_processor_seconds",
-}
-
-#: The share of the cores from which on other programs make a machine busy.
-BUSY_SHARE = 0.2
-
-#: How many times as long as processor time divided by cores wall time must be on a busy machine.
-BUSY_SLOWDOWN = 1.25
-
-#: The same where the system does not say what other programs used.
-UNKNOWN_SLOWDOWN = 2.0
 
 
 @with_options(
@@ -165,15 +137,7 @@ def plan_outcome(estimate: Estimate, record: Mapping[str, object], details: list
     summary["stages"] = {name: round(value, 4) for name, value in estimate.stages.items()}
     summary["others_share"] = None if estimate.others_share is None else round(estimate.others_share, 4)
     summary["busy"] = busy_text(estimate)
-    rows = []
-    for name, (heading, text) in _SHOWN.items():
-        quantity = estimate.quantities.get(name)
-        if quantity:
-            rows.append((heading, text(quantity), _processor_text(estimate, name)))
-    rows += [(f"  {name}", length_text(seconds), "") for name, seconds in estimate.stages.items()]
     sample = f"{counted(estimate.sample_pieces, 'piece')}, {length_text(estimate.sample_seconds)}"
-    cores = counted(estimate.cores, "core")
-    figures = Figures(("in one process", ">estimate", f">processor time / {cores}"), rows)
     conversations = counted(estimate.conversations, "conversation")
     audio = length_text(3600 * estimate.audio_hours)
     notes = [f"estimated from {sample} with models loaded; a paid voice is priced, and not timed"]
@@ -182,14 +146,52 @@ def plan_outcome(estimate: Estimate, record: Mapping[str, object], details: list
     return Outcome(
         {**summary, **record},
         f"{audio} of audio in {conversations}, {estimate.rejected:,} rejected",
-        details=[*details, figures, *notes],
+        details=[*details, _figures(estimate), *notes],
     )
 
 
-def _processor_text(estimate: Estimate, name: str) -> str:
-    """The processor time of a wall time, divided by the cores; empty for another quantity."""
-    seconds = estimate.quantities.get(_PROCESSOR_TIMES.get(name, ""))
-    return "" if seconds is None else length_text(seconds / estimate.cores)
+#: Estimates that are shown, by what they are called.
+_SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "speech_hours": ("speech", lambda hours: length_text(3600 * hours)),
+    "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
+    "dataset_bytes": ("dataset/ (FLAC)", size_text),
+    "wav_bytes": ("audio/ (WAV)", size_text),
+    "text_bytes": ("text to say", size_text),
+    "requests": ("takes to make", lambda count: f"{count:,.0f}"),
+    "usd": ("money", lambda usd: f"{usd:.4f} USD"),
+    "tag_seconds": ("time of tag", length_text),
+    "speak_seconds": ("time of speak", length_text),
+}
+
+#: Processor times that are shown beside wall times.
+_PROCESSOR_TIMES = {
+    "tag_seconds": "tag_processor_seconds",
+    "speak_seconds": "speak_processor_seconds",
+}
+
+
+def _figures(estimate: Estimate) -> Figures:
+    """The estimated quantities, with processor times divided by the cores, and then the time of each stage."""
+    rows = []
+    for name, (heading, text) in _SHOWN.items():
+        quantity = estimate.quantities.get(name)
+        processor_seconds = estimate.quantities.get(_PROCESSOR_TIMES.get(name, ""))
+        processor = "" if processor_seconds is None else length_text(processor_seconds / estimate.cores)
+        if quantity:
+            rows.append((heading, text(quantity), processor))
+    rows += [(f"  {name}", length_text(seconds), "") for name, seconds in estimate.stages.items()]
+    cores = counted(estimate.cores, "core")
+    return Figures(("in one process", ">estimate", f">processor time / {cores}"), rows)
+
+
+#: The share of the cores from which on other programs make a machine busy.
+BUSY_SHARE = 0.2
+
+#: How many times as long as processor time divided by cores wall time must be on a busy machine.
+BUSY_SLOWDOWN = 1.25
+
+#: The same where the system does not say what other programs used.
+UNKNOWN_SLOWDOWN = 2.0
 
 
 def busy_text(estimate: Estimate) -> str:

@@ -1,7 +1,6 @@
 """`dailytalk push`: publish a work folder, or an earlier version again, as a version of a dataset on the Hub."""
 
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import datasets
@@ -14,16 +13,14 @@ from dailytalk_contiguous.cli.options import chosen, setting_options, size_text,
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import shown_names
-from dailytalk_contiguous.publish.compare import diff_in_words
-from dailytalk_contiguous.publish.divergence import Diverged, Divergence, columns_text
-from dailytalk_contiguous.publish.items import VersionItems
+from dailytalk_contiguous.publish.hub.compare import diff_in_words
+from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, columns_text
+from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
+from dailytalk_contiguous.publish.hub.pushing import push_version as run_push
+from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
-from dailytalk_contiguous.publish.pushing import push_version as run_push
-from dailytalk_contiguous.publish.release_card import card_of_release
-from dailytalk_contiguous.publish.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.merged_transcript import edited_since
 from dailytalk_contiguous.store.hub import parse_reference, reference
@@ -64,22 +61,23 @@ def push(
         raise DailytalkError(
             "--pr proposes changes to main of an existing dataset", "leave --branch and --create out, or --pr"
         )
-    quiet_clients()
+    # The Hub's client and datasets show a progress bar for every file.
+    disable_progress_bars()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
     earlier = earlier_version(source, named.repo, chosen_settings)
     if earlier:
-        describe = partial(card_of_release, VersionItems(earlier), default_settings())
         with shown_steps():
-            done = restore_version(earlier, settings, describe, dry_run)
+            done = restore_version(earlier, settings, default_settings(), dry_run)
         return push_outcome(done, dry_run, None)
     items = finished_items(source)
-    describe = partial(card_of_release, items, default_settings())
     unspoken = source if edited_since(items.where) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
     try:
         with shown_steps():
-            done = run_push(items, named.repo, settings, describe, dry_run)
+            done = run_push(items, named.repo, settings, default_settings(), dry_run)
     except Diverged as refusal:
         record = {"published": None, "divergence": refusal.divergence.as_dict()}
         details = divergence_details(refusal.divergence)
@@ -116,13 +114,6 @@ def earlier_version(source: str, repo: str, settings: Iterable[str]) -> Version 
     return open_version(named)
 
 
-def quiet_clients() -> None:
-    """Switch off the progress bars of the Hub's client and of datasets: they show one for every file."""
-    disable_progress_bars()
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity_error()
-
-
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
     """What publishing would take away; empty if that is nothing."""
     details: list[str | Figures] = []
@@ -155,9 +146,14 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
     arguments = f'"{repo}", revision="{revision}"' if revision else f'"{repo}"'
     load = f"import dailytalk_contiguous; dailytalk_contiguous.load({arguments})"
     if done.card is None:
-        headline, next_command = published_already(done)
-        if not next_command:
-            next_command = to_run("speak", unspoken) if unspoken else load
+        headline = f"{repo} has just this already"
+        if done.tag:
+            headline += f", as {done.tag}"
+        next_command = to_run("speak", unspoken) if unspoken else load
+        if done.held_instead:  # somebody has put the branch back by hand
+            headline += f", but {settings.branch} holds other data ({done.held_instead})"
+            on_branch = ("--branch", settings.branch) if settings.branch != MAIN else ()
+            next_command = to_run("push", f"{repo}@{done.tag}", repo, "--tag", AUTO, *on_branch)
         return Outcome(record, headline, code, rejected=rejected, next=next_command)
     verdict = done.card.verdict
     details: list[str | Judgement | Figures] = [*finding_lines(verdict), judgement_of(verdict)]
@@ -201,22 +197,6 @@ def push_record(done: Release, dry_run: bool) -> dict[str, object]:
     }
 
 
-def published_already(done: Release) -> tuple[str, str]:
-    """The headline of a push that had nothing to publish, and the command that undoes a branch put back by hand.
-
-    The command is empty where the branch holds this version.
-    """
-    headline = f"{done.repo} has just this already"
-    if done.tag:
-        headline += f", as {done.tag}"
-    if not done.held_instead:
-        return headline, ""
-    branch = done.settings.branch
-    headline += f", but {branch} holds other data ({done.held_instead})"
-    on_branch = ("--branch", branch) if branch != MAIN else ()
-    return headline, to_run("push", f"{done.repo}@{done.tag}", done.repo, "--tag", AUTO, *on_branch)
-
-
 def change_details(done: Release) -> list[str | Judgement | Figures]:
     """What a release changes, its tag, and how much is sent."""
     changes = diff_in_words(done.changes.as_dict())
@@ -238,8 +218,8 @@ def plan_details(done: Release) -> list[str | Judgement | Figures]:
     """The conversations and the files that a push would change."""
     details: list[str | Judgement | Figures] = []
     if done.changes.previous:
-        for kind in ("added", "removed", "changed"):
-            names = getattr(done.changes, kind)
+        changes = done.changes
+        for kind, names in (("added", changes.added), ("removed", changes.removed), ("changed", changes.changed)):
             if names:
                 details.append(f"{kind}  {shown_names(names, SHOWN)}")
     changed = [change for change in done.plan if change.what != "keep"]

@@ -14,10 +14,10 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import JSON, as_json, guarded, say, show_outcome, with_other_models
 from dailytalk_contiguous.core.errors import DailytalkError, ModelUnreachable
-from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
-from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.core.records.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.models.profiles import EMBEDDED
 from dailytalk_contiguous.run.build import run_recipe
 from dailytalk_contiguous.stages.base import Stage

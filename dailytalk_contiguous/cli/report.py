@@ -8,17 +8,18 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.outcome import Judgement, Outcome
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus
+from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
+from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.apps import parts
+from dailytalk_contiguous.publish.checking import reference_at
 from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.publish.opening import open_items, reference_at, version_or_path
-from dailytalk_contiguous.publish.page import SHOWN, WrittenReport, write_report
+from dailytalk_contiguous.publish.opening import open_items, version_or_path
+from dailytalk_contiguous.publish.tables.page import SHOWN, WrittenReport, write_report
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.sources.addresses import store_address
+from dailytalk_contiguous.store.addresses import store_address
 from dailytalk_contiguous.store.work_folder import STATS
 
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the
@@ -31,7 +32,7 @@ def report(
     source: str = argument(
         "DIR|OWNER/NAME", "What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
     ),
-    out: Path | None = cli_options.file_option(None, show_default="DIR/report.html"),
+    out: Path | None = cli_options.file_option("DIR/report.html"),
     revision: str | None = cli_options.REVISION,
     against: str | None = cli_options.AGAINST,
     conversations: list[str] | None = option(

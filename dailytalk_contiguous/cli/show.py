@@ -22,10 +22,10 @@ from rich.text import Text
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say
-from dailytalk_contiguous.core.audio import AudioStruct, scale_note
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.outcome import Outcome, Rejected
+from dailytalk_contiguous.core.records.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.wording import counted, cut_middle, length_text
+from dailytalk_contiguous.machine.audio import AudioStruct, scale_note
 from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.shard import RunPlan
@@ -122,7 +122,7 @@ DRY_RUN_NEXT = "the same command without --dry-run"
 def write_readme(folder: Path, title: str, n_made: int) -> None:
     """Write the README of a work folder after a run that made so many shards."""
     # It imports pandas and the rest of `publish`, which the help of a command does not need.
-    from dailytalk_contiguous.publish.readme import write_work_readme
+    from dailytalk_contiguous.publish.tables.readme import write_work_readme
 
     write_work_readme(folder, title, n_made, default_settings())
 
@@ -229,7 +229,7 @@ def say_left_out(left_out: LeftOut) -> None:
 
 
 def scaled_in(recordings: Iterable[tuple[str, AudioStruct]]) -> Iterator[tuple[str, str]]:
-    """Yield the names of the recordings whose samples are scaled as they are read, and `core.audio.scale_note`.
+    """Yield the names of the recordings whose samples are scaled as they are read, and `machine.audio.scale_note`.
 
     `recordings`: the name of each, and its `{"bytes", "path"}` struct.
     """

@@ -12,9 +12,9 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.schema import NOBODY
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.records.schema import NOBODY
+from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.contracts import SynthesisFailed
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
@@ -107,15 +107,6 @@ def speak(
     show.write_readme(done.out, done.title, done.run.done)
     work.settle(OF_SPEAK)
     return speak_outcome(done, moves=isinstance(voice, Speak))
-
-
-#: What became of utterances, in words, by the name of their count.
-_OUTCOMES = {
-    "spoken": "resynthesised",
-    "kept": "as recorded",
-    "kept_original": "not resynthesised",
-    "dropped": "left out (no text)",
-}
 
 
 def own_of_voice(
@@ -239,6 +230,15 @@ def speak_outcome(done: RunOutcome, moves: bool) -> Outcome:
         show.rejected_by(record, out, spoken=True),
         next=to_run("check", out) if code != 1 else "",
     )
+
+
+#: What became of utterances, in words, by the name of their count.
+_OUTCOMES = {
+    "spoken": "resynthesised",
+    "kept": "as recorded",
+    "kept_original": "not resynthesised",
+    "dropped": "left out (no text)",
+}
 
 
 def _made_text(counts: Mapping[str, int]) -> str:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dailytalk_contiguous.cli.terminal import argument
-from dailytalk_contiguous.core.outcome import Outcome
+from dailytalk_contiguous.core.records.outcome import Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.events import FINISHED, RUNNING, Run
 from dailytalk_contiguous.run.events import run_status as runs_in
-from dailytalk_contiguous.sources.addresses import store_address
+from dailytalk_contiguous.store.addresses import store_address
 
 
 def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/FOLDER.")) -> Outcome:

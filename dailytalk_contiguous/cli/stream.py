@@ -6,7 +6,7 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import command_line, say
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec

@@ -7,9 +7,9 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.settings import with_settings
-from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run

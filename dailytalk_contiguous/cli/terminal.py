@@ -32,17 +32,17 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelUnreachable, lacks_memory
-from dailytalk_contiguous.core.extras import missing_extra
-from dailytalk_contiguous.core.full_disk import full_disk
-from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
-from dailytalk_contiguous.core.machine import unlimited_memory
-from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
+from dailytalk_contiguous.core.records.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.core.wording import counted, kind_of
-from dailytalk_contiguous.sources.addresses import as_given
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.extras import missing_extra
+from dailytalk_contiguous.machine.interrupts import SENTENCE, STOPPED
+from dailytalk_contiguous.machine.resources import unlimited_memory
+from dailytalk_contiguous.store.addresses import as_given
+from dailytalk_contiguous.store.full_disk import full_disk
 
 
 class Panel(StrEnum):

@@ -6,14 +6,14 @@ from tempfile import TemporaryDirectory
 
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
-from dailytalk_contiguous.core.outcome import Figures, Outcome
-from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CONFIGS
-from dailytalk_contiguous.core.sound_columns import sound_columns
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
+from dailytalk_contiguous.machine.sound_columns import sound_columns
+from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
+from dailytalk_contiguous.publish.hub.packing import write_outline
+from dailytalk_contiguous.publish.hub.pushing import published_splits
 from dailytalk_contiguous.publish.opening import finished_items, version_or_path
-from dailytalk_contiguous.publish.outline import write_outline
-from dailytalk_contiguous.publish.pushing import published_splits
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
 
@@ -90,14 +90,16 @@ def version_row(version: Listed) -> tuple[str, ...]:
     name = version.name
     if version.kind != "version":
         name = f"{version.name} ({version.kind})"
-    totals = version.totals.get(CONFIGS[0], {})
-    hours = f"{totals['hours']:.2f}" if "hours" in totals else ""
+    n_rows = ""
+    hours = ""
     size = ""
+    totals = version.totals.get(CONFIGS[0])
     if totals:
+        n_rows = str(totals.get("rows", ""))
+        hours = f"{totals['hours']:.2f}" if "hours" in totals else ""
         size = size_text(sum(config["size"] for config in version.totals.values()))
     date = version.date.strftime("%Y-%m-%d")
     commit = version.commit[:7]
-    n_rows = str(totals.get("rows", ""))
     changes = diff_in_words(version.changes) if version.changes else ""
     return name, date, commit, n_rows, hours, size, changes
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.settings import PlacedSetting, settings_in, with_settings
-from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.records.outcome import Judgement, Outcome, to_run
+from dailytalk_contiguous.core.settings import PlacedSetting, is_own_file, settings_in, with_settings
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,
@@ -37,17 +36,8 @@ from dailytalk_contiguous.store.owned_folder import check_sound_file, write_soun
 #: What is said, with a style tag if the synthesiser takes any.
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
 
-#: Pitch in Hz of what is converted: two syllables of a buzz, in a second.
-BUZZ_HZ = 120.0
-
-#: Sample rate in Hz of the buzz.
-BUZZ_RATE = 16000
-
 #: What is in the header of the file of `--out`, by which a later trial knows that it may replace the file.
 SPOKEN_TRIAL = "trial"
-
-#: Parts of the names of settings whose values are secrets, and are never printed.
-SECRET_PARTS = frozenset({"key", "token", "secret", "password"})
 
 #: Largest sample under which sound is silence: -60 dBFS.
 SILENT = 0.001
@@ -119,6 +109,10 @@ def try_voice(
     return Outcome(record, Judgement(headline, not faults), 1 if faults else 0, details, next=next_command)
 
 
+#: Parts of the names of settings whose values are secrets, and are never printed.
+SECRET_PARTS = frozenset({"key", "token", "secret", "password"})
+
+
 def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping[str, object]) -> list[str]:
     """The options of a command line that choose this synthesiser with these settings, except for secrets."""
     words = ["--tts", name]
@@ -161,6 +155,13 @@ def _about(engine: Engine, synthesiser: Synthesiser) -> list[str | Judgement]:
         f"  style tags: {tags}",
         f"  the voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
     ]
+
+
+#: Pitch in Hz of what is converted: two syllables of a buzz, in a second.
+BUZZ_HZ = 120.0
+
+#: Sample rate in Hz of the buzz.
+BUZZ_RATE = 16000
 
 
 def _converted(converter: VoiceConverter) -> Spoken:

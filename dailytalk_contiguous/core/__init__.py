@@ -1,1 +1,1 @@
-"""Floor 0: pure functions on arrays and numbers. No models, no Hub, no engine; only `audio` reads files."""
+"""Floor 0: pure functions on arrays, numbers and texts, and the records that they make."""

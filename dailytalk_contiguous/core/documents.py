@@ -7,7 +7,6 @@ the library that reads it.
 import csv
 import gzip
 import io
-import itertools
 import json
 import math
 import os
@@ -15,7 +14,7 @@ import sys
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
 
@@ -24,23 +23,10 @@ import yaml
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.core.regular_files import open_regular
 
 #: Bytes of a document (about 100 hours of words with times).
 MOST_BYTES = 64 << 20
 
-#: Bytes of one line of JSON Lines.
-MOST_LINE_BYTES = 8 << 20
-
-#: Bytes of a YAML document: PyYAML takes five seconds for a megabyte.
-MOST_YAML_BYTES = 256 << 10
-
-#: Fields of a table. A line that lacks columns has empty fields in their place, so that 20,000 columns and as many
-#: lines of one letter would take 8 GB.
-MOST_FIELDS = 10_000_000
-
-#: Bytes of a document that we wrote ourselves, which grows with the corpus: about 100,000 conversations.
-MOST_OWN_BYTES = 512 << 20
 
 #: Seconds; no recording lasts so long.
 LATEST = 1e9
@@ -98,25 +84,6 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
-    """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing."""
-    content = read_bytes(path, remedy, limit)
-    return parse_json(content, shown(path), remedy, limit)
-
-
-def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """The bytes of a file from outside.
-
-    Raises BadInput for one that can't be read, or is larger than `limit`.
-    """
-    try:
-        check_size(path.stat().st_size, f"{shown(path)}: ", remedy, limit)
-        with open_regular(path, f"{shown(path)}: ") as file:
-            return file.read()
-    except OSError as error:
-        raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
-
-
 def check_size(size: int, prefix: str, remedy: str, limit: int) -> None:
     """Raise BadInput for more than `limit` bytes; `prefix` begins its sentence. Called before they are read."""
     if size > limit:
@@ -138,68 +105,6 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
     return unpacked
 
 
-def json_lines(
-    path: Path,
-    remedy: str = "fix or delete the line",
-    nan: bool = False,
-    first: int = 1,
-    last: int | None = None,
-) -> Iterator[tuple[int, JsonObject | BadInput]]:
-    """The objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
-
-    Lines before `first` are not parsed, and those after `last` are not read.
-
-    In place of a line that can't be used there is a BadInput that says why, without the line's number, so that the
-    others are still read.
-    Raises BadInput for a file that is missing or can't be read.
-    """
-    for number, line in itertools.islice(numbered_lines(path, remedy), first - 1, last):
-        if not line.strip() and len(line) <= MOST_LINE_BYTES:
-            continue
-        try:
-            value = parse_json(line, "", remedy, MOST_LINE_BYTES, nan=nan)
-        except BadInput as error:
-            yield number, error
-            continue
-        if isinstance(value, dict):
-            yield number, value
-        else:
-            yield number, BadInput("it is not a JSON object", remedy)
-
-
-def json_objects(
-    path: Path,
-    remedy: str = "fix or delete the line",
-    nan: bool = False,
-    first: int = 1,
-    last: int | None = None,
-) -> Iterator[tuple[int, JsonObject]]:
-    """The objects of a JSON Lines file (see `json_lines`). Raises BadInput for a line that can't be used."""
-    for number, line in json_lines(path, remedy, nan, first, last):
-        if isinstance(line, BadInput):
-            raise BadInput(f"line {number} of {shown(path)!r}: {line.reason}", line.remedy)
-        yield number, line
-
-
-def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their ends and their numbers from 1; a longer line is cut after `limit` + 1 bytes.
-
-    Raises BadInput for a file that is missing or can't be read.
-    """
-    try:
-        with open_regular(path, f"{shown(path)}: ") as file:
-            number = 0
-            line = file.readline(limit + 1)
-            while line:
-                number += 1
-                yield number, line
-                while len(line) > limit and not line.endswith(b"\n"):
-                    line = file.readline(len(line))
-                line = file.readline(limit + 1)
-    except OSError as error:
-        raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
-
-
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses `<<`, which copies what it names, and with aliases of aliases fills memory."""
 
@@ -212,6 +117,11 @@ def utf8_text(data: bytes, name: str) -> str:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise BadInput(f"{name} is not UTF-8 ({error})", "save the file as UTF-8") from None
+
+
+#: Fields of a table. A line that lacks columns has empty fields in their place, so that 20,000 columns and as many
+#: lines of one letter would take 8 GB.
+MOST_FIELDS = 10_000_000
 
 
 def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
@@ -236,6 +146,10 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     if wrong:
         raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
     return lines
+
+
+#: Bytes of a YAML document: PyYAML takes five seconds for a megabyte.
+MOST_YAML_BYTES = 256 << 10
 
 
 def parse_yaml(text: str, name: str) -> Any:

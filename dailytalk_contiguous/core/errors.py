@@ -64,7 +64,7 @@ class BadInput(DailytalkError):
 
 
 class TooLarge(BadInput):
-    """A file of others that needs more memory than this process may have (`core.machine.limit_memory`)."""
+    """A file of others that needs more memory than this process may have (`machine.resources.limit_memory`)."""
 
     @classmethod
     def of(cls, name: str) -> "TooLarge":

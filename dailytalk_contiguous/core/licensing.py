@@ -14,9 +14,6 @@ from typing import Any, NamedTuple
 #: The name for "no single licence covers it".
 OTHER = "other"
 
-#: Licences of programs, and of weights given away like one: they ask nothing of what was made with them.
-_OF_PROGRAMS = ("mit", "apache", "bsd", "gpl", "lgpl", "agpl", "mpl", "isc", "zlib")
-
 #: Ids that give all rights away.
 PUBLIC_DOMAIN = frozenset(("cc0-1.0", "pddl", "pddl-1.0", "unlicense", "wtfpl"))
 
@@ -48,9 +45,6 @@ SAYS = {
     "naming": "its author to be named",
     "research": "research only, by agreement with its makers",
 }
-
-#: Parts of the names of special licences that limit use to research.
-_RESEARCH = ("research", "academic")
 
 
 class Asked(NamedTuple):
@@ -95,6 +89,13 @@ class Combined(NamedTuple):
     licence: str
     asks: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+#: Licences of programs, and of weights given away like one: they ask nothing of what was made with them.
+_OF_PROGRAMS = ("mit", "apache", "bsd", "gpl", "lgpl", "agpl", "mpl", "isc", "zlib")
+
+#: Parts of the names of special licences that limit use to research.
+_RESEARCH = ("research", "academic")
 
 
 def asked(licence: str | None) -> Asked:

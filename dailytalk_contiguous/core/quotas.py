@@ -2,7 +2,7 @@
 
 A file of a few kilobytes can unpack to gigabytes. What its header declares, and what comes of a file, a row, a
 sample or an answer, is counted against a `Quota`, which raises BadInput with the name of the input as soon as it
-is exceeded. The limits follow from what the product can use. Where a header lies, `core.machine.limit_memory`
+is exceeded. The limits follow from what the product can use. Where a header lies, `machine.resources.limit_memory`
 limits what the file costs.
 """
 

@@ -9,11 +9,15 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.wording import portable
 
 _Holder = TypeVar("_Holder")
 _Default = TypeVar("_Default")
+
+
+def is_own_file(name: str) -> bool:
+    """Return whether the value of an option names a file, and not a choice of this package."""
+    return name.endswith(".py")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+#: Start and end in seconds.
+TimeSpan = tuple[float, float]
+
 
 def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Start and end of every run of true values, shape (runs, 2)."""
@@ -13,7 +16,7 @@ def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.flatnonzero(changes).reshape(-1, 2)
 
 
-def touched_frames(count: int, spans: Iterable[tuple[float, float]], frame: float) -> NDArray[np.bool_]:
+def touched_frames(count: int, spans: Iterable[TimeSpan], frame: float) -> NDArray[np.bool_]:
     """Which of `count` frames of length `frame` any of the spans touches; spans and `frame` have the same unit."""
     touched = np.zeros(count, bool)
     for start, end in spans:
@@ -23,9 +26,23 @@ def touched_frames(count: int, spans: Iterable[tuple[float, float]], frame: floa
     return touched
 
 
-def merge_gaps(spans: Sequence[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
+def rounded_frames(count: int, spans: Iterable[TimeSpan], frame: float, origin: float = 0.0) -> NDArray[np.bool_]:
+    """Which of `count` frames from `origin` on are in spans whose ends are rounded to whole frames, in seconds."""
+    inside = np.zeros(count, bool)
+    for start, end in spans:
+        first = max(0, round((start - origin) / frame))
+        last = max(0, round((end - origin) / frame))
+        inside[first:last] = True
+    return inside
+
+
+def total_seconds(spans: Iterable[TimeSpan]) -> float:
+    return sum([end - start for start, end in spans])
+
+
+def merge_gaps(spans: Sequence[TimeSpan], gap: float) -> list[TimeSpan]:
     """Close every gap of at most `gap` seconds between spans that are in order."""
-    merged: list[tuple[float, float]] = []
+    merged: list[TimeSpan] = []
     for start, end in spans:
         if merged and start - merged[-1][1] <= gap:
             first, last = merged[-1]
@@ -35,12 +52,10 @@ def merge_gaps(spans: Sequence[tuple[float, float]], gap: float) -> list[tuple[f
     return merged
 
 
-def outside(
-    spans: Sequence[tuple[float, float]], utterances: Sequence[tuple[float, float]]
-) -> list[tuple[float, float]]:
+def outside(spans: Sequence[TimeSpan], utterances: Sequence[TimeSpan]) -> list[TimeSpan]:
     """The parts of spans that no utterance covers (merging may have bridged a short one); some have no length."""
     in_order = sorted(utterances)
-    parts: list[tuple[float, float]] = []
+    parts: list[TimeSpan] = []
     for start, end in spans:
         reached = start
         for first, last in [*in_order, (end, end)]:

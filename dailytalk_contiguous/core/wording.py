@@ -100,7 +100,7 @@ def percent(part: float, whole: float) -> str:
 def kind_of(reason: str, quotes: bool = False) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
-    What is in parentheses is a detail, except a limit of `core.quality`. `quotes` keeps what is quoted.
+    What is in parentheses is a detail, except a limit of `core.sound.quality`. `quotes` keeps what is quoted.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'

@@ -1,1 +1,1 @@
-"""Floor 1: adapters to models, one contract per kind, loaded once per process."""
+"""Floor 2: adapters to models, one contract per kind, loaded once per process."""

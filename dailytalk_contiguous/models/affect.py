@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import ModelMissing, ModelUnreachable
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
 from dailytalk_contiguous.models.forks import loaded_once
@@ -22,12 +22,6 @@ AUDEERING_BYTES = 661_000_000
 
 #: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
 PRECISIONS = ("float32", "bfloat16", "float16")
-
-#: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-
-#: The first major compute capability of CUDA cards that multiply faster in float16 than in float32.
-FLOAT16_CAPABILITY = 7
 
 
 @loaded_once
@@ -68,6 +62,13 @@ def settled_precision(model: str, device: str, precision: str) -> str:
         return precision
     best, *_ = fast_precisions(device)
     return best
+
+
+#: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+#: The first major compute capability of CUDA cards that multiply faster in float16 than in float32.
+FLOAT16_CAPABILITY = 7
 
 
 def fast_precisions(device: str) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 from transformers.activations import GELUActivation
 
-from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model
 from dailytalk_contiguous.models.checkpoints import StoredModel
 from dailytalk_contiguous.models.devices import Room

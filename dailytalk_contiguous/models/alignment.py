@@ -12,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import Setting, one_of
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.settings import Setting, is_own_file, one_of
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import has_words
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models import aligners as bundled
 from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
 from dailytalk_contiguous.models.devices import device_of, resolve_device
@@ -137,7 +138,7 @@ def align(
     A word that the sound does not have is None. No word can be placed if one has no letter or digit: nobody says
     it. Raises ModelFailed for an aligner that returns something else, and whatever error the aligner raises.
     """
-    spoken = [word for word in words if any(map(str.isalnum, word))]
+    spoken = [word for word in words if has_words(word)]
     if not words or len(spoken) < len(words):
         return None
     align_words = _loaded(aligner, resolve_device(device))

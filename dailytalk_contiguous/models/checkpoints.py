@@ -22,9 +22,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.documents import fits, read_json, typed
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.documents import fits, typed
 from dailytalk_contiguous.core.errors import (
     BadInput,
     DailytalkError,
@@ -32,7 +30,10 @@ from dailytalk_contiguous.core.errors import (
     ModelMissing,
     ModelUnreachable,
 )
-from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.machine.read_documents import read_json
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.store.files import replacing
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 #: The file of a checkpoint with its settings.
 CONFIG = "config.json"
-
-#: The file that says how sound is prepared for it.
-PREPARATION = "preprocessor_config.json"
 
 #: Files of weights, of which a checkpoint has one.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -73,18 +71,6 @@ SMART_TURN_FILE = "smart-turn-v3.2-cpu.onnx"
 
 #: How to install the wheel that brings it, by itself.
 INSTALL_SMART_TURN = "pip install --no-deps pipecat-ai==1.14.0"
-
-#: How to install wheels that are no part of the extra `offline`, by their packages.
-INSTALLED_ALONE = {"resemblyzer": INSTALL_RESEMBLYZER, "pipecat": INSTALL_SMART_TURN}
-
-#: The ending of the list of the files that weights are in, behind the name that one file would have.
-_LIST = ".index.json"
-
-#: Names that a file in a list of weights may have: none that leads to another folder.
-_PART = re.compile(r"[\w-][\w.-]*")
-
-#: Bytes that are read of a file at a time.
-_BLOCK_BYTES = 1 << 20
 
 
 class WheelFile(NamedTuple):
@@ -257,6 +243,13 @@ def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
     return _checkpoint(name, hub_files)
 
 
+#: The file that says how sound is prepared for it.
+PREPARATION = "preprocessor_config.json"
+
+#: The ending of the list of the files that weights are in, behind the name that one file would have.
+_LIST = ".index.json"
+
+
 def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]) -> StoredModel:
     paths = find(name, (CONFIG, PREPARATION))
     has_config = CONFIG in paths
@@ -344,6 +337,13 @@ def speaker_encoder_file() -> Path | None:
     Raises ModelMissing as `stored_files` does.
     """
     return stored_files(RESEMBLYZER, [RESEMBLYZER_WEIGHTS]).get(RESEMBLYZER_WEIGHTS)
+
+
+#: How to install wheels that are no part of the extra `offline`, by their packages.
+INSTALLED_ALONE = {"resemblyzer": INSTALL_RESEMBLYZER, "pipecat": INSTALL_SMART_TURN}
+
+#: Bytes that are read of a file at a time.
+_BLOCK_BYTES = 1 << 20
 
 
 def _put_together(path: Path, package: str, parts: Sequence[Path], sha256: str) -> None:
@@ -450,6 +450,10 @@ def _read_object(name: str, path: Path) -> dict[str, Any]:
         return typed(contents, dict[str, Any], path.name)
     except BadInput as error:
         raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", FIND_REMEDY) from None
+
+
+#: Names that a file in a list of weights may have: none that leads to another folder.
+_PART = re.compile(r"[\w-][\w.-]*")
 
 
 def _listed(name: str, path: Path, suffix: str) -> list[str]:

@@ -18,9 +18,10 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.documents import Number, Whole, as_text, is_number, quoted, read_json, typed
+from dailytalk_contiguous.core.documents import Number, Whole, as_text, is_number, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.machine.read_documents import read_json
+from dailytalk_contiguous.models.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 
 log = logging.getLogger(__name__)
@@ -115,8 +116,8 @@ class Codebook:
         centres: of the tokens from 1 on, or from 0 on where `silence` is off; shape (centres, features), in [0, 1]
             like the features.
         weights: of the features, by their names.
-        smoothing, emphasize_ratio: of the contours (see `core.contours`).
-        speaker_relative: whether f0 is relative to the speaker's median (`core.contours.relative_f0`).
+        smoothing, emphasize_ratio: of the contours (see `models.contours`).
+        speaker_relative: whether f0 is relative to the speaker's median (`models.contours.relative_f0`).
         silence: whether frames without voice have token 0 to themselves.
         training: how it was made; None for a codebook of another tool.
 
@@ -167,7 +168,8 @@ class Codebook:
         many frames there are.
 
         Args:
-            features: normalised contours, shape (frames, features), as `core.contours.as_features` makes them.
+            features: normalised contours, shape (frames, features), as `models.contours.as_features` makes
+                them.
             device: of PyTorch; tokens are the same on all.
 
         Raises BadInput for another number of features, and for NaN or infinity.

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.emotions import ConfidenceLimits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.emotions import ConfidenceLimits
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.checkpoints import Missing
 
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
@@ -225,8 +225,8 @@ class Engine:
         model, voice: those that it has if none is chosen.
         clones: whether it can speak in the voice of a `VoiceSample`.
         tells_words: whether it gives the times of nearly all words, so that hardly any has to be aligned.
-        tags: the list in `core.tags.STYLES` of tags that it understands, or such a list for each of its models;
-            empty where it takes none, and lines are said without theirs.
+        tags: the list in `core.style.tags.STYLES` of tags that it understands, or such a list for each of its
+            models; empty where it takes none, and lines are said without theirs.
         voices: its names for a `male` and a `female` voice, and for `any` where it needs a name for that.
         price: what it costs, in words.
         follows_rate: whether it can say a line as fast as its source (`Line.rate`).

@@ -16,10 +16,10 @@ from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.resources import cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 #: Where models may be asked to run. `auto` is CUDA where both libraries can use it.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: Whisper's default compute type on a CPU, which was measured to cost next to no accuracy.
-CPU_TYPE = "int8"
-
 #: Whisper's default compute type on CUDA is the first of these that the card has: float16, which costs next to no
 #: accuracy, from Volta on; int8, as on a CPU, from Pascal on (compute capability 6.1); float32 on all. See
 #: CTranslate2's documentation, "Quantization and reduced precision".
@@ -48,12 +45,6 @@ CUBLAS_PACKAGE = "nvidia-cublas-cu12"
 
 #: The file of that cuBLAS.
 CUBLAS = "libcublas.so.12"
-
-#: Libraries by the package that brings them: the cuBLAS, and before it the one that cuBLAS opens itself.
-LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
-
-#: What to do without a library of CUDA.
-_INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +92,10 @@ def resolve_device(device: str) -> str:
     return chosen
 
 
+#: Whisper's default compute type on a CPU, which was measured to cost next to no accuracy.
+CPU_TYPE = "int8"
+
+
 def compute_type_of(device: str, compute_type: str) -> str:
     """The type that Whisper computes in: `compute_type`, or the one for a device of `DEVICES` if that is `auto`.
 
@@ -139,6 +134,10 @@ def open_onnx(network: Path | bytes) -> "InferenceSession":
     return onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"], enable_fallback=0)
 
 
+#: Libraries by the package that brings them: the cuBLAS, and before it the one that cuBLAS opens itself.
+LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
+
+
 def open_libraries() -> None:
     """Open what is installed of `LIBRARIES`, for CTranslate2 to find. Raises ModelMissing if one is broken."""
     for package, library in LIBRARIES.items():
@@ -167,6 +166,10 @@ def cublas() -> str:
         return "this system's"
 
 
+#: What to do without a library of CUDA.
+_INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
+
+
 @contextmanager
 def naming_libraries() -> Iterator[None]:
     """Turn CTranslate2's error for a library of CUDA that it can't open into ModelMissing."""
@@ -190,9 +193,6 @@ def naming_libraries() -> Iterator[None]:
 
 #: The fewest seconds that an item counts: a budget of nothing would hold any number of items of no length.
 SHORTEST = 1e-3
-
-#: How PyTorch (besides its own class), CTranslate2 and cuBLAS say that memory ran out; in lower case.
-OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -334,6 +334,10 @@ def within_memory(call: Callable[[], Result], subject: str) -> Result:
             return outcome
     remedy = "run fewer --workers, name a smaller model, or pass --device cpu"
     raise DailytalkError(f"{subject} does not fit into memory", remedy)
+
+
+#: How PyTorch (besides its own class), CTranslate2 and cuBLAS say that memory ran out; in lower case.
+OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -11,12 +11,13 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import Number, as_text, read_json, shown, typed
-from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import DEFAULT_LIMITS, UNSURE, ConfidenceLimits
+from dailytalk_contiguous.core.documents import Number, as_text, shown, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import DEFAULT_LIMITS, UNSURE, ConfidenceLimits
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionModel
+from dailytalk_contiguous.models.emotion_features import at_one_level
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import README
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.checkpoints import CONFIG, find_files
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.emotion_folder import (

@@ -19,11 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text, fits, quoted
-from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, DEFAULT_LIMITS, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.librosa_import import import_librosa
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import CLASS_OF_LABEL, DEFAULT_LIMITS, class_of_label, softmax
+from dailytalk_contiguous.machine.librosa_import import import_librosa
 from dailytalk_contiguous.models import speech_models
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel, find_checkpoint
@@ -40,10 +40,6 @@ LONGEST_SECONDS = 20.0
 #: Seconds of padded audio in a batch: see `stages.rate_affect.BATCH_SECONDS`.
 BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
-#: Samples of a spectrogram's window (64 ms). A window so long tells the harmonics of a low voice apart, by which a
-#: network hears its pitch.
-WINDOW = 1024
-
 #: Samples of the transform that a window is padded to (128 ms).
 TRANSFORM = 2048
 
@@ -53,48 +49,7 @@ HOP = 256
 #: Mel bands of a picture.
 BANDS = 128
 
-#: Hz of the lower end of the lowest band.
-LOWEST = 50.0
-
-#: Hz of the upper end of the highest band.
-HIGHEST = 7000.0
-
-#: Frames of a picture at most (3 s).
-FRAMES = 188
-
-#: What is added to the power before its logarithm: -80 dB of a full-scale tone.
-FLOOR = 1e-4
-
-#: The usual logarithm of power in a band of speech: a picture is brought to a mean of about 0.
-USUAL = -4.0
-
-#: The spread of that logarithm: a picture is brought to a spread of about 1.
-SPREAD = 5.0
-
-#: Channels of a `SpectrogramNetwork`.
-_CHANNELS = 64
-
-#: Frames of the kernel of each of its convolutions, and the distance between them: together they span 15 frames.
-_KERNELS = ((5, 1), (3, 2), (3, 3))
-
-#: The share of its statistics that is hidden at random in training.
-_DROPOUT = 0.3
-
-#: The least variance of a channel over time.
-_LEAST_VARIANCE = 1e-3
-
-#: Labels of a checkpoint that are emotions at least.
-_LEAST_EMOTIONS = 2
-
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
-
-#: Settings of an encoder that is trained further, whatever its own are.
-_FIXED = {
-    "layerdrop": 0.0,
-    "encoder_layerdrop": 0.0,
-    "apply_spec_augment": False,
-    "add_adapter": False,
-}
 
 
 class NetworkEmotions:
@@ -140,7 +95,13 @@ class NetworkEmotions:
         heard_parts = [heard_part(sound) for sound in sounds]
         guesses = [nothing_said(reason) for _, reason in heard_parts]
         audible = [index for index, guess in enumerate(guesses) if not guess.reason]
-        prepared = self._prepare_all([heard_parts[index][0] for index in audible])
+        heard = [heard_parts[index][0] for index in audible]
+
+        def prepare(batch: list[Samples]) -> list[NDArray[np.float32]]:
+            return [self.prepared(sound) for sound in batch]
+
+        seconds = [len(sound) / ANALYSIS_RATE for sound in heard]
+        prepared = run_batched(heard, seconds, SHORTEST, prepare, pool=threads_of_one())
         heard_speakers = None if speakers is None else [speakers[index] for index in audible]
         windows: list[NDArray[np.float32]] = []
         ends: list[int] = []
@@ -154,13 +115,6 @@ class NetworkEmotions:
             guesses[index] = EmotionGuess(self.probabilities(logits).astype(np.float32))
             start = end
         return guesses
-
-    def _prepare_all(self, sounds: Sequence[Samples]) -> list[NDArray[np.float32]]:
-        def call(batch: list[Samples]) -> list[NDArray[np.float32]]:
-            return [self.prepared(sound) for sound in batch]
-
-        seconds = [len(sound) / ANALYSIS_RATE for sound in sounds]
-        return run_batched(sounds, seconds, SHORTEST, call, pool=threads_of_one())
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of `classes` by the logits of the network."""
@@ -183,6 +137,13 @@ class NetworkEmotions:
         return {name: weight.float().cpu().numpy() for name, weight in self.network.state_dict().items()}
 
 
+#: Hz of the lower end of the lowest band.
+LOWEST = 50.0
+
+#: Hz of the upper end of the highest band.
+HIGHEST = 7000.0
+
+
 @lru_cache(maxsize=1)
 def _mel_filters() -> Tensor:
     # Without a norm the triangles sum to 1, and all power between them counts once.
@@ -190,6 +151,14 @@ def _mel_filters() -> Tensor:
         sr=ANALYSIS_RATE, n_fft=TRANSFORM, n_mels=BANDS, fmin=LOWEST, fmax=HIGHEST, norm=None
     )
     return torch.from_numpy(filters.T.copy())
+
+
+#: Samples of a spectrogram's window (64 ms). A window so long tells the harmonics of a low voice apart, by which a
+#: network hears its pitch.
+WINDOW = 1024
+
+#: What is added to the power before its logarithm: -80 dB of a full-scale tone.
+FLOOR = 1e-4
 
 
 def log_mel(sound: Samples) -> Tensor:
@@ -203,6 +172,19 @@ def log_mel(sound: Samples) -> Tensor:
     power = spectrum.real.square() + spectrum.imag.square()
     bands = power.T @ _mel_filters()
     return (bands + FLOOR).log()
+
+
+#: Channels of a `SpectrogramNetwork`.
+_CHANNELS = 64
+
+#: Frames of the kernel of each of its convolutions, and the distance between them: together they span 15 frames.
+_KERNELS = ((5, 1), (3, 2), (3, 3))
+
+#: The share of its statistics that is hidden at random in training.
+_DROPOUT = 0.3
+
+#: The least variance of a channel over time.
+_LEAST_VARIANCE = 1e-3
 
 
 class SpectrogramNetwork(nn.Module):
@@ -249,6 +231,16 @@ class SpectrogramNetwork(nn.Module):
         spread = (variance + _LEAST_VARIANCE).sqrt()
         statistics = torch.cat((mean, spread), dim=1)
         return ImageClassifierOutput(logits=self.classifier(self.dropout(statistics)))
+
+
+#: Frames of a picture at most (3 s).
+FRAMES = 188
+
+#: The usual logarithm of power in a band of speech: a picture is brought to a mean of about 0.
+USUAL = -4.0
+
+#: The spread of that logarithm: a picture is brought to a spread of about 1.
+SPREAD = 5.0
 
 
 class SpectrogramEmotions(NetworkEmotions):
@@ -348,6 +340,10 @@ class AudioEmotions(NetworkEmotions):
         return {"input_values": samples, "attention_mask": inside.long()}
 
 
+#: Labels of a checkpoint that are emotions at least.
+_LEAST_EMOTIONS = 2
+
+
 def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
@@ -399,6 +395,15 @@ def _configured(checkpoint: StoredModel, values: dict[str, Any], labels: Sequenc
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", remedy) from None
     classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
     return classifiers[config_class], config
+
+
+#: Settings of an encoder that is trained further, whatever its own are.
+_FIXED = {
+    "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "add_adapter": False,
+}
 
 
 @quiet_transformers()

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import Setting, one_of, settings_in
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.settings import Setting, is_own_file, one_of, settings_in
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models import synthesisers
 from dailytalk_contiguous.models.contracts import (
     CLONE,
@@ -38,10 +38,6 @@ from dailytalk_contiguous.models.contracts import (
 
 #: The names of the engines of this package: those of the files in `synthesisers`.
 ENGINES = tuple(sorted(path.stem for path in Path(synthesisers.__path__[0]).glob("[a-z]*.py")))
-
-#: The largest sample of sound. What is a little above 1 is limited where it is written; larger numbers are no
-#: sound.
-LOUDEST = 2.0
 
 #: The kinds of voices that `Engine.voices` may name, besides `any`.
 VOICE_KINDS = ("male", "female")
@@ -195,6 +191,11 @@ def speaker_text(synthesiser: Synthesiser) -> str:
     costs = synthesiser.price([Line("a line", "", "en", 0)])
     text = f"{synthesiser.engine} at {synthesiser.server}"
     return text if costs else f"{text}, which costs nothing"
+
+
+#: The largest sample of sound. What is a little above 1 is limited where it is written; larger numbers are no
+#: sound.
+LOUDEST = 2.0
 
 
 def synthesise(

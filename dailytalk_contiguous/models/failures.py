@@ -13,10 +13,7 @@ from threading import Lock
 from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, lacks_memory
-from dailytalk_contiguous.core.interrupts import check_interrupt
-
-#: Texts that errors of a GPU contain, in lower case. After one of them every call fails.
-_OF_GPU = ("cuda", "cudnn", "cublas", "out of memory")
+from dailytalk_contiguous.machine.interrupts import check_interrupt
 
 #: Utterances in a process on all of which a model has failed, after which it is taken to be broken.
 FAILED_FROM_THE_START = 20
@@ -63,6 +60,10 @@ class _Record:
 
 #: The record of this process.
 record = _Record()
+
+
+#: Texts that errors of a GPU contain, in lower case. After one of them every call fails.
+_OF_GPU = ("cuda", "cudnn", "cublas", "out of memory")
 
 
 def failure_text(error: Exception) -> str | None:

@@ -7,7 +7,8 @@ their results for ever, and so would its destructor. A forked process loads such
 import os
 import weakref
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
+from threading import Lock
 from typing import ParamSpec, TypeVar, cast
 
 _Settings = ParamSpec("_Settings")
@@ -18,8 +19,12 @@ _models_of_parent: list[object] = []
 
 
 def loaded_once(load: Callable[_Settings, _Loaded]) -> Callable[_Settings, _Loaded]:
-    """Return `load`, which loads again for other settings than before, and in a forked process."""
+    """Return `load`, which loads again for other settings than before, and in a forked process.
+
+    Threads that all come first would load one each: one loads, and the others wait.
+    """
     latest: list[weakref.ref[_Loaded]] = []
+    loading = Lock()
 
     @lru_cache(maxsize=1)
     def loaded(*args: _Settings.args, **options: _Settings.kwargs) -> _Loaded:
@@ -27,9 +32,18 @@ def loaded_once(load: Callable[_Settings, _Loaded]) -> Callable[_Settings, _Load
         latest[:] = [weakref.ref(value)]
         return value
 
+    kept = cast("Callable[_Settings, _Loaded]", loaded)  # functools hides the types of arguments
+
+    @wraps(load)
+    def loaded_alone(*args: _Settings.args, **options: _Settings.kwargs) -> _Loaded:
+        with loading:
+            return kept(*args, **options)
+
     def forget() -> None:
+        nonlocal loading
+        loading = Lock()  # a thread of the parent may hold the old one
         _models_of_parent.extend(reference() for reference in latest)
         loaded.cache_clear()
 
     os.register_at_fork(after_in_child=forget)
-    return cast("Callable[_Settings, _Loaded]", loaded)  # functools hides the types of arguments
+    return loaded_alone

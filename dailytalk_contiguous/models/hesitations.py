@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME
-from dailytalk_contiguous.core.sentences import (
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
+from dailytalk_contiguous.core.words.fillers import SPACELESS, are_fillers
+from dailytalk_contiguous.core.words.sentences import (
     AUXILIARIES,
     DETERMINERS,
     DISCOURSE,
@@ -27,26 +28,9 @@ from dailytalk_contiguous.core.sentences import (
     SUBJECTS,
     ends_sentence,
 )
-from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, has_words
 from dailytalk_contiguous.models.sphinx import Sphinx
-
-#: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
-READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
-
-#: The beam of the search.
-BEAM = 1e-100
-
-#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
-EVERY = 2
-
-#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
-#: 66; in whole windows, in 160.
-PIECE = 6.0
-
-#: Seconds between the words where one piece ends and the next begins, at least.
-PIECE_GAP = 0.2
 
 #: Seconds of the shortest filler.
 SHORTEST = 0.11
@@ -56,19 +40,6 @@ SHORTEST_INSIDE = 0.18
 
 #: Seconds of the shortest repeat.
 SHORTEST_REPEAT = 0.11
-
-#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
-LEAST_LIKELY = -6.0
-
-#: Seconds of the longest filler or repeat: a longer one is speech that the recogniser has lost.
-LONGEST = 2.0
-
-#: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
-MOST_BETWEEN = 2
-
-#: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
-#: calls got the filler of the next one.
-MOST_UNDER_DB = 24.0
 
 #: How probable a recogniser must find a filler behind a mark. In the bundled recordings, which have none, it finds
 #: 0.0015 behind marks at most.
@@ -82,14 +53,8 @@ LEAST_PROBABLE_INSIDE = 0.35
 #: it finds 0.002 at most.
 LEAST_PROBABLE_REPEAT = 0.2
 
-#: Sounds of one filler are at most this far apart, in seconds.
-TOGETHER = 0.15
-
 #: Seconds that the words around a filler keep at least.
 LEAST_KEPT = 0.04
-
-#: The comma of a language, if it is another than ours.
-COMMAS = {"ja": "、", "zh": "，"}
 
 #: Marks behind which no comma is set.
 NO_COMMA_AFTER = frozenset(".,;:!?…-–—。、，！？")
@@ -147,6 +112,17 @@ _loading = threading.Lock()
 _load_sphinx = lru_cache(maxsize=1)(Sphinx)
 
 
+#: Seconds of the longest filler or repeat: a longer one is speech that the recogniser has lost.
+LONGEST = 2.0
+
+#: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
+MOST_BETWEEN = 2
+
+#: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
+#: calls got the filler of the next one.
+MOST_UNDER_DB = 24.0
+
+
 def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
     """Where a speaker may hesitate in 16 kHz samples in which these words were recognised, in order.
 
@@ -183,6 +159,22 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     return places
 
 
+#: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
+READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
+
+#: The beam of the search.
+BEAM = 1e-100
+
+#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
+EVERY = 2
+
+#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
+LEAST_LIKELY = -6.0
+
+#: Sounds of one filler are at most this far apart, in seconds.
+TOGETHER = 0.15
+
+
 def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
     """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
     places: list[HesitationPlace] = []
@@ -192,7 +184,7 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     for piece in _pieces(words, len(samples) / ANALYSIS_RATE):
         sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
         numbers = range(piece.first, piece.behind)
-        spoken = [number for number in numbers if any(map(str.isalnum, words[number].text))]
+        spoken = [number for number in numbers if has_words(words[number].text)]
         texts = [words[number].text for number in spoken]
         for extra in sphinx.extra_sounds(sound, texts, READINGS):
             before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
@@ -228,6 +220,14 @@ class _Piece(NamedTuple):
     behind: int
     start: float
     end: float
+
+
+#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
+#: 66; in whole windows, in 160.
+PIECE = 6.0
+
+#: Seconds between the words where one piece ends and the next begins, at least.
+PIECE_GAP = 0.2
 
 
 def _pieces(words: Sequence[Word], seconds: float) -> Iterator[_Piece]:
@@ -324,6 +324,10 @@ def _put(words: list[Word], word: Word, language: str) -> None:
     words.append(Word(text, start, end, word.probability))
 
 
+#: The comma of a language, if it is another than ours.
+COMMAS = {"ja": "、", "zh": "，"}
+
+
 def _end_in_comma(words: list[Word], language: str) -> None:
     """Set a comma behind the last word, unless it has a mark."""
     text = words[-1].text.rstrip() if words else "."
@@ -340,7 +344,7 @@ def _inside_a_sentence(word: str) -> str:
 
 def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
-    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # loads datasets
+    from dailytalk_contiguous.core.words.filler_removal import words_without_fillers  # loads datasets
 
     spelled = [word.text for word in words]
     is_filler = are_fillers(spelled, language)

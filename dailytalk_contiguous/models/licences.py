@@ -3,8 +3,8 @@
 Separate from the code that loads them, so that a corrected licence does not make models run again.
 """
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.checkpoints import WHISPER_SIZES, is_model_folder
 
 #: Licences of models by their names.

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
-from dailytalk_contiguous.core.emotions import DEFAULT_LIMITS, SIX, VOICE_LINEAR, ConfidenceLimits, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.emotions import DEFAULT_LIMITS, SIX, VOICE_LINEAR, ConfidenceLimits, softmax
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
+from dailytalk_contiguous.models.emotion_features import MEASURES, emotion_features
 from dailytalk_contiguous.models.emotion_folder import (
     RETRAIN,
     EmotionFolder,
@@ -32,12 +32,6 @@ BUNDLED_WEIGHTS = Path(__file__).with_name("assets") / "voice_linear" / "model.s
 
 #: Utterances of a speaker, beyond the first, whose mean counts as much as the usual of the training set.
 SHRINKAGE = 4.0
-
-#: Spreads from the usual beyond which a number counts no more: of a microphone or a voice unlike all that were
-#: learned, many numbers are far out, and would make an answer sure that is not.
-FARTHEST = 2.5
-
-_UNHEARD = "no sound in it stands out"
 
 #: Numbers of utterances, NaN where one is missing.
 Numbers = NDArray[np.floating]
@@ -131,6 +125,11 @@ def spreads_of(
     return spreads
 
 
+#: Spreads from the usual beyond which a number counts no more: of a microphone or a voice unlike all that were
+#: learned, many numbers are far out, and would make an answer sure that is not.
+FARTHEST = 2.5
+
+
 def standardised(
     numbers: Numbers, usuals: NDArray[np.float64], spreads: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -138,6 +137,9 @@ def standardised(
     differences = numbers.astype(np.float64) - usuals
     offsets = np.nan_to_num(differences / spreads, nan=0.0)
     return np.clip(offsets, -FARTHEST, FARTHEST)
+
+
+_UNHEARD = "no sound in it stands out"
 
 
 class LinearEmotion:

@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.secrets import refuse_plain_http
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import (
     UNUSABLE_ANSWERS,
     BrokenOff,
@@ -52,6 +51,7 @@ from dailytalk_contiguous.models.request_failures import (
     short_answer,
 )
 from dailytalk_contiguous.models.service_token import Token
+from dailytalk_contiguous.store.secrets import refuse_plain_http
 
 #: Seconds to connect.
 CONNECT_SECONDS = 5.0

@@ -6,8 +6,8 @@ Apart from the stages, so that `doctor` can say what a profile needs without loa
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.affect import AUDEERING
 from dailytalk_contiguous.models.whisper import WHISPER
 

@@ -34,9 +34,9 @@ from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.documents import read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import find_folder
 from dailytalk_contiguous.models.devices import plan_batches
@@ -53,22 +53,11 @@ SIZES: dict[str, dict[str, int]] = {
     "large": {"hidden_dim": 1024, "num_layers": 12, "nhead": 16},
 }
 
-#: The base of the wavelengths of positions, that of RoFormer (Su et al. 2021). By ModernBERT's 160,000, which is
-#: for texts of 8,192 tokens, four trainings on a grammar of 12 tokens came within 5.0 % of its known
-#: entropy on average (4.1 to 5.5), by this within 4.4 % (4.2 to 4.9).
-ROPE_BASE = 10_000.0
-
 #: The lengths of masked spans, in frames.
 SPANS = (10, 5, 3, 1)
 
 #: How often a span has each of these lengths.
 SPAN_SHARES = (0.5, 0.25, 0.15, 0.1)
-
-#: The share of masked frames that become the mask token.
-MASK_SHARE = 0.8
-
-#: The share of masked frames that become a random token; the remaining ones keep their own.
-RANDOM_SHARE = 0.1
 
 #: Frames in a batch of `ProsodicSequenceEncoder.embed`: few, so that sequences of like length share one.
 FRAMES_PER_BATCH = 2048
@@ -333,6 +322,12 @@ def _inside(tokens: Tensor, lengths: Tensor) -> Tensor:
     return frames < lengths[:, None]
 
 
+#: The base of the wavelengths of positions, that of RoFormer (Su et al. 2021). By ModernBERT's 160,000, which is
+#: for texts of 8,192 tokens, four trainings on a grammar of 12 tokens came within 5.0 % of its known
+#: entropy on average (4.1 to 5.5), by this within 4.4 % (4.2 to 4.9).
+ROPE_BASE = 10_000.0
+
+
 def _network_config(config: ProsodicEncoderConfig) -> ModernBertConfig:
     """The settings of the network of an encoder."""
     rope: Any = {"full_attention": {"rope_type": "default", "rope_theta": ROPE_BASE}}
@@ -361,6 +356,13 @@ def _config_of(settings: dict[str, Any]) -> ProsodicEncoderConfig:
         return ProsodicEncoderConfig(**settings)
     except StrictDataclassError as error:
         raise DailytalkError(" ".join(str(error).split()), "correct that setting") from None
+
+
+#: The share of masked frames that become the mask token.
+MASK_SHARE = 0.8
+
+#: The share of masked frames that become a random token; the remaining ones keep their own.
+RANDOM_SHARE = 0.1
 
 
 def mask_spans(

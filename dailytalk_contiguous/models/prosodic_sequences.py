@@ -14,19 +14,16 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core import contours
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
-from dailytalk_contiguous.core.conversation import ProsodicWord, TokenRun
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import ProsodicWord, TokenRun
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.models import contours
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 from dailytalk_contiguous.models.devices import resolve_device
 
 #: Seconds from one token to the next.
 HOP_SECONDS = 0.016
-
-#: Voiced frames that a slope is fitted to; fewer give none.
-_LEAST_FOR_SLOPE = 4
 
 
 class ProsodicClusterSequences:
@@ -194,6 +191,10 @@ def speaker_levels(features: Sequence[FeatureArray], words: Sequence[Sequence[Wo
     power = float(np.median(_decibels(voiced))) if len(voiced) else math.nan
     word_seconds = float(np.median(lengths)) if lengths else math.nan
     return SpeakerLevels(contours.median_f0(spoken), power, word_seconds)
+
+
+#: Voiced frames that a slope is fitted to; fewer give none.
+_LEAST_FOR_SLOPE = 4
 
 
 def word_prosody(

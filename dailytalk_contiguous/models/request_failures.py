@@ -14,9 +14,6 @@ from urllib3.util import Retry
 
 from dailytalk_contiguous.models.service_token import Token
 
-#: Seconds. A service that wants a longer rest than this is better left alone until another run.
-LONGEST_RETRY_AFTER = 300.0
-
 #: Characters that are shown of what a service says.
 LONGEST_MESSAGE = 200
 
@@ -88,6 +85,10 @@ class Advice(NamedTuple):
 
     chosen: Sequence[str] = ("voice", "model")
     again: str = "run the same command again: what was bought is kept, and only the rest is asked for"
+
+
+#: Seconds. A service that wants a longer rest than this is better left alone until another run.
+LONGEST_RETRY_AFTER = 300.0
 
 
 def failure_of(response: requests.Response, message: str, advice: Advice, token: Token) -> RequestFailure:

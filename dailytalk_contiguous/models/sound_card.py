@@ -5,9 +5,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.machine import interrupts
 
 #: Seconds of sound that a microphone gives at a time: a Ctrl-C waits no longer.
 BLOCK_SECONDS = 0.1

@@ -13,14 +13,14 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.models.forks import loaded_once
 
 #: Samples of a window of the spectrum (25 ms).
 WINDOW = 400
@@ -34,12 +34,6 @@ BANDS = 40
 #: Frames of the spectrum that the network hears at a time (1.6 s): a part of the sound.
 PART_FRAMES = 160
 
-#: Frames from one part to the next.
-PART_HOP = 77
-
-#: The share of a last part that the sound covers at least; a part that is covered less is left out.
-LEAST_COVERED = 0.75
-
 #: Units of each layer of the network.
 UNITS = 256
 
@@ -48,13 +42,6 @@ LAYERS = 3
 
 #: The size of a vector.
 SIZE = 256
-
-#: RMS (-30 dB of full scale) to which sound is brought. Resemblyzer only raises sound to it, so that what is
-#: louder has other vectors; here the level of a recording makes no difference.
-LEVEL = 10 ** (-30 / 20)
-
-#: Two sides of a conversation may ask for the network at once.
-_loading = Lock()
 
 
 class SpeakerEncoder(nn.Module):
@@ -100,6 +87,13 @@ class SpeakerEncoder(nn.Module):
         return np.concatenate(vectors)
 
 
+#: Frames from one part to the next.
+PART_HOP = 77
+
+#: The share of a last part that the sound covers at least; a part that is covered less is left out.
+LEAST_COVERED = 0.75
+
+
 def part_starts(n_samples: int) -> list[int]:
     """The first frame of each part of a sound; one at least."""
     n_frames = math.ceil((n_samples + 1) / HOP)
@@ -109,6 +103,11 @@ def part_starts(n_samples: int) -> list[int]:
     if covered < LEAST_COVERED and len(starts) > 1:
         starts.pop()
     return starts
+
+
+#: RMS (-30 dB of full scale) to which sound is brought. Resemblyzer only raises sound to it, so that what is
+#: louder has other vectors; here the level of a recording makes no difference.
+LEVEL = 10 ** (-30 / 20)
 
 
 def at_level(sound: Samples) -> Samples:
@@ -152,14 +151,9 @@ def mel_filters() -> NDArray[np.float64]:
     return np.stack(triangles) * (2 / widths)[:, None]
 
 
+@loaded_once
 def load_speaker_encoder(path: Path) -> SpeakerEncoder:
     """The network with the weights of `checkpoints.speaker_encoder_file`, loaded once."""
-    with _loading:
-        return _load(path)
-
-
-@lru_cache(maxsize=1)
-def _load(path: Path) -> SpeakerEncoder:
     # A file of an older format than `read_weights` takes; its content is known by its digest.
     weights = torch.load(path, "cpu", weights_only=True)["model_state"]
     encoder = SpeakerEncoder()

@@ -13,23 +13,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
-    AudioStruct,
-    Pcm,
-    Samples,
-    blocks,
-    one_channel,
-    pcm_to_float,
-    read_header,
-    to_pcm,
-)
-from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.levels import frame_levels, gain_for, offset_of
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
-from dailytalk_contiguous.core.speech_runs import speech_spans
+from dailytalk_contiguous.core.sound.levels import frame_levels, gain_for, offset_of
+from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, one_channel, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.speech_runs import speech_spans
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, true_runs
+from dailytalk_contiguous.machine.audio import AudioStruct, blocks, read_header
+from dailytalk_contiguous.models.contours import track_voice
 from dailytalk_contiguous.models.devices import open_onnx
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 
@@ -73,14 +64,6 @@ def refusing(place: str) -> Iterator[None]:
         reason = f"speech activity of {place} can't be measured ({error})"
         raise BadInput(reason, "listen to it, and leave it out if there is nothing to hear") from error
 
-
-#: dB of what is above 4.2 kHz against all of a signal, under which it is a telephone's. Of 100 readers, meetings
-#: and acted lines all have more than -33 dB, and 80 that are cut to a telephone's band -40 dB or less; two real
-#: calls have -49 to -56 dB.
-NARROW_DB = -36.0
-
-#: The most frames of a signal that its band is measured by.
-_BAND_FRAMES = 4096
 
 #: Two channels run side by side, and the network is loaded once.
 _loading = Lock()
@@ -156,6 +139,15 @@ class SpeechActivity:
             value, self._state = session.run(None, inputs)
             probabilities.append(value[0, 0])
         return np.array(probabilities, np.float32)
+
+
+#: dB of what is above 4.2 kHz against all of a signal, under which it is a telephone's. Of 100 readers, meetings
+#: and acted lines all have more than -33 dB, and 80 that are cut to a telephone's band -40 dB or less; two real
+#: calls have -49 to -56 dB.
+NARROW_DB = -36.0
+
+#: The most frames of a signal that its band is measured by.
+_BAND_FRAMES = 4096
 
 
 def is_narrow(samples: NDArray[np.generic]) -> bool:
@@ -249,30 +241,15 @@ AROUND = 0.5
 # The four lines have 0.36, 3.3 and 0.23 of the next three, or more. Of the other sounds (`benchmarks/real.py`),
 # coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
 
-#: The least share of frames that have a pitch.
-LEAST_VOICED = 0.2
 
-#: The least standard deviation of the pitch, in semitones.
-LEAST_SPREAD = 1.0
-
-#: The least median of the steps of the pitch from a frame of 16 ms to the next, in semitones.
-LEAST_STEP = 0.15
-
-#: Samples of a frame in which pitch is looked for (50 ms).
-_PITCH_FRAME = 800
-
-#: Samples from one such frame to the next (16 ms).
-_PITCH_HOP = 256
-
-
-def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def missed_speech(channel: Pcm, sounds: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Speech in sounds of a channel that speech activity has left out: starts and ends in seconds, in order.
 
     Args:
-        channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.levels.at_speech_level`).
-        sounds: starts and ends in seconds, as `core.nonspeech_sounds.find_sounds` gives them.
+        channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.sound.levels.at_speech_level`).
+        sounds: starts and ends in seconds, as `core.sound.nonspeech_sounds.find_sounds` gives them.
     """
-    missed: list[tuple[float, float]] = []
+    missed: list[TimeSpan] = []
     for start, end in merge_gaps(sounds, TOGETHER):
         if end - start < UNCOVERED:
             continue
@@ -300,6 +277,22 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
     return missed
 
 
+#: The least share of frames that have a pitch.
+LEAST_VOICED = 0.2
+
+#: The least standard deviation of the pitch, in semitones.
+LEAST_SPREAD = 1.0
+
+#: The least median of the steps of the pitch from a frame of 16 ms to the next, in semitones.
+LEAST_STEP = 0.15
+
+#: Samples of a frame in which pitch is looked for (50 ms).
+_PITCH_FRAME = 800
+
+#: Samples from one such frame to the next (16 ms).
+_PITCH_HOP = 256
+
+
 def _moves_as_a_voice(samples: Samples) -> bool:
     """Whether a pitch can be found in samples, and moves."""
     n_frames = math.ceil(len(samples) / _PITCH_HOP)
@@ -318,23 +311,14 @@ def _moves_as_a_voice(samples: Samples) -> bool:
 # Sound in a clip: its one channel, where there is speech in it, and where there is any sound.
 #
 # Speech activity alone would cut the laugh before a line, a breath or the end of a scream off an expressive clip,
-# so sounds that stand out of the clip's room tone count as well (`core.nonspeech_sounds`).
+# so sounds that stand out of the clip's room tone count as well (`core.sound.nonspeech_sounds`).
 
 
 #: Seconds of the longest clip. A longer file is not read.
 LONGEST = 600.0
 
-#: Seconds of the shortest speech. Less than Silero's 0.25, because a clip may be one word ("no").
-MIN_SPEECH = 0.1
-
 #: Seconds between two stretches of speech of which one was missed before: nearer ones are joined.
 SHORTEST_PAUSE = 0.1
-
-#: Seconds of silence that Silero hears after a clip; otherwise speech whose end it can't hear lasts to the end
-#: of the file.
-SILENCE_AFTER = 0.5
-
-SpanList = list[tuple[float, float]]
 
 
 class Clip(NamedTuple):
@@ -348,8 +332,8 @@ class Clip(NamedTuple):
 class Heard(NamedTuple):
     """Spans in seconds, in order: `speech`, and `sounds`, which are speech and all other sound."""
 
-    speech: SpanList
-    sounds: SpanList
+    speech: list[TimeSpan]
+    sounds: list[TimeSpan]
 
 
 def read_clip(audio: AudioStruct) -> Clip:
@@ -365,6 +349,14 @@ def read_clip(audio: AudioStruct) -> Clip:
     whole = np.concatenate([nothing, *blocks(audio)])
     samples, taken = one_channel(whole)
     return Clip(samples, info.sample_rate, taken)
+
+
+#: Seconds of the shortest speech. Less than Silero's 0.25, because a clip may be one word ("no").
+MIN_SPEECH = 0.1
+
+#: Seconds of silence that Silero hears after a clip; otherwise speech whose end it can't hear lasts to the end
+#: of the file.
+SILENCE_AFTER = 0.5
 
 
 def hear(samples: Samples, sample_rate: int) -> Heard:

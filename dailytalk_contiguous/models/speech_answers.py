@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, blocks, read_header
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import Quota
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.machine.audio import blocks, read_header
 from dailytalk_contiguous.models.request_failures import LongRead, ShortRead
 
 #: Characters that a voice usually says in a second.

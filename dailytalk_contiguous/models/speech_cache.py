@@ -21,9 +21,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder, private_folder
-from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.own_file import code_version
+from dailytalk_contiguous.machine.resources import cache_folder, private_folder
 from dailytalk_contiguous.models import contracts
 from dailytalk_contiguous.store.files import write_bytes
 

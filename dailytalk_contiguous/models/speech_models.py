@@ -28,7 +28,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.devices import within_memory
 

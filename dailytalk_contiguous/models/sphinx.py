@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
-from dailytalk_contiguous.core.written_forms import WrittenForm, written_forms
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.words.written_forms import WrittenForm, written_forms
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -30,12 +30,6 @@ FRAME_DELAY = 0.005
 #: Seconds of room tone before and behind the sound: in a short line without a pause there is too little silence to
 #: know the channel by. Chosen on four speakers of TIMIT, as recorded and by telephone, as the next two are.
 ROOM_SECONDS = 0.6
-
-#: The level that a sound is brought to: the root mean square of its samples.
-SPEECH_RMS = 0.05
-
-#: How far the room tone is under that, in dB: no model was trained on digital silence.
-ROOM_UNDER_DB = 40.0
 
 #: The divisor of the logarithms of its scores.
 SCORE_SCALE = 1024
@@ -360,6 +354,13 @@ def _whole_words(segments: Sequence[WordSegment]) -> list[WordSegment]:
         likelihood = (first.likelihood * so_far + segment.likelihood * more) / (so_far + more)
         words[-1] = first._replace(end=segment.end, likelihood=likelihood)
     return words
+
+
+#: The level that a sound is brought to: the root mean square of its samples.
+SPEECH_RMS = 0.05
+
+#: How far the room tone is under that, in dB: no model was trained on digital silence.
+ROOM_UNDER_DB = 40.0
 
 
 def _in_a_room(samples: Samples) -> Samples:

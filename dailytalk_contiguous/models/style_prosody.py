@@ -21,7 +21,7 @@ class StyleProsody(NamedTuple):
 
 NEUTRAL = StyleProsody()
 
-#: Every tag that a rule of `core.tags` can choose.
+#: Every tag that a rule of `core.style.tags` can choose.
 STYLE_PROSODY: dict[str, StyleProsody] = {
     "whispering": StyleProsody(0.92, 0.95, 0.6, -6.0, whispered=True),
     "soft tone": StyleProsody(0.94, 0.96, 0.8, -5.0),

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word_times import split_words
 
 #: The fewest words in which a language is found.
 LEAST_WORDS = 20

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_SMART_TURN,
@@ -26,9 +26,6 @@ from dailytalk_contiguous.models.checkpoints import (
     find_files,
 )
 from dailytalk_contiguous.models.devices import open_onnx
-
-#: Bytes of its file of weights.
-SMART_TURN_BYTES = 8_679_182
 
 #: Seconds that it hears, with the silence behind a turn.
 HEARD_SECONDS = 8
@@ -124,6 +121,10 @@ def _load() -> SmartTurn:
     if digest != WHEELS[SMART_TURN][SMART_TURN_FILE].sha256:
         raise ModelMissing(f"{path} is another version than 3.2 of Smart Turn", INSTALL_SMART_TURN)
     return SmartTurn(path)
+
+
+#: Bytes of its file of weights.
+SMART_TURN_BYTES = 8_679_182
 
 
 def lacking_smart_turn() -> list[Missing]:

@@ -15,7 +15,6 @@ words.
 
 import itertools
 import math
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,13 +26,13 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
-from dailytalk_contiguous.core.fillers import PROMPTS, USUAL
-from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
-from dailytalk_contiguous.core.sentences import ends_sentence
-from dailytalk_contiguous.core.word_times import fit
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.fillers import PROMPTS, USUAL
+from dailytalk_contiguous.core.words.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
+from dailytalk_contiguous.core.words.sentences import ends_sentence
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import fit
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, is_model_folder, stored_files
 from dailytalk_contiguous.models.forks import loaded_once
@@ -64,22 +63,12 @@ ENCODER_SECONDS = 30.0
 #: ends most loops and leaves alone what people do repeat.
 NO_REPEAT = (6, 4, 3)
 
-#: Files of a model in CTranslate2 format. Without tokenizer.json faster-whisper would ask the Hub for one.
-MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
-
-#: Files that a repository may have besides: how sound is prepared, and words in one of two forms.
-FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
-
 #: Seconds of silence behind sound whose words are known. In 54 lines by Piper, half of the edges of words are
 #: within 66 ms of their phonemes', nine in ten within 151 ms; with 30 s of sound and silence it is 65 and 145 ms.
 ALIGNED_PADDING = 5.0
 
 #: Frames that the times of known words are smoothed over, as in openai/whisper.
 SMOOTHED_FRAMES = 7
-
-#: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the
-#: words of four speakers of TIMIT, as recorded. The other sizes were not measured.
-EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
 #: How probable a filler in one spelling must be for the others to be tried. With 0.003, three of 82 planted
 #: fillers would be lost.
@@ -531,8 +520,6 @@ SIZES = {
     "turbo": 1_617_824_864,
 }
 
-_loading = threading.Lock()
-
 
 def load_whisper(
     model: str, device: str = "auto", compute_type: str = "auto", beam: int = 5, batch_windows: int = 16
@@ -544,8 +531,12 @@ def load_whisper(
     # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
     used_device = devices.resolve_device(device)
     used_type = devices.compute_type_of(device, compute_type)
-    with _loading:  # threads that all come first would load one each
-        return _load(model, used_device, used_type, beam, batch_windows)
+    return _load(model, used_device, used_type, beam, batch_windows)
+
+
+#: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the
+#: words of four speakers of TIMIT, as recorded. The other sizes were not measured.
+EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
 
 @loaded_once
@@ -612,6 +603,13 @@ def lacking_whisper(model: str) -> list[Missing]:
     if not model or is_model_folder(model, "recogniser") or find_whisper(model, fetch=False):
         return []
     return [Missing(f"Whisper {model}", SIZES.get(model))]
+
+
+#: Files of a model in CTranslate2 format. Without tokenizer.json faster-whisper would ask the Hub for one.
+MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+
+#: Files that a repository may have besides: how sound is prepared, and words in one of two forms.
+FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 
 
 def find_whisper(model: str, fetch: bool = True) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import NOBODY
+from dailytalk_contiguous.core.records.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.contracts import CLONE
 from dailytalk_contiguous.models.engines import engine_named

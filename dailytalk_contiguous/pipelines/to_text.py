@@ -7,9 +7,9 @@ not chosen comes from the profile, or else from the stage's defaults.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion

@@ -8,59 +8,44 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from dailytalk_contiguous.core import documents, figures
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import cores, side_by_side
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.published_fields import published
-from dailytalk_contiguous.core.schema import LABELLED, Row
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
+from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
+from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.schema import LABELLED, Row
+from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
+from dailytalk_contiguous.core.records.tables import TableMaker, Tables
+from dailytalk_contiguous.core.records.utterance import FIELDS, line_problem, no_text_reason
+from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips, table_findings
-from dailytalk_contiguous.publish.exports import AnyFormat
-from dailytalk_contiguous.publish.findings import (
-    Checked,
-    Finding,
-    FindingLimits,
-    NotChecked,
-    advice,
-    error,
-    findings_of_apps,
-    loudness_of_wav,
-)
-from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
-from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_lines, read_json
+from dailytalk_contiguous.machine.resources import cores, side_by_side
+from dailytalk_contiguous.publish.checks import verdict
+from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, findings_of_clips, table_findings
+from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
+from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obstacles, unnamed_parquet
+from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
+from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
+from dailytalk_contiguous.publish.checks.voice_check import voice_facts
+from dailytalk_contiguous.publish.exports.exporting import ExportFormat
+from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
+from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
+from dailytalk_contiguous.publish.item_tables import tables_of
+from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems, findings_of_apps
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
-from dailytalk_contiguous.publish.plain_load import loaded_strangers, obstacles, unnamed_parquet
-from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
-from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
-from dailytalk_contiguous.publish.voice_check import voice_facts
 from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.addresses import copied_from
+from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import export_kind
-
-_CHECK_AGAIN = "see that you may read it, and check again"
-
-#: What the facts call an opened folder or version, where that is not the kind of its items.
-_SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "published"}
-
-
-class _CheckedRow(NamedTuple):
-    """A row and what was found on it; `is_exported`: whether exports take it."""
-
-    row: Row
-    is_exported: bool
-    judged: JudgedRow
+from dailytalk_contiguous.store.work_folder import STATS, is_mix
 
 
 def check_rows(
@@ -78,46 +63,53 @@ def check_rows(
     checks = RowChecks()
     maker = TableMaker()
     ids = set[str]()
-    splits = Counter[str]()
+    splits = Counter[str | None]()
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
+
+    def checked(row: Row) -> tuple[str, str | None, JudgedRow]:
+        name = row["conversation_id"]
+        unused = None if row["problem"] else items.unused(row)
+        if not unused:
+            return name, row["split"], checks.judge(row)
+        kind, reason = unused
+        note = advice(kind, name, reason, items.remedy, "note")
+        return name, row["split"], JudgedRow([note], is_unused=True)
+
     for shown, rows in _rows_by_file(items, columns):
-        judge = partial(_checked, items, checks)
         noun = f"conversations of {shown or items.name} checked"
         try:
-            with closing(side_by_side(judge, rows, cores())) as checked_rows:
-                for checked in steps(noun, checked_rows):
-                    row = checked.row
-                    name = row["conversation_id"]
-                    judged = checked.judged
-                    splits[row["split"]] += 1
-                    if checked.is_exported and name in ids:
+            with closing(side_by_side(checked, rows, cores())) as checked_rows:
+                for name, split, judged in steps(noun, checked_rows):
+                    splits[split] += 1
+                    if name in ids and not judged.is_unused:
                         problem = f"this conversation occurs twice, again in {shown or items.name}"
                         duplicate = error("duplicate", name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
-                    elif checked.is_exported and not row["problem"]:
-                        maker.add(row)
+                    if judged.talk:
+                        maker.add(judged.talk)
                     checks.add(judged)
-                    if checked.is_exported:
+                    if not judged.is_unused:
                         ids.add(name)
         except BadInput as failure:
             checks.findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
         except OSError as failure:
             reason = f"it can't be read ({failure.strerror})"
-            checks.findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
-    if items.remedy:
-        for index, finding in enumerate(checks.findings):
-            if finding.remedy == SPEAK_AGAIN:
-                checks.findings[index] = replace(finding, remedy=items.remedy)
+            remedy = "see that you may read it, and check again"
+            checks.findings.append(error("unreadable-shard", shown, reason, remedy))
+    for index, finding in enumerate(checks.findings):
+        if items.remedy and finding.remedy == SPEAK_AGAIN:
+            checks.findings[index] = replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
-    totals = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
+    conversations = tables.conversations  # copies of clips, too
+    kinds = {"conversations": "dataset", "clips": "dataset", "version": "published"}
     facts: dict[str, Any] = {
-        "kind": _SHOWN_KINDS.get(items.kind, items.kind),
+        "kind": kinds.get(items.kind, items.kind),
         "conversations": len(ids),
-        "utterances": int(totals["utterances"]),
-        "words": int(totals["words"]),
-        "hours": round(float(totals["duration"]) / 3600, 7),
+        "utterances": int(conversations.utterances.sum()),
+        "words": int(conversations.words.sum()),
+        "hours": round(float(conversations.duration.sum()) / 3600, 7),
         "hours_of_voice": _hours(tables, "voices"),
         "hours_of_language": _hours(tables, "language"),
         "measures": measure_facts(tables, references),
@@ -135,27 +127,14 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
         yield "", items.rows(columns)
         return
     for file in items.files:
-        shown = file
-        if isinstance(file, Path) and items.folder:
-            shown = file.relative_to(items.folder)
+        shown = file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file
         yield str(shown), (row for _, row in items.rows_of(file, columns))
-
-
-def _checked(items: Items, checks: RowChecks, row: Row) -> _CheckedRow:
-    """Check a row."""
-    name = row["conversation_id"]
-    unused = None if row["problem"] else items.unused(row)
-    if unused:
-        kind, reason = unused
-        note = advice(kind, name, reason, items.remedy, "note")
-        return _CheckedRow(row, False, JudgedRow([note]))
-    return _CheckedRow(row, True, checks.judge(row, name))
 
 
 def _hours(tables: Tables, column: str) -> dict[str, float]:
     """Hours of conversations by the values of a column, sorted by these."""
     hours = figures.hours_of(tables, column)
-    return {name: round(hours[name], 7) for name in sorted(hours)}
+    return {name: round(amount, 7) for name, amount in sorted(hours.items())}
 
 
 def check_version(
@@ -165,9 +144,9 @@ def check_version(
 
     Raises DailytalkError if the version has no conversations, or can't be read.
     """
-    items = open_items(version)
+    items = VersionItems(version)
     findings: list[Finding] = []
-    if MANIFEST in version.names:
+    if version.has_manifest:
         unnamed = unnamed_parquet(version)
         loaded = loaded_strangers(version)
         for obstacle in obstacles(version):
@@ -229,7 +208,8 @@ def check_folder(
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    if any((path / name).exists() for name in _NAMES_OF_WORK):
+    parts_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+    if any((path / name).exists() for name in parts_of_work):
         refuse_steps(training, "a work folder")
         return _work(path, limits, references)
     items = claimed(path)
@@ -249,10 +229,6 @@ def check_folder(
     )
 
 
-#: Files and folders of which each says that their folder is a work folder.
-_NAMES_OF_WORK = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
-
-
 def refuse_steps(training: TrainingSteps, noun: str) -> None:
     """Raise DailytalkError if a person asks about a training on what is no training folder for Moshi."""
     if training.is_asked:
@@ -262,14 +238,14 @@ def refuse_steps(training: TrainingSteps, noun: str) -> None:
         )
 
 
-def _exported(folder: Path, format: AnyFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
+def _exported(folder: Path, format: ExportFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
-    if format.check_steps is None:
+    if not format.shows_steps:
         refuse_steps(training, f"one for {format.reader}")
     if format.check is None:
         raise NotChecked(format.name)
-    if format.check_steps and training.is_asked:
-        findings, facts = format.check_steps(folder, limits, training)
+    if training.is_asked:
+        findings, facts = format.check(folder, limits, training)
     else:
         findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):
@@ -308,11 +284,11 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
         if not row_facts["conversations"] and all(finding.level != "error" for finding in row_problems):
             problem = "no conversation was finished: there is nothing to train on"
             lost = verdict.losses(run)
-            remedy = verdict.remedy_of(lost, [*lost["reasons"], *lost["remedies"]])
+            remedy = lost.remedy([*lost.reasons, *lost.remedies])
             findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
     elif run or has_tags or has_transcript:
         try:
-            tables = open_items(folder).tables()
+            tables = tables_of(open_items(folder))
         except DailytalkError:  # its transcript, whose findings are there, or its shards
             tables = TableMaker(finished=False).tables()
         if not tables.n and facts.get("conversations"):
@@ -320,7 +296,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
         if tables.n:  # people may have edited the transcript since the run
             facts["conversations"] = tables.n
             facts["utterances"] = len(tables.utterances)
-            facts["hours_of_speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
+            facts["hours_of_speech"] = round(figures.heard_seconds(tables) / 3600, 5)
         findings += verdict.all_findings(tables, run, limits)
         facts["measures"] = measure_facts(tables, references)
     return findings + findings_of_apps(folder), facts
@@ -334,34 +310,24 @@ def _file_findings(folder: Path) -> Iterator[Finding]:
     wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
-        loudness = yield from loudness_of_wav(folder, shown)
+        loudness, unreadable = loudness_of_wav(folder, shown)
+        yield from unreadable
         if loudness and loudness.channels != 2:
             problem = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, problem, "build it again")
 
 
-class MeasureFacts(TypedDict):
-    """A measure beside that of another corpus; `note` and `meaning` are null where nothing is remarkable."""
+def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, object]]:
+    """Return the measures of conversations beside those of other corpora; no part of the verdict.
 
-    measure: str
-    side: str
-    value: float
-    corpus: str
-    published: dict[str, float | None]
-    shown: list[str]
-    where: str
-    note: str | None
-    meaning: str | None
-
-
-def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[MeasureFacts]:
-    """Return the measures of conversations beside those of other corpora; no part of the verdict."""
-    facts = list[MeasureFacts]()
+    `note` and `meaning` are None where nothing is remarkable.
+    """
+    facts: list[dict[str, object]] = []
     for comparison in comparisons_of(tables.turn_taking, references):
         band = comparison.band
         is_noted = comparison.is_remarkable and comparison.side != "right"
         shown_value = measure_text(band.measure, comparison.value)
-        measure: MeasureFacts = {
+        fact: dict[str, object] = {
             "measure": band.measure,
             "side": comparison.side,
             "value": round(comparison.value, 6),
@@ -372,22 +338,20 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
             "note": comparison.sentence() if is_noted else None,
             "meaning": comparison.meaning if is_noted else None,
         }
-        facts.append(measure)
+        facts.append(fact)
     return facts
 
 
 def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
     """How finished ends of turns sound, by side and timeline; nothing where nobody judged them."""
-    sides = list[dict[str, object]]()
+    sides = []
     for (side, timeline), ends in figures.ends_of_turns(tables).items():
         facts: dict[str, object] = {"side": side, "timeline": timeline}
         for name, value in ends._asdict().items():
             if isinstance(value, tuple):
                 facts[name] = [round(part, 4) for part in value]
-            elif isinstance(value, float):
-                facts[name] = round(value, 4)
             else:
-                facts[name] = value
+                facts[name] = value and round(value, 4)
         sides.append(facts)
     return {"turn_ends": sides} if sides else {}
 
@@ -397,7 +361,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
     own_fields = published(run.get("fields") or (), work_folder.RUN)
     described = (*FIELDS, *own_fields)
     lines_of: dict[str, int] = {}
-    for number, fields in documents.json_lines(path, nan=True):
+    for number, fields in json_lines(path, nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
@@ -413,8 +377,26 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
             duplicate = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, duplicate, "delete one of them, or give it another utterance_id")
         # One that was not resynthesised may lack a text: none was recognised, or the conversation says why.
-        is_kept = fields.get("status", "spoken") != "spoken" or is_converted(fields)
+        synthesis = fields.get("synthesis") or {}
+        is_converted = synthesis.get("tries") == CONVERTED_TRIES
+        is_kept = fields.get("status", "spoken") != "spoken" or is_converted
         may_lack_text = no_text_reason(fields) or is_kept
         text = str(fields.get("text") or "")
         if not text.strip() and not may_lack_text:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")
+
+
+def reference_at(where: Path | Version) -> ReferenceCorpus:
+    """Read a corpus-stats.json, or that of a work folder or a version, to compare with.
+
+    Raises DailytalkError if there is none, or it is damaged.
+    """
+    remedy = f"name a {STATS}, or what has one"
+    if isinstance(where, Path):
+        path = inside(where, STATS) if where.is_dir() else where
+        record = read_json(path, remedy, MOST_OWN_BYTES)
+        named = PurePosixPath(copied_from(where) or where.absolute())
+        last_parts = named.parts[-2:]  # pages are published, and paths are private
+        return reference_of(record, as_text(Path(*last_parts)))
+    record = parse_json(where.read(STATS), f"the {STATS} of {where}", remedy, MOST_OWN_BYTES)
+    return reference_of(record, str(where))

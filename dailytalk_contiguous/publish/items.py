@@ -17,26 +17,25 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from datasets import Features
+from datasets import Features, List
 
-from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import embedded
-from dailytalk_contiguous.core.clip import times_listed
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field, columns_among
-from dailytalk_contiguous.core.published_fields import published
-from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.sound_columns import sound_columns, stereo_sound
-from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.clip import times_listed
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE, features_of_fields
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.findings import Finding, finding_of, findings_of_apps
+from dailytalk_contiguous.machine.apps import parts
+from dailytalk_contiguous.machine.audio import embedded
+from dailytalk_contiguous.machine.sound_columns import sound_columns, stereo_sound
 from dailytalk_contiguous.publish.version import MANIFEST, Version
 from dailytalk_contiguous.shards import current_shards
-from dailytalk_contiguous.sources.addresses import copied_from
+from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
@@ -62,9 +61,7 @@ ABOUT = "conversations.json"
 #: The manifests by side.
 MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 
-_REMEDY = "build the conversation again"
 _CORPUS_AGAIN = "run `dailytalk corpus` again"
-_NAME_DATASET = "name the dataset of finished conversations, or run `dailytalk speak` again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
@@ -107,20 +104,19 @@ _LISTS = {
 def judged(row: Row, name: str) -> Row:
     """Return a finished row with `problem`, its column, and `remedy`; `name` is the id of a row without one."""
     column, problem = next(problems_of(row), (None, None))
-    judged_row = dict(row)
-    if row["utterances"]:
+    judged_row = row | {column: None for column in _NAME_COLUMNS if _is_too_long(row.get(column))}
+    utterances = row["utterances"]
+    if utterances:
         lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
-        judged_row["utterances"] = [utterance and lacking | utterance for utterance in row["utterances"]]
-    if row["labels"]:
-        judged_row["labels"] = dict.fromkeys(schema.LABELS) | row["labels"]
-    for name_column in _NAME_COLUMNS:
-        if _is_too_long(row.get(name_column)):
-            judged_row[name_column] = None
-    judged_row["conversation_id"] = judged_row["conversation_id"] or name
-    judged_row["problem"] = problem
-    judged_row["problem_column"] = column
-    judged_row["remedy"] = problem and _REMEDY
-    return judged_row
+        judged_row["utterances"] = [utterance and lacking | utterance for utterance in utterances]
+    labels = row["labels"]
+    return judged_row | {
+        "conversation_id": judged_row["conversation_id"] or name,
+        "labels": labels and dict.fromkeys(schema.LABELS) | labels,
+        "problem": problem,
+        "problem_column": column,
+        "remedy": problem and "build the conversation again",
+    }
 
 
 def problems_of(row: Row) -> Iterator[tuple[str, str]]:
@@ -135,16 +131,12 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
         yield "conversation_id", "it has no conversation_id"
     for column in _NAME_COLUMNS:
         if _is_too_long(row.get(column)):
-            yield (
-                column,
-                f"its {column} has {len(row[column]):,} characters, and {LONGEST_READ_NAME:,} are read at most",
-            )
+            length = f"{len(row[column]):,} characters"
+            yield column, f"its {column} has {length}, and {LONGEST_READ_NAME:,} are read at most"
     for column in ("duration", "source_duration"):
         seconds = row[column]
-        is_optional = column == "source_duration"
-        if seconds is None and is_optional:
-            continue
-        if not is_number(seconds, 0.0, MOST_SECONDS):
+        is_unknown = seconds is None and column == "source_duration"
+        if not is_unknown and not is_number(seconds, 0.0, MOST_SECONDS):
             yield column, f"its {column} is {quoted(seconds)}, no length in seconds"
     for column, listed in _LISTS.items():
         for number, item in enumerate(row[column] or (), 1):
@@ -155,9 +147,10 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
         n_utterances = len(row["utterances"] or ())
         if n_utterances != 1:
             yield "utterances", f"it is a clip and has {counted(n_utterances, 'utterance')}, not one"
+        weight = labels.get("weight")
         clip_start = (labels.get("conditioning") or {}).get("clip_start")
-        if not is_number(labels.get("weight") or 0.0, 0.0, math.inf):
-            yield "labels", f"its weight is {quoted(labels['weight'])}"
+        if not is_number(weight or 0.0, 0.0, math.inf):
+            yield "labels", f"its weight is {quoted(weight)}"
         if not is_number(clip_start or 0.0, 0.0, row["duration"]):
             yield "labels", f"its clip_start is {quoted(clip_start)}"
 
@@ -196,7 +189,7 @@ _JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
 
 
 class ItemSound(NamedTuple):
-    """Encoded audio as `core.audio` takes it, and the second of it at which the item begins."""
+    """Encoded audio as `machine.audio` takes it, and the second of it at which the item begins."""
 
     audio: dict[str, Any]
     offset: float = 0.0
@@ -221,10 +214,6 @@ class Items(ABC):
 
     def __init__(self, where: Path | Version) -> None:
         self.where = where
-
-    def is_rebuilt(self, row: Row) -> bool:
-        """Whether a row has another timeline than its recording."""
-        return self.rebuilt and not schema.is_recorded(row)
 
     def unused(self, row: Row) -> tuple[str, str] | None:
         """Return why a valid row is in no export: the kind of the finding, and a sentence."""
@@ -265,7 +254,8 @@ class Items(ABC):
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        """Yield rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None if unknown.
+        """Yield rows with the columns of `core.records.schema.BUILT`, `labels` and `split`, the last two None if
+        unknown.
 
         A row that can't be used has its `problem` and `remedy`; both are None in the others. `audio` is stereo,
         also where a version has a column for each side.
@@ -304,36 +294,21 @@ class Items(ABC):
                 weighted = labels | {"weight": times_listed(row)}
                 yield row | {"labels": weighted}
 
-    def tables(self, refused: list[Row] | None = None) -> Tables:
-        """Make the tables of all rows that can be used, which are read once, without audio.
-
-        A row that can't be used counts as a reject of the stage `report`, and is added to `refused`. Raises
-        DailytalkError as `rows` does.
-        """
-        refused = [] if refused is None else refused
-        maker = TableMaker(self.rebuilt, self.fields, self.knows_rejects)
-        for row in steps("conversations read", self.listed(refused)):
-            maker.add(row)
-        for row in refused:
-            reject = Reject(row["conversation_id"], "report", row["problem"], row["remedy"])
-            maker.add_reject(reject.as_dict())
-        for line in self.rejects():
-            maker.add_reject(line)
-        return maker.tables()
-
     def kept_findings(self) -> list[Finding]:
         """Return what apps have found in the folder, and kept there."""
         return findings_of_apps(self.folder) if self.folder else []
 
     def measures(self) -> Iterator[Row]:
-        """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
+        """Yield `conversation_id`, `duration` and measures (`core.sound.quality`) of all measured clips, kept or
+        not.
+        """
         if self.folder is None:
             return
         shards = current_shards(clip_shards(self.folder / MEASURED))
         for path in shards.files:
             replaced = shards.replaced.get(path, ())
             with open_parquet(path, _CORPUS_AGAIN) as opened:
-                for row in opened.rows(["conversation_id", "duration", *NAMES]):
+                for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
                     if row.get("conversation_id") not in replaced:
                         yield row
 
@@ -391,10 +366,11 @@ class FiledItems(Items):
                         yield row
 
     def row(self, name: str) -> Row:
-        return self.at(self.place_of(name), SMALL)
+        return next(self.rows_at([self.place_of(name)], SMALL))
 
     def sound(self, name: str) -> ItemSound:
-        return ItemSound(self.at(self.place_of(name), ["audio"])["audio"])
+        row = next(self.rows_at([self.place_of(name)], [schema.AUDIO_COLUMN]))
+        return ItemSound(row[schema.AUDIO_COLUMN])
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
         """Yield the rows of one of `files`, each with its place; columns and errors as in `rows`."""
@@ -404,9 +380,6 @@ class FiledItems(Items):
             for group, size in enumerate(opened.group_sizes):
                 for number, (count, row) in enumerate(islice(rows, size)):
                     yield Place(file, group, number), self._item(row, file, columns, count)
-
-    def at(self, place: Place, columns: Collection[str] | None = None) -> Row:
-        return next(self.rows_at([place], columns))
 
     def rows_at(self, places: Iterable[Place], columns: Collection[str] | None = None) -> Iterator[Row]:
         """Yield the rows at sorted places; each file is opened once, and each of its row groups read once."""
@@ -420,20 +393,21 @@ class FiledItems(Items):
                     yield self._item(row, file, columns, position.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Collection[str] | None, number: int) -> Row:
-        lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
+        lacking = {name: None for name in sorted(schema.OPTIONAL) if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row}
         if file in self.split_of:
-            item["split"] = self.split_of[file]
+            item |= {"split": self.split_of[file]}
         if columns is None or schema.AUDIO_COLUMN in columns:
             item[schema.AUDIO_COLUMN] = stereo_sound(row)
         for side in schema.CHANNELS:
             item.pop(side, None)
             if columns is not None and side in columns:
                 item[side] = embedded(row[side])
-        if self.provenance and "provenance" in row:
-            item["provenance"] = self.provenance
-        elif isinstance(row.get("provenance"), dict):  # as it is published
-            item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
+        provenance = row.get("provenance")
+        if "provenance" in row and self.provenance:
+            item |= {"provenance": self.provenance}
+        elif not isinstance(provenance, str | None):  # as it is published
+            item |= {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True, default=str)}
         if item.keys() >= _JUDGED:
             return judged(item, f"row {number} of {Path(file).name}")
         return item
@@ -459,11 +433,12 @@ class FiledItems(Items):
     @cached_property
     def places(self) -> dict[str, Place]:
         """The place of each row by its id; other columns are not read."""
-        places = dict[str, Place]()
+        places: dict[str, Place] = {}
         for file in self.files:
             for position, row in self.rows_of(file, ["conversation_id"]):
-                if not _is_too_long(row["conversation_id"]):
-                    places[row["conversation_id"]] = position
+                name = row["conversation_id"]
+                if not _is_too_long(name):
+                    places[name] = position
         return places
 
 
@@ -481,15 +456,14 @@ class Shards(FiledItems):
         super().__init__(folder)
         paths = clip_shards(folder / CLIPS) if labelled else _shards(folder)
         self.files, self.replaced = current_shards(paths)
-        if not labelled:
-            self.kind = "conversations"
-        else:
+        self.kind = "conversations"
+        if labelled:
             self.kind = "clips" if self.files else "measured"
             # Clips have no provenance of their own.
-            provenance: dict[str, object] = {}
-            if self.run.get("version"):
-                provenance["tool"] = f"dailytalk-contiguous {self.run['version']}"
-            provenance["models"] = self.run.get("models") or {}
+            provenance = {"models": self.run.get("models") or {}}
+            tool_version = self.run.get("version")
+            if tool_version:
+                provenance |= {"tool": f"dailytalk-contiguous {tool_version}"}
             self.provenance = json.dumps(provenance, sort_keys=True)
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
@@ -500,19 +474,21 @@ class Shards(FiledItems):
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Collection[str] | None) -> Iterator[ParquetReader]:
-        utterances = schema.built((*FIELDS, *self.fields))["utterances"]
-        features = dict(_TYPED)
-        features |= {column.name: column.feature for column in columns_among(self.fields)}
-        features["utterances"] = utterances
-        required = schema.LABELLED.keys() if self.labelled else schema.BUILT.keys() - schema.OPTIONAL
-        remedy = _CORPUS_AGAIN if self.labelled else _NAME_DATASET
+        fields = features_of_fields((*FIELDS, *self.fields))
+        features = _TYPED | {column.name: column.feature for column in columns_among(self.fields)}
+        features |= {"utterances": List(fields)}
+        required = schema.BUILT.keys() - schema.OPTIONAL
+        remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
+        if self.labelled:
+            required = schema.LABELLED.keys()
+            remedy = _CORPUS_AGAIN
         with open_parquet(Path(file), remedy) as opened:
             opened.check(Features(features), required)
             stored_type = opened.schema.field("utterances").type.value_type
             stored = {stored_field.name for stored_field in stored_type}
             if not self.labelled and "labels" in opened.schema.names:
                 stored.add("labels")
-            unknown = stored - {*utterances.feature}
+            unknown = stored - fields.keys()
             if unknown:
                 raise BadInput(
                     f"{RUN} does not describe the fields {sorted(unknown)}",
@@ -547,17 +523,15 @@ class VersionItems(FiledItems):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        return published(self.version.manifest.get("fields") or (), MANIFEST)
+        return published(self.version.manifest.fields or (), MANIFEST)
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        facts: dict[str, Any] = self.version.manifest.get("run") or {}
-        return facts
+        return {**(self.version.manifest.run or {})}
 
     def kept_findings(self) -> list[Finding]:
         """Return what apps had found in the work folder when it was published."""
-        records = self.version.manifest.get("findings") or ()
-        return [finding_of(record) for record in records]
+        return self.version.manifest.findings or []
 
     @property
     def digested_columns(self) -> list[str]:
@@ -567,40 +541,33 @@ class VersionItems(FiledItems):
             return [*names]
         return [*names, *map(schema.digest_column, names)]
 
-    @property
-    def knows_rejects(self) -> bool:
-        return self.is_chained
-
     @cached_property
-    def is_chained(self) -> bool:
+    def knows_rejects(self) -> bool:
         """Whether a chain of stages made it, in which a reject stays as a row with its `problem`."""
         if self.config in schema.CONFIGS:
             return False
-        columns = self.version.features(self.config) or Features({})
+        columns = self.version.features(self.config) or ()
         return all(name in columns for name in schema.PROBLEM)
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
-        rejected = self._rejected[file]
         for position, row in super().rows_of(file, columns):
-            if position not in rejected:
+            if position not in self._rejected:
                 yield position, row
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        for by_place in self._rejected.values():
-            for reject in by_place.values():
-                yield reject.as_dict()
+        for reject in self._rejected.values():
+            yield reject.as_dict()
 
     @cached_property
-    def _rejected(self) -> dict[Path | str, dict[Place, Reject]]:
-        """The rejects among the rows of each file, by their places."""
-        rejected: dict[Path | str, dict[Place, Reject]] = {file: {} for file in self.files}
-        columns = ["conversation_id", *schema.PROBLEM]
-        if not self.is_chained:
-            return rejected
-        for file in self.files:
-            for position, row in super().rows_of(file, columns):
+    def _rejected(self) -> dict[Place, Reject]:
+        """The rejects among the rows, by their places."""
+        rejected: dict[Place, Reject] = {}
+        for file in self.files if self.knows_rejects else ():
+            for position, row in super().rows_of(file, ["conversation_id", *schema.PROBLEM]):
                 if row["problem"] is not None:
-                    rejected[file][position] = _reject_of(row)
+                    stage = row["problem_stage"] or ""
+                    remedy = row["remedy"] or ""
+                    rejected[position] = Reject(row["conversation_id"] or "", stage, row["problem"], remedy)
         return rejected
 
     @contextmanager
@@ -615,12 +582,6 @@ class VersionItems(FiledItems):
             if self.config not in schema.CONFIGS:  # the types of our configs were checked on opening
                 opened.check(Features({**_TYPED, **schema.PROBLEM}), ())
             yield opened
-
-
-def _reject_of(row: Row) -> Reject:
-    """The reject that a row with a `problem` is."""
-    name = row["conversation_id"] or ""
-    return Reject(name, row["problem_stage"] or "", row["problem"], row["remedy"] or "")
 
 
 def clip_shards(folder: Path) -> list[Path]:
@@ -652,3 +613,11 @@ def _shards(folder: Path) -> list[Path]:
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
     return [inside(root, path.relative_to(root)) for path in paths]
+
+
+def findings_of_apps(folder: Path) -> list[Finding]:
+    """What apps have found in a work folder, and kept there (`FINDINGS`)."""
+    findings: list[Finding] = []
+    for findings_in in parts("FINDINGS"):
+        findings += findings_in(folder)
+    return findings

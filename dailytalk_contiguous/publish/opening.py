@@ -1,29 +1,28 @@
 """Opens every kind of folder or version of conversations or clips as `Items`."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from pkgutil import resolve_name
 
-from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, parse_json, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
+from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
-from dailytalk_contiguous.publish.tagged_items import TaggedItems
-from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
 from dailytalk_contiguous.publish.version import Version, open_version
-from dailytalk_contiguous.run.storage import open_work
-from dailytalk_contiguous.sources.addresses import address_of, copied_from
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.addresses import address_of, copied_from
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.work_folder import (
     CLIPS,
     DATASET,
     MEASURED,
     RATED,
-    STATS,
     TAGGED,
     TRANSCRIPT,
+    is_mix,
     work_folder_of,
 )
+
+#: Readers of other kinds of folders than finished ones, each imported when such a folder is met.
+TRAINING_FOLDER = "dailytalk_contiguous.publish.exports.training_folder:TrainingItems"
+TAGGED_FOLDER = "dailytalk_contiguous.publish.tagged_items:TaggedItems"
 
 
 def open_items(where: str | Path | Version, finished: bool = False) -> Items:
@@ -51,7 +50,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         raise DailytalkError(f"{where} does not exist", "check the path")
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
-        return TrainingItems(where)
+        training: Items = resolve_name(TRAINING_FOLDER)(where)
+        return training
     names_of_work = (DATASET, RATED, TAGGED, TRANSCRIPT)
     is_work = any((where / name).exists() for name in names_of_work)
     items = None if is_work else claimed(where)
@@ -72,7 +72,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     has_shards = any((where / DATASET).glob("*.parquet"))
     if has_shards or finished or not (where / TRANSCRIPT).is_file():
         return Shards(where, labelled=False)
-    return TaggedItems(where)
+    tagged: Items = resolve_name(TAGGED_FOLDER)(where)
+    return tagged
 
 
 def version_or_path(source: str, revision: str | None) -> Path | Version:
@@ -104,6 +105,8 @@ def local_folder(path: Path) -> Path:
     """
     if not address_of(path) and not copied_from(path):
         return path
+    from dailytalk_contiguous.run.storage import open_work  # here: most folders are in no store
+
     return open_work(path).folder
 
 
@@ -114,22 +117,6 @@ def claimed(folder: Path) -> Items | None:
             items: Items = reader(folder)
             return items
     return None
-
-
-def reference_at(where: Path | Version) -> ReferenceCorpus:
-    """Read a corpus-stats.json, or that of a work folder or a version, to compare with.
-
-    Raises DailytalkError if there is none, or it is damaged.
-    """
-    remedy = f"name a {STATS}, or what has one"
-    if isinstance(where, Path):
-        path = inside(where, STATS) if where.is_dir() else where
-        record = read_json(path, remedy, MOST_OWN_BYTES)
-        named = PurePosixPath(copied_from(where) or where.absolute())
-        last_parts = named.parts[-2:]  # pages are published, and paths are private
-        return reference_of(record, as_text(Path(*last_parts)))
-    record = parse_json(where.read(STATS), f"the {STATS} of {where}", remedy, MOST_OWN_BYTES)
-    return reference_of(record, str(where))
 
 
 def finished_items(folder: str | Path) -> Shards:

@@ -6,17 +6,22 @@ writes them.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from dailytalk_contiguous.core.documents import Number, fits, json_objects
+import msgspec
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.documents import Number, fits
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.fields import columns_among
-from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
-from dailytalk_contiguous.core.utterance import EDGES, FIELDS, line_problem, utterance_of
+from dailytalk_contiguous.core.records.fields import columns_among
+from dailytalk_contiguous.core.records.finished import as_recorded, finished_fields
+from dailytalk_contiguous.core.records.schema import COLUMNS, LABELLED, SIDE, Row
+from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields, from_line, line_problem
+from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
@@ -41,16 +46,13 @@ class TaggedItems(Items):
     kind = "tagged"
     rebuilt = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._tagged = folder / TAGGED
-        self._transcript = folder / TRANSCRIPT
+    where: Path
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows as in `Items`. No row has audio, or is of a split."""
         if splits is not None:
             return
-        for name, lines in groupby(self._lines(), lambda numbered: _name(numbered[1])):
+        for name, lines in groupby(self._lines(), _name):
             yield self._row(name, list(lines))
 
     def row(self, name: str) -> Row:
@@ -69,24 +71,24 @@ class TaggedItems(Items):
 
     @property
     def has_transcript(self) -> bool:
-        return self._transcript.is_file()
+        return (self.where / TRANSCRIPT).is_file()
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return entries_in(self._tagged)
+        return entries_in(self.where / TAGGED)
 
     @cached_property
     def places(self) -> dict[str, tuple[int, int]]:
         """The first and the last line of each conversation."""
-        places = {}
-        for name, lines in groupby(self._lines(), lambda numbered: _name(numbered[1])):
+        places: dict[str, tuple[int, int]] = {}
+        for name, lines in groupby(self._lines(), _name):
             numbers = [number for number, _ in lines]
             places[name] = (numbers[0], numbers[-1])
         return places
 
     def _lines(self, first: int = 1, last: int | None = None) -> Iterator[_NumberedLine]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
-        path = self._transcript
+        path = self.where / TRANSCRIPT
         fields = (*FIELDS, *self.fields)
         for number, line in json_objects(path, nan=True, first=first, last=last):
             problem = line_problem(line, fields)
@@ -115,33 +117,29 @@ class TaggedItems(Items):
         utterances = []
         words = []
         for _, line in lines:
-            utterance = _moved(utterance_of(line, fields), offset)
-            for edge in ("channel", *EDGES):
-                utterance[f"source_{edge}"] = utterance[edge]
-            for word in utterance.pop("words"):
-                moved_word = _moved(word, offset)
-                moved_word["speaker"] = utterance["channel"]
-                moved_word["source"] = utterance["models"]["recogniser"]
-                words.append(moved_word)
+            utterance = as_recorded(from_line(line, fields).shifted(-offset))
+            source = utterance.models["recogniser"] or ""
+            words += [replace(word, side=utterance.channel, source=source) for word in utterance.words]
             utterances.append(utterance)
-        words.sort(key=lambda word: word["start"])
-        seconds = entry.duration if entry else max(utterance["end"] for utterance in utterances)
+        words.sort(key=lambda word: word.start)
+        field_names = features_of_fields(fields)
+        sides = tagged.get("sides")
+        seconds = entry.duration if entry else max(utterance.end for utterance in utterances)
         languages = Counter(line["language"] for _, line in lines if line.get("language"))
-        commonest = languages.most_common(1)
-        row: Row = dict.fromkeys((*LABELLED, "problem", "remedy"))
-        row["conversation_id"] = name
-        row["recording_id"] = entry.recording_id if entry else name
-        row["duration"] = seconds
-        row["source_duration"] = seconds
-        row["language"] = commonest[0][0] if commonest else None
-        row["utterances"] = utterances
-        row["alignments"] = words
-        row["sounds"] = []
-        row["sides"] = tagged["sides"] if fits(tagged.get("sides"), list[_Side]) else None
-        row["speakers"] = {line["channel"]: line.get("speaker") for _, line in reversed(lines)}
-        for column in (*COLUMNS, *own_columns):
-            row[column.name] = tagged.get(column.name)
-        return row
+        columns = {column.name: tagged.get(column.name) for column in (*COLUMNS, *own_columns)}
+        row: Row = dict.fromkeys((*LABELLED, "problem", "remedy")) | columns
+        return row | {
+            "conversation_id": name,
+            "recording_id": entry.recording_id if entry else name,
+            "duration": seconds,
+            "source_duration": seconds,
+            "language": max(languages, key=lambda language: languages[language], default=None),
+            "utterances": [finished_fields(utterance, field_names) for utterance in utterances],
+            "alignments": msgspec.to_builtins(words),
+            "sounds": [],
+            "sides": sides if fits(sides, list[_Side]) else None,
+            "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
+        }
 
 
 def recordings_of(items: Items) -> TaggedItems | None:
@@ -150,10 +148,7 @@ def recordings_of(items: Items) -> TaggedItems | None:
     return TaggedItems(folder) if folder else None
 
 
-def _moved(item: Row, offset: float) -> Row:
-    """An utterance or a word so many seconds earlier."""
-    return item | {"start": item["start"] - offset, "end": item["end"] - offset}
-
-
-def _name(line: Mapping[str, object]) -> str:
+def _name(numbered: _NumberedLine) -> str:
+    """The id of the conversation of a line."""
+    _, line = numbered
     return str(line.get("conversation_id") or line.get("audio_file") or "")

@@ -14,23 +14,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast
+from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast, is_typeddict
 
-from datasets import Features
+import msgspec
+from datasets import Features, List, Value
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, parse_json, quoted, typed
+from dailytalk_contiguous.core.documents import JsonObject, Number, Whole, fits, parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field
-from dailytalk_contiguous.core.published_fields import Described, described
-from dailytalk_contiguous.core.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
-from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
-from dailytalk_contiguous.core.wording import shown_names
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.run_facts import RunFacts
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.published_fields import Described, described
+from dailytalk_contiguous.core.records.schema import (
+    AUDIO_COLUMN,
+    BUILT,
+    CHANNELS,
+    CONFIGS,
+    OPTIONAL,
+    SPLITS,
+    digest_column,
+    published_features,
+)
+from dailytalk_contiguous.core.wording import public, shown_names
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
+from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -40,9 +50,6 @@ _NUMBER = "(0|[1-9][0-9]{0,17})"
 
 #: A version: three numbers.
 _TAG = re.compile(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
-
-#: What a version may count up, by the number of its tag that it counts up.
-_BUMPS = ("major", "minor", "patch")
 
 #: The first version is published for others to read: it isn't a draft.
 FIRST = "v1.0.0"
@@ -70,16 +77,18 @@ def latest(tags: Iterable[str]) -> str | None:
 
 
 def next_tag(tags: Iterable[str], bump: str) -> str:
-    """Return the tag after the highest version for a `publish.compare.Changes.bump`; `FIRST` without a version."""
+    """Return the tag after the highest version for a `publish.hub.compare.Changes.bump`; `FIRST` without a
+    version.
+    """
     newest = latest(tags)
     if newest is None or not bump:
         return newest or FIRST
-    numbers = list(parse_tag(newest))
-    index = _BUMPS.index(bump)
-    numbers[index] += 1
-    for later in range(index + 1, len(numbers)):
-        numbers[later] = 0
-    return "v" + ".".join(map(str, numbers))
+    major, minor, patch = parse_tag(newest)
+    if bump == "major":
+        return f"v{major + 1}.0.0"
+    if bump == "minor":
+        return f"v{major}.{minor + 1}.0"
+    return f"v{major}.{minor}.{patch + 1}"
 
 
 #: Name of the manifest in a repository.
@@ -87,6 +96,79 @@ MANIFEST = "manifest.json"
 
 #: The version of the manifest's layout.
 LAYOUT = 1
+
+
+class RejectedFacts(TypedDict, total=False):
+    """The whole conversations that a half of a run rejected; `publish.checks.verdict.losses` adds them up.
+
+    `recordings`: those that can't be used, by kind of reason.
+    """
+
+    conversations: Whole
+    of_conversations: Whole
+    seconds: Number
+    of_seconds: Number
+    reasons: dict[str, Number]
+    remedies: dict[str, str]
+    recordings: dict[str, Whole]
+
+
+class SpokenFacts(TypedDict, total=False):
+    """The half of a run that speaks; `of_earlier_runs`: ids of conversations that it could not make again."""
+
+    rejected: RejectedFacts
+    of_earlier_runs: list[str]
+
+
+class PushFacts(TypedDict, total=False):
+    """The conversations that a push rejected."""
+
+    rejected: RejectedFacts
+
+
+class CountFacts(TypedDict, total=False):
+    """Recordings that can't be used."""
+
+    recordings_rejected: Whole
+
+
+class BalanceFacts(TypedDict, total=False):
+    """How clips were balanced: by which labels, how many minutes of each there were before and were wanted."""
+
+    by: list[str]
+    minutes_before: dict[str, Number]
+    target_minutes: Number | None
+
+
+class RunFacts(TypedDict, total=False):
+    """The part of a run.json that findings follow from, and what the push of its conversations rejected."""
+
+    rejected: RejectedFacts
+    speak: SpokenFacts
+    push: PushFacts
+    counts: CountFacts
+    balance: BalanceFacts
+
+
+def kept_run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `RunFacts` of a run.json, without paths of this machine; nothing of one that is damaged."""
+    kept = _published(run, RunFacts)
+    facts = {name: part for name, part in kept.items() if part and isinstance(part, dict)}
+    return facts if fits(facts, RunFacts) else {}
+
+
+def _published(value: Any, kind: Any) -> Any:
+    """A value of run.json: of the fields that its type names these alone, and texts without paths."""
+    if isinstance(value, str):
+        return public(value)
+    if isinstance(value, list):
+        return [_published(part, None) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    if is_typeddict(kind):
+        fields = kind.__annotations__.items()
+        return {name: _published(value[name], field_kind) for name, field_kind in fields if name in value}
+    return {public(name): _published(part, None) for name, part in value.items()}
 
 
 class Total(TypedDict):
@@ -97,27 +179,28 @@ class Total(TypedDict):
     size: Whole
 
 
-class FileFacts(TypedDict):
+class FileFacts(msgspec.Struct):
     """The SHA-256 of a data file, its size in bytes, and the number of its rows."""
 
     sha256: str
-    size: NotRequired[Whole | None]
-    rows: NotRequired[Whole | None]
+    size: Whole | None = None
+    rows: Whole | None = None
 
 
-class Manifest(TypedDict, total=False):
-    """The fields of a manifest that are read."""
+class Manifest(msgspec.Struct):
+    """The fields of a manifest that are read; None for one that it lacks."""
 
-    version: str | None
-    changes: dict[str, Any] | None
-    assets: list[str] | None
-    splits_disjoint_in: str | None
-    fields: list[Described] | None
-    totals: dict[str, Total] | None
-    files: dict[str, FileFacts] | None
-    run: RunFacts | None
-    findings: list[Finding] | None
-    row_findings: list[Finding] | None
+    layout: object = None
+    version: str | None = None
+    changes: JsonObject | None = None
+    assets: list[str] | None = None
+    splits_disjoint_in: str | None = None
+    fields: list[Described] | None = None
+    totals: dict[str, Total] | None = None
+    files: dict[str, FileFacts] | None = None
+    run: RunFacts | None = None
+    findings: list[Finding] | None = None
+    row_findings: list[Finding] | None = None
 
 
 #: Findings on rows that a manifest keeps; where there are more, they are found again in the rows.
@@ -176,16 +259,13 @@ class Packed:
         self, tag: str | None, changes: Mapping[str, object], assets: Iterable[str] = ()
     ) -> dict[str, object]:
         """Return the manifest; `changes` are those since `changes["previous"]`, `assets` the card's files."""
-        totals = dict[str, Total]()
-        for config, splits in self.configs.items():
-            files = [file for split_files in splits.values() for file in split_files]
+        totals: dict[str, Total] = {}
+        for config in self.configs:
+            files = [file for file in self.files if file.config == config]
             rows = sum(file.rows for file in files)
             hours = sum(file.seconds for file in files) / 3600
             size = sum(file.size for file in files)
             totals[config] = {"rows": rows, "hours": round(hours, 5), "size": size}
-        facts = dict[str, FileFacts]()
-        for file in self.files:
-            facts[file.name] = {"sha256": file.sha256, "size": file.size, "rows": file.rows}
         tool_version = importlib.metadata.version("dailytalk-contiguous")
         manifest: dict[str, object] = {
             "layout": LAYOUT,
@@ -194,7 +274,9 @@ class Packed:
             "splits_disjoint_in": self.disjoint,
             "changes": dict(changes),
             "totals": totals,
-            "files": facts,
+            "files": {
+                file.name: {"sha256": file.sha256, "size": file.size, "rows": file.rows} for file in self.files
+            },
             "assets": sorted(assets),
         }
         if self.fields:
@@ -218,9 +300,6 @@ _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.par
 #: The data files of our configs, which a push replaces and deletes.
 OUR_DATA_FILE = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
-#: Files that an error names.
-_NAMED = 3
-
 #: The config of a dataset that has just one.
 DEFAULT = "default"
 
@@ -242,6 +321,7 @@ class Version:
     commit: str | None
     names: tuple[str, ...]
     _files: HfFileSystem | None = field(default=None, repr=False)
+    _features: dict[str, Features] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return str(self.where)
@@ -266,7 +346,7 @@ class Version:
                 ending = f"-of-{len(files):05d}.parquet"
                 if not all(file.endswith(ending) for file in files):
                     raise DailytalkError(
-                        f"{self} has {len(files)} files of {config}/{split} ({shown_names(files, _NAMED)}), "
+                        f"{self} has {len(files)} files of {config}/{split} ({shown_names(files, 3)}), "
                         "of which some are missing or of another version",
                         "delete those of another version, publish or download it again",
                     )
@@ -322,16 +402,28 @@ class Version:
         with hub_errors(self), self.open(name) as file:
             return file.read(MOST_OWN_BYTES + 1)
 
+    @property
+    def has_manifest(self) -> bool:
+        """Whether this tool has published it, or somebody has put another manifest there."""
+        return MANIFEST in self.names
+
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """The manifest (`Packed.manifest`); empty without one. Raises DailytalkError for a damaged one."""
-        if MANIFEST not in self.names:
-            return {}
+        if not self.has_manifest:
+            return Manifest()
         name = f"the {MANIFEST} of {self} is damaged"
         remedy = "publish this version again"
         record = parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES)
-        manifest = typed(record, Manifest, name, remedy)
-        return {key: value for key, value in manifest.items() if value is not None}
+        typed(record, Manifest, name, remedy)
+        manifest = msgspec.convert(record, Manifest)
+        manifest.run = record.get("run")  # with all its fields, and whole numbers as such
+        return manifest
+
+    @property
+    def named_files(self) -> dict[str, FileFacts]:
+        """The data files that the manifest names."""
+        return self.manifest.files or {}
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -340,28 +432,38 @@ class Version:
         The Hub knows that of a file as it is now: others may have replaced it, and left the manifest as it was.
         """
         digests: dict[str, str] = {}
-        present = {*self.names}
-        for name, facts in self.manifest.get("files", {}).items():
-            if name in present:
-                stored = self.stored.get(name)
-                digests[name] = stored.lfs.sha256 if stored and stored.lfs else facts["sha256"]
+        for name in self.named_files.keys() & {*self.names}:
+            stored = self.stored.get(name)
+            digests[name] = stored.lfs.sha256 if stored and stored.lfs else self.named_files[name].sha256
         return digests
 
     @property
     def published_tag(self) -> str | None:
         """The tag that it was published under; None if others have added, replaced or removed data files since."""
-        files = self.manifest.get("files", {})
-        published = {name: facts["sha256"] for name, facts in files.items()}
+        published = {name: facts.sha256 for name, facts in self.named_files.items()}
         present = {name for name in self.names if _DATA_FILE.fullmatch(name)}
         is_as_published = present == published.keys() and self.digests == published
-        return self.manifest.get("version") if is_as_published else None
+        return self.manifest.version if is_as_published else None
 
     def features(self, config: str) -> Features | None:
         """Return the columns of a config, as its first data file declares them; None without such a config."""
-        for names in self.configs.get(config, {}).values():
+        names = [name for files in self.configs.get(config, {}).values() for name in files]
+        if names and config not in self._features:
             with self.parquet(names[0]) as file:
-                return Features.from_arrow_schema(file.schema)
-        return None
+                self._features[config] = Features.from_arrow_schema(file.schema)
+        return self._features.get(config)
+
+    def types(self, config: str) -> dict[str, str]:
+        """The columns of a config, and the fields in them, by dotted name, with the type of each in words."""
+        return dict(_types(self.features(config) or {}))
+
+    def columns_without_sound(self, config: str) -> list[str]:
+        """The columns of a config without those of sound, of which there is a digest.
+
+        The digest of the stereo file says whether the sound changed, also where the sides are apart.
+        """
+        sounds = {AUDIO_COLUMN, *CHANNELS, *map(digest_column, CHANNELS)}
+        return [name for name in self.features(config) or () if name not in sounds]
 
     @contextmanager
     def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
@@ -369,19 +471,38 @@ class Version:
 
         Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
-        config = name.partition("/")[0]
-        features = Features({})
-        if config in CONFIGS:
-            for columns in SOUND_LAYOUTS.values():
-                features |= published_features(config, None, labelled=True, audio_columns=columns)
         remedy = "publish or download it again, or name a dataset that this tool published"
         with (
             hub_errors(self),
             self.open(name) as opened,
             open_parquet(opened, remedy, f"{name} of {self}") as file,
         ):
-            file.check(features, required)
+            file.check(_our_columns(name.partition("/")[0]), required)
             yield file
+
+
+@cache
+def _our_columns(config: str) -> Features:
+    """All columns that files of a config may have; none of a config that is not ours."""
+    features = Features({})
+    if config in CONFIGS:
+        for columns in SOUND_LAYOUTS.values():
+            features |= published_features(config, None, labelled=True, audio_columns=columns)
+    return features
+
+
+def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, feature in fields.items():
+        kind = ""
+        while isinstance(feature, List):
+            feature = feature.feature
+            kind = f"{kind}a list of "
+        if isinstance(feature, dict):
+            yield f"{prefix}{name}", f"{kind}a struct"
+            yield from _types(feature, f"{prefix}{name}.")
+        else:
+            dtype = str(feature.dtype) if isinstance(feature, Value) else repr(feature)
+            yield f"{prefix}{name}", kind + dtype
 
 
 def open_version(where: Reference | Path, token: str | None = None) -> Version:
@@ -412,15 +533,15 @@ class Listed(NamedTuple):
         kind: `version`, `tag` or `branch`.
         date: of its commit. commit: the whole id.
         totals: rows, hours and bytes by config, as in `Packed.manifest`; empty where there is no manifest.
-        changes: in numbers (`publish.compare.Changes.as_dict`), or None.
+        changes: in numbers (`publish.hub.compare.Changes.as_dict`), or None.
     """
 
     name: str
     kind: str
     date: datetime
     commit: str
-    totals: dict[str, Any]
-    changes: dict[str, Any] | None
+    totals: dict[str, Total]
+    changes: JsonObject | None
 
 
 def list_versions(repo: str) -> list[Listed]:
@@ -432,15 +553,13 @@ def list_versions(repo: str) -> list[Listed]:
     api = HfApi()
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type="dataset")
-    branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
     version_tags = [ref for ref in refs.tags if is_version_tag(ref.name)]
     version_tags.sort(key=lambda ref: parse_tag(ref.name), reverse=True)
-    other_tags = [ref for ref in refs.tags if not is_version_tag(ref.name)]
     kinds = [("version", ref) for ref in version_tags]
-    kinds += [("tag", ref) for ref in other_tags]
-    kinds += [("branch", ref) for ref in branches]
-    listed = list[Listed]()
-    dates = dict[str, datetime]()
+    kinds += [("tag", ref) for ref in refs.tags if not is_version_tag(ref.name)]
+    kinds += [("branch", ref) for ref in sorted(refs.branches, key=lambda ref: ref.name != "main")]
+    listed: list[Listed] = []
+    dates: dict[str, datetime] = {}
     for kind, ref in kinds:
         commit = ref.target_commit
         manifest = open_version(Reference(repo, commit)).manifest
@@ -448,9 +567,8 @@ def list_versions(repo: str) -> list[Listed]:
             with hub_errors(repo):
                 history = api.list_repo_commits(repo, repo_type="dataset", revision=commit)
             dates |= {entry.commit_id: entry.created_at for entry in history}
-        totals = manifest.get("totals", {})
-        changes = manifest.get("changes")
-        listed.append(Listed(ref.name, kind, dates[commit], commit, totals, changes))
+        totals = manifest.totals or {}
+        listed.append(Listed(ref.name, kind, dates[commit], commit, totals, manifest.changes))
     return listed
 
 
@@ -464,20 +582,15 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    files = version.manifest.get("files")
-    if not files:
+    if not version.named_files:
         reason = f"{version} has no {MANIFEST}, or one that names no files"
         raise DailytalkError(reason, "load it without checking, or a version that has one")
-    if config is None:
-        listed = files
-        layouts = list(version.configs.values())
-    else:
-        listed = {name: entry for name, entry in files.items() if name.partition("/")[0] == config}
-        layouts = [version.configs.get(config, {})]
-    present = set[str]()
-    for splits in layouts:
-        for names in splits.values():
-            present.update(names)
+    named = version.named_files.items()
+    listed = {name: facts.sha256 for name, facts in named if config in (None, name.partition("/")[0])}
+    present: set[str] = set()
+    for present_config, splits in version.configs.items():
+        if config in (None, present_config):
+            present.update(*splits.values())
     stored = {} if download else version.stored
     for name in sorted({*listed, *present}):
         if name not in listed:
@@ -487,5 +600,5 @@ def file_differences(
         else:
             lfs = stored[name].lfs if name in stored else None
             digest = lfs.sha256 if lfs else sha256_of(version.path(name))
-            if digest != listed[name]["sha256"]:
-                yield name, f"its SHA-256 is {digest}, not {listed[name]['sha256']}"
+            if digest != listed[name]:
+                yield name, f"its SHA-256 is {digest}, not {listed[name]}"

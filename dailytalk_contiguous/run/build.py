@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run, voice_stage_of
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dailytalk_contiguous.core.conversation import cues_of_row, rows_of_cues
-from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.processor_time import ProcessorTime, read_processor_time
+from dailytalk_contiguous.core.records.conversation import cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.words.cues import cues_within
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.events import Run
+from dailytalk_contiguous.run.processor_time import ProcessorTime, read_processor_time
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, Spec, run, voice_stage_of
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input
@@ -27,21 +27,6 @@ from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, rejects_in
-
-#: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.
-PIECE_SECONDS = 60.0
-
-#: The fewest pieces of a sample, if there is enough audio: no recording is like all others.
-LEAST_PIECES = 3
-
-#: The largest share of a corpus that a sample is: an estimate must cost less than the work that it estimates.
-MOST_SHARE = 0.1
-
-#: Seconds that a sample may have in any case.
-LEAST_SECONDS = 30.0
-
-#: Bytes of FLAC for a byte of WAV, of recorded speech.
-FLAC_SHARE = 0.5
 
 #: How a sample is run: here, since other processes would load the models again.
 ONE_PROCESS = RunOptions(workers=1)
@@ -87,6 +72,13 @@ class Estimate:
         return wall * self.cores / processor if processor else math.inf
 
 
+#: The largest share of a corpus that a sample is: an estimate must cost less than the work that it estimates.
+MOST_SHARE = 0.1
+
+#: Seconds that a sample may have in any case.
+LEAST_SECONDS = 30.0
+
+
 def estimate_run(
     recordings: FoundRecordings,
     folder: Path,
@@ -120,26 +112,20 @@ def estimate_run(
     loading = folder / "loading"
     loaded = run(TagSpec(FoundRecordings([[shortest]], []), loading, stages), ONE_PROCESS, planned=planned)
     out = folder / "sample"
-    tagged, time_spent = _timed_run(TagSpec(FoundRecordings([pieces], []), out, stages), planned)
-    if not tagged.counts["conversations"]:
-        why = next(rejects_in(out))["reason"]
-        raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
-    seconds = _seconds(tagged)
-    record = tagged.record or {}
-    files = [*(out / TAGGED).iterdir(), out / TRANSCRIPT]
-    quantities = {
-        "speech_hours": record["hours"]["speech"],
-        "tag_seconds": sum(seconds.values()),
-        "tag_processor_seconds": time_spent.process,
-        "tagged_bytes": float(sum(path.stat().st_size for path in files)),
-    }
+    tagging = _estimate_tagging(TagSpec(FoundRecordings([pieces], []), out, stages), planned)
+    quantities = tagging.quantities
+    seconds = tagging.stages
+    time_spent = tagging.time
     if spoken:
-        if loaded.counts["utterances"]:
-            _load_models(loading, spoken, planned)
-        speech = _estimate_speech(out, spoken, planned)
-        quantities |= speech.quantities
-        time_spent += speech.time
-        for name, value in speech.stages.items():
+        voice = voice_stage_of(spoken)
+        is_free = voice is None or voice.synthesiser().deterministic
+        if loaded.counts["utterances"] and is_free:  # a run of little loads the models, and buys nothing
+            spec = SpeakSpec(read_synthesis_input(loading), loading, _with_empty_cache(spoken, loading))
+            run(spec, ONE_PROCESS, planned=planned)
+        speaking = _estimate_speech(out, spoken, planned)
+        quantities |= speaking.quantities
+        time_spent += speaking.time
+        for name, value in speaking.stages.items():
             seconds[f"{name} (speak)" if name in seconds else name] = value
     sampled = sum(piece.duration for piece in pieces)
     factor = total / sampled
@@ -152,21 +138,13 @@ def estimate_run(
         quantities={name: value * factor for name, value in quantities.items()},
         stages={name: value * factor for name, value in seconds.items()},
         cores=cores(),
-        others_share=_share_of_others(time_spent),
+        others_share=time_spent.others_share,
     )
 
 
-def _share_of_others(time: ProcessorTime) -> float | None:
-    """The share of this machine's cores that other programs used; None if unknown."""
-    others = time.other_programs
-    if others is None or not time.wall:
-        return None
-    return min(1.0, others / (time.wall * cores()))
-
-
 @dataclass(frozen=True)
-class _SpeechEstimate:
-    """The second half of a sample: its quantities, seconds of each stage, and processor time.
+class _HalfEstimate:
+    """One half of the work on a sample: its quantities, seconds of each stage, and processor time.
 
     A voice that is not free is priced, and not bought: then there are no seconds.
     """
@@ -176,13 +154,22 @@ class _SpeechEstimate:
     time: ProcessorTime = field(default_factory=ProcessorTime)
 
 
-def _load_models(folder: Path, stages: Sequence[Stage], planned: Planned) -> None:
-    """Run the stages of `speak` for a short sample in a folder, so that their models are loaded. Buys nothing."""
-    voice = voice_stage_of(stages)
-    if voice and not voice.synthesiser().deterministic:
-        return
-    spec = SpeakSpec(read_synthesis_input(folder), folder, _with_empty_cache(stages, folder))
-    run(spec, ONE_PROCESS, planned=planned)
+def _estimate_tagging(spec: TagSpec, planned: Planned) -> _HalfEstimate:
+    """Estimate the first half by a run. Raises DailytalkError if all of the sample is rejected."""
+    tagged, time_spent = _timed_run(spec, planned)
+    if not tagged.counts["conversations"]:
+        why = next(rejects_in(spec.out))["reason"]
+        raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
+    seconds = _seconds(tagged)
+    record = tagged.record or {}
+    files = [*(spec.out / TAGGED).iterdir(), spec.out / TRANSCRIPT]
+    quantities = {
+        "speech_hours": record["hours"]["speech"],
+        "tag_seconds": sum(seconds.values()),
+        "tag_processor_seconds": time_spent.process,
+        "tagged_bytes": float(sum(path.stat().st_size for path in files)),
+    }
+    return _HalfEstimate(quantities, seconds, time_spent)
 
 
 def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
@@ -194,7 +181,11 @@ def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
     return [with_cache if find_stage(Speak, [stage]) else stage for stage in stages]
 
 
-def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _SpeechEstimate:
+#: Bytes of FLAC for a byte of WAV, of recorded speech.
+FLAC_SHARE = 0.5
+
+
+def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _HalfEstimate:
     """Estimate the second half from a tagged sample."""
     script = read_synthesis_input(out)
     voice = voice_stage_of(stages)
@@ -212,12 +203,12 @@ def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _S
         quantities["joined"] = cost.joined
         quantities["turns"] = cost.turns
     if voice and not voice.synthesiser().deterministic:
-        return _SpeechEstimate(quantities)
+        return _HalfEstimate(quantities)
     spoken, time_spent = _timed_run(SpeakSpec(script, out, stages), planned)
     seconds = _seconds(spoken)
     quantities["speak_seconds"] = sum(seconds.values())
     quantities["speak_processor_seconds"] = time_spent.process
-    return _SpeechEstimate(quantities, seconds, time_spent)
+    return _HalfEstimate(quantities, seconds, time_spent)
 
 
 def _timed_run(spec: Spec, planned: Planned) -> tuple[RunOutcome, ProcessorTime]:
@@ -243,6 +234,13 @@ def _seconds(done: RunOutcome) -> dict[str, float]:
     seconds = {name: wall for name, (wall, _) in done.run.stages.items()}
     seconds["reading, writing"] = done.run.outside
     return seconds
+
+
+#: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.
+PIECE_SECONDS = 60.0
+
+#: The fewest pieces of a sample, if there is enough audio: no recording is like all others.
+LEAST_PIECES = 3
 
 
 def sample(conversations: Sequence[PendingConversation], seconds: float, seed: int) -> list[PendingConversation]:

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, BinaryIO, Self, TypedDict
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, parse_json
+from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
+from dailytalk_contiguous.machine.read_documents import MOST_LINE_BYTES
 from dailytalk_contiguous.store.files import locked
+from dailytalk_contiguous.store.full_disk import name_file
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent, Task
@@ -52,17 +53,11 @@ STOPPED = "stopped"
 #: The state of a run that an error ended.
 FAILED = "failed"
 
-#: What a run holds in its work folder while it works; a part of `--shard` has its own.
-RUN_LOCK = ".dailytalk-run"
-
 #: Seconds after which a line is written and logged, whatever happens.
 LINE_SECONDS = 30.0
 
 #: The fewest seconds between a line and one that is written for a shard: the disk has to confirm each.
 SHARD_LINE_SECONDS = 2.0
-
-#: Bytes that are read at a time, from the end of a file.
-BLOCK_BYTES = 1 << 13
 
 
 @dataclass
@@ -256,6 +251,10 @@ def runs_back(path: Path) -> Iterator[Run]:
             yield run
 
 
+#: Bytes that are read at a time, from the end of a file.
+BLOCK_BYTES = 1 << 13
+
+
 def line_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
     """The byte at which the line begins that ends at byte `end`, and the line; of one that is too long, a part."""
     line = b""
@@ -369,8 +368,8 @@ class Journal:
             is_first = not self._is_begun
             run = self.run
             if is_first:
-                earlier = _last_run(self._path.parent)
-                has_ended = earlier is None or earlier.state == FINISHED
+                earlier = _last_runs(self._path.parent)
+                has_ended = not earlier or earlier[-1].state == FINISHED
                 if not plan.tasks and has_ended:
                     return
                 self._is_begun = True
@@ -496,7 +495,8 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
     Raises DailytalkError, in which the folder is `named` so, if no run was ever recorded.
     """
     shown = dict[tuple[str | int, ...], Run]()
-    for run in _runs_in(folder):
+    runs = [_as_it_is_now(run, folder) for path in journals(folder) for run in runs_back(path)]
+    for run in sorted(runs, key=lambda run: run.started):
         if run.state == FINISHED and run.shard == [1, 1]:  # it replaces all earlier ones of its kind
             shown = {key: earlier for key, earlier in shown.items() if earlier.kind != run.kind}
         shown[run.kind, *run.shard] = run
@@ -540,15 +540,6 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
                 lock.unlink()
 
 
-def _runs_in(folder: Path) -> list[Run]:
-    """All runs that the journals of a folder have, in the order in which they began, with their states now."""
-    runs = []
-    for path in journals(folder):
-        for run in runs_back(path):
-            runs.append(_as_it_is_now(run, folder))
-    return sorted(runs, key=lambda run: run.started)
-
-
 def _last_runs(folder: Path) -> list[Run]:
     """The last run of each journal of a folder, with its state now: all others have ended."""
     runs = []
@@ -559,11 +550,6 @@ def _last_runs(folder: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.started)
 
 
-def _last_run(folder: Path) -> Run | None:
-    runs = _last_runs(folder)
-    return runs[-1] if runs else None
-
-
 def _as_it_is_now(run: Run, folder: Path) -> Run:
     """The run, which is gone if it was running on this host and holds the folder no more."""
     lock = _lock_of(folder, run.shard)
@@ -571,6 +557,10 @@ def _as_it_is_now(run: Run, folder: Path) -> Run:
         with suppress(Timeout), FileLock(lock, timeout=0) if lock.is_file() else nullcontext():
             run.state = GONE
     return run
+
+
+#: What a run holds in its work folder while it works; a part of `--shard` has its own.
+RUN_LOCK = ".dailytalk-run"
 
 
 def _lock_of(folder: Path, shard: Sequence[int]) -> Path:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.machine import cache_folder, code_digest
+from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.machine.resources import cache_folder, code_digest
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.store.file_stamp import settled_stamp
 from dailytalk_contiguous.store.files import inside, sha256_of, write_bytes
@@ -64,7 +64,9 @@ class KnownScript:
         self._folder = folder
         self._options = (os.path.abspath(recordings) if recordings else "", remedy)
         self._began = time.time_ns()
-        self._digest = _transcript_digest(folder)
+        self._digest = ""  # where there is no transcript
+        with suppress(BadInput, OSError):
+            self._digest = sha256_of(inside(folder, TRANSCRIPT))
         self._sources = self._sources_digest()
         name = os.fsencode(os.path.abspath(folder))
         self._path = cache_folder() / "scripts" / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
@@ -109,10 +111,3 @@ class KnownScript:
         of_run = [run.get("fields"), run.get(RECORDINGS)]
         facts = [code_digest(), self._digest, self._options, of_run, sorted(tagged)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _transcript_digest(folder: Path) -> str:
-    """The SHA-256 of the transcript of a work folder; empty if there is none."""
-    with suppress(BadInput, OSError):
-        return sha256_of(inside(folder, TRANSCRIPT))
-    return ""

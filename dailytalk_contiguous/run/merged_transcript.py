@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import JsonObject, numbered_lines, parse_json
+from dailytalk_contiguous.core.documents import JsonObject, parse_json
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.read_documents import numbered_lines
 from dailytalk_contiguous.store.files import inside, json_text, sha256_of, write_lines
 from dailytalk_contiguous.store.work_folder import LINE_DIGESTS, TRANSCRIPT, read_run
 

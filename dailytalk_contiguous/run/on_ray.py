@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.machine.interrupts import check_interrupt
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.processes import as_they_come
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shards_of, neighbours
 from dailytalk_contiguous.run.storage import WorkFolder

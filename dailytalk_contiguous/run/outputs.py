@@ -15,19 +15,27 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Features
+from msgspec.structs import replace
 
-from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.conversation import Conversation, from_row, known_columns, or_none
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field, columns_of_lines
-from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.published_fields import described
-from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row, built
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import Conversation, from_row, or_none
+from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
+from dailytalk_contiguous.core.records.finished import as_recorded, from_finished
+from dailytalk_contiguous.core.records.published_fields import described
+from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
+from dailytalk_contiguous.core.records.tables import (
+    LABELS,
+    TableMaker,
+    Tables,
+    conversation_columns,
+    utterance_columns,
+)
+from dailytalk_contiguous.core.records.utterance import FIELDS, to_shifted_line
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, conversation_columns, utterance_columns
-from dailytalk_contiguous.core.utterance import EDGES, FIELDS, features_of_fields, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.machine.resources import PACKAGES
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.run.merged_transcript import count_edited, write_merged
 from dailytalk_contiguous.run.sound_files import sounds_digest, wav_path, write_sounds
@@ -144,19 +152,12 @@ def write_results(half: FinishedHalf) -> RunRecord:
         if _is_written(half, before, fingerprint):
             return _record_again(half, before)
     reader = _ShardLines(half, shards)
-    # The tables are of what is finished, once something is.
-    is_latest = half.spoken or spoken_record is None
-    unwritten = nullcontext(TableMaker(False, half.fields))
-    n_edited = 0
-    with tables_in(out, half.spoken, half.fields) if is_latest else unwritten as maker:
-        if half.spoken:
-            write_lines(out / SHIFTED, map(json_text, reader.lines(maker)))
-        else:
-            n_edited = write_merged(out, reader.lines(maker))
-    tables = maker.tables()
-    if is_latest:
-        write_text(out / STATS, json_document(figures.corpus_stats(tables)))
-    _write_rejects(half, reader.rejects)
+    tables, n_edited = _write_lines_and_tables(reader, half.spoken or spoken_record is None)
+    # Beside those of the other half.
+    others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != half.spoken]
+    rejects = [reject.as_dict() for reject in reader.rejects]
+    ordered = [*others, *rejects] if half.spoken else [*rejects, *others]
+    write_lines(out / REJECTS, map(json_text, ordered))
     facts = facts_of_run(half.about, half.stages)
     if half.spoken:
         record = _spoken_record(reader, tables, facts, fingerprint)
@@ -172,6 +173,25 @@ def write_results(half: FinishedHalf) -> RunRecord:
         run["fields"] = described(half.fields)
     write_text(out / RUN, json_document(run))
     return record
+
+
+def _write_lines_and_tables(reader: "_ShardLines", is_latest: bool) -> tuple[Tables, int]:
+    """Write the lines of a half and, if it `is_latest`, the tables: of what is finished, once something is.
+
+    Returns the tables, and how many lines of the transcript people have edited.
+    """
+    half = reader.half
+    unwritten = nullcontext(TableMaker(False, half.fields))
+    n_edited = 0
+    with tables_in(half.out, half.spoken, half.fields) if is_latest else unwritten as maker:
+        if half.spoken:
+            write_lines(half.out / SHIFTED, map(json_text, reader.lines(maker)))
+        else:
+            n_edited = write_merged(half.out, reader.lines(maker))
+    tables = maker.tables()
+    if is_latest:
+        write_text(half.out / STATS, json_document(figures.corpus_stats(tables)))
+    return tables, n_edited
 
 
 def _is_written(half: FinishedHalf, before: RunRecord, fingerprint: str) -> bool:
@@ -236,14 +256,15 @@ class _ShardLines:
         numbers = itertools.count()
         for row in self._rows():
             if half.spoken:
-                parts = _rejected_in_finished(row)
-                maker.add(row)
-                lines = _shifted_lines(row, half)
+                talk = from_finished(row)
+                parts = _rejected_in_finished(talk)
+                maker.add(talk)
+                lines = _shifted_lines(talk, half)
             else:
                 talk = from_row(row)
                 parts = _rejected_in_tagged(talk)
                 self._note(talk)
-                maker.add(row | _as_finished(talk, half.line_fields))
+                maker.add(_as_finished(talk, half.line_fields))
                 lines = _tagged_lines(talk, half)
             self.rejects += parts
             self.n_parts += len(parts)
@@ -296,19 +317,12 @@ def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject
         yield line
 
 
-def _shifted_lines(row: Row, half: FinishedHalf) -> Iterator[JsonObject]:
+def _shifted_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
-    for utterance in row["utterances"]:
-        start = utterance["start"]
-        end = utterance["end"]
-        about = {
-            "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
-            "conversation_id": row["conversation_id"],
-            "duration": None if start is None else round(end - start, 4),
-            "words": words_within(row["alignments"], utterance),
-        }
-        line = line_of({**utterance, **about}, rebuilt=True, fields=half.line_fields)
-        yield line | columns_of_lines(row, half.line_fields)
+    talk.audio_file = wav_path(Path(), talk.id).as_posix()
+    for utterance in talk.utterances:
+        line = to_shifted_line(utterance, talk, half.line_fields)
+        yield line | columns_of_lines(talk.extra, half.line_fields)
 
 
 def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
@@ -318,50 +332,37 @@ def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
     return [*parts, *(or_none(talk.rejected) or ()), *(or_none(talk.unmatched) or ())]
 
 
-def _rejected_in_finished(row: Row) -> list[Reject]:
-    """What is smaller than a finished row and was rejected after it was tagged, or went on without a model.
+def _rejected_in_finished(talk: Conversation) -> list[Reject]:
+    """What is smaller than a finished conversation and was rejected since it was tagged, or went without a model.
 
     An utterance without text is none: its row has a reason.
     """
-    failures = [Reject(**failure) for failure in row.get("model_failures") or ()]
+    failures = or_none(talk.model_failures) or ()
     parts = [failure for failure in failures if failure.stage in SPOKEN_STAGES]
-    for utterance in row["utterances"]:
-        if utterance["status"] == "kept-original" and utterance["text"].strip():
-            reason = utterance["reason"]
-            parts.append(Reject(utterance["utterance_id"], "Speak", reason, "its original voice is kept"))
+    for utterance in talk.utterances:
+        if utterance.status == "kept-original" and utterance.text.strip():
+            reason = utterance.unspoken_reason or ""
+            parts.append(Reject(utterance.id, "Speak", reason, "its original voice is kept"))
     return parts
 
 
-def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
-    """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
-    names = [*features_of_fields(fields), "words"]
-    utterances: list[Row] = []
-    alignments: list[Row] = []
+def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
+    """A tagged conversation as a finished one that was not rebuilt."""
+    utterances = []
+    words = []
     for utterance in tagged_utterances(talk, fields):
-        struct = known_columns(utterance, names)
-        for name in ("channel", *EDGES):
-            struct[f"source_{name}"] = struct[name]
-        for word in struct.pop("words"):
-            alignments.append(word | {"speaker": utterance.channel, "source": None})
-        utterances.append(struct)
+        utterances.append(as_recorded(utterance))
+        words += [replace(word, side=utterance.channel) for word in utterance.words]
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)
-    return {
-        "timeline": None,
-        "provenance": None,
-        "source_duration": talk.duration,
-        "alignments": alignments,
-        "language": commonest[0][0] if commonest else None,
-        "utterances": utterances,
-    }
-
-
-def _write_rejects(half: FinishedHalf, rejects: Iterable[Reject]) -> None:
-    """Write the rejects of one half of the work beside those of the other half."""
-    others = [reject for reject in rejects_in(half.out) if (reject["stage"] in SPOKEN_STAGES) != half.spoken]
-    records = [reject.as_dict() for reject in rejects]
-    ordered = [*others, *records] if half.spoken else [*records, *others]
-    write_lines(half.out / REJECTS, map(json_text, ordered))
+    return replace(
+        talk,
+        utterances=utterances,
+        alignments=words,
+        main_language=commonest[0][0] if commonest else None,
+        built_duration=talk.duration,
+        built_sides=talk.sides,
+    )
 
 
 # The record of a half in run.json.

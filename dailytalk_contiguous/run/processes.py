@@ -18,17 +18,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import available_memory, cores, limit_memory
+from dailytalk_contiguous.machine.interrupts import check_interrupt
+from dailytalk_contiguous.machine.resources import available_memory, cores, limit_memory
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
 #: The variable that names the GPUs that a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-#: Seconds between two checks for a Ctrl-C.
-POLL_SECONDS = 0.2
 
 #: Tasks handed out for each worker, so that it never waits. All at once would copy the rows of a whole corpus.
 QUEUED = 2
@@ -90,6 +87,10 @@ def in_processes(
         for process in list((pool._processes or {}).values()) if unfinished else ():
             process.terminate()  # what they hold is a temporary file; the next run makes it again
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+#: Seconds between two checks for a Ctrl-C.
+POLL_SECONDS = 0.2
 
 
 def as_they_come(

@@ -18,13 +18,13 @@ from typing import Any
 
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.conversation import cues_of_row
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
-from dailytalk_contiguous.core.own_file import refuse_in_import
-from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.conversation import cues_of_row
+from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.models import failures
 from dailytalk_contiguous.models.budget import Budget
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
@@ -77,12 +77,6 @@ from dailytalk_contiguous.store.work_folder import RunRecord
 log = logging.getLogger(__name__)
 
 RUNNERS = ("local", "ray")
-
-#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
-PAID_BATCH_SECONDS = 1800.0
-
-#: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
-TELL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -141,6 +135,10 @@ def networks_device(stages: Iterable[Stage]) -> str | None:
         if device != "cpu" and any(inner.models().values()):
             return device
     return None
+
+
+#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
+PAID_BATCH_SECONDS = 1800.0
 
 
 def make_shards(
@@ -611,6 +609,10 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
             if outcome.plan.tasks and step.waits:
                 outcome.left += step.later
                 return
+
+
+#: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
+TELL_SECONDS = 120.0
 
 
 @dataclass

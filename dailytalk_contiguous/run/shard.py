@@ -6,7 +6,6 @@ of neighbouring shards, too.
 """
 
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence, Set
@@ -17,7 +16,9 @@ from typing import NamedTuple
 from datasets import Features
 
 from dailytalk_contiguous import shards
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     as_stored,
     assign,
@@ -25,17 +26,12 @@ from dailytalk_contiguous.core.conversation import (
     has_column,
     to_row,
 )
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import give_back_memory, side_by_side
-from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
+from dailytalk_contiguous.machine.interrupts import check_interrupt
+from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import Stage
-
-#: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one.
-PORTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -377,7 +373,9 @@ class ShardMaker:
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
         """A portion that has been through the first of the stages that need no model's device."""
         if isinstance(step, Portion):
-            for stage in itertools.takewhile(lambda stage: stage.prepares, self.stages[step.done :]):
+            for stage in self.stages[step.done :]:
+                if not stage.prepares:
+                    break
                 self._advance(step, stage)
         return step
 
@@ -460,6 +458,10 @@ def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversatio
 def open_portion(sources: Sequence[Source]) -> Portion:
     """A portion of these conversations."""
     return Portion(sources, [source.shard.open(source.pending) for source in sources])
+
+
+#: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one.
+PORTION_SECONDS = 60.0
 
 
 def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:

@@ -12,13 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, from_row
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Field
-from dailytalk_contiguous.core.published_fields import published
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tags import check_tags
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.style.tags import check_tags
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
@@ -256,7 +256,11 @@ class SpeakFolderSpec(SpeakSpec):
             script = replace(_input_of(run, remembered, self.shard_seconds), is_planned=True)
             self._take(script, self._chosen_stages)
         if not remembered or not self.is_made:
-            self._take(self._read(), self._chosen_stages)
+            folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
+            script = read_synthesis_input(
+                self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
+            )
+            self._take(script, self._chosen_stages)
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
         fingerprint = (work_folder.read_run(self.tagged) or {}).get("fingerprint")
@@ -268,12 +272,6 @@ class SpeakFolderSpec(SpeakSpec):
         if not script.is_planned and not script.not_at_hand:
             self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
         return record
-
-    def _read(self) -> SynthesisInput:
-        folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
-        return read_synthesis_input(
-            self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
-        )
 
 
 def spoken_pass(

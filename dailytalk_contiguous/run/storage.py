@@ -14,8 +14,8 @@ from typing import Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.events import journals
-from dailytalk_contiguous.sources.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
+from dailytalk_contiguous.store.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 
@@ -30,9 +30,6 @@ OF_SPEAK = ("dataset/shard-*.parquet", "audio/*_edited.wav")
 
 #: Shards of all kinds, by their names in a store.
 _SHARDS = "*/shard-*.parquet"
-
-#: Sound files that are made from the shards: work on the shards does not need them.
-_LISTENED = "audio/"
 
 
 @dataclass(frozen=True)
@@ -103,6 +100,10 @@ class WorkFolder:
             if is_stale and name not in own_names:
                 stale_names.append(name)
         self.mirror.drop(stale_names)
+
+
+#: Sound files that are made from the shards: work on the shards does not need them.
+_LISTENED = "audio/"
 
 
 def open_work(

@@ -13,10 +13,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dailytalk_contiguous.core.conversation import from_row, to_row
-from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.records.conversation import from_row, to_row
+from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import TimeSpent, append
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, preflight, refuse_mixing

@@ -8,9 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import JsonObject, is_number, json_lines
+from dailytalk_contiguous.core.documents import JsonObject, is_number
+from dailytalk_contiguous.machine.read_documents import json_lines
 
-#: A word, as the tables count them (`core.tables`).
+#: A word, as the tables count them (`core.records.tables`).
 _WORD = re.compile(r"[^\t\n\f\r ]+")
 
 

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, is_model_folder, stored_files
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
@@ -22,18 +22,6 @@ CORES_EACH = 4
 
 #: The most workers on a GPU: eight were a sixth faster than four there, for twice the memory.
 MOST_ON_A_GPU = 4
-
-#: Bytes on a GPU for a process, whatever its models: a CUDA context, libraries, and a batch of a small model.
-PROCESS_BYTES = 2_000_000_000
-
-#: Bytes on a GPU for each byte of weights: those, and what the largest batch adds. By the shapes of the networks
-#: in float16, 16 windows of Whisper with a beam of 5 add up to 8 GB to the 1.5 GB of medium, and 13 GB to the 3.1
-#: GB of large; 240 s of sound add 3 GB to the 0.7 GB of audEERING's model. The 2 GB that windows add to base,
-#: which has 0.15 GB, are in `PROCESS_BYTES`. Not measured on a GPU.
-BYTES_A_WEIGHT_BYTE = 6
-
-#: Endings of files of weights in a folder.
-_WEIGHTS = {".bin", ".safetensors", ".pt", ".onnx"}
 
 
 def fitting_workers(n_cores: int, n_gpus: int, free_bytes: int, worker_bytes: int) -> int:
@@ -83,6 +71,16 @@ def free_gpu_bytes(number: int) -> int:
     return free
 
 
+#: Bytes on a GPU for a process, whatever its models: a CUDA context, libraries, and a batch of a small model.
+PROCESS_BYTES = 2_000_000_000
+
+#: Bytes on a GPU for each byte of weights: those, and what the largest batch adds. By the shapes of the networks
+#: in float16, 16 windows of Whisper with a beam of 5 add up to 8 GB to the 1.5 GB of medium, and 13 GB to the 3.1
+#: GB of large; 240 s of sound add 3 GB to the 0.7 GB of audEERING's model. The 2 GB that windows add to base,
+#: which has 0.15 GB, are in `PROCESS_BYTES`. Not measured on a GPU.
+BYTES_A_WEIGHT_BYTE = 6
+
+
 def bytes_on_gpu(stages: Iterable[Stage]) -> int:
     """About how many bytes a process takes on a GPU for the models of stages; 0 if none of them runs on one."""
     models = set[str]()
@@ -94,6 +92,10 @@ def bytes_on_gpu(stages: Iterable[Stage]) -> int:
             models.update(names.split(", "))  # aligners are listed
     weights = sum(map(weights_bytes, models))
     return PROCESS_BYTES + BYTES_A_WEIGHT_BYTE * weights if weights else 0
+
+
+#: Endings of files of weights in a folder.
+_WEIGHTS = {".bin", ".safetensors", ".pt", ".onnx"}
 
 
 def weights_bytes(model: str) -> int:

@@ -1,1 +1,1 @@
-"""Floor 4: `datasets` builders that yield one row a conversation."""
+"""Floor 5: `datasets` builders that yield one row a conversation."""

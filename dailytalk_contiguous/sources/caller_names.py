@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import Cue, cues_of_row, rows_of_cues
-from dailytalk_contiguous.core.schema import OPEN, Row
+from dailytalk_contiguous.core.records.conversation import Cue, cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.records.schema import OPEN, Row
 from dailytalk_contiguous.sources.channel_names import person
 from dailytalk_contiguous.sources.private_names import is_private, private_part
 
@@ -45,20 +45,19 @@ class CallerNames:
     def replaced(self, row: Row) -> Row:
         """A row of a source with the names in its `given` cues replaced, and a digest that says which."""
         cues = cues_of_row(row)
-        renamed = [self._cue(cue) for cue in cues]
+        renamed: list[Cue] = []
+        for cue in cues:
+            channel = cue.channel
+            if channel.startswith(OPEN):
+                channel = OPEN + self._name(_name_of(channel))
+            speaker = self._name(cue.speaker) if cue.speaker else cue.speaker
+            renamed.append(replace(cue, channel=channel, speaker=speaker))
         if renamed == cues:
             return row
         names = [[cue.channel, cue.speaker] for cue in renamed]
         facts = json.dumps([row["input_digest"], names])
         digest = hashlib.sha256(facts.encode()).hexdigest()[:20]
         return row | {"given": rows_of_cues(renamed), "input_digest": digest}
-
-    def _cue(self, cue: Cue) -> Cue:
-        channel = cue.channel
-        if channel.startswith(OPEN):
-            channel = OPEN + self._name(_name_of(channel))
-        speaker = self._name(cue.speaker) if cue.speaker else cue.speaker
-        return replace(cue, channel=channel, speaker=speaker)
 
     def _name(self, name: str) -> str:
         key = private_part(name)

@@ -9,9 +9,10 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import csv_lines, read_json, shown
+from dailytalk_contiguous.core.documents import csv_lines, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
 from dailytalk_contiguous.sources.transcript_text import broken, number_of_field, read_text
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dailytalk_contiguous.core.schema import CHANNELS, OPEN
+from dailytalk_contiguous.core.records.schema import CHANNELS, OPEN
 from dailytalk_contiguous.sources.private_names import is_private, shown_name
 from dailytalk_contiguous.sources.transcript_text import broken
 
@@ -40,8 +40,6 @@ _MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
 
 # What we call a channel whose speaker has no name, `call/left`.
 _OF_CHANNELS = tuple(f"/{channel}" for channel in CHANNELS)
-
-_KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 
 def explains_itself(name: str) -> bool:
@@ -98,8 +96,8 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
 
     left, l, a, main and right, r, b, other mean what they say, and so do numbers of channels (1, ch0). They count
     from 0 where one of them is 0, or none is 2 and one is like those that count from 0 (ch1), otherwise from 1.
-    One other name takes the side that is left; that of any further name is `core.schema.OPEN` and the name. Two
-    names of one side raise BadInput, and so does a third name beside those of both sides.
+    One other name takes the side that is left; that of any further name is `core.records.schema.OPEN` and the
+    name. Two names of one side raise BadInput, and so does a third name beside those of both sides.
     """
     indices = _channel_indices(names)
     sides: dict[str, str] = {}
@@ -153,6 +151,9 @@ _NOUN = re.compile(r"^(?:(?:ch|chan|channel)[ _-]+(?=[a-z])|(?:spk|speaker)[ _-]
 def _key(name: str) -> str:
     """A name without its noun. `channel A` is on the left; `speaker A` of a diariser stays, and is on no side."""
     return _NOUN.sub("", name.strip().casefold())
+
+
+_KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 
 def _number(name: str) -> tuple[str, str] | None:

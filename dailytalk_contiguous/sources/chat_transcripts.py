@@ -18,9 +18,6 @@ _BULLET = re.compile(r'[\x15\u2022](?:%snd:"[^"]{0,400}"_)?(\d{1,12})_(\d{1,12})
 #: Times a word may be said at most, by its code `[x 3]`.
 MOST_REPEATS = 20
 
-#: Characters of a main tier, with its codes: removing them from a longer one takes minutes.
-MOST_TIER = 200_000
-
 #: A code behind what it is about: `[//]`, `[: going to]`, `[=! laughing]`, `[<]`, `[+ gram]`, `[x 3]`.
 _CODE = r"\[(?:[/:=%*?!<>+\-\"^#$@&][^\[\]]{0,400}|x \d{1,3}|e)\]"
 
@@ -48,8 +45,6 @@ _TERMINATORS = (
     (re.compile(r"\+\.\.\."), "..."),
     (re.compile(r"\+/{1,2}\.|\+\"/?\.|\+\."), ""),
 )
-
-_WORD_AND_TIMES = re.compile(r"(?<!\S)(\S{1,200}+)\s+[\x15\u2022](\d{1,12})_(\d{1,12})[\x15\u2022]")
 
 
 def chat_text(text: str) -> str:
@@ -79,6 +74,10 @@ def chat_text(text: str) -> str:
     plain = re.sub(r" ?[„‡]", ",", " ".join(text.split()))
     plain = re.sub(r" (?=[.,;!?]+(?: |$))", "", plain)
     return re.sub(r"((?: &=[^\s.,;!?]+){1,8})([.,!?]+)$", r"\2\1", plain)  # a mark is behind the end
+
+
+#: Characters of a main tier, with its codes: removing them from a longer one takes minutes.
+MOST_TIER = 200_000
 
 
 def chat_records(path: Path) -> Iterator[CorpusRecord]:
@@ -161,6 +160,9 @@ def _utterance(path: Path, number: int, content: str) -> dict[str, object] | Non
         reason = f"line {number} has no times: {shown_line(text)}"
         raise broken(path, reason, "link each line to the sound in CLAN, or take the file away")
     return {"start": int(spans[0][0]) / 1000, "end": int(spans[-1][1]) / 1000, "text": text}
+
+
+_WORD_AND_TIMES = re.compile(r"(?<!\S)(\S{1,200}+)\s+[\x15\u2022](\d{1,12})_(\d{1,12})[\x15\u2022]")
 
 
 def _add_words(record: dict[str, object], content: str) -> None:

@@ -13,31 +13,13 @@ from typing import TypeAlias
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.private_names import shown_line
 from dailytalk_contiguous.sources.transcript_marks import mark_of
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, number_of_field, read_text
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, lines_with_text, number_of_field
 
 #: A record with its position in a file.
 CorpusRecord: TypeAlias = tuple[str, dict[str, object]]
 
 #: A line of Fisher, also of CallHome, in which `B1` is the second voice on side B.
 FISHER_LINE = re.compile(rf"({NUMBER.pattern})\s+({NUMBER.pattern})\s+([A-Z])\d?:(?:\s+(.*))?")
-
-#: A line of the Mississippi State transcripts of Switchboard: an utterance's id, with the side, and times.
-_MS98_LINE = re.compile(
-    rf"sw\d+([AB])-ms98-\w+-\d+\s+({NUMBER.pattern})\s+({NUMBER.pattern})\s+(\S.*)", re.IGNORECASE
-)
-
-#: A line of a `.mrk` of Switchboard, by LDC's mrk_spec.txt: talker and turn, start, duration, word. `*` stands for
-#: what is unknown; `@` has no meaning any more.
-_MRK_LINE = re.compile(
-    r"@{0,2}(?P<turn>(?P<side>[AB])(?:\.\d+)?|\*)\s+(?P<start>\S+)\s+(?P<duration>\S+)\s+(?P<word>\S+)"
-)
-
-#: Seconds that each word gets of a turn in which no word has a time.
-_UNTIMED_WORD = 0.3
-
-#: What STM has in place of words where nothing is scored, and the speakers of no speech.
-_STM_NO_WORDS = ("ignore_time_segment_in_scoring",)
-_STM_NOBODY = ("inter_segment_gap", "excluded_region")
 
 _REMEDY = "save the file again, one record a line"
 
@@ -69,16 +51,16 @@ def ldc_text(text: str) -> str:
 
 def fisher_records(path: Path) -> Iterator[CorpusRecord]:
     """The lines `12.34 15.60 A: words` of Fisher and CallHome; `#` begins a comment. Raises BadInput."""
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip() or line.startswith("#"):
+    for position, line in lines_with_text(path):
+        if line.startswith("#"):
             continue
         match = FISHER_LINE.fullmatch(line.strip())
         if match is None:
-            raise broken(path, f"line {number} is no line of Fisher: {shown_line(line)}", _REMEDY)
+            raise broken(path, f"{position} is no line of Fisher: {shown_line(line)}", _REMEDY)
         start, end, side, words = match.groups()
         text = ldc_text(words or "")
         if text:
-            yield f"line {number}", {"start": float(start), "end": float(end), "channel": side, "text": text}
+            yield position, {"start": float(start), "end": float(end), "channel": side, "text": text}
 
 
 # Switchboard
@@ -107,35 +89,43 @@ def switchboard_word(token: str) -> str:
     return re.sub(r"_\d$", "", token)
 
 
+#: A line of the Mississippi State transcripts of Switchboard: an utterance's id, with the side, and times.
+_MS98_LINE = re.compile(
+    rf"sw\d+([AB])-ms98-\w+-\d+\s+({NUMBER.pattern})\s+({NUMBER.pattern})\s+(\S.*)", re.IGNORECASE
+)
+
+
 def ms98_records(path: Path) -> Iterator[CorpusRecord]:
     """The lines `sw2001A-ms98-a-0001 0.000 0.977 word` of Switchboard, of words or utterances. Raises BadInput."""
     has_words = path.name.lower().endswith("-word.text")
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
+    for position, line in lines_with_text(path):
         match = _MS98_LINE.fullmatch(line.strip())
         if match is None:
-            raise broken(path, f"line {number} is no line of Switchboard: {shown_line(line)}", _REMEDY)
+            raise broken(path, f"{position} is no line of Switchboard: {shown_line(line)}", _REMEDY)
         side, start, end, tokens = match.groups()
         words = [switchboard_word(token) for token in tokens.split()]
         text = " ".join(filter(None, words))
         if text:
             field = "word" if has_words else "text"
-            yield (
-                f"line {number}",
-                {"start": float(start), "end": float(end), "channel": side.upper(), field: text},
-            )
+            yield position, {"start": float(start), "end": float(end), "channel": side.upper(), field: text}
+
+
+#: A line of a `.mrk` of Switchboard, by LDC's mrk_spec.txt: talker and turn, start, duration, word. `*` stands for
+#: what is unknown; `@` has no meaning any more.
+_MRK_LINE = re.compile(
+    r"@{0,2}(?P<turn>(?P<side>[AB])(?:\.\d+)?|\*)\s+(?P<start>\S+)\s+(?P<duration>\S+)\s+(?P<word>\S+)"
+)
 
 
 def mrk_records(path: Path) -> Iterator[CorpusRecord]:
     """The turns of a `.mrk` of Switchboard, with words of which some have no times. Raises BadInput."""
     turns: list[tuple[str, str, list[dict[str, object]]]] = []
     last_turn = None
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for position, line in lines_with_text(path):
         match = _MRK_LINE.fullmatch(line.strip())
         if match is None:
-            if turns and line.strip():
-                raise broken(path, f"line {number} is no line of a .mrk: {shown_line(line)}", _REMEDY)
+            if turns:
+                raise broken(path, f"{position} is no line of a .mrk: {shown_line(line)}", _REMEDY)
             continue  # the head of the file
         side = match["side"]
         word = switchboard_word(match["word"].replace("#", ""))  # # encloses what is said at the same time
@@ -144,7 +134,7 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
             continue
         if match["turn"] != last_turn:
             last_turn = match["turn"]
-            turns.append((f"line {number}", side, []))
+            turns.append((position, side, []))
         entry: dict[str, object] = {"word": word}
         if match["start"] != "*":
             entry["start"] = number_of_field(match["start"])
@@ -153,6 +143,10 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
     if not turns:
         raise broken(path, "has no line of a .mrk", _REMEDY)
     yield from _timed_turns(turns)
+
+
+#: Seconds that each word gets of a turn in which no word has a time.
+_UNTIMED_WORD = 0.3
 
 
 def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> Iterator[CorpusRecord]:
@@ -181,33 +175,36 @@ def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> I
 # STM
 
 
+#: What STM has in place of words where nothing is scored, and the speakers of no speech.
+_STM_NO_WORDS = ("ignore_time_segment_in_scoring",)
+_STM_NOBODY = ("inter_segment_gap", "excluded_region")
+
+
 def stm_records(path: Path) -> Iterator[CorpusRecord]:
     """The segments of NIST's STM: file, channel, speaker, start, end, labels in `<>`, text; `;;` begins a comment.
 
     By the documentation of SCTK. Of alternatives `{ a / b }` the first is read, and `(word)` that may be left out
     is a word. Raises BadInput.
     """
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for position, line in lines_with_text(path):
         fields = line.split(maxsplit=5)
-        if not fields or fields[0].startswith(";;"):
+        if fields[0].startswith(";;"):
             continue
         if len(fields) < 5:
-            raise broken(path, f"line {number} has {len(fields)} fields, not 5 or more", _REMEDY)
+            raise broken(path, f"{position} has {len(fields)} fields, not 5 or more", _REMEDY)
         recording, channel, speaker, start, end, *remaining = fields
         text = _stm_text(remaining[0] if remaining else "")
         is_speech = text.casefold() not in _STM_NO_WORDS and speaker.casefold() not in _STM_NOBODY
         if is_speech and text:
-            yield (
-                f"line {number}",
-                {
-                    "recording_id": recording,
-                    "channel": channel,
-                    "speaker": speaker,
-                    "start": number_of_field(start),
-                    "end": number_of_field(end),
-                    "text": text,
-                },
-            )
+            record: dict[str, object] = {
+                "recording_id": recording,
+                "channel": channel,
+                "speaker": speaker,
+                "start": number_of_field(start),
+                "end": number_of_field(end),
+                "text": text,
+            }
+            yield position, record
 
 
 def _stm_text(text: str) -> str:

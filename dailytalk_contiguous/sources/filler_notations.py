@@ -7,8 +7,8 @@ stay: `[him]`, `(5 mm)`, `alb(um)`. `%hesitation` names no word, so it is a mark
 import re
 from collections.abc import Sequence
 
-from dailytalk_contiguous.core.fillers import PATTERNS, USUAL, are_fillers, language_code
-from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.words.fillers import PATTERNS, USUAL, are_fillers, language_code
+from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 
 #: TalkBank's CHAT: `&-` is always before a filler, `&` in older files also before a fragment. LDC: `%`.

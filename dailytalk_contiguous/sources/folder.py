@@ -16,32 +16,29 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
-    HIGHEST_RATE,
-    LOWEST_RATE,
+from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, typed
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import MIX, SOURCE, Row
+from dailytalk_contiguous.core.sound.cutting import balanced_range, pieces_of
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Pcm, pcm_to_float
+from dailytalk_contiguous.core.sound.speech_runs import HYSTERESIS
+from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.core.words.cues import cues_within
+from dailytalk_contiguous.machine.audio import (
     ONE_CHANNEL,
     AudioHeader,
-    Pcm,
     audio_at,
-    pcm_to_float,
     read_pcm,
     to_uri,
     tracks,
     tracks_remedy,
 )
-from dailytalk_contiguous.core.conversation import Cue, rows_of_cues
-from dailytalk_contiguous.core.cues import cues_within
-from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
-from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, read_json, typed
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.regular_files import NO_FILE
-from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
-from dailytalk_contiguous.core.spans import true_runs
-from dailytalk_contiguous.core.speech_runs import HYSTERESIS
+from dailytalk_contiguous.machine.read_documents import read_json
+from dailytalk_contiguous.machine.regular_files import NO_FILE
+from dailytalk_contiguous.machine.resources import cache_folder, cores, side_by_side
 from dailytalk_contiguous.models.speech_activity import (
     FRAME,
     FRAME_SECONDS,
@@ -245,7 +242,8 @@ class FolderConfig(datasets.BuilderConfig):
 
 
 class Folder(datasets.GeneratorBasedBuilder):
-    """Conversations of a folder. Columns are those of `core.schema.SOURCE`; its settings are `FolderConfig`'s.
+    """Conversations of a folder. Columns are those of `core.records.schema.SOURCE`; its settings are
+    `FolderConfig`'s.
 
     A row with a `problem` has no duration.
 
@@ -302,19 +300,14 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
         return rows
 
     callers = CallerNames(config.anonymous)
-    for rows in side_by_side(read, _each_freed(recordings), threads):
+    recordings.reverse()
+    coming = (recordings.pop() for _ in range(len(recordings)))  # the list holds only those still to be read
+    for rows in side_by_side(read, coming, threads):
         yield from map(callers.replaced, rows)
     memory.save()
     if beside is not None:
         _list_unread(beside, _stems_by_folder(rejected), config.transcripts, skipped)
         skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
-
-
-def _each_freed(recordings: list[Recording]) -> Iterator[Recording]:
-    """The recordings in order, of which the list holds those alone that are still to come."""
-    recordings.reverse()
-    while recordings:
-        yield recordings.pop()
 
 
 def _stems_by_folder(recordings: Iterable[Recording]) -> dict[Path, tuple[Path, set[str]]]:
@@ -476,7 +469,7 @@ def _safe_transcripts(recording: Recording, config: FolderConfig, left_out: Left
     if not config.given:
         return {}
     root = _path(config.transcripts) or recording.root
-    transcripts = _transcripts(recording, config.transcripts, root)
+    transcripts = _transcripts(recording, config.transcripts)
     left_out.read.update(map(os.path.abspath, transcripts))
     for transcript in (*transcripts, *chain.from_iterable(map(files_with, transcripts))):
         if root and leads_out(transcript, root):
@@ -674,14 +667,14 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
     facts: list[list[str | int]] = []
     for recording in recordings:
         files = recording.pair.files if recording.pair else (recording.path,)
-        beside = _transcripts(recording, transcripts, recording.root)
+        beside = _transcripts(recording, transcripts)
         for path in (*files, *beside, *chain.from_iterable(map(files_with, beside))):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
+def _transcripts(recording: Recording, folder: str | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
     of_whole = find_transcripts(recording.path, _path(folder), relative, recording.root)

@@ -13,19 +13,16 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import side_by_side
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.pairs import common_names
 from dailytalk_contiguous.sources.transcripts import OF_MANY, stems_of
 from dailytalk_contiguous.sources.turnbench_files import companion_names, repeats_sides
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
-
-#: Files that are fetched at a time: the Hub's own client takes as many.
-_AT_A_TIME = 8
 
 
 def audio_files(paths: Iterable[str]) -> list[str]:
@@ -111,6 +108,10 @@ def chosen_files(repository: Repository) -> list[str]:
         remedy = f"choose --split from {', '.join(folders)}" if folders else "name a dataset of recordings"
         raise DailytalkError(f"{repository.reference.repo} has no audio files{where}", remedy)
     return chosen
+
+
+#: Files that are fetched at a time: the Hub's own client takes as many.
+_AT_A_TIME = 8
 
 
 def fetch_files(repository: Repository, paths: Iterable[str]) -> dict[str, Path]:

@@ -15,8 +15,8 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
-from dailytalk_contiguous.sources.addresses import HubChoice
+from dailytalk_contiguous.core.records.schema import CONFIGS as PUBLISHED
+from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.work_folder import Base, read_base, read_run, write_base
 

@@ -17,7 +17,7 @@ from huggingface_hub import HfFileSystem
 
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota
@@ -26,12 +26,6 @@ from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpa
 PARQUET = ".parquet"
 TAR = ".tar"
 TABLE_SUFFIXES = (PARQUET, TAR)
-
-#: Rows decoded at a time: recordings are large.
-_ROWS = 2
-
-#: Bytes of a column that are read at a time.
-_BUFFER = 8 << 20
 
 _REMEDY = "choose another revision"
 
@@ -109,6 +103,10 @@ def rows_of(
             yield _damaged(repository, path, error), size
 
 
+#: Rows decoded at a time: recordings are large.
+_ROWS = 2
+
+
 def _rows_of_groups(
     parquet: ParquetReader, columns: Sequence[str], start: int, quota: Quota
 ) -> Iterator[tuple[Row | BadInput, int]]:
@@ -141,6 +139,10 @@ def _problem_of(sample: Row) -> BadInput | None:
 
 def _shard_name(repository: Repository, path: str) -> str:
     return f"{path} of {repository.reference.repo}"
+
+
+#: Bytes of a column that are read at a time.
+_BUFFER = 8 << 20
 
 
 def _parquet(repository: Repository, path: str, file: BinaryIO) -> AbstractContextManager[ParquetReader]:

@@ -5,14 +5,14 @@ where the caller says until dropped. Every recording comes with the position aft
 resumes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.hub_audio_files import chosen_files, companions, fetch_file, names_of
 from dailytalk_contiguous.sources.hub_fetch import in_tables
 from dailytalk_contiguous.sources.hub_repository import Repository
@@ -56,9 +56,10 @@ class HubStream:
         if in_tables(self.repository):
             return self._rows(start)
         recordings: list[PendingRecording] = []
+        beside = companions(self._recordings, self.repository.files)
         paths = list(self._recordings)[start.number :]
         for number, path in enumerate(paths, start.number + 1):
-            bring = partial(self._bring_file, path)
+            bring = partial(self._bring_file, path, beside[path])
             recordings.append(PendingRecording(bring, StreamPosition(number=number)))
         return iter(recordings)
 
@@ -79,14 +80,10 @@ class HubStream:
             recordings[path] = Recording(Path(path), name, ids[name])
         return recordings
 
-    @cached_property
-    def _beside(self) -> dict[str, list[str]]:
-        return companions(self._recordings, self.repository.files)
-
-    def _bring_file(self, path: str, folder: Path, names: Names) -> Recording:
+    def _bring_file(self, path: str, beside: Sequence[str], folder: Path, names: Names) -> Recording:
         del names  # all are known beforehand
         with hub_errors(self.repository.reference):
-            for name in (path, *self._beside[path]):
+            for name in (path, *beside):
                 if not (folder / name).is_file():  # several may share a transcript
                     fetch_file(self.repository, name, folder)
         return self._recordings[path]._replace(path=folder / path)

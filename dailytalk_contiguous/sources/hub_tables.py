@@ -10,21 +10,21 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import astuple
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
 from datasets import get_dataset_config_names, load_dataset_builder
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
+from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.sound_columns import stereo_sound
-from dailytalk_contiguous.core.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
+from dailytalk_contiguous.machine.resources import cache_folder
+from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened
@@ -33,48 +33,14 @@ from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row
 from dailytalk_contiguous.sources.webdataset_samples import KEY
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
-#: Columns that name a recording.
-ID_COLUMNS = ("conversation_id", "recording_id", "id")
-
 #: The configs to take where there are several, the first that exists.
 CONFIGS = ("conversations", "default")
-
-#: Columns with the words of a recording and their times: our own, WebDataset's member, and what others call it.
-WORD_COLUMNS = ("alignments", "json", "transcript")
-
-#: Columns of both sides of a recording, the left one first: our own, and TurnBench's.
-SIDE_COLUMNS = (CHANNELS, AUDIO_COLUMNS)
 
 #: Columns with what TurnBench's annotators wrote.
 TRACK_COLUMNS = [track_column(speaker, annotator) for speaker in SPEAKERS for annotator in ANNOTATORS]
 
 #: The file that lists the recordings of a finished folder.
 _DONE = ".complete.json"
-
-#: How encoded audio begins: the position of a mark, the mark, and the ending of such files.
-_MAGIC = (
-    (0, b"RIFF", ".wav"),
-    (0, b"RF64", ".wav"),
-    (0, b"fLaC", ".flac"),
-    (28, b"OpusHead", ".opus"),
-    (0, b"OggS", ".ogg"),
-    (0, b"ID3", ".mp3"),
-    (0, b"FORM", ".aiff"),
-    (0, b"caff", ".caf"),
-    (4, b"ftyp", ".m4a"),
-    (0, b".snd", ".au"),
-    (0, b"\x1aE\xdf\xa3", ".mka"),
-    (0, b"\xff\xfb", ".mp3"),
-    (0, b"\xff\xf3", ".mp3"),
-    (0, b"\xff\xf2", ".mp3"),
-    (0, b"\xff\xfa", ".mp3"),
-)
-
-#: Characters that some systems forbid in file names, and a leading dot, which would hide the file.
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]|^\.')
-
-#: Bytes of a file's name that leave room for an ending and the temporary name that it is written under.
-_LONGEST_NAME = 200
 
 
 class TablePlan(NamedTuple):
@@ -115,6 +81,13 @@ class WrittenRecordings(TypedDict):
     recordings: list[str]
     problems: list[_Problem]
     labels: NotRequired[dict[str, int]]
+
+
+#: Columns that name a recording.
+ID_COLUMNS = ("conversation_id", "recording_id", "id")
+
+#: Columns with the words of a recording and their times: our own, WebDataset's member, and what others call it.
+WORD_COLUMNS = ("alignments", "json", "transcript")
 
 
 def plan_of(repository: Repository, folder: Path) -> TablePlan:
@@ -204,7 +177,7 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     record = finished_tables(folder)
     if record is None:
         plan = plan_of(repository, folder)
-        record = write_tables(plan, partial(_rows_of_shard, repository, plan.columns))
+        record = write_tables(plan, lambda shard: (row for row, _ in rows_of(repository, shard, plan.columns)))
     return folder, record
 
 
@@ -225,11 +198,6 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
         return None
     is_complete = all((folder / name).is_file() for name in record["recordings"])
     return record if is_complete else None
-
-
-def _rows_of_shard(repository: Repository, columns: Sequence[str], shard: str) -> Iterator[Row | BadInput]:
-    for row, _ in rows_of(repository, shard, columns):
-        yield row
 
 
 def write_tables(plan: TablePlan, rows_of_shard: Callable[[str], Iterable[Row | BadInput]]) -> WrittenRecordings:
@@ -300,6 +268,13 @@ def _row_id(row: Row, plan: TablePlan, split: str) -> str | None:
     return table_file_name(f"{split}/{stem}" if len(plan.shards) > 1 else stem)
 
 
+#: Characters that some systems forbid in file names, and a leading dot, which would hide the file.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]|^\.')
+
+#: Bytes of a file's name that leave room for an ending and the temporary name that it is written under.
+_LONGEST_NAME = 200
+
+
 def table_file_name(name: str) -> str:
     """A recording's name as a path without an ending: what no file may be called is percent-encoded.
 
@@ -310,6 +285,10 @@ def table_file_name(name: str) -> str:
         encoded = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part)
         parts.append(encoded or "%")
     return shortened("/".join(parts), _LONGEST_NAME)
+
+
+#: Columns of both sides of a recording, the left one first: our own, and TurnBench's.
+SIDE_COLUMNS = (CHANNELS, AUDIO_COLUMNS)
 
 
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
@@ -336,6 +315,26 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
     write_bytes(file, data)
     os.utime(file, (seconds, seconds))
     return file
+
+
+#: How encoded audio begins: the position of a mark, the mark, and the ending of such files.
+_MAGIC = (
+    (0, b"RIFF", ".wav"),
+    (0, b"RF64", ".wav"),
+    (0, b"fLaC", ".flac"),
+    (28, b"OpusHead", ".opus"),
+    (0, b"OggS", ".ogg"),
+    (0, b"ID3", ".mp3"),
+    (0, b"FORM", ".aiff"),
+    (0, b"caff", ".caf"),
+    (4, b"ftyp", ".m4a"),
+    (0, b".snd", ".au"),
+    (0, b"\x1aE\xdf\xa3", ".mka"),
+    (0, b"\xff\xfb", ".mp3"),
+    (0, b"\xff\xf3", ".mp3"),
+    (0, b"\xff\xf2", ".mp3"),
+    (0, b"\xff\xfa", ".mp3"),
+)
 
 
 def suffix_of(data: bytes) -> str:

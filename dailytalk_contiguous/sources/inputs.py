@@ -11,13 +11,13 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.addresses import HubChoice, address_of
 from dailytalk_contiguous.sources.hub_audio_files import made_folders
 from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, fetched_tables, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.sources.turnbench_tables import turnbench_shards, written_turnbench
+from dailytalk_contiguous.store.addresses import HubChoice, address_of
 from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
 
 

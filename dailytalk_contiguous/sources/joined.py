@@ -13,23 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.records import LackingSound, SideShift
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.side_shift import later_side
+from dailytalk_contiguous.core.records.record import LackingSound, SideShift
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, SILENT, Samples, to_pcm
+from dailytalk_contiguous.core.sound.side_shift import later_side
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import audio
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.sources.pairs import ALWAYS_APART, MOST_APART, Pair
 from dailytalk_contiguous.sources.recordings import stamp_of
 from dailytalk_contiguous.store.files import Disk, replacing
-
-#: Samples of silence that are written at a time.
-_SILENCE_BLOCK = 1_000_000
 
 
 def put_together(pair: Pair, name: str) -> Path:
@@ -96,7 +93,11 @@ def _waits(starts: tuple[float, float], seconds: tuple[float, float], names: str
     return left_wait, right_wait
 
 
-def _after_silence(blocks: Iterator[audio.Samples], length: int) -> Iterator[audio.Samples]:
+#: Samples of silence that are written at a time.
+_SILENCE_BLOCK = 1_000_000
+
+
+def _after_silence(blocks: Iterator[Samples], length: int) -> Iterator[Samples]:
     """Blocks of one channel after so many samples of silence."""
     while length > 0:
         part = min(length, _SILENCE_BLOCK)
@@ -138,7 +139,7 @@ def channels_with_sound(path: Path) -> list[int]:
     for block in audio.blocks(audio.audio_at(path)):
         energy += np.square(block, dtype=np.float64).sum(axis=0)
         length += len(block)
-    is_heard = energy > audio.SILENT * length
+    is_heard = energy > SILENT * length
     return [number for number, heard in enumerate(is_heard.tolist(), 1) if heard]
 
 
@@ -183,12 +184,13 @@ def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
     if not target.is_file():
         recording = audio.audio_at(path)
         rate = audio.read_header(recording).sample_rate
-        sides: dict[str, Iterator[audio.Samples]] = {
+        sides: dict[str, Iterator[Samples]] = {
             "left": (block[:, 0] for block in audio.blocks(recording)),
             "right": (block[:, 1] for block in audio.blocks(recording)),
         }
         if shift["drift_ppm"]:
-            sides["left"] = _stretched(sides["left"], rate, 1 + shift["drift_ppm"] / 1e6)
+            stretch = 1 + shift["drift_ppm"] / 1e6
+            sides["left"] = audio.resampled(sides["left"], rate, rate * stretch)
         for channel, blocks in sides.items():
             pieces = [piece for piece in shift["lacking"] if piece["channel"] == channel]
             sides[channel] = _with_silences(blocks, pieces, rate)
@@ -199,17 +201,7 @@ def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
     return target
 
 
-def _stretched(blocks: Iterator[audio.Samples], rate: int, stretch: float) -> Iterator[audio.Samples]:
-    """A side that lasts `stretch` times as long, resampled."""
-    resampler = soxr.ResampleStream(rate, rate * stretch, 1, dtype="float32")
-    for block in blocks:
-        yield resampler.resample_chunk(np.ascontiguousarray(block))
-    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _with_silences(
-    blocks: Iterator[audio.Samples], pieces: Sequence[LackingSound], rate: int
-) -> Iterator[audio.Samples]:
+def _with_silences(blocks: Iterator[Samples], pieces: Sequence[LackingSound], rate: int) -> Iterator[Samples]:
     """A side with silence where it lacks sound."""
     waiting = deque(sorted((round(piece["start"] * rate), round(piece["seconds"] * rate)) for piece in pieces))
     n_before = 0
@@ -241,16 +233,16 @@ def _header_of(path: Path, channel: str) -> audio.AudioHeader:
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
     is_mono = info.seconds > 0 and info.channels == 1
-    if not is_mono or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
+    if not is_mono or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
         raise BadInput(
             f"its {channel} side {_name(path)} is not a usable mono recording ({facts})",
-            f"export it again with one channel at {audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz",
+            f"export it again with one channel at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
         )
     return info
 
 
-def _write(target: Path, blocks: Iterator[audio.Samples], rate: int, is_fine: bool) -> None:
+def _write(target: Path, blocks: Iterator[Samples], rate: int, is_fine: bool) -> None:
     """Write blocks of shape (n, 2) as a FLAC of 16 bits, or of 24 where they have more."""
     subtype = "PCM_24" if is_fine else "PCM_16"
     with (
@@ -259,11 +251,11 @@ def _write(target: Path, blocks: Iterator[audio.Samples], rate: int, is_fine: bo
         soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac,
     ):
         for block in blocks:
-            flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
+            flac.write(block if is_fine else to_pcm(block))  # soundfile clips floats
             disk.check()
 
 
-def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> Iterator[audio.Samples]:
+def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Samples]:
     """Both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
     nothing = np.zeros(0, np.float32)
     held = [nothing, nothing]

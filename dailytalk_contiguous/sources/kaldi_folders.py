@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import broken, number_of_field, read_text
+from dailytalk_contiguous.sources.transcript_text import broken, lines_with_text, number_of_field
 
 #: The file that stands for the folder, and those beside it that are read with it.
 SEGMENTS = "segments"
@@ -46,18 +46,16 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
         channels[recording] = entry.split()
     files, refused = _files_of(folder / _WAVES)
     utterances: set[str] = set()
-    for number, line in enumerate(read_text(segments).split("\n"), 1):
+    for position, line in lines_with_text(segments):
         fields = line.split()
-        if not fields:
-            continue
         if not 4 <= len(fields) <= 5:
-            raise broken(segments, f"line {number} has {len(fields)} fields, not 4", _REMEDY)
+            raise broken(segments, f"{position} has {len(fields)} fields, not 4", _REMEDY)
         utterance, recording, start, end, *_ = fields
         if utterance in utterances:
-            raise broken(segments, f"line {number} has the utterance {shown_name(utterance)} again", _REMEDY)
+            raise broken(segments, f"{position} has the utterance {shown_name(utterance)} again", _REMEDY)
         utterances.add(utterance)
         if utterance not in texts:
-            raise broken(segments, f"line {number}: {TEXT} lacks {shown_name(utterance)}", _REMEDY)
+            raise broken(segments, f"{position}: {TEXT} lacks {shown_name(utterance)}", _REMEDY)
         name = files.get(recording, recording)
         channel = None
         if recording in channels:
@@ -74,7 +72,7 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
         if recording in refused:
             record[REFUSED] = refused[recording]
         if texts[utterance]:
-            yield f"line {number}", record
+            yield position, record
     unplaced = texts.keys() - utterances
     if unplaced:
         reason = f"{SEGMENTS} lacks {len(unplaced)} utterances of {TEXT}, {shown_name(min(unplaced))} among them"
@@ -86,13 +84,11 @@ def _table(path: Path, n_fields: int) -> dict[str, str]:
     if not path.is_file():
         return {}
     table: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for position, line in lines_with_text(path):
         fields = line.split()
-        if not fields:
-            continue
         is_short = len(fields) < n_fields or (n_fields == 3 and len(fields) > 3)
         if is_short or fields[0] in table:
-            raise broken(path, f"line {number} can't be used: {shown_line(line)}", _REMEDY)
+            raise broken(path, f"{position} can't be used: {shown_line(line)}", _REMEDY)
         table[fields[0]] = " ".join(fields[1:])
     return table
 

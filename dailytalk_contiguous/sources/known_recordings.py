@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from dailytalk_contiguous.core.audio import AudioHeader, audio_at, read_header, to_uri
-from dailytalk_contiguous.core.machine import cache_folder, code_digest
+from dailytalk_contiguous.machine.audio import AudioHeader, audio_at, read_header, to_uri
+from dailytalk_contiguous.machine.resources import cache_folder, code_digest
 from dailytalk_contiguous.sources.recordings import identity_of
 from dailytalk_contiguous.store.file_stamp import settled_stamp
 from dailytalk_contiguous.store.files import write_lines
@@ -59,7 +59,9 @@ class KnownRecordings:
         earlier = self._earlier.pop(key, "")
         if stamp and earlier.startswith(f"{stamp}\t"):
             with suppress(ValueError):  # a line that is damaged
-                return _parsed(earlier)
+                _, sample_rate, channels, seconds, kind, identity = earlier.split("\t")
+                header = AudioHeader(int(sample_rate), int(channels), float(seconds), kind)
+                return RecordingFacts(header, identity)
         facts = recording_facts(path)
         if stamp:
             header = facts.header
@@ -69,17 +71,13 @@ class KnownRecordings:
 
     def save(self) -> None:
         """Keep what was read of the files that were asked for. A cache that can't be written stays as it is."""
-        if self._new or self._earlier:
-            with suppress(OSError):
-                write_lines(self._path, self._lines_to_keep())
-
-    def _lines_to_keep(self) -> Iterator[str]:
-        yield f"{code_digest()}\n"
-        for key, text in self._lines():
-            if key not in self._earlier and key not in self._new:
-                yield f"{key}\t{text}\n"
-        for key, text in self._new.items():
-            yield f"{key}\t{text}\n"
+        if not self._new and not self._earlier:
+            return
+        outdated = self._earlier.keys() | self._new.keys()
+        kept = {key: text for key, text in self._lines() if key not in outdated}
+        lines = [f"{key}\t{text}\n" for key, text in (kept | self._new).items()]
+        with suppress(OSError):
+            write_lines(self._path, [f"{code_digest()}\n", *lines])
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         """The lines of the file, each after its key; none if other code wrote them."""
@@ -90,9 +88,3 @@ class KnownRecordings:
                 key, _, text = line.partition("\t")
                 if text.endswith("\n"):  # else it was cut short
                     yield key, text.removesuffix("\n")
-
-
-def _parsed(text: str) -> RecordingFacts:
-    """The facts in a line after its key. Raises ValueError for a line that is damaged."""
-    _, sample_rate, channels, seconds, kind, identity = text.split("\t")
-    return RecordingFacts(AudioHeader(int(sample_rate), int(channels), float(seconds), kind), identity)

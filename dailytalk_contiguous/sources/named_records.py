@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import composed
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 
 #: A part of an untrusted file: its values may have any type until they are checked.
 TranscriptItem: TypeAlias = Mapping[str, Any]

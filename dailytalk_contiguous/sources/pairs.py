@@ -10,26 +10,19 @@ has such a name, too: takes and tracks are counted in the same way.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import (
-    composed,
-    csv_lines,
-    is_number,
-    quoted,
-    read_bytes,
-    shown,
-    utf8_text,
-)
+from dailytalk_contiguous.core.documents import composed, csv_lines, is_number, quoted, shown, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
-from dailytalk_contiguous.core.regular_files import open_regular
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.machine import audio
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.machine.regular_files import open_regular
 
 #: Roles, legs, directions and devices of the left and of the right side; who serves is on the left.
 ROLES = (
@@ -52,8 +45,6 @@ ROLES = (
     ("teacher tutor examiner instructor", "student pupil learner examinee candidate"),
     ("system wizard", "user"),
 )
-
-_WORDS = frozenset(word for left, right in ROLES for word in f"{left} {right}".split())
 
 
 class Pattern(NamedTuple):
@@ -146,13 +137,6 @@ ALWAYS_APART = 1.0
 #: Characters between the parts of a name.
 _SEPARATORS = "._- ()[]"
 
-#: The ending of the recording that two files make.
-_SUFFIX = ".flac"
-
-_TABLE_REMEDY = (
-    "give a CSV table with the columns left and right (and left_start, right_start or offset, in seconds)"
-)
-
 #: Seconds on a clock, at most: those of the year 2286 since 1970.
 LATEST_START = 1e10
 
@@ -228,6 +212,11 @@ def pair_choice(pairs: str = "", left: str = "") -> PairChoice:
     return PairChoice((words[0], words[1]), left=left)
 
 
+_TABLE_REMEDY = (
+    "give a CSV table with the columns left and right (and left_start, right_start or offset, in seconds)"
+)
+
+
 def _read_table(path: Path) -> tuple[Pair, ...]:
     text = utf8_text(read_bytes(path, _TABLE_REMEDY), shown(path))
     pairs = []
@@ -275,6 +264,8 @@ class Reading(NamedTuple):
 
 #: Files and what their names may mean, by their folder and what the names share.
 _Groups = dict[tuple[Path, tuple[str, ...]], list[tuple[Path, Reading]]]
+
+_WORDS = frozenset(word for left, right in ROLES for word in f"{left} {right}".split())
 
 
 def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Reading]:
@@ -335,30 +326,17 @@ def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> di
     stems = {(relative.parent, relative.stem) for relative in recordings}
     matches = _in_table(recordings, choice.table)
     taken = {relative for match in matches for relative in match.replaced}
-    patterns: tuple[Pattern, ...] = PATTERNS
-    if choice.words:
-        patterns = (_chosen(choice.words), *PATTERNS)
-    groups = _groups(recordings, patterns)
+    patterns = _patterns_of(choice)
+    groups: dict[str, _Groups] = {pattern.about: defaultdict(list) for pattern in patterns}
+    for relative in recordings:
+        for reading in readings(relative.stem, patterns):
+            groups[reading.pattern.about][relative.parent, reading.shared].append((relative, reading))
     if choice.words and not groups[patterns[0].about]:
         listed = " or ".join(map(quoted, choice.words))
         reason = f"--pairs fits no file: no name ends in {listed}"
         raise DailytalkError(reason, "name what your files' names end in")
     for pattern in patterns:
-        candidates = []
-        for (folder, _), group in groups[pattern.about].items():
-            free = [(relative, reading) for relative, reading in group if relative not in taken]
-            name = group[0][1].name
-            if len(free) != 2 or (name and (folder, name) in stems):
-                continue
-            by_label = {reading.label: relative for relative, reading in free}
-            sides = _sides([*by_label], pattern)
-            if sides is None:
-                continue
-            left, right = (by_label[label] for label in sides)
-            pair = Pair(recordings[left], recordings[right])
-            if pattern not in PATTERNS or _has_sound_of_sides(pair, pattern):
-                is_guessed = pattern.is_guess and sides != CHANNELS
-                candidates.append(FoundPair(pair, (left, right), name, is_guessed))
+        candidates = [*_candidates(pattern, groups[pattern.about], recordings, taken, stems)]
         counts = Counter(relative for match in candidates for relative in match.replaced)
         for match in candidates:
             if all(counts[relative] == 1 for relative in match.replaced):
@@ -406,20 +384,39 @@ def _in_table(recordings: Mapping[Path, Path], table: Sequence[Pair]) -> list[Fo
     return matches
 
 
-def _chosen(words: tuple[str, str]) -> Pattern:
-    """What a person says the names differ in: at their end, or as a word."""
-    either = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+def _patterns_of(choice: PairChoice) -> tuple[Pattern, ...]:
+    """`PATTERNS`, after what a person says the names differ in: at their end, or as a word."""
+    if not choice.words:
+        return PATTERNS
+    left, right = choice.words
+    either = "|".join(re.escape(word) for word in sorted(choice.words, key=len, reverse=True))
     regex = re.compile(rf"(?i)(?P<side>(?<![^\W_])(?:{either})(?![^\W_])|(?:{either})\Z)")
-    return Pattern("a person's words", regex, ((words[0].lower(), words[1].lower()),), is_guess=False)
+    chosen = Pattern("a person's words", regex, ((left.lower(), right.lower()),), is_guess=False)
+    return (chosen, *PATTERNS)
 
 
-def _groups(recordings: Iterable[Path], patterns: Sequence[Pattern]) -> dict[str, _Groups]:
-    """The files that may be sides by a pattern, by what it is about."""
-    groups: dict[str, _Groups] = {pattern.about: defaultdict(list) for pattern in patterns}
-    for relative in recordings:
-        for reading in readings(relative.stem, patterns):
-            groups[reading.pattern.about][relative.parent, reading.shared].append((relative, reading))
-    return groups
+def _candidates(
+    pattern: Pattern,
+    groups: _Groups,
+    recordings: Mapping[Path, Path],
+    taken: Collection[Path],
+    stems: Collection[tuple[Path, str]],
+) -> Iterator[FoundPair]:
+    """The pairs among the files that may be sides by a pattern, without files that are `taken`."""
+    for (folder, _), group in groups.items():
+        free = [(relative, reading) for relative, reading in group if relative not in taken]
+        name = group[0][1].name
+        if len(free) != 2 or (name and (folder, name) in stems):
+            continue
+        by_label = {reading.label: relative for relative, reading in free}
+        sides = _sides([*by_label], pattern)
+        if sides is None:
+            continue
+        left, right = (by_label[label] for label in sides)
+        pair = Pair(recordings[left], recordings[right])
+        if pattern not in PATTERNS or _has_sound_of_sides(pair, pattern):
+            is_guessed = pattern.is_guess and sides != CHANNELS
+            yield FoundPair(pair, (left, right), name, is_guessed)
 
 
 def _sides(labels: Sequence[str], pattern: Pattern) -> tuple[str, str] | None:
@@ -462,15 +459,12 @@ def _with_left(matches: Sequence[FoundPair], word: str) -> list[FoundPair]:
     turned = []
     is_met = False
     for match in matches:
-        words = [_words_of(relative.stem) for relative in match.replaced]
-        if len(words) == 2:
-            is_left = bool(names & (words[0] - words[1]))
-            is_right = bool(names & (words[1] - words[0]))
-            is_met = is_met or is_left or is_right
-            if is_right and not is_left:
-                left, right, starts = match.pair
-                pair = Pair(right, left, starts and (starts[1], starts[0]))
-                match = match._replace(pair=pair, replaced=match.replaced[::-1])
+        is_left, is_right = _sides_called(match, names)
+        is_met = is_met or is_left or is_right
+        if is_right and not is_left:
+            left, right, starts = match.pair
+            pair = Pair(right, left, starts and (starts[1], starts[0]))
+            match = match._replace(pair=pair, replaced=match.replaced[::-1])
         turned.append(match)
     if not is_met:
         raise DailytalkError(
@@ -478,6 +472,25 @@ def _with_left(matches: Sequence[FoundPair], word: str) -> list[FoundPair]:
             "name a word of the side that is to be on the left, such as customer, or leave it out",
         )
     return turned
+
+
+def _sides_called(match: FoundPair, names: Set[str]) -> tuple[bool, bool]:
+    """Whether the left and whether the right file of a pair has one of these words that the other lacks.
+
+    The words of a name are those in it and those between separators: `callL`, `L`.
+    """
+    words: list[set[str]] = []
+    for relative in match.replaced:
+        parts = re.split(f"[{re.escape(_SEPARATORS)}]", relative.stem)
+        words.append({word.casefold() for word in (*re.findall(_WORD, relative.stem), *parts)})
+    if len(words) < 2:
+        return False, False
+    left, right = words
+    return bool(names & (left - right)), bool(names & (right - left))
+
+
+#: The ending of the recording that two files make.
+_SUFFIX = ".flac"
 
 
 def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) -> dict[Path, FoundPair]:
@@ -496,12 +509,6 @@ def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) ->
             whole = whole.with_name("+".join(relative.stem for relative in match.replaced))
         named[whole.with_name(whole.name + _SUFFIX)] = match
     return named
-
-
-def _words_of(stem: str) -> set[str]:
-    """The words of a name in small letters, and those between separators: `callL`, `L`."""
-    parts = re.split(f"[{re.escape(_SEPARATORS)}]", stem)
-    return {word.casefold() for word in (*re.findall(_WORD, stem), *parts)}
 
 
 def channels_of(path: Path) -> int | None:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.documents import composed, csv_lines, quoted, read_bytes, shown, utf8_text
+from dailytalk_contiguous.core.documents import composed, csv_lines, quoted, shown, utf8_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.machine.read_documents import read_bytes
 
 #: Columns that a table must have.
 NEEDED = ("recording", "channel", "speaker")

@@ -38,8 +38,8 @@ def private_part(name: str) -> str | None:
     if address:
         return address[0].casefold()
     for number in _NUMBER.finditer(plain):
-        digits = _DIGIT.findall(number[0])
-        if len(digits) >= _LEAST_DIGITS:
+        if _is_long(number):
+            digits = _DIGIT.findall(number[0])
             hidden = re.sub("[xX•]", "*", "".join(digits))
             return hidden.removeprefix("00")
     return None
@@ -66,7 +66,7 @@ def is_private_alone(name: str) -> bool:
     if first:
         return True
     number = _NUMBER.match(plain[start:])
-    return number is not None and len(_DIGIT.findall(number[0])) >= _LEAST_DIGITS
+    return number is not None and _is_long(number)
 
 
 def shown_name(name: object) -> str:
@@ -89,12 +89,15 @@ def shown_line(line: str) -> str:
     "'(a number): Ann <(an address)>'"
     """
     without_addresses = _ADDRESS.sub("(an address)", _plain(line))
-    return quoted(_NUMBER.sub(_without_number, without_addresses))
+    without_numbers = _NUMBER.sub(
+        lambda number: "(a number)" if _is_long(number) else number[0], without_addresses
+    )
+    return quoted(without_numbers)
 
 
-def _without_number(match: re.Match[str]) -> str:
-    is_short = len(_DIGIT.findall(match[0])) < _LEAST_DIGITS
-    return match[0] if is_short else "(a number)"
+def _is_long(number: re.Match[str]) -> bool:
+    """Whether what looks like a telephone number has as many digits as one."""
+    return len(_DIGIT.findall(number[0])) >= _LEAST_DIGITS
 
 
 def _plain(name: str) -> str:

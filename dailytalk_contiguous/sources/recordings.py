@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text, composed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
 from dailytalk_contiguous.sources.turnbench_files import repeats_sides
 from dailytalk_contiguous.store.files import leads_out

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.documents import composed
-from dailytalk_contiguous.core.schema import OPEN
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.schema import OPEN
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.sources.transcript_text import letters_of
 

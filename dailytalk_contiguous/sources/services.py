@@ -39,32 +39,6 @@ Unit: TypeAlias = Literal["word", "phrase", "either"]
 #: A record as `transcript_formats.cues_of` takes it.
 ServiceRecord: TypeAlias = dict[str, Any]
 
-#: The share of items of one word from which a list is one of words, not of phrases.
-SHARE_OF_WORDS = 0.9
-
-#: Seconds of a character, by which the end of a last phrase is estimated: 15 a second are usual in subtitles.
-SECONDS_OF_CHARACTER = 1 / 15
-
-#: Seconds by which a line may begin before its recording: the clock of a service may be one of whole seconds.
-MOST_EARLY = 1.0
-
-#: Pieces of a phrase that may be one word; more are a phrase in a script without spaces.
-MOST_PIECES = 6
-
-#: Kinds of items: those that join the word before them, those that say nothing, and those that have no times.
-_PUNCTUATION = ("punctuation", "punct")
-_EMPTY_KINDS = ("spacing", "speaker_change", "channel_change")
-_UNTIMED_KIND = "unknown"
-
-#: Names of a speaker or a channel that the service does not know.
-_NOBODY = ("", "?", "UU")
-
-#: Items of a list that are looked at for a field by which a shape is recognised.
-_MOST_LOOKED_AT = 10_000
-
-#: The longest name of a speaker or a channel.
-_LONGEST_NAME = 1_000
-
 _EACH = "[]"
 _KIND = "type|Type"
 
@@ -196,6 +170,10 @@ def _items_at(document: Any, path: str) -> list[ServiceItem]:
     return []
 
 
+#: Items of a list that are looked at for a field by which a shape is recognised.
+_MOST_LOOKED_AT = 10_000
+
+
 def _value_at(value: Any, path: str) -> Any:
     """The first value that a path leads to; None where there is none."""
     for alternative in path.split("|"):
@@ -281,6 +259,13 @@ def _text_of(value: Any, path: str) -> str | None:
     if text is not None and not isinstance(text, str):
         raise ValueError(f"its text is {shown_name(text)}")
     return text
+
+
+#: Names of a speaker or a channel that the service does not know.
+_NOBODY = ("", "?", "UU")
+
+#: The longest name of a speaker or a channel.
+_LONGEST_NAME = 1_000
 
 
 def _name_of(value: object, what_it_is: str) -> str | None:
@@ -372,7 +357,7 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
 
     In place of a record that can't be used there is one with the error as `PROBLEM`.
     """
-    items = [item for item in items if _is_spoken(item, service)]
+    items = _spoken(items, service)
     if _are_words(items, service):
         records = _joined_words(items, service.keys, service)
     else:
@@ -399,12 +384,21 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
     return kept
 
 
-def _is_spoken(item: ServiceItem, service: Service) -> bool:
-    for path, values in service.spoken.items():
-        value = _value_at(item.value, path)
-        if value is not None and value not in values:
-            return False
-    return not service.spoken or _value_at(item.value, service.keys.text) is not None
+def _spoken(items: Sequence[ServiceItem], service: Service) -> Sequence[ServiceItem]:
+    """The items without those that are not spoken, by `Service.spoken`."""
+    if not service.spoken:
+        return items
+    spoken: list[ServiceItem] = []
+    for item in items:
+        values = {path: _value_at(item.value, path) for path in service.spoken}
+        is_other = any(value is not None and value not in service.spoken[path] for path, value in values.items())
+        if not is_other and _value_at(item.value, service.keys.text) is not None:
+            spoken.append(item)
+    return spoken
+
+
+#: The share of items of one word from which a list is one of words, not of phrases.
+SHARE_OF_WORDS = 0.9
 
 
 def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
@@ -445,6 +439,10 @@ def _phrase_record(item: ServiceItem, service: Service) -> ServiceRecord:
         return record | {PROBLEM: error.with_traceback(None)}
 
 
+#: Pieces of a phrase that may be one word; more are a phrase in a script without spaces.
+MOST_PIECES = 6
+
+
 def _words_of_phrase(item: ServiceItem, service: Service) -> list[ServiceRecord]:
     if not service.words:
         return []
@@ -477,6 +475,12 @@ def _joined_words(items: Sequence[ServiceItem], keys: Keys, service: Service) ->
             if len(record.get("word", "").split()) > 1:
                 record |= {"text": record.pop("word"), "words": None}
     return words.records
+
+
+#: Kinds of items: those that join the word before them, those that say nothing, and those that have no times.
+_PUNCTUATION = ("punctuation", "punct")
+_EMPTY_KINDS = ("spacing", "speaker_change", "channel_change")
+_UNTIMED_KIND = "unknown"
 
 
 class _WordList:
@@ -578,6 +582,10 @@ def _without_repeated(records: list[ServiceRecord]) -> list[ServiceRecord]:
     return with_speakers if 2 * len(with_speakers) >= len(records) else records
 
 
+#: Seconds by which a line may begin before its recording: the clock of a service may be one of whole seconds.
+MOST_EARLY = 1.0
+
+
 def _set_on_clock(records: Sequence[ServiceRecord], items: Sequence[ServiceItem], service: Service) -> None:
     """Times of day become seconds from the beginning of the recording."""
     usable = [record for record in records if PROBLEM not in record and record["start"] is not None]
@@ -607,6 +615,10 @@ def _fill_starts(records: Iterable[ServiceRecord]) -> None:
         if record["start"] is None:
             record["start"] = ends.get(channel, 0.0)
         ends[channel] = record["start"] if record["end"] is None else record["end"]
+
+
+#: Seconds of a character, by which the end of a last phrase is estimated: 15 a second are usual in subtitles.
+SECONDS_OF_CHARACTER = 1 / 15
 
 
 def _fill_ends(records: Iterable[ServiceRecord]) -> None:
@@ -703,11 +715,6 @@ def _regions(document: Any) -> Any:
             region.update(result.get("value") or {})
         listed += [region for region in regions.values() if "start" in region]
     return {"regions": listed}
-
-
-def _as_messages(document: Any) -> Any:
-    """A list of messages, or their lines, as an object that has them."""
-    return {"messages": document} if isinstance(document, list) else document
 
 
 # The table
@@ -1100,13 +1107,12 @@ SERVICES = (
             "[].content|messages[].content|transcript[].content",
             "[].role|messages[].role|transcript[].role",
         ),
-        items="messages[]|transcript[]",
+        items="messages[]|transcript[]|[]",
         keys=Keys("content", "timestamp"),
         speaker="role",
         clock="",
         spoken={"role": _WHO_SPEAKS},
         open_ends=True,
-        arrange=_as_messages,
     ),
     # docs.bland.ai: Call Details, and the webhook after a call.
     Service(

@@ -11,13 +11,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Cue
-from dailytalk_contiguous.core.cues import later_cue
-from dailytalk_contiguous.core.records import SideShift
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.side_clocks import word_fit
-from dailytalk_contiguous.core.side_shift import (
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.record import SideShift
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, pcm_to_float
+from dailytalk_contiguous.core.sound.side_clocks import word_fit
+from dailytalk_contiguous.core.sound.side_shift import (
     BY_NOTHING,
     SEARCHED_SECONDS,
     in_step,
@@ -27,8 +26,10 @@ from dailytalk_contiguous.core.side_shift import (
     transcript_fit,
     words_by_side,
 )
-from dailytalk_contiguous.core.speech_runs import speech_spans
-from dailytalk_contiguous.core.word_times import TimeSpan
+from dailytalk_contiguous.core.sound.speech_runs import speech_spans
+from dailytalk_contiguous.core.spans import TimeSpan
+from dailytalk_contiguous.core.words.cues import later_cue
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.models.speech_activity import (
     FRAME_SECONDS,
     at_heard_level,
@@ -79,15 +80,15 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
     return AlignedRecording(mended, moved, side_shift)
 
 
-def _speech(pcm: audio.Pcm) -> dict[str, list[TimeSpan]]:
+def _speech(pcm: Pcm) -> dict[str, list[TimeSpan]]:
     """Starts and ends of the speech of each channel that is searched for a shift, in seconds."""
-    searched = pcm[: round(SEARCHED_SECONDS * audio.ANALYSIS_RATE)]
+    searched = pcm[: round(SEARCHED_SECONDS * ANALYSIS_RATE)]
     speech: dict[str, list[TimeSpan]] = {}
     for number, channel in enumerate(CHANNELS):
-        samples = at_heard_level(audio.pcm_to_float(searched[:, number]))
+        samples = at_heard_level(pcm_to_float(searched[:, number]))
         with refusing(f"the {channel} channel"):
             probabilities = speech_probabilities(samples)
-        speech[channel] = speech_spans(probabilities, len(samples) / audio.ANALYSIS_RATE, FRAME_SECONDS)
+        speech[channel] = speech_spans(probabilities, len(samples) / ANALYSIS_RATE, FRAME_SECONDS)
     return speech
 
 

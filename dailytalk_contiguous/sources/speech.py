@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from datasets import Audio, Dataset, Features, IterableDataset, Value
 
-from dailytalk_contiguous.core.audio import AudioStruct, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import Batch
+from dailytalk_contiguous.machine.audio import AudioStruct, read_pcm
 from dailytalk_contiguous.stages.base import undecoded
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -60,19 +60,17 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
 
 
 def _add_speech_to_batch(audio: str, batch: Batch, rows: list[int]) -> Batch:
-    speech = [_speech(value, row) for value, row in zip(batch[audio], rows, strict=True)]
+    speech: list[bytes] = []
+    values: list[AudioStruct | None] = batch[audio]
+    for value, row in zip(values, rows, strict=True):
+        sound: EncodedAudio = {"bytes": None, "path": None}
+        if value:
+            sound = {"bytes": value.get("bytes"), "path": value.get("path")}
+        try:
+            channels = read_pcm(sound)
+        except BadInput as error:
+            name = f" ({sound['path']})" if sound["path"] else ""
+            raise BadInput(f"row {row}{name}: {error.reason}", error.remedy, row) from None
+        mono = channels.mean(axis=1).round()
+        speech.append(mono.astype("<i2").tobytes())
     return {"speech": speech}
-
-
-def _speech(value: AudioStruct | None, row: int) -> bytes:
-    audio: EncodedAudio = {"bytes": None, "path": None}
-    if value:
-        audio = {"bytes": value.get("bytes"), "path": value.get("path")}
-    try:
-        channels = read_pcm(audio)
-    except BadInput as error:
-        name = f" ({audio['path']})" if audio["path"] else ""
-        raise BadInput(f"row {row}{name}: {error.reason}", error.remedy, row) from None
-    mono = channels.mean(axis=1).round()
-    data: bytes = mono.astype("<i2").tobytes()
-    return data

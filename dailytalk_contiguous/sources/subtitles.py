@@ -20,58 +20,11 @@ from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
-from dailytalk_contiguous.sources.transcript_text import broken, read_text
-
-#: Seconds between two cues of one karaoke sentence, at most.
-_NEXT_CUE = 0.5
-
-#: In rolling captions at least this share of the cues has the last line of the cue before above a new one.
-_ROLLING_SHARE = 0.3
+from dailytalk_contiguous.sources.transcript_text import CLOCK, broken, clock_seconds, read_text
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
-# "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
-_NAMED_LINE = re.compile(
-    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,3})[\])]?\s*"
-    r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
-)
-#: What may be a name whatever it looks like: up to the first colon, or the first thing of a line in brackets.
-#: A few digits in brackets are the beginning of a telephone number.
-_PREFIX = re.compile(
-    r"\s*(?:[-–—>]+\s*)?(?:(?P<enclosed>\((?![\d*•]{1,5}\))[^()]{1,80}\)|\[[^\[\]]{1,80}\])(?::|：)?(?=\s|$)"
-    r"|(?P<name>[^\s:：\0](?:[^:：\0]|:(?=\S)){0,79})(?::(?=\s|$)|：))\s*(?P<said>.*)"
-)
 
 _IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
-
-#: What may follow a name: of `Ben Ort [he/him]`.
-_PRONOUNS = re.compile(rf"(?<=\S)\s*(?:{_IN_BRACKETS.pattern})$")
-
-#: Cues that a name of any form begins, at least.
-_LEAST_CUES = 3
-
-#: Share of the cues of a file that names of any form begin together: over this.
-_NAMED_SHARE = 0.5
-
-#: Lines that captions show at once, at most; more are compared with no others, as a cue may hold a million.
-_MOST_ROLLED = 16
-
-_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
-
-#: What a text consists of: times of words, where a highlight ends and begins, breaks, spaces, and letters.
-_PIECES = re.compile(
-    r"<(?P<time>(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>"
-    r"|(?P<closing></[a-zA-Z0-9:.][^<>]*>)|(?P<opening><[a-zA-Z0-9:.][^<>]*>)|(?P<position>\{\\[^{}]*\})"
-    r"|(?P<newline>\n)|(?P<space>[^\S\n]+)|(?P<letters>[^\s<{]+|[<{])"
-)
-
-#: A reference to a character by a number that no character has, longer than the numbers that Python reads.
-_LONG_REFERENCE = re.compile(r"&#[0-9]{20,}+;?")
-
-_TIME = r"((?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})"
-_TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
-
-# What is left of "00:01:02,500 -->", or of a time inside a text, where a file breaks off.
-_PART_OF_TIMES = re.compile(r"(?:^\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})|<\d[\d:.,]*)$")
 
 
 class TimedWord(NamedTuple):
@@ -181,6 +134,13 @@ def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | No
     return names
 
 
+#: Cues that a name of any form begins, at least.
+_LEAST_CUES = 3
+
+#: Share of the cues of a file that names of any form begin together: over this.
+_NAMED_SHARE = 0.5
+
+
 def _prefixes_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
     """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `lee, anna`.
 
@@ -213,6 +173,23 @@ def _text(words: Iterable[TimedWord]) -> str:
     return " ".join(word.word for word in words)
 
 
+# "A: hello", ">> MARY: hello", "[SPEAKER_00]: hello"; \0 encloses a name taken from VTT's <v Name>.
+_NAMED_LINE = re.compile(
+    r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,3})[\])]?\s*"
+    r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
+)
+
+#: What may be a name whatever it looks like: up to the first colon, or the first thing of a line in brackets.
+#: A few digits in brackets are the beginning of a telephone number.
+_PREFIX = re.compile(
+    r"\s*(?:[-–—>]+\s*)?(?:(?P<enclosed>\((?![\d*•]{1,5}\))[^()]{1,80}\)|\[[^\[\]]{1,80}\])(?::|：)?(?=\s|$)"
+    r"|(?P<name>[^\s:：\0](?:[^:：\0]|:(?=\S)){0,79})(?::(?=\s|$)|：))\s*(?P<said>.*)"
+)
+
+#: What may follow a name: of `Ben Ort [he/him]`.
+_PRONOUNS = re.compile(rf"(?<=\S)\s*(?:{_IN_BRACKETS.pattern})$")
+
+
 def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     text = _text(line)
     prefix = _PREFIX.fullmatch(text)
@@ -239,6 +216,16 @@ def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
     texts = spoken_text.split()
     last = line[len(line) - len(texts) :]
     return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
+
+
+#: A reference to a character by a number that no character has, longer than the numbers that Python reads.
+_LONG_REFERENCE = re.compile(r"&#[0-9]{20,}+;?")
+
+_TIME = r"((?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})"
+_TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+
+# What is left of "00:01:02,500 -->", or of a time inside a text, where a file breaks off.
+_PART_OF_TIMES = re.compile(r"(?:^\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})|<\d[\d:.,]*)$")
 
 
 def read_subtitles(path: Path) -> list[Subtitle]:
@@ -282,12 +269,18 @@ def read_subtitles(path: Path) -> list[Subtitle]:
 
 
 def _seconds(clock: str) -> float:
-    from pysubs2.time import timestamp_to_ms  # an extra brings it
+    (time,) = CLOCK.finditer(clock)
+    return round(clock_seconds(time), 3)
 
-    parts = re.split("[:.,]", clock)
-    if len(parts) < 4:  # without hours
-        parts.insert(0, "0")
-    return timestamp_to_ms(parts) / 1000
+
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
+
+#: What a text consists of: times of words, where a highlight ends and begins, breaks, spaces, and letters.
+_PIECES = re.compile(
+    r"<(?P<time>(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>"
+    r"|(?P<closing></[a-zA-Z0-9:.][^<>]*>)|(?P<opening><[a-zA-Z0-9:.][^<>]*>)|(?P<position>\{\\[^{}]*\})"
+    r"|(?P<newline>\n)|(?P<space>[^\S\n]+)|(?P<letters>[^\s<{]+|[<{])"
+)
 
 
 def _lines(raw: str) -> list[list[TimedWord]]:
@@ -329,6 +322,10 @@ def _lines(raw: str) -> list[list[TimedWord]]:
 
 
 # One sentence in many cues
+
+
+#: Seconds between two cues of one karaoke sentence, at most.
+_NEXT_CUE = 0.5
 
 
 def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
@@ -379,6 +376,13 @@ def _lit(cue: Subtitle) -> list[int]:
     """The numbers of the words that are highlighted; in a cue with times inside, a highlight says nothing."""
     has_times = any(word.start is not None for word in cue.words)
     return [number for number, word in enumerate(cue.words) if word.is_lit and not has_times]
+
+
+#: In rolling captions at least this share of the cues has the last line of the cue before above a new one.
+_ROLLING_SHARE = 0.3
+
+#: Lines that captions show at once, at most; more are compared with no others, as a cue may hold a million.
+_MOST_ROLLED = 16
 
 
 def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:

@@ -10,10 +10,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import CLOCK, NUMBER, broken, clock_seconds, read_text
+from dailytalk_contiguous.sources.transcript_text import (
+    CLOCK,
+    NUMBER,
+    broken,
+    clock_seconds,
+    lines_with_text,
+    read_text,
+)
 
 FISHER = "Fisher"
 AUDACITY = "Audacity"
@@ -34,17 +41,6 @@ _TAGGED = re.compile(r"(?P<name>(?:[^:()]{1,80}: )?)(?P<tag>\([^()]{1,80}\)) ")
 
 #: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
 _OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
-
-#: What Otter writes below a transcript of a free account.
-_OTTER_FOOT = "transcribed by https://otter.ai"
-
-_OTTER_REMEDY = "export it from Otter again"
-
-#: Seconds of a turn of Otter's at least: its times are whole seconds.
-_OTTER_SECOND = 1.0
-
-#: Seconds of a word of Otter's last turn, whose end nobody says.
-_OTTER_WORD = 0.4
 
 
 def text_kind(path: Path) -> str | None:
@@ -89,33 +85,44 @@ def text_records(path: Path) -> Iterator[CorpusRecord]:
 def labels_as_subtitles(path: Path) -> str:
     """Audacity's labels as WebVTT, whose lines may begin with the name of a speaker, too. Raises BadInput."""
     cues = ["WEBVTT\n"]
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip() or _FREQUENCIES.fullmatch(line):  # of the label above
+    for position, line in lines_with_text(path):
+        if _FREQUENCIES.fullmatch(line):  # of the label above
             continue
         match = _LABEL.fullmatch(line)
         if match is None:
-            reason = f"line {number} is no label: {shown_line(line)}"
+            reason = f"{position} is no label: {shown_line(line)}"
             raise broken(path, reason, "export labels from Audacity again")
         start, end, label = match.groups()
         tagged = _TAGGED.match(label or "")
         if tagged and tags_among(tagged["tag"].split()):
             label = tagged["name"] + label[tagged.end() :]
         text = (label or "").replace("&", "&amp;").replace("<", "&lt;").replace("{", "&#123;")
-        cues.append(f"{_clock(path, number, start)} --> {_clock(path, number, end)}\n{text.strip()}\n")
+        cues.append(f"{_clock(path, position, start)} --> {_clock(path, position, end)}\n{text.strip()}\n")
     return "\n".join(cues)
 
 
-def _clock(path: Path, line: int, text: str) -> str:
+def _clock(path: Path, position: str, text: str) -> str:
     """Seconds as WebVTT writes them."""
     seconds = float(text)
     if not 0 <= seconds < 3_600_000:
-        raise broken(
-            path, f"line {line} has the time {quoted(text)}", "give seconds from the start of the recording"
-        )
+        reason = f"{position} has the time {quoted(text)}"
+        raise broken(path, reason, "give seconds from the start of the recording")
     whole, milliseconds = divmod(round(1000 * seconds), 1000)
     minutes, second = divmod(whole, 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}"
+
+
+#: What Otter writes below a transcript of a free account.
+_OTTER_FOOT = "transcribed by https://otter.ai"
+
+_OTTER_REMEDY = "export it from Otter again"
+
+#: Seconds of a turn of Otter's at least: its times are whole seconds.
+_OTTER_SECOND = 1.0
+
+#: Seconds of a word of Otter's last turn, whose end nobody says.
+_OTTER_WORD = 0.4
 
 
 def otter_records(path: Path) -> Iterator[CorpusRecord]:
@@ -123,34 +130,34 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
 
     A turn ends where the next one begins; times are whole seconds. Raises BadInput.
     """
-    turns: list[tuple[int, str, float, list[str]]] = []
+    turns: list[tuple[str, str, float, list[str]]] = []
     names: set[str] = set()
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for position, line in lines_with_text(path):
         plain = line.strip()
         head = _OTTER_HEAD.fullmatch(plain)
         time = CLOCK.fullmatch(head[2]) if head else None
         if head and time:
             name = head[1].strip()
             names.add(name)
-            turns.append((number, name, clock_seconds(time), []))
+            turns.append((position, name, clock_seconds(time), []))
         elif plain.partition("  ")[0] in names and "  " in plain:
-            raise broken(path, f"line {number} has a name without a time: {shown_line(plain)}", _OTTER_REMEDY)
-        elif plain and plain.casefold() != _OTTER_FOOT:
+            raise broken(path, f"{position} has a name without a time: {shown_line(plain)}", _OTTER_REMEDY)
+        elif plain.casefold() != _OTTER_FOOT:
             if not turns:
-                raise broken(path, f"line {number} is below no name: {shown_line(plain)}", _OTTER_REMEDY)
+                raise broken(path, f"{position} is below no name: {shown_line(plain)}", _OTTER_REMEDY)
             turns[-1][3].append(plain)
     starts = [start for _, _, start, _ in turns]
-    for index, (number, name, start, lines) in enumerate(turns):
+    for index, (position, name, start, lines) in enumerate(turns):
         text = " ".join(lines)
         if not text:
-            raise broken(path, f"line {number} has no words below it: {shown_name(name)}", _OTTER_REMEDY)
+            raise broken(path, f"{position} has no words below it: {shown_name(name)}", _OTTER_REMEDY)
         if index + 1 < len(turns):
             if starts[index + 1] < start:
-                raise broken(path, f"line {number} is later than the next turn", _OTTER_REMEDY)
+                raise broken(path, f"{position} is later than the next turn", _OTTER_REMEDY)
             end = max(starts[index + 1], start + _OTTER_SECOND)
         else:
             end = start + max(_OTTER_SECOND, _OTTER_WORD * len(text.split()))
-        yield f"line {number}", {"start": start, "end": end, "speaker": name, "text": text}
+        yield position, {"start": start, "end": end, "speaker": name, "text": text}
 
 
 # YouTube's captions

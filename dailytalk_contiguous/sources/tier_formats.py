@@ -34,20 +34,6 @@ _ABOUT_SPEECH = re.compile(
 )
 _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?|transcription|tx")
 
-# The class, the name and the times of a tier, and how many labels it has, in Praat's long and short form.
-_DECLARED = re.compile(
-    r'"(?:IntervalTier|TextTier)"\s+(?:name ?= ?)?"[^"]*+(?:""[^"]*+)*+"\s+'
-    r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
-)
-_NEGATIVE = re.compile(r"(?m)xm(?:in|ax) ?= ?-(?!0(?:\.0*)?\s*$)")  # praatio drops the sign
-_DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
-
-#: An e-mail address. ELAN's own `words@Anna` has no host with a dot.
-_MAIL = re.compile(r"[^\s@]@[^\s@.]+\.[^\s@]")
-
-#: Annotations that refer to each other, one above another, at most.
-MOST_OWNERS = 64
-
 #: What a DOCTYPE may declare that repeats a text wherever it is named. Converters write a DOCTYPE without any.
 _DECLARATION = re.compile("<!(?:ENTITY|ATTLIST)")
 
@@ -55,8 +41,6 @@ _DECLARATION = re.compile("<!(?:ENTITY|ATTLIST)")
 _LONGEST_MESSAGE = 200
 
 _SAVE_AS_TEXT = "save it again, from Praat as a text file"
-
-_SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 
 
 class Tier(NamedTuple):
@@ -120,6 +104,12 @@ def read_tiers(path: Path) -> list[Tier]:
         message = str(cause)[:_LONGEST_MESSAGE]  # of a KeyError it is a text of the file
         reason = f"can't be read by {library} ({type(cause).__name__}: {message})"
         raise broken(path, reason, _SAVE_AS_TEXT) from None
+
+
+#: Annotations that refer to each other, one above another, at most.
+MOST_OWNERS = 64
+
+_SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 
 
 def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
@@ -188,6 +178,15 @@ def _slot_times(milliseconds: Sequence[int | None]) -> list[float] | None:
     positions = np.arange(len(seconds))
     times: list[float] = np.interp(positions, positions[has_time], seconds[has_time]).tolist()
     return times
+
+
+# The class, the name and the times of a tier, and how many labels it has, in Praat's long and short form.
+_DECLARED = re.compile(
+    r'"(?:IntervalTier|TextTier)"\s+(?:name ?= ?)?"[^"]*+(?:""[^"]*+)*+"\s+'
+    r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
+)
+_NEGATIVE = re.compile(r"(?m)xm(?:in|ax) ?= ?-(?!0(?:\.0*)?\s*$)")  # praatio drops the sign
+_DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
 
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:
@@ -261,6 +260,10 @@ def _describes_speech(tier: Tier) -> bool:
     kind, _, _ = tier.name.partition("@")
     tokens = re.findall(r"[^\W_]+", f"{kind} {tier.type}".casefold())
     return any(map(_ABOUT_SPEECH.fullmatch, tokens))
+
+
+#: An e-mail address. ELAN's own `words@Anna` has no host with a dot.
+_MAIL = re.compile(r"[^\s@]@[^\s@.]+\.[^\s@]")
 
 
 def _is_private_tier(name: str) -> bool:

@@ -10,8 +10,6 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, audio_at, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, from_row, to_row
 from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
@@ -20,16 +18,19 @@ from dailytalk_contiguous.core.documents import (
     as_text,
     composed,
     is_number,
-    json_lines,
     shown,
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Column, Field, columns_among, value_problem
-from dailytalk_contiguous.core.records import SideShift
-from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
-from dailytalk_contiguous.core.side_shift import is_shift
-from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, from_line, line_problem
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row, to_row
+from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, value_problem
+from dailytalk_contiguous.core.records.record import SideShift
+from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row
+from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, from_line, line_problem
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.sound.side_shift import is_shift
+from dailytalk_contiguous.machine.audio import audio_at, from_uri, read_header, to_uri
+from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.shards import (
     by_generation,
     compress,

@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import Cue
-from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
-from dailytalk_contiguous.core.schema import CHANNELS, MAIN
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.schema import CHANNELS, MAIN
+from dailytalk_contiguous.core.words.cues import are_word_times
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
 from dailytalk_contiguous.sources.chat_transcripts import chat_records
 from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, files_with, switchboard_stems
@@ -61,14 +61,12 @@ from dailytalk_contiguous.sources.transcript_text import (
     UnknownKind,
     broken,
     letters_of,
+    lines_with_text,
     number_of_field,
     read_text,
 )
 from dailytalk_contiguous.sources.turnbench_files import is_annotation
 from dailytalk_contiguous.sources.turnbench_transcripts import annotation_records
-
-#: Words of one speaker with more than this many seconds between them belong to different cues.
-CUE_GAP = 0.35
 
 #: The fields of a record that formats call by other names, the name that counts first.
 KEYS = {
@@ -92,8 +90,6 @@ COLUMNS = {
 #: The longest name of a language that is looked at, once for each of its words.
 _LONGEST_LANGUAGE = 40
 
-_NUMBERS = ("start", "duration", "probability")
-
 #: The field of a record with the tag of our own utterances: what other formats call `tag` is none.
 STYLE_TAG = "style_tag"
 
@@ -103,14 +99,8 @@ SHARED = re.compile(
     r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)|project-\d+-at-.*\.json", re.IGNORECASE
 )
 
-#: Kinds of lines of a CTM that are no words, unless their text is a mark.
-_NO_WORDS = ("non-lex", "misc", "noscore")
-
 #: Characters of one cue: 100 hours of one speaker. Longer ones take minutes.
 MOST_CUE_TEXT = 6_000_000
-
-#: What may stand between two documents of JSON.
-_SPACE = re.compile(r"\s*+")
 
 _JSON_REMEDY = "save the file again, or take it away"
 
@@ -125,7 +115,8 @@ def field_of(item: TranscriptItem, field: str) -> Any:
 
 
 def cues_of(item: TranscriptItem) -> Iterator[Cue]:
-    """A record as cues (`core.schema.CUE`): one, or where its words have several speakers, one for each turn.
+    """A record as cues (`core.records.schema.CUE`): one, or where its words have several speakers, one for each
+    turn.
 
     `channel` and `speaker` are the file's names. A turn with a speaker only has neither text nor words. Marks
     (laughter) follow it as cues of their own, with a `mark` and no text; marks of silence make no cue. Fillers
@@ -294,6 +285,10 @@ def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]])
     return tokens
 
 
+#: Words of one speaker with more than this many seconds between them belong to different cues.
+CUE_GAP = 0.35
+
+
 def joined_words(words: Iterable[Cue]) -> list[Cue]:
     """Cues of a word each, in any order, joined for each speaker up to a pause of more than `CUE_GAP` seconds."""
     runs: list[list[Cue]] = []
@@ -306,32 +301,35 @@ def joined_words(words: Iterable[Cue]) -> list[Cue]:
             runs.append(latest[speaker])
         latest[speaker].append(word)
         ends[speaker] = max(ends[speaker], word.end)
-    return [_joined(run) for run in runs]
-
-
-def _joined(run: Sequence[Cue]) -> Cue:
-    """A cue of the words of these cues, of one speaker and by rising start."""
-    words: list[Word] = []
-    for cue in run:
-        words += cue.words
-    text = join_words(word.text for word in words)
-    return replace(run[0], end=max(cue.end for cue in run), text=text, words=words)
+    joined: list[Cue] = []
+    for run in runs:
+        spoken: list[Word] = []
+        for cue in run:
+            spoken += cue.words
+        text = join_words(word.text for word in spoken)
+        joined.append(replace(run[0], end=max(cue.end for cue in run), text=text, words=spoken))
+    return joined
 
 
 # NIST's lines
 
 
+_NUMBERS = ("start", "duration", "probability")
+
+#: Kinds of lines of a CTM that are no words, unless their text is a mark.
+_NO_WORDS = ("non-lex", "misc", "noscore")
+
+
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
     """Words of a CTM, and turns of an RTTM; `;;` begins a comment."""
-    text = read_text(path)
     suffix = path.suffix.lower()
     least, columns = COLUMNS[suffix]
-    for number, line in enumerate(text.split("\n"), 1):
+    for position, line in lines_with_text(path):
         fields = line.split()
-        if not fields or fields[0].startswith(";;"):
+        if fields[0].startswith(";;"):
             continue
         if not least <= len(fields) <= len(columns):
-            reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
+            reason = f"{position} has {len(fields)} fields, not {least} to {len(columns)}"
             raise broken(path, reason, "save the file again, one record a line")
         item: dict[str, Any] = {}
         for name, field in zip(columns, fields, strict=False):
@@ -345,7 +343,7 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         else:
             is_speech = item.get("kind") == "SPEAKER"
         if is_speech:
-            yield f"line {number}", item
+            yield position, item
 
 
 # JSON
@@ -521,6 +519,10 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
     numbered = enumerate(text.split("\n"), 1)
     lines = {f"line {number}": line for number, line in numbered if line.strip()}
     return lines, [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
+
+
+#: What may stand between two documents of JSON.
+_SPACE = re.compile(r"\s*+")
 
 
 def _documents(text: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import MOST_BYTES, read_bytes, shown, unpack_gzip
+from dailytalk_contiguous.core.documents import MOST_BYTES, shown, unpack_gzip
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.read_documents import read_bytes
 
 #: A number as formats of lines write it.
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
@@ -57,6 +59,13 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise broken(path, "holds zeros, as a file does that was not written to its end", "save the file again")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines_with_text(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a file with something in them, each after its position: `line 3`. Raises BadInput."""
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if line.strip():
+            yield f"line {number}", line
 
 
 def number_of_field(text: str) -> float | str:

@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.conversation import Cue
-from dailytalk_contiguous.core.cues import later_cue
 from dailytalk_contiguous.core.documents import composed, quoted
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.words.cues import later_cue
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
@@ -43,17 +43,8 @@ MOST_BEYOND = 20.0
 #: An STM may be of one recording, and is often of a whole test set.
 STM = ".stm"
 
-#: In a folder with more files of STM than this, each is of one recording.
-MOST_SHARED_STM = 8
-
-#: Names of recordings in one error, at most.
-_MOST_SHOWN = 3
-
 #: Stands for a recording of any name.
 OF_MANY = ""
-
-# The one channel of a recording that was not split into two; it does not identify a speaker.
-_ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
 def find_transcripts(
@@ -146,6 +137,10 @@ def why_unread(
     return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
 
 
+#: In a folder with more files of STM than this, each is of one recording.
+MOST_SHARED_STM = 8
+
+
 def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
@@ -205,7 +200,7 @@ def read_transcripts(
     tiers: Collection[str] = (),
     left: dict[str, list[str]] | None = None,
 ) -> list[Cue]:
-    """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
+    """Cues (`core.records.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
     Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 
@@ -318,6 +313,10 @@ def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Pat
                 raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
 
 
+#: Names of recordings in one error, at most.
+_MOST_SHOWN = 3
+
+
 def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool) -> list[str]:
     """Which of the recordings that a file names are this one, by their path or else their name; "" has no name.
 
@@ -339,8 +338,12 @@ def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool)
     return [name for name in names if not name or name in meant] or list(names)
 
 
+# The one channel of a recording that was not split into two; it does not identify a speaker.
+_ANY_CHANNEL = frozenset({"0", "1", "ch0"})
+
+
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
-    """The cues with their `core.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
+    """The cues with their `core.records.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
     channels = {cue.channel for cue in cues}
     speakers = {cue.speaker for cue in cues if cue.speaker is not None}
     if not speakers:  # a recogniser may know the channels of some (whisper.cpp has "?" where both are as loud)

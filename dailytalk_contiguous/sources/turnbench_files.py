@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.turnbench_layout import ANNOTATORS, SPEAKERS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, SPEAKERS
 
 #: The channel of each speaker.
 CHANNEL_OF = dict(zip(SPEAKERS, CHANNELS, strict=True))

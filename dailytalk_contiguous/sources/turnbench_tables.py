@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.turnbench_layout import AUDIO_COLUMNS, ID_COLUMN
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.turns.turnbench_layout import AUDIO_COLUMNS, ID_COLUMN
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.sources.hub_tables import (
     TRACK_COLUMNS,
     TablePlan,

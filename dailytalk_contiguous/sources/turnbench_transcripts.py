@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.turnbench_layout import (
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.turns.turnbench_layout import (
     ANNOTATORS,
     CHANNEL_BLEED,
     KINDS,
@@ -112,17 +112,11 @@ def _entries_of_row(row: Row) -> Iterator[tuple[str, TurnAnnotation]]:
         tracks = [row.get(track_column(speaker, annotator)) for annotator in ANNOTATORS]
         written = [track for track in tracks if track]
         for item in written[0] if written else ():
-            entry = _entry(item)
-            if entry is None:
-                remedy = "give each entry start_s and end_s in seconds, label and text"
-                raise BadInput(f"an entry of {speaker} is {quoted(item)}", remedy)
-            yield channel, entry
-
-
-def _entry(item: object) -> TurnAnnotation | None:
-    """The content of an item of a track; None for what is no entry. A text may be null."""
-    match item:
-        case {"start_s": start, "end_s": end, "label": str(label), "text": str() | None as text}:
-            if is_number(start) and is_number(end):
-                return {"start_s": start, "end_s": end, "label": label, "text": text or ""}
-    return None
+            match item:
+                case {"start_s": start, "end_s": end, "label": str(label), "text": str() | None as text} if (
+                    is_number(start) and is_number(end)
+                ):
+                    yield channel, {"start_s": start, "end_s": end, "label": label, "text": text or ""}
+                case _:
+                    remedy = "give each entry start_s and end_s in seconds, label and text"
+                    raise BadInput(f"an entry of {speaker} is {quoted(item)}", remedy)

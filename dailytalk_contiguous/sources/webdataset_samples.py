@@ -13,18 +13,15 @@ from operator import attrgetter
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Self
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
-
-#: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
-_COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
 #: Bytes of the name and attributes that may come before a member: a path has at most 4,096, attributes a few more.
 #: Python before 3.11.10 reads them in a time that grows with their square (CVE-2024-6232): of these, 0.1 s.
@@ -45,9 +42,6 @@ _HEADERS_OF_NAMES = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
-
-#: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
-_MOST_ATTRIBUTES = 1000
 
 _REMEDY = "publish it in shorter parts"
 
@@ -108,7 +102,12 @@ class _Members:
         value: bytes | BadInput = b""
         if not self._is_refused:
             try:
-                value = self._read(tar, member)
+                if member.issparse():
+                    raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
+                self._count.take(1)
+                self._bytes.take(member.size)
+                content = tar.extractfile(member)
+                value = content.read() if content else b""
             except BadInput as problem:
                 value = problem
                 self._is_refused = True
@@ -121,13 +120,9 @@ class _Members:
                 self._n_parts += 1
             self.members.append(read)
 
-    def _read(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-        if member.issparse():
-            raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
-        self._count.take(1)
-        self._bytes.take(member.size)
-        content = tar.extractfile(member)
-        return content.read() if content else b""
+
+#: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
+_COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
 
 def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
@@ -155,6 +150,10 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
             sample.add(tar, member, column)
     if sample:
         yield from _samples_of(sample.members)
+
+
+#: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
+_MOST_ATTRIBUTES = 1000
 
 
 def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]:

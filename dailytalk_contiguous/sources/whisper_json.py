@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
@@ -20,11 +19,12 @@ from dailytalk_contiguous.core.documents import (
     is_number,
     parse_json,
     quoted,
-    read_bytes,
     shown,
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: The name of such a file.
@@ -182,7 +182,8 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     keys = dict.fromkeys(keys)
     names = dict.fromkeys(names)
     matched: dict[str, str] = {}
-    for form_of_name, form_of_key in ((str, str), (folded, folded), (_folded_file_name, folded)):
+    forms = ((str, str), (folded, folded), (lambda name: folded(name).rpartition("/")[2], folded))
+    for form_of_name, form_of_key in forms:
         names_by_form: defaultdict[str, list[str]] = defaultdict(list)
         keys_by_form: defaultdict[str, list[str]] = defaultdict(list)
         for name in names.keys() - matched.keys():
@@ -207,7 +208,3 @@ def folded(name: str) -> str:
     """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
     composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
     return unicodedata.normalize("NFC", composed.casefold())
-
-
-def _folded_file_name(name: str) -> str:
-    return folded(name).rpartition("/")[2]

@@ -1,1 +1,1 @@
-"""Floor 2: the stages, one a file."""
+"""Floor 3: the stages, one a file."""

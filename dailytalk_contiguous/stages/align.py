@@ -17,24 +17,16 @@ from datasets import Features
 from msgspec.structs import replace
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
     is_set,
     or_none,
 )
-from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME as LEVEL_FRAME
-from dailytalk_contiguous.core.own_file import code_version, is_own_file
-from dailytalk_contiguous.core.schema import CHANNELS, result_sides
-from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
-from dailytalk_contiguous.core.utterance import (
+from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
+from dailytalk_contiguous.core.records.utterance import (
     GIVEN,
     GIVEN_FITTED,
     PROPORTIONAL,
@@ -43,16 +35,26 @@ from dailytalk_contiguous.core.utterance import (
     RECOGNISER,
     SYNTHESISER,
 )
-from dailytalk_contiguous.core.word_times import (
+from dailytalk_contiguous.core.settings import is_own_file, setting
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as LEVEL_FRAME
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, excerpt, pcm_to_float
+from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
+    has_words,
     normalise,
     split_words,
     with_times,
     within_sound,
 )
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.models.alignment import (
     ALIGNER,
     ALIGNERS,
@@ -76,16 +78,6 @@ from dailytalk_contiguous.stages.base import (
 )
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides, has_leak
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
-
-#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
-#: lines by Piper and espeak, base gives all more and tiny.en all but two; of 84 with the text of another line they
-#: give three more.
-LEAST_SURE = 0.24
-
-
-#: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
-#: base is up to 0.7 s off.
-FARTHEST = 0.5
 
 #: Share of a line's words that are lost, beyond which the whole line is lost.
 MOST_LOST = 0.5
@@ -287,7 +279,7 @@ def _lines_of(talk: Conversation) -> list[LineToAlign]:
     for utterance in talk.utterances:
         new_span = utterance.new_span
         text = utterance.text
-        if new_span is None or not any(map(str.isalnum, text)):
+        if new_span is None or not has_words(text):
             continue
         is_take = talk.has_take(utterance)
         if is_set(utterance.verbatim) and not is_take:
@@ -449,13 +441,8 @@ class Align(AligningStage):
         name = f"the recogniser {self.recogniser}"
         recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
         for number, words in recognised.items():
-            if not words or not _is_sure(words, languages[number]):
-                continue
-            line = untimed[number]
-            fitted = fit(words, line.sound_seconds)
-            audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
-            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
-            line.fill([word.known_by(source) for word in audible])
+            if words:
+                _fill_where_sure(untimed[number], words, languages[number])
         remedy = "its words share its time; choose another --asr-model, or an --aligner"
         failures: list[Reject] = []
         for number, reason in reasons.items():
@@ -464,13 +451,30 @@ class Align(AligningStage):
         return failures
 
 
-def _is_sure(words: Sequence[Word], language: str) -> bool:
-    """Whether Whisper takes words that it was given for those that are said (`LEAST_SURE`)."""
+#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
+#: lines by Piper and espeak, base gives all more and tiny.en all but two; of 84 with the text of another line they
+#: give three more.
+LEAST_SURE = 0.24
+
+
+def _fill_where_sure(line: LineToAlign, words: Sequence[Word], language: str) -> None:
+    """Place a line's words as Whisper has, if it takes what it was given for what is said (`LEAST_SURE`)."""
     # Fillers count only where there is nothing else: Whisper hardly knows them.
     fillers = are_fillers([word.text for word in words], language)
     without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
     probabilities = [word.probability or 0.0 for word in without_fillers or words]
-    return float(np.median(probabilities)) >= LEAST_SURE
+    is_sure = np.median(probabilities) >= LEAST_SURE
+    if not is_sure:
+        return
+    fitted = fit(words, line.sound_seconds)
+    audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
+    source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
+    line.fill([word.known_by(source) for word in audible])
+
+
+#: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
+#: base is up to 0.7 s off.
+FARTHEST = 0.5
 
 
 def without_lost(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.schema import Batch, Row
+from dailytalk_contiguous.core.records.schema import Batch, Row
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.models.failures import each_that_works, failure_text
 
 _Item = TypeVar("_Item")

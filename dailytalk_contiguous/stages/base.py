@@ -19,8 +19,9 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 from datasets.formatting.formatting import LazyBatch
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     assign,
@@ -39,18 +40,9 @@ from dailytalk_contiguous.core.conversation import (
     to_row,
     with_only,
 )
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.fields import Column, Field
-from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import (
-    code_version,
-    instance_of,
-    is_own_file,
-    is_own_module,
-    refuse_in_import,
-)
-from dailytalk_contiguous.core.published_fields import checked_fields
-from dailytalk_contiguous.core.schema import (
+from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.published_fields import checked_fields
+from dailytalk_contiguous.core.records.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
     MODEL_FAILURES,
@@ -61,8 +53,10 @@ from dailytalk_contiguous.core.schema import (
     Row,
     per_utterance,
 )
-from dailytalk_contiguous.core.settings import Setting, check_values
-from dailytalk_contiguous.core.utterance import UTTERANCE
+from dailytalk_contiguous.core.records.utterance import UTTERANCE
+from dailytalk_contiguous.core.settings import Setting, check_values, is_own_file
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.machine.own_file import code_version, instance_of, is_own_module, refuse_in_import
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.stages.attempts import (
@@ -121,8 +115,8 @@ class Stage:
         uses: columns that are used if they are there.
         adds: the columns that a call returns, and their types.
         publishes: columns of `adds` that transcripts and finished rows have, too. A `Field` belongs to each
-            utterance, beside those of `core.utterance.FIELDS`; its name is enough if the defaults of `Field` fit.
-            A `Column` belongs to the row and has one value a conversation.
+            utterance, beside those of `core.records.utterance.FIELDS`; its name is enough if the defaults of
+            `Field` fit. A `Column` belongs to the row and has one value a conversation.
         transient: columns of `adds` that are too large to be stored.
         if_model_fails: the remedy for an utterance on which the stage's model raises an error. The utterance goes
             on without results (`PerUtterance`), or is rejected (a dataset of utterances). Empty: the error ends
@@ -131,7 +125,8 @@ class Stage:
             again. A person's own stage needs none: its file counts.
         prepares: whether the stage needs no model's device, so that a thread may run it while the device is busy.
         refuses: whether the stage may meet a row that it can't use. `map` then adds the columns of
-            `core.schema.PROBLEM`: such a row keeps its place, with null in what this and all further stages add.
+            `core.records.schema.PROBLEM`: such a row keeps its place, with null in what this and all further
+            stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
         only_named: roles of `models` whose models are only names. A model of any other role may be a folder of
             this machine, whose files are then part of the digest.
@@ -300,17 +295,14 @@ class Stage:
             gather(talk, [name for name in self.adds if talk.extra.get(name) is before.extra.get(name)])
         return done
 
-    def _rows_of(self, talks: Sequence[Conversation]) -> list[Row]:
-        """Conversations as rows of the columns that the stage reads."""
+    def _worked_on_rows(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
+        """`worked` for conversations that are rows to the stage."""
         names: list[str] = []
         for name in (*self.needs, *self.uses):
             if all(has_column(talk, name) for talk in talks):
                 names.append(name)
-        return [to_row(talk, names or IDS[:1]) for talk in talks]
-
-    def _worked_on_rows(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
-        """`worked` for conversations that are rows to the stage."""
-        made, problems = self.attempt_rows(self._rows_of(talks))
+        rows = [to_row(talk, names or IDS[:1]) for talk in talks]
+        made, problems = self.attempt_rows(rows)
         for index, row in made.items():
             assign(talks[index], row, self.adds)
         return {index: talks[index] for index in made}, problems
@@ -520,7 +512,7 @@ class UtteranceStage(Stage):
     `PerUtterance` lifts it to conversations. It defines `of_utterance`, or `of_talks` where its model takes
     several utterances at once, or compares those of a conversation. It is given conversations with all their
     utterances, or with those on which its model has not failed. It fills these in, and makes no new ones.
-    Columns of the conversation are those of `core.schema.CONVERSATION_COLUMNS`, which `of_talks` can read.
+    Columns of the conversation are those of `core.records.schema.CONVERSATION_COLUMNS`, which `of_talks` can read.
     """
 
     def of_utterance(self, utterance: Utterance) -> None:

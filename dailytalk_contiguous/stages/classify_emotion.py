@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, or_none, utterance_features
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR, choose_emotion
-from dailytalk_contiguous.core.records import EmotionFields
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
+from dailytalk_contiguous.core.records.record import EmotionFields
+from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS, emotion_guess
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR, choose_emotion
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.stages.base import DEVICE, UtteranceStage

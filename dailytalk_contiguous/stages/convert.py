@@ -13,16 +13,16 @@ import numpy as np
 import soxr
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import read_at, to_pcm
-from dailytalk_contiguous.core.conversation import Conversation, conversation_features
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.loudness import limit
-from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.records import SynthesisRecord
-from dailytalk_contiguous.core.schema import CHANNELS, per_utterance
+from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES, Conversation, conversation_features
+from dailytalk_contiguous.core.records.record import SynthesisRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS, per_utterance
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import CONVERTED_TRIES
+from dailytalk_contiguous.core.sound.loudness import limit
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.machine.audio import read_at
+from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.contracts import NO_OPTIONS, SynthesisFailed, VoiceConverter, VoiceSettings
 from dailytalk_contiguous.models.engines import (

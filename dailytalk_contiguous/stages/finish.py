@@ -12,47 +12,33 @@ import msgspec
 from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
-from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.documents import with_null
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.conversation import (
+    AS_RECORDED,
     Conversation,
     Mark,
-    Utterance,
     has_column,
     is_set,
     or_none,
     to_row,
 )
-from dailytalk_contiguous.core.documents import with_null
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.fields import Field, columns_among
-from dailytalk_contiguous.core.quality import FRAME
-from dailytalk_contiguous.core.records import BuiltSide, MovedSound, NonSpeechSound
-from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.stereo_audio import PublishedStereo
-from dailytalk_contiguous.core.utterance import (
-    CONVERTED_TRIES,
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
+from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
+from dailytalk_contiguous.core.records.utterance import (
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
     UTTERANCE,
     features_of_fields,
-    pack_utterances,
 )
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.sound.quality import FRAME
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.stereo_audio import PublishedStereo
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
-
-#: Fields of an utterance, and the columns that hold them until now, where these have another name.
-_RENAMED = {
-    "start": "new_start",
-    "end": "new_end",
-    "source_start": "start",
-    "source_end": "end",
-    "reason": "unspoken_reason",
-    "start_trim": "new_start_trim",
-    "end_trim": "new_end_trim",
-    "source_start_trim": "start_trim",
-    "source_end_trim": "end_trim",
-}
 
 #: Fields of an utterance that are seconds.
 _TIMES = (*EDGES, *(f"source_{name}" for name in EDGES))
@@ -64,7 +50,7 @@ NEAR_MARK = 1.0
 
 @dataclass(frozen=True)
 class Finish(Stage):
-    """Packs the columns of `Reconstruct` or `Keep`, `Align` and the transcript into `core.schema.BUILT`.
+    """Packs the columns of `Reconstruct` or `Keep`, `Align` and the transcript into `core.records.schema.BUILT`.
 
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
@@ -91,13 +77,13 @@ class Finish(Stage):
         "alignments",
         "sounds",
         "timeline",
-        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
+        *(OF_UTTERANCE.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
     uses: ClassVar[tuple[str, ...]] = (
         "verbatim",
         "silent_speakers",
         *(column.name for column in schema.COLUMNS),
-        *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
+        *sorted({OF_UTTERANCE.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
     VERSION: ClassVar[int] = 3
@@ -123,7 +109,7 @@ class Finish(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         sides = schema.result_sides(self.revoice)
-        if talk.timeline.mode == schema.AS_RECORDED and sides["left"] != "left":
+        if talk.timeline.mode == AS_RECORDED and sides["left"] != "left":
             raise DailytalkError(
                 f"Keep leaves each speaker on their side, but revoice is {self.revoice!r}", "leave it out"
             )
@@ -155,14 +141,12 @@ class Finish(Stage):
 
     def _utterances(self, talk: Conversation, sides: Mapping[str, str], end: float) -> list[dict[str, object]]:
         """The utterances with their sides in the result, and their texts as they are heard there."""
-        fields = (*FIELDS, *self.fields)
-        columns = {name: _RENAMED.get(name, name) for name in features_of_fields(fields)}
-        row = to_row(talk, [name for name in columns.values() if has_column(talk, name)])
-        packed = pack_utterances({name: row.get(column) for name, column in columns.items()}, fields)
+        names = features_of_fields((*FIELDS, *self.fields))
         finished: list[dict[str, object]] = []
-        for utterance, values in zip(talk.utterances, packed, strict=True):
+        for utterance in talk.utterances:
+            values = finished_fields(utterance, names)
             values["channel"] = sides[utterance.source_channel]
-            if _is_recorded(utterance):  # the marks are for a voice to say
+            if utterance.is_recorded:  # the marks are for a voice to say
                 values["text"] = utterance.verbatim if is_set(utterance.verbatim) else utterance.text
             for name in _TIMES:
                 if values[name] is not None:
@@ -183,19 +167,6 @@ class Finish(Stage):
 
 def _rounded(time: float, latest: float) -> float:
     return round(min(round(time, 4), latest), 4)
-
-
-def _is_recorded(utterance: Utterance) -> bool:
-    """Whether the sound of an utterance is the recorded one, or that in another voice."""
-    synthesis = or_none(utterance.synthesis)
-    is_converted = synthesis is not None and synthesis.tries == CONVERTED_TRIES
-    return utterance.status != "spoken" or is_converted
-
-
-class SourceSound(MovedSound):
-    """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
-
-    label: str | None = None
 
 
 def _finished_sound(sound: SourceSound, sides: Mapping[str, str], end: float) -> NonSpeechSound:
@@ -258,7 +229,7 @@ def _sound_of_mark(talk: Conversation, mark: Mark) -> SourceSound | None:
     for utterance in talk.utterances:
         marked = utterance.span & mark.span
         is_here = utterance.source_channel == mark.channel and bool(marked)
-        if is_here and utterance.new_start is not None and _is_recorded(utterance):
+        if is_here and utterance.new_start is not None and utterance.is_recorded:
             return SourceSound(
                 channel=mark.channel,
                 start=marked.start,

@@ -15,14 +15,15 @@ import numpy as np
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, per_utterance
-from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, per_utterance
+from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import GIVEN
-from dailytalk_contiguous.core.word_times import join_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import excerpt, mixed_down
+from dailytalk_contiguous.core.words.sentences import ends_sentence, goes_on
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import join_words
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides
@@ -46,8 +47,8 @@ class JoinSentences(Stage):
     """Makes one utterance of those that a speaker's pause has torn; all columns of utterances are made again.
 
     Two are joined where less than `pause` seconds are between them, nobody else speaks there, the words of both
-    are a recogniser's, and the sentence goes on (`core.sentences.goes_on`). The pause stays in the times of the
-    words. The whole has the id of its first part; `joined` has the ids of all parts, empty where there is one.
+    are a recogniser's, and the sentence goes on (`core.words.sentences.goes_on`). The pause stays in the times of
+    the words. The whole has the id of its first part; `joined` has the ids of all parts, empty where there is one.
 
     Attributes:
         pause: seconds; 0 joins nothing.
@@ -77,10 +78,15 @@ class JoinSentences(Stage):
         runs = _one_run_each(groups)
         joined = [_joined(parts, runs) for parts in groups]
         if len(joined) < len(utterances):
-            channels = _channels(talk)
+            # Speech is cut from the channels as `Segment` has heard them.
+            if any(utterance.channel == MIX for utterance in utterances):
+                recording = audio.read_pcm(talk.audio, talk.offset, talk.duration)
+                channels = {MIX: mixed_down(recording)}
+            else:
+                channels = dict(zip(CHANNELS, analysed_sides(talk).channels, strict=True))
             for utterance in joined:
-                if utterance.joined:  # its speech is cut from the recording as `Segment` cuts it
-                    speech = audio.excerpt(channels[utterance.channel], utterance.start, utterance.end)
+                if utterance.joined:
+                    speech = excerpt(channels[utterance.channel], utterance.start, utterance.end)
                     utterance.speech = speech.tobytes()
         talk.utterances = sorted(joined, key=lambda utterance: (utterance.start, utterance.channel))
         return talk
@@ -113,13 +119,6 @@ class JoinSentences(Stage):
         if not goes_on(before.text_raw or "", following.text_raw or "", following.language or ""):
             return False
         return not any(other.start < pause_end and other.end > pause_start for other in others)
-
-
-def _channels(talk: Conversation) -> dict[str, audio.Pcm]:
-    """The channels of a recording as `Segment` has heard them."""
-    if any(utterance.channel == MIX for utterance in talk.utterances):
-        return {MIX: audio.mixed_down(audio.read_pcm(talk.audio, talk.offset, talk.duration))}
-    return dict(zip(CHANNELS, analysed_sides(talk).channels, strict=True))
 
 
 def _one_run_each(groups: Sequence[Sequence[Utterance]]) -> dict[tuple[str, int], int]:

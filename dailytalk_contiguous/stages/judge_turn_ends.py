@@ -5,29 +5,35 @@ A pause inside a turn that sounds finished teaches a model to answer where it sh
 that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.certainty import edge_error, edge_errors_of, event_certainties, transition_certainty
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
     or_none,
     set_null,
+    sounding_between,
 )
-from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.schema import CHANNELS, NOBODY, Row, result_sides
+from dailytalk_contiguous.core.records.record import BuiltSide
+from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.turn_ends import turn_ends
-from dailytalk_contiguous.core.turns import Timed, join_spans
-from dailytalk_contiguous.core.utterance import sounding_between, sounding_span
-from dailytalk_contiguous.core.words import Span
+from dailytalk_contiguous.core.sound.samples import Pcm, pcm_to_float
+from dailytalk_contiguous.core.turns.certainty import (
+    edge_error,
+    edge_errors_of,
+    event_certainties,
+    transition_certainty,
+)
+from dailytalk_contiguous.core.turns.turn_ends import turn_ends
+from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
@@ -68,7 +74,9 @@ def check_judge(judge: str) -> None:
 
 
 class JudgedEnd(NamedTuple):
-    """Who speaks next behind an end (`core.turn_ends`), and how finished it sounds; None where nobody judged."""
+    """Who speaks next behind an end (`core.turns.turn_ends`), and how finished it sounds; None where nobody
+    judged.
+    """
 
     transition: str
     finished: float | None
@@ -80,7 +88,7 @@ def judged_ends(
     """The ends of turns among utterances, by the index of the utterance that ends there.
 
     Args:
-        timed: utterances, as `core.turns.stretches` takes them.
+        timed: utterances, as `core.turns.turn_taking.stretches` takes them.
         groups: which of them are one stretch of speech.
         sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
         side_of: the column of `sound` in which a channel is.
@@ -98,25 +106,22 @@ def judged_ends(
     return judged
 
 
-def judge_utterances(
-    utterances: Sequence[Row], sound: Pcm | None, sides: Sequence[AnyRecord | None] | None
-) -> None:
-    """Set `JUDGED_FIELDS` of utterances of a finished row with other times than before.
+def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: Iterable[BuiltSide]) -> None:
+    """Set `JUDGED_FIELDS` of utterances of a finished conversation with other times in its result than before.
 
-    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: its column.
+    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: those of its sound.
     """
-    heard: list[Row] = []
+    heard: list[Utterance] = []
     timed: list[Timed] = []
     for utterance in utterances:
-        for name in JUDGED_FIELDS:
-            utterance[name] = None
-        span = sounding_span(utterance)
-        if span and utterance["status"] != "dropped":
+        set_null(utterance, JUDGED_FIELDS)
+        span = utterance.new_sounding
+        if span and utterance.is_heard:
             heard.append(utterance)
-            timed.append(Timed(utterance["channel"], *span))
+            timed.append(Timed(utterance.channel, *span))
     judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
     errors = edge_errors_of(sides)
-    leak_shares = [utterance.get("leak_share") or 0.0 for utterance in heard]
+    leak_shares = [or_none(utterance.leak_share) or 0.0 for utterance in heard]
     judgements = judgements_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
     for utterance, judgement in zip(heard, judgements, strict=True):
         utterance.update(judgement._asdict())
@@ -141,7 +146,7 @@ def judgements_of(
     """Return what is said of each utterance.
 
     Args:
-        timed, errors, source: as `core.certainty.event_certainties` takes them.
+        timed, errors, source: as `core.turns.certainty.event_certainties` takes them.
         leak_shares: how much of the energy of each is the other speaker's: so far it is uncertain who speaks.
         judged: what `judged_ends` says of the utterances.
     """
@@ -163,11 +168,12 @@ def judgements_of(
 class JudgeTurnEnds(Stage):
     """For the end of each turn who speaks next, and how finished it sounds, as recorded and as built.
 
-    Ends are those of `core.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2 s. The
-    columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both timelines.
+    Ends are those of `core.turns.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2
+    s. The columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both
+    timelines.
 
-    `event_certainty` and `transition_certainty` are those of `core.certainty` on what was built, by the noise of
-    each side there.
+    `event_certainty` and `transition_certainty` are those of `core.turns.certainty` on what was built, by the
+    noise of each side there.
     """
 
     judge: str = setting(IF_INSTALLED, TURN_ENDS)
@@ -223,22 +229,18 @@ class JudgeTurnEnds(Stage):
                 source.append(_timed(utterance, utterance.span, utterance.start_trim, utterance.end_trim))
                 trims = utterance.new_start_trim, utterance.new_end_trim
                 built.append(_timed(utterance, utterance.new_span, *trims))
-        groups = join_spans(source)  # the same stretches before and after
-        sides = result_sides(self.revoice)
-        judges = self.judge == JUDGED
-        recording = read_pcm(talk.audio, talk.offset, talk.duration) if judges else None
-        recorded_ends = judged_ends(source, groups, recording, CHANNELS.index)
         if self.revoice == NOBODY:
             built = source
-            ends = recorded_ends
-        else:
-            result = read_pcm(talk.built_audio) if judges else None
-            ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        recorded_ends, ends = self._judged(talk, source, built)
+        sides = result_sides(self.revoice)
         errors_of_sides = dict.fromkeys(CHANNELS, edge_error(None))
         for side in or_none(talk.built_sides) or ():
             errors_of_sides[side.channel] = edge_error(side.snr_db)
         errors = [errors_of_sides[sides[span.channel]] for span in built]
-        leak_shares = [_leak_share(talk, utterance) for utterance in heard]
+        leak_shares: list[float] = []
+        for utterance in heard:
+            leak_share = None if talk.has_take(utterance) else or_none(utterance.leak_share)
+            leak_shares.append(leak_share or 0.0)
         judgements = judgements_of(built, errors, leak_shares, ends, source)
         for utterance, judgement in zip(heard, judgements, strict=True):
             utterance.update(judgement._asdict())
@@ -247,12 +249,20 @@ class JudgeTurnEnds(Stage):
             heard[index].source_turn_end = end.finished
         return talk
 
-
-def _leak_share(talk: Conversation, utterance: Utterance) -> float:
-    """How much of the energy of an utterance is the other speaker's; none where a voice says its text anew."""
-    if talk.has_take(utterance):
-        return 0.0
-    return or_none(utterance.leak_share) or 0.0
+    def _judged(
+        self, talk: Conversation, source: Sequence[Timed], built: Sequence[Timed]
+    ) -> tuple[dict[int, JudgedEnd], dict[int, JudgedEnd]]:
+        """The ends in the recording and in the result, which are the same stretches of speech."""
+        groups = join_spans(source)
+        judges = self.judge == JUDGED
+        recording = read_pcm(talk.audio, talk.offset, talk.duration) if judges else None
+        recorded_ends = judged_ends(source, groups, recording, CHANNELS.index)
+        if self.revoice == NOBODY:
+            return recorded_ends, recorded_ends
+        result = read_pcm(talk.built_audio) if judges else None
+        sides = result_sides(self.revoice)
+        ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        return recorded_ends, ends
 
 
 def _timed(utterance: Utterance, span: Span, start_trim: float | None, end_trim: float | None) -> Timed:

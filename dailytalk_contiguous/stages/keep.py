@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, conversation_features
-from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, NOBODY
+from dailytalk_contiguous.core.records.conversation import AS_RECORDED, Conversation, conversation_features
+from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
+from dailytalk_contiguous.core.sound.samples import encoded_sound
+from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
 from dailytalk_contiguous.stages.reconstruct import RESULT, kept_event, set_times
@@ -69,7 +70,7 @@ class Keep(Stage):
             utterance.spoken = b""
             utterance.spoken_words = []
             utterance.synthesis = None
-        talk.built_audio = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        talk.built_audio = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         talk.built_rate = rate
         talk.built_duration = seconds
         talk.built_sides = result_measures(talk, parts, NOBODY, analysed.leaks, sound, rate)

@@ -1,6 +1,6 @@
 """Lines to say: the utterances of a conversation that are resynthesised, and what each has afterwards.
 
-A turn is one or more of them that the voice says in one take (`core.turn_lines`).
+A turn is one or more of them that the voice says in one take (`core.turns.turn_lines`).
 """
 
 import math
@@ -10,12 +10,18 @@ from typing import TypeGuard
 
 import numpy as np
 
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
-from dailytalk_contiguous.core.delivery import Performance
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    is_set,
+    or_none,
+    utterance_features,
+)
 from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.words import Span
+from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.models.contracts import VoiceSample
+from dailytalk_contiguous.models.delivery import Performance
 
 #: What became of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,
 #: `kept-original` or `failed`. `unspoken_reason` and `unspoken_remedy` say why nothing was said and what to do

@@ -17,7 +17,9 @@ import numpy as np
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Cue,
     Mark,
@@ -25,22 +27,18 @@ from dailytalk_contiguous.core.conversation import (
     conversation_features,
     or_none,
 )
-from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time, spoken_spans
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
-from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
-from dailytalk_contiguous.core.word_times import TimeSpan, join_words
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
+from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 
 #: How many words of a cue are named in the reason why they were rejected.
 WORDS_SHOWN = 12
-
-#: A transcript of fewer cues is never called one about something else.
-FOREIGN_CUES = 5
 
 #: A transcript is about something else if less than this share of its time (or of the speech, where that is
 #: shorter) is common to both. Measured on the four examples and two telephone calls (120 and 83 s): at least 0.99
@@ -50,21 +48,12 @@ FOREIGN_COMMON = 0.7
 #: The same where sides are found in the sound: at least 0.96 with their own transcripts, at most 0.82 with others.
 FOREIGN_FOUND = 0.88
 
-#: Share of the energy of an utterance from which on it is the other speaker's, where the transcript has no word.
-OTHER_SPEAKER = 0.5
-
 #: What `transcript_repair` calls a transcript that is about something else.
 NOT_USED = "not used"
 
 #: Seconds that the middle of a word may be from the utterance that gets it.
 MAX_DISTANCE = 1.0
 
-
-#: Seconds around a cue in which the utterances of a side are compared with it.
-AROUND = 1.0
-
-#: The fit of a cue to a side without utterances.
-NO_FIT = 0.3
 
 #: The sides of those who speak in the records of voice agents, where the sound does not tell them.
 ROLES = {
@@ -73,17 +62,6 @@ ROLES = {
     "bot": "left",
     "user": "right",
 }
-
-#: Seconds by which the clock of such a record may be off the sound, and by which two such distances are alike.
-MOST_LATE = 60.0
-ALIKE = 0.25
-
-#: Lines of each speaker by which such a distance is found.
-MOST_LINES = 1_000
-
-#: By how much more of its time such a record must share with the speech to be moved. On the four examples one that
-#: has the right clock gains less, and one that is 0.9 s off gains at least 0.08.
-CLEARLY_MORE = 0.02
 
 #: By how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
 CLEARLY = 0.5
@@ -141,7 +119,9 @@ class MatchTranscript(Stage):
     )
 
     def of_talk(self, talk: Conversation) -> Conversation:
-        spans = _spans_of(talk)
+        spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
+        for utterance in talk.utterances:
+            spans[utterance.channel].append(utterance.span)
         late = _lateness(talk.cues, spans)
         moved = [later_cue(cue, late) for cue in talk.cues] if late else talk.cues
         beyond: list[Cue] = []
@@ -154,14 +134,13 @@ class MatchTranscript(Stage):
         sided = _sided(within, spans)
         cues = _cues_with_text(sided, within)
         talk.unmatched = [self._beyond(talk, beyond)] if beyond else []
-        talk.transcript_marks = _marks(sided)
+        talk.transcript_marks = [
+            Mark(cue.channel, cue.start, cue.end, cue.mark, cue.mark_kind or "") for cue in sided if cue.mark
+        ]
         talk.transcript_repair = None
-        common = shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
-        n_with_text = 0
-        for listed in cues.values():
-            n_with_text += len([cue for cue in listed if cue.text])
+        common = _common_time(cues, spans)
         least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
-        if n_with_text >= FOREIGN_CUES and common < least:
+        if common is not None and common < least:
             talk.unmatched.append(self._foreign(talk, common))
             talk.transcript_marks = []
             talk.transcript_repair = NOT_USED
@@ -241,12 +220,22 @@ class MatchTranscript(Stage):
         )
 
 
-def _spans_of(talk: Conversation) -> dict[str, list[TimeSpan]]:
-    """Starts and ends of the utterances of each channel."""
-    spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
-    for utterance in talk.utterances:
-        spans[utterance.channel].append(utterance.span)
-    return spans
+#: A transcript of fewer cues is never called one about something else.
+FOREIGN_CUES = 5
+
+
+def _common_time(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]) -> float | None:
+    """How much time cues share with the speech of their channels (`shared_time`); None where too few have text."""
+    n_with_text = 0
+    for listed in cues.values():
+        n_with_text += len([cue for cue in listed if cue.text])
+    if n_with_text < FOREIGN_CUES:
+        return None
+    return shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
+
+
+#: Share of the energy of an utterance from which on it is the other speaker's, where the transcript has no word.
+OTHER_SPEAKER = 0.5
 
 
 def _leave_out_other_speaker(talk: Conversation, cues: Mapping[str, Sequence[Cue]]) -> None:
@@ -269,6 +258,18 @@ def _leave_out_other_speaker(talk: Conversation, cues: Mapping[str, Sequence[Cue
     note = f"{spans} of the other speaker's voice, without a word in the transcript, are not taken for utterances"
     talk.notes = [*talk.notes, note]
     talk.utterances = kept
+
+
+#: Seconds by which the clock of such a record may be off the sound, and by which two such distances are alike.
+MOST_LATE = 60.0
+ALIKE = 0.25
+
+#: Lines of each speaker by which such a distance is found.
+MOST_LINES = 1_000
+
+#: By how much more of its time such a record must share with the speech to be moved. On the four examples one that
+#: has the right clock gains less, and one that is 0.9 s off gains at least 0.08.
+CLEARLY_MORE = 0.02
 
 
 def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
@@ -326,13 +327,8 @@ def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, li
     return cues
 
 
-def _marks(cues: Sequence[Cue]) -> list[Mark]:
-    """The marks among cues."""
-    marks: list[Mark] = []
-    for cue in cues:
-        if cue.mark:
-            marks.append(Mark(cue.channel, cue.start, cue.end, cue.mark, cue.mark_kind or ""))
-    return marks
+#: Seconds around a cue in which the utterances of a side are compared with it.
+AROUND = 1.0
 
 
 def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:
@@ -374,10 +370,12 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
 def _sides_of_roles(leads: Mapping[str, float]) -> dict[str, str]:
     """The side of each open channel with one of `ROLES`: the usual one, or the other where all fit it better."""
     usual = {OPEN + role: side for role, side in ROLES.items() if OPEN + role in leads}
-    fit = sum(leads[channel] if side == "left" else -leads[channel] for channel, side in usual.items())
+    fits = [leads[channel] if side == "left" else -leads[channel] for channel, side in usual.items()]
+    if sum(fits) >= 0:
+        return usual
     left, right = CHANNELS
     exchanged = {left: right, right: left}
-    return {channel: exchanged[side] if fit < 0 else side for channel, side in usual.items()}
+    return {channel: exchanged[side] for channel, side in usual.items()}
 
 
 def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan]]) -> list[tuple[float, Cue]]:
@@ -406,6 +404,10 @@ def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan
 def _side_of(lead: float) -> str:
     left, right = CHANNELS
     return right if lead < 0 else left
+
+
+#: The fit of a cue to a side without utterances.
+NO_FIT = 0.3
 
 
 def _lead(start: float, end: float, spans: Mapping[str, Sequence[TimeSpan]], around: float) -> float:

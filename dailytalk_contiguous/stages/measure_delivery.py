@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, conversation_features, or_none
-from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.conversation import Conversation, conversation_features, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.core.sound.samples import Samples, excerpt, pcm_to_float
 from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
+from dailytalk_contiguous.models.delivery import performance_of
 from dailytalk_contiguous.models.failures import each_that_works
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides
@@ -41,7 +41,7 @@ class MeasureDelivery(Stage):
     """Adds `source_f0` in Hz, 0 where unvoiced, and `source_level` in dBFS, a value every 32 ms of each utterance.
 
     With an encoder, `source_embedding` too, shape (hidden_dim,). All are empty for the other speaker, and for
-    utterances without text. See `core.delivery`.
+    utterances without text. See `models.delivery`.
     """
 
     revoice: str = setting(CHANNELS[0], REVOICE)

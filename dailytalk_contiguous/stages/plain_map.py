@@ -16,7 +16,7 @@ from datasets import Features
 from datasets.formatting.formatting import LazyBatch
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.records.schema import Batch
 
 #: The modules of `datasets` that call the function of `map`.
 _CALLERS = frozenset({"datasets.arrow_dataset", "datasets.iterable_dataset"})

@@ -1,7 +1,7 @@
 """RateAffect: valence, arousal and dominance of each utterance, by a network or by the bundled model.
 
 Below about three seconds the model is unreliable, so it hears a short utterance together with what its speaker
-says next to it (see `core.affect_context`). That smears a short outburst, hence the setting.
+says next to it (see `core.style.affect_context`). That smears a short outburst, hence the setting.
 """
 
 import math
@@ -12,12 +12,18 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.affect_context import borrowed
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    is_set,
+    or_none,
+    utterance_features,
+)
+from dailytalk_contiguous.core.records.utterance import AFFECT
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
+from dailytalk_contiguous.core.style.affect_context import borrowed
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.stages.base import DEVICE, UtteranceStage
@@ -128,7 +134,8 @@ class RateAffect(UtteranceStage):
         device = devices.resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
         sounds: list[Pcm] = [np.frombuffer(utterance.speech, "<i2") for utterance in heard]
-        if self.context and speakers and all(map(_is_placed, heard)):
+        are_placed = [is_set(part.channel) and is_set(part.start) and is_set(part.end) for part in heard]
+        if self.context and speakers and all(are_placed):
             sounds = self._filled_up(heard, speakers, sounds)
         lengths = [len(pcm) / ANALYSIS_RATE for pcm in sounds]
         budget = self.batch_seconds or BATCH_SECONDS[device]
@@ -163,11 +170,6 @@ class RateAffect(UtteranceStage):
                 filled[index] = np.concatenate((*parts[:n_before], sounds[index], *parts[n_before:]))
                 heard[index].context_seconds = sum(part.seconds for part in (*before, *after))
         return filled
-
-
-def _is_placed(utterance: Utterance) -> bool:
-    """Whether it is known when an utterance is said, and on which channel."""
-    return is_set(utterance.channel) and is_set(utterance.start) and is_set(utterance.end)
 
 
 def _compare(heard: Sequence[Utterance], speakers: Sequence[Hashable]) -> None:

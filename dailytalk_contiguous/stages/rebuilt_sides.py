@@ -6,18 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, or_none
-from dailytalk_contiguous.core.crosstalk import Leak
-from dailytalk_contiguous.core.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
-from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import BuiltSide, SoundSpan
-from dailytalk_contiguous.core.schema import CHANNELS, result_sides
-from dailytalk_contiguous.core.timeline import TurnEvent
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.record import BuiltSide, SoundSpan
+from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
+from dailytalk_contiguous.core.sound.crosstalk import Leak
+from dailytalk_contiguous.core.sound.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
+from dailytalk_contiguous.core.sound.quality import SideMeter
+from dailytalk_contiguous.core.sound.samples import Pcm, Samples, pcm_to_float
+from dailytalk_contiguous.core.spans import TimeSpan
+from dailytalk_contiguous.core.turns.timeline import TurnEvent
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone, speech_of_side
-
-#: Seconds of source around a piece that its fades may use.
-AROUND = 0.02
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Part:
 
     event: TurnEvent
     utterance: Utterance | None = None
-    spoken: audio.Samples | None = None
+    spoken: Samples | None = None
     start: float = 0.0
 
 
@@ -49,15 +48,19 @@ class RebuiltSide(NamedTuple):
         samples: its sound.
         lost_speech: seconds of its speech that are not as they were.
         lost_sound: seconds of its other sounds that are not.
-        gain_db: by which another voice was made louder (`core.loudness.Levelled`).
+        gain_db: by which another voice was made louder (`core.sound.loudness.Levelled`).
         missing_db: by which it is quieter than the source.
     """
 
-    samples: audio.Samples
+    samples: Samples
     lost_speech: float = 0.0
     lost_sound: float = 0.0
     gain_db: float = 0.0
     missing_db: float = 0.0
+
+
+#: Seconds of source around a piece that its fades may use.
+AROUND = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class RebuiltSides:
         samples = recorded.sound[:, side]
         parts = self._parts_of(side)
         takes = [part.spoken for part in parts if part.spoken is not None]
-        speech: list[audio.Samples] = []
+        speech: list[Samples] = []
         for start, end in speech_of_side(recorded.talk, side):
             speech.append(samples[round(start * rate) : round(end * rate)])
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
@@ -133,7 +136,7 @@ class RebuiltSides:
     def _parts_of(self, side: int) -> list[Part]:
         return [part for part in self.parts if part.event.channel == CHANNELS[side]]
 
-    def _tone(self, side: int) -> audio.Samples:
+    def _tone(self, side: int) -> Samples:
         """Room tone of a side of the source, from where its speaker does nothing and nothing leaks."""
         recorded = self.recorded
         rate = recorded.rate
@@ -153,7 +156,7 @@ def result_measures(
     parts: Sequence[Part],
     revoice: str,
     leaks: tuple[Leak | None, Leak | None],
-    result: audio.Pcm,
+    result: Pcm,
     rate: int,
 ) -> list[BuiltSide]:
     """The measures of both sides of a result, shape (n, 2), and when anything can be heard there.
@@ -165,8 +168,8 @@ def result_measures(
     recorded = {side.channel: side for side in or_none(talk.sides) or ()}
     sides: list[BuiltSide] = []
     for name, side in result_sides(revoice).items():
-        heard: list[tuple[float, float]] = []
-        speech: list[tuple[float, float]] = []
+        heard: list[TimeSpan] = []
+        speech: list[TimeSpan] = []
         for part in parts:
             if part.event.channel != side:
                 continue
@@ -184,7 +187,7 @@ def result_measures(
         meter = SideMeter(rate, len(channel) / rate)
         step = round(audio.BLOCK_SECONDS * rate)
         for first in range(0, len(channel), step):  # a side is never held as floats
-            meter.push(audio.pcm_to_float(channel[first : first + step]))
+            meter.push(pcm_to_float(channel[first : first + step]))
         measured = BuiltSide(channel=name, **meter.measures(speech, heard, leak))
         measured.audible = [SoundSpan(start, end) for start, end in meter.audible()]
         source = recorded.get(side)
@@ -195,5 +198,5 @@ def result_measures(
     return sides
 
 
-def _loudness(pieces: list[audio.Samples], rate: int) -> float:
+def _loudness(pieces: list[Samples], rate: int) -> float:
     return loudness(np.concatenate(pieces), rate) if pieces else float("-inf")

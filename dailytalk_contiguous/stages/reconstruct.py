@@ -12,23 +12,21 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core import audio, turns
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features, or_none
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.nonspeech_sounds import sound_blocks
-from dailytalk_contiguous.core.records import MovedSound
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features, or_none
+from dailytalk_contiguous.core.records.record import MovedSound
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
-from dailytalk_contiguous.core.takes import Gate, edges
-from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild, sounding_times
+from dailytalk_contiguous.core.sound.nonspeech_sounds import sound_blocks
+from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
+from dailytalk_contiguous.core.style.takes import Gate, edges
+from dailytalk_contiguous.core.turns import turn_taking as turns
+from dailytalk_contiguous.core.turns.timeline import MODES, TurnEvent, compare_turns, rebuild, sounding_times
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.rebuilt_sides import Part, RebuiltSides, result_measures, sorted_parts
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, record_sides
-
-#: By which a take sounds, as what it replaces does (`core.sound_edges.sounding`).
-TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 
 #: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
 RESULT = conversation_features(
@@ -99,11 +97,11 @@ class Reconstruct(Stage):
         kept = rebuilt.moved(1 - revoiced)
         is_converted = revoiced in recorded.sounds
         voice = rebuilt.moved(revoiced) if is_converted else rebuilt.revoiced(revoiced)
-        sound = audio.to_pcm(np.stack((voice.samples, kept.samples), axis=1))
+        sound = to_pcm(np.stack((voice.samples, kept.samples), axis=1))
         speech = [part for part in parts if part.utterance is not None]
         events = [part.event for part in speech]
         new_starts = [part.start for part in speech]
-        talk.built_audio = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        talk.built_audio = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         talk.built_rate = rate
         talk.built_duration = len(sound) / rate
         talk.built_sides = result_measures(talk, parts, self.revoice, recorded.leaks, sound, rate)
@@ -135,7 +133,7 @@ def _parts(recorded: RecordedSides) -> list[Part]:
     for utterance, run in zip(talk.utterances, runs, strict=True):
         is_moved = CHANNELS.index(utterance.source_channel) in recorded.sounds
         if utterance.status == "spoken" and not is_moved:
-            spoken = audio.pcm_to_float(utterance.spoken)
+            spoken = pcm_to_float(utterance.spoken)
             event = _event_of_take(utterance, spoken, rate, talk.duration)
             parts.append(Part(event, utterance, spoken))
         elif utterance.status != "dropped":
@@ -163,7 +161,11 @@ def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
     )
 
 
-def _event_of_take(utterance: Utterance, spoken: audio.Samples, rate: int, duration: float) -> TurnEvent:
+#: By which a take sounds, as what it replaces does (`core.sound.sound_edges.sounding`).
+TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
+
+
+def _event_of_take(utterance: Utterance, spoken: Samples, rate: int, duration: float) -> TurnEvent:
     """The event of an utterance with a take, which is where the source sounds.
 
     The silence before and after the sound of the take is in place of that of the source.

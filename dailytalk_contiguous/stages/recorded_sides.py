@@ -6,24 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, is_set, or_none
-from dailytalk_contiguous.core.crosstalk import FRAME, Leak, SeparatedSides, leaked_spans, separate_sides
-from dailytalk_contiguous.core.levels import at_speech_level
-from dailytalk_contiguous.core.loudness import FADE
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.word_times import TimeSpan
-
-#: dB over the room tone from which a leak is heard in it.
-HEARD_DB = -3.0
-
-#: dB over the leak from which a frame of a channel is its own speaker's.
-OWN_DB = 10.0
-
-#: dB under a frame of a channel from which on a leak is part of it.
-PART_DB = 10.0
+from dailytalk_contiguous.core.records.conversation import Conversation, is_set, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.crosstalk import FRAME, Leak, SeparatedSides, leaked_spans, separate_sides
+from dailytalk_contiguous.core.sound.levels import at_speech_level
+from dailytalk_contiguous.core.sound.loudness import FADE
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME
+from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, of_length, pcm_to_float
+from dailytalk_contiguous.core.spans import TimeSpan
+from dailytalk_contiguous.machine import audio
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class RecordedSides:
 
     talk: Conversation
     rate: int
-    sound: audio.Samples
+    sound: Samples
     leaks: tuple[Leak | None, Leak | None]
     sounds: dict[int, list[TimeSpan]]
 
@@ -68,8 +60,8 @@ def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:
     sound = audio.read_at(talk.audio, rate, talk.offset, talk.duration)
     moved = [1 - revoiced]
     if is_set(talk.converted) and talk.converted:
-        converted = audio.pcm_to_float(talk.converted)
-        sound[:, revoiced] = audio.of_length(converted, len(sound))
+        converted = pcm_to_float(talk.converted)
+        sound[:, revoiced] = of_length(converted, len(sound))
         moved.append(revoiced)
     analysed = analysed_sides(talk)
     sounds = {side: sounds_of(analysed, side, speech_of_side(talk, side)) for side in moved}
@@ -100,16 +92,25 @@ def sounds_of(sides: SeparatedSides, side: int, speech: Sequence[TimeSpan]) -> l
     return find_sounds(at_speech_level(sides.channels[side]), speech, leaked_frames)
 
 
-def leaks_in_tone(samples: audio.Samples, leak: Leak | None, rate: int) -> list[tuple[int, int]]:
+#: dB under a frame of a channel from which on a leak is part of it.
+PART_DB = 10.0
+
+
+def leaks_in_tone(samples: Samples, leak: Leak | None, rate: int) -> list[tuple[int, int]]:
     """(start, end) in samples of where a leak is part of what sounds in a channel, which is no room tone then."""
     if leak is None:
         return []
     return leaked_spans(leak.power > _levels(samples, leak, rate) * 10 ** (-PART_DB / 10), rate)
 
 
-def audible_leak(
-    samples: audio.Samples, leak: Leak | None, tone: audio.Samples, rate: int
-) -> list[tuple[int, int]]:
+#: dB over the room tone from which a leak is heard in it.
+HEARD_DB = -3.0
+
+#: dB over the leak from which a frame of a channel is its own speaker's.
+OWN_DB = 10.0
+
+
+def audible_leak(samples: Samples, leak: Leak | None, tone: Samples, rate: int) -> list[tuple[int, int]]:
     """(start, end) in samples of where a leak is heard over the room tone of its channel, and nothing else is.
 
     What replaces it fades in before, and out behind it.
@@ -123,9 +124,9 @@ def audible_leak(
     return [(start - fade, end + fade) for start, end in leaked_spans(is_heard & ~is_own, rate)]
 
 
-def _levels(samples: audio.Samples, leak: Leak, rate: int) -> NDArray[np.float64]:
+def _levels(samples: Samples, leak: Leak, rate: int) -> NDArray[np.float64]:
     """Mean square of a channel at a rate in each frame of a leak in it."""
-    edges = np.round(np.arange(len(leak.power) + 1) * FRAME / audio.ANALYSIS_RATE * rate).astype(int)
+    edges = np.round(np.arange(len(leak.power) + 1) * FRAME / ANALYSIS_RATE * rate).astype(int)
     summed = np.concatenate(([0.0], np.cumsum(np.square(samples), dtype=np.float64)))
     sums = np.diff(summed[np.minimum(edges, len(samples))])
     return np.asarray(sums / np.maximum(np.diff(edges), 1))

@@ -1,8 +1,9 @@
 """Script: what is to be said and kept of a tagged conversation, by its transcript.
 
 Between tagging and speaking there is a transcript for people to read and edit. It has times in milliseconds of the
-recording, measures of a few digits, and other names for some columns (`core.utterance`). Both directions are here:
-`dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `from_line` and makes a
+recording, measures of a few digits, and other names for some columns (`core.records.utterance`). Both directions
+are here: `dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `from_line` and
+    makes a
 conversation of them with `scripted`; `Script` does all at once where there is no file.
 """
 
@@ -14,27 +15,27 @@ from typing import Any, ClassVar
 from datasets import Features, List
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
+    known_trims,
     or_none,
     share_out,
 )
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.fields import Field, columns_among, columns_of_lines, in_digits
-from dailytalk_contiguous.core.records import Speakers
-from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
-from dailytalk_contiguous.core.settings import unlisted
-from dailytalk_contiguous.core.utterance import (
+from dailytalk_contiguous.core.records.fields import Field, columns_among, columns_of_lines, in_digits
+from dailytalk_contiguous.core.records.record import Speakers
+from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
+from dailytalk_contiguous.core.records.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
     features_of_fields,
     from_line,
-    known_trims,
     to_line,
 )
-from dailytalk_contiguous.core.words import Span
+from dailytalk_contiguous.core.settings import unlisted
+from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -60,8 +61,8 @@ _IN_FLIGHT = conversation_features("source_channel", "run", "words", "recogniser
 #: Column, and key of run.json, of the names of those who have no line in a conversation, by channel.
 SILENT_SPEAKERS = "silent_speakers"
 
-#: Key of a line whose times are those of a recording that was laid on one clock: how (`core.records.SideShift`).
-#: Other lines lack it.
+#: Key of a line whose times are those of a recording that was laid on one clock: how
+#: (`core.records.record.SideShift`). Other lines lack it.
 SIDE_SHIFT = "side_shift"
 
 #: Fields of a line that are made of other columns of a tagged utterance.

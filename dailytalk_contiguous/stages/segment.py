@@ -15,25 +15,33 @@ import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features, or_none
-from dailytalk_contiguous.core.crosstalk import Leak, separate_sides
-from dailytalk_contiguous.core.cutting import CutSpan, cut_long
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.levels import at_speech_level, pcm_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
-from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import Side, SideShift, UncoveredSound
-from dailytalk_contiguous.core.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features, or_none
+from dailytalk_contiguous.core.records.record import Side, SideShift, UncoveredSound
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence, side_shift_of
-from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
-from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
-from dailytalk_contiguous.core.synchrony import out_of_step
-from dailytalk_contiguous.core.word_times import TimeSpan
+from dailytalk_contiguous.core.sound.crosstalk import Leak, separate_sides
+from dailytalk_contiguous.core.sound.cutting import CutSpan, cut_long
+from dailytalk_contiguous.core.sound.levels import at_speech_level, pcm_levels
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME
+from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.quality import SideMeter
+from dailytalk_contiguous.core.sound.samples import (
+    ANALYSIS_RATE,
+    Pcm,
+    Samples,
+    excerpt,
+    mixed_down,
+    pcm_to_float,
+    to_pcm,
+)
+from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence, side_shift_of
+from dailytalk_contiguous.core.sound.sound_edges import STEP, sounding, with_onsets
+from dailytalk_contiguous.core.sound.speech_runs import speech_seconds, speech_spans
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, true_runs
+from dailytalk_contiguous.core.turns.synchrony import out_of_step
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import (
     FRAME,
@@ -50,9 +58,6 @@ CHANNEL_CHOICES = {"both": ("left", "right"), "left": ("left",), "right": ("righ
 
 #: Mean square of a channel that holds nothing (−80 dBFS): 16-bit dither is 10 dB below.
 SILENT = 1e-8
-
-#: Share of clipped samples (`core.quality.clipping_ratio`) above which a channel is called clipped.
-CLIPPED = 0.001
 
 #: The columns of utterances.
 UTTERANCES = (
@@ -111,15 +116,15 @@ class HeardChannel:
     """
 
     name: str
-    recorded: audio.Pcm
-    pcm: audio.Pcm
+    recorded: Pcm
+    pcm: Pcm
     probabilities: NDArray[np.float32]
     levels: NDArray[np.float32]
     leak: Leak | None
 
     @property
     def seconds(self) -> float:
-        return len(self.pcm) / audio.ANALYSIS_RATE
+        return len(self.pcm) / ANALYSIS_RATE
 
     def leaked_frames(self, step: int) -> NDArray[np.bool_] | None:
         """Which frames of so many samples are the other speaker's voice; None where nothing leaks."""
@@ -137,7 +142,7 @@ class HeardChannel:
         for start, end in sounds:
             first = int(start / FRAME_SECONDS)
             behind = int((end + speech_activity.UNCOVERED) / FRAME_SECONDS) + 1
-            part = audio.pcm_to_float(self.pcm[first * FRAME : behind * FRAME])
+            part = pcm_to_float(self.pcm[first * FRAME : behind * FRAME])
             afresh = speech_activity.certain_speech(part, narrow)
             behind = first + len(afresh)
             if self.leak is not None:
@@ -150,7 +155,7 @@ class HeardChannel:
         if self.leak is None:
             return None
         frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
-        power = _power(audio.excerpt(self.recorded, start, end))
+        power = _power(excerpt(self.recorded, start, end))
         leaked = float(self.leak.power[frames].mean())
         return min(leaked / power, 1.0) if power else 0.0
 
@@ -163,7 +168,8 @@ class Segment(Stage):
     where both start at once) and numbered within their channel. `start_trim` and `end_trim` are how far inside its
     edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
     listened to, at the rate of the file. `sound_digest` is equal for equal sound, whichever side is which.
-    `side_shift` is how far the sides are out of step (see `core.side_shift`), or what the source says of that.
+    `side_shift` is how far the sides are out of step (see `core.sound.side_shift`), or what the source says of
+    that.
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
@@ -175,7 +181,8 @@ class Segment(Stage):
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
-        crosstalk: whether the other speaker's voice that leaks into a side is taken out (see `core.crosstalk`).
+        crosstalk: whether the other speaker's voice that leaks into a side is taken out (see
+            `core.sound.crosstalk`).
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
@@ -217,7 +224,7 @@ class Segment(Stage):
         info = audio.read_header(talk.audio)
         meters = {name: SideMeter(info.sample_rate, talk.duration) for name in self._names(info.channels)}
 
-        def measure(block: audio.Samples) -> None:
+        def measure(block: Samples) -> None:
             for name, meter in meters.items():
                 meter.push(block.mean(axis=1) if name == MIX else block[:, CHANNELS.index(name)])
 
@@ -244,26 +251,37 @@ class Segment(Stage):
 
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
             searched = list(pool.map(search, pcm))
-        kept: list[Utterance] = []
-        talk.rejected = []
-        talk.uncovered_sound = []
-        for side in searched:
-            for utterance in side.utterances:
-                if utterance.span.seconds >= self.min_duration:
-                    kept.append(utterance)
-                else:
-                    talk.rejected.append(self._too_short(talk.id, utterance))
-            talk.uncovered_sound += side.uncovered
+        kept = self._long_enough(talk, searched)
         self._complete(kept, talk, pcm, headroom)
         talk.utterances = sorted(kept, key=lambda utterance: (utterance.start, utterance.channel))
-        talk.sound_digest = _sound_digest(samples)
+        talk.uncovered_sound = []
+        for side in searched:
+            talk.uncovered_sound += side.uncovered
+        # In whichever order the channels are.
+        digests = sorted(hashlib.sha256(channel.tobytes()).digest() for channel in samples.T)
+        talk.sound_digest = hashlib.sha256(b"".join(digests)).hexdigest()[:32]
         talk.side_shift = or_none(talk.side_shift) or _side_shift(talk, searched, samples)
         talk.sides = [side.side for side in searched]
         talk.notes = _notes(talk, searched)
         return talk
 
+    def _long_enough(self, talk: Conversation, searched: Sequence[FoundSpeech]) -> list[Utterance]:
+        """The utterances that are not shorter than `min_duration`; the others are rejected."""
+        kept: list[Utterance] = []
+        talk.rejected = []
+        for side in searched:
+            for utterance in side.utterances:
+                seconds = utterance.span.seconds
+                if seconds >= self.min_duration:
+                    kept.append(utterance)
+                    continue
+                reject_id = f"{talk.id}/{utterance.channel}@{utterance.start:.3f}"
+                reason = f"{seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration"
+                talk.rejected.append(Reject(reject_id, self.name, reason, "lower --min-duration to keep it"))
+        return kept
+
     def _complete(
-        self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, audio.Pcm], headroom: float
+        self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, Pcm], headroom: float
     ) -> None:
         """Set ids, speakers, kinds and samples of utterances; `headroom`: of `pcm` over the recording."""
         names = {cue.channel: cue.speaker for cue in or_none(talk.cues) or ()}
@@ -271,22 +289,14 @@ class Segment(Stage):
         for utterance in utterances:
             channel = utterance.channel
             is_short = utterance.span.seconds < self.short
-            speech = audio.excerpt(pcm[channel], utterance.start, utterance.end)
+            speech = excerpt(pcm[channel], utterance.start, utterance.end)
             if headroom != 1.0:
-                speech = audio.to_pcm(audio.pcm_to_float(speech) / np.float32(headroom))
+                speech = to_pcm(pcm_to_float(speech) / np.float32(headroom))
             utterance.id = f"{talk.id}/{channel}/{counts[channel]:04d}"
             utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
             utterance.kind = "short" if is_short else "speech"
             utterance.speech = speech.tobytes()
             counts[channel] += 1
-
-    def _too_short(self, conversation: str, utterance: Utterance) -> Reject:
-        return Reject(
-            f"{conversation}/{utterance.channel}@{utterance.start:.3f}",
-            self.name,
-            f"{utterance.span.seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration",
-            "lower --min-duration to keep it",
-        )
 
     def _names(self, count: int) -> tuple[str, ...]:
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
@@ -296,12 +306,12 @@ class Segment(Stage):
             return ()
         return CHANNEL_CHOICES[self.channel]
 
-    def _pcm(self, samples: audio.Pcm) -> dict[str, audio.Pcm]:
+    def _pcm(self, samples: Pcm) -> dict[str, Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
         count = samples.shape[1]
         names = self._names(count)
         if names == CHANNEL_CHOICES[MIX]:
-            return {MIX: audio.mixed_down(samples)}
+            return {MIX: mixed_down(samples)}
         if not names:
             raise BadInput(
                 f"it has {counted(count, 'channel')}, not one for each of two speakers",
@@ -309,9 +319,7 @@ class Segment(Stage):
             )
         return {name: samples[:, CHANNELS.index(name)] for name in names}
 
-    def _channel(
-        self, name: str, recorded: audio.Pcm, pcm: audio.Pcm, meter: SideMeter, leak: Leak | None
-    ) -> FoundSpeech:
+    def _channel(self, name: str, recorded: Pcm, pcm: Pcm, meter: SideMeter, leak: Leak | None) -> FoundSpeech:
         """The utterances of a channel; `pcm`: without the other speaker's voice."""
         pcm = at_speech_level(pcm)
         with speech_activity.refusing(f"the {name} channel"):
@@ -324,13 +332,7 @@ class Segment(Stage):
         spans = with_onsets(spans, edges, probabilities, FRAME_SECONDS)
         utterances = self._cut(heard, spans, edges)
         side = _side(name, meter, spans, leak)
-        notes = []
-        if (side.clipping_ratio or 0.0) > CLIPPED:
-            notes.append(f"{side.clipping_ratio:.1%} of the {name} channel is clipped")
-        if leak is not None:
-            notes.append(_leak_note(name, leak))
-        if not spans:
-            notes.append(f"no speech in the {name} channel")
+        notes = _notes_on_side(side, spans, leak)
         uncovered = [UncoveredSound(name, start, end) for start, end in _long_sounds(sounds)]
         return FoundSpeech(utterances, uncovered, notes, side)
 
@@ -379,7 +381,7 @@ class Segment(Stage):
     def _cut(self, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]) -> list[Utterance]:
         """The utterances of a channel: its speech, cut where it is too long."""
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
-        rate = audio.ANALYSIS_RATE
+        rate = ANALYSIS_RATE
         pieces = []
         for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest):
             pieces.append(CutSpan(round(start * rate) / rate, round(end * rate) / rate, run))
@@ -427,13 +429,7 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
     return notes
 
 
-def _sound_digest(samples: audio.Pcm) -> str:
-    """32 hex digits of the samples of all channels, shape (n, channels), in whichever order these are."""
-    digests = sorted(hashlib.sha256(channel.tobytes()).digest() for channel in samples.T)
-    return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
-
-
-def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:
+def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: Pcm) -> SideShift | None:
     """How far the two channels are out of step, where a leak or a transcript tells."""
     speech = {side.side.channel: side.spans for side in searched}
     if speech.keys() != {*CHANNELS}:
@@ -454,17 +450,17 @@ def _long_sounds(sounds: Sequence[TimeSpan]) -> list[TimeSpan]:
     return [(start, end) for start, end in sounds if end - start >= speech_activity.UNCOVERED]
 
 
-def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
     activity = SpeechActivity(is_narrow(channel))
     probabilities = []
     for start in range(0, len(channel), BLOCK):
-        block = audio.pcm_to_float(channel[start : start + BLOCK])
+        block = pcm_to_float(channel[start : start + BLOCK])
         probabilities.append(activity.push(block))
     return np.concatenate((*probabilities, activity.flush())), pcm_levels(channel, FRAME)
 
 
-def _power(channel: audio.Pcm) -> float:
+def _power(channel: Pcm) -> float:
     """Mean square of samples about their mean, in blocks: a channel is never held as floats."""
     total = 0.0
     squares = 0.0
@@ -476,12 +472,24 @@ def _power(channel: audio.Pcm) -> float:
     return (squares - total**2 / n_samples) / n_samples / 32768**2
 
 
-def _leak_note(name: str, leak: Leak) -> str:
-    seconds = float(np.count_nonzero(leak.is_loud)) * FRAME_SECONDS
-    return (
-        f"{seconds:.1f} s of the other speaker, leaked into the {name} channel at {leak.level_db:.0f} dB and "
-        f"{leak.delay * 1000:.0f} ms late, are not taken for speech"
-    )
+#: Share of clipped samples (`core.sound.quality.clipping_ratio`) above which a channel is called clipped.
+CLIPPED = 0.001
+
+
+def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> list[str]:
+    """What people should know of a channel: that it is clipped, holds the other speaker, or no speech."""
+    notes: list[str] = []
+    if side.clipping_ratio and side.clipping_ratio > CLIPPED:
+        notes.append(f"{side.clipping_ratio:.1%} of the {side.channel} channel is clipped")
+    if leak is not None:
+        seconds = float(np.count_nonzero(leak.is_loud)) * FRAME_SECONDS
+        notes.append(
+            f"{seconds:.1f} s of the other speaker, leaked into the {side.channel} channel at "
+            f"{leak.level_db:.0f} dB and {leak.delay * 1000:.0f} ms late, are not taken for speech"
+        )
+    if not spans:
+        notes.append(f"no speech in the {side.channel} channel")
+    return notes
 
 
 def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | None) -> Side:

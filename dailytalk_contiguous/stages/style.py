@@ -9,8 +9,8 @@ import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import buckets, tags
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
@@ -21,12 +21,12 @@ from dailytalk_contiguous.core.conversation import (
     utterance_features,
     values_of,
 )
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import AFFECT, GIVEN
+from dailytalk_contiguous.core.style import buckets, tags
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.words.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.stages.base import Stage, UtteranceStage
 
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
@@ -153,7 +153,7 @@ def _measured(utterances: Sequence[Utterance], feature: str) -> NDArray[np.float
 # The style tag of every utterance, and why it was chosen.
 #
 # Reads only buckets and measures that are in the dataset, so that anyone can repeat it. The rules themselves are
-# in `core.tags`.
+# in `core.style.tags`.
 
 
 #: Fields of the evidence and the columns that they come from.
@@ -166,8 +166,8 @@ class Tag(UtteranceStage):
     """Adds `tag` and `rule`, the name of the rule that chose it.
 
     With `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`:
-    see `core.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose `text_raw`
-    ends in a question mark. Measures that are null or NaN satisfy no rule.
+    see `core.style.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose
+    `text_raw` ends in a question mark. Measures that are null or NaN satisfy no rule.
 
     By the rules `careful`, valence, arousal and dominance count as MID where they differ from what is usual for
     the speaker by less than `voice-linear` can tell. Where all three do, and no gate or question holds, the tag is

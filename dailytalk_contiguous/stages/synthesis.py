@@ -5,13 +5,13 @@ refused counts for every later run, too: after `tries` of them an utterance has 
 voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
-The utterances of a turn are said in one take (`core.turn_lines`), with one key of the cache, one price, one
+The utterances of a turn are said in one take (`core.turns.turn_lines`), with one key of the cache, one price, one
 verdict and `tries` of its own. The take is cut between them. Where no good take can be had and cut, each utterance
 is said alone.
 
-A take is judged by how long its text takes at the voice's own rate (`core.takes`), which is known from the first
-takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on neither
-the order of the answers nor the other conversations of a batch.
+A take is judged by how long its text takes at the voice's own rate (`core.style.takes`), which is known from the
+first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
+neither the order of the answers nor the other conversations of a batch.
 """
 
 import json
@@ -29,22 +29,22 @@ import numpy as np
 import soxr
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import code_version, is_own_file
-from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.records import SynthesisRecord
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, is_set, or_none
+from dailytalk_contiguous.core.records.record import SynthesisRecord
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
+from dailytalk_contiguous.core.sound.prosody import measure_prosody
+from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
-from dailytalk_contiguous.core.turn_lines import group_turns, shared_by_text, turn_text
-from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.style.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
+from dailytalk_contiguous.core.turns.turn_lines import group_turns, shared_by_text, turn_text
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word_times import split_words
+from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing
@@ -57,6 +57,7 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     VoiceSettings,
 )
+from dailytalk_contiguous.models.delivery import Delivery
 from dailytalk_contiguous.models.engines import (
     TTS,
     TTS_MODEL,
@@ -136,7 +137,7 @@ class Speak(UtteranceStage):
         worst: word error rate that is still good.
         measure_takes: measuring pitch takes longer than an engine of this machine, and less than a service.
         options: of an engine in a person's own file; by default those of its `Engine`.
-        gate: see `core.takes`.
+        gate: see `core.style.takes`.
         cache: folder; empty for the user's.
     """
 
@@ -276,7 +277,10 @@ class Speak(UtteranceStage):
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         turns: list[TurnToSay] = []
         for talk in talks:
-            for part in _judged_together(talk):
+            parts = [talk]
+            if not is_set(talk.id):  # nobody knows which conversation its utterances are of
+                parts = [msgspec.structs.replace(talk, utterances=[utterance]) for utterance in talk.utterances]
+            for part in parts:
                 turns += self._turns_to_say(part)
         if turns:
             SpeechOfBatch(self, self.synthesiser()).say_all(turns)
@@ -326,13 +330,6 @@ class Speak(UtteranceStage):
 
     def speech_cache(self) -> SpeechCache:
         return SpeechCache(Path(self.cache) if self.cache else None)
-
-
-def _judged_together(talk: Conversation) -> list[Conversation]:
-    """A conversation; each of its utterances by itself where nobody knows which conversation they are of."""
-    if is_set(talk.id):
-        return [talk]
-    return [msgspec.structs.replace(talk, utterances=[utterance]) for utterance in talk.utterances]
 
 
 class VoiceHabits(NamedTuple):
@@ -531,17 +528,27 @@ class SpeechOfBatch:
                 cost=share,
                 word_error_rate=best.error_rate,
             )
-            if self._stage.measure_takes != "none":
-                _add_prosody(synthesis, utterance.text, part)
-            if delivery:
-                synthesis.delivery_distance = delivery.distance
-                synthesis.delivery_semitones = delivery.semitones
-                synthesis.delivery_decibels = delivery.decibels
-                synthesis.delivery_cosine = delivery.cosine
-                synthesis.delivery_ending = delivery.ending
+            self._add_measures(synthesis, utterance.text, part, delivery)
             rate = self._stage.sample_rate or or_none(turn.talk.sample_rate) or part.trimmed.sample_rate
             self._set_sound(utterance, part, rate)
             utterance.synthesis = synthesis
+
+    def _add_measures(
+        self, synthesis: SynthesisRecord, text: str, part: TakePart, delivery: Delivery | None
+    ) -> None:
+        """Measure a take as `MeasureProsody` measures its source; a measure that is not defined stays null."""
+        if self._stage.measure_takes != "none":
+            measured = measure_prosody(sound_of(part.trimmed), len(text.split()), part.trimmed.spoken)
+            numbers = {name: value for name, value in measured.items() if is_number(value)}
+            synthesis.rms = numbers.get("rms")
+            synthesis.f0_mean = numbers.get("f0_mean")
+            synthesis.speech_rate = numbers.get("speech_rate")
+        if delivery:
+            synthesis.delivery_distance = delivery.distance
+            synthesis.delivery_semitones = delivery.semitones
+            synthesis.delivery_decibels = delivery.decibels
+            synthesis.delivery_cosine = delivery.cosine
+            synthesis.delivery_ending = delivery.ending
 
     def _set_sound(self, utterance: Utterance, part: TakePart, rate: int) -> None:
         """Fill in the sound of an utterance, at a sample rate, and its words."""
@@ -586,15 +593,6 @@ def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, 
         texts = [(turn.text, take.trimmed) for turn, take in takes_of_talk if isinstance(take, Take)]
         habits[talk] = VoiceHabits(voice_of(texts), usual_registers(takes_of_talk))
     return habits
-
-
-def _add_prosody(synthesis: SynthesisRecord, text: str, part: TakePart) -> None:
-    """Measure a take as `MeasureProsody` measures its source; a measure that is not defined stays null."""
-    measured = measure_prosody(sound_of(part.trimmed), len(text.split()), part.trimmed.spoken)
-    numbers = {name: value for name, value in measured.items() if is_number(value)}
-    synthesis.rms = numbers.get("rms")
-    synthesis.f0_mean = numbers.get("f0_mean")
-    synthesis.speech_rate = numbers.get("speech_rate")
 
 
 def _words(part: TakePart, text: str, seconds: float) -> list[Word]:

@@ -1,7 +1,7 @@
 """Take choice: whether a take can be used, by its sound and what a recogniser hears in it; and which is best.
 
-A take is judged by how long its text takes at the voice's own rate (`core.takes`). Of several good ones, the best
-is the nearest to its text and to the delivery of its source.
+A take is judged by how long its text takes at the voice's own rate (`core.style.takes`). Of several good ones, the
+best is the nearest to its text and to the delivery of its source.
 """
 
 import json
@@ -12,8 +12,13 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.conversation import Utterance
-from dailytalk_contiguous.core.delivery import (
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records.conversation import Utterance
+from dailytalk_contiguous.core.style.takes import Gate, Voice, incomplete
+from dailytalk_contiguous.core.words.fillers import without_fillers
+from dailytalk_contiguous.core.words.word_times import normalise
+from dailytalk_contiguous.models.contracts import NotAnswered
+from dailytalk_contiguous.models.delivery import (
     Delivery,
     Performance,
     Register,
@@ -24,11 +29,6 @@ from dailytalk_contiguous.core.delivery import (
     performance_of,
     register_of,
 )
-from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.fillers import without_fillers
-from dailytalk_contiguous.core.takes import Gate, Voice, incomplete
-from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.failures import failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
@@ -76,7 +76,7 @@ class TakeJudge:
     """Says whether takes can be used.
 
     Attributes:
-        gate: the limits of `core.takes`.
+        gate: the limits of `core.style.takes`.
         recogniser: checks every take; empty for none.
         compute_type: precision of the recogniser.
         device: where the recogniser runs.

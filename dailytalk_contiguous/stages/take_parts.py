@@ -10,21 +10,18 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.conversation import Utterance, or_none
-from dailytalk_contiguous.core.delivery import Performance, performance_of
-from dailytalk_contiguous.core.takes import Gate, Trimmed, trim
-from dailytalk_contiguous.core.turn_lines import cut_samples, find_cuts
-from dailytalk_contiguous.core.word_times import split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import Utterance, or_none
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.takes import Gate, Trimmed, trim
+from dailytalk_contiguous.core.turns.turn_lines import cut_samples, find_cuts
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.models.alignment import align, aligner_of
 from dailytalk_contiguous.models.contracts import NotAnswered, Spoken
+from dailytalk_contiguous.models.delivery import Performance, performance_of
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance
 from dailytalk_contiguous.stages.measure_delivery import embed_delivery
-
-#: Takes are cut by many threads, and an aligner takes one sound at a time.
-_ALIGNING = Lock()
 
 
 class TakePart(NamedTuple):
@@ -73,6 +70,10 @@ def at_analysis_rate(samples: Samples, sample_rate: int) -> Samples:
 def sound_of(trimmed: Trimmed) -> Samples:
     """The sound of a take or of a part at 16 kHz."""
     return at_analysis_rate(trimmed.samples, trimmed.sample_rate)
+
+
+#: Takes are cut by many threads, and an aligner takes one sound at a time.
+_ALIGNING = Lock()
 
 
 @dataclass(frozen=True)

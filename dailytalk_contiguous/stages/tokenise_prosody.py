@@ -6,10 +6,9 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.contours import as_features
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
@@ -17,11 +16,13 @@ from dailytalk_contiguous.core.conversation import (
     to_flat,
     utterance_features,
 )
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import excerpt, pcm_to_float
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, FeatureArray, bundled_name
+from dailytalk_contiguous.models.contours import as_features
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, UtteranceStage
 
 #: A setting of several stages.

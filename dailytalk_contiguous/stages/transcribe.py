@@ -18,16 +18,22 @@ import msgspec
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
-from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    is_set,
+    or_none,
+    utterance_features,
+)
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import GIVEN
-from dailytalk_contiguous.core.word_times import fit
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.hallucination import distrust
+from dailytalk_contiguous.core.words.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word_times import fit
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
@@ -45,15 +51,9 @@ from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, St
 #: Seconds that a window may hold: under Whisper's 30, whose last second it tends to leave out.
 WINDOW_SECONDS = 29.0
 
-#: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
-GAP_SECONDS = 0.5
-
-#: What becomes of fillers (see `core.fillers`).
+#: What becomes of fillers (see `core.words.fillers`).
 KEEP = "keep"
 DROP = "drop"
-
-#: Why an utterance has no words where neither a person nor a model was to give any.
-NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
 
 #: ISO 639-2 for a language that nobody named and no model detected.
 UNDETERMINED = "und"
@@ -62,19 +62,8 @@ UNDETERMINED = "und"
 #: least a second are recognised once more, alone. Talk has 2 to 4.
 SPARSE = 0.5
 
-#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
-LANGUAGE_SECONDS = 30.0
-
-#: Seconds of speech of a side that may have a language of its own, which must also be heard in each half of them.
-#: In 4 s, Whisper base is right about all of 106 windows by 63 speakers of English and German, in 2 s about 110
-#: of 111.
-SIDE_SECONDS = 8.0
-
 #: The utterances of a window in order: where each is in it, in seconds, by its number in the batch.
 Window: TypeAlias = dict[int, Span]
-
-#: End marks by which a given text is known to be punctuated.
-_END_MARKS = ".?!。？！؟।"
 
 
 class _Side(NamedTuple):
@@ -140,7 +129,7 @@ class Transcribe(WhisperStage, UtteranceStage):
             others have languages of their own where they surely differ.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
             `models.devices`), so that its digest says what rows were made in.
-        guard: whether inventions are guarded against (see `core.hallucination`).
+        guard: whether inventions are guarded against (see `core.words.hallucination`).
         batch_windows: windows at a time on CUDA.
     """
 
@@ -299,6 +288,15 @@ def _set_languages(
             line.language = detected.get(side, language)
 
 
+#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
+LANGUAGE_SECONDS = 30.0
+
+#: Seconds of speech of a side that may have a language of its own, which must also be heard in each half of them.
+#: In 4 s, Whisper base is right about all of 106 windows by 63 speakers of English and German, in 2 s about 110
+#: of 111.
+SIDE_SECONDS = 8.0
+
+
 def _detected(whisper: Whisper, speech: Sequence[Samples], keys: Sequence[_Side]) -> dict[_Side, str]:
     """The language of each side: that of its conversation, or its own where the two surely differ."""
 
@@ -342,6 +340,10 @@ def _mean_logprob(probabilities: Sequence[float | None]) -> float:
     return float(np.mean(logarithms))
 
 
+#: Why an utterance has no words where neither a person nor a model was to give any.
+NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
+
+
 def _take_given(utterance: Utterance) -> None:
     """Set the fields of `Transcribe.adds` by the words that a person gave, or to those of no words."""
     utterance.text_raw = ""
@@ -383,6 +385,10 @@ def _round_times(utterance: Utterance) -> None:
     utterance.words = rounded
 
 
+#: End marks by which a given text is known to be punctuated.
+_END_MARKS = ".?!。？！؟।"
+
+
 def _mark_given_questions(lines: Sequence[_Line]) -> None:
     """A given transcript that has marks is believed about its questions; one without is read by its words."""
     transcribed = [line for line in lines if line.utterance.recogniser == GIVEN]
@@ -395,6 +401,10 @@ def _mark_given_questions(lines: Sequence[_Line]) -> None:
             line.utterance.question = ends_as_question(line.text)
         else:
             line.utterance.question = sounds_like_question(line.text.split())
+
+
+#: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
+GAP_SECONDS = 0.5
 
 
 def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[Window]:

@@ -6,12 +6,13 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import Samples, encoded_sound, read_at, to_pcm
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.quality import FULL_SCALE
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.sound.quality import FULL_SCALE
+from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 
 #: Seconds that a sample of a voice has at least.
@@ -51,29 +52,28 @@ class ChooseVoice(Stage):
         rate = talk.sample_rate
         recording = read_at(talk.audio, rate, talk.offset, talk.duration)
         channel = recording[:, CHANNELS.index(self.revoice)]
-
-        def samples_of(utterance: Utterance) -> Samples:
-            return channel[round(utterance.start * rate) : round(utterance.end * rate)]
-
-        clean = [utterance for utterance in self._alone(talk) if _is_clean(samples_of(utterance))]
-        clean.sort(key=lambda utterance: len(samples_of(utterance)), reverse=True)
-        chosen: list[Utterance] = []
+        clean: list[tuple[Samples, Utterance]] = []
+        for utterance in self._alone(talk):
+            samples = channel[round(utterance.start * rate) : round(utterance.end * rate)]
+            if len(samples) and float(np.abs(samples).max()) < FULL_SCALE:
+                clean.append((samples, utterance))
+        clean.sort(key=lambda sound: len(sound[0]), reverse=True)
+        chosen: list[tuple[Samples, Utterance]] = []
         n_samples = 0
-        for utterance in clean:
-            n_more = len(samples_of(utterance))
-            if n_samples + n_more <= LONGEST * rate:
-                chosen.append(utterance)
-                n_samples += n_more
+        for samples, utterance in clean:
+            if n_samples + len(samples) <= LONGEST * rate:
+                chosen.append((samples, utterance))
+                n_samples += len(samples)
         seconds = n_samples / rate
         if seconds < SHORTEST:
             raise BadInput(
                 f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
                 "name a voice of the service with --voice",
             )
-        chosen.sort(key=lambda utterance: utterance.start)
-        sample = np.concatenate([*map(samples_of, chosen)])
+        chosen.sort(key=lambda sound: sound[1].start)
+        sample = np.concatenate([samples for samples, _ in chosen])
         talk.voice_wav = encoded_sound(to_pcm(sample), rate, "WAV")
-        talk.voice_text = " ".join(utterance.text.strip() for utterance in chosen)
+        talk.voice_text = " ".join(utterance.text.strip() for _, utterance in chosen)
         return talk
 
     def _alone(self, talk: Conversation) -> list[Utterance]:
@@ -85,8 +85,3 @@ class ChooseVoice(Stage):
             if utterance.text.strip() and not is_over_another:
                 alone.append(utterance)
         return alone
-
-
-def _is_clean(samples: Samples) -> bool:
-    """Whether there are samples, and none of them is clipped."""
-    return len(samples) > 0 and float(np.abs(samples).max()) < FULL_SCALE

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.documents import as_text, composed, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.full_disk import name_file
-from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.machine.own_file import refuse_in_import
+from dailytalk_contiguous.store.full_disk import name_file
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
 

@@ -11,8 +11,8 @@ from huggingface_hub import constants, errors, get_session, get_token
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from dailytalk_contiguous.core.errors import DailytalkError, HubUnreachable
-from dailytalk_contiguous.core.full_disk import name_file
-from dailytalk_contiguous.core.secrets import refuse_plain_http
+from dailytalk_contiguous.store.full_disk import name_file
+from dailytalk_contiguous.store.secrets import refuse_plain_http
 
 # A dataset on the Hub, as people write it: `OWNER/NAME`, `OWNER/NAME@v1.0.0` or
 # `hf://datasets/OWNER/NAME@v1.0.0`.

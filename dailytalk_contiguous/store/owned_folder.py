@@ -18,11 +18,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
-from dailytalk_contiguous.core.own_file import refuse_in_import
-from dailytalk_contiguous.core.regular_files import open_regular
+from dailytalk_contiguous.core.sound.samples import Pcm
+from dailytalk_contiguous.machine.own_file import refuse_in_import
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.machine.regular_files import open_regular
 from dailytalk_contiguous.store import files
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder

@@ -22,10 +22,10 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
-from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.core.regular_files import open_regular
-from dailytalk_contiguous.core.schema import Row, wrong_type
+from dailytalk_contiguous.core.records.schema import Row, wrong_type
+from dailytalk_contiguous.machine.own_file import refuse_in_import
+from dailytalk_contiguous.machine.regular_files import open_regular
 from dailytalk_contiguous.store.files import Disk, replacing
 
 #: Rows that are Python objects at a time.
@@ -94,7 +94,8 @@ class ParquetReader:
         """Raise BadInput unless the file has some columns of some types.
 
         Args:
-            features: those of which a column must have the type (see `core.schema.wrong_type`), if it is there.
+            features: those of which a column must have the type (see `core.records.schema.wrong_type`), if it is
+                there.
             required: names of columns that must be there.
         """
         missing = sorted(set(required) - set(self.schema.names))
@@ -200,7 +201,12 @@ class ParquetReader:
         numbers = [group.number for group in run]
         batches = self._file.iter_batches(max(1, size), row_groups=numbers, columns=names, use_threads=False)
         for batch in batches:
-            yield _without_dictionaries(batch)
+            # A dictionary of Arrow, which a file may ask for, counts its values once.
+            for column, field in enumerate(batch.schema):
+                if pa.types.is_dictionary(field.type):
+                    plain = batch.column(column).dictionary_decode()
+                    batch = batch.set_column(column, field.name, plain)
+            yield batch
 
     def _quota(self, subject: str, packed: int) -> Quota:
         return unpacked_quota(subject, min(packed, self._n_bytes), self._remedy)
@@ -225,14 +231,6 @@ def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
         run.append(group)
     if run:
         yield run
-
-
-def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with plain columns: a dictionary of Arrow, which a file may ask for, counts its values once."""
-    for number, field in enumerate(batch.schema):
-        if pa.types.is_dictionary(field.type):
-            batch = batch.set_column(number, field.name, batch.column(number).dictionary_decode())
-    return batch
 
 
 @contextmanager

@@ -6,10 +6,13 @@ Whoever only reads a folder needs nothing of what made it.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NotRequired, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
-from dailytalk_contiguous.core.documents import fits, json_lines, read_json, typed
+import msgspec
+
+from dailytalk_contiguous.core.documents import as_text, fits, typed
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.read_documents import json_lines, read_json
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 #: Folder of shards of conversations that are recognised and rated.
@@ -51,6 +54,9 @@ REJECTS = "rejects.jsonl"
 #: The record of the last run.
 RUN = "run.json"
 
+#: The record of a mix. Not `.jsonl`: the trainer would take it for a manifest.
+MIX_RECORD = "mix.json"
+
 #: The published version that the folder was made from.
 BASE = "base.json"
 
@@ -76,10 +82,11 @@ SPOKEN_STAGES = frozenset(
     }
 )
 
-#: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
+#: What the data teaches (`core.records.scorecard`): the finished conversations or, until there are some, the
+#: tagged ones.
 STATS = "corpus-stats.json"
 
-#: The table of the utterances of the same rows (`core.tables`).
+#: The table of the utterances of the same rows (`core.records.tables`).
 UTTERANCES = "utterances.parquet"
 
 #: The table of the conversations of the same rows.
@@ -115,6 +122,20 @@ def read_run(out: Path) -> RunRecord | None:
     return record if isinstance(record, dict) else None
 
 
+def is_mix(folder: Path) -> bool:
+    return (folder / MIX_RECORD).is_file()
+
+
+def record_of(folder: Path) -> RunRecord:
+    """Read a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
+    for name in (RUN, MIX_RECORD):
+        if (folder / name).is_file():
+            remedy = "make that folder again"
+            path = inside(folder, name)
+            return typed(read_json(path, remedy), RunRecord, as_text(path), remedy)
+    return {}
+
+
 class TaggedFolder(TypedDict):
     """Where a run of speak with another --out found what it said.
 
@@ -148,22 +169,22 @@ def tagged_folder(out: Path) -> Path | None:
     return folder if run.get("fingerprint") == named["fingerprint"] else None
 
 
-class Base(TypedDict):
+class Base(msgspec.Struct, omit_defaults=True):
     """The published version that a work folder was made from, or that was made from it.
 
     Attributes:
         repository: `OWNER/NAME`.
         tag: of the version; None if it has none.
         commit: of the version.
-        commits: of the last version that it has published on each branch; missing if it has published none.
-        proposals: the commits that it has proposed since; missing if there are none.
+        commits: of the last version that it has published on each branch.
+        proposals: the commits that it has proposed since.
     """
 
     repository: str
     tag: str | None
     commit: str
-    commits: NotRequired[dict[str, str]]
-    proposals: NotRequired[list[str]]
+    commits: dict[str, str] = msgspec.field(default_factory=dict)
+    proposals: list[str] = msgspec.field(default_factory=list)
 
 
 #: A commit's id. The name of a branch says nothing about the version that a folder was made from.
@@ -173,15 +194,17 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def read_base(out: Path) -> Base | None:
     """Read base.json; None if it is missing, damaged, or a link out of `out`."""
     try:
-        base = typed(read_json(inside(out, BASE)), Base, BASE)
+        record = read_json(inside(out, BASE))
+        typed(record, Base, BASE)
     except BadInput:
         return None
-    commits = [base["commit"], *base.get("commits", {}).values(), *base.get("proposals", ())]
+    base = msgspec.convert(record, Base)
+    commits = [base.commit, *base.commits.values(), *base.proposals]
     return base if all(map(_COMMIT.fullmatch, commits)) else None
 
 
 def write_base(out: Path, base: Base) -> None:
-    write_text(out / BASE, json_document(base))
+    write_text(out / BASE, json_document(msgspec.to_builtins(base)))
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from dailytalk_contiguous import setting
-from dailytalk_contiguous.core.documents import json_lines
-from dailytalk_contiguous.publish.exports import ExportFormat, ExportSettings, FileEntry, json_lists
-from dailytalk_contiguous.publish.findings import error, loudness_of_wav
+from dailytalk_contiguous.core.records.finding import error
+from dailytalk_contiguous.machine.read_documents import json_lines
+from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
+from dailytalk_contiguous.publish.exports.exporting import ExportFormat, ExportSettings, FileEntry, json_lists
 from dailytalk_contiguous.store.files import file_name
 
 
@@ -15,30 +16,33 @@ class LineSettings(ExportSettings):
     shortest: float = setting(0.0, "Lines that last less are left out.", panel="result", unit="s")
 
 
-def write_lines(export, call):
-    for number, line in enumerate(line for line in call.utterances if line.main):
-        if line.end - line.start < export.settings.shortest:
+def write_lines(export, item):
+    main = [utterance for utterance in item.talk.utterances if utterance.channel == "left"]
+    for number, utterance in enumerate(main):
+        seconds = utterance.end - utterance.start
+        if seconds < export.settings.shortest:
             export.left_out["shorter than --shortest"] += 1
             continue
-        name = f"audio/{file_name(call.id)}-{number:04d}"
-        first, last = (round(edge * call.sample_rate) for edge in (line.start, line.end))
-        export.write_sound(name, call.pcm[first:last, 0])
-        text = line.text.upper() if export.settings.upper else line.text
-        yield FileEntry({"path": f"{name}.wav", "text": text}, line.end - line.start)
+        name = f"audio/{file_name(item.talk.id)}-{number:04d}"
+        first = round(utterance.start * export.sample_rate)
+        last = round(utterance.end * export.sample_rate)
+        export.write_sound(name, item.pcm[first:last, 0])
+        text = utterance.text.upper() if export.settings.upper else utterance.text
+        yield FileEntry({"path": f"{name}.wav", "text": text}, seconds)
 
 
 def check_lines(folder, limits):
-    findings, seconds = [], 0.0
-    for number, line in json_lines(folder / "lines.jsonl"):
+    findings = []
+    seconds = 0.0
+    lines = [*json_lines(folder / "lines.jsonl")]
+    for number, line in lines:
         if not line["text"]:
             findings.append(error("empty-text", f"lines.jsonl:{number}", "it has no text", "export it again"))
-        loudness = loudness_of_wav(folder, line["path"])
-        try:
-            while True:
-                findings.append(next(loudness))
-        except StopIteration as done:
-            seconds += done.value.seconds if done.value else 0.0
-    return findings, {"files": number, "hours": round(seconds / 3600, 7)}
+        loudness, unreadable = loudness_of_wav(folder, line["path"])
+        findings += unreadable
+        if loudness:
+            seconds += loudness.seconds
+    return findings, {"files": len(lines), "hours": round(seconds / 3600, 7)}
 
 
 FORMAT = ExportFormat(

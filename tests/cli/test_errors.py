@@ -11,8 +11,8 @@ from recordings import calls
 from scripted import SHORT, folder
 
 from dailytalk_contiguous.cli.terminal import guarded
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.machine import interrupts
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from dailytalk_contiguous.cli.terminal import show_outcome
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.outcome import Figures, Outcome, rejected_of
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, rejected_of
 
 
 def test_outcome_ends_with_what_was_made_what_was_rejected_and_what_to_run_next(

@@ -20,7 +20,7 @@ from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import run_recipe, tag_stages
 from dailytalk_contiguous.cli.options import load_stages
-from dailytalk_contiguous.core.own_file import code_version
+from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.publish.opening import open_items
 
 OWN = ROOT / "examples/own"
@@ -43,8 +43,8 @@ from datasets import Dataset
 from dailytalk_contiguous import Punctuate, run_recipe, tag_stages
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.cli.recipe import main
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import write_text
 
@@ -313,13 +313,13 @@ def test_own_files_of_one_folder_share_what_lies_beside_them_in_every_process(he
     for name in ("one", "two"):
         (here / "own" / f"{name}.py").write_text(code, encoding="utf-8")
     load = (
-        "import pickle; from dailytalk_contiguous.core.own_file import from_own_file\n"
+        "import pickle; from dailytalk_contiguous.machine.own_file import from_own_file\n"
         "one, two = [from_own_file('--stage', f'own/{name}.py', 'MADE', list, '') for name in ('one', 'two')]\n"
         "assert type(one[1]) is type(two[1])\n"
         "open('made.pickle', 'wb').write(pickle.dumps([*reversed(one), *two]))"
     )
     read = (
-        "import pickle; import dailytalk_contiguous.core.own_file\n"
+        "import pickle; import dailytalk_contiguous.machine.own_file\n"
         "inner, base, mine, *others = pickle.load(open('made.pickle', 'rb'))\n"
         "print(isinstance(mine, type(base)), isinstance(others[0], type(base)), type(inner) is type(others[2]))"
     )
@@ -338,7 +338,7 @@ def test_own_file_runs_the_text_that_its_digest_is_made_of(here: Path) -> None:
     py_compile.compile(str(file))
     file.write_text(code.replace("1", "2"), encoding="utf-8")
     os.utime(file, stamp)
-    value = "from dailytalk_contiguous.core.own_file import from_own_file; "
+    value = "from dailytalk_contiguous.machine.own_file import from_own_file; "
     value += "print(from_own_file('--stage', 'own/made.py', 'MADE', list, ''))"
     assert printed(value) == "[2]"
 

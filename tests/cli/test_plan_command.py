@@ -11,9 +11,9 @@ from command import EMBEDDED, Command
 from recordings import excerpt, save, state
 
 from dailytalk_contiguous.cli.plan import busy_text
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.processor_time import read_processor_time
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.estimate import Estimate
+from dailytalk_contiguous.run.processor_time import read_processor_time
 
 
 @pytest.fixture

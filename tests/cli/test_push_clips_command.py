@@ -18,7 +18,7 @@ from hub.server import HubServer
 from publish.test_interactivity import KINDS, RATE, SECONDS, TALK, talk
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.core.schema import SIDE, SPLITS
+from dailytalk_contiguous.core.records.schema import SIDE, SPLITS
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -136,7 +136,8 @@ def test_first_version_whose_tag_was_lost_is_the_first_version(
     assert resumed.code == 0, resumed.err
     assert "changes  first version" in resumed.out
     version = open_version(Reference(REPO, "v1.0.0"))
-    changes = version.manifest["changes"]
+    changes = version.manifest.changes
+    assert changes is not None
     assert changes["previous"] is None
     assert changes["added"] == 4
     assert "first version" in version.read("README.md").decode()

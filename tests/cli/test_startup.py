@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.core import machine
+from dailytalk_contiguous.machine import resources
 from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
@@ -53,7 +53,7 @@ def imported(*arguments: object) -> set[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
-@pytest.mark.skipif(any(path.exists() for path in machine._GPUS), reason="there is no limit beside a GPU")
+@pytest.mark.skipif(any(path.exists() for path in resources._GPUS), reason="there is no limit beside a GPU")
 def test_every_command_has_a_limit_of_memory() -> None:
     program = (
         "import resource; from dailytalk_contiguous.__main__ import entry_point\n"

@@ -10,7 +10,7 @@ from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, HfApi
 from recordings import excerpt, read_lines, results
 
-from dailytalk_contiguous.core.interrupts import SENTENCE
+from dailytalk_contiguous.machine.interrupts import SENTENCE
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -6,7 +6,7 @@ from hub.server import HubServer
 from huggingface_hub import HfApi
 from versions_on_disk import REPO, row, upload, write_version
 
-from dailytalk_contiguous.publish.compare import compare_versions
+from dailytalk_contiguous.publish.hub.compare import compare_versions
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]

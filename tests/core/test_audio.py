@@ -12,20 +12,18 @@ import pytest
 import soundfile
 from audio_files import encode, example, struct_of, tones, wav_bytes, wav_header
 
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, pcm_to_float, to_pcm
+from dailytalk_contiguous.machine.audio import (
     blocks,
     embedded,
     from_uri,
-    pcm_to_float,
     read_header,
     read_pcm,
     sample_scale,
-    to_pcm,
     to_uri,
     whole_blocks,
 )
-from dailytalk_contiguous.core.errors import BadInput
 
 SECONDS = 2.5
 LOSSLESS = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16")]

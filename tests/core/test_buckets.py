@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.buckets import (
+from dailytalk_contiguous.core.style.buckets import (
     FLOORS,
     Statistic,
     corpus_statistic,

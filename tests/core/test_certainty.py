@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.certainty import (
+from dailytalk_contiguous.core.records.record import BuiltSide
+from dailytalk_contiguous.core.turns.certainty import (
     EDGE_ERRORS,
     LIMIT_SHARE,
     EndShares,
@@ -14,14 +15,21 @@ from dailytalk_contiguous.core.certainty import (
     interaction_certainties,
     transition_certainty,
 )
-from dailytalk_contiguous.core.interaction import (
+from dailytalk_contiguous.core.turns.interaction import (
     InteractionLimits,
     KyutaiLimits,
     find_interactions,
     find_kyutai_interactions,
 )
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, turn_ends
-from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Timed, TurnLimits, labels_of, stretches
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, turn_ends
+from dailytalk_contiguous.core.turns.turn_taking import (
+    PAUSE,
+    TERMINAL_OVERLAP,
+    Timed,
+    TurnLimits,
+    labels_of,
+    stretches,
+)
 
 #: Seconds by which edges are off in a quiet room, and in much noise.
 QUIET = EDGE_ERRORS[-1]
@@ -101,10 +109,10 @@ def test_how_finished_an_end_sounds_decides_between_speakers_and_not_whether_the
 
 
 def test_edges_are_as_wrong_as_the_noise_of_their_side_says_and_most_where_nobody_knows_it() -> None:
-    sides = [{"channel": "left", "snr_db": 60.0}, {"channel": "right", "snr_db": None}]
+    sides = [BuiltSide("left", snr_db=60.0), BuiltSide("right")]
     errors = edge_errors_of(sides)
     assert errors == {"left": QUIET, "right": NOISY}
-    assert edge_errors_of(None) == {"left": NOISY, "right": NOISY}
+    assert edge_errors_of([]) == {"left": NOISY, "right": NOISY}
     by_noise = [edge_error(snr_db) for snr_db in (5.0, 12.0, 22.0, 28.0, 40.0)]
     assert by_noise == sorted(by_noise, reverse=True)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from audio_files import Samples, struct_of
 
-from dailytalk_contiguous.core.audio import read_at, read_header
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.audio import read_at, read_header
 from dailytalk_contiguous.sources.joined import take_tracks
 
 RATE = 48000

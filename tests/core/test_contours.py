@@ -9,7 +9,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor
+from dailytalk_contiguous.models.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor
 
 RATE = 16000
 IN_UNITS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light", emphasize_ratio=0.9)

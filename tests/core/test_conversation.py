@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save
 
-from dailytalk_contiguous.core.conversation import (
+from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     as_stored,
@@ -27,8 +27,8 @@ from dailytalk_contiguous.core.conversation import (
     to_flat,
     to_row,
 )
-from dailytalk_contiguous.core.schema import SOURCE
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.records.schema import SOURCE
+from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.shards import read_rows, shard_files

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.sampling import LEAST_SHARE, MOST_DIFFERENT, MOST_SHARE, CorpusSplit, split_corpus
+from dailytalk_contiguous.core.style.sampling import (
+    LEAST_SHARE,
+    MOST_DIFFERENT,
+    MOST_SHARE,
+    CorpusSplit,
+    split_corpus,
+)
 
 EMOTIONS = ("happy", "sad", "angry", "neutral", None)
 

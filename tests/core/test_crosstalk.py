@@ -9,9 +9,9 @@ import soundfile
 import soxr
 from audio_files import REAL_CALLS, conversations, example, reference, wav_bytes
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.crosstalk import separate_sides
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.sound.crosstalk import separate_sides
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.stages.segment import Segment
 
 Spans = list[tuple[float, float]]

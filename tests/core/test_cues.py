@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.conversation import Cue
-from dailytalk_contiguous.core.cues import are_word_times, cues_within, match_words, shared_time
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.words.cues import are_word_times, cues_within, match_words, shared_time
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, join_words, split_words
 
 SECONDS = st.floats(0, 60, allow_nan=False)
 WORD_TIMES = st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6)

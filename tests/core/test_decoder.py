@@ -14,9 +14,9 @@ import pytest
 import soxr
 from audio_files import Samples, encode, example, struct_of, tones, wav_bytes
 
-from dailytalk_contiguous.core import decoder
-from dailytalk_contiguous.core.audio import audio_at, read_at, read_header, read_pcm
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine import decoder
+from dailytalk_contiguous.machine.audio import audio_at, read_at, read_header, read_pcm
 
 SECONDS = 30
 

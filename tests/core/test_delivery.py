@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dailytalk_contiguous.core.delivery import (
+from dailytalk_contiguous.core.style.takes import Gate, trim
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
+from dailytalk_contiguous.models.delivery import (
     HOP_SECONDS,
     Delivery,
     Ending,
@@ -22,8 +24,6 @@ from dailytalk_contiguous.core.delivery import (
     register_of,
     warp,
 )
-from dailytalk_contiguous.core.takes import Gate, trim
-from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 
 NO_SAMPLES = np.zeros(0, np.float32)

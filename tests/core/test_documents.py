@@ -14,13 +14,13 @@ from dailytalk_contiguous.core.documents import (
     MOST_FIELDS,
     Number,
     csv_lines,
-    json_lines,
     parse_json,
     parse_yaml,
     typed,
     unpack_gzip,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.machine.read_documents import json_lines
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS)

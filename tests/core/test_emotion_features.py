@@ -4,8 +4,8 @@ from emotional_voices import drawn_voices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.emotion_features import at_one_level, emotion_features
-from dailytalk_contiguous.core.emotions import fit_temperature, softmax
+from dailytalk_contiguous.core.style.emotions import fit_temperature, softmax
+from dailytalk_contiguous.models.emotion_features import at_one_level, emotion_features
 
 
 @pytest.mark.parametrize("factor", [1 / 16, 4])  # -24 and +12 dB without rounding

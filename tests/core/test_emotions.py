@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, fit_limit
+from dailytalk_contiguous.core.style.emotions import LEAST_CONFIDENCE, fit_limit
 
 
 def shares_of(confidences: list[float]) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 from built_conversations import built_row, write_dataset
 from packaging.requirements import Requirement
 
-from dailytalk_contiguous.core.extras import EXTRA_OF_MODULE
+from dailytalk_contiguous.machine.extras import EXTRA_OF_MODULE
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))

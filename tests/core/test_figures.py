@@ -8,9 +8,10 @@ from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.tables import TAKE, tables_from
-from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.tables import TAKE, tables_from
+from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
 
 
 def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perf
     for timeline in (UNMEASURED, MEASURED):
         row = conversation(spoken, original, timeline=timeline, alignments=[word] * 3)
         rows.append(row)
-    tables = tables_from(rows)
+    tables = tables_from(map(from_finished, rows))
     whole = figures.totals(tables)
     assert whole["conversations"] == 2
     assert whole["utterances"] == 4
@@ -85,7 +86,7 @@ def test_each_purchase_counts_once_and_each_without_a_key(bought: list[tuple[str
     keys = {key for key, _ in bought if key}
     expected += sum(PRICES[key] for key in keys)
     row = conversation(*spoken)
-    tables = tables_from([row])
+    tables = tables_from([from_finished(row)])
     assert figures.cost(tables) == pytest.approx(expected)
 
 
@@ -96,7 +97,7 @@ def test_turn_taking_is_that_of_both_timelines() -> None:
         utterance("left", 4.75, 7),
         utterance("left", 8, 9),
     )
-    tables = tables_from([row, row])
+    tables = tables_from([from_finished(row), from_finished(row)])
     after = tables.rebuilt
     before = tables.source
     assert after.seconds == 120.0
@@ -133,7 +134,7 @@ def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> 
         voiced("right", None, 0.003, 100.0, 3.0),
         voiced("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
     )
-    tables = tables_from([row])
+    tables = tables_from([from_finished(row)])
     table = figures.tag_measures(tables)
     assert {*table.index} == {"shouting", "calm"}
     means = {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from built_conversations import built_row
 
-from dailytalk_contiguous.core.filler_removal import row_without_fillers, text_without_fillers
+from dailytalk_contiguous.core.words.filler_removal import row_without_fillers, text_without_fillers
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dailytalk_contiguous.core.fillers import PATTERNS, PROMPTS, USUAL, are_fillers, without_fillers
-from dailytalk_contiguous.core.sentences import goes_on, punctuate, sounds_like_question
+from dailytalk_contiguous.core.words.fillers import PATTERNS, PROMPTS, USUAL, are_fillers, without_fillers
+from dailytalk_contiguous.core.words.sentences import goes_on, punctuate, sounds_like_question
 
 
 def fillers_among(words: list[str], language: str | None) -> list[str]:

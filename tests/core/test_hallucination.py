@@ -4,8 +4,13 @@ import zlib
 
 import pytest
 
-from dailytalk_contiguous.core.hallucination import believed_words, compression_ratio, distrust, repeated_phrase
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.hallucination import (
+    believed_words,
+    compression_ratio,
+    distrust,
+    repeated_phrase,
+)
+from dailytalk_contiguous.core.words.word import Word
 
 LOUD = 0.05
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dailytalk_contiguous.core.inner_pauses import inner_pauses
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns.inner_pauses import inner_pauses
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 Spans = list[tuple[float, float]]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from dailytalk_contiguous.core.interaction import (
+from dailytalk_contiguous.core.turns.interaction import (
     KYUTAI_RULES,
     RULES,
     find_interactions,
     find_kyutai_interactions,
     window_around,
 )
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 #: Speech of a scene: its channel, start and end in seconds, and how many words it has.
 Line = tuple[str, float, float, int]

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.machine import interrupts
 
 
 def press() -> None:

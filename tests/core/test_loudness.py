@@ -6,7 +6,7 @@ from audio_files import Samples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.loudness import (
+from dailytalk_contiguous.core.sound.loudness import (
     CEILING_DBTP,
     TARGET_LUFS,
     LevelledClip,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.core import machine
-from dailytalk_contiguous.core.machine import available_memory, cache_folder, side_by_side
+from dailytalk_contiguous.machine import resources
+from dailytalk_contiguous.machine.resources import available_memory, cache_folder, side_by_side
 
 
 def rights(folder: Path) -> int:
@@ -44,7 +44,7 @@ def test_what_was_given_before_a_source_breaks_is_worked_on_first() -> None:
 LIMITED = """
 import subprocess
 import sys
-from dailytalk_contiguous.core.machine import limit_memory, unlimited_memory
+from dailytalk_contiguous.machine.resources import limit_memory, unlimited_memory
 
 limit_memory(1)
 try:
@@ -59,7 +59,7 @@ with unlimited_memory():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
-@pytest.mark.skipif(any(path.exists() for path in machine._GPUS), reason="there is no limit beside a GPU")
+@pytest.mark.skipif(any(path.exists() for path in resources._GPUS), reason="there is no limit beside a GPU")
 def test_process_that_asks_for_more_than_its_limit_gets_a_memory_error() -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["refused", "unlimited"]
@@ -77,9 +77,9 @@ def test_available_memory_is_no_more_than_the_machine_has() -> None:
 def test_there_is_no_limit_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
-    monkeypatch.setattr(machine, "_GPUS", (Path("/dev/null"),))
+    monkeypatch.setattr(resources, "_GPUS", (Path("/dev/null"),))
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    machine.limit_memory(1)
+    resources.limit_memory(1)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
@@ -94,6 +94,6 @@ def test_memory_of_a_container_is_that_of_the_narrowest_group_around_the_process
         folder = tmp_path / "groups" / group
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "memory.max").write_text(f"{limit}\n")
-    monkeypatch.setattr(machine, "_PROCESSES", tmp_path)
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(resources, "_PROCESSES", tmp_path)
+    monkeypatch.setattr(resources, "_GROUPS", tmp_path / "groups")
     assert available_memory() == 3 << 30

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.turns import TURN_MEASURES, figure_value, timed_conversations
-from dailytalk_contiguous.core.utterance import UTTERANCE
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.utterance import UTTERANCE
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, figure_value, timed_conversations
 
 OTHER = {"left": "right", "right": "left"}
 SAME = {"left": "left", "right": "right"}
@@ -164,8 +165,8 @@ def figures_of(measured: dict[str, Any], side: str) -> dict[str, float]:
 def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored_sides_are_mirrored() -> None:
     for seed in range(60):
         planted = Planted(seed)
-        sides = timed_conversations(planted.row())
-        mirrored = timed_conversations(planted.row(mirrored=True))
+        sides = timed_conversations(from_finished(planted.row()))
+        mirrored = timed_conversations(from_finished(planted.row(mirrored=True)))
         assert sides.keys() == {"source", "rebuilt"}
         for timeline in sides:
             turned = mirrored[timeline].measured

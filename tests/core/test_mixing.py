@@ -6,7 +6,7 @@ from audio_files import Samples, room_tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.loudness import (
+from dailytalk_contiguous.core.sound.loudness import (
     CEILING,
     LIMIT_DB,
     Piece,
@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.loudness import (
     loudness,
     rearrange,
 )
-from dailytalk_contiguous.core.loudness import room_tone as tone_of
+from dailytalk_contiguous.core.sound.loudness import room_tone as tone_of
 
 RATE = 16000
 NOTHING = np.zeros(0, np.float32)

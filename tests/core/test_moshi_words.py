@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.moshi_words import MOST_MOVED, FrameTimes, SpokenWord, frame_of, place_words
+from dailytalk_contiguous.core.words.moshi_words import MOST_MOVED, FrameTimes, SpokenWord, frame_of, place_words
 
 EXACT = 2e-6
 

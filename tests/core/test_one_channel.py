@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from audio_files import Samples, room_tone, tones
 
-from dailytalk_contiguous.core.audio import one_channel
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.sound.samples import one_channel
 
 VOICE, OTHER = tones(1.0).T
 DEAD = room_tone(len(VOICE), -75.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.sound_edges import without_pauses
+from dailytalk_contiguous.core.sound.sound_edges import without_pauses
 
 RATE = 16000
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from audio_files import EXAMPLES
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm, to_uri
-from dailytalk_contiguous.core.pitch import BLOCK_FRAMES, F0_FRAME, F0_HOP, F0_MAX, F0_MIN, track_pitch
+from dailytalk_contiguous.core.sound.pitch import BLOCK_FRAMES, F0_FRAME, F0_HOP, F0_MAX, F0_MIN, track_pitch
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.machine.audio import read_pcm, to_uri
 
 RATE = 16000
 REFERENCES = Path(__file__).with_name("librosa_pitch.npz")

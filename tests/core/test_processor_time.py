@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from dailytalk_contiguous.core.processor_time import ProcessorTime, read_processor_time
+from dailytalk_contiguous.run.processor_time import ProcessorTime, read_processor_time
 
 
 def test_processor_time_is_that_of_threads_and_of_child_processes_that_ended() -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.prosody import MIN_VOICED, measure_prosody
+from dailytalk_contiguous.core.sound.prosody import MIN_VOICED, measure_prosody
 
 RATE = 16000
 

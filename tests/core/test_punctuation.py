@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.sentences import KEPT, MARKS, SETS, punctuate, tagged
+from dailytalk_contiguous.core.words.sentences import KEPT, MARKS, SETS, punctuate, tagged
 
 kinds = st.sampled_from(SETS)
 tags = st.sampled_from(["calm", "excited", "shouting", "curious", "confused", "angry", "any words"])

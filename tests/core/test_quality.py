@@ -10,9 +10,8 @@ from audio_files import Samples, room_tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.quality import (
-    NAMES,
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.sound.quality import (
     QualityLimits,
     SideMeter,
     bandwidth_hz,
@@ -21,6 +20,7 @@ from dailytalk_contiguous.core.quality import (
     measure_quality,
     snr_db,
 )
+from dailytalk_contiguous.core.sound.samples import to_pcm
 
 RATE = 24000
 GOOD = {
@@ -158,7 +158,7 @@ def test_telephone_speech_is_found_at_any_rate(rate: int) -> None:
 def test_silence_of_any_length_has_no_measures_and_is_not_held_against_them(count: int) -> None:
     silence = np.zeros(count, np.float32)
     measures = measure_quality(silence, RATE, [], [])
-    assert list(measures) == list(NAMES)
+    assert list(measures) == list(QUALITY_MEASURES)
     undefined = {name for name, value in measures.items() if value is None}
     assert undefined >= {"snr_db", "bandwidth_hz", "silence_seconds", "peak_dbfs", "loudness_lufs"}
     clip = measures | {"duration": 1.0}

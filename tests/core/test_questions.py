@@ -2,7 +2,7 @@
 
 import pytest
 
-from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.words.sentences import ends_as_question, sounds_like_question
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from dailytalk_contiguous.core.same_texts import FEWEST_WORDS, SameTexts
+from dailytalk_contiguous.core.words.same_texts import FEWEST_WORDS, SameTexts
 
 WORDS = [f"word{number}" for number in range(400)]
 WEIGHTS = [1 / (number + 1) for number in range(400)]

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.schema import wrong_type
+from dailytalk_contiguous.core.records.schema import wrong_type
 
 FEATURES = Features(
     {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.words.sentences import length_class, sentence_type
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from audio_files import room_tone
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.nonspeech_sounds import find_sounds, sound_blocks
+from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds, sound_blocks
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm
 from dailytalk_contiguous.core.spans import touched_frames
 
 Spans = list[tuple[float, float]]

@@ -9,12 +9,12 @@ import silero_vad
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.cutting import cut_long
-from dailytalk_contiguous.core.sound_edges import sounding
+from dailytalk_contiguous.core.sound.cutting import cut_long
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.sound.sound_edges import sounding
+from dailytalk_contiguous.core.sound.speech_runs import speech_spans
 from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.speech_runs import speech_spans
-from dailytalk_contiguous.core.synchrony import out_of_step
+from dailytalk_contiguous.core.turns.synchrony import out_of_step
 
 FRAME = 0.032
 

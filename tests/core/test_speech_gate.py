@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.takes import (
+from dailytalk_contiguous.core.style.takes import (
     DEFAULT_VOICE,
     FASTEST_VOICE,
     SLOWEST_VOICE,
@@ -16,8 +16,8 @@ from dailytalk_contiguous.core.takes import (
     trim,
     voice_of,
 )
-from dailytalk_contiguous.core.word_times import sound_length
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import sound_length
 
 RATE = 24000
 TEXT = "Well, that is good to know."  # 20 letters

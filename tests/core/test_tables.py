@@ -3,17 +3,20 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from reports import pack_version
 
-from dailytalk_contiguous.core import tables
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.utterance import SYNTHESIS
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.core.records import tables
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.utterance import SYNTHESIS
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import tables_in
 
@@ -32,7 +35,7 @@ def test_every_column_beside_the_fields_of_an_utterance_is_documented() -> None:
 def test_files_have_a_row_an_utterance_and_a_row_a_conversation_and_are_documented_columns(tmp_path: Path) -> None:
     with tables_in(tmp_path) as maker:
         for name in ("one", "two"):
-            maker.add(built_row(name, kept_speaker="Ann"))
+            maker.add(from_finished(built_row(name, kept_speaker="Ann")))
     utterances = pd.read_parquet(tmp_path / "utterances.parquet")
     conversations = pd.read_parquet(tmp_path / "conversations.parquet")
     unlabelled = [name for name in tables.conversation_columns() if name not in tables.LABELS]
@@ -53,12 +56,22 @@ def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
     bad = built_row("bad")
     bad["utterances"][0]["confidence"] = "high"
     with pytest.raises(BadInput, match="bad"), tables_in(tmp_path) as maker:
-        maker.add(bad)
+        maker.add(from_finished(bad))
     assert [*tmp_path.iterdir()] == []
 
 
+def test_a_text_that_is_unknown_is_null(tmp_path: Path) -> None:
+    with tables_in(tmp_path, labelled=True) as maker:
+        maker.add(from_finished(clip_row("s1-1", text=None, words=[])))
+        maker.add(from_finished(clip_row("s1-2", text="", words=[])))
+    utterances = pq.read_table(tmp_path / "utterances.parquet")
+    conversations = pq.read_table(tmp_path / "conversations.parquet")
+    assert utterances["text"].to_pylist() == [None, ""]
+    assert conversations["transcript_marks"].to_pylist() == [None, None]
+
+
 def opened(folder: Path) -> tables.Tables:
-    return open_items(folder).tables()
+    return tables_of(open_items(folder))
 
 
 def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path: Path) -> None:

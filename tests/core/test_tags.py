@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.buckets import LEVELS
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tags import (
+from dailytalk_contiguous.core.style.buckets import LEVELS
+from dailytalk_contiguous.core.style.tags import (
     PRESETS,
     STYLES,
     TAG_OF_EMOTION,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.timeline import TurnEvent, rebuild
+from dailytalk_contiguous.core.turns.timeline import TurnEvent, rebuild
 
 CLOSE = 1e-9
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.turn_ends import (
+from dailytalk_contiguous.core.turns.turn_ends import (
     HOLD,
     MOST_DRAWN,
     SHIFT,
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.turn_ends import (
     turn_end_figures,
     turn_ends,
 )
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 
 def test_an_end_is_a_shift_or_a_hold_by_who_speaks_next() -> None:

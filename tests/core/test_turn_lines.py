@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.conversation import Utterance
-from dailytalk_contiguous.core.turn_lines import (
+from dailytalk_contiguous.core.records.conversation import Utterance
+from dailytalk_contiguous.core.turns.turn_lines import (
     cut_samples,
     find_cuts,
     group_turns,
     shared_by_text,
     turn_text,
 )
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
 
 RATE = 16000
 

@@ -10,24 +10,24 @@ from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.records import TimelineMeasures
-from dailytalk_contiguous.core.schema import TIMELINE
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
-from dailytalk_contiguous.core.turns import (
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.record import TimelineMeasures
+from dailytalk_contiguous.core.records.schema import TIMELINE
+from dailytalk_contiguous.core.records.utterance import EVENTS
+from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
+from dailytalk_contiguous.core.turns.turn_taking import (
     TERMINAL_OVERLAP,
     Timed,
     TimedConversation,
     figure_value,
     join_spans,
     label,
-    overlap_seconds,
     stretches,
     timed_conversations,
     timing_events,
     turn_offsets,
     unions,
 )
-from dailytalk_contiguous.core.utterance import EVENTS
 
 DRAWN = st.tuples(
     st.sampled_from(["left", "right"]),
@@ -129,7 +129,7 @@ def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
         end = round(utterance.end * 1000)
         grid[row, start:end] = True
     milliseconds = grid.all(axis=0).sum()
-    seconds = overlap_seconds(talked)
+    seconds = unions(talked).overlap_seconds
     assert seconds == pytest.approx(milliseconds / 1000, abs=1e-6)
 
 
@@ -303,7 +303,7 @@ def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
 
 def side_figure(row: dict[str, Any], name: str, side: str) -> float:
     """A measure of a side of the rebuilt timeline."""
-    measured = timed_conversations(row)["rebuilt"].measured
+    measured = timed_conversations(from_finished(row))["rebuilt"].measured
     return figure_value(name, measured[name][side])
 
 
@@ -330,6 +330,6 @@ def test_nothing_is_known_of_words_without_spaces_and_of_laughs_that_nobody_look
     assert np.isnan(side_figure(row, "words", "left"))
     assert np.isnan(side_figure(row, "sounds", "right"))
     # So that such a side takes no part in what conversations have in all.
-    sounds = timed_conversations(row)["rebuilt"].measured["sounds"]
+    sounds = timed_conversations(from_finished(row))["rebuilt"].measured["sounds"]
     assert sounds["left"] == (0, 0.0)
     assert sounds["right"] == (0, 0.0)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from datasets import List, Value
+from msgspec.structs import replace
 
-from dailytalk_contiguous.core.fields import Field
-from dailytalk_contiguous.core.published_fields import described, published
-from dailytalk_contiguous.core.utterance import FIELDS, line_of, line_problem, utterance_of
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.published_fields import described, published
+from dailytalk_contiguous.core.records.utterance import FIELDS, from_line, line_problem, to_line
 
 OWN = (
     Field("n_words", Value("int32"), "its words", "words", required=True),
@@ -92,10 +94,13 @@ def test_field_of_whole_numbers_goes_to_another_process_after_it_was_used() -> N
 def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     topics = [{"name": "bicycles", "sure": True}]
     published_fields = {"pace": 2.34567, "topics": topics}
-    utterance = utterance_of(LINE, ALL_FIELDS) | published_fields
-    line = line_of(utterance, fields=ALL_FIELDS)
+    utterance = from_line(LINE, ALL_FIELDS)
+    utterance.channel = utterance.source_channel
+    utterance.extra |= published_fields
+    line = to_line(utterance, Conversation(id="call", audio_file="call.wav", offset=0.0), ALL_FIELDS)
     assert line["n_words"] == 1
     assert line["pace"] == 2.35
     assert line["topics"] == topics
     assert line_problem(line, ALL_FIELDS) is None
-    assert utterance_of(line, ALL_FIELDS) == utterance | {"pace": 2.35}
+    utterance.extra["pace"] = 2.35
+    assert replace(from_line(line, ALL_FIELDS), channel="left") == utterance

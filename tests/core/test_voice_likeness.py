@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.voice_likeness import (
+from dailytalk_contiguous.core.sound.voice_likeness import (
     LONGEST_SIDE,
     ConversationVoices,
     halves_of_speech,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import (
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
@@ -15,7 +16,6 @@ from dailytalk_contiguous.core.word_times import (
     with_times,
     within_sound,
 )
-from dailytalk_contiguous.core.words import Word
 
 WORDS = st.lists(
     st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.written_forms import MOST_CHARACTERS, is_written_form, written_forms
+from dailytalk_contiguous.core.words.written_forms import MOST_CHARACTERS, is_written_form, written_forms
 
 #: Written words, and readings that they have; "|" parts them. The word that has them is the last one.
 READINGS = (

@@ -10,10 +10,10 @@ from emotional_voices import drawn_voices
 from huggingface_hub import HfApi, constants
 from safetensors.numpy import load_file, save_file
 
-from dailytalk_contiguous.core.emotion_features import MEASURES
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, SIX, ConfidenceLimits
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.style.emotions import LEAST_CONFIDENCE, SIX, ConfidenceLimits
 from dailytalk_contiguous.models.contracts import EmotionGuess
+from dailytalk_contiguous.models.emotion_features import MEASURES
 from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, bundled_voice, linear_shapes, measure_voice

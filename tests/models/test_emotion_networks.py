@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_speech_models import MODELS, make_speech_model
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import ConfidenceLimits, class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.emotions import ConfidenceLimits, class_of_label
+from dailytalk_contiguous.models.emotion_features import at_one_level
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.emotion_networks import (

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser
 from dailytalk_contiguous.models.synthesisers.espeak import Espeak
 

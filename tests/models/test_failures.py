@@ -15,12 +15,13 @@ from datasets import Dataset, Features, Value
 from own_stages import own_file
 from recordings import read_lines, save
 
-from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm, to_pcm
-from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import PROBLEM
+from dailytalk_contiguous.core.records.schema import PROBLEM
+from dailytalk_contiguous.core.sound.samples import excerpt, pcm_to_float, to_pcm
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.aligners.pocketsphinx import PocketSphinx
+from dailytalk_contiguous.models.contours import ProsodicFeatureExtractor
 from dailytalk_contiguous.models.failures import ModelFailed, each_that_works
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.models.whisper import Whisper

@@ -8,7 +8,7 @@ from spending import reserving
 from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.core.style.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.request_failures import LongRead

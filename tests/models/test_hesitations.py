@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soxr
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.hesitations import (

@@ -16,7 +16,6 @@ from spending import Clock, reserving
 from tts_server import FISH, TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.secrets import INSECURE
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.contracts import Line, NotAnswered
 from dailytalk_contiguous.models.paid import (
@@ -30,6 +29,7 @@ from dailytalk_contiguous.models.request_failures import ShortRead
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import read_plain
 from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
+from dailytalk_contiguous.store.secrets import INSECURE
 
 BODY = b'{"text": "Hello there."}'
 

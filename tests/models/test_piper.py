@@ -17,10 +17,10 @@ import pytest
 from command import Command
 from recordings import excerpt, save
 
-from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.word_times import normalise, split_words
+from dailytalk_contiguous.core.words.word_times import normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, SynthesisFailed, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.synthesisers.piper import Piper

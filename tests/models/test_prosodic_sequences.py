@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous import ProsodicClusterSequences, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.contours import as_features, median_f0
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.models.contours import as_features, median_f0
 from dailytalk_contiguous.models.prosodic_sequences import (
     check_tokens,
     seen_by,

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3ASRConfig, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.aligners import qwen3
 from dailytalk_contiguous.models.alignment import Align, Aligner, align, aligner_named, aligner_of
 from dailytalk_contiguous.models.failures import ModelFailed

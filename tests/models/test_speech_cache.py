@@ -13,7 +13,7 @@ import pytest
 from command import start
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soxr
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.word_times import with_times
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import with_times
 from dailytalk_contiguous.models.alignment import align, aligner_named
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from emotional_voices import drawn_voices
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.emotions import SIX
 from dailytalk_contiguous.models.linear_emotion import BUNDLED_WEIGHTS, bundled_voice
 
 ROOT = Path(__file__).parents[2]

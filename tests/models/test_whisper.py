@@ -11,7 +11,7 @@ from audio_files import example, reference
 from faster_whisper import available_models
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.word_times import normalise, split_words
+from dailytalk_contiguous.core.words.word_times import normalise, split_words
 from dailytalk_contiguous.models.checkpoints import WHISPER_SIZES
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise

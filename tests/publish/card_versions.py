@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from built_conversations import built_row
 from reports import render_card
 
-from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.card import Card, CardFacts
+from dailytalk_contiguous.core.records.schema import conversations
+from dailytalk_contiguous.publish.tables.card import Card, CardFacts
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version, open_version
 
 MODELS = (

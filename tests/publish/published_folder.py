@@ -12,7 +12,7 @@ import yaml
 from built_conversations import built_row, flac
 from huggingface_hub import HfApi
 
-from dailytalk_contiguous.core.schema import PROVENANCE, PUBLISHED_WORD, published_features
+from dailytalk_contiguous.core.records.schema import PROVENANCE, PUBLISHED_WORD, published_features
 
 NAME = "tester/talks"
 

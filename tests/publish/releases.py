@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hub.server import HubServer
 
-from dailytalk_contiguous.publish.card import Card
-from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.pushing import PushSettings, Release, RepositoryState
-from dailytalk_contiguous.publish.verdict import verdict_of
+from dailytalk_contiguous.publish.checks.verdict import verdict_of
+from dailytalk_contiguous.publish.hub.compare import Changes
+from dailytalk_contiguous.publish.hub.pushing import PushSettings, Release, RepositoryState
+from dailytalk_contiguous.publish.tables.card import Card
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.hub import Reference
 

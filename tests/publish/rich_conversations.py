@@ -5,7 +5,7 @@ from typing import Any
 
 from built_conversations import built_row, sound
 
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
 
 BUCKETS = ("LOW", "MID", "HIGH")
 BUCKETED = (*AFFECT, "energy", "rate", "zcr", "pitch", "pitch_var")

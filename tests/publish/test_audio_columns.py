@@ -22,19 +22,20 @@ from recordings import excerpt
 from reports import pack_version, push_version, write_report
 
 from dailytalk_contiguous import load, moshi_windows
-from dailytalk_contiguous.core.audio import read_pcm, to_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import LABELLED, published_features
+from dailytalk_contiguous.core.records.schema import LABELLED, published_features
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.compare import compare_versions
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
+from dailytalk_contiguous.publish.hub.compare import compare_versions
+from dailytalk_contiguous.publish.hub.pushing import PushSettings
 from dailytalk_contiguous.publish.items import VersionItems
-from dailytalk_contiguous.publish.pushing import PushSettings
 from dailytalk_contiguous.publish.version import manifest_text, open_version
-from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.hub_fetch import fetch
 from dailytalk_contiguous.sources.hub_repository import repository_of
+from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]

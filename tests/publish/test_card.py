@@ -16,9 +16,9 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import conversations, published_features
-from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts
-from dailytalk_contiguous.publish.templates import asset
+from dailytalk_contiguous.core.records.schema import conversations, published_features
+from dailytalk_contiguous.publish.tables.card import SAMPLE, Card, CardFacts
+from dailytalk_contiguous.publish.tables.templates import asset
 from dailytalk_contiguous.publish.version import Packed, Version
 from dailytalk_contiguous.store.work_folder import STATS
 

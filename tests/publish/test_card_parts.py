@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.wording import is_path, model_name, public
-from dailytalk_contiguous.publish.card import CardDamaged, parsed_card, update_body, written_of
-from dailytalk_contiguous.publish.templates import environment, escaped
+from dailytalk_contiguous.publish.checks.plain_load import CardDamaged, parsed_card
+from dailytalk_contiguous.publish.tables.card import update_body, written_of
+from dailytalk_contiguous.publish.tables.templates import environment, escaped
 
 PROSE = st.text(st.characters(exclude_characters="<\r", exclude_categories=("Cs",)), max_size=30)
 SAFE = st.text("abc xyz|:#'\"-", max_size=12)

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.clip_figures import MEASURES, Quality
-from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram, png, svg
+from dailytalk_contiguous.core.records.tables import TableMaker
+from dailytalk_contiguous.core.sound.quality import QualityLimits
+from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, CorpusFigures, Quality
+from dailytalk_contiguous.publish.tables import sections
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram, png, svg
 
 
 def plots() -> list[Plot]:
@@ -19,9 +22,9 @@ def plots() -> list[Plot]:
     after = ("after", "rebuilt", [0.5])
     points = pd.DataFrame({"x": [0.2, 0.5], "y": [0.4, 0.9], "of": ["a & <b>", "$x$"]})
     return [
-        histogram("two", [before, after], "seconds", "clips"),
-        histogram("one value", [("after", "rebuilt", [2.0, 2.0])], "seconds", "clips"),
-        affect_map("map", points, "valence", "arousal"),
+        histogram(Plot("two"), [before, after], "seconds", "clips"),
+        histogram(Plot("one value"), [("after", "rebuilt", [2.0, 2.0])], "seconds", "clips"),
+        affect_map(Plot("map"), points, "valence", "arousal"),
     ]
 
 
@@ -43,6 +46,6 @@ def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     empty = dict.fromkeys(MEASURES)
     rows = [empty | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
     quality = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0))
-    plots_by_name = {figure.plot.name: figure.plot for figure in quality.figures()}
-    plot = plots_by_name["snr_db"]
+    tables = TableMaker().tables()
+    plot = sections.quality(Displays(tables, {}, {}, clips=CorpusFigures(tables, quality)), "snr_db")
     assert plot.words == "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"

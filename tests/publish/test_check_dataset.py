@@ -10,8 +10,8 @@ from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.findings import Loudness, measure_loudness
-from dailytalk_contiguous.publish.verdict import verdict_of
+from dailytalk_contiguous.publish.checks.findings import Loudness, measure_loudness
+from dailytalk_contiguous.publish.checks.verdict import verdict_of
 
 
 def kinds(folder, level="error"):

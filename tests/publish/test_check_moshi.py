@@ -14,9 +14,9 @@ from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_check import TrainerPlan, read_plan
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan, read_plan
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 #: Advice that any small dataset deserves.
 HOURS = {"few-hours-of-voice", "often-seen"}

@@ -13,8 +13,8 @@ from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, shifts
+from dailytalk_contiguous.core.records.schema import conversations
+from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, shifts
 from dailytalk_contiguous.publish.version import is_version_tag, latest, next_tag, open_version, parse_tag
 from dailytalk_contiguous.store.hub import Reference
 

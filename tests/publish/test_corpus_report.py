@@ -15,11 +15,11 @@ from command import Command
 from finished_corpora import clip_row, corpus_folder
 from reports import tables_of, write_report
 
-from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.schema import LABELLED
-from dailytalk_contiguous.core.utterance import PROSODY
-from dailytalk_contiguous.publish.clip_figures import CorpusFigures
-from dailytalk_contiguous.publish.verdict import LIMITS
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.schema import LABELLED
+from dailytalk_contiguous.core.records.utterance import PROSODY
+from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures
+from dailytalk_contiguous.publish.checks.verdict import LIMITS
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
 

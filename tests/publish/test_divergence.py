@@ -5,8 +5,8 @@ from pathlib import Path
 from datasets import Features
 from versions_on_disk import Row, row, write_version
 
-from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.divergence import diverged
+from dailytalk_contiguous.core.records.schema import conversations
+from dailytalk_contiguous.publish.hub.divergence import diverged
 from dailytalk_contiguous.publish.version import Version, open_version
 
 #: A column that an older package did not publish.

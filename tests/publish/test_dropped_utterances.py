@@ -6,8 +6,8 @@ from built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous import heard_utterances, load
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 

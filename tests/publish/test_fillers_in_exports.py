@@ -14,9 +14,9 @@ from command import Command
 from datasets import Features, List
 from publish.test_interactivity import SECONDS, TALK
 
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, BUILT
-from dailytalk_contiguous.publish.formats import FORMATS
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.core.records.schema import ALIGNED_WORD, BUILT
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 
 FILLER = re.compile(rb"\b(um|uh)\b", re.IGNORECASE)
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.exports.formats import FORMATS
 
 
 def test_page_of_formats_says_what_the_table_says() -> None:

@@ -22,11 +22,11 @@ from reports import write_report
 
 from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import published_features
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.core.records.schema import published_features
+from dailytalk_contiguous.publish.exports.exporting import seen_row
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.publish.version import open_version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -400,7 +400,7 @@ def test_few_bytes_that_would_fill_memory_are_a_reject(dailytalk: Command, tmp_p
     (wav,) = (tmp_path / "out").rglob("*.wav")
     assert wav.stem == "good"
     with pytest.raises(BadInput, match=r"and at most 0\.0 h"):
-        finished_conversation(built_row("good"), 96_000_000, swap=False)
+        seen_row(built_row("good"), 96_000_000)
 
 
 @pytest.mark.parametrize("sample", [math.nan])

@@ -18,9 +18,10 @@ from command import Command
 from publish.test_trainer_formats import rows_of
 from recordings import read_lines
 
-from dailytalk_contiguous.core.schema import SIDE
-from dailytalk_contiguous.core.utterance import sounding_span
-from dailytalk_contiguous.publish.interactivity import clips_of
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import SIDE
+from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, clips_of
 from dailytalk_contiguous.publish.opening import open_items
 
 #: All kinds: a pause at 3.0, turns at 6.0, 13.0, 19.3, "well" at 7.5, an interruption at 16.3, "yeah" at 24.0 s.
@@ -54,6 +55,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "run.json").write_text(json.dumps({"source": source}))
     rows = [talk(f"call{n}", f"person{n % 3}") for n in range(6)]
     return write_dataset(folder, rows)
+
+
+def seen(row: dict[str, Any]) -> Conversation:
+    """A row as a trainer sees it whose agent is on the left."""
+    return from_finished(row).seen_by(RATE, "left")
 
 
 def read(path: Path) -> Any:
@@ -493,9 +499,9 @@ def latency_of(sample: Path) -> float:
 def recorded_latency(row: dict[str, Any], turn_end: float) -> float:
     """Seconds from the end of the user's turn to the answer, in the recording."""
     sides: dict[str, list[tuple[float, float]]] = {"left": [], "right": []}
-    for utterance in row["utterances"]:
-        side = sides[utterance["channel"]]
-        side.append(sounding_span(utterance))
+    for utterance in from_finished(row).heard:
+        assert utterance.new_sounding is not None
+        sides[utterance.channel].append(utterance.new_sounding)
     starts = [start for start, _ in sides["left"]]
     answer = min(starts, key=lambda start: abs(start - turn_end))
     ends = [end for start, end in sides["right"] if start < answer]
@@ -533,17 +539,19 @@ def test_events_begin_and_end_where_people_sound_and_by_kyutais_rules_where_sile
     for utterance in row["utterances"]:
         utterance["start_trim"] = 0.02
         utterance["end_trim"] = 0.08
-    clips, _ = clips_of(row)
+    clips, _ = clips_of(seen(row))
     first = next(clip.event for clip in clips if clip.event.kind == "turn")
     assert (first.start, first.end) == pytest.approx((5.92, 6.42))
     untrimmed = talk("call0")
-    assert clips_of(row, rules="kyutai") == clips_of(untrimmed, rules="kyutai")
+    assert clips_of(seen(row), ClipSettings(rules="kyutai")) == clips_of(
+        seen(untrimmed), ClipSettings(rules="kyutai")
+    )
 
 
 def test_word_that_outlasts_the_sound_of_its_utterance_is_no_other_start_of_its_speaker() -> None:
     row = talk("call0")
     for utterance in row["utterances"]:
         utterance["end_trim"] = 0.25  # the last word ends with the speech activity
-    clips, left_out = clips_of(row)
+    clips, left_out = clips_of(seen(row))
     assert Counter(clip.event.kind for clip in clips) == KINDS
     assert left_out == {}

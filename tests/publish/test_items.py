@@ -1,5 +1,8 @@
 """The one reader: the same questions to every kind of folder, and no more read than an answer needs."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,12 +12,12 @@ from finished_corpora import clip_row, corpus_folder, measures
 from mixes import mix_folders
 from publish.published_folder import write_published
 
-from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import BUILT
-from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.core.records.schema import BUILT
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.items import problems_of
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 
 
@@ -166,3 +169,19 @@ def test_row_says_what_is_wrong_with_it_and_where() -> None:
     dropped["start"] = None
     dropped["end"] = None
     assert not [*problems_of(row)]
+
+
+def test_columns_of_a_row_are_in_the_same_order_in_every_process(tmp_path: Path) -> None:
+    """Otherwise the same rows would give other bytes, where an export writes them as they are."""
+    source = conversations(tmp_path)
+    program = (
+        "import sys; from dailytalk_contiguous.publish.opening import open_items; "
+        "print(list(next(iter(open_items(sys.argv[1]).rows()))))"
+    )
+    printed = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", program, str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        printed.add(done.stdout)
+    assert len(printed) == 1

@@ -24,7 +24,7 @@ from publish.published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load
-from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.core.records.schema import BUILT
 from dailytalk_contiguous.publish.version import file_differences, open_version
 
 pytest_plugins = ["hub.hub_fixtures"]

@@ -10,8 +10,8 @@ from built_conversations import built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 
 def rows(count: int = 4, **columns):

@@ -17,7 +17,7 @@ from recordings import excerpt, save
 from reports import pack_version
 from rich_conversations import rich_rows
 
-from dailytalk_contiguous.core.schema import BUILT, CONFIGS, LABELLED, Row
+from dailytalk_contiguous.core.records.schema import BUILT, CONFIGS, LABELLED, Row
 
 #: Numbers that `publish.items` requires of a row, which is no row without them.
 REQUIRED = frozenset({"start", "end", "duration", "source_duration", "weight", "clip_start"})

@@ -18,13 +18,18 @@ from reports import pack_version, push_version
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.card import Card
+from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.publish.checking import check_folder, check_version
-from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.findings import Finding
+from dailytalk_contiguous.publish.hub.compare import Changes
+from dailytalk_contiguous.publish.hub.pushing import (
+    BadVersion,
+    PushSettings,
+    Release,
+    RepositoryState,
+    describe_release,
+)
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import BadVersion, PushSettings, Release, RepositoryState
-from dailytalk_contiguous.publish.release_card import card_of_release
+from dailytalk_contiguous.publish.tables.card import Card
 from dailytalk_contiguous.publish.version import MANIFEST, Version, manifest_text, open_version
 from dailytalk_contiguous.store.hub import Reference
 
@@ -182,8 +187,9 @@ def packed(folder: Path, stage: Path) -> tuple[Release, Version, Card]:
     before = RepositoryState(Version(Reference(REPO), None, ()))
     release = Release(REPO, PushSettings(), before, packed, Changes(), "v1.0.0")
     version = open_version(stage)
-    card = card_of_release(finished_items(folder), default_settings(), release, version)
-    return release, version, card
+    describe_release(release, finished_items(folder), version, default_settings())
+    assert release.card
+    return release, version, release.card
 
 
 def name_of(finding: Finding) -> str:

@@ -4,11 +4,11 @@ import pytest
 from built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.csm import CSM
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.jmoshi import JMOSHI
-from dailytalk_contiguous.publish.moshi_check import window_count
-from dailytalk_contiguous.publish.moshi_folder import cut_points
+from dailytalk_contiguous.publish.exports.csm import CSM
+from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
+from dailytalk_contiguous.publish.exports.moshi_config import window_count
+from dailytalk_contiguous.publish.exports.pieces import cut_points
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 
 def messages(folder):

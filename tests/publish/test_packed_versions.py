@@ -20,7 +20,7 @@ from datasets import Audio, load_dataset
 from reports import pack_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import published_features
+from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.version import DataFile, Packed
 
@@ -364,7 +364,7 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
     program = (
         "import resource, sys; from pathlib import Path;"
         "from dailytalk_contiguous.publish.opening import finished_items;"
-        "from dailytalk_contiguous.publish.packing import pack_version; work, stage = map(Path, sys.argv[1:]);"
+        "from dailytalk_contiguous.publish.hub.packing import pack_version; work, stage = map(Path, sys.argv[1:]);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(finished_items(work), stage)"
     )
     command = (sys.executable, "-c", program)

@@ -9,10 +9,10 @@ from built_conversations import built_row, flac, write_dataset
 from command import Command
 from test_trainer_formats import digests, recordings, rows_of
 
-from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 PERSONAPLEX = FORMATS["personaplex"]

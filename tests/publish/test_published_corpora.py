@@ -19,7 +19,7 @@ from huggingface_hub import HfApi
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.core.schema import LABELLED, Row, published_features
+from dailytalk_contiguous.core.records.schema import LABELLED, Row, published_features
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items
 

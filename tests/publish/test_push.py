@@ -18,7 +18,8 @@ from releases import REPO, data_file, held, refs, release, wanted
 from reports import pack_version, push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.pushing import (
+from dailytalk_contiguous.publish.exports.splits import split_conversations
+from dailytalk_contiguous.publish.hub.pushing import (
     PushSettings,
     Release,
     RepositoryState,
@@ -26,7 +27,6 @@ from dailytalk_contiguous.publish.pushing import (
     publish,
     read_repository,
 )
-from dailytalk_contiguous.publish.splits import split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed, list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
 

@@ -18,13 +18,7 @@ from huggingface_hub.utils import _http, disable_progress_bars, enable_progress_
 from releases import REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.pushing import (
-    PushSettings,
-    Release,
-    check_request,
-    publish,
-    read_repository,
-)
+from dailytalk_contiguous.publish.hub.pushing import PushSettings, Release, check_request, publish, read_repository
 
 pytest_plugins = ["hub.hub_fixtures"]
 

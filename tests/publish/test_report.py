@@ -19,14 +19,14 @@ from paired_conversations import RECORDED_HZ, work_folder
 from reports import write_report
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.checks.verdict import verdict_of
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.tabular import Link
-from dailytalk_contiguous.publish.templates import environment
-from dailytalk_contiguous.publish.verdict import verdict_of
+from dailytalk_contiguous.publish.tables.tabular import Link
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recordings import identity_of
 

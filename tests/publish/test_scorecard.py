@@ -11,9 +11,10 @@ from command import Command
 from published_folder import write_published
 from reports import write_report
 
-from dailytalk_contiguous.core.figures import corpus_stats
-from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
-from dailytalk_contiguous.core.tables import Tables
+from dailytalk_contiguous.core.records.figures import corpus_stats
+from dailytalk_contiguous.core.records.scorecard import comparisons_of, reference_of
+from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
@@ -31,13 +32,12 @@ def talks(folder: Path, lines: Any = SILENT_PARTNER, n: int = 3) -> Path:
 
 
 def tables_in(folder: Path) -> Tables:
-    return open_items(folder).tables()
+    return tables_of(open_items(folder))
 
 
 def test_a_value_is_beside_a_distribution_and_beside_a_single_value(tmp_path: Path) -> None:
-    references = published_references().values()
     compared = {}
-    for result in compare(tables_in(talks(tmp_path)).rebuilt, [*references]):
+    for result in comparisons_of(tables_in(talks(tmp_path)).rebuilt):
         compared[result.reference.name, result.band.measure, result.side] = result
     floor = compared["Open Yap 1K", "floor_share", "left"]
     assert floor.value == pytest.approx(39 / 61)

@@ -4,8 +4,9 @@ import pytest
 from built_conversations import built_row
 from reports import shown, tables_of
 
-from dailytalk_contiguous.core.figures import follows_source
-from dailytalk_contiguous.core.tables import Tables
+from dailytalk_contiguous.core.records.figures import follows_source, tag_measures
+from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.publish.tables.sections import PARTS, TableEntry
 
 TAGS = ("calm", "sad", "shouting", "soft tone")
 
@@ -23,8 +24,25 @@ def spoken(follows: float = 1.0, tags: int = 4) -> Tables:
 
 
 def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
-    assert follows_source(spoken(), "loudness") == pytest.approx(1.0)
-    assert follows_source(spoken(-1.0), "loudness") == pytest.approx(-1.0)
-    assert follows_source(spoken(0.0), "loudness") is None
-    assert follows_source(spoken(tags=2), "loudness") is None
-    assert "Too few to say." in shown("tag_measures", spoken(tags=2))
+    assert follows_source(tag_measures(spoken()), "loudness") == pytest.approx(1.0)
+    assert follows_source(tag_measures(spoken(-1.0)), "loudness") == pytest.approx(-1.0)
+    assert follows_source(tag_measures(spoken(0.0)), "loudness") is None
+    assert follows_source(tag_measures(spoken(tags=2)), "loudness") is None
+    assert "Too few to say." in shown("style", spoken(tags=2))
+
+
+def test_a_table_is_an_entry_and_is_left_out_where_it_is_empty_for_no_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries = [
+        TableEntry("Pace", "tag | pace", lambda show: [("calm", None), ("sad", show.tables.n)], note="Of all."),
+        TableEntry("Moods", "tag | mood", lambda show: [], note="Of none."),
+    ]
+    monkeypatch.setitem(PARTS, "pace", entries)
+    text = shown("pace", spoken())
+    assert "**Pace**" in text
+    assert "| calm | – |" in text
+    assert "| sad | 1 |" in text
+    assert "Of all." in text
+    assert "Moods" not in text
+    assert "Of none." not in text

@@ -18,14 +18,18 @@ from built_conversations import built_row, flac, stereo, write_dataset
 from command import Command
 from recordings import read_lines
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.conversation import to_flat
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import load_smart_turn
-from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
+from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.smart_turn import SMART_TURN_FORMAT, clip_start
-from dailytalk_contiguous.stages.judge_turn_ends import judge_utterances
+from dailytalk_contiguous.stages.judge_turn_ends import JUDGED_FIELDS, judge_utterances
 
 #: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.
 #: At 17.5 s the left side ends in the other's speech, and behind 26.0 s nobody speaks.
@@ -58,6 +62,14 @@ def sound(number: int) -> np.ndarray:
 def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str, Any]:
     audio = {"bytes": flac(sound(number), RATE), "path": None}
     return built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns)
+
+
+def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
+    """Set what follows from the times of a row anew, as a stage does that moves them."""
+    seen = from_finished(row)
+    judge_utterances(seen.utterances, sound, seen.built_sides)
+    for record, utterance in zip(row["utterances"], seen.utterances, strict=True):
+        record.update(to_flat(utterance, JUDGED_FIELDS))
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +359,7 @@ def test_a_pause_that_noise_makes_doubtful_is_left_out_by_certainty(tmp_path: Pa
     for row, snr_db in ((clean, 60.0), (noisy, 10.0)):
         for side in row["sides"]:
             side["snr_db"] = snr_db
-        judge_utterances(row["utterances"], None, row["sides"])
+        judge(row, None)
     write_export([clean], tmp_path / "clean", SMART_TURN_FORMAT, certainty=0.8)
     outcome = write_export([noisy], tmp_path / "noisy", SMART_TURN_FORMAT, certainty=0.8)
     assert ("right", 3.6) in clips_by_end(tmp_path / "clean")
@@ -367,22 +379,22 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
         alignments = built_row(name, spoken, seconds, RATE)["alignments"]
         utterances = joined(sorted(spoken, key=lambda line: line[1]), 1.0)
         row = built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments)
-        judge_utterances(row["utterances"], recordings[name], row["sides"])
+        judge(row, recordings[name])
         rows.append(row)
     write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
-    judge = load_smart_turn()
+    smart_turn = load_smart_turn()
     clips = sources(tmp_path / "out")
     assert len(clips) > 4
     assert sum(clip["in_utterance"] for clip in clips.values()) >= 2
     for path in (tmp_path / "out").rglob("*.flac"):
         clip = clips[path.stem]
         samples, _ = soundfile.read(path, dtype="float32")
-        (probability,) = judge.finished(samples, [len(samples) / RATE - 0.2])
+        (probability,) = smart_turn.finished(samples, [len(samples) / RATE - 0.2])
         expected = clip["turn_end"]
         if clip["in_utterance"]:
             recording = recordings[clip["conversation_id"]]
             side = pcm_to_float(recording[:, CHANNELS.index(clip["channel"])])
-            (expected,) = judge.finished(side, [clip["end"] - 0.2])
+            (expected,) = smart_turn.finished(side, [clip["end"] - 0.2])
         assert probability == pytest.approx(expected, abs=0.02)
 
 

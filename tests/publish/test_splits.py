@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 
 #: Of an export, and of a version.
 TWO = {"eval": 0.1}

@@ -13,9 +13,10 @@ from hub.server import HubServer
 
 from dailytalk_contiguous import DailytalkError, load
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import BUILT, SECONDS, STRING
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.schema import BUILT, SECONDS, STRING
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import local_folder, open_items
 from dailytalk_contiguous.shards import Entry, PendingConversation, Shard, shard_path, write_shard
 
@@ -79,7 +80,7 @@ def test_reader_sees_each_conversation_once(name: str, request: pytest.FixtureRe
     assert lengths_of(rows) == LENGTHS
     assert len(list(items.rows(["conversation_id"]))) == 3
     assert items.row("a")["duration"] == 7.0
-    conversations = items.tables().conversations
+    conversations = tables_of(items).conversations
     assert conversations["duration"].sum() == 19.0
 
 
@@ -137,7 +138,7 @@ def test_conversation_counts_until_another_takes_its_place(tmp_path: Path) -> No
 
 def test_measures_of_a_clip_count_once(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, [clip_row("s1-0", split="train")])
-    kinds = {"conversation_id": STRING} | dict.fromkeys(["duration", *NAMES], SECONDS)
+    kinds = {"conversation_id": STRING} | dict.fromkeys(["duration", *QUALITY_MEASURES], SECONDS)
     columns = Features(kinds)
     (folder / "measured").mkdir(exist_ok=True)
     for number, made_by in enumerate(("first", "second")):

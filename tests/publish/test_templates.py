@@ -7,7 +7,7 @@ import pytest
 from jinja2 import nodes
 
 import dailytalk_contiguous
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.tables.templates import environment
 
 PACKAGE = Path(dailytalk_contiguous.__file__).parent
 TEMPLATES = sorted(
@@ -19,8 +19,8 @@ TEMPLATES = sorted(
 ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow, nodes.Neg)
 
 #: What places something: a file beside the template, a picture on a card, text of the caller, macros that an
-#: including template imported, and the list of the sections of a page.
-PLACING = {"asset", "draw", "caller", "part", "toc"}
+#: including template imported, the list of the sections of a page, and the tables and plots of sections.
+PLACING = {"asset", "draw", "caller", "part", "toc", "parts_of"}
 
 
 def macros(tree: nodes.Template) -> set[str]:

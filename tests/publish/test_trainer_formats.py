@@ -20,11 +20,12 @@ from lhotse import CutSet
 from lhotse.dataset.collation import collate_audio
 from lhotse.qa import validate
 
-from dailytalk_contiguous.core.audio import mixed_down, read_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.publish import trainer_formats
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.core.sound.samples import mixed_down
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports import shard_formats
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 NAMES = ("lhotse", "nemo-stt", "lhotse-cuts", "webdataset", "sesame-finetune", "moss-ttsd", "vibevoice")
 
@@ -176,7 +177,7 @@ def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
                 assert abs(frame_middle - word.start) <= 0.041
                 assert first <= last <= (word.end - part.start) / 0.08 + 1e-6
     with pytest.raises(BadInput, match="mark of time"):
-        trainer_formats.framed_text([["<|3|>", 0.0, 1.0]], 0.0)
+        shard_formats.framed_text([["<|3|>", 0.0, 1.0]], 0.0)
 
 
 @recordings
@@ -362,7 +363,7 @@ def test_rows_that_can_be_read_once_give_the_same_bytes_again(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["lhotse", "nemo-stt", "lhotse-cuts", "webdataset"])
 def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(trainer_formats, "SHARD_BYTES", 1_000_000)
+    monkeypatch.setattr(shard_formats, "SHARD_BYTES", 1_000_000)
     names = ["a.b", "a b", "x", "y", "z", "Ünï/../code", "last."]
     out = tmp_path / "out"
     rows = [built_row(row_name) for row_name in names]

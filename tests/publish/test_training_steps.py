@@ -10,8 +10,8 @@ from audio_files import EXAMPLE_NAMES, EXAMPLES, example, reference
 from built_conversations import built_row, write_dataset
 from command import Command
 
-from dailytalk_contiguous.core.words import Word
-from dailytalk_contiguous.publish.training_steps import trained_words
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.publish.checks.training_steps import trained_words
 
 CONFIG = "moshi-finetune.yaml"
 

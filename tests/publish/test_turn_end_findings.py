@@ -9,10 +9,11 @@ from built_conversations import built_row, write_dataset
 from command import Command
 from reports import write_report
 
-from dailytalk_contiguous.core.tables import tables_from
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.verdict import LIMITS, all_findings
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.tables import tables_from
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
 
 #: The transition of each left utterance, and how finished it sounds as recorded and as built.
 TurnEnds = list[tuple[str, float, float]]
@@ -38,7 +39,7 @@ SHIFTS = [(SHIFT, 0.9, 0.5), (SHIFT, 0.7, 0.6), (SHIFT, 0.8, 0.4), (SHIFT, 0.5, 
 
 def findings_on(row: dict[str, Any], **limits: float | None) -> list[Finding]:
     """The findings on the ends of the turns of a row."""
-    tables = tables_from([row])
+    tables = tables_from([from_finished(row)])
     findings = all_findings(tables, limits={**LIMITS, **limits})
     return [finding for finding in findings if finding.kind in ("finished-pauses", "lost-cues")]
 

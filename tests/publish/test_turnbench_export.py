@@ -19,13 +19,16 @@ from command import Command
 from publish.test_trainer_formats import rows_of
 from turnbench_scorer import score
 
-from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.turnbench_layout import KINDS
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.turns.turnbench_layout import KINDS
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports import Exported, write_export
-from dailytalk_contiguous.publish.turnbench import TURNBENCH
-from dailytalk_contiguous.publish.turnbench_labels import RULES, SOUND_RULES, labelled_tracks
+from dailytalk_contiguous.publish.exports.exporting import Export
+from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
+from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
+from dailytalk_contiguous.publish.exports.turnbench_rules import RULES, SOUND_RULES
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 #: Side, start, end, text, and the label that follows.
 LABELLED = (
@@ -62,7 +65,7 @@ def rows_with_events() -> list[dict[str, Any]]:
     return [*rows_of("bundled"), labelled_row()]
 
 
-def exported(folder: Path, rows: list[dict[str, Any]], **settings: Any) -> Exported:
+def exported(folder: Path, rows: list[dict[str, Any]], **settings: Any) -> Export:
     return write_export(rows, folder, TURNBENCH, **settings)
 
 
@@ -83,7 +86,7 @@ def rewrite(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> N
 
 
 def test_every_stretch_of_speech_has_the_label_of_its_rule() -> None:
-    labelled = labelled_tracks(labelled_row(), SECONDS)
+    labelled = labelled_tracks(from_finished(labelled_row()), SECONDS)
     entries = []
     for channel, track in labelled.tracks.items():
         for entry in track:

@@ -14,9 +14,9 @@ from command import Command
 from publish.test_interactivity import KINDS, RATE, SECONDS, TALK, talk
 from recordings import read_lines
 
-from dailytalk_contiguous.core.interaction import RULES
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.core.turns.interaction import RULES
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 INTERACTIVITY = FORMATS["interactivity"]
 

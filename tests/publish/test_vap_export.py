@@ -13,8 +13,8 @@ from command import Command
 from numpy.typing import NDArray
 from publish.test_trainer_formats import rows_of
 
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.exports.formats import FORMATS
+from dailytalk_contiguous.publish.exports.writing import write_export
 
 VAP = FORMATS["vap"]
 

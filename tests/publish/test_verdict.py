@@ -16,19 +16,20 @@ from huggingface_hub import hf_hub_download
 from reports import write_report
 from rich_conversations import rich_row
 
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
-from dailytalk_contiguous.core.scorecard import published_references
-from dailytalk_contiguous.core.tables import TableMaker, tables_from
-from dailytalk_contiguous.core.turns import Timed, TimedConversation, join_spans
-from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, measure_turns
+from dailytalk_contiguous.core.records.scorecard import published_references
+from dailytalk_contiguous.core.records.tables import TableMaker, tables_from
+from dailytalk_contiguous.core.records.utterance import AFFECT
+from dailytalk_contiguous.core.turns.turn_taking import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.displays import Displays
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings, judged_conversations, verdict_of
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.templates import environment
-from dailytalk_contiguous.publish.verdict import LIMITS, all_findings, judged_conversations, verdict_of
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.templates import environment
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -46,7 +47,7 @@ def findings_on(*conversations, limits=LIMITS):
 
 def findings_of(kind, rows):
     """The findings of one kind on rows."""
-    tables = tables_from(rows)
+    tables = tables_from(map(from_finished, rows))
     return [finding for finding in all_findings(tables) if finding.kind == kind]
 
 
@@ -82,7 +83,7 @@ def test_transcripts_that_were_corrected_come_first_and_uncovered_sound_has_its_
     corrected = built_row("a", transcript_repair="not used")
     sound = {"channel": "left", "start": 1.0, "end": 5.5}
     uncovered = built_row("b", uncovered_sound=[sound])
-    findings = all_findings(tables_from([corrected, uncovered]))
+    findings = all_findings(tables_from(map(from_finished, [corrected, uncovered])))
     verdict = verdict_of(findings, 2)
     assert "the transcripts of 1 of 2 conversations did not fit" in verdict.headline
     (finding,) = [finding for finding in verdict.findings if finding.kind == "uncovered-sound"]
@@ -477,7 +478,7 @@ PLANTED = [
 
 def found_in(*rows, run=None):
     limits = LIMITS | {"few-hours-of-voice": None}
-    findings = all_findings(tables_from(rows), run or {}, limits)
+    findings = all_findings(tables_from(map(from_finished, rows)), run or {}, limits)
     return {finding.kind: finding for finding in findings}
 
 
@@ -495,7 +496,7 @@ def test_recognised_lines_that_begin_alike_have_no_name_to_take_off():
 
 def test_good_conversation_has_no_finding_and_its_verdict_is_good():
     assert found_in(talk()) == {}
-    tables = tables_from([talk()])
+    tables = tables_from(map(from_finished, [talk()]))
     judged = judged_conversations(tables.conversations)
     values = judged[["badness", "breaches"]].values.tolist()
     assert values == [[0, ()]]
@@ -618,7 +619,7 @@ def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_firs
     noise = sides(snr_db=5.0)
     noisy_row = talk("b", sides=noise)
     worst_row = talk("c", sides=noise, utterances=changed(confidence=0.1))
-    tables = tables_from([talk(), noisy_row, worst_row])
+    tables = tables_from(map(from_finished, [talk(), noisy_row, worst_row]))
     judged = judged_conversations(tables.conversations)
     fine, noisy, both = judged["badness"]
     assert fine == 0 < noisy < both
@@ -627,7 +628,7 @@ def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_firs
 
 def test_limit_that_is_taken_away_finds_nothing():
     limits = LIMITS | {"noise": None, "few-hours-of-voice": None}
-    tables = tables_from([talk(sides=sides(snr_db=-5.0))])
+    tables = tables_from(map(from_finished, [talk(sides=sides(snr_db=-5.0))]))
     assert all_findings(tables, limits=limits) == []
 
 
@@ -651,7 +652,7 @@ RUN = {
 def made_of(run):
     """What the header of a report says of a run, by its label."""
     template = environment().get_template("verdict.html")
-    show = Displays(tables_from([talk()]), run, {})
+    show = Displays(tables_from(map(from_finished, [talk()])), run, {})
     page = template.render(show=show, verdict=verdict_of([], 1))
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
 
@@ -835,7 +836,7 @@ def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind
     assert done.code == 0
     rows = [*open_items(work).rows()]
     rows *= 5  # as many as their median needs
-    tables = tables_from(rows, finished=False)
+    tables = tables_from(map(from_finished, rows), finished=False)
     assert tables.n >= 10
     assert not kinds_in(all_findings(tables)) & MECHANICAL
 

@@ -12,8 +12,8 @@ from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_version
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.compare import Changes, compare_versions
-from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions
+from dailytalk_contiguous.publish.version import Manifest, Version, open_version
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -65,7 +65,7 @@ def test_reader_stays_with_the_commit_it_began_with(hub: HubServer, tmp_path: Pa
     assert first["conversation_id"] == "a"
     upload(write_version(tmp_path / "two", shards("x", "y"), tag="v2.0.0"))
     assert [later["conversation_id"] for _, later in rows] == ["b"]
-    assert version.manifest["version"] == "v1.0.0"
+    assert version.manifest.version == "v1.0.0"
 
 
 def heavy(number: int) -> Row:
@@ -185,7 +185,7 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
     nulls = dict.fromkeys(("version", "changes", "assets", "totals", "files"))
     (tmp_path / "manifest.json").write_text(json.dumps({"layout": 1} | nulls))
     version = open_version(tmp_path)
-    assert version.manifest == {"layout": 1}
+    assert version.manifest == Manifest(layout=1)
     assert compare_versions(version, version) == Changes()
     large: dict[str, Any] = {"totals": {"conversations": {"size": 10**400}}}
     for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, large, {"assets": {}}, {"files": {"a": {}}}):

@@ -11,10 +11,10 @@ from built_conversations import turns_row, write_dataset
 from command import Command
 from reports import pack_version
 
+from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, WHEELS, WheelFile
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
 
 KINDS = ("several-voices", "same-voice-on-both-sides")
 

@@ -29,20 +29,22 @@ from reports import export_with_readme as write_export
 from reports import pack_version, write_report
 from rich_conversations import rich_row, rich_rows
 
-from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.tables import TableMaker
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.card import Card, CardFacts
+from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.tables import TableMaker
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.publish.checking import check_folder, check_version
-from dailytalk_contiguous.publish.csm import CSM
-from dailytalk_contiguous.publish.findings import Finding
-from dailytalk_contiguous.publish.jmoshi import JMOSHI
-from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.checks.verdict import all_findings
+from dailytalk_contiguous.publish.exports.csm import CSM
+from dailytalk_contiguous.publish.exports.exporting import Export
+from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
+from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import LONGEST, NO_SAMPLES, RATE, detail
-from dailytalk_contiguous.publish.splits import split_conversations
-from dailytalk_contiguous.publish.verdict import all_findings
+from dailytalk_contiguous.publish.tables.card import Card, CardFacts
+from dailytalk_contiguous.publish.tables.player import LONGEST, NO_SAMPLES, RATE, detail
 from dailytalk_contiguous.publish.version import manifest_text, open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -203,26 +205,32 @@ def listening_test(folder: Path) -> str:
     return (folder / "page.key.json").read_text()
 
 
+def outcome_of(made: Export) -> str:
+    """What a person is told of an export."""
+    names = ("files", "disjoint", "is_checked", "rejects", "facts", "notes", "left_out")
+    return rows_as_text([{name: getattr(made, name) for name in names}])
+
+
 def moshi(folder: Path) -> str:
     rows = [*rich_rows(), rich_row("mono", audio={"bytes": b"fLaC", "path": None})]
     made = write_export(rows, folder / "data", MOSHI, both_speakers=True, text_conditions=True, max_length=4.0)
-    return tree(folder / "data") + rows_as_text([made])
+    return tree(folder / "data") + outcome_of(made)
 
 
 def moshi_swapped(folder: Path) -> str:
     settings = {"main": "right", "eval_share": 0.4, "seed": 5, "sample_rate": 16000}
     made = write_export(rich_rows(), folder / "data", MOSHI, **settings)
-    return tree(folder / "data") + rows_as_text([made])
+    return tree(folder / "data") + outcome_of(made)
 
 
 def csm(folder: Path) -> str:
     made = write_export(rich_rows(), folder / "data", CSM)
-    return tree(folder / "data") + rows_as_text([made])
+    return tree(folder / "data") + outcome_of(made)
 
 
 def jmoshi(folder: Path) -> str:
     made = write_export(rich_rows(), folder / "data", JMOSHI, main="right")
-    return (tree(folder / "data") + rows_as_text([made])).replace(str(folder), "FOLDER")
+    return (tree(folder / "data") + outcome_of(made)).replace(str(folder), "FOLDER")
 
 
 def player_parts(folder: Path) -> str:
@@ -254,7 +262,7 @@ def player_parts(folder: Path) -> str:
         if one["audio"]:
             samples = read_at(one["audio"], RATE, offset, min(one["duration"], LONGEST))
             problem = ""
-        part = detail(one, rebuilt, samples) | {"problem": problem}
+        part = detail(from_finished(one), rebuilt, samples) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
         shown.append(part)
     return "".join(json.dumps(plain(one), ensure_ascii=False, indent=1) + "\n" for one in shown)

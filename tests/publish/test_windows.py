@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, collate_windows, load, moshi_windows
-from dailytalk_contiguous.publish.windows import MoshiWindows, Window
+from dailytalk_contiguous.publish.hub.windows import MoshiWindows, Window
 
 PCM = stereo(LINES, 6.0, 24000)
 

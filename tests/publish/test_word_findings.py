@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.schema import MAIN, OTHER
-from dailytalk_contiguous.core.words import Word
-from dailytalk_contiguous.publish.findings import Loudness, word_findings
+from dailytalk_contiguous.core.records.schema import MAIN, OTHER
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.publish.checks.findings import Loudness, word_findings
 
 
 def words(*times: tuple[float, float], speaker: str = MAIN) -> list[Word]:

@@ -6,7 +6,7 @@ import pytest
 from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.core.records.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.run.run import Pass
 from dailytalk_contiguous.run.shard import ShardMaker, StageEvent

@@ -5,10 +5,11 @@ import pytest
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
-from dailytalk_contiguous.core.figures import sums
-from dailytalk_contiguous.core.schema import own_seconds
+from dailytalk_contiguous.core.records.figures import sums
+from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import file_name
 
@@ -26,7 +27,7 @@ def test_repetitions_reach_the_target_in_run_json_in_the_report_and_in_the_manif
     after = outcome.record["balance"]["minutes_after"]
     manifest = read_lines(tmp_path / "data" / MANIFESTS["train"])
     clips = rows_of(tmp_path, ["duration", "labels"])
-    seconds = {file_name(name): own_seconds(row) for name, row in clips.items()}
+    seconds = {file_name(name): from_finished(row).own_seconds for name, row in clips.items()}
     minutes: dict[str, float] = defaultdict(float)
     for line in manifest:
         clip = Path(str(line["path"])).stem
@@ -36,7 +37,7 @@ def test_repetitions_reach_the_target_in_run_json_in_the_report_and_in_the_manif
     half_a_clip = max(seconds.values()) / 120
     target = {"angry": 0.3, "happy": 0.3, "neutral": 0.3}
     assert after == pytest.approx(target, abs=half_a_clip)
-    figures = sums(open_items(tmp_path).tables(), "emotion")
+    figures = sums(tables_of(open_items(tmp_path)), "emotion")
     seen = (figures["seen"] / 60).to_dict()
     assert seen == pytest.approx(after, abs=0.001)
     weights = {}

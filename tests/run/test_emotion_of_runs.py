@@ -8,8 +8,8 @@ import pytest
 from command import EMBEDDED, Command
 from recordings import excerpt, read_lines, save
 
-from dailytalk_contiguous.core.emotions import UNSURE, VOICE_LINEAR
-from dailytalk_contiguous.core.utterance import EMOTION_GUESS
+from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS
+from dailytalk_contiguous.core.style.emotions import UNSURE, VOICE_LINEAR
 from dailytalk_contiguous.publish.opening import open_items
 
 SAID = [("left", 0.4, 2.4, "We could go to the sea."), ("right", 2.9, 5.6, "That is a wonderful idea.")]

@@ -11,7 +11,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
+from dailytalk_contiguous.core.records.schema import SOURCE, Batch, Row
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import ShardMaker, StageEvent, neighbours
 from dailytalk_contiguous.shards import (

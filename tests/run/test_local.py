@@ -14,10 +14,10 @@ import pytest
 import torch
 from datasets import Features, Value
 
-from dailytalk_contiguous.core import machine
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.core.records.schema import SOURCE, Batch
+from dailytalk_contiguous.machine import resources
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run import processes
 from dailytalk_contiguous.run import run as run_module
 from dailytalk_contiguous.run import workers as workers_module
@@ -89,7 +89,7 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_cores_and_mem
         assert is_this_process == (workers == 1)
     share = max(1, cores() // 2)
     assert values_of("threads", paths) == {str(share)}
-    if sys.platform == "linux" and not any(path.exists() for path in machine._GPUS):
+    if sys.platform == "linux" and not any(path.exists() for path in resources._GPUS):
         assert values_of("memory", paths) == {5 << 30}
     assert multiprocessing.active_children() == []
 

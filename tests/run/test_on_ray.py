@@ -14,7 +14,7 @@ from recordings import calls, nameless_whisper, results, run
 from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.core.records.schema import SOURCE, Batch
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.on_ray import RayJob, make_there
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards

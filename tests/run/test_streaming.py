@@ -26,12 +26,12 @@ from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.shards import shard_files
-from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import open_repository
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]

@@ -4,7 +4,7 @@ import pytest
 from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
 
 #: The fields of the older tool, in its order, and then ours.
 OLDER = ["segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features"]

@@ -5,7 +5,7 @@ import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.storage import open_work
-from dailytalk_contiguous.sources.addresses import STORE_RECORD, address_of, as_given, is_address, store_address
+from dailytalk_contiguous.store.addresses import STORE_RECORD, address_of, as_given, is_address, store_address
 
 
 @pytest.mark.parametrize(

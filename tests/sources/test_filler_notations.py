@@ -10,7 +10,7 @@ import pytest
 from audio_files import EXAMPLES, reference
 from command import EMBEDDED, Command
 
-from dailytalk_contiguous.core.conversation import Cue
+from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 
 

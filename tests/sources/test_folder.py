@@ -9,7 +9,7 @@ from audio_files import tones
 from recordings import excerpt, save
 
 from dailytalk_contiguous import Folder
-from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 

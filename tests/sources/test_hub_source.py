@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.sources import webdataset_samples
-from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import fetch, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.hub_tables import suffix_of, table_file_name
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.store.addresses import HubChoice
 
 pytest_plugins = ["hub.hub_fixtures"]
 

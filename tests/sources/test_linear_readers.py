@@ -14,8 +14,8 @@ from dailytalk_contiguous.apps.review.annotation_edits import matched
 from dailytalk_contiguous.apps.review.edits import EditedLines, Item, SpokenLine
 from dailytalk_contiguous.core import quotas
 from dailytalk_contiguous.core.errors import MOST_REASON, BadInput
-from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words, said_words
-from dailytalk_contiguous.publish.annotation_formats import Label
+from dailytalk_contiguous.core.words.moshi_words import SpokenWord, place_words, said_words
+from dailytalk_contiguous.publish.exports.annotations import Label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 

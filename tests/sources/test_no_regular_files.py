@@ -9,8 +9,8 @@ from command import Command
 from recordings import save
 
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import open_tree
-from dailytalk_contiguous.core.documents import read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.store.parquet import open_parquet

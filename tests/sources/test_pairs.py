@@ -11,8 +11,8 @@ from audio_files import Samples, room_tone
 from recordings import excerpt, run, save
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.pairs import pairs
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings

@@ -12,9 +12,9 @@ from audio_files import ROOT
 from recordings import excerpt, run, save
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.pairs import PATTERNS, pair_choice, pairs
 from dailytalk_contiguous.sources.recordings import LeftOut

@@ -9,9 +9,9 @@ from audio_files import Samples
 from command import Command
 from recordings import excerpt, save
 
-from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.segment import Segment

@@ -9,7 +9,7 @@ from datasets import load_dataset
 from recordings import calls, read_lines
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.sources.people import Person, people_of, read_people
 
 HEADER = "recording,channel,speaker,gender,language\n"

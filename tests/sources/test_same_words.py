@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from recordings import save
 
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from recordings import save
 
-from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.services import written_seconds

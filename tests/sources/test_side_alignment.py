@@ -11,10 +11,11 @@ from audio_files import EXAMPLES, Samples, example, stretched
 from command import EMBEDDED, Command
 from recordings import read_lines
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm, to_pcm
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.side_clocks import word_fit
-from dailytalk_contiguous.core.side_shift import shift_by_leak
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.side_clocks import word_fit
+from dailytalk_contiguous.core.sound.side_shift import shift_by_leak
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.transcribed import tagged_row, transcribed
 from dailytalk_contiguous.stages.segment import Segment

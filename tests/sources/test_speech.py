@@ -7,8 +7,8 @@ from datasets import Audio, Dataset
 from recordings import save
 
 from dailytalk_contiguous import add_speech
-from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
 
 
 def test_audio_column_becomes_16_khz_mono_samples(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from lhotse.kaldi import load_kaldi_data_dir
 from lhotse.recipes.fisher_english import create_supervision
 from lhotse.recipes.switchboard import make_segments
 
-from dailytalk_contiguous.publish.annotation_formats import annotation_of, audacity
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.publish.exports.annotation_formats import audacity
+from dailytalk_contiguous.publish.exports.annotations import annotation_of
 from dailytalk_contiguous.sources.chat_transcripts import chat_text
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -458,17 +460,11 @@ def test_backchannels_that_backbiter_has_apart_are_read(tmp_path: Path) -> None:
 def test_our_labels_of_audacity_are_read_back_without_their_tags(tmp_path: Path) -> None:
     recording(tmp_path / "call.wav")
     utterances = [
-        {
-            "channel": "left",
-            "speaker": "Anna",
-            "start": 0.5,
-            "end": 2.0,
-            "text": "So <you> came.",
-            "tag": "sad",
-        },
-        {"channel": "right", "speaker": "Bob", "start": 2.5, "end": 4.0, "text": "Yes & no (really).", "tag": ""},
+        Utterance(channel="left", speaker="Anna", start=0.5, end=2.0, text="So <you> came.", tag="sad"),
+        Utterance(channel="right", speaker="Bob", start=2.5, end=4.0, text="Yes & no (really).", tag=""),
     ]
-    save(tmp_path, {"call.txt": audacity(annotation_of("call", utterances))})
+    talk = Conversation(utterances=utterances, alignments=[], sounds=[])
+    save(tmp_path, {"call.txt": audacity(annotation_of("call", talk))})
     row = row_of(tmp_path)
     lines = [(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["given"]]
     assert lines == [(0.5, 2.0, "So <you> came.", "Anna"), (2.5, 4.0, "Yes & no (really).", "Bob")]

@@ -21,9 +21,9 @@ from scripted import SHORT
 from scripted import folder as tagged_folder
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import LATEST
 from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.sources.transcribed import TOLERANCE, refuse_outside, tagged_row, transcribed
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.script import script_row

@@ -17,9 +17,9 @@ from command import EMBEDDED, Command
 from praatio import textgrid
 from recordings import read_lines
 
-from dailytalk_contiguous.core.conversation import cues_of_row, rows_of_cues
-from dailytalk_contiguous.core.cues import match_words
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.conversation import cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.words.cues import match_words
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 

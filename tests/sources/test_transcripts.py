@@ -8,10 +8,10 @@ import pympi
 import pytest
 from praatio import textgrid
 
-from dailytalk_contiguous.core.conversation import Cue, rows_of_cues
-from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
+from dailytalk_contiguous.core.words.cues import cues_within
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.channel_names import person, sides_of
 from dailytalk_contiguous.sources.transcripts import find_transcripts, read_transcripts
 

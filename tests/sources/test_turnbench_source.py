@@ -17,15 +17,15 @@ from hub.server import HubServer
 from huggingface_hub import HfApi
 from publish.test_trainer_formats import rows_of
 
-from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.turnbench import TURNBENCH
-from dailytalk_contiguous.sources.addresses import HubChoice
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import Fetched
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.store.addresses import HubChoice
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources import webdataset_samples
 
 SIZE = 1000

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from own_stages import own_file
 from revoicing import voice
 
-from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS
-from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.core.records.schema import ALIGNED_WORD, CHANNELS
+from dailytalk_contiguous.core.sound.samples import encoded_sound, to_pcm
+from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.models.alignment import aligner_named
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
@@ -339,7 +339,7 @@ def test_aligner_that_has_lost_its_place_is_noticed() -> None:
 
 
 OWN = """
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models.alignment import Aligner
 
 

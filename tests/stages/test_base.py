@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
+from dailytalk_contiguous.core.records.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, model_digest
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from dailytalk_contiguous.core.buckets import FEATURES, percentile
-from dailytalk_contiguous.core.conversation import from_row
+from dailytalk_contiguous.core.records.conversation import from_row
+from dailytalk_contiguous.core.style.buckets import FEATURES, percentile
 from dailytalk_contiguous.stages.style import Bucket, corpus_of
 
 

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 RATE = 16000

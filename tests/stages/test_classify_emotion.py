@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from audio_files import example
 
-from dailytalk_contiguous.core.audio import Samples, pcm_to_float
-from dailytalk_contiguous.core.emotions import SIX, UNSURE, ConfidenceLimits
+from dailytalk_contiguous.core.sound.samples import Samples, pcm_to_float
+from dailytalk_contiguous.core.style.emotions import SIX, UNSURE, ConfidenceLimits
 from dailytalk_contiguous.models import emotion_models
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said

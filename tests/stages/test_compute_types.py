@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from from_apps import from_app
 
-from dailytalk_contiguous.core.apps import has_app
+from dailytalk_contiguous.machine.apps import has_app
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.synthesis import Speak

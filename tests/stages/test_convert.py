@@ -10,8 +10,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from revoicing import Result, Said, columns, rebuilt, recording
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 

@@ -8,9 +8,9 @@ import pytest
 from datasets import Dataset
 from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.schema import BUILT, SIDE
-from dailytalk_contiguous.core.utterance import UTTERANCE
+from dailytalk_contiguous.core.records.schema import BUILT, SIDE
+from dailytalk_contiguous.core.records.utterance import UTTERANCE
+from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct

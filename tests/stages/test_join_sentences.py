@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from audio_files import wav_bytes
 
-from dailytalk_contiguous.core.sentences import goes_on
+from dailytalk_contiguous.core.words.sentences import goes_on
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
 
 RATE = 16000

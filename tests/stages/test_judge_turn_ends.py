@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from planted_ends import spoken_sentences
 
 from dailytalk_contiguous import JudgeTurnEnds
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.stages import judge_turn_ends
 from dailytalk_contiguous.stages.judge_turn_ends import JUDGED_FIELDS

@@ -5,7 +5,7 @@ import pytest
 from audio_files import EXAMPLES, reference
 
 from dailytalk_contiguous import Folder, Segment
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 Batch = dict[str, list[Any]]

@@ -10,9 +10,9 @@ from audio_files import EXAMPLES, Samples
 from datasets import Dataset
 from singing_voice import MELODIES, sung
 
-from dailytalk_contiguous.core.delivery import performance_of
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.records.schema import Batch
 from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.models.delivery import performance_of
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.stages import measure_delivery, take_parts

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from audio_files import EXAMPLES, conversations, reference
 
-from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.segment import Segment

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.stages.transcribe import (
     GAP_SECONDS,
     WINDOW_SECONDS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.records.utterance import AFFECT
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 BUNDLED = "voice-linear"

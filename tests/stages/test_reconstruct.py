@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.crosstalk import Leak
-from dailytalk_contiguous.core.loudness import loudness
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import EDGES, sounding_span
+from dailytalk_contiguous.core.records.conversation import sounding_between
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import EDGES
+from dailytalk_contiguous.core.sound.crosstalk import Leak
+from dailytalk_contiguous.core.sound.loudness import loudness
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.recorded_sides import audible_leak
 from dailytalk_contiguous.stages.segment import Segment
@@ -390,7 +391,7 @@ def test_a_take_sounds_where_its_source_did_and_what_is_kept_where_it_was() -> N
     row = rebuilt(stage, batch).row
     edges = {name: row[f"new_{name}"] for name in EDGES}
     utterances = Dataset.from_dict(edges).to_list()
-    heard = [sounding_span(utterance) for utterance in utterances]
+    heard = [sounding_between(**utterance) for utterance in utterances]
     gaps = [after[0] - before[1] for before, after in pairwise(heard)]
     assert gaps == pytest.approx([0.38, 0.6, -0.91], abs=0.012)  # to a frame of 10 ms
     start_trims = [utterance["start_trim"] for utterance in utterances]

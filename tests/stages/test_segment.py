@@ -14,10 +14,10 @@ from audio_files import EXAMPLES, Samples, conversations, example, reference, ro
 from datasets import Dataset
 
 from dailytalk_contiguous import Folder
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.segment import Segment
 

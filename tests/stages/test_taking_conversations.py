@@ -17,7 +17,7 @@ from dailytalk_contiguous import (
     Utterance,
     UtteranceStage,
 )
-from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.core.records.schema import SOURCE
 from dailytalk_contiguous.run.run import Pass
 from dailytalk_contiguous.run.shard import ShardMaker
 from dailytalk_contiguous.shards import PendingConversation, read_rows

@@ -8,7 +8,7 @@ from audio_files import EXAMPLES, example
 from datasets import Dataset
 
 from dailytalk_contiguous import Codebook, Folder, PerUtterance, ProsodicClusterSequences, Segment, TokeniseProsody
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Training
 
 

@@ -2,7 +2,8 @@ import pytest
 from audio_files import EXAMPLES
 from datasets import Dataset
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult

@@ -11,10 +11,10 @@ import pytest
 import soxr
 from audio_files import EXAMPLES, conversations, example, reference
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.fillers import without_fillers
-from dailytalk_contiguous.core.utterance import GIVEN
-from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.words.fillers import without_fillers
+from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.stages.base import PerUtterance

@@ -10,8 +10,8 @@ import pytest
 from scripted import Stubborn, loopback
 from tts_server import TtsServer, speech
 
-from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.records.schema import Batch
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSettings

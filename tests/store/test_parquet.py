@@ -14,7 +14,7 @@ import pytest
 from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO, Row
+from dailytalk_contiguous.core.records.schema import AUDIO, Row
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
 MEGABYTE = 1_000_000

@@ -19,22 +19,22 @@ from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips import voice_effects
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
-from dailytalk_contiguous.core.clip_records import ClipSound
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.clip_records import ClipSound
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.words import WordRow
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.loudness import CEILING_DBTP, clip_loudness, levelled
+from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.style.buckets import HIGH, LOW, MID
+from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.stages.base import Stage
 
 #: The amounts that each kind may have.
 AMOUNTS = {
     # Semitones of a pitch shift, either way: less is hardly another pitch, two steps of the grid on which
-    # `core.prosody` measures it.
+    # `core.sound.prosody` measures it.
     "pitch": ((-2.0, -0.4), (0.4, 2.0)),
     # Times the length of a stretched copy: less isn't audible, the just noticeable difference of tempo in speech
     # is about 5 % (Quené 2007, J. of Phonetics 35).
@@ -59,14 +59,14 @@ DRAWS = 50
 
 
 class Measured(NamedTuple):
-    """A measure of a clip (`core.prosody`; NaN: unknown), with the bucket thresholds of its speaker."""
+    """A measure of a clip (`core.sound.prosody`; NaN: unknown), with the bucket thresholds of its speaker."""
 
     value: float
     low: float = -math.inf
     high: float = math.inf
 
     def bucket(self, factor: float = 1.0) -> str:
-        """The bucket of the value times a factor, by the rule for ties of `core.buckets.percentile`."""
+        """The bucket of the value times a factor, by the rule for ties of `core.style.buckets.percentile`."""
         value = self.value * factor
         is_low = value <= self.low
         is_high = value >= self.high
@@ -315,7 +315,7 @@ class Augment(Stage):
         if words is not None and is_stretched:
             words = _stretched_words(words, recipe.amount)
         samples = np.stack(changed, axis=1)
-        encoded = audio.encoded_sound(audio.to_pcm(samples), rate, "FLAC")
+        encoded = encoded_sound(to_pcm(samples), rate, "FLAC")
         sound: ClipSound = {
             "audio": {"bytes": encoded, "path": row["audio"]["path"]},
             "duration": len(after) / rate,
@@ -335,7 +335,7 @@ def _stretched_words(words: Sequence[WordRow], factor: float) -> list[WordRow]:
     return stretched
 
 
-def change(samples: audio.Samples, sample_rate: int, recipe: Recipe) -> audio.Samples:
+def change(samples: Samples, sample_rate: int, recipe: Recipe) -> Samples:
     """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
     if recipe.kind == "pitch":
         return voice_effects.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)

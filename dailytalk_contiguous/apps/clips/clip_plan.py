@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Annotated, TypedDict
 
 import numpy as np
@@ -29,14 +30,12 @@ from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
-from dailytalk_contiguous.core.clip import SAID
-from dailytalk_contiguous.core.clip_records import CopyRecipe, PlannedLabels
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
-from dailytalk_contiguous.core.records import (
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.clip import SAID
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, CopyRecipe, PlannedLabels
+from dailytalk_contiguous.core.records.record import (
+    AnyRecord,
     EmotionShare,
     EncodedAudio,
     Measure,
@@ -45,7 +44,22 @@ from dailytalk_contiguous.core.records import (
     SoundSpan,
     Text,
 )
-from dailytalk_contiguous.core.sampling import (
+from dailytalk_contiguous.core.records.schema import Batch, Row
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
+from dailytalk_contiguous.core.settings import (
+    SEED,
+    check_values,
+    chosen_for,
+    setting,
+    settings_in,
+    settings_of,
+    unlisted,
+    with_settings,
+)
+from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
+from dailytalk_contiguous.core.style.buckets import MIN_VALUES, percentile
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.style.sampling import (
     BY_EMOTION,
     CELL_COLUMNS,
     HELD_OUT,
@@ -58,21 +72,9 @@ from dailytalk_contiguous.core.sampling import (
     plan_balance,
     split_corpus,
 )
-from dailytalk_contiguous.core.schema import Batch, Row
-from dailytalk_contiguous.core.sentences import length_class, sentence_type
-from dailytalk_contiguous.core.settings import (
-    SEED,
-    check_values,
-    chosen_for,
-    setting,
-    settings_in,
-    settings_of,
-    unlisted,
-    with_settings,
-)
-from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY, unpack_utterances
-from dailytalk_contiguous.core.words import TIMED, WordRow
+from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.words.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.words.word import TIMED, WordRow
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -97,8 +99,8 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
     `length`, and `copy_source`, which `apps.clips.augment.plan_copies` takes. `rows` have the columns of
-    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. Ratings and, with
-    `emotion`, classes by `voice-linear` are made here, from the column `voice` of `MeasureVoice`.
+    `core.records.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. Ratings and,
+    with `emotion`, classes by `voice-linear` are made here, from the column `voice` of `MeasureVoice`.
     """
     clips_of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -148,8 +150,9 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
             rated = model.affect_of(shares)
         if emotion:
             limit = emotion.limit(model, len(clips))
-            described = [guess_of(model, distribution, limit) for distribution in shares]
-            columns |= unpack_utterances(described, EMOTION_GUESS)
+            described: list[AnyRecord] = [guess_of(model, distribution, limit) for distribution in shares]
+            for name in EMOTION_GUESS:
+                columns[name] = [fields[name] for fields in described]
     ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
     is_rated = np.asarray(np.isfinite(ratings).all(axis=1), bool)
     affect = np.where(is_rated[:, None], ratings, rated)
@@ -313,7 +316,7 @@ class ClipToFinish(TypedDict):
     """A clip that the finishing stages take, or a copy of one.
 
     `audio` to `word_sources` are its sound and its words, `text` to `emotion_model` the fields of its utterance
-    (`core.clip.SAID`). `prompt` is the audio of the line before it, null where it has none.
+    (`core.records.clip.SAID`). `prompt` is the audio of the line before it, null where it has none.
     """
 
     conversation_id: Text
@@ -351,12 +354,6 @@ class ClipToFinish(TypedDict):
 #: Columns of a row to finish.
 PLANNED = Features(record_features(ClipToFinish))
 
-#: Those of them that come from measuring as they are.
-_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
-
-#: Labels that are known before a clip is conditioned.
-_LABELS = tuple(record_features(PlannedLabels))
-
 
 @dataclass
 class PlannedClips:
@@ -391,7 +388,7 @@ def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list
             reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
             continue
-        measures = {name: row[name] for name in (*NAMES, "duration")}
+        measures = {name: row[name] for name in (*QUALITY_MEASURES, "duration")}
         reasons = failures(measures, wanted.limits)
         if reasons:
             reason = ", ".join(reasons)
@@ -411,7 +408,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     augment = find_stage(Augment, finishing)
     split = wanted.split or Corpus.split
     clips = []
-    for row in sorted(rows, key=_id_of):
+    for row in sorted(rows, key=itemgetter("id")):
         if split == "official" and row["official_split"] == HELD_OUT:
             reason = "the corpus keeps it for testing"
             planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
@@ -455,16 +452,12 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
         for copy in (None, *own_copies):
             clip = _to_finish(row, side[clip_id], weight, prompt, copy)
             planned.rows.append(clip)
-    planned.rows.sort(key=_id_of)
+    planned.rows.sort(key=itemgetter("id"))
     return planned
 
 
-def _id_of(row: Row) -> str:
-    return str(row["id"])
-
-
 def _table_of(clips: Sequence[Row], wanted: ClipPlan) -> pd.DataFrame:
-    """The clips as `core.sampling` takes them, a line each."""
+    """The clips as `core.style.sampling` takes them, a line each."""
     columns = ("id", "speaker", "sentence", "emotion", "official_split")
     lines = []
     for row in clips:
@@ -513,6 +506,13 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
     return prompts
 
 
+#: Columns of `PLANNED` that come from measuring as they are.
+_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
+
+#: Labels that are known before a clip is conditioned.
+_LABELS = tuple(record_features(PlannedLabels))
+
+
 def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Recipe | None) -> Row:
     """The row of a clip, or of a copy of it, with the columns of `PLANNED`."""
     planned = {name: row[name] for name in _MEASURED}
@@ -526,7 +526,7 @@ def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Rec
     planned["augmentation"] = None
     planned["models"] = {"recogniser": None, "affect": row["affect_source"]}
     labels = {name: row.get(name) for name in _LABELS}
-    labels["quality"] = {name: row[name] for name in NAMES}
+    labels["quality"] = {name: row[name] for name in QUALITY_MEASURES}
     labels["split"] = side
     labels["weight"] = weight
     labels["prompt_id"] = prompt["id"] if prompt else None

@@ -28,18 +28,18 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
 from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
-from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.clip_records import ClipSource, Labels
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.sampling import Balance, noun_of
-from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, ClipSource
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CLIP, LABELLED, SOURCE, Row
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
-from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete
+from dailytalk_contiguous.core.style.sampling import Balance, noun_of
+from dailytalk_contiguous.machine.resources import PACKAGES
+from dailytalk_contiguous.publish.exports.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import tables_in
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
@@ -116,29 +116,16 @@ _MEASURED = (
     "text_raw",
     "text_source",
     "word_sources",
-    *NAMES,
+    *QUALITY_MEASURES,
     *PROSODY,
     *AFFECT,
     *EMOTION_GUESS,
     "voice",
 )
 
-#: Columns of the finished clips whose values are counted.
-_COUNTED = (
-    "emotion",
-    "style",
-    "style_source",
-    "speaker",
-    "gender",
-    "language",
-    "sentence_type",
-    "length",
-    "split",
-)
-
 
 class BalanceFigures(TypedDict):
-    """How clips were balanced, for run.json: minutes of each cell (see `core.sampling.Balance`)."""
+    """How clips were balanced, for run.json: minutes of each cell (see `core.style.sampling.Balance`)."""
 
     target_minutes: float
     limited_by: str
@@ -193,7 +180,7 @@ class CorpusSpec(Spec):
         self.rejects = [*read.problems]
         #: Of models, on clips that went on without their results.
         self.failures: list[Reject] = []
-        #: Files whose samples were scaled, each with its `core.audio.scale_note`.
+        #: Files whose samples were scaled, each with its `machine.audio.scale_note`.
         self.scaled: list[tuple[str, str]] = []
         self.text_conditions = text_conditions
         self._clips: PlannedClips | None = None
@@ -343,6 +330,20 @@ def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value / 60, 3) for name, value in seconds.items()}
 
 
+#: Columns of the finished clips whose values are counted.
+_COUNTED = (
+    "emotion",
+    "style",
+    "style_source",
+    "speaker",
+    "gender",
+    "language",
+    "sentence_type",
+    "length",
+    "split",
+)
+
+
 def _counted(
     out: Path, paths: Sequence[Path], reduce_noise_under: float | None
 ) -> tuple[dict[str, object], CorpusHours]:
@@ -354,11 +355,12 @@ def _counted(
     with tables_in(out, labelled=True) as maker:
         for path in paths:
             for row in read_rows(path, columns).values():
-                maker.add(row)
-                labels: Labels = row["labels"]
+                talk = from_finished(row)
+                maker.add(talk)
+                labels = talk.labels
                 if labels["augmented_from"] is not None:
                     continue
-                if row["utterances"][0]["text"] is None:
+                if talk.utterances[0].text is None:
                     n_without_text += 1
                 quality = labels["quality"]
                 ratio_db = quality["snr_db"] if quality else None

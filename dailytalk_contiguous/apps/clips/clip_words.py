@@ -13,16 +13,16 @@ import numpy as np
 import soxr
 from datasets import Features
 
-from dailytalk_contiguous.core import word_times
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records import RejectedPart, Seconds, Stored, Text
-from dailytalk_contiguous.core.schema import Batch, Row
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.record import RejectedPart, Seconds, Stored, Text
+from dailytalk_contiguous.core.records.schema import Batch, Row
+from dailytalk_contiguous.core.records.utterance import GIVEN, PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER
-from dailytalk_contiguous.core.words import TIMED, Word, WordRow
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.words import word_times
+from dailytalk_contiguous.core.words.word import TIMED, Word, WordRow
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_activity import read_clip

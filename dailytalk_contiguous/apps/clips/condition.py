@@ -17,19 +17,20 @@ import soxr
 from datasets import Features
 
 from dailytalk_contiguous.apps.clips import voice_effects
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
-from dailytalk_contiguous.core.clip_records import ClipSound, Conditioning
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
-from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.clip_records import ClipSound, Conditioning
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.word_times import fit_words
+from dailytalk_contiguous.core.sound.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
+from dailytalk_contiguous.core.sound.quality import MARGIN, snr_db
+from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.spans import TimeSpan
+from dailytalk_contiguous.core.words.word_times import fit_words
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.speech_activity import SpanList, hear, read_clip
+from dailytalk_contiguous.models.speech_activity import hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
 
 #: Hz. The rate of Moshi's codec (Mimi) and of CSM.
@@ -41,9 +42,6 @@ KEEP = 0.1
 #: Seconds between prompt and clip: an ordinary pause between turns (Stivers et al. 2009, "Universals and cultural
 #: variation in turn-taking").
 PROMPT_GAP = 0.2
-
-#: RMS of the white noise on a silent side.
-ROOM_TONE = np.float32(10 ** (-70 / 20))
 
 _NOISEREDUCE = Licence("MIT", "https://github.com/timsainb/noisereduce")
 
@@ -158,7 +156,9 @@ class Condition(Stage):
             **conditioning,
         }
 
-    def _cut(self, audio: EncodedAudio, sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
+    def _cut(
+        self, audio: EncodedAudio, sounds: list[TimeSpan] | None = None, ratio_db: float | None = None
+    ) -> Cut:
         """A clip without its silent edges; what `MeasureQuality` has not found is measured here."""
         clip = read_clip(audio)
         if sounds is None:
@@ -188,7 +188,7 @@ class Condition(Stage):
         return Cut(adjusted, lead, trim_start, trim_end, reduced_db)
 
 
-def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
+def _denoised(samples: Samples, sounds: list[TimeSpan]) -> tuple[Samples, float | None]:
     """Samples at `RATE` with less noise, and by how many dB the quiet stretches became softer.
 
     Noise is learned from the quiet stretches. Where they are too short, or digital silence, nothing changes.
@@ -208,6 +208,10 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
 
 def _power(samples: Samples) -> float:
     return float(np.mean(np.square(samples, dtype=np.float64)))
+
+
+#: RMS of the white noise on a silent side.
+ROOM_TONE = np.float32(10 ** (-70 / 20))
 
 
 def _tone(name: str, side: str, count: int) -> Samples:

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.cli import options, show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core import audio, interrupts
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cores, side_by_side
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.records import EncodedAudio
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.record import EncodedAudio
 from dailytalk_contiguous.core.settings import check_values, one_of, setting, unlisted
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, SAME, Samples, to_pcm
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.machine import audio, interrupts
+from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
@@ -129,7 +129,7 @@ def convert_recording(
     """
     if recording.leads_out:
         raise BadInput(files.LINK_OUT, files.COPY_IT)
-    source = _audio_of(recording.path)
+    source = audio.audio_at(recording.path)
     try:
         info = audio.read_header(source)
         changed = recording.path.stat().st_mtime_ns
@@ -157,7 +157,7 @@ def convert_recording(
         else:
             frames = _encode(file, source, form, info.seconds)
         file.flush()
-        written = _audio_of(Path(file.name))
+        written = audio.audio_at(Path(file.name))
         frames_written = sum(map(len, audio.blocks(written)))
         if frames_written != frames:
             lasts = f"{frames_written / form.rate:.3f} s, not {frames / form.rate:.3f} s"
@@ -212,7 +212,7 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
     powers = np.sqrt(products[0, 0] * products[1, 1])
-    if products[0, 1] < -audio.SAME * powers:
+    if products[0, 1] < -SAME * powers:
         raise BadInput(
             "its two channels are one sound with opposite signs, so their mean would be silent",
             "invert one of them first, or leave --channels out",
@@ -220,10 +220,10 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
     return frames
 
 
-def _as_written(samples: audio.Samples, subtype: str) -> NDArray[np.generic]:
+def _as_written(samples: Samples, subtype: str) -> NDArray[np.generic]:
     """Samples in the type that libsndfile writes without changing it."""
     if subtype == "PCM_16":
-        return audio.to_pcm(samples)
+        return to_pcm(samples)
     if subtype == "PCM_24":
         full_scale = 1 << 23
         rounded = np.rint(samples * np.float32(full_scale))
@@ -295,7 +295,7 @@ def convert(
     converted = []
     for recording, name, result in zip(recordings, names, results, strict=True):
         if isinstance(result, float):
-            converted.append((recording.audio_file, _audio_of(recording.path)))
+            converted.append((recording.audio_file, audio.audio_at(recording.path)))
         if not isinstance(result, Reject):
             usable.append(name)
     show.say_scaled(show.scaled_in(converted))
@@ -311,14 +311,10 @@ def convert(
     next_step = ""
     if usable:
         # A recording with two channels may be a call, one with a single channel is a reading.
-        first = _audio_of(out / usable[0])
+        first = audio.audio_at(out / usable[0])
         command = "tag" if audio.read_header(first).channels > 1 else "split"
         next_step = to_run(command, out, "--out", "DIR")
     headline = f"{counted(n_made, 'file')} ({length_text(seconds)}) made{before} in {as_text(out)}"
     rejected = rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}")
     code = exit_code(n_made + n_before, len(rejects))
     return Outcome(record, headline, code, rejected=rejected, next=next_step)
-
-
-def _audio_of(file: Path) -> EncodedAudio:
-    return {"bytes": None, "path": audio.to_uri(file.absolute())}

@@ -19,22 +19,22 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.sampling import MOST_WEIGHT, noun_of
-from dailytalk_contiguous.core.utterance import PROPORTIONAL
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, Rejected, exit_code, to_run
+from dailytalk_contiguous.core.records.utterance import PROPORTIONAL
+from dailytalk_contiguous.core.settings import is_own_file
+from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, noun_of
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.whisper import WHISPER, size_here
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
+from dailytalk_contiguous.publish.exports.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import RunOutcome, preflight, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
-from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.hub_audio_files import fetch_tree
 from dailytalk_contiguous.sources.hub_repository import open_repository
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
+from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import parse_reference
 
 #: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.

@@ -5,16 +5,16 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import read_header
-from dailytalk_contiguous.core.clip import SAID, clip_row
-from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.clip import SAID, clip_row
+from dailytalk_contiguous.core.records.utterance import PROSODIC_TOKENS
+from dailytalk_contiguous.machine.audio import read_header
 from dailytalk_contiguous.stages.base import Stage
 
 
 @dataclass(frozen=True)
 class FinishClip(Stage):
-    """Closes rows: the columns of `core.schema.LABELLED`, each word with the source of its times."""
+    """Closes rows: the columns of `core.records.schema.LABELLED`, each word with the source of its times."""
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",

@@ -1,7 +1,7 @@
 """MeasureQuality: the quality of each clip's recording, and the spans of it that are audible.
 
-Nothing is filtered here: every figure is a column, and `core.quality.failures` says which are out of bounds, so
-that thresholds are chosen from a plot and changed without measuring again.
+Nothing is filtered here: every figure is a column, and `core.sound.quality.failures` says which are out of bounds,
+so that thresholds are chosen from a plot and changed without measuring again.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import scale_note
-from dailytalk_contiguous.core.clip_records import ClipQuality
-from dailytalk_contiguous.core.quality import measure_quality
-from dailytalk_contiguous.core.records import SoundSpan, Text
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.clip_records import ClipQuality
+from dailytalk_contiguous.core.records.record import SoundSpan, Text
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.sound.quality import measure_quality
+from dailytalk_contiguous.machine.audio import scale_note
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
@@ -30,11 +30,11 @@ class ClipMeasures(ClipQuality):
 
 @dataclass(frozen=True)
 class MeasureQuality(Stage):
-    """Adds the measures of `core.quality.measure_quality` (null if not defined), and their basis.
+    """Adds the measures of `core.sound.quality.measure_quality` (null if not defined), and their basis.
 
-    `channel_taken` is the channel of the file (see `core.audio`); `heard` the spans, in seconds of the file, in
-    which there is sound, which `Condition` uses instead of measuring again; `scale_note` what `core.audio` says of
-    a file whose samples it scales. Raises BadInput for a clip that can't be read or whose two channels differ.
+    `channel_taken` is the channel of the file (see `machine.audio`); `heard` the spans, in seconds of the file, in
+    which there is sound, which `Condition` uses instead of measuring again; `scale_note` what `machine.audio` says
+    of a file whose samples it scales. Raises BadInput for a clip that can't be read or whose two channels differ.
     """
 
     VERSION: ClassVar[int] = 2

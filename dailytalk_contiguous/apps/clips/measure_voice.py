@@ -5,15 +5,15 @@ from typing import ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.models.linear_emotion import measure_voice
 from dailytalk_contiguous.stages.base import Stage
 
 
 @dataclass(frozen=True)
 class MeasureVoice(Stage):
-    """Adds `voice`, `core.emotion_features.MEASURES` of 16 kHz `speech`; NaN where one is missing."""
+    """Adds `voice`, `models.emotion_features.MEASURES` of 16 kHz `speech`; NaN where one is missing."""
 
     VERSION: ClassVar[int] = 2
 

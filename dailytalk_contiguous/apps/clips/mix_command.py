@@ -7,9 +7,9 @@ from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
 from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
+from dailytalk_contiguous.publish.exports.training_folder import MIX_REJECTS
 
 MIX_SETTINGS = options.setting_options(Settings())
 

@@ -20,30 +20,29 @@ from typing import Any, TypedDict
 
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, times
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
+from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.wording import counted, model_name
-from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
-from dailytalk_contiguous.publish.displays import asked_terms
-from dailytalk_contiguous.publish.tabular import Link, Strong, TableCell
-from dailytalk_contiguous.publish.templates import environment
-from dailytalk_contiguous.publish.training_folder import manifests_in
+from dailytalk_contiguous.publish import items, opening
+from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import moshi_folder, splits, training_folder, writing
+from dailytalk_contiguous.publish.exports.training_folder import manifests_in
+from dailytalk_contiguous.publish.tables.displays import asked_terms
+from dailytalk_contiguous.publish.tables.tabular import Link, Strong, TableCell
+from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.store.files import file_name, json_document, json_text, refuse_inside
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
-from dailytalk_contiguous.store.work_folder import DATA, DATASET
+from dailytalk_contiguous.store.work_folder import DATA, DATASET, MIX_RECORD, record_of
 
 #: The stage in rejects of a mix.
 STAGE = "Mix"
-
-#: Further fields of a manifest that a mix takes over.
-_LABELS = ("emotion", "style")
 
 LICENCES = "licences.md"
 
 
 @dataclass(frozen=True)
-class Settings(exports.DivisionSettings):
+class Settings(splits.DivisionSettings):
     """Settings of a mix."""
 
     commercial: bool = setting(False, "Leave out files whose licence may forbid commercial use.", panel="result")
@@ -129,6 +128,10 @@ class _Clip(TypedDict, total=False):
     licence: str | None
 
 
+#: Further fields of a manifest that a mix takes over.
+_LABELS = ("emotion", "style")
+
+
 @dataclass
 class MixPart:
     """A folder to mix.
@@ -145,11 +148,11 @@ class MixPart:
     path: Path
     weight: float | None
     data: Path
-    manifests: Mapping[str, str]
+    manifests: Mapping[str, Path]
     models: tuple[licensing.Origin, ...]
     credits: tuple[licensing.Credit, ...]
     licence: str | None = None
-    about: Mapping[str, training_folder.AboutConversation] = field(default_factory=dict)
+    about: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
     listed: dict[str, int] = field(default_factory=dict)
 
@@ -192,7 +195,7 @@ class MixPart:
         rejects: list[Reject] = []
         for side, manifest in self.manifests.items():
             # An earlier mix names some files more than once.
-            listed = training_folder.entries(self.data / manifest)
+            listed = training_folder.entries(manifest)
             entries = {entry["path"]: entry for entry in listed}
             for path, entry in entries.items():
                 name = path
@@ -268,7 +271,7 @@ def open_part(
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
-    record = training_folder.record_of(path)
+    record = record_of(path)
     credits = licensing.credits_of(record)
     models = _models_in(record)
     part = MixPart(name, path, weight, path, {}, models, credits)
@@ -281,7 +284,7 @@ def open_part(
     rejects: list[Reject] = []
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
-        export = exports.write_export(
+        export = writing.write_export(
             rows,
             scratch,
             moshi_folder.MOSHI,
@@ -299,7 +302,7 @@ def open_part(
             f"{documents.as_text(path)!r} holds nothing to mix",
             "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
         )
-    part.about = training_folder.about_conversations(part.data)
+    part.about = training_folder.about_document(part.data)
     return part, [*rejects, *part.read(settings.commercial)]
 
 
@@ -365,9 +368,9 @@ def mix_folders(
     paths = [out, *(path for path, _ in folders)]
     for path, other in itertools.permutations(paths, 2):
         refuse_inside(path, other)
-    manifests = (*moshi_folder.MANIFESTS, training_folder.MIX)
+    manifests = (*moshi_folder.MANIFESTS, MIX_RECORD)
     target = OwnedFolder(out, "mix", manifests)
-    before = {} if settings.divide_anew else exports.divided_before(out)
+    before = {} if settings.divide_anew else writing.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
     rejects: list[Reject] = []
@@ -391,7 +394,7 @@ def mix_folders(
         for part in parts:
             for name, conversation in part.about.items():
                 divided[name] = conversation["split"]
-        target.write_text(exports.DIVISION, json_document(divided))
+        target.write_text(writing.DIVISION, json_document(divided))
         return _write(target, parts, rejects, settings), rejects
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -415,7 +418,7 @@ def _refuse_divided_corpora(parts: Sequence[MixPart]) -> None:
 def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> MixRecord:
     """Write all files of the mix, the manifests last; returns the content of mix.json."""
     lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
-    about: dict[str, training_folder.AboutConversation] = {}
+    about: dict[str, dict[str, Any]] = {}
     speakers: defaultdict[str, set[str]] = defaultdict(set)
     for part in parts:
         names = _link_files(target, part, settings, speakers, lines)
@@ -440,7 +443,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         warnings.append(f"{who} in training and in evaluation, {min(on_both_sides)} first")
     used = [part for part in parts if part.used]
     target.write_text(LICENCES, _licences_text(used, licence, warnings))
-    eval_share = settings.eval_share or exports.EVAL_SHARE
+    eval_share = settings.eval_share or splits.EVAL_SHARE
     times_listed = [count for part in parts for count in part.listed.values()]
     sources = {}
     for part in used:
@@ -464,7 +467,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         "rejects": len(rejects),
     }
     texts, _ = moshi_folder.training_lists(target.root, lines)
-    target.finish(texts | {training_folder.MIX: json_document(record)})
+    target.finish(texts | {MIX_RECORD: json_document(record)})
     return record
 
 

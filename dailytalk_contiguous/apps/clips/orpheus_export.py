@@ -12,29 +12,31 @@ Orpheus has no tag for.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import NAMESPACE_URL, uuid5
 
-from dailytalk_contiguous.apps.clips.voice_exports import VoiceClip, VoiceClips, open_clips, voice_folder
+from dailytalk_contiguous.apps.clips.voice_clips import (
+    VoiceClip,
+    VoiceClips,
+    open_clips,
+    own_clip,
+    own_utterances,
+    refuse_nobody,
+    voice_folder,
+)
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.nonspeech_sounds import JOIN
-from dailytalk_contiguous.core.records import NonSpeechSound
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, words_within
-from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.record import SourceSound
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
+from dailytalk_contiguous.core.style.tags import tags_among
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 
-#: Hz of Orpheus's codec (SNAC).
-ORPHEUS_RATE = 24000
-
 #: The list of clips.
 ORPHEUS_LIST = "metadata.jsonl"
-
-#: The folder of the sound.
-_WAVS = "wavs"
 
 #: Where each clip is from; `datasets` reads no file that begins with a dot.
 ORPHEUS_CLIPS = ".dailytalk-orpheus.json"
@@ -110,7 +112,10 @@ def _plain_part(text: str, left_out: Counter[str]) -> str:
 def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
     """The clips of a row, one or those of a conversation, with tags in the texts. Raises BadInput without any."""
     is_conversation = "audio_file" not in row and not row.get("labels")
-    clips = _tagged_utterances(row, export) if is_conversation else open_clips(row, export).clips
+    if is_conversation:
+        clips = _tagged_utterances(exports.seen_talk(row, export), export)
+    else:
+        clips = open_clips(row, export).clips
     named: list[VoiceClip] = []
     for clip in clips:
         text = orpheus_text(clip.text, export.left_out)
@@ -124,51 +129,38 @@ def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
     return VoiceClips(named)
 
 
-def _tagged_utterances(row: Row, export: exports.Export) -> list[VoiceClip]:
+def _tagged_utterances(item: exports.SeenTalk, export: exports.Export) -> list[VoiceClip]:
     """The utterances of a conversation that were not resynthesised, each with the labelled sounds beside it."""
-    rate = export.sample_rate
-    speakers = row["speakers"] or {}
-    pcm = finished_conversation(row, rate, swap=False).pcm
-    heard = heard_utterances(row)
-    recorded = [utterance for utterance in heard if utterance["status"] != "spoken"]
-    n_spoken = len(heard) - len(recorded)
-    if n_spoken:
-        export.left_out["resynthesised utterances"] += n_spoken
-    sounds = sounds_beside(row, recorded, export.left_out)
+    talk = item.talk
+    recorded = own_utterances(talk, export)
+    sounds_of = _sounds_beside(talk, recorded, export.left_out)
     clips: list[VoiceClip] = []
     for number, utterance in enumerate(recorded):
-        channel = utterance["channel"]
-        if utterance["tag"]:
+        if utterance.tag:
             export.left_out["style tags"] += 1
-        text = text_with_sounds(row, utterance, sounds[number])
-        name = utterance["utterance_id"] or f"{row['conversation_id']}/{channel}/{number:04d}"
-        speaker = speakers.get(channel) or f"{row['recording_id']} {channel}"
-        start = min([utterance["start"], *(sound["start"] for sound in sounds[number])])
-        end = max([utterance["end"], *(sound["end"] for sound in sounds[number])])
-        samples = pcm[round(start * rate) : round(end * rate), CHANNELS.index(channel)]
-        clips.append(VoiceClip(name, speaker, row["language"], text, None, samples))
-    if not clips:
-        reason = "nobody says anything in it in a voice of their own"
-        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
-    return clips
+        span = utterance.span
+        sounds = sounds_of[number]
+        for sound in sounds:
+            span |= Span(sound.start, sound.end)
+        clips.append(own_clip(item, utterance, span, _text_with_sounds(talk, utterance, sounds)))
+    return refuse_nobody(clips)
 
 
-def sounds_beside(
-    row: Row, utterances: Sequence[UtteranceRow], left_out: Counter[str]
-) -> dict[int, list[NonSpeechSound]]:
+def _sounds_beside(
+    talk: Conversation, utterances: Sequence[Utterance], left_out: Counter[str]
+) -> dict[int, list[SourceSound]]:
     """The sounds that have a tag, by the index of the utterance that they are in or beside; others are counted."""
-    beside: dict[int, list[NonSpeechSound]] = defaultdict(list)
-    for sound in row["sounds"] or ():
-        if not sound.get("label"):
+    beside: dict[int, list[SourceSound]] = defaultdict(list)
+    for sound in talk.sounds:
+        if not isinstance(sound, SourceSound) or not sound.label:
             continue
-        if not orpheus_tag(sound["label"]):
+        if not orpheus_tag(sound.label):
             left_out["labelled sounds that Orpheus has no tag for"] += 1
             continue
         distances: dict[int, float] = {}
         for number, utterance in enumerate(utterances):
-            if utterance["channel"] == sound["channel"]:
-                gap = max(utterance["start"] - sound["end"], sound["start"] - utterance["end"], 0.0)
-                distances[number] = gap
+            if utterance.channel == sound.channel:
+                distances[number] = max(utterance.start - sound.end, sound.start - utterance.end, 0.0)
         nearest = min(distances, key=distances.__getitem__, default=None)
         if nearest is None or distances[nearest] > JOIN:
             left_out["labelled sounds apart from utterances"] += 1
@@ -177,21 +169,21 @@ def sounds_beside(
     return beside
 
 
-def text_with_sounds(row: Row, utterance: UtteranceRow, sounds: Sequence[NonSpeechSound]) -> str:
-    """The text of an utterance with the tag of each sound between the words where it is heard."""
-    text = utterance["text"] or ""
-    words = words_within(row["alignments"] or (), utterance)
+def _text_with_sounds(talk: Conversation, utterance: Utterance, sounds: Iterable[SourceSound]) -> str:
+    """The text of an utterance with the tag of each sound, by start, between the words where it is heard."""
+    text = utterance.text
+    words = utterance.words_among(talk.alignments)
     parts: list[str] = []
     position = 0
-    for sound in sorted(sounds, key=lambda sound: sound["start"]):
-        middle = (sound["start"] + sound["end"]) / 2
+    for sound in sounds:
+        middle = (sound.start + sound.end) / 2
         n_letters = 0
         for word in words:
-            if (word["start"] + word["end"]) / 2 < middle:
-                n_letters += sum(map(str.isalnum, word["word"] or ""))
-        end = len(text) if middle > utterance["end"] else _behind_letters(text, n_letters)
+            if word.middle < middle:
+                n_letters += sum(map(str.isalnum, word.text))
+        end = len(text) if middle > utterance.end else _behind_letters(text, n_letters)
         parts.append(text[position:end])
-        parts.append(orpheus_tag(sound["label"]))
+        parts.append(orpheus_tag(sound.label))
         position = end
     parts.append(text[position:])
     return " ".join(parts)
@@ -211,7 +203,7 @@ def _behind_letters(text: str, n_letters: int) -> int:
 
 def write_orpheus(export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
     for clip in item.clips:
-        name = f"{_WAVS}/{uuid5(NAMESPACE_URL, clip.name)}"
+        name = f"wavs/{uuid5(NAMESPACE_URL, clip.name)}"
         export.write_sound(name, clip.pcm)
         export.about[clip.name.casefold()] = {"file": f"{name}.wav", "id": clip.name, "speaker": clip.voice}
         line = {"file_name": f"{name}.wav", "text": f"{clip.voice}: {clip.text}"}
@@ -234,8 +226,8 @@ ORPHEUS = exports.ExportFormat(
     finish=finish_orpheus,
     manifests=(ORPHEUS_LIST, ORPHEUS_CLIPS),
     options=frozenset(),
-    sample_rate=ORPHEUS_RATE,
-    prepare=exports.only_rate("orpheus", ORPHEUS_RATE),
+    sample_rate=24000,  # of its codec (SNAC)
+    is_only_rate=True,
     noun="clip",
     unit="clip",
     source=voice_folder,

@@ -14,15 +14,16 @@ import numpy as np
 from datasets import Features, List
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import SILENT, blocks, read_header
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.records import EncodedAudio, Stored, Text
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.record import EncodedAudio, Stored, Text
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import SILENT
 from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import blocks, read_header
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of the shortest silence in which a piece that is too long is cut: stop consonants close for as long.
@@ -30,9 +31,6 @@ SHORTEST_SILENCE = 0.05
 
 #: A piece ends at a silence of `CutAtSilences.silence` or longer.
 SILENCE = "silence"
-
-#: A piece ends at a shorter silence, because it would be too long.
-HALVED = "halved"
 
 #: A piece ends with the recording.
 END = "end"
@@ -87,8 +85,8 @@ def silence_threshold(levels: ChannelLevels) -> float | None:
     """dBFS under which a frame of a channel is silent; None if nothing is louder.
 
     Room tone is the softest sound that lasts, so the floor is a low percentile and not the minimum. Speech is 12
-    dB over the floor, as sounds are (`core.nonspeech_sounds`), or half way to the loudest if a noisy recording has
-    less room
+    dB over the floor, as sounds are (`core.sound.nonspeech_sounds`), or half way to the loudest if a noisy
+    recording has less room
     than that. If hardly any frame is louder, nothing can be called silence. A channel that holds nothing (below
     -80 dBFS) is silent.
     """
@@ -195,6 +193,10 @@ class CutPiece(NamedTuple):
     end: int
     reason: str | None
     cut: str
+
+
+#: A piece ends at a shorter silence, because it would be too long.
+HALVED = "halved"
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,18 @@ from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import shown_steps
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.inputs import open_inputs
-
-#: Seconds of silence that are compared, the longest first.
-CANDIDATES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 
 #: Share of the audio that a choice may lose against the best one and still count as good: fewer cuts are worth it.
 AS_GOOD = 0.005
 
 #: Recordings that have a line of their own; all of them with --json.
 SHOWN = 20
-
-#: The settings of `dailytalk split` that decide what a candidate for --silence gives.
-SILENCE_SETTINGS = {name: option for name, option in SPLIT_SETTINGS.items() if name != "silence"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,10 @@ class SilenceSurvey:
         return self.name, length_text(self.seconds), f"{len(self.lengths):,}", *figures
 
 
+#: Seconds of silence that are compared, the longest first.
+CANDIDATES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+
+
 def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
     """The silences of a recording, and the outcome of each of `CANDIDATES` with all other settings of `cut`.
 
@@ -113,6 +111,10 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
     lengths = (silences[:, 1] - silences[:, 0]) / rate
     table = pd.DataFrame.from_dict(outcomes, "index")
     return SilenceSurvey(row["audio_file"], n_samples / rate, lengths, table)
+
+
+#: The settings of `dailytalk split` that decide what a candidate for --silence gives.
+SILENCE_SETTINGS = {name: option for name, option in SPLIT_SETTINGS.items() if name != "silence"}
 
 
 @cli_options.with_options(SILENCE_SETTINGS)

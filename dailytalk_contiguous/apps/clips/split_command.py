@@ -27,16 +27,18 @@ from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import mixed_down, read_pcm, sample_format, whole_blocks
-from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_side
-from dailytalk_contiguous.core.outcome import WITH_JSON, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.schema import MIX, Batch, Row
+from dailytalk_contiguous.core.records.outcome import WITH_JSON, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import MIX, Batch, Row
 from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.sound.samples import mixed_down
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import read_pcm, sample_format, whole_blocks
+from dailytalk_contiguous.machine.read_documents import json_lines
+from dailytalk_contiguous.machine.resources import cores, give_back_memory, side_by_side
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import StageMaker
 from dailytalk_contiguous.run import outputs
@@ -64,17 +66,11 @@ NON_USABLE = "Non Usable"
 #: The list of all files.
 MANIFEST = "manifest.jsonl"
 
-#: Seconds of sound that are copied at a time.
-_BLOCK_SECONDS = 5.0
-
 #: The most characters of a recording's name in those of its pieces: with four bytes each they fit a file name.
 _LONGEST = 60
 
 #: Digits of the number of a piece.
 _DIGITS = 6
-
-#: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
-_PIECES_AT_ONCE = 64
 
 
 class PieceLine(PieceRow):
@@ -153,6 +149,10 @@ def _word_in_name(word: str) -> str:
         category = unicodedata.category(char)
         readable += char if category[0] in "LMN" else "-"
     return re.sub(r"-+", "-", readable).strip("-")
+
+
+#: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
+_PIECES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -414,6 +414,10 @@ def _names_before(out: Path, base: str, pieces: Sequence[PieceRow], digests: Seq
             return []
         names.append(name)
     return names
+
+
+#: Seconds of sound that are copied at a time.
+_BLOCK_SECONDS = 5.0
 
 
 def _write_pieces(

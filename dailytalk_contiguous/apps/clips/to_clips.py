@@ -6,8 +6,8 @@ from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.schema import MIX
+from dailytalk_contiguous.core.records.schema import MIX
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages

@@ -19,15 +19,15 @@ from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.hallucination import compression_ratio
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.core.words import WordRow
+from dailytalk_contiguous.core.words.hallucination import compression_ratio
+from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.run.run import preflight
 from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources import whisper_json
@@ -35,9 +35,6 @@ from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 from dailytalk_contiguous.store.files import write_text
-
-#: Frames of Whisper a second, the unit of `seek`.
-FRAMES_PER_SECOND = 100
 
 #: Seconds of sound that are recognised before the file is written again.
 SECONDS_AT_ONCE = 300.0
@@ -172,6 +169,10 @@ def entry_of(row: Row) -> HeardEntry:
         reasons = dict.fromkeys(utterance["text_reason"] for utterance in utterances)
         entry["text_reason"] = "; ".join(filter(None, reasons)) or "no speech was found"
     return entry
+
+
+#: Frames of Whisper a second, the unit of `seek`.
+FRAMES_PER_SECOND = 100
 
 
 def _segment(number: int, utterance: Row) -> HeardSegment:

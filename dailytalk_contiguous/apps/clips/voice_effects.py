@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.pitch import F0_MAX, F0_MIN
+from dailytalk_contiguous.core.sound.pitch import F0_MAX, F0_MIN
+from dailytalk_contiguous.core.sound.samples import Samples
 
 PRAAT_WHEEL = "praat-parselmouth"
 PRAAT_REMEDY = 'pip install "dailytalk-contiguous[augment]"'

@@ -8,25 +8,17 @@ others split lines, and get it as it is.
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 
-from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
-from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
-from dailytalk_contiguous.core.clip_records import ClipSource, Labels
+from dailytalk_contiguous.apps.clips.voice_clips import VoiceClip, VoiceClips, open_clips, voice_folder
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
-from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.store.files import file_name
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
 _MISSING = frozenset(
@@ -34,37 +26,6 @@ _MISSING = frozenset(
     #N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
-
-_READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-
-
-class VoiceClip(NamedTuple):
-    """A clip to train a voice on.
-
-    Attributes:
-        name: of the file of its sound.
-        voice: its speaker's name, or its replacement.
-        entry: its entry in a whisper.json, as a person may have written it; None without one.
-        path: of its sound under the folder, without ending.
-    """
-
-    name: str
-    voice: str
-    language: str | None
-    text: str
-    entry: Mapping[str, object] | None
-    pcm: Pcm
-    path: str = ""
-
-
-class VoiceClips(NamedTuple):
-    """The clips of a row: one, or of a conversation each utterance that is a person's own."""
-
-    clips: list[VoiceClip]
-
-    @property
-    def apart(self) -> tuple[str, ...]:
-        return tuple({clip.voice: None for clip in self.clips})
 
 
 @dataclass(frozen=True)
@@ -95,20 +56,14 @@ class VoiceList:
     languages: tuple[str, ...] = ()
     with_json: bool = False
 
-    def refusal(self, clip: VoiceClip) -> str:
-        """Why the trainer can't take a clip; empty if it can."""
-        if self.is_pandas and clip.text in _MISSING:
-            return f"its text {clip.text!r} is a missing value to pandas"
-        if self.languages and clip.language not in self.languages:
-            return f"its language is {clip.language}, not one of {', '.join(self.languages)}"
-        return ""
-
     def write(self, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
         refused = Counter[str]()
         for clip in item.clips:
-            refusal = self.refusal(clip)
-            if refusal:
-                refused[refusal] += 1
+            if self.is_pandas and clip.text in _MISSING:
+                refused[f"its text {clip.text!r} is a missing value to pandas"] += 1
+                continue
+            if self.languages and clip.language not in self.languages:
+                refused[f"its language is {clip.language}, not one of {', '.join(self.languages)}"] += 1
                 continue
             seconds = len(clip.pcm) / export.sample_rate
             path = f"{self.audio}/{clip.name}"
@@ -150,7 +105,7 @@ class VoiceList:
             texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
         return texts
 
-    def as_format(self) -> exports.ExportFormat[VoiceClips]:
+    def as_format(self) -> exports.ExportFormat:
         manifests = list(self.files.values())
         if self.with_json:
             manifests.append(whisper_json.WHISPER_JSON)
@@ -164,7 +119,7 @@ class VoiceList:
             write=self.write,
             finish=self.finish,
             manifests=tuple(manifests),
-            sides=exports.TWO_LISTS if "eval" in self.files else exports.ONE_LIST,
+            sides=tuple(self.files),
             options=frozenset(),
             sample_rate=self.sample_rate,
             noun="clip",
@@ -177,107 +132,6 @@ class VoiceList:
 def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
     if "|" in str(out.resolve()) or "\n" in str(out.resolve()):
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
-
-
-def _plain(text: str, export: exports.Export) -> str:
-    """A text with single spaces, and without what ends a field of a list, which is counted."""
-    for mark, name in (("|", "|"), ("\0", "NUL")):
-        count = text.count(mark)
-        if count:
-            reason = f"{name} in texts and names ends a field of a list, so a space replaces it"
-            export.left_out[reason] += count
-    words = text.replace("|", " ").replace("\0", " ").split()
-    return " ".join(words)
-
-
-def open_clips(row: Row, export: exports.Export) -> VoiceClips:
-    """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
-    name = row["conversation_id"]
-    rate = export.sample_rate
-    labels: Labels | None = row.get("labels")
-    if "audio_file" in row:
-        stem = PurePosixPath(row["audio_file"]).stem
-        text = row["text"]
-        speaker = row["speaker"].removeprefix("clips/")
-        pcm = mixed_down(read_pcm(row["audio"], sample_rate=rate))
-    elif not labels:
-        return _utterances_of(row, export)
-    else:
-        utterance: UtteranceRow = row["utterances"][0]
-        corpus = labels.get("corpus") or ""
-        stem = PurePosixPath(name).name
-        text = utterance["text_raw"] or utterance["text"]
-        speakers = row["speakers"] or {}
-        person = speakers.get("left") or corpus or "speaker"
-        speaker = person.removeprefix(f"{corpus}/")
-        start = round(utterance["start"] * rate)
-        pcm = finished_conversation(row, rate, swap=False).pcm[start:, 0]
-    text = _plain(text or "", export)
-    if not text:
-        raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
-    # Its own name where that is safe everywhere and no other clip has it, whatever the case.
-    is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
-    clip = VoiceClip(
-        name=stem if is_free else file_name(name),
-        voice=_plain(speaker, export),
-        language=row["language"],
-        text=text,
-        entry=row.get("entry"),
-        pcm=pcm,
-    )
-    return VoiceClips([clip])
-
-
-def _utterances_of(row: Row, export: exports.Export) -> VoiceClips:
-    """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
-    name = row["conversation_id"]
-    rate = export.sample_rate
-    speakers = row["speakers"] or {}
-    pcm = finished_conversation(row, rate, swap=False).pcm
-    clips = []
-    for number, utterance in enumerate(heard_utterances(row)):
-        text = _plain(utterance["text"] or "", export)
-        channel = utterance["channel"]
-        if utterance["status"] == "spoken":
-            export.left_out["resynthesised utterances"] += 1
-            continue
-        if not text:
-            continue
-        speaker = _plain(speakers.get(channel) or f"{row['recording_id']} {channel}", export)
-        file = file_name(utterance["utterance_id"] or f"{name}/{channel}/{number:04d}")
-        start = round(utterance["start"] * rate)
-        end = round(utterance["end"] * rate)
-        samples = pcm[start:end, CHANNELS.index(channel)]
-        clips.append(VoiceClip(file, speaker, row["language"], text, None, samples))
-    if not clips:
-        reason = "nobody says anything in it in a voice of their own"
-        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
-    return VoiceClips(clips)
-
-
-def voice_folder(folder: Path) -> Iterator[Row] | None:
-    """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`.
-
-    None of any other. Raises DailytalkError for a link that leads out.
-    """
-    if not (folder / whisper_json.WHISPER_JSON).exists():
-        return None
-    clips, path = clips_by_name(folder)
-    entries = whisper_json.read_whisper_json(path).entries if path else {}
-    return _rows_of(clips, entries)
-
-
-def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, object]) -> Iterator[Row]:
-    """Rows as `open_clips` takes them, of clips by the names of their files."""
-    usable = [name for name, clip in clips.items() if not clip["problem"]]
-    keys = whisper_json.match_names(entries, usable).keys
-    for name, clip in clips.items():
-        row: Row = {**clip}
-        row["conversation_id"] = clip["id"]
-        row["audio_file"] = name
-        key = keys.get(name, "")
-        row["entry"] = entries.get(key)
-        yield row
 
 
 #: How most of them are checked.

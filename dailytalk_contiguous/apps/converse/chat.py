@@ -14,21 +14,15 @@ from urllib.parse import urlsplit
 
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces
 from dailytalk_contiguous.models.event_streams import ServerEvent
 from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.request_failures import Advice, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
+from dailytalk_contiguous.store.secrets import is_this_machine
 
 COMPLETIONS_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
-
-#: The host whose newer models take the limit of an answer only under another name.
-PUBLIC_HOST = "api.openai.com"
-
-#: Status codes of servers that don't list their models.
-_NO_SUCH_PATH = frozenset({404, 405, 501})
 
 #: Seconds of silence in an answer at most, since a server may have to load its model, and for a whole one: a
 #: person who waits for it asks again.
@@ -91,6 +85,13 @@ def load_chat(name: str, device: str = "auto") -> ChatModel:
     return ChatNetwork(name, device)
 
 
+#: The host whose newer models take the limit of an answer only under another name.
+PUBLIC_HOST = "api.openai.com"
+
+#: Status codes of servers that don't list their models.
+_NO_SUCH_PATH = frozenset({404, 405, 501})
+
+
 class ChatServer:
     """A `ChatModel` behind an address.
 
@@ -112,14 +113,20 @@ class ChatServer:
 
     def preflight(self) -> None:
         """Ask for the server's models. Raises DailytalkError as `Client.post` does, and ModelMissing."""
+
+        def first_model(body: bytes) -> str:
+            try:
+                models = typed(parse_json(body, ""), _Models, "its list of models")
+            except BadInput as error:
+                raise ShortRead(error.reason) from None
+            return next((model["id"] for model in models["data"]), "")
+
         seconds = min(self._limits.read_seconds, LIST_SECONDS)
         client = self._connected(self._limits._replace(read_seconds=seconds))
         try:
-            answer = client.get(MODELS_PATH, _first_model, _NO_SUCH_PATH)
+            first = client.get(MODELS_PATH, first_model, _NO_SUCH_PATH).value
         except NotServed:
             first = ""
-        else:
-            first = answer.value
         self.name = self.name or first
         if not self.name:
             raise ModelMissing("the chat server lists no models", "name one: http://…#MODEL")
@@ -145,15 +152,6 @@ class ChatServer:
     def _connected(self, limits: RequestLimits) -> Client:
         advice = Advice(chosen=("model",), again="say it again")
         return Client("the chat server", self._url, self._token, limits, advice)
-
-
-def _first_model(body: bytes) -> str:
-    """The name of the first of a server's models; empty without one. Raises ShortRead."""
-    try:
-        answer = typed(parse_json(body, ""), _Models, "its list of models")
-    except BadInput as error:
-        raise ShortRead(error.reason) from None
-    return next((model["id"] for model in answer["data"]), "")
 
 
 def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:

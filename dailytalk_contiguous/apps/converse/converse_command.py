@@ -16,12 +16,11 @@ from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Console, Panel, as_json, opened, option, visible
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, to_run
-from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.records.outcome import Outcome, to_run
+from dailytalk_contiguous.core.settings import is_own_file, with_settings
 from dailytalk_contiguous.core.wording import length_text
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import EMBEDDED
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from itertools import dropwhile
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.emotions import UNSURE
-from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
-from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.style.emotions import UNSURE
+from dailytalk_contiguous.core.style.tags import tags_among
+from dailytalk_contiguous.core.words.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.models.contracts import ChatMessage
 
 #: The probability from which a sound is speech: Silero's.
@@ -366,7 +366,7 @@ def spoken_text(written: str) -> tuple[str, str]:
     """
     tag, text = _tag_and_text(_CONTROLS_AND_LINE_STARTS.sub(" ", written))
     # In mid-sentence a tag would be a word to a model that is trained on the talk.
-    text = _BRACKETS.sub(_without_tag, text)
+    text = _BRACKETS.sub(lambda remark: " " if tags_among(remark[0].split()) else remark[0], text)
     text = _LINK.sub(r"\1", text)
     for pattern in _NOT_SPOKEN:
         text = pattern.sub(" ", text)
@@ -392,11 +392,6 @@ def _tag_and_text(text: str) -> tuple[str, str]:
         text = text[match.end() :]
         match = _TAG.match(text)
     return tag, text
-
-
-def _without_tag(match: re.Match[str]) -> str:
-    remark = match[0]
-    return " " if tags_among(remark.split()) else remark
 
 
 class TurnEmotion(NamedTuple):

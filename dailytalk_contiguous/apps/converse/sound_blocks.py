@@ -13,10 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import audio_at, read_at
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation.
@@ -27,18 +28,6 @@ BLOCK = 768
 
 #: Seconds of a block.
 BLOCK_SECONDS = BLOCK / TALK_RATE
-
-#: Seconds of silence after a file and its answer, before the next one.
-BETWEEN_FILES = 0.6
-
-#: Blocks that wait to be played, so that a moment's delay is no audible gap.
-_AHEAD = 2
-
-#: Seconds without a block after which a microphone counts as gone.
-GONE_AFTER = 2.0
-
-#: The remedy without a microphone.
-_INPUT = "talk in the browser (--web), or give --input FILE"
 
 #: Cut-off in Hz of the filter between the rates of a talk and of analysis. The filter is 1 ms late, and 60 dB down
 #: from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
@@ -93,6 +82,10 @@ class SoundBlocks(Protocol):
         """Release devices."""
 
 
+#: Seconds of silence after a file and its answer, before the next one.
+BETWEEN_FILES = 0.6
+
+
 class FileBlocks:
     """Files as a microphone, one after another, each once the one before has been answered.
 
@@ -143,10 +136,9 @@ class FileBlocks:
 
 def _read_sound(path: Path) -> Samples:
     """The sound of a file. Raises DailytalkError, which names it, if it can't be read."""
-    audio = {"bytes": None, "path": to_uri(path)}
     name = as_text(path)
     try:
-        sound: Samples = read_at(audio, TALK_RATE).mean(axis=1)
+        sound: Samples = read_at(audio_at(path), TALK_RATE).mean(axis=1)
     except BadInput as error:
         raise DailytalkError(f"{name!r}: {error.reason}", error.remedy) from None
     except OSError as error:
@@ -165,6 +157,16 @@ class _Stream(Protocol):
     def close(self) -> None: ...
 
 
+#: Blocks that wait to be played, so that a moment's delay is no audible gap.
+_AHEAD = 2
+
+#: Seconds without a block after which a microphone counts as gone.
+GONE_AFTER = 2.0
+
+#: The remedy without a microphone.
+_INPUT = "talk in the browser (--web), or give --input FILE"
+
+
 class DeviceBlocks:
     """A microphone and a loudspeaker of this machine, through `sounddevice`.
 
@@ -181,8 +183,18 @@ class DeviceBlocks:
         self._heard: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._spoken: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._reads = False
-        self._microphone = self._open("microphone", "InputStream", self._take)
-        self._loudspeaker = self._open("loudspeaker", "OutputStream", self._fill)
+
+        # In threads of `sounddevice`, a block at a time.
+        def take(samples: Samples, *_: object) -> None:
+            self._heard.put(samples[:, 0].copy())
+
+        def fill(out: Samples, *_: object) -> None:
+            out[:] = 0.0
+            with suppress(queue.Empty):
+                out[:, 0] = self._spoken.get_nowait()
+
+        self._microphone = self._open("microphone", "InputStream", take)
+        self._loudspeaker = self._open("loudspeaker", "OutputStream", fill)
         library = sound_library("microphone")
         about = library.query_devices(self._microphone.device, "input")
         self.name = str(about["name"])
@@ -217,16 +229,6 @@ class DeviceBlocks:
         for stream in (self._microphone, self._loudspeaker):
             with suppress(*refusals(sound_library("microphone"))):  # a device that is gone can't be closed, either
                 stream.close()
-
-    def _take(self, samples: Samples, *_: object) -> None:
-        """Take a block of the microphone, in a thread of `sounddevice`."""
-        self._heard.put(samples[:, 0].copy())
-
-    def _fill(self, out: Samples, *_: object) -> None:
-        """Fill a block of the loudspeaker, in a thread of `sounddevice`."""
-        out[:] = 0.0
-        with suppress(queue.Empty):
-            out[:, 0] = self._spoken.get_nowait()
 
     def _open(self, name: str, kind: str, callback: Callable[..., None]) -> _Stream:
         """Open and start a stream of a class of `sounddevice`; `name` is that of the device in errors."""

@@ -39,15 +39,15 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
 )
 from dailytalk_contiguous.apps.converse.talk_record import RecordedUtterance, TalkRecord
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.fields import in_digits
-from dailytalk_contiguous.core.hallucination import believed_words
-from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
-from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess
-from dailytalk_contiguous.core.word_times import by_proportion, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.fields import in_digits
+from dailytalk_contiguous.core.records.utterance import CUT_MARK, emotion_guess
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.turns.turn_taking import TERMINAL_OVERLAP
+from dailytalk_contiguous.core.words.hallucination import believed_words
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import by_proportion, split_words
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
@@ -56,15 +56,6 @@ _T = TypeVar("_T")
 
 #: What a thread has done, to be taken over by the thread of `Talk.step`.
 _Inbox = queue.SimpleQueue[Callable[[], object]]
-
-#: Seconds in which a voice that is silenced fades.
-_FADE = 0.01
-
-#: The level at which a sound begins and ends; the silence of a synthesiser before and after it only delays.
-_AUDIBLE = 0.003
-
-#: Seconds of quiet kept after a sound.
-_AFTER = 0.15
 
 
 @dataclass(eq=False)
@@ -132,6 +123,16 @@ class QueuedSentence:
         self.spoken = self.spoken[:n_spoken]
 
 
+#: Seconds in which a voice that is silenced fades.
+_FADE = 0.01
+
+#: The level at which a sound begins and ends; the silence of a synthesiser before and after it only delays.
+_AUDIBLE = 0.003
+
+#: Seconds of quiet kept after a sound.
+_AFTER = 0.15
+
+
 class SpeechPlayer:
     """Plays sentences in order, in blocks."""
 
@@ -166,7 +167,11 @@ class SpeechPlayer:
             first = int(loud[0])
             end = int(loud[-1]) + round(_AFTER * TALK_RATE)
             samples = samples[first:end]
-            words = _moved_words(words, -first / TALK_RATE, len(samples) / TALK_RATE)
+            # Some seconds earlier, and inside the sound that is left.
+            shift = -first / TALK_RATE
+            edges = [(word.start + shift, word.end + shift) for word in words]
+            inside = np.clip(edges, 0.0, len(samples) / TALK_RATE).tolist()
+            words = [word.at(start, end) for word, (start, end) in zip(words, inside, strict=True)]
         self._waiting.append(QueuedSentence(sentence, samples, words))
 
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[QueuedSentence]]:
@@ -214,35 +219,6 @@ class SpeechPlayer:
             queued.stopped = True
         self._waiting.clear()
         return queued
-
-
-def _moved_words(words: Sequence[Word], shift: float, end: float) -> list[Word]:
-    """The words, so many seconds later, inside [0, end] seconds."""
-    edges = [(word.start + shift, word.end + shift) for word in words]
-    inside = np.clip(edges, 0.0, end).tolist()
-    return [word.at(new_start, new_end) for word, (new_start, new_end) in zip(words, inside, strict=True)]
-
-
-#: Seconds before speech was noticed that belong to it: a soft beginning.
-_BEFORE_SPEECH = 0.3
-
-#: Seconds of a turn without words from which a notice says that nothing was understood.
-_WORTH_A_WORD = 1.0
-
-#: Seconds after a turn for which its emotion is waited for.
-_WAITS_FOR_EMOTION = 0.75
-
-#: Frames of a turn, its last 20 s, from which its emotion is guessed.
-_EMOTION_FRAMES = 625
-
-#: Seconds for which the microphone stays closed after the voice, as it would record its echo.
-_ECHO = 0.3
-
-#: Tokens of a reply at most.
-REPLY_TOKENS = 200
-
-#: Seconds of speech over the voice that stop it, whatever is said.
-INTERRUPTS_AFTER = 1.2
 
 
 class TalkEvent(NamedTuple):
@@ -334,6 +310,28 @@ class _Reply:
 
     def end(self) -> None:
         self.ended = True
+
+
+#: Seconds before speech was noticed that belong to it: a soft beginning.
+_BEFORE_SPEECH = 0.3
+
+#: Seconds of a turn without words from which a notice says that nothing was understood.
+_WORTH_A_WORD = 1.0
+
+#: Seconds after a turn for which its emotion is waited for.
+_WAITS_FOR_EMOTION = 0.75
+
+#: Frames of a turn, its last 20 s, from which its emotion is guessed.
+_EMOTION_FRAMES = 625
+
+#: Seconds for which the microphone stays closed after the voice, as it would record its echo.
+_ECHO = 0.3
+
+#: Tokens of a reply at most.
+REPLY_TOKENS = 200
+
+#: Seconds of speech over the voice that stop it, whatever is said.
+INTERRUPTS_AFTER = 1.2
 
 
 class Talk:
@@ -554,13 +552,14 @@ class Talk:
             words = believed_words(recognised, max(seconds, 0.5))
         except Exception as error:  # the talk goes on without these words
             self.later(self.say, f"not recognised: {_sentence_of(error)}")
-        self.later(self._take_words, turn, request, words)
 
-    def _take_words(self, turn: _Turn, request: int, words: list[Word]) -> None:
-        if request == turn.n_requests:
-            turn.words = words
-            if turn is self._turn:
-                self._show(TalkEvent("partial", turn.text))
+        def take_words() -> None:
+            if request == turn.n_requests:
+                turn.words = words
+                if turn is self._turn:
+                    self._show(TalkEvent("partial", turn.text))
+
+        self.later(take_words)
 
     def _classify(
         self, classify: Callable[[Samples, float], TurnEmotion | None], turn: _Turn, sound: Samples
@@ -571,11 +570,12 @@ class Talk:
             emotion = classify(sound, turn.sound_start)
         except Exception as error:  # the talk goes on without it
             self.later(self.say, f"no emotion is known: {_sentence_of(error)}")
-        self.later(self._take_emotion, turn, emotion)
 
-    def _take_emotion(self, turn: _Turn, emotion: TurnEmotion | None) -> None:
-        turn.n_pending -= 1
-        turn.emotion = emotion or turn.emotion
+        def take_emotion() -> None:
+            turn.n_pending -= 1
+            turn.emotion = emotion or turn.emotion
+
+        self.later(take_emotion)
 
     def _answer(self, turn: _Turn) -> None:
         if turn.over_voice:

@@ -29,11 +29,11 @@ from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_screen import aside_text
 from dailytalk_contiguous.apps.local_pages import HOST, bound, page_file
 from dailytalk_contiguous.apps.page_guard import Guard, new_secret
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sound.samples import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.wording import length_text
+from dailytalk_contiguous.machine import interrupts
 
 _ASSETS = files(__package__) / "assets"
 

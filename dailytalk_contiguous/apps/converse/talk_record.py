@@ -17,17 +17,18 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
-from dailytalk_contiguous.core.audio import Samples, read_header, to_pcm, to_uri
 from dailytalk_contiguous.core.documents import Number, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.moshi_words import said_words
-from dailytalk_contiguous.core.records import EmotionShare
-from dailytalk_contiguous.core.schema import BUILT, MAIN, OTHER, Row
-from dailytalk_contiguous.core.turns import Timed, label
-from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.record import EmotionShare
+from dailytalk_contiguous.core.records.schema import BUILT, MAIN, OTHER, Row
+from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
+from dailytalk_contiguous.core.sound.samples import Samples, to_pcm
+from dailytalk_contiguous.core.turns.turn_taking import Timed, label
+from dailytalk_contiguous.core.words.moshi_words import said_words
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.audio import read_header, to_uri
+from dailytalk_contiguous.publish.exports.training_folder import read_typed
 from dailytalk_contiguous.publish.items import Items, ItemSound, judged
-from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_text
 
 #: The file that marks a folder of talks.
@@ -291,12 +292,7 @@ class TalkRecord:
 
     def _write_transcript(self) -> None:
         utterances = sorted(self._utterances, key=itemgetter("start"))
-        words = sorted(self._words, key=_start_of)
+        words = sorted(self._words, key=lambda word: word[1][0])
         talk = {**self._about, "utterances": utterances}
         document = {"alignments": words, "talk": talk}
         write_text(self.folder / f"{self.name}.json", json_document(document))
-
-
-def _start_of(word: _MoshiWord) -> float:
-    _, (start, _), _ = word
-    return start

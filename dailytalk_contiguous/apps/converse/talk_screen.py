@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dailytalk_contiguous.apps.converse.talk import TalkEvent
-from dailytalk_contiguous.core.emotions import UNSURE
+from dailytalk_contiguous.core.style.emotions import UNSURE
 
 #: The beginning of a line and its style, by the kind of its event.
 _PREFIXES = {

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.contracts import NO_OPTIONS
 from dailytalk_contiguous.models.engines import TTS, TTS_MODEL
 from dailytalk_contiguous.models.profiles import profile_named

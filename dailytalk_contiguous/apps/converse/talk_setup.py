@@ -15,22 +15,14 @@ from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, ReplySentenc
 from dailytalk_contiguous.apps.converse.talk import TalkParts
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.turn_emotions import TurnEmotions
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
-    Samples,
-    encoded_sound,
-    read_at,
-    read_header,
-    to_pcm,
-    to_uri,
-)
-from dailytalk_contiguous.core.cutting import cut_long
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.records import Speakers
-from dailytalk_contiguous.core.secrets import is_this_machine
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.records.record import Speakers
+from dailytalk_contiguous.core.sound.cutting import cut_long
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.audio import audio_at, read_at, read_header
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.contracts import CLONE, Line, Spoken, Synthesiser, VoiceSample, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
@@ -52,6 +44,7 @@ from dailytalk_contiguous.models.whisper import (
     recognise,
 )
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
+from dailytalk_contiguous.store.secrets import is_this_machine
 
 #: Seconds of a turn that a recogniser gets at once; a longer turn is cut where it is quietest.
 LONGEST_WINDOW = 24.0
@@ -85,9 +78,6 @@ def open_listening(model: str, language: str, device: str = "auto") -> Callable[
 
 #: The prefix of `--voice` for a cloned voice.
 CLONED = "clone:"
-
-#: Seconds that a sample of a voice to clone has at least.
-SHORTEST_SAMPLE = 3.0
 
 #: Hz of the sample that a synthesiser gets.
 _SAMPLE_RATE = 24000
@@ -211,9 +201,13 @@ class TalkVoice:
         self.samples = [VoiceSample(sound, text)]
 
 
+#: Seconds that a sample of a voice to clone has at least.
+SHORTEST_SAMPLE = 3.0
+
+
 def _read_sample(path: Path) -> Samples:
     """The sample of a voice at `_SAMPLE_RATE`. Raises BadInput for one that is too short or can't be read."""
-    audio = {"bytes": None, "path": to_uri(path)}
+    audio = audio_at(path)
     name = as_text(path)
     try:
         seconds = read_header(audio).seconds

@@ -7,8 +7,8 @@ and only of the last ones, so that a turn takes as long at the end of a talk as 
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.dialogue import TurnEmotion
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.records.utterance import AFFECT
+from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import (
     LinearEmotion,

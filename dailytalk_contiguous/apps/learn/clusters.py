@@ -17,17 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.apps.learn.token_rows import contour_rows
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.contours import (
-    CONTOURS,
-    ProsodicFeatureExtractor,
-    as_features,
-    median_f0,
-    relative_f0,
-)
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.codebook import (
     WEIGHTS,
     WEIGHTS_REMEDY,
@@ -36,13 +29,14 @@ from dailytalk_contiguous.models.codebook import (
     Training,
     are_weights,
 )
+from dailytalk_contiguous.models.contours import (
+    CONTOURS,
+    ProsodicFeatureExtractor,
+    as_features,
+    median_f0,
+    relative_f0,
+)
 from dailytalk_contiguous.models.devices import resolve_device
-
-#: Frames of each cluster that train it.
-SAMPLE_PER_CLUSTER = 2000
-
-#: Frames for silhouettes: the time grows with their square.
-SILHOUETTE_FRAMES = 5000
 
 
 class ArrayClass:
@@ -153,13 +147,20 @@ class ClusterQuality(NamedTuple):
     davies_bouldin: float | None
 
 
+#: Frames of each cluster that train it.
+SAMPLE_PER_CLUSTER = 2000
+
+#: Frames for silhouettes: the time grows with their square.
+SILHOUETTE_FRAMES = 5000
+
+
 @dataclass
 class ClusteringPipeline:
     """Trains a codebook on frames, loads one, and evaluates it.
 
     Attributes:
         n_clusters: tokens, including that of silence.
-        input_features_dim: features of a frame, those of `core.contours.CONTOURS`: 6.
+        input_features_dim: features of a frame, those of `models.contours.CONTOURS`: 6.
         device: of PyTorch, for distances: auto, cpu or cuda.
         weights: of the features, by name.
         seed: of the sample and of k-means++.
@@ -218,8 +219,9 @@ class ClusteringPipeline:
         an extra is missing; BadValue for other `reduced_dims` and methods.
         """
         check_installed("sklearn", "tokens")
+        reducer = None
         if reduced_dims is not None:
-            _check_reducer(reduced_dims, dim_reducer_method)
+            reducer = _reducer_named(dim_reducer_method, reduced_dims, self.seed)
         from sklearn.cluster import KMeans
         from threadpoolctl import threadpool_limits
 
@@ -247,8 +249,7 @@ class ClusteringPipeline:
             emphasize_ratio=self.emphasize_ratio,
         )
         columns = codebook.weighted(sample).astype(np.float64)
-        if reduced_dims is not None:
-            reducer = _reducer_named(dim_reducer_method, reduced_dims, self.seed)
+        if reducer is not None:
             columns = reducer.fit_transform(columns)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
@@ -343,9 +344,21 @@ _REDUCERS = ("pca", "umap")
 
 
 def _reducer_named(method: str, dimensions: int, seed: int) -> _Reducer:
-    """The reducer of this name, of `_REDUCERS`, to so many columns."""
+    """The reducer of this name, of `_REDUCERS`, to so many columns.
+
+    Raises BadValue for another method, or a number of columns that can't be, and DailytalkError if a library is
+    missing.
+    """
+    is_umap = one_of("dim_reducer_method", method, _REDUCERS) == "umap"
+    if is_umap:
+        check_installed("umap", "umap")
+    if not 1 <= dimensions <= len(CONTOURS):
+        raise BadValue(
+            f"reduced_dims can't be {dimensions}: a frame has {len(CONTOURS)} features",
+            f"give 1 to {len(CONTOURS)}, or None for the features themselves",
+        )
     reducer: _Reducer
-    if method == "umap":
+    if is_umap:
         from umap import UMAP
 
         reducer = UMAP(n_components=dimensions, init="random", random_state=seed, n_jobs=1)
@@ -354,14 +367,3 @@ def _reducer_named(method: str, dimensions: int, seed: int) -> _Reducer:
 
         reducer = PCA(dimensions, svd_solver="covariance_eigh")
     return reducer
-
-
-def _check_reducer(dimensions: int, method: str) -> None:
-    """Raise BadValue for a method or a number of columns that can't be; DailytalkError if a library is missing."""
-    if one_of("dim_reducer_method", method, _REDUCERS) == "umap":
-        check_installed("umap", "umap")
-    if not 1 <= dimensions <= len(CONTOURS):
-        raise BadValue(
-            f"reduced_dims can't be {dimensions}: a frame has {len(CONTOURS)} features",
-            f"give 1 to {len(CONTOURS)}, or None for the features themselves",
-        )

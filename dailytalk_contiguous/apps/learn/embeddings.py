@@ -7,7 +7,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.apps.learn.token_rows import token_rows
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import SECONDS, STRING, Row
+from dailytalk_contiguous.core.records.schema import SECONDS, STRING, Row
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.store.parquet import write_parquet
 

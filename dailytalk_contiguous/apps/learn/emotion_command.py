@@ -28,12 +28,12 @@ from dailytalk_contiguous.apps.learn.moods import JudgedSpeaker, Mood, Recording
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, shown_steps
-from dailytalk_contiguous.core import emotions
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.style import emotions
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models, sound_card
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
@@ -49,14 +49,8 @@ TRAIN_EMOTION_SETTINGS = cli_options.setting_options(NetworkSettings())
 
 LISTEN = cli_options.time_of({})
 
-#: The corpus that `dailytalk corpus clips` makes of anybody's recordings: no dataset that others know by its name.
-OWN_CLIPS = "clips"
-
 #: What is in the header of the files of `--say-to`, by which they are known and may be replaced.
 SPOKEN_MOOD = "mood"
-
-#: The note beside every emotion.
-NO_DIAGNOSIS = "emotion is a guess from sound, not a diagnosis"
 
 
 @cli_options.with_options({**TRAIN_EMOTION_SETTINGS, **emotion_evaluate.EXAMPLE_OPTIONS})
@@ -153,6 +147,10 @@ def _of_present_classes(examples: EmotionExamples, named: bool) -> tuple[Emotion
     return examples, notes
 
 
+#: The corpus that `dailytalk corpus clips` makes of anybody's recordings: no dataset that others know by its name.
+OWN_CLIPS = "clips"
+
+
 def _training_sources(facts: TrainingFacts, other_licence: str) -> list[TrainingSource]:
     """The corpora of a training as sources on its card; `other_licence` is that of data without a known one."""
     sources: list[TrainingSource] = []
@@ -190,6 +188,10 @@ def _evaluated(
     _, valid = held_out(examples, settings.valid_share, settings.seed)
     evaluation = evaluate_model(model, examples.take(valid), heard="its training held these speakers out")
     return "speakers that its training held out", evaluation
+
+
+#: The note beside every emotion.
+NO_DIAGNOSIS = "emotion is a guess from sound, not a diagnosis"
 
 
 @shown_steps()
@@ -333,17 +335,14 @@ def _shown_moods(recording: RecordingMoods) -> list[str | Figures]:
         figures = f"{emotion} ({confidence}), valence {valence}, arousal {arousal}"
         lines.append(f"  {mood['speaker']}: in all {figures}: {sentence}")
     head = ("  time", "who", "emotion", ">sure", ">valence", ">arousal")
-    lines += [f"  {speaker['speaker']}: {_beside(speaker)}" for speaker in recording.judged]
+    for speaker in recording.judged:
+        named = as_text(speaker["name"] or "")
+        company = "alone" if speaker["lines"] == 1 else "beside each other"
+        judged = f"judged {company} ({named})" if named else f"judged {company}"
+        if speaker["beside"]:
+            judged = f"judged beside {counted(speaker['beside'], 'line')} of {named} in other recordings"
+        lines.append(f"  {speaker['speaker']}: {judged}")
     return [name, Figures(head, rows), *lines]
-
-
-def _beside(speaker: JudgedSpeaker) -> str:
-    """Beside what the lines of a speaker of a recording were judged, in words."""
-    name = as_text(speaker["name"] or "")
-    if speaker["beside"]:
-        return f"judged beside {counted(speaker['beside'], 'line')} of {name} in other recordings"
-    company = "alone" if speaker["lines"] == 1 else "beside each other"
-    return f"judged {company} ({name})" if name else f"judged {company}"
 
 
 def _cells(mood: Mood) -> tuple[str, str, str, str]:

@@ -20,10 +20,10 @@ from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import either, pair_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.style.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.folds import FOLDS, check_installed, divided
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotions import calibration_error
-from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.style.emotions import calibration_error
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, limit_of
 
@@ -27,12 +27,6 @@ Fit = Callable[[EmotionExamples], EmotionModel]
 
 #: Utterances of one speaker that a model gets at once.
 MOST_TOGETHER = 500
-
-_WARNINGS = (
-    "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
-    "some 20 % on MSP-Podcast.",
-    "Emotion in classes is a guess from sound, not a diagnosis.",
-)
 
 
 class Answered(NamedTuple):
@@ -81,7 +75,7 @@ class EmotionEvaluation(NamedTuple):
             speaker; of one that compares nothing it is the same.
         accuracy: share of the answers that are right.
         macro_f1: mean F1 of the classes.
-        calibration_error: as by `core.emotions.calibration_error`; NaN without an answer.
+        calibration_error: as by `core.style.emotions.calibration_error`; NaN without an answer.
         confidence: probability below which an answer is `unsure`; None: by the limits of the model.
         answered: those that are not, where the utterances of a speaker are judged together.
         answered_alone: those that are not, where each utterance is judged by itself.
@@ -221,6 +215,13 @@ def _limits_for(model: EmotionModel, examples: EmotionExamples, confidence: floa
     counts = speakers.groupby(speakers).transform("size")
     beside = [limit_of(model, count) for count in counts]
     return pd.DataFrame({"beside": beside, "alone": limit_of(model, 1)})
+
+
+_WARNINGS = (
+    "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
+    "some 20 % on MSP-Podcast.",
+    "Emotion in classes is a guess from sound, not a diagnosis.",
+)
 
 
 def _evaluated(

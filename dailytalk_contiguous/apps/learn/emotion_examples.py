@@ -15,15 +15,18 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_at, to_pcm
-from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import side_by_side
-from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.style.emotions import SIX, emotion_class
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted, kind_of
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import read_at
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.models.linear_emotion import Numbers, measure_voice
@@ -33,19 +36,6 @@ from dailytalk_contiguous.stages.transcribe import UNDETERMINED
 
 #: Seconds; a longer utterance is left out: it is no utterance, and would take much memory.
 LONGEST_SECONDS = 120.0
-
-#: Columns that are read beside the sound.
-_READ = (
-    "conversation_id",
-    "duration",
-    "source_duration",
-    "language",
-    "utterances",
-    "alignments",
-    "sounds",
-    "labels",
-    "split",
-)
 
 
 class Sounds:
@@ -178,11 +168,14 @@ class _Reading:
         name = row["conversation_id"]
         n_utterances = max(1, len(row["utterances"] or ()))
         try:
-            facts = _facts_of(row, self._classes, self._mapping)
+            if row["problem"]:
+                raise BadInput(row["problem"], "")
+            talk = from_finished(row)
+            facts = _facts_of(talk, self._classes, self._mapping)
             if name in self.facts:
                 raise BadInput("an utterance of its id was read before", "")
             sound = ItemSound(row["audio"]) if isinstance(items, FiledItems) else items.sound(name)
-            samples = utterance_sound(sound, row["utterances"][0])
+            samples = utterance_sound(sound, talk.utterances[0])
             reason = why_unheard(samples)
             if reason:
                 raise BadInput(reason, "")
@@ -238,6 +231,20 @@ class _Reading:
         )
 
 
+#: Columns that are read beside the sound.
+_READ = (
+    "conversation_id",
+    "duration",
+    "source_duration",
+    "language",
+    "utterances",
+    "alignments",
+    "sounds",
+    "labels",
+    "split",
+)
+
+
 def read_examples(
     inputs: Sequence[str], classes: Sequence[str] | None = SIX, mapping: Mapping[str, str] = {}
 ) -> EmotionExamples:
@@ -249,7 +256,7 @@ def read_examples(
         inputs: folders or `OWNER/NAME@TAG`, as `open_items` takes them.
         classes: those to distinguish; None for every label except `other`.
         mapping: classes for labels that are no classes, such as `{"calm": "neutral"}` (see
-            `core.emotions.emotion_class`).
+            `core.style.emotions.emotion_class`).
 
     Raises DailytalkError for a missing input, and if no utterance has an emotion.
     """
@@ -264,40 +271,38 @@ def read_examples(
     return reading.examples()
 
 
-def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str]) -> _Facts:
+def _facts_of(talk: Conversation, classes: Sequence[str] | None, mapping: Mapping[str, str]) -> _Facts:
     """The facts on an utterance. Raises BadInput, without a remedy, for one that is left out."""
-    labels = {name: value for name, value in (row["labels"] or {}).items() if value is not None}
-    if row["problem"]:
-        raise BadInput(row["problem"], "")
+    labels = {name: value for name, value in talk.labels.items() if value is not None}
     label = labels.get("emotion")
-    if not label or len(row["utterances"] or ()) != 1:
+    if not label or len(talk.utterances) != 1:
         raise BadInput("it has no emotion", "")
     if labels.get("style") == "sung":
         raise BadInput("it is sung", "")
     emotion = emotion_class(label, classes, mapping)
     if emotion is None:
         raise BadInput(f"it is {label}, which is not a class", "")
-    (utterance,) = row["utterances"]
-    start = utterance["start"]
-    end = utterance["end"]
-    if start is None or end is None or end - start > LONGEST_SECONDS:
+    (utterance,) = talk.utterances
+    span = utterance.new_span
+    if span is None or span.end - span.start > LONGEST_SECONDS:
         raise BadInput(f"it is not in the sound, or longer than {LONGEST_SECONDS:g} s", "")
     corpus = labels.get("corpus", "")
     return {
         "corpus": corpus,
-        "speaker": utterance["speaker"] or f"{corpus}/?",
+        "speaker": utterance.speaker or f"{corpus}/?",
         "emotion": emotion,
         "licence": labels.get("licence"),
-        "language": utterance["language"] or row["language"],
+        "language": utterance.language or talk.main_language,
         "source": labels.get("augmented_from", ""),
     }
 
 
-def utterance_sound(sound: ItemSound, utterance: Row) -> Samples:
+def utterance_sound(sound: ItemSound, utterance: Utterance) -> Samples:
     """The samples of an utterance in the sound of its conversation: 16 kHz mono, shape (n,)."""
     audio, offset = sound
-    start = max(0.0, utterance["start"])
-    seconds = max(0.0, utterance["end"] - start)
+    assert utterance.new_span is not None
+    start = max(0.0, utterance.new_span.start)
+    seconds = max(0.0, utterance.new_span.end - start)
     samples = read_at(audio, ANALYSIS_RATE, offset + start, seconds)
-    is_second = samples.shape[1] > 1 and utterance["channel"] == CHANNELS[1]
+    is_second = samples.shape[1] > 1 and utterance.channel == CHANNELS[1]
     return samples[:, 1] if is_second else samples[:, 0]

@@ -22,10 +22,9 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import guesses_alone, gu
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import (
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.style.emotions import (
     CARE,
     RIGHT_ALONE,
     RIGHT_BESIDE,
@@ -34,32 +33,18 @@ from dailytalk_contiguous.core.emotions import (
     fit_temperature,
     softmax,
 )
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.sampling import joined_groups
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models import emotion_networks as networks
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
+from dailytalk_contiguous.models.emotion_features import at_one_level
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 from dailytalk_contiguous.store.files import file_name
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
 #: The highest learning rate of each kind without a setting.
 RATES = {"spectrogram": 3e-3, "audio": 2e-5}
-
-#: Epochs of each kind without a setting.
-EPOCHS = {"spectrogram": 40, "audio": 15}
-
-#: Points of the random gains of bands, whose spread is 1 (4.3 dB).
-_GAIN_POINTS = 9
-
-#: The slowest and the fastest that a sound is played, which moves its pitch and formants alike.
-_SPEEDS = (0.9, 1.1)
-
-#: The share of views in training in which a voice is compared with its own other utterances.
-_COMPARED = 0.5
-
-#: dB between the softest and the loudest of a picture of a spectrogram.
-_PICTURE_DB = 80.0
 
 #: The index of an example, and whether it is seen in training or to validate.
 View = tuple[int, bool]
@@ -153,6 +138,16 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
         f"none of {counted(len(examples), 'utterance')} can be held out to tell when to stop",
         "add utterances: at least two of each class, of two speakers",
     )
+
+
+#: Epochs of each kind without a setting.
+EPOCHS = {"spectrogram": 40, "audio": 15}
+
+#: The slowest and the fastest that a sound is played, which moves its pitch and formants alike.
+_SPEEDS = (0.9, 1.1)
+
+#: The share of views in training in which a voice is compared with its own other utterances.
+_COMPARED = 0.5
 
 
 class _EmotionTrainer(training.ResumingTrainer):
@@ -266,6 +261,10 @@ def _voice_offsets(
     return dict(zip(train.tolist(), offsets, strict=True))
 
 
+#: Points of the random gains of bands, whose spread is 1 (4.3 dB).
+_GAIN_POINTS = 9
+
+
 def vary_picture(picture: Tensor) -> None:
     """Change a picture (frames, bands) as another voice or microphone would, and hide a part of it.
 
@@ -283,6 +282,10 @@ def vary_picture(picture: Tensor) -> None:
         width = int(torch.randint(length // 10 + 1, ()))
         start = int(torch.randint(length - width + 1, ()))
         picture.narrow(axis, start, width).zero_()
+
+
+#: dB between the softest and the loudest of a picture of a spectrogram.
+_PICTURE_DB = 80.0
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:

@@ -16,9 +16,9 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
-from dailytalk_contiguous.core.emotions import (
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.style.emotions import (
     CARE,
     CARE_ALONE,
     RIGHT_ALONE,
@@ -27,11 +27,11 @@ from dailytalk_contiguous.core.emotions import (
     fit_limit,
     fit_temperature,
 )
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models import emotion_folder, linear_emotion
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
+from dailytalk_contiguous.models.emotion_features import MEASURES, OF_SPEAKER
 
 #: The strength of regularisation (C of scikit-learn) of `linear`.
 STRENGTH = 0.03
@@ -47,9 +47,6 @@ _ROUGH = 1e-3
 
 #: The gradient at which the fit of a model ends.
 _EXACT = 1e-4
-
-#: The least share of a number's variance that counts as between classes.
-_LEAST_SHARE = 1e-4
 
 
 def fit_emotion(
@@ -165,6 +162,10 @@ def fit_arrays(
         arrays[f"weights_{head}"] = weights
         arrays[f"bias_{head}"] = bias
     return arrays
+
+
+#: The least share of a number's variance that counts as between classes.
+_LEAST_SHARE = 1e-4
 
 
 def _regression(

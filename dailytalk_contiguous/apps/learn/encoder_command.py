@@ -20,10 +20,11 @@ from dailytalk_contiguous.apps.learn.model_cards import (
 from dailytalk_contiguous.apps.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
-from dailytalk_contiguous.core.documents import as_text, read_json
-from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.records.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.store.files import write_text

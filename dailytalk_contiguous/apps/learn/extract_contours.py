@@ -1,14 +1,14 @@
-"""ExtractContours: six contours of each utterance, a value every 16 ms (see `core.contours`)."""
+"""ExtractContours: six contours of each utterance, a value every 16 ms (see `models.contours`)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, SMOOTHING, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.conversation import Utterance
+from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.models.contours import CONTOURS, EMPHASIS, SMOOTHING, ProsodicFeatureExtractor
 from dailytalk_contiguous.stages.base import UtteranceStage
 
 

@@ -14,11 +14,13 @@ from typing import NamedTuple
 import soundfile
 
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds, utterance_sound
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_header
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, Row
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, Row
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.audio import read_header
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import ItemSound, clip_shards
 from dailytalk_contiguous.publish.opening import open_items
@@ -206,19 +208,17 @@ class LineReader:
 
     def _clip(self, row: Row) -> JudgedRecording:
         """A clip, whose line is its utterance; without sound it has none. Raises BadInput, OSError."""
-        name = row["conversation_id"]
-        (utterance,) = row["utterances"]
+        talk = from_finished(row)
+        (utterance,) = talk.utterances
         lines: list[JudgedLine] = []
-        if utterance["end"] is not None:
+        span = utterance.new_span
+        if span is not None:
             samples = utterance_sound(ItemSound(row["audio"]), utterance)
             if not why_unheard(samples):
                 self.sounds.append(samples)
-                times = (utterance["start"], utterance["end"])
-                line_id = utterance["utterance_id"]
-                lines.append(JudgedLine(line_id, name, MIX, *times, len(self.sounds) - 1))
-        speaker = utterance["speaker"]
-        people = {MIX: speaker} if speaker else {}
-        return JudgedRecording(name, name, row["duration"], lines, people)
+                lines.append(JudgedLine(utterance.id, talk.id, MIX, *span, len(self.sounds) - 1))
+        people = {MIX: utterance.speaker} if utterance.speaker else {}
+        return JudgedRecording(talk.id, talk.id, talk.built_duration, lines, people)
 
 
 def row_of(name: str, samples: Samples) -> Row:

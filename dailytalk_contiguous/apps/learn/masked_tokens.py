@@ -16,8 +16,8 @@ from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
+from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_encoder import (

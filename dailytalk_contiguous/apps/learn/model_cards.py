@@ -16,17 +16,11 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts
 from dailytalk_contiguous.core import licensing
-from dailytalk_contiguous.core.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE
+from dailytalk_contiguous.core.style.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
-from dailytalk_contiguous.publish.templates import escaped, filled
+from dailytalk_contiguous.publish.tables.templates import escaped, filled
 from dailytalk_contiguous.store.hub import parse_reference
-
-#: The Hub's ids of licences that have another name in SPDX.
-_HUB_IDS = {"odbl-1.0": "odbl"}
-
-#: Ids of licences that the Hub knows, beside those of data.
-_OF_PROGRAMS = frozenset({"mit", "apache-2.0", "odbl"})
 
 #: Names by which data say that nobody knows their licence.
 _UNKNOWN = frozenset({"", "unknown"})
@@ -248,6 +242,13 @@ def encoder_card(title: str, record: Mapping[str, Any], sources: Sequence[Traini
         steps=f"{result['steps']:,} of {planned}.",
         settings=_setting_rows(shown),
     )
+
+
+#: The Hub's ids of licences that have another name in SPDX.
+_HUB_IDS = {"odbl-1.0": "odbl"}
+
+#: Ids of licences that the Hub knows, beside those of data.
+_OF_PROGRAMS = frozenset({"mit", "apache-2.0", "odbl"})
 
 
 def _licence_fields(sources: Sequence[TrainingSource]) -> dict[str, str]:

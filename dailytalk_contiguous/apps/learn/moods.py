@@ -12,21 +12,15 @@ import pandas as pd
 from dailytalk_contiguous.apps.learn.emotion_evaluation import MOST_TOGETHER
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds
 from dailytalk_contiguous.apps.learn.judged_lines import JudgedLine, JudgedRecording
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.emotions import UNSURE, choose_emotion
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import MIX, Row
+from dailytalk_contiguous.core.records.schema import MIX, Row
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.core.style.emotions import UNSURE, choose_emotion
+from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
-
-#: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.
-LOW_AROUSAL = 0.42
-
-#: Arousal in [0, 1] above which a voice is high.
-HIGH_AROUSAL = 0.62
 
 
 class Mood(TypedDict):
@@ -45,19 +39,6 @@ class Mood(TypedDict):
     probabilities: dict[str, float]
     valence: float | None
     arousal: float | None
-
-
-#: Words for a class, and additions for low and for high arousal.
-_SENTENCES: Mapping[str, tuple[str, str, str]] = {
-    "angry": ("You sound angry", "though you hold it back", "and very tense"),
-    "disgusted": ("You sound disgusted", "and weary", "and worked up"),
-    "fearful": ("You sound afraid", "and very quiet", "and very tense"),
-    "happy": ("You sound happy", "and relaxed", "and excited"),
-    "neutral": ("You sound calm", "and a little tired", "and lively"),
-    "sad": ("You sound sad", "and a little tired", "and upset"),
-    "surprised": ("You sound surprised", "and thoughtful", "and excited"),
-    UNSURE: ("I can't tell how you feel", "but you sound a little tired", "but you sound lively"),
-}
 
 
 class JudgedSpeaker(TypedDict):
@@ -233,6 +214,25 @@ def _finite(value: SupportsFloat) -> float | None:
     """A number; None for NaN and infinity."""
     number = float(value)
     return number if np.isfinite(number) else None
+
+
+#: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.
+LOW_AROUSAL = 0.42
+
+#: Arousal in [0, 1] above which a voice is high.
+HIGH_AROUSAL = 0.62
+
+#: Words for a class, and additions for low and for high arousal.
+_SENTENCES: Mapping[str, tuple[str, str, str]] = {
+    "angry": ("You sound angry", "though you hold it back", "and very tense"),
+    "disgusted": ("You sound disgusted", "and weary", "and worked up"),
+    "fearful": ("You sound afraid", "and very quiet", "and very tense"),
+    "happy": ("You sound happy", "and relaxed", "and excited"),
+    "neutral": ("You sound calm", "and a little tired", "and lively"),
+    "sad": ("You sound sad", "and a little tired", "and upset"),
+    "surprised": ("You sound surprised", "and thoughtful", "and excited"),
+    UNSURE: ("I can't tell how you feel", "but you sound a little tired", "but you sound lively"),
+}
 
 
 def mood_sentence(emotion: str | None, arousal: float | None = None) -> str:

@@ -15,7 +15,7 @@ from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
 from dailytalk_contiguous.apps.learn.match_tag import MatchTag
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.records.schema import SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
@@ -41,9 +41,6 @@ CONTOUR_SHARDS = "contours"
 TOKEN_SHARDS = "encoded"
 
 _AGAIN = "make it again with `dailytalk tokens`"
-
-#: Columns for an utterance's row that every shard has.
-_NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
 
 #: Columns for an utterance's row that a shard may lack.
 _MAY_LACK = Features(
@@ -170,6 +167,10 @@ def _shards_of(folder: Path, command: str, subfolders: Sequence[str]) -> Current
             return current_shards(paths)
     reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
     raise DailytalkError(reason, "name its folder, or run it first")
+
+
+#: Columns for an utterance's row that every shard has.
+_NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
 
 
 def _utterances(shards: CurrentShards, added: Iterable[str]) -> Iterator[Row]:

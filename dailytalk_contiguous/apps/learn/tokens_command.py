@@ -10,13 +10,13 @@ from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
-from dailytalk_contiguous.core.contours import EMPHASIS
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.codebook import ABOUT, MOST_CLUSTERS, Codebook
+from dailytalk_contiguous.models.contours import EMPHASIS
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody

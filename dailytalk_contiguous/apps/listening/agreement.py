@@ -25,8 +25,9 @@ from dailytalk_contiguous.apps.listening.listening import (
     PAIRS_KEY_KIND,
     PREFERENCES,
 )
-from dailytalk_contiguous.core.documents import as_text, read_json, typed
+from dailytalk_contiguous.core.documents import as_text, typed
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.store.files import inside
 
 _T = TypeVar("_T")
@@ -76,8 +77,6 @@ class _Answers(TypedDict):
 
 #: Answers by listener and by number of the clip.
 AnswersByListener = Mapping[str, Mapping[str, ListenerAnswer]]
-
-_KEY_TYPES: dict[str, type[PairsKey]] = {KEY_KIND: ClipsKey, PAIRS_KEY_KIND: PairsKey}
 
 
 class Score(TypedDict):
@@ -165,11 +164,7 @@ class JudgedPairs(TypedDict):
     tag: HeardTags
 
 
-#: The normal deviate of an interval of 95 %.
-NORMAL_95 = 1.959964
-
-#: The score of the rebuilt by what was preferred.
-_WORTH = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
+_KEY_TYPES: dict[str, type[PairsKey]] = {KEY_KIND: ClipsKey, PAIRS_KEY_KIND: PairsKey}
 
 
 def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, dict[str, ListenerAnswer]]]:
@@ -261,6 +256,10 @@ def judged_pairs(key: PairsKey, answers: AnswersByListener) -> JudgedPairs:
     }
 
 
+#: The score of the rebuilt by what was preferred.
+_WORTH = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
+
+
 def _naturalness(ratings: pd.DataFrame) -> Naturalness:
     is_recorded = ratings["choice"] == ratings["label"]
     sides = is_recorded.map({True: "recorded", False: "rebuilt"})
@@ -300,6 +299,10 @@ def _heard_tags(key: PairsKey, ratings: pd.DataFrame) -> HeardTags:
 def _heard_score(ratings: pd.DataFrame) -> Score:
     chance = ratings.drop_duplicates("clip")["chance"].mean()
     return scored(ratings["clip"], ratings["right"], None if pd.isna(chance) else float(chance))
+
+
+#: The normal deviate of an interval of 95 %.
+NORMAL_95 = 1.959964
 
 
 def scored(clips: "pd.Series[str]", values: "pd.Series[float]", chance: float | None) -> Score:

@@ -19,12 +19,12 @@ from dailytalk_contiguous.apps.listening.agreement import (
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.store.work_folder import is_mix
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.loudness import levelled
-from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.sampling import order_key
-from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, is_recorded
-from dailytalk_contiguous.core.utterance import UtteranceRow, said_tag
+from dailytalk_contiguous.core.records.conversation import Utterance
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import EMOTIONS, STYLES
+from dailytalk_contiguous.core.sound.loudness import levelled
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.sampling import order_key
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_at, read_header
+from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.publish.page import left_channels, stratified_sample
-from dailytalk_contiguous.publish.player import to_mp3
+from dailytalk_contiguous.publish.tables.page import left_channels, stratified_sample
+from dailytalk_contiguous.publish.tables.player import to_mp3
+from dailytalk_contiguous.publish.tables.templates import rendered
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
-from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import json_document, write_text
 
 #: `kind` of the key of a test of clips.
@@ -73,7 +76,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
             kept: dict[str, object] = {column: labels[column] for column in _KEPT if column != "id"}
             rows[row["conversation_id"]] = {"id": row["conversation_id"], **kept}
             present.add(labels["emotion"])
-    chosen = stratified_sample(items.tables().conversations, count, seed)
+    chosen = stratified_sample(tables_of(items).conversations, count, seed)
     if not chosen:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"
@@ -123,18 +126,6 @@ LINE_SECONDS = (0.8, 10.0)
 #: Seconds of the pause around an excerpt that are played with it, at most.
 MARGIN = 0.25
 
-#: Number of tags to choose from for a line, including its own.
-OFFERED = 4
-
-#: The loudness of both sides of a pair in LUFS: that of broadcasts (EBU R 128).
-PAIR_LUFS = -23.0
-
-#: The highest true peak of both sides of a pair in dBTP.
-PAIR_PEAK = -1.0
-
-#: Sample rates that MP3 knows, in Hz.
-_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-
 
 class Excerpt(NamedTuple):
     """A part of a conversation that begins and ends in a pause of both, in seconds of the rebuilt conversation
@@ -152,7 +143,7 @@ class _Candidate(NamedTuple):
     order: str
     name: str
     excerpt: Excerpt
-    lines: list[UtteranceRow]
+    lines: list[Utterance]
 
 
 def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> int:
@@ -210,26 +201,31 @@ class _TagQuestion(NamedTuple):
     key: dict[str, object]
 
 
+#: Number of tags to choose from for a line, including its own.
+OFFERED = 4
+
+
 def _tag_questions(
-    items: Items, lines: Iterable[tuple[str, UtteranceRow]], tags: Set[str], seed: int
+    items: Items, lines: Iterable[tuple[str, Utterance]], tags: Set[str], seed: int
 ) -> Iterator[_TagQuestion]:
     """Questions of the tags of lines, each among others of `tags`, in alphabetical order."""
     for index, (name, line) in enumerate(lines, 1):
-        tag = line["tag"] or ""
-        order = {other: order_key(f"{line['utterance_id']}\0{other}", seed) for other in tags - {tag}}
+        tag = line.tag or ""
+        order = {other: order_key(f"{line.id}\0{other}", seed) for other in tags - {tag}}
         others = sorted(order, key=order.__getitem__)
         choices = sorted([tag, *others[: OFFERED - 1]])
         if len(choices) < 2:
             continue
         sound = items.sound(name)
         rate = _mp3_rate(read_header(sound.audio).sample_rate)
-        seconds = line["end"] - line["start"]
-        samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
+        span = line.new_span
+        assert span is not None
+        samples = read_at(sound.audio, rate, sound.offset + span.start, span.end - span.start)
         clip: dict[str, object] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
         key: dict[str, object] = {
             "id": name,
-            "utterance": line["utterance_id"],
-            "tag": line["tag"],
+            "utterance": line.id,
+            "tag": line.tag,
             "choices": choices,
         }
         yield _TagQuestion(f"t{index:03d}", clip, key)
@@ -239,20 +235,23 @@ def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]
     """The conversations with an excerpt; `tags` collects those of all resynthesised lines."""
     low, high = LINE_SECONDS
     for row in items.rows(SMALL):
-        if row["problem"] or is_recorded(row):  # there are no two versions to compare
+        if row["problem"]:
             continue
-        name = row["conversation_id"]
-        utterances: Sequence[UtteranceRow] = row["utterances"] or ()
-        lines: list[UtteranceRow] = []
-        for utterance in utterances:
-            tag = said_tag(utterance)
-            if utterance["status"] == "spoken" and tag:
+        talk = from_finished(row)
+        if talk.is_recorded:  # there are no two versions to compare
+            continue
+        lines: list[Utterance] = []
+        for utterance in talk.utterances:
+            tag = utterance.said_tag
+            span = utterance.new_span
+            if utterance.status == "spoken" and span is not None and tag:
                 tags.add(tag)
-                if low <= utterance["end"] - utterance["start"] <= high:
+                if low <= span.end - span.start <= high:
                     lines.append(utterance)
-        fitting = sorted(excerpts(utterances), key=lambda excerpt: order_key(f"{name}\0{excerpt}", seed))
-        if fitting:
-            yield _Candidate(order_key(f"pair\0{name}", seed), name, fitting[0], lines)
+        keys = {excerpt: order_key(f"{talk.id}\0{excerpt}", seed) for excerpt in excerpts(talk.utterances)}
+        if keys:
+            excerpt = min(keys, key=keys.__getitem__)
+            yield _Candidate(order_key(f"pair\0{talk.id}", seed), talk.id, excerpt, lines)
 
 
 class _Border(NamedTuple):
@@ -262,19 +261,24 @@ class _Border(NamedTuple):
     start: float
 
 
-def excerpts(utterances: Sequence[AnyRecord]) -> Iterator[Excerpt]:
+def excerpts(utterances: Sequence[Utterance]) -> Iterator[Excerpt]:
     """The parts of a conversation of `EXCERPT` seconds in which both speak, recorded and rebuilt.
 
     Each begins and ends in a pause of both, in both versions; no utterance in it was dropped.
     """
-    heard = [utterance for utterance in utterances if utterance["start"] is not None]
-    heard.sort(key=lambda utterance: utterance["start"])
-    dropped = [utterance for utterance in utterances if utterance["start"] is None]
-    edges = ("start", "end", "source_start", "source_end")
-    if any(utterance[edge] is None for utterance in heard for edge in edges):
-        return
-    rebuilt = _borders([(utterance["start"], utterance["end"]) for utterance in heard])
-    recorded = _borders([(utterance["source_start"], utterance["source_end"]) for utterance in heard])
+    heard: list[tuple[Span, Utterance]] = []
+    dropped: list[Span] = []
+    for utterance in utterances:
+        if not utterance.has_recorded_times:
+            return
+        span = utterance.new_span
+        if span is None:
+            dropped.append(utterance.span)
+        else:
+            heard.append((span, utterance))
+    heard.sort(key=lambda pair: pair[0].start)
+    rebuilt = _borders([span for span, _ in heard])
+    recorded = _borders([utterance.span for _, utterance in heard])
     pauses: list[int] = []
     for index, border in enumerate(rebuilt):
         recorded_border = recorded[index]
@@ -289,16 +293,13 @@ def excerpts(utterances: Sequence[AnyRecord]) -> Iterator[Excerpt]:
             shorter = min(end - start, source_end - source_start)
             if longer > most:
                 break
-            channels = {utterance["channel"] for utterance in heard[first:last]}
-            lacks_some = any(
-                utterance["source_start"] < source_end and utterance["source_end"] > source_start
-                for utterance in dropped
-            )
+            channels = {utterance.channel for _, utterance in heard[first:last]}
+            lacks_some = any(span.start < source_end and span.end > source_start for span in dropped)
             if len(channels) == 2 and not lacks_some and shorter >= least:
                 yield Excerpt(start, end, source_start, source_end)
 
 
-def _borders(spans: Sequence[tuple[float, float]]) -> list[_Border]:
+def _borders(spans: Sequence[Span]) -> list[_Border]:
     """The borders before each utterance, and after the last: in a pause of both, `start` is not before `end`."""
     ends = [0.0, *accumulate((end for _, end in spans), max)]
     starts = [*accumulate((start for start, _ in reversed(spans)), min)]
@@ -314,15 +315,13 @@ def _between(before: _Border, after: _Border) -> tuple[float, float]:
     return start, end
 
 
-def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, UtteranceRow]]:
+def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, Utterance]]:
     """A line of each conversation that has one, of the tag that was asked the least so far."""
     asked: Counter[str | None] = Counter()
     for candidate in chosen:
         if candidate.lines:
-            line = min(
-                candidate.lines, key=lambda line: (asked[line["tag"]], order_key(line["utterance_id"], seed))
-            )
-            asked[line["tag"]] += 1
+            line = min(candidate.lines, key=lambda line: (asked[line.tag], order_key(line.id, seed)))
+            asked[line.tag] += 1
             yield candidate.name, line
 
 
@@ -345,12 +344,23 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
         ) from error
 
 
+#: The loudness of both sides of a pair in LUFS: that of broadcasts (EBU R 128).
+PAIR_LUFS = -23.0
+
+#: The highest true peak of both sides of a pair in dBTP.
+PAIR_PEAK = -1.0
+
+
 def _side(sound: ItemSound, start: float, end: float, sample_rate: int) -> str:
     """One side of a pair: the mean of its channels, at the loudness of all."""
     both_channels = read_at(sound.audio, sample_rate, sound.offset + start, end - start)
     samples = both_channels.mean(axis=1)
     level = levelled(samples, sample_rate, PAIR_LUFS, PAIR_PEAK)
     return _mp3(level.samples if level else samples, sample_rate)
+
+
+#: Sample rates that MP3 knows, in Hz.
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def _mp3_rate(sample_rate: int) -> int:

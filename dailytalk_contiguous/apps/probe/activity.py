@@ -4,7 +4,7 @@ The future of a speaker is that of voice activity projection (Ekstedt and Skantz
 they speak for most of each of four stretches of the next two seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import UtteranceRow, sounding_span
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.words.word import Span
 
 #: Frames a second.
 RATE = 20
@@ -40,26 +40,26 @@ JUST_ENDED = 10
 Activity = NDArray[np.bool_]
 
 
-def activity_of(row: AnyRecord, timeline: str = "") -> Activity:
-    """Whether each side (left, right) speaks in each frame, shape (frames, 2).
+def activity_of(talk: Conversation) -> Activity:
+    """Whether each side (left, right) of the result speaks in each frame, shape (frames, 2)."""
+    spans = [(utterance.channel, utterance.new_sounding) for utterance in talk.heard]
+    return _activity(talk.built_duration, spans)
 
-    `timeline` is `source_` for the times of the recording, and empty for those of the conversation.
-    """
-    seconds = row["source_duration"] if timeline else row["duration"]
+
+def recorded_activity(talk: Conversation) -> Activity:
+    """The same at the times of the recording."""
+    timed = [utterance for utterance in talk.utterances if utterance.has_recorded_times]
+    return _activity(talk.duration, [(utterance.channel, utterance.sounding) for utterance in timed])
+
+
+def _activity(seconds: float | None, spans: Iterable[tuple[str, Span | None]]) -> Activity:
     n_frames = 0 if seconds is None else int(seconds * RATE)
     active = np.zeros((n_frames, 2), bool)
-    utterances: Sequence[UtteranceRow] = row["utterances"] or ()
-    for utterance in utterances:
-        if not timeline and utterance["status"] == "dropped":
-            continue
-        span = sounding_span(utterance, timeline)
-        if span is None:
-            continue
-        start, end = span
-        side = CHANNELS.index(utterance["channel"])
-        first = max(0, round(start * RATE))
-        last = max(0, round(end * RATE))
-        active[first:last, side] = True
+    for channel, span in spans:
+        if span is not None:
+            first = max(0, round(span.start * RATE))
+            last = max(0, round(span.end * RATE))
+            active[first:last, CHANNELS.index(channel)] = True
     return active
 
 

@@ -24,9 +24,6 @@ BOTH = "both"
 #: A model that sees the speech of both, and what is heard of them.
 SOUND = "sound"
 
-#: Units of a hidden layer.
-HIDDEN = 64
-
 #: Examples of a step.
 BATCH = 4096
 
@@ -183,6 +180,10 @@ class Foresight:
             optimiser.step()
             schedule.step()
         network.load_state_dict(kept)
+
+
+#: Units of a hidden layer.
+HIDDEN = 64
 
 
 def _new_network(n_inputs: int, is_first: bool) -> torch.nn.Sequential:

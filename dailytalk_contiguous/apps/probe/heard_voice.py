@@ -1,8 +1,8 @@
 """What is heard of a speaker at a frame: pitch, power and voicing, and how they have moved.
 
-Pitch and power are those of `core.contours`, less the speaker's mean so far, so that no voice is known by them.
-The path through the candidates of a pitch looks ahead, so all is known a frame late: of 90 frames of a call 2 were
-other ones when the next frame was known, and none when the one after that was.
+Pitch and power are those of `models.contours`, less the speaker's mean so far, so that no voice is known by
+them. The path through the candidates of a pitch looks ahead, so all is known a frame late: of 90 frames of a call
+2 were other ones when the next frame was known, and none when the one after that was.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.probe.activity import RATE, Activity
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, blocks_at
-from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.machine.audio import blocks_at
+from dailytalk_contiguous.models.contours import track_voice
 from dailytalk_contiguous.publish.items import ItemSound
 
 #: Voiced frames of the mean of the last ones (0.15 s).

@@ -23,24 +23,11 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import SEED_OPTION
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.outcome import Figures, Outcome
+from dailytalk_contiguous.core.records.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import json_document, write_text
-
-#: Figures of a timeline, in the order in which they are shown.
-_FIGURES = (
-    "own",
-    "both",
-    "exchanged",
-    "sound",
-    "contingency",
-    "cues",
-    "cues_left",
-    "cues_right",
-    "cues_elsewhere",
-)
 
 
 class Kept(TypedDict):
@@ -56,7 +43,7 @@ def probe(
         "DIR|OWNER/NAME@TAG", "What build, speak, tag or retime wrote, or a dataset on the Hub."
     ),
     other: str | None = argument("[OTHER]", "Another one to probe and compare.", None),
-    out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
+    out: Path | None = cli_options.file_option(f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
     workers: int | None = option(
         None, Panel.RUN, "Processes.", metavar="N", min=1, show_default="the cores, 4 at most"
     ),
@@ -109,6 +96,20 @@ def probe(
 
 def _records(timelines: Mapping[str, ProbedTimeline], seed: int) -> dict[str, TimelineRecord]:
     return {name: timeline.record(seed) for name, timeline in timelines.items()}
+
+
+#: Figures of a timeline, in the order in which they are shown.
+_FIGURES = (
+    "own",
+    "both",
+    "exchanged",
+    "sound",
+    "contingency",
+    "cues",
+    "cues_left",
+    "cues_right",
+    "cues_elsewhere",
+)
 
 
 def _details(columns: Mapping[str, TimelineRecord]) -> Iterator[str | Figures]:

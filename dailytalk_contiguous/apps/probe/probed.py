@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, read_json, typed
+from dailytalk_contiguous.core.documents import Number, Whole, typed
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.publish.findings import Finding, advice
+from dailytalk_contiguous.core.records.finding import Finding, advice
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.store.files import inside
 
 #: The file of the figures in a work folder.

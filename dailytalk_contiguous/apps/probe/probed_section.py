@@ -6,8 +6,8 @@ from pathlib import Path
 from dailytalk_contiguous.apps.probe.probed import Timeline, read_probed, shown_figure
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.publish.tabular import Bar, Table
-from dailytalk_contiguous.publish.templates import Section, rendered
+from dailytalk_contiguous.publish.tables.tabular import Bar, Table
+from dailytalk_contiguous.publish.tables.templates import Section, rendered
 
 _ROWS = {"own": "own speech", "both": "of both", "exchanged": "exchanged", "sound": "with sound"}
 _FIGURES = {

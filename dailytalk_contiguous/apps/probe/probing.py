@@ -31,28 +31,14 @@ FEWEST = 6
 #: Hours of talk that are needed to tell something.
 LEAST_HOURS = 2.0
 
-#: Hours of training with which the learning curve begins; each point has twice those of the one before.
-LEAST_CURVE_HOURS = 0.25
-
 #: How often conversations are drawn anew for an interval.
 DRAWS = 1000
-
-#: The share of the draws that is inside the interval.
-INSIDE = 0.95
 
 #: The model `BOTH` with partners of other conversations.
 EXCHANGED = "exchanged"
 
 #: The model `BOTH` with the conversations that have sound, where not all have.
 OF_HEARD = "of_heard"
-
-#: The places of frames (`foresight.PLACES`) of each figure of cues.
-_CUES = {
-    "cues": range(PLACES),
-    "cues_left": [1],
-    "cues_right": [2],
-    "cues_elsewhere": [0],
-}
 
 #: What is written of each figure, for those who read probe.json alone.
 DEFINITIONS = {
@@ -160,6 +146,10 @@ def with_enough(source: str, timelines: Mapping[str, list[ActiveTalk]]) -> dict[
     return {name: talks for name, talks in timelines.items() if n_groups[name] >= FEWEST}
 
 
+#: Hours of training with which the learning curve begins; each point has twice those of the one before.
+LEAST_CURVE_HOURS = 0.25
+
+
 def jobs_of(probed: ProbedTalks, seed: int) -> Iterator[Job]:
     """The models to train and to judge: all kinds in each division, and those of the learning curve."""
     groups = [talk.group for talk in probed.talks]
@@ -207,6 +197,15 @@ def done(probed: ProbedTalks, seed: int, job: Job) -> JobResult:
         model = Foresight(train, sees, seed)
         fits = [model.fit(paired_in(probed.talks[number].active)) for number in fitted]
         return model.foreseen(judged, len(job.judged)), np.array(fits)
+
+
+#: The places of frames (`foresight.PLACES`) of each figure of cues.
+_CUES = {
+    "cues": range(PLACES),
+    "cues_left": [1],
+    "cues_right": [2],
+    "cues_elsewhere": [0],
+}
 
 
 class ProbedTimeline(NamedTuple):
@@ -268,6 +267,10 @@ class ProbedTimeline(NamedTuple):
             "undecided": sum(1 for pairing in self.pairings if pairing["kind"] is None),
         }
         return cast("TimelineRecord", record)
+
+
+#: The share of the draws that is inside the interval.
+INSIDE = 0.95
 
 
 def figure(values: NDArray[np.float64]) -> Figure:

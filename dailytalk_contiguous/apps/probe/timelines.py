@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.probe.activity import EDGES, RATE, Activity, activity_of
+from dailytalk_contiguous.apps.probe.activity import EDGES, RATE, Activity, activity_of, recorded_activity
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import Row, name_or_none, parent_of
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.utterance import UtteranceRow
+from dailytalk_contiguous.core.style.sampling import joined_groups
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 
@@ -61,45 +62,41 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
     for row in steps("conversations read", items.rows(SMALL)):
         if row["problem"] or row.get("labels"):
             continue
-        is_rebuilt = items.is_rebuilt(row)
-        prefixes: dict[str, str] = {}  # of the times of each timeline that it is on
-        if parent_of(row) not in parents:
-            prefixes[RECORDED] = "source_"
+        talk = from_finished(row)
+        is_rebuilt = items.rebuilt and not talk.is_recorded
+        activities: dict[str, Activity] = {}
+        if talk.parent not in parents:
+            activities[RECORDED] = recorded_activity(talk)
         if is_rebuilt:
-            prefixes[REBUILT] = ""
-        keys = _group_keys(row)
-        for name, prefix in prefixes.items():
-            active = activity_of(row, prefix)
+            activities[REBUILT] = activity_of(talk)
+        keys = _group_keys(talk)
+        for name, active in activities.items():
             if len(active) <= EDGES[-1] or not active.any(axis=0).all():
                 continue
-            utterances: Sequence[UtteranceRow] = row["utterances"] or ()
-            # Whether the left of the conversation is the right of its recording.
-            is_turned = any(line["source_channel"] not in (None, line["channel"]) for line in utterances)
             number = len(timelines[name])
             links[name] += [(number, key) for key in keys]
-            talk = ActiveTalk(
-                name=row["conversation_id"],
+            active_talk = ActiveTalk(
+                name=talk.id,
                 group=number,
                 recording=is_rebuilt and name == RECORDED,
-                turned=is_turned,
+                turned=talk.is_turned,
                 active=active,
             )
-            timelines[name].append(talk)
-        parents.add(parent_of(row))
+            timelines[name].append(active_talk)
+        parents.add(talk.parent)
     for name, talks in timelines.items():
         timelines[name] = _sample(talks, links[name], seed)
     return {name: talks for name, talks in timelines.items() if talks}
 
 
-def _group_keys(row: Row) -> list[str]:
+def _group_keys(talk: Conversation) -> list[str]:
     """The keys of a conversation's recording, sound and people: those with a key in common are of one group."""
-    recording = row["recording_id"] or row["conversation_id"]
-    keys = [f"recording {recording}"]
-    if row["sound_digest"]:
-        keys.append(f"sound {row['sound_digest']}")
-    speakers = row["speakers"] or {}
-    for person in speakers.values():
-        if name_or_none(person):
+    keys = [f"recording {talk.recording_id or talk.id}"]
+    if talk.sound_digest:
+        keys.append(f"sound {talk.sound_digest}")
+    for side in CHANNELS:
+        person = talk.person(side)
+        if person:
             keys.append(f"speaker {person}")
     return keys
 

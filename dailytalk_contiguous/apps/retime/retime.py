@@ -13,43 +13,50 @@ from datasets import Features
 
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
-from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.audio import from_uri
-from dailytalk_contiguous.core.conversation import from_row
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.fields import Column, Field
-from dailytalk_contiguous.core.loudness import rearrange, room_tone
-from dailytalk_contiguous.core.records import (
-    AnyRecord,
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.conversation import (
+    OF_RECORDING,
+    Conversation,
+    Utterance,
+    copied,
+    from_row,
+    known_trims,
+    to_flat,
+)
+from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.record import (
     Count,
     Flag,
-    NonSpeechSound,
+    MovedSound,
     Seconds,
     Stored,
     Text,
     TimelineMeasures,
 )
-from dailytalk_contiguous.core.schema import (
+from dailytalk_contiguous.core.records.schema import (
     BUILT,
     CHANNELS,
-    OF_RECORDING,
     ORIGIN,
     STRING,
     Row,
-    has_recorded_voices,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.core.turns import Stretch, Timed, label
-from dailytalk_contiguous.core.utterance import UtteranceRow, known_trims, sounding_span
-from dailytalk_contiguous.core.words import WordRow
-from dailytalk_contiguous.publish.finished_conversation import finished_conversation
+from dailytalk_contiguous.core.sound.loudness import rearrange, room_tone
+from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.turns.turn_taking import Stretch, Timed, label
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine import audio
+from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.publish.exports.exporting import seen_row
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (
     IF_INSTALLED,
     JUDGED,
+    JUDGED_FIELDS,
     TURN_ENDS,
     check_judge,
     judge_utterances,
@@ -191,41 +198,37 @@ class Retime(Stage):
             variant = self.variant
         name = name_of(parent, variant)
         rate = audio.read_header(row["audio"]).sample_rate
-        pcm = finished_conversation(row, rate, swap=False).pcm
-        units = units_of(row)
+        pcm = seen_row(row, rate).pcm
+        talk = from_finished(row)
+        units = units_of(talk)
         if len(units) < 2:
             raise BadInput(
                 "nothing in it can move: it has one turn, or what follows interrupts it", "leave it out"
             )
         timing = self._timing
         drawn = self._draw(units, timing, parent, variant, rate)
-        moved = _moved(row, units, drawn.shifts)
-        events = [*_events(row, units, drawn)]
-        timeline = _timeline(row, moved)
+        moved = _moved(talk, units, drawn.shifts)
+        for utterance in moved.utterances:
+            within = (utterance.id or "").removeprefix(f"{parent}/")
+            utterance.id = f"{name}/{within}"
+        mode = f"{RETIMED}{OF_RECORDING}" if talk.has_recorded_voices else RETIMED
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
-        encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        encoded = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
-        judge_utterances(moved["utterances"], judged_sound, row.get("sides"))
-        for utterance in moved["utterances"]:
-            utterance["utterance_id"] = _renamed(utterance["utterance_id"], parent, name)
-        for event in events:
-            event["utterance_id"] = _renamed(event["utterance_id"], parent, name)
-        moved["utterances"].sort(key=_start_or_last)
-        moved["alignments"].sort(key=_start_or_last)
-        moved["sounds"].sort(key=_start_or_last)
+        judge_utterances(moved.utterances, judged_sound, moved.built_sides)
         retiming: Retiming = {
             "parent": parent,
             "variant": variant,
             "seed": self.seed,
             "target": timing.target,
             "timing": timing.digest,
-            "events": events,
+            "events": [*_events(moved, units, drawn)],
         }
         return {
-            **moved,
+            **_written(row, moved),
             "conversation_id": name,
             "audio": encoded,
-            "timeline": msgspec.structs.asdict(timeline),
+            "timeline": msgspec.structs.asdict(_timeline(talk, moved, mode)),
             RETIMING: retiming,
             ORIGIN.name: {"of": parent, "by": "dailytalk retime"},
         }
@@ -238,18 +241,6 @@ class Retime(Stage):
         transitions = [unit.transition for unit in units if unit.transition]
         pace = timing.pace_for(parent, transitions, spin, rng)
         return draw(units, timing, pace, rate, rng)
-
-
-def _renamed(utterance_id: str | None, parent: str, name: str) -> str:
-    """The id of an utterance of `parent` in its variant `name`."""
-    within = (utterance_id or "").removeprefix(f"{parent}/")
-    return f"{name}/{within}"
-
-
-def _start_or_last(item: AnyRecord) -> float:
-    """The start of an item; dropped utterances have none, and come last."""
-    start: float | None = item["start"]
-    return math.inf if start is None else start
 
 
 class Drawn(NamedTuple):
@@ -291,14 +282,12 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
     return Drawn(placing.shifts, is_drawn)
 
 
-def rearranged(
-    row: Row, pcm: audio.Pcm, rate: int, units: Sequence[Unit], shifts: Sequence[float], name: str
-) -> audio.Pcm:
+def rearranged(row: Row, pcm: Pcm, rate: int, units: Sequence[Unit], shifts: Sequence[float], name: str) -> Pcm:
     """The sound `pcm` of a conversation whose units are later by `shifts`; `name` seeds its room tone.
 
     Raises BadInput where an event would be cut.
     """
-    samples = audio.pcm_to_float(pcm)
+    samples = pcm_to_float(pcm)
     length = len(samples) + round(shifts[-1] * rate)
     talk = from_row({"audio": row["audio"], "offset": 0.0, "duration": row["duration"], "sides": row.get("sides")})
     leaks = analysed_sides(talk).leaks
@@ -317,7 +306,7 @@ def rearranged(
         replaced = audible_leak(recorded, leaks[side], tone, rate)
         moves = _moves(events, rate)
         rebuilt = rearrange(recorded, moves, tone, length, rate, replaced)
-        result[:, side] = audio.to_pcm(rebuilt)
+        result[:, side] = to_pcm(rebuilt)
         for start, end, new_start in moves:
             moved = result[new_start : new_start + end - start, side]
             if not np.array_equal(moved, pcm[start:end, side]):
@@ -354,15 +343,6 @@ def _later(time: float, shift: float) -> float:
     return round(time + shift, 4)
 
 
-class _MovedColumns(TypedDict):
-    """The columns of a conversation that are lists of items with times, and its length in seconds."""
-
-    duration: float
-    utterances: list[Row]
-    alignments: list[WordRow]
-    sounds: list[NonSpeechSound]
-
-
 class _MovedSpan(NamedTuple):
     """From when to when an utterance was, and by how many seconds it is later."""
 
@@ -371,91 +351,100 @@ class _MovedSpan(NamedTuple):
     shift: float
 
 
-def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> _MovedColumns:
-    """The columns with times of a conversation, at their new times; in the order that they had."""
+def _moved(talk: Conversation, units: Sequence[Unit], shifts: Sequence[float]) -> Conversation:
+    """A conversation at its new times, with the event of each utterance there; all in the order that it had."""
     shift_of: dict[tuple[str, int], float] = {}
     for unit, shift in zip(units, shifts, strict=True):
-        for event in unit.events:
-            shift_of[event.column, event.number] = shift
-    utterances: list[Row] = []
-    heard: list[int] = []
-    spans: list[Timed] = []
+        for unit_event in unit.events:
+            shift_of[unit_event.column, unit_event.number] = shift
+    moved = copied(talk)
+    heard: list[Utterance] = []
+    timed: list[Timed] = []
     spans_of: dict[str, list[_MovedSpan]] = {channel: [] for channel in CHANNELS}
-    for index, recorded in enumerate(row["utterances"]):
-        utterance = dict(recorded)
-        utterances.append(utterance)
-        if ("utterances", index) not in shift_of:
+    for index, utterance in enumerate(moved.utterances):
+        span = utterance.new_span
+        if span is None or ("utterances", index) not in shift_of:
             continue
         shift = shift_of["utterances", index]
-        spans_of[utterance["channel"]].append(_MovedSpan(recorded["start"], recorded["end"], shift))
-        utterance["start"] = _later(recorded["start"], shift)
-        utterance["end"] = _later(recorded["end"], shift)
-        start, end = sounding_span(utterance) or (utterance["start"], utterance["end"])
-        heard.append(index)
-        spans.append(Timed(utterance["channel"], start, end))
-    for index, entering in zip(heard, label(spans), strict=True):
-        utterances[index]["event"] = entering
-    sounds: list[NonSpeechSound] = []
-    recorded_sounds: Sequence[NonSpeechSound] = row["sounds"] or ()
-    for index, sound in enumerate(recorded_sounds):
+        spans_of[utterance.channel].append(_MovedSpan(span.start, span.end, shift))
+        utterance.new_start = _later(span.start, shift)
+        utterance.new_end = _later(span.end, shift)
+        heard.append(utterance)
+        timed.append(Timed(utterance.channel, *(utterance.new_sounding or span)))
+    for utterance, entering in zip(heard, label(timed), strict=True):
+        utterance.event = entering
+    sounds: list[MovedSound] = []
+    for index, sound in enumerate(talk.sounds):
         shift = shift_of["sounds", index]
-        start = _later(sound["start"], shift)
-        end = _later(sound["end"], shift)
-        sounds.append({**sound, "start": start, "end": end})
+        start = _later(sound.new_start, shift)
+        end = _later(sound.new_end, shift)
+        sounds.append(msgspec.structs.replace(sound, new_start=start, new_end=end))
     for channel_spans in spans_of.values():
         channel_spans.sort()
-    return {
-        "duration": round(row["duration"] + shifts[-1], 6),
-        "utterances": utterances,
-        "alignments": [_moved_word(word, spans_of[word["speaker"]]) for word in row["alignments"] or ()],
-        "sounds": sounds,
-    }
+    moved.sounds = sounds
+    moved.alignments = [_moved_word(word, spans_of[word.side]) for word in talk.alignments]
+    moved.built_duration = round(talk.built_duration + shifts[-1], 6)
+    return moved
 
 
-def _moved_word(word: WordRow, spans: Sequence[_MovedSpan]) -> WordRow:
+def _moved_word(word: Word, spans: Sequence[_MovedSpan]) -> Word:
     """A word at its new times. It names no utterance: it is of the one of `spans` that it is in, or nearest to."""
-    middle = (word["start"] + word["end"]) / 2
+    middle = word.middle
     after = bisect_left(spans, middle, key=lambda span: span.start)
     neighbours = spans[max(0, after - 1) : after + 1]
     shift = 0.0
     if neighbours:
         nearest = min(neighbours, key=lambda span: max(span.start - middle, middle - span.end))
         shift = nearest.shift
-    start = _later(word["start"], shift)
-    end = _later(word["end"], shift)
-    return {**word, "start": start, "end": end}
+    return word.at(_later(word.start, shift), _later(word.end, shift))
 
 
-def _timeline(row: Row, moved: _MovedColumns) -> TimelineMeasures:
-    """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
+def _written(row: Row, moved: Conversation) -> Row:
+    """The columns with times of a row, at their new times, and the events that follow from these, by start."""
+    utterances: list[Row] = []
+    for recorded, utterance in zip(row["utterances"], moved.utterances, strict=True):
+        fields = to_flat(utterance, ("utterance_id", "event", *JUDGED_FIELDS))
+        utterances.append({**recorded, **fields, "start": utterance.new_start, "end": utterance.new_end})
+    words: list[Row] = []
+    for recorded, word in zip(row["alignments"] or (), moved.alignments, strict=True):
+        words.append({**recorded, "start": word.start, "end": word.end})
+    sounds: list[Row] = []
+    for recorded, sound in zip(row["sounds"] or (), moved.sounds, strict=True):
+        sounds.append({**recorded, "start": sound.new_start, "end": sound.new_end})
+    for column in (utterances, words, sounds):
+        # dropped utterances have no start, and come last
+        column.sort(key=lambda item: math.inf if item["start"] is None else item["start"])
+    return {"duration": moved.built_duration, "utterances": utterances, "alignments": words, "sounds": sounds}
+
+
+def _timeline(talk: Conversation, moved: Conversation, mode: str) -> TimelineMeasures:
+    """Turn-taking before and after, as `core.turns.timeline` compares it; no sound is lost or gets louder."""
     events: list[TurnEvent] = []
     starts: list[float] = []
-    recorded: Sequence[UtteranceRow] = row["utterances"]
-    for before, after in zip(recorded, moved["utterances"], strict=True):
-        if before["status"] == "dropped":
+    for before, after in zip(talk.utterances, moved.utterances, strict=True):
+        span = before.new_span
+        if span is None or after.new_start is None or not before.is_heard:
             continue
-        length = before["end"] - before["start"]
-        start_trim, end_trim = known_trims(length, before.get("start_trim"), before.get("end_trim"))
+        length = span.end - span.start
+        start_trim, end_trim = known_trims(length, before.new_start_trim, before.new_end_trim)
         event = TurnEvent(
-            channel=before["channel"],
-            start=before["start"],
-            end=before["end"],
+            channel=before.channel,
+            start=span.start,
+            end=span.end,
             new_length=length,
             kept=True,
             start_trim=start_trim,
             end_trim=end_trim,
         )
         events.append(event)
-        starts.append(after["start"])
-    mode = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
-    timeline = compare_turns(events, starts, row["duration"], moved["duration"], mode)
+        starts.append(after.new_start)
+    timeline = compare_turns(events, starts, talk.built_duration, moved.built_duration, mode)
     timeline.lost_speech_seconds = 0.0
     return timeline
 
 
-def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[TransitionEvent]:
+def _events(talk: Conversation, units: Sequence[Unit], drawn: Drawn) -> Iterator[TransitionEvent]:
     """Each stretch that takes the floor or goes on with it, in order: its offset as recorded, and now."""
-    utterances: Sequence[UtteranceRow] = row["utterances"]
     last: tuple[Stretch, float] | None = None
     for unit, shift, is_drawn in zip(units, drawn.shifts, drawn.drawn, strict=True):
         for stretch in unit.speech:
@@ -465,7 +454,7 @@ def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[Transitio
                 before, shift_before = last
                 recorded = stretch.start - before.end
                 yield {
-                    "utterance_id": utterances[stretch.members[0]]["utterance_id"],
+                    "utterance_id": talk.utterances[stretch.members[0]].id,
                     "kind": HOLD if stretch.channel == before.channel else SHIFT,
                     "recorded": round(recorded, 4),
                     "offset": round(recorded + shift - shift_before, 4),

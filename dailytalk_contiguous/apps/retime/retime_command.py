@@ -12,8 +12,8 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
-from dailytalk_contiguous.core.turn_ends import HOLD
+from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.turns.turn_ends import HOLD
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.apps.retime.retime import COLUMN, RETIMED, RETIMING, Retime, Retiming, name_of
 from dailytalk_contiguous.apps.retime.take_conversation import PLACED, TakeConversation
 from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
-from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.schema import ORIGIN, Row, built, parent_of
-from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import ORIGIN, Row, built
+from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.machine.audio import audio_at, to_uri
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
@@ -25,9 +26,6 @@ from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_ru
 
 #: The file of the timing in a folder of variants, by its digest: workers of another run may be reading theirs.
 TIMING = "timing-{}.json"
-
-#: Columns that a timing is made from.
-_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
 
 
 class Variants(NamedTuple):
@@ -110,7 +108,7 @@ class RetimeSpec(Spec):
                     yield {
                         "conversation_id": name_of(name, variant),
                         "recording_id": parent["recording_id"],
-                        "audio": {"bytes": None, "path": to_uri(Path(file).absolute())},
+                        "audio": audio_at(Path(file)),
                         "duration": parent["duration"],
                         "input_digest": input_digest,
                         "parent": name,
@@ -125,7 +123,7 @@ class RetimeSpec(Spec):
         name = parent["conversation_id"]
         problem = parent["problem"]
         remedy = parent["remedy"]
-        if not problem and parent_of(parent) != name:
+        if not problem and from_finished(parent).parent != name:
             problem = "it is a variant already"
             remedy = "name the folder that it was made from"
         if not problem and name in names:
@@ -198,6 +196,10 @@ class RetimeSpec(Spec):
         )
         record = outputs.write_results(half)
         return {**record, RETIMED: retimed}
+
+
+#: Columns that a timing is made from.
+_TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
 
 
 def timing_for(parents: Items, like: Items | None) -> Timing:

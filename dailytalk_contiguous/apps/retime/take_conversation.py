@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar
 
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.fields import Field, columns_among
-from dailytalk_contiguous.core.schema import AUDIO, BUILT, SECONDS, STRING, Row, built
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.schema import AUDIO, BUILT, SECONDS, STRING, Row, built
+from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import unlisted
-from dailytalk_contiguous.core.utterance import FIELDS
-from dailytalk_contiguous.publish.items import SMALL, Place, Shards
+from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.publish.items import SMALL, Place
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.stages.base import Stage
 
@@ -32,6 +31,9 @@ PLACED = Features(
         "duration": SECONDS,
     }
 )
+
+#: Of the one folder that rows come from.
+_opened_items = lru_cache(maxsize=1)(finished_items)
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,8 @@ class TakeConversation(Stage):
         file = from_uri(row["audio"]["path"])
         position = Place(file, row["row_group"], row["row_number"])
         published = [column.name for column in columns_among(self.fields)]
-        parents = _opened(from_uri(row["folder"]))
-        parent = parents.at(position, [*SMALL, "audio", *published])
+        parents = _opened_items(from_uri(row["folder"]))
+        parent = next(parents.rows_at([position], [*SMALL, "audio", *published]))
         if parent["conversation_id"] != row["parent"]:
             raise BadInput("its folder has changed meanwhile", "run the same command again")
         return {name: parent.get(name) for name in self.adds}
-
-
-@lru_cache(maxsize=1)
-def _opened(folder: Path) -> Shards:
-    return finished_items(folder)

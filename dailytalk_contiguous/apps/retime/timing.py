@@ -9,6 +9,7 @@ exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Gen
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,17 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.retime.units import KINDS, Transition, units_of
-from dailytalk_contiguous.core.documents import Number, as_text, parse_json, read_bytes, typed
+from dailytalk_contiguous.core.documents import Number, as_text, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.store.files import json_document, write_text
 
 _Array = NDArray[np.float64]
-
-#: The number of nearest transitions from which one is drawn.
-NEAREST = 12
 
 #: The least number of transitions of a kind to draw from.
 LEAST = 20
@@ -46,9 +46,6 @@ HIGHEST = 95.0
 
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
-
-#: Seconds; a shorter turn counts as one of this length.
-_SHORTEST = 0.05
 
 #: Paces that differ by less are equal: they have 4 digits.
 _SAME_PACE = 6e-5
@@ -93,6 +90,10 @@ class Law(NamedTuple):
     high: float
 
 
+#: The number of nearest transitions from which one is drawn.
+NEAREST = 12
+
+
 @dataclass(frozen=True)
 class Timing:
     """What a conversation's transitions are drawn from.
@@ -131,10 +132,12 @@ class Timing:
             rng: chance between two ranks.
         """
         pace = self.pace_of(transitions)
-        first, last = np.searchsorted(self._own_paces, (pace - _SAME_PACE, pace + _SAME_PACE)).tolist()
+        paces_of_pairs = [*self.pairs.values()]
+        first = bisect_left(paces_of_pairs, pace - _SAME_PACE)
+        last = bisect_left(paces_of_pairs, pace + _SAME_PACE)
         n_same = max(last - first, 1)
         drawn_rank = first + int(rng.integers(n_same))
-        rank = self._ranks.get(name, drawn_rank)
+        rank = [*self.pairs].index(name) if name in self.pairs else drawn_rank
         turned_rank = first + (rank - first + int(spin * n_same)) % n_same
         quantile = (turned_rank + rng.random()) / max(len(self.pairs), 1)
         return float(np.quantile(self.paces, min(quantile, 1.0)))
@@ -174,14 +177,6 @@ class Timing:
         nearest = np.argsort(distances, kind="stable")[:NEAREST]
         chosen = possible[rng.choice(nearest)]
         return float(offsets[chosen])
-
-    @cached_property
-    def _own_paces(self) -> _Array:
-        return np.array([*self.pairs.values()], np.float64)
-
-    @cached_property
-    def _ranks(self) -> dict[str, int]:
-        return {name: rank for rank, name in enumerate(self.pairs)}
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:
@@ -238,20 +233,24 @@ class _Scale(NamedTuple):
         return cls(float(offsets.mean()), deviation, features, deviations, slopes.round(6))
 
 
+#: Seconds; a shorter turn counts as one of this length.
+_SHORTEST = 0.05
+
+
 def log_turn(transition: Transition) -> float:
     return math.log(max(transition.turn, _SHORTEST))
 
 
 def transitions_of(row: Row) -> list[Transition]:
     """The transitions of a finished conversation, in order."""
-    return [unit.transition for unit in units_of(row) if unit.transition]
+    return [unit.transition for unit in units_of(from_finished(row)) if unit.transition]
 
 
 def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = None) -> Timing:
     """The timing for conversations: that of others (`like`), or by default their own.
 
     Args:
-        rows: of `core.schema.BUILT`, or of a version; rows that can't be used count for nothing.
+        rows: of `core.records.schema.BUILT`, or of a version; rows that can't be used count for nothing.
         target: the name of the corpus that is drawn from, which goes into the rows.
         like: rows of the corpus that is drawn from.
 

@@ -12,21 +12,18 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.nonspeech_sounds import JOIN
-from dailytalk_contiguous.core.records import AnyRecord, NonSpeechSound
-from dailytalk_contiguous.core.timeline import KEPT_PAUSE
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
-from dailytalk_contiguous.core.utterance import UtteranceRow, sounding_span
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.record import MovedSound
+from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
+from dailytalk_contiguous.core.turns.timeline import KEPT_PAUSE
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.turns.turn_taking import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
 
 #: Kinds of transitions: another speaker takes the floor, or the same one goes on after a pause.
 KINDS = (SHIFT, HOLD)
 
 #: Seconds of silence between stretches of one channel: what parts them, and no less by rounding.
 APART = PAUSE + 1e-6
-
-#: Seconds of the next turn that are after the end of the one it overlaps: else it would be a backchannel.
-OUTLASTS = 0.1
 
 
 class UnitEvent(NamedTuple):
@@ -58,8 +55,8 @@ class Unit(NamedTuple):
 
     Attributes:
         events: in no order.
-        speech: the stretches of both channels (`core.turns.Stretch`), by start; the first one takes the floor, or
-            goes on with it.
+        speech: the stretches of both channels (`core.turns.turn_taking.Stretch`), by start; the first one takes
+            the floor, or goes on with it.
         transition: how it follows the unit before; None of the first.
     """
 
@@ -83,14 +80,15 @@ class Unit(NamedTuple):
         return max(floors, key=lambda stretch: stretch.end)
 
 
-def units_of(row: AnyRecord) -> list[Unit]:
+def units_of(talk: Conversation) -> list[Unit]:
     """The units of a finished conversation, in order; none where nobody speaks."""
-    utterances: Sequence[UtteranceRow] = row["utterances"] or ()
-    heard = [index for index, utterance in enumerate(utterances) if utterance["status"] != "dropped"]
+    heard: list[int] = []
     timed: list[Timed] = []
-    for index in heard:
-        start, end = sounding_span(utterances[index]) or (0.0, 0.0)
-        timed.append(Timed(utterances[index]["channel"], start, end))
+    for index, utterance in enumerate(talk.utterances):
+        span = utterance.new_sounding
+        if utterance.is_heard and span is not None:
+            heard.append(index)
+            timed.append(Timed(utterance.channel, *span))
     speech = stretches(timed)
     if not speech:
         return []
@@ -114,10 +112,12 @@ def units_of(row: AnyRecord) -> list[Unit]:
         members = [heard[member] for member in stretch.members]
         units[number].speech.append(stretch._replace(members=members))
         for index in members:
-            utterance = utterances[index]
-            event = UnitEvent(utterance["channel"], utterance["start"], utterance["end"], "utterances", index)
-            units[number].events.append(event)
-    _add_sounds(units, row["sounds"] or ())
+            utterance = talk.utterances[index]
+            span = utterance.new_span
+            if span is not None:
+                event = UnitEvent(utterance.channel, span.start, span.end, "utterances", index)
+                units[number].events.append(event)
+    _add_sounds(units, talk.sounds)
     return _joined(units)
 
 
@@ -135,14 +135,14 @@ def _transitions(speech: Sequence[Stretch], floors: Sequence[int], unit_of: Sequ
             turn_start = entering.start
 
 
-def _add_sounds(units: Sequence[Unit], sounds: Sequence[NonSpeechSound]) -> None:
+def _add_sounds(units: Sequence[Unit], sounds: Sequence[MovedSound]) -> None:
     """Add each laugh or breath to the unit of its own speech beside it, the other's around it, or the nearest.
 
     If two are as near, it is added to the first.
     """
     speech = [(event, unit) for unit in units for event in unit.events]
     for number, sound in enumerate(sounds):
-        laugh = UnitEvent(sound["channel"], sound["start"], sound["end"], "sounds", number)
+        laugh = UnitEvent(sound.channel, sound.new_start, sound.new_end, "sounds", number)
         _, home = min(speech, key=lambda pair: _distance(laugh, pair[0]))
         home.events.append(laugh)
 
@@ -181,6 +181,10 @@ def _joined(units: Sequence[Unit]) -> list[Unit]:
         else:
             joined.append(unit)
     return joined
+
+
+#: Seconds of the next turn that are after the end of the one it overlaps: else it would be a backchannel.
+OUTLASTS = 0.1
 
 
 class Placing:

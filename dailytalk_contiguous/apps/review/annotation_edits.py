@@ -23,29 +23,17 @@ from dailytalk_contiguous.apps.review.edits import (
     lines_in,
 )
 from dailytalk_contiguous.apps.review.session import TAGS, Session
-from dailytalk_contiguous.core.documents import as_text, quoted, read_bytes
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.publish.exports.annotation_formats import ORIGINALS
+from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, speaker_names, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, lines_with_text
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
-
-#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
-_MISSING_AT_THE_END = 3
-
-#: The least share of the time of two labels that they have in common if one is the other after a change.
-_ALIKE = 0.3
-
-#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
-#: have four.
-_MOST_NEAR = 200
-
-#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
-#: number for the highest powers.
-_HIGHEST_POWER = 64
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
@@ -96,15 +84,12 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
     labels: list[Label] = []
-    text = read_text(path)
-    for number, line in enumerate(text.split("\n"), 1):
+    for position, line in lines_with_text(path):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
-        if not line.strip() or start == "\\":  # the frequencies of the label above
+        if start == "\\":  # the frequencies of the label above
             continue
         if not NUMBER.fullmatch(start) or not NUMBER.fullmatch(end):
-            raise broken(
-                path, f"line {number} is not a label: {quoted(line)}", "export labels from Audacity again"
-            )
+            raise broken(path, f"{position} is not a label: {quoted(line)}", "export labels from Audacity again")
         speaker, _, spoken_text = label.partition(":")
         side = sides.get(speaker.strip().casefold(), "")
         labels.append(_label(float(start), float(end), spoken_text if side else label, side))
@@ -151,6 +136,9 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
     ".txt": _audacity,
 }
 
+#: The least share of the time of two labels that they have in common if one is the other after a change.
+_ALIKE = 0.3
+
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     """Indices of labels with those of their counterparts: equal labels, then those with most time in common.
@@ -177,6 +165,11 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
             pairs[before] = after
             taken.add(after)
     return pairs
+
+
+#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
+#: have four.
+_MOST_NEAR = 200
 
 
 def _near(
@@ -211,10 +204,19 @@ def _near(
                 yield index, near
 
 
+#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
+#: number for the highest powers.
+_HIGHEST_POWER = 64
+
+
 def _power(seconds: float) -> int:
     """The power of two that is the first above a length, or `_HIGHEST_POWER`."""
     _, power = math.frexp(seconds)
     return min(power, _HIGHEST_POWER)
+
+
+#: The most lines that may be missing after the last one of a file; with more, the file is cut off.
+_MISSING_AT_THE_END = 3
 
 
 def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditChange, list[BadInput]]:
@@ -225,7 +227,8 @@ def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditC
     """
     lines = session.lines(name)
     current = _labelled(lines)
-    exported = annotation_of(name, lines.values())
+    speakers = speaker_names((line["channel"], line.get("speaker")) for line in lines.values())
+    exported = Annotation(name, 0.0, speakers, {})
     sides = {side: side for side in CHANNELS}
     for side, speaker in (*exported.plain_speakers.items(), *exported.speakers.items()):
         sides[speaker.casefold()] = side
@@ -262,7 +265,7 @@ def _labelled(lines: Lines) -> dict[Label, str]:
     """The ids of lines by their labels; lines without a text have none."""
     keys: dict[Label, str] = {}
     for key, line in lines.items():
-        label = spoken_label(line)
+        label = spoken_label(line["start"], line["end"], line.get("text"), line["channel"], line.get("tag"))
         if label:
             keys[label] = key
     return keys

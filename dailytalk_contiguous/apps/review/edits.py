@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
-from dailytalk_contiguous.core.word_times import (
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word import Word, WordRow
+from dailytalk_contiguous.core.words.word_times import (
     SHORTEST_WORD,
     by_edit_distance,
     by_proportion,
@@ -26,8 +28,6 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     written_words,
 )
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words import Word, WordRow
 
 
 class SpokenLine(TypedDict):
@@ -77,9 +77,6 @@ EDITED_BY: Final = "edited_by"
 
 #: The field that says which fields of a line were edited; it follows from the others.
 EDITED_FIELDS: Final = "edited_fields"
-
-#: Fields that follow from others, or record edits: a change of them is no edit.
-_NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
@@ -368,6 +365,10 @@ def is_state(lines: Lines, state: EditState) -> bool:
 def in_order(lines: Lines) -> list[tuple[str, SpokenLine]]:
     """The lines as a dialogue: by start, the left channel first."""
     return sorted(lines.items(), key=lambda pair: (pair[1]["start"], pair[1]["channel"], pair[1]["end"]))
+
+
+#: Fields that follow from others, or record edits: a change of them is no edit.
+_NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 
 
 def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:

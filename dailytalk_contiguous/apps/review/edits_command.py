@@ -12,7 +12,7 @@ from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, argument
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.store.files import folder_locked
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, NotRequired, TypedDict
 from dailytalk_contiguous.apps.review.edits import EditState
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 
 #: Its name doesn't say that it is JSON Lines: moshi-finetune takes every file `*jsonl` for a manifest.
@@ -79,7 +80,7 @@ class History:
         if not self.path.exists():
             return
         remedy = "put the whole file back, or delete it, after which nothing can be undone or counts as reviewed"
-        data = documents.read_bytes(self.path, remedy, documents.MOST_OWN_BYTES)
+        data = read_bytes(self.path, remedy, MOST_OWN_BYTES)
         self._size = data.rfind(b"\n") + 1  # the rest was cut short by a kill, and never answered
         for number, line in enumerate(data[: self._size].splitlines(), 1):
             where = f"{documents.as_text(self.path)!r}, edit {number}"

@@ -31,27 +31,20 @@ from dailytalk_contiguous.apps.review.edits import (
     is_state,
 )
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
-from dailytalk_contiguous.core.documents import (
-    Number,
-    as_text,
-    fits,
-    is_number,
-    parse_json,
-    read_bytes,
-    typed,
-    with_null,
-)
+from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
-from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
-from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
+from dailytalk_contiguous.core.records.utterance import HAS_TEXT, to_shifted_line
+from dailytalk_contiguous.core.words.word_times import join_words
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.addresses import copied_from
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
@@ -821,16 +814,15 @@ class Viewed(Editable[float]):
 def lines_of(row: Row) -> Lines:
     """The audible utterances of a row as lines by their ids, with the words that are in them."""
     lines: Lines = {}
-    for number, utterance in enumerate(row["utterances"]):
-        start = utterance["start"]
-        end = utterance["end"]
-        if start is None or end is None or end <= start:
+    talk = from_finished(row)
+    for number, utterance in enumerate(talk.utterances):
+        if not utterance.new_span:
             continue
-        words = words_within(row["alignments"], utterance)
-        key = utterance.get("utterance_id") or ""
+        key = utterance.id or ""
         if not key or key in lines:
             key = f"{number:06d}"
-        line = line_of({**utterance, "text": utterance["text"] or "", "words": words})
+        line = to_shifted_line(utterance, talk)
+        line["text"] = line["text"] or ""
         lines[key] = cast("SpokenLine", line)
     return lines
 

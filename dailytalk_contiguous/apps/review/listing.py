@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from dailytalk_contiguous.apps.review.edits import SpokenLine
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.utterance import no_text_reason
+from dailytalk_contiguous.core.records.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted
 
 #: Words a second of a line beyond which it is fast: conversations have 2 to 5 a second, in lines of a few words up

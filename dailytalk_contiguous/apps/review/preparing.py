@@ -36,12 +36,8 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.whisper import SIZES
-from dailytalk_contiguous.publish.templates import rendered
+from dailytalk_contiguous.publish.tables.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
-
-#: The last line of `dailytalk silences`.
-_SUGGESTED = re.compile(r"--silence ([0-9.]+)")
-
 
 #: Values of options that may else be paths, or that a person can't know.
 CHOICES: dict[str, Collection[str]] = {"to": CONTAINERS, "profile": PROFILES, "asr_model": SIZES}
@@ -133,13 +129,14 @@ class _Run:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
         )
-        threading.Thread(target=self._read, name="step", daemon=True).start()
 
-    def _read(self) -> None:
-        assert self.process.stdout
-        for line in iter(partial(self.process.stdout.readline, 1 << 16), b""):
-            self.lines.append(line.decode(errors="replace").rstrip()[:2000])
-        self.code = self.process.wait()
+        def read() -> None:
+            assert self.process.stdout
+            for line in iter(partial(self.process.stdout.readline, 1 << 16), b""):
+                self.lines.append(line.decode(errors="replace").rstrip()[:2000])
+            self.code = self.process.wait()
+
+        threading.Thread(target=read, name="step", daemon=True).start()
 
 
 class _Open(TypedDict):
@@ -150,6 +147,10 @@ class _Begin(_Open):
     step: str
     dry: bool
     values: PageJson
+
+
+#: The last line of `dailytalk silences`.
+_SUGGESTED = re.compile(r"--silence ([0-9.]+)")
 
 
 class Preparation:
@@ -253,7 +254,7 @@ class Preparation:
         if not is_inside(path, self.pieces if self.is_cut else self.root):
             raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
 
-    def _begin(self, request: Request, body: PageJson) -> PageJson:
+    def _begin(self, body: PageJson) -> PageJson:
         """Start a step."""
         clips = self._clips(body["cut"])
         values = body["values"]
@@ -285,13 +286,13 @@ class Preparation:
         if self._running():
             raise BadInput("a step is still running", "wait until it has ended, or stop it")
 
-    def _stop(self, request: Request, body: PageJson) -> PageJson:
+    def _stop(self, _: PageJson) -> PageJson:
         for run in self._running():
             run.stopped = True
             run.process.send_signal(signal.SIGINT)
         return {}
 
-    def _open(self, request: Request, body: PageJson) -> PageJson:
+    def _open(self, body: PageJson) -> PageJson:
         """Open the review of the clips; the answer has its address, beside that of this page."""
         clips = self._clips(body["cut"])
         with self._lock:

@@ -7,7 +7,7 @@ from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.records.outcome import Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 
 

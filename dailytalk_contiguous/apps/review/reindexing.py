@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import DISCARDED
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
 
@@ -36,23 +37,8 @@ _ABOVE = "above"
 #: In a backup: the folder as it was before an undo.
 UNDONE = "undone"
 
-#: In a backup: the documents of the folder above as they were before an undo.
-_UNDONE_ABOVE = "undone-above"
-
-#: Words in the names of JSON files that are never changed.
-_KEPT = ("backup", "unsanitized")
-
-#: Endings of documents: JSON, and tables with a row a line.
-_DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
-
 #: Ends of a part of a document that may be a name: a string of JSON, or a cell of a table.
 _ENDS = r'"|,\t\r\n'
-
-#: Bytes of a document that is read.
-_LARGEST_DOCUMENT = 1 << 30
-
-#: The fewest digits of a number that has words behind it.
-_WORDED_DIGITS = 6
 
 
 def _worded(digits: str) -> re.Pattern[str]:
@@ -145,6 +131,10 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
         return result
 
 
+#: In a backup: the documents of the folder above as they were before an undo.
+_UNDONE_ABOVE = "undone-above"
+
+
 def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
     """Put the folder, and the documents above it, back as they were before the last `reindex_folder`.
 
@@ -166,6 +156,10 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
             root.rename(backup / UNDONE)
             (backup / _OLD).rename(root)
         return backup
+
+
+#: Bytes of a document that is read.
+_LARGEST_DOCUMENT = 1 << 30
 
 
 def _whole(root: Path, name: Path) -> bytes:
@@ -213,18 +207,7 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     copy = backup / "new"
     above = [path for path in documents if "/" not in path]
     try:
-        for path in contents.folders:
-            (copy / Path(path).relative_to(root.name)).mkdir(parents=True)
-        for path in contents.files:
-            target = copy / Path(_new_path(names, path)).relative_to(root.name)
-            if os.path.lexists(target):
-                raise DailytalkError(f"the name {target.name!r} is taken", "move that file away")
-            if path in documents:
-                files.write_bytes(target, documents[path])
-            elif target.name != files.FOLDER_LOCK:
-                _copy(top / path, target)
-        for path in reversed(contents.folders):
-            shutil.copymode(top / path, copy / Path(path).relative_to(root.name))
+        _fill_copy(copy, contents, names, documents)
         for path in above:
             files.write_bytes(backup / _ABOVE / path, _whole(top, Path(path)))
         root.rename(backup / _OLD)
@@ -239,13 +222,34 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     return backup / _OLD
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Audio is linked; what people edit is copied, since programs may write it in place."""
-    if source.suffix.lower() in AUDIO_SUFFIXES and not source.is_symlink():
-        with suppress(OSError):  # a file system without hard links
-            os.link(source, target)
-            return
-    shutil.copy2(source, target, follow_symlinks=False)
+def _fill_copy(
+    copy: Path, contents: "_Contents", names: Mapping[str, str], documents: Mapping[str, bytes]
+) -> None:
+    """Make a copy of the folder with new names, in which `documents` replace files by their old paths.
+
+    Audio is linked; what people edit is copied, since programs may write it in place. Raises DailytalkError if two
+    files would have one name.
+    """
+    top = contents.root.parent
+    for path in contents.folders:
+        (copy / Path(path).relative_to(contents.root.name)).mkdir(parents=True)
+    for path in contents.files:
+        source = top / path
+        target = copy / Path(_new_path(names, path)).relative_to(contents.root.name)
+        if os.path.lexists(target):
+            raise DailytalkError(f"the name {target.name!r} is taken", "move that file away")
+        if path in documents:
+            files.write_bytes(target, documents[path])
+            continue
+        if target.name == files.FOLDER_LOCK:
+            continue
+        if source.suffix.lower() in AUDIO_SUFFIXES and not source.is_symlink():
+            with suppress(OSError):  # a file system without hard links
+                os.link(source, target)
+                continue
+        shutil.copy2(source, target, follow_symlinks=False)
+    for path in reversed(contents.folders):
+        shutil.copymode(top / path, copy / Path(path).relative_to(contents.root.name))
 
 
 class _Item(NamedTuple):
@@ -345,6 +349,16 @@ def _recordings_beside(root: Path) -> dict[str, str]:
                 if recording.suffix.lower() in AUDIO_SUFFIXES:
                     folders[recording.stem] = folder.name
     return folders
+
+
+#: Words in the names of JSON files that are never changed.
+_KEPT = ("backup", "unsanitized")
+
+#: Endings of documents: JSON, and tables with a row a line.
+_DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
+
+#: The fewest digits of a number that has words behind it.
+_WORDED_DIGITS = 6
 
 
 class _Contents:

@@ -7,7 +7,7 @@ from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.options import NO_BROWSER, PORT
 from dailytalk_contiguous.cli.terminal import opened
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Outcome
+from dailytalk_contiguous.core.records.outcome import Outcome
 
 AUTHOR = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", "--author", metavar="NAME")
 

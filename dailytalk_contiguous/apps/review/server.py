@@ -110,7 +110,7 @@ def make_app(session: Session) -> Starlette:
         headers = {"X-Channels": str(len(values))}
         return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)
 
-    def posted(name: str, request: Request, body: PageJson) -> object:
+    def posted(name: str, body: PageJson) -> object:
         method = getattr(session, name.replace("-", "_"))
         arguments = {key: body[key] for key in POSTS[name].__required_keys__}
         return method(**arguments)
@@ -182,7 +182,7 @@ def answering(
 ) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence.
 
-    `answer` gets the request and, where a type is given, its body; it runs in a thread.
+    `answer` gets the request or, where a type is given, its body; it runs in a thread.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -191,7 +191,7 @@ def answering(
                 value = await run_in_threadpool(answer, request)
             else:
                 body = await request_body(request, kind)
-                value = await run_in_threadpool(answer, request, body)
+                value = await run_in_threadpool(answer, body)
             return value if isinstance(value, Response) else json_response(value)
         except DailytalkError as problem:
             status = 422

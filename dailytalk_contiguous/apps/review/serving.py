@@ -15,10 +15,11 @@ from dailytalk_contiguous.apps.local_pages import HOST, bound
 from dailytalk_contiguous.apps.page_guard import Guard, new_secret
 from dailytalk_contiguous.apps.review.layouts import AnyEditable, Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
-from dailytalk_contiguous.core.apps import has_app
-from dailytalk_contiguous.core.documents import Whole, read_json, typed
+from dailytalk_contiguous.core.documents import Whole, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import PRIVATE, private_folder
+from dailytalk_contiguous.machine.apps import has_app
+from dailytalk_contiguous.machine.read_documents import read_json
+from dailytalk_contiguous.machine.resources import PRIVATE, private_folder
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import json_document, write_text
 

@@ -29,14 +29,11 @@ from dailytalk_contiguous.apps.review.history import RELOAD, History, ItemFields
 from dailytalk_contiguous.apps.review.layouts import AnyEditable, EntryText, entry_states
 from dailytalk_contiguous.apps.review.listing import Summary, Suspect, summary_of, suspects_of
 from dailytalk_contiguous.apps.review.sound import SoundStretch
-from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.tags import STYLES
-from dailytalk_contiguous.core.words import WordRow
-
-#: The text of a laugh, a sigh or a breath, in all of a dataset.
-SOUND_TEXT = "Hhhh"
+from dailytalk_contiguous.core.style.tags import STYLES
+from dailytalk_contiguous.core.words.word import WordRow
+from dailytalk_contiguous.machine.audio import read_header
 
 #: Legal tags: those of the synthesiser that has a list.
 TAGS = sorted(STYLES["fish-s1"].tags)
@@ -111,6 +108,10 @@ class Outdated(BadInput):
     def __init__(self, reason: str, item: ShownItem) -> None:
         super().__init__(reason, "look at the newer state, and edit that")
         self.item = item
+
+
+#: The text of a laugh, a sigh or a breath, in all of a dataset.
+SOUND_TEXT = "Hhhh"
 
 
 class Session:

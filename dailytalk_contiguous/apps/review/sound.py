@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import AudioStruct, blocks, read_header, to_pcm, to_uri
-from dailytalk_contiguous.core.records import EncodedAudio
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.machine.audio import AudioStruct, audio_at, blocks, read_header
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -26,7 +26,7 @@ Peaks = NDArray[np.int8]
 
 
 class SoundStretch(NamedTuple):
-    """The sound of an item: encoded audio as `core.audio` takes it, and its start and length in seconds."""
+    """The sound of an item: encoded audio as `machine.audio` takes it, and its start and length in seconds."""
 
     audio: AudioStruct
     start: float
@@ -35,7 +35,7 @@ class SoundStretch(NamedTuple):
 
 def whole_sound(path: Path) -> SoundStretch:
     """All of a file. Raises BadInput if it is no sound, or can't be read."""
-    audio: EncodedAudio = {"bytes": None, "path": to_uri(path.absolute())}
+    audio = audio_at(path)
     return SoundStretch(audio, 0.0, read_header(audio).seconds)
 
 
@@ -54,7 +54,9 @@ class Wav(NamedTuple):
         return WAV_HEADER + self.frames * self.frame_bytes
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
-        """The bytes from `first` up to `last`, a block at a time. Raises BadInput as `core.audio.blocks` does."""
+        """The bytes from `first` up to `last`, a block at a time. Raises BadInput as `machine.audio.blocks`
+        does.
+        """
         if first < WAV_HEADER:
             yield self.header[first : min(last, WAV_HEADER)]
         begin = max(0, first - WAV_HEADER)
@@ -106,7 +108,7 @@ def wav_of(stretch: SoundStretch) -> Wav:
 def peaks_of(stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
     """Smallest and largest sample of each of `count` equal parts of a stretch, shape (channels, count, 2).
 
-    127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `core.audio.blocks` does.
+    127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `machine.audio.blocks` does.
     """
     info = read_header(stretch.audio)
     limit = min(stretch.start + stretch.seconds, info.seconds)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD
-from dailytalk_contiguous.core.words import Word
-from dailytalk_contiguous.core.written_forms import UNREADABLE, WrittenForm, written_forms
+from dailytalk_contiguous.core.sound.levels import frame_levels
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD
+from dailytalk_contiguous.core.words.written_forms import UNREADABLE, WrittenForm, written_forms
 from dailytalk_contiguous.models.alignment import Aligner
 from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment
 
@@ -26,10 +26,10 @@ BEAMS = (1e-48, 1e-100, 1e-200)
 #: less, 1 % by telephone; of words that were put where nobody said them, 80 %.
 LEAST_LIKELY = -6.0
 
-#: The same of a written form (`core.written_forms`), under which it was said in another way than its readings. Of
-#: 70 that joe and espeak say, those with one of their readings have -3.3 at least, except for two by espeak, and
-#: those for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of TIMIT said,
-#: 0.5 % have less, 3 % by telephone.
+#: The same of a written form (`core.words.written_forms`), under which it was said in another way than its
+#: readings. Of 70 that joe and espeak say, those with one of their readings have -3.3 at least, except for two by
+#: espeak, and those for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of
+#: TIMIT said, 0.5 % have less, 3 % by telephone.
 LEAST_LIKELY_FORM = -3.7
 
 #: The same of a line's median word, under which the text is that of another sound.
@@ -37,12 +37,6 @@ LEAST_LIKELY_LINE = -4.5
 
 #: Seconds from which there is a pause between two words.
 PAUSE_SECONDS = 0.03
-
-#: By how many dB under its loudest moment a word begins after a pause, and ends before one.
-AUDIBLE_DB = 30.0
-
-#: Seconds in which the level is measured, at the edges of words.
-LEVEL_SECONDS = 0.005
 
 #: Sounds that come on gradually, so that people hear a word that begins with them later than the model.
 GRADUAL = frozenset(("L", "M", "N", "R", "W", "Y"))
@@ -58,13 +52,7 @@ class PocketSphinx:
     """Places English words, one utterance at a time."""
 
     def __call__(self, samples: Samples, words: Sequence[str], language: str) -> list[Word | None] | None:
-        forms = written_forms(words)
-        search = _search(samples, words, forms)
-        fitting = _that_fit(forms, search)
-        if fitting != forms:
-            # What was said for the others keeps its room, and drags no word beside it.
-            forms = fitting
-            search = _search(samples, words, forms)
+        forms, search = _search_by_readings(samples, words)
         if search is None:
             return None
         likelihoods: list[float | None] = []  # None for a form without readings
@@ -103,13 +91,20 @@ def _search(samples: Samples, words: Sequence[str], forms: Sequence[WrittenForm 
 _load_sphinx = lru_cache(maxsize=len(BEAMS))(Sphinx)
 
 
-def _that_fit(forms: Sequence[WrittenForm | None], search: _Search | None) -> list[WrittenForm | None]:
-    """Forms, of which those that a search has not found as any of their readings are `UNREADABLE`."""
+def _search_by_readings(
+    samples: Samples, words: Sequence[str]
+) -> tuple[Sequence[WrittenForm | None], _Search | None]:
+    """The forms of words, and where these are; a form that is not found as any of its readings is `UNREADABLE`."""
+    forms = written_forms(words)
+    search = _search(samples, words, forms)
     fitting: list[WrittenForm | None] = []
     for index, form in enumerate(forms):
         is_found = search is not None and search.segments[index].likelihood >= LEAST_LIKELY_FORM
         fitting.append(form if form is None or is_found else UNREADABLE)
-    return fitting
+    if fitting == forms:
+        return forms, search
+    # What was said for the others keeps its room, and drags no word beside it.
+    return fitting, _search(samples, words, fitting)
 
 
 def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]) -> list[list[float]]:
@@ -122,6 +117,13 @@ def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]
             after[0] += GRADUAL_DELAY
             before[1] = min(before[1] + GRADUAL_DELAY, after[0])
     return edges
+
+
+#: By how many dB under its loudest moment a word begins after a pause, and ends before one.
+AUDIBLE_DB = 30.0
+
+#: Seconds in which the level is measured, at the edges of words.
+LEVEL_SECONDS = 0.005
 
 
 def _audible(edges: list[list[float]], samples: Samples) -> Iterator[tuple[float, float]]:

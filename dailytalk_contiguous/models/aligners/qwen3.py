@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.word_times import fit, join_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import fit, join_words
 from dailytalk_contiguous.models.alignment import Aligner
 
 MODEL = "Qwen/Qwen3-ForcedAligner-0.6B-hf"

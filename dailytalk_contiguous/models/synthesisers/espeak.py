@@ -22,12 +22,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import share_spans, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
+from dailytalk_contiguous.core.spans import TimeSpan
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import share_spans, split_words
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,
@@ -46,58 +47,10 @@ ESPEAK_REMEDY = 'pip install "dailytalk-contiguous[espeak]"'
 #: Voices of ISO 639-1 languages that espeak knows by another name than the language's.
 VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": "id"}
 
-#: Words a minute that espeak takes for normal speech.
-NEUTRAL_RATE = 175
-
-#: Seed of the noise in its consonants: the same line is the same sound.
-NOISE_SEED = 1
-
 # Numbers from espeak-ng's speak_lib.h (API revision 12).
-
-#: The output of `espeak_Initialize` that hands over samples and returns when all is said.
-_SYNCHRONOUS = 2
-
-#: Option of `espeak_Initialize`: phonemes are events, too.
-_PHONEME_EVENTS = 0x0001
-
-#: Option of `espeak_Initialize`: a missing file does not end the process.
-_DONT_EXIT = 0x8000
-
-#: The encoding of a text.
-_UTF8 = 1
-
-#: Parameter: words a minute.
-_RATE = 1
-
-#: Parameter: loudness.
-_VOLUME = 2
-
-#: Parameter: pitch.
-_ESPEAK_PITCH = 3
-
-#: Parameter: range of pitch.
-_RANGE = 4
-
-#: Event: a word begins.
-_WORD = 1
-
-#: Event: a sentence or clause ends.
-_END = 5
-
-#: Event: a phoneme begins.
-_PHONEME = 7
-
-#: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
-_HIGHEST_PITCH = 1.9
-
-#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder style before 16 bits overflow.
-_NEUTRAL_VOLUME = 50.0
 
 #: The variant of any voice that has breath in place of a tone.
 _WHISPER = "+whisper"
-
-#: Punctuation that is read aloud where it is a word by itself ("Tom & Jerry"); symbols ("+") always are.
-_SPOKEN_MARKS = frozenset("&%@#*/\\")
 
 #: The library is one set of global variables, so one line at a time in the whole process.
 _LOCK = threading.Lock()
@@ -114,9 +67,6 @@ class _Event(ctypes.Structure):
         ("user_data", ctypes.c_void_p),
         ("id", ctypes.c_char * 8),
     )
-
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
 
 
 class EspeakEvent(NamedTuple):
@@ -159,7 +109,7 @@ class Espeak(Synthesiser):
             _choose_voice(library, self._voice_of(language, prosody_of_tag("")), language)
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-        """Say a line. Word times are espeak's own; a word is one of `core.word_times.split_words`.
+        """Say a line. Word times are espeak's own; a word is one of `core.words.word_times.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say or of a language without a voice, and DailytalkError
         for a voice that is not there, or if the voice of `samples` is requested: espeak clones none.
@@ -197,12 +147,22 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
     for word in words:
         starts.append(letters[n_before])
         n_before += len(word)
-    sounds: dict[int, tuple[float, float]] = {}
+    sounds: dict[int, TimeSpan] = {}
     for position, first, last in _word_sounds(events):
         number = _written_word(text, words, starts, position)
         start, _ = sounds.get(number, (first / sample_rate, 0.0))
         sounds[number] = (start, last / sample_rate)
     return share_spans(words, sounds, duration)
+
+
+#: Event: a word begins.
+_WORD = 1
+
+#: Event: a sentence or clause ends.
+_END = 5
+
+#: Event: a phoneme begins.
+_PHONEME = 7
 
 
 def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:
@@ -226,6 +186,10 @@ def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]
         yield events[index].position, start, end
 
 
+#: Punctuation that is read aloud where it is a word by itself ("Tom & Jerry"); symbols ("+") always are.
+_SPOKEN_MARKS = frozenset("&%@#*/\\")
+
+
 def _written_word(text: str, words: Sequence[str], starts: Sequence[int], position: int) -> int:
     """The number of the written word that is meant by a position in the text.
 
@@ -239,6 +203,15 @@ def _written_word(text: str, words: Sequence[str], starts: Sequence[int], positi
         if letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S"):
             return number  # it is read aloud
     return number + 1
+
+
+#: Seed of the noise in its consonants: the same line is the same sound.
+NOISE_SEED = 1
+
+#: The encoding of a text.
+_UTF8 = 1
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
 
 
 def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32], list[EspeakEvent], int]:
@@ -272,6 +245,28 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
     return pcm_to_float(b"".join(blocks)), events, rate
 
 
+#: Words a minute that espeak takes for normal speech.
+NEUTRAL_RATE = 175
+
+#: Parameter: words a minute.
+_RATE = 1
+
+#: Parameter: loudness.
+_VOLUME = 2
+
+#: Parameter: pitch.
+_ESPEAK_PITCH = 3
+
+#: Parameter: range of pitch.
+_RANGE = 4
+
+#: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
+_HIGHEST_PITCH = 1.9
+
+#: Volume setting of neutral speech. espeak's own 100 leaves no room for a louder style before 16 bits overflow.
+_NEUTRAL_VOLUME = 50.0
+
+
 def parameters(prosody: StyleProsody) -> dict[int, int]:
     """espeak's settings for a style, by parameter: words a minute, and numbers around 50."""
     rate = min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))
@@ -292,6 +287,16 @@ def _choose_voice(library: ctypes.CDLL, voice: str, language: str) -> None:
     if language and voice.startswith(language):
         raise SynthesisFailed(reason, remedy)
     raise DailytalkError(reason, remedy)
+
+
+#: The output of `espeak_Initialize` that hands over samples and returns when all is said.
+_SYNCHRONOUS = 2
+
+#: Option of `espeak_Initialize`: phonemes are events, too.
+_PHONEME_EVENTS = 0x0001
+
+#: Option of `espeak_Initialize`: a missing file does not end the process.
+_DONT_EXIT = 0x8000
 
 
 @contextmanager

@@ -28,9 +28,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.tags import render
-from dailytalk_contiguous.core.word_times import fit, split_words
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.style.tags import render
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import fit, split_words
 from dailytalk_contiguous.models.contracts import (
     ANY,
     Engine,
@@ -62,7 +62,7 @@ PLAIN_PATH = "/v1/tts"
 TIMES_PATH = "/v1/tts/stream/with-timestamp"
 VOICES_PATH = "/v1/references/list?format=json"
 
-#: How each model takes tags (see `core.tags`), and USD for a million UTF-8 bytes of text.
+#: How each model takes tags (see `core.style.tags`), and USD for a million UTF-8 bytes of text.
 MODELS = {
     "s1": ("fish-s1", 15.0),
     "s2-pro": ("fish-s2", 15.0),
@@ -80,18 +80,6 @@ FIXED = {"format": "wav", "normalize": True, "chunk_length": 300, "latency": "no
 
 #: Statuses with which a server without a path answers.
 _ABSENT = frozenset({404, 405, 501})
-
-#: Characters of an event: three minutes of speech as 16-bit WAV at 24 kHz in base64. A chunk has 20 s.
-MOST_EVENT_CHARACTERS = 12 << 20
-
-#: Lines of a stream: an event has two or three, and a chunk of sound an event or some.
-MOST_LINES = 100_000
-
-#: Separate sounds of an answer, and letters of its alignment besides those that the text has: a chunk has 300.
-MOST_PARTS = 1000
-
-#: Seconds by which the audio may be shorter than its alignment says: rounding, not a stream cut short.
-_ROUNDING_SECONDS = 0.5
 
 
 class FishSampling(NamedTuple):
@@ -230,6 +218,13 @@ class Fish(ServedSynthesiser):
         return answer
 
 
+#: Separate sounds of an answer, and letters of its alignment besides those that the text has: a chunk has 300.
+MOST_PARTS = 1000
+
+#: Seconds by which the audio may be shorter than its alignment says: rounding, not a stream cut short.
+_ROUNDING_SECONDS = 0.5
+
+
 def read_stream_events(body: bytes, text: str) -> Sound:
     """The sound of an answer that is a stream of events with audio in base64 and alignments.
 
@@ -306,6 +301,13 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
         first += count
     is_in_order = all(before.start <= after.start for before, after in itertools.pairwise(timed))
     return fit(timed, seconds) if is_in_order else None
+
+
+#: Characters of an event: three minutes of speech as 16-bit WAV at 24 kHz in base64. A chunk has 20 s.
+MOST_EVENT_CHARACTERS = 12 << 20
+
+#: Lines of a stream: an event has two or three, and a chunk of sound an event or some.
+MOST_LINES = 100_000
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:

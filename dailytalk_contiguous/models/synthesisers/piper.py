@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.documents import as_text, quoted, read_json
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import normalise, share_spans, split_words, within_sound
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.spans import TimeSpan
+from dailytalk_contiguous.core.words.fillers import are_fillers
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import has_words, normalise, share_spans, split_words, within_sound
+from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
     Engine,
@@ -55,9 +57,6 @@ JOE = "joe"
 #: The name that it has among `PIPER_VOICES`.
 BUNDLED = "en_US-joe-medium"
 
-#: What is imported: Piper, and what changes its networks.
-PACKAGES = ("piper", "onnx")
-
 #: Names of voices there: language and region, the voice, its quality; a number chooses one of several speakers.
 _NAME = re.compile(r"(?P<language>[a-z]{2,3})_(?P<region>[A-Z]{2,3})-(?P<voice>\w+)-(?P<quality>\w+)")
 
@@ -66,21 +65,6 @@ SLOWEST = 0.7
 
 #: The fastest rate that stays intelligible.
 FASTEST = 1.5
-
-#: Frames of noise (256 samples each at 22.05 kHz: 190 s), which is more than any line needs.
-_NOISE_FRAMES = 16384
-
-#: Channels of noise, which is more than any voice needs.
-_NOISE_CHANNELS = 192
-
-#: Seconds of the fillers "uh" and "er".
-SHORTEST_FILLER = 0.4
-
-#: Seconds of a filler that is too short to be made longer.
-_LEAST_STRETCHED = 0.05
-
-#: Samples of the window in which fillers are made longer: two periods of a deep voice.
-_STRETCHED_SAMPLES = 512
 
 #: dBFS. No sample passes this, however loud the style.
 _PEAK_DBFS = -1.0
@@ -201,7 +185,7 @@ class Piper(Synthesiser):
         return Licence(name, url, "of the voice")
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-        """Say a line. Word times are those of the phonemes; a word is one of `core.word_times.split_words`.
+        """Say a line. Word times are those of the phonemes; a word is one of `core.words.word_times.split_words`.
 
         Raises SynthesisFailed for a line with nothing to say, or of another language than the voice's.
         """
@@ -230,14 +214,33 @@ class Piper(Synthesiser):
         peak = float(np.abs(sound).max())
         sound *= min(gain, 10 ** (_PEAK_DBFS / 20) / peak) if peak else 1.0
         duration = len(sound) / sample_rate
-        words = word_times(split_words(text), groups, lambda word: _phonemes(voice, word), duration)
+
+        def symbols_of(word: str) -> str:
+            symbols = itertools.chain.from_iterable(voice.phonemize(word))
+            return "".join(filter(_is_spoken, symbols))
+
+        words = word_times(split_words(text), groups, symbols_of, duration)
         words = _to_the_pause(words, voiced_spans(sound, sample_rate))
         longer, words = _with_long_fillers(sound.astype(np.float32), sample_rate, words, line.language)
         return Spoken(longer, sample_rate, words, 0.0)
 
 
+#: What is imported: Piper, and what changes its networks.
+PACKAGES = ("piper", "onnx")
+
+
 def _is_installed() -> bool:
     return all(map(importlib.util.find_spec, PACKAGES))
+
+
+#: Seconds of the fillers "uh" and "er".
+SHORTEST_FILLER = 0.4
+
+#: Seconds of a filler that is too short to be made longer.
+_LEAST_STRETCHED = 0.05
+
+#: Samples of the window in which fillers are made longer: two periods of a deep voice.
+_STRETCHED_SAMPLES = 512
 
 
 def _with_long_fillers(
@@ -296,8 +299,8 @@ def word_times(
     its times. Else each word is read by itself (`read` gives its phonemes) and has the time of those of the line
     that match its own; a word without any shares the time of the one before it, by `sound_length`.
     """
-    voiced = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
-    spans: dict[int, tuple[float, float]] = {}
+    voiced = [index for index, word in enumerate(words) if has_words(word)]
+    spans: dict[int, TimeSpan] = {}
     has_digit = any(map(str.isdigit, "".join(words)))
     if len(voiced) == len(groups) and not has_digit:
         for index, group in zip(voiced, groups, strict=True):
@@ -334,7 +337,7 @@ def _sentences(
         yield SpokenSentence(samples, phonemes)
 
 
-def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -> list[Word]:
+def _to_the_pause(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
     """Words that end with their sound: by its phonemes, the last one before a pause ends early or late."""
     longer = []
     for word, following in itertools.zip_longest(words, words[1:]):
@@ -368,12 +371,6 @@ def _groups(sentences: Sequence[SpokenSentence], sample_rate: int) -> list[list[
 def _is_spoken(symbol: str) -> bool:
     """Whether a symbol is part of a word: a letter, or a modifier such as stress, length and what combines."""
     return unicodedata.category(symbol)[0] in "LM" or symbol in "ˈˌ"
-
-
-def _phonemes(voice: "PiperVoice", word: str) -> str:
-    """The symbols of a word that is read by itself."""
-    symbols = itertools.chain.from_iterable(voice.phonemize(word))
-    return "".join(filter(_is_spoken, symbols))
 
 
 _LOADING = threading.Lock()
@@ -455,6 +452,13 @@ def _tensors_in(nodes: "Iterable[NodeProto]") -> list["TensorProto"]:
             for graph in (attribute.g, *attribute.graphs):
                 tensors += _tensors_of(graph)
     return tensors
+
+
+#: Frames of noise (256 samples each at 22.05 kHz: 190 s), which is more than any line needs.
+_NOISE_FRAMES = 16384
+
+#: Channels of noise, which is more than any voice needs.
+_NOISE_CHANNELS = 192
 
 
 class _VoiceSession:

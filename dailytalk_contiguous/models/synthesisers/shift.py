@@ -16,9 +16,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Samples, of_length
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.sound.samples import Samples, of_length
 from dailytalk_contiguous.models.contracts import Engine, VoiceConverter
 
 #: The lowest coefficient that a speaker is given. Those further from 1 cost words (benchmarks/shift.py).
@@ -27,35 +27,8 @@ LOWEST = 0.77
 #: The highest coefficient that a speaker is given. Those nearer to 1 leave a voice too much like the recorded one.
 HIGHEST = 0.81
 
-#: The lowest coefficient that `--voice` may give. 1 changes nothing.
-LEAST = 0.5
-
-#: The highest coefficient that `--voice` may give.
-MOST = 1.5
-
-#: Hz. The paper's rate: angles are raised as at this rate, so that a resonance moves to the same frequency at any
-#: rate.
-REFERENCE_RATE = 16000
-
 #: Hz. What lies above half of this rate stays as it is: the hiss of consonants tells words, and hardly a speaker.
 HIGHEST_CONVERTED_RATE = 12000
-
-#: Share of the band up to which angles are raised. Above it they are spread evenly to the end of the band, where
-#: raised ones would leave a gap, or pile up as a whistle.
-KNEE = 0.75
-
-#: Seconds between frames; a frame is twice as long.
-HOP_SECONDS = 0.01
-
-#: Poles for each kHz of the sample rate: two for each kHz that is heard. With those of the slope, 20 at 16 kHz.
-POLES_PER_KHZ = 1
-
-#: Poles for the slope of the voice.
-POLES_OF_SLOPE = 4
-
-#: Share of the energy of a frame that is added as noise for the prediction, so that a band without sound has no
-#: pole.
-NOISE_FLOOR = 1e-9
 
 #: Frames that are converted at once: 10 s.
 BLOCK = 1000
@@ -97,6 +70,13 @@ class Shift(VoiceConverter):
         return side + of_length(change, len(side))
 
 
+#: The lowest coefficient that `--voice` may give. 1 changes nothing.
+LEAST = 0.5
+
+#: The highest coefficient that `--voice` may give.
+MOST = 1.5
+
+
 def coefficient_in(voice: str) -> float:
     """The coefficient that a voice names. Raises BadValue for what is none."""
     try:
@@ -116,6 +96,16 @@ def drawn_coefficient(speaker: str) -> float:
     digest = hashlib.sha256(speaker.encode("utf-8", "surrogateescape")).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return round(LOWEST + share * (HIGHEST - LOWEST), 3)
+
+
+#: Seconds between frames; a frame is twice as long.
+HOP_SECONDS = 0.01
+
+#: Poles for each kHz of the sample rate: two for each kHz that is heard. With those of the slope, 20 at 16 kHz.
+POLES_PER_KHZ = 1
+
+#: Poles for the slope of the voice.
+POLES_OF_SLOPE = 4
 
 
 def convert_timbre(samples: Samples, sample_rate: int, coefficient: float) -> Samples:
@@ -149,6 +139,11 @@ def convert_timbre(samples: Samples, sample_rate: int, coefficient: float) -> Sa
     return converted[hop : hop + len(samples)].astype(np.float32)
 
 
+#: Share of the energy of a frame that is added as noise for the prediction, so that a band without sound has no
+#: pole.
+NOISE_FLOOR = 1e-9
+
+
 def predict(frames: FrameMatrix, order: int) -> FrameMatrix:
     """Linear prediction of each frame by the Levinson-Durbin recursion: shape (frames, order + 1), the first 1.
 
@@ -171,6 +166,11 @@ def predict(frames: FrameMatrix, order: int) -> FrameMatrix:
     return coefficients
 
 
+#: Hz. The paper's rate: angles are raised as at this rate, so that a resonance moves to the same frequency at any
+#: rate.
+REFERENCE_RATE = 16000
+
+
 def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) -> FrameMatrix:
     """The prediction whose complex poles have other angles, raised to a power; the real poles stay."""
     n_frames = len(prediction)
@@ -190,6 +190,11 @@ def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) ->
         # The right side is computed before it is taken away.
         polynomials[:, 1 : number + 2] -= poles[:, number : number + 1] * polynomials[:, : number + 1]
     return polynomials.real
+
+
+#: Share of the band up to which angles are raised. Above it they are spread evenly to the end of the band, where
+#: raised ones would leave a gap, or pile up as a whistle.
+KNEE = 0.75
 
 
 def _raised(angles: FrameMatrix, coefficient: float, scale: float) -> FrameMatrix:

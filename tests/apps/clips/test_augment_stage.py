@@ -20,10 +20,11 @@ from dailytalk_contiguous.apps.clips.augment import (
     copy_id,
     plan_copies,
 )
-from dailytalk_contiguous.core.audio import read_at, to_pcm
-from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
-from dailytalk_contiguous.core.schema import AUDIO, LABELS, PROBLEM, SECONDS, STRING, Batch
-from dailytalk_contiguous.core.utterance import WORD
+from dailytalk_contiguous.core.records.schema import AUDIO, LABELS, PROBLEM, SECONDS, STRING, Batch
+from dailytalk_contiguous.core.records.utterance import WORD
+from dailytalk_contiguous.core.sound.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
+from dailytalk_contiguous.core.sound.samples import to_pcm
+from dailytalk_contiguous.machine.audio import read_at
 
 FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 FEATURES |= {"augmented_from": STRING, "augmentation": LABELS["augmentation"]}

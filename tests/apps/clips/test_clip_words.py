@@ -4,8 +4,8 @@ from clips import clips, line
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
-from dailytalk_contiguous.core.schema import Batch
-from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.core.records.schema import Batch
+from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.models.profiles import PROFILES
 
 

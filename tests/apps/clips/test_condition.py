@@ -11,7 +11,7 @@ from audio_files import Samples, room_tone, struct_of, wav_bytes
 from clips import RATE, clips, line
 
 from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.core.loudness import clip_loudness, true_peak_dbtp
+from dailytalk_contiguous.core.sound.loudness import clip_loudness, true_peak_dbtp
 
 OUT = 24000
 

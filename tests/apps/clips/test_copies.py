@@ -10,7 +10,7 @@ from dailytalk_contiguous.apps.clips.augment import (
     Measured,
     plan_copies,
 )
-from dailytalk_contiguous.core.buckets import percentile
+from dailytalk_contiguous.core.style.buckets import percentile
 
 NAMES = ("f0_mean", "f0_std", "speech_rate")
 

@@ -12,9 +12,9 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     describe,
     plan_clips,
 )
-from dailytalk_contiguous.core.emotion_features import MEASURES
-from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import CLIP
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.schema import CLIP
+from dailytalk_contiguous.models.emotion_features import MEASURES
 
 #: The measures of a voice: as usual, and higher, more varied and brighter.
 USUAL = [1.0] * len(MEASURES)
@@ -22,7 +22,7 @@ USUAL = [1.0] * len(MEASURES)
 
 def clip(name: str, speaker: str | None = "s", **columns: Any) -> dict[str, Any]:
     """A measured clip."""
-    row: dict[str, Any] = dict.fromkeys((*CLIP, *NAMES, "valence", "arousal", "dominance"))
+    row: dict[str, Any] = dict.fromkeys((*CLIP, *QUALITY_MEASURES, "valence", "arousal", "dominance"))
     row |= {"id": name, "speaker": speaker, "input_digest": name}
     row |= {"emotion": "happy", "language": "en", "duration": 2.5, "audio": {}}
     row |= {"text_raw": "Hello.", "text_source": "given", "word_sources": ["proportional"]}

@@ -4,8 +4,8 @@ import pytest
 from clips import clips, line
 
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
-from dailytalk_contiguous.core.clip import SAID
-from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
+from dailytalk_contiguous.core.records.clip import SAID
+from dailytalk_contiguous.core.records.schema import CONDITIONING, LABELS
 
 
 def finished(**columns: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from clips import RATE, clips, line
 from datasets import Dataset, Features
 
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
-from dailytalk_contiguous.core.quality import QualityLimits, failures
-from dailytalk_contiguous.core.schema import AUDIO, STRING
+from dailytalk_contiguous.core.records.schema import AUDIO, STRING
+from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
 
 
 def test_silence_has_null_measures_and_keeps_its_row() -> None:

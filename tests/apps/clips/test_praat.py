@@ -6,7 +6,7 @@ import soxr
 from vowels import RATE, vowel
 
 from dailytalk_contiguous.apps.clips.voice_effects import shift_pitch, stretch
-from dailytalk_contiguous.core.pitch import track_pitch
+from dailytalk_contiguous.core.sound.pitch import track_pitch
 
 
 def pitch_of(samples: np.ndarray) -> np.ndarray:

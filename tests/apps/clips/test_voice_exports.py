@@ -10,7 +10,7 @@ from corpus_trees import clip, put
 from finished_corpora import clip_row, corpus_folder
 from paired_conversations import work_folder
 
-from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.exports.formats import FORMATS
 from dailytalk_contiguous.publish.opening import open_items
 
 TEXTS = {

@@ -12,8 +12,9 @@ from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
-from dailytalk_contiguous.core.audio import Samples, read_at
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.models.contracts import ChatMessage, Spoken
 
 EXAMPLES = Path(__file__).parents[3] / "examples/conversations"

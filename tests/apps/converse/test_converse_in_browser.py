@@ -16,8 +16,8 @@ from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.utterance import CUT_MARK
+from dailytalk_contiguous.core.records.utterance import CUT_MARK
+from dailytalk_contiguous.core.sound.samples import Samples
 
 pytestmark = needs_playwright
 

@@ -5,8 +5,8 @@ from audio_files import example as conversation
 from audio_files import reference
 
 from dailytalk_contiguous.apps.converse.talk_setup import open_listening
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.word_times import normalise, split_words
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.words.word_times import normalise, split_words
 
 
 def test_a_turn_that_is_longer_than_whisper_hears_at_once_is_recognised_as_a_whole() -> None:

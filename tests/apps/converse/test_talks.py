@@ -24,7 +24,7 @@ from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, De
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.utterance import CUT_MARK
+from dailytalk_contiguous.core.records.utterance import CUT_MARK
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items

@@ -10,7 +10,7 @@ from command import Command
 from emotional_voices import drawn_voices
 
 from dailytalk_contiguous.apps.converse.turn_emotions import MOST_TURNS, TurnEmotions
-from dailytalk_contiguous.core.emotions import UNSURE
+from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.publish.opening import open_items
 

@@ -14,7 +14,7 @@ import soundfile
 from chat_server import REPLY, ChatServer
 from command import Command
 
-from dailytalk_contiguous.core.word_times import normalise, split_words
+from dailytalk_contiguous.core.words.word_times import normalise, split_words
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 from dailytalk_contiguous.publish.opening import open_items
 

@@ -8,7 +8,7 @@ from audio_files import Samples
 from emotional_voices import drawn_voices
 
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Sounds
-from dailytalk_contiguous.core.sampling import joined_groups
+from dailytalk_contiguous.core.style.sampling import joined_groups
 
 
 def held_examples(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn import cluster
 
 from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
-from dailytalk_contiguous.core.contours import CONTOURS, as_features
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.models.contours import CONTOURS, as_features
 
 
 def frames(count: int, seed: int = 0, silent: float = 0.2) -> np.ndarray:

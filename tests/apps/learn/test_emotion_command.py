@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.learn.moods import mood_sentence
-from dailytalk_contiguous.core.emotions import SIX, UNSURE
+from dailytalk_contiguous.core.style.emotions import SIX, UNSURE
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.publish.opening import open_items

@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 
 from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_model, evaluate_speakers
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.core.emotions import ConfidenceLimits, calibration_error
 from dailytalk_contiguous.core.errors import BadInput, BadValue
+from dailytalk_contiguous.core.style.emotions import ConfidenceLimits, calibration_error
 from dailytalk_contiguous.models.contracts import EmotionGuess
 
 CLASSES = ("angry", "happy", "sad")

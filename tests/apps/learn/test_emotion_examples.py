@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, read_examples
-from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import LABELLED
+from dailytalk_contiguous.core.records.schema import LABELLED
+from dailytalk_contiguous.core.style.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.store.parquet import write_parquet
 
 RATE = 16000

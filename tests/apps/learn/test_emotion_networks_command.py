@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from recordings import excerpt, save
 from tiny_speech_models import make_speech_model
 
-from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.style.emotions import SIX
 
 
 def corpus(folder: Path, speakers: int) -> Path:

@@ -21,10 +21,10 @@ from dailytalk_contiguous.apps.learn.emotion_networks_training import (
 )
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.training import ResumingTrainer
-from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE, fit_limit, fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.core.style.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE, fit_limit, fit_temperature
+from dailytalk_contiguous.models.emotion_features import at_one_level
 from dailytalk_contiguous.models.emotion_networks import SpectrogramEmotions, classifier_on
 
 CLASSES = ("angry", "happy", "sad")

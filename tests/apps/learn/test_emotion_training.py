@@ -7,9 +7,9 @@ from emotion_held import examples_of
 from dailytalk_contiguous.apps.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
-from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
-from dailytalk_contiguous.core.emotions import RIGHT_ALONE, RIGHT_BESIDE, SIX
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.style.emotions import RIGHT_ALONE, RIGHT_BESIDE, SIX
+from dailytalk_contiguous.models.emotion_features import MEASURES, OF_SPEAKER
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, measure_voice
 
 SPEAKERS = 8

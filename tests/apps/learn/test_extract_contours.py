@@ -6,7 +6,7 @@ from audio_files import EXAMPLES
 from datasets import Dataset
 
 from dailytalk_contiguous import ExtractContours, Folder, PerUtterance, ProsodicFeatureExtractor, Segment
-from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.sound.samples import to_pcm
 
 
 def test_each_utterance_has_its_own_contours() -> None:

@@ -19,7 +19,7 @@ from dailytalk_contiguous.apps.listening import listening
 from dailytalk_contiguous.apps.listening.agreement import judged_pairs, read_test
 from dailytalk_contiguous.apps.listening.listening import key_path
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.loudness import loudness
+from dailytalk_contiguous.core.sound.loudness import loudness
 
 EMOTIONS = ("happy", "sad", "angry")
 

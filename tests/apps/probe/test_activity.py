@@ -9,7 +9,7 @@ from paired_talks import paired, row_of
 
 from dailytalk_contiguous.apps.probe.activity import ActivityFrames, with_other_partners
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
-from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.items import ItemSound
 
 STRETCH = st.tuples(st.booleans(), st.integers(1, 60))

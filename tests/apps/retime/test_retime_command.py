@@ -17,13 +17,14 @@ from reports import pack_version
 from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
-from dailytalk_contiguous.core.audio import read_pcm
-from dailytalk_contiguous.core.certainty import edge_errors_of, event_certainties
-from dailytalk_contiguous.core.figures import made_of_others
-from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.tables import tables_from
-from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.records.figures import made_of_others
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.tables import tables_from
+from dailytalk_contiguous.core.records.utterance import heard_utterances
+from dailytalk_contiguous.core.turns.certainty import edge_errors_of, event_certainties
+from dailytalk_contiguous.core.turns.turn_taking import Timed
+from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import sha256_of
 
@@ -125,11 +126,12 @@ def test_events_of_variants_are_as_certain_as_their_own_times_make_them(
     n_ends = 0
     for row in rows_of(tmp_path / "out").values():
         heard = heard_utterances(row)
-        errors = edge_errors_of(row["sides"])
+        talk = from_finished(row)
+        errors = edge_errors_of(talk.built_sides)
         timed: list[Timed] = []
-        for utterance in heard:
-            start, end = sounding_span(utterance) or (0.0, 0.0)
-            timed.append(Timed(utterance["channel"], start, end))
+        for utterance in talk.heard:
+            assert utterance.new_sounding is not None
+            timed.append(Timed(utterance.channel, *utterance.new_sounding))
         certain = event_certainties(timed, [errors[span.channel] for span in timed])
         assert [utterance["event_certainty"] for utterance in heard] == pytest.approx(certain.events)
         for index, utterance in enumerate(heard):
@@ -267,9 +269,9 @@ def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path,
     assert dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2).code == 0
     recordings = rows_of(work).values()
     variants = rows_of(tmp_path / "out").values()
-    alone = tables_from(recordings)
+    alone = tables_from(map(from_finished, recordings))
     for rows in ([*recordings, *variants], [*variants, *recordings]):
-        tables = tables_from(rows)
+        tables = tables_from(map(from_finished, rows))
         assert tables.n == 12
         assert made_of_others(tables.conversations) == (8, 4, ["dailytalk retime"])
         assert tables.source.stats() == alone.source.stats()

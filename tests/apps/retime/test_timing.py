@@ -5,7 +5,7 @@ from timed_talks import talk
 
 from dailytalk_contiguous import Timing, timing_of
 from dailytalk_contiguous.apps.retime.units import Transition
-from dailytalk_contiguous.core.turn_ends import SHIFT
+from dailytalk_contiguous.core.turns.turn_ends import SHIFT
 
 
 def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: float = 0.0) -> list[float]:

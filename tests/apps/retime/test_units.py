@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from timed_talks import talk
 
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, units_of
-from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
-from dailytalk_contiguous.core.turns import Timed, stretches
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+from dailytalk_contiguous.core.turns.turn_taking import Timed, stretches
 
 
 def kinds(units: list[Unit]) -> list[tuple[str, float, float]]:
@@ -23,7 +24,7 @@ def kinds(units: list[Unit]) -> list[tuple[str, float, float]]:
 
 
 def test_transitions_are_floor_transfers_and_pauses_with_the_turn_before() -> None:
-    units = units_of(talk("a", [0.3, 9.6, -0.2]))
+    units = units_of(from_finished(talk("a", [0.3, 9.6, -0.2])))
     first, second, third = kinds(units)
     assert first == (SHIFT, 0.3, 1.0)
     assert second == (HOLD, 0.6, 1.0)
@@ -60,7 +61,7 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
         before.append(Timed(line["channel"], line["start"], line["end"]))
     for channel in ("left", "right"):  # nobody speaks over themselves
         assume(in_order(of_channel(channel, before)))
-    units = units_of(row)
+    units = units_of(from_finished(row))
     placing = Placing(units, steps)
     for offset in wanted[: len(units) - 1]:
         least = placing.least

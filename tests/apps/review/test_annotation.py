@@ -22,7 +22,7 @@ from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
-from dailytalk_contiguous.core.conversation import rows_of_cues
+from dailytalk_contiguous.core.records.conversation import rows_of_cues
 from dailytalk_contiguous.sources.transcript_formats import read_cues
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name

@@ -18,7 +18,7 @@ from dailytalk_contiguous.apps.review.edits import (
     shown_words,
 )
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.core.words.word_times import join_words, split_words
 
 TAGS = ("calm", "happy")
 SECONDS = 20.0

@@ -10,7 +10,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, dataverse_files
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 
 _ZENODO = "https://zenodo.org/api/records/1188976/files"
 

@@ -18,29 +18,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
-from dailytalk_contiguous.core.documents import as_text, read_bytes, utf8_text
+from dailytalk_contiguous.core.documents import as_text, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.regular_files import NO_FILE, SAVE_IT
+from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.machine.audio import LFS_POINTER, LFS_REMEDY, audio_at
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.machine.regular_files import NO_FILE, SAVE_IT
+from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
-
-#: Bytes that the members of an archive may have in any case.
-LARGEST_ARCHIVE = 2_000_000_000
-
-#: How many times an archive's own bytes its members may have beyond that. Speech shrinks to a half or a third in a
-#: zip, tables to a tenth.
-MOST_SHRUNK = 100
-
-_LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 _CHECK = "check the file and its permissions"
 _UNPACK = "unpack the archive yourself if you trust it"
-
-#: What `zipfile` raises for damage, encryption and a compression that it does not know.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ class FoundFile:
 
     @property
     def audio(self) -> EncodedAudio:
-        return {"bytes": None, "path": to_uri(self.path.absolute())}
+        return audio_at(self.path)
 
 
 @dataclass
@@ -134,8 +123,15 @@ def _walk(folder: Path) -> Iterator[FoundFile]:
         yield FoundFile(as_text(path.relative_to(folder)), path, problem)
 
 
+_LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
 def _is_litter(name: str) -> bool:
     return name.startswith(".") or name in _LITTER
+
+
+#: What `zipfile` raises for damage, encryption and a compression that it does not know.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error)
 
 
 def _opened(file: FoundFile, prefix: str) -> Iterator[FoundFile]:
@@ -183,6 +179,14 @@ def _refusal(member: zipfile.ZipInfo) -> str:
         size = f"{member.file_size / 1e9:.2f} GB"
         return f"it has {size} unpacked, and {MOST_ROW_BYTES / 1e9:g} GB are read at most"
     return ""
+
+
+#: Bytes that the members of an archive may have in any case.
+LARGEST_ARCHIVE = 2_000_000_000
+
+#: How many times an archive's own bytes its members may have beyond that. Speech shrinks to a half or a third in a
+#: zip, tables to a tenth.
+MOST_SHRUNK = 100
 
 
 def _unpacked(archive: zipfile.ZipFile, path: Path, members: list[zipfile.ZipInfo]) -> Path:

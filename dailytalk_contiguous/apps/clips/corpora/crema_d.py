@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, git_lfs_files
-from dailytalk_contiguous.core.clip_records import EmotionVote
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.clip_records import EmotionVote
+from dailytalk_contiguous.core.records.schema import Row
 
 _REPOSITORY = "CheyneyComputerScience/CREMA-D"
 
@@ -46,9 +46,6 @@ SENTENCES = {
     "TSI": "The surface is slick.",
     "WSI": "We'll stop in a couple of minutes.",
 }
-
-#: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
-_VOICE_LINE = re.compile(r"1\d{5}")
 
 
 def _read(tree: Tree) -> corpus.Reader:
@@ -152,6 +149,10 @@ def _heard(letters: str) -> Row:
     emotions = [VOTES[letter] for letter in letters.split(":")]
     emotion = emotions[0] if len(emotions) == 1 else "other"
     return {"perceived": emotion, "perceived_label": letters}
+
+
+#: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
+_VOICE_LINE = re.compile(r"1\d{5}")
 
 
 def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:

@@ -14,8 +14,8 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.words.word_times import normalise
 
 #: Emotions of DailyDialog, whose labels DailyTalk inherits; "no emotion" is none of the other six.
 EMOTIONS = {

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.store.files import inside
 
 #: Bytes of a list of files, and of an archive that holds nothing but the list and small tables.
@@ -26,9 +26,6 @@ MOST_LIST_BYTES = 128 << 20
 
 #: Seconds to connect, and of the longest silence.
 TIMEOUTS = (10.0, 60.0)
-
-#: Files that are fetched at a time.
-AT_A_TIME = 4
 
 #: Times that a file is asked for again.
 RETRIES = 3
@@ -117,6 +114,10 @@ def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Seque
                 digest = hashlib.sha256(content).hexdigest()
                 files.append(CorpusFile(name, f"{plain}/{quote(name)}", f"sha256:{digest}"))
     return files
+
+
+#: Files that are fetched at a time.
+AT_A_TIME = 4
 
 
 def fetch_all(files: Sequence[CorpusFile], folder: Path) -> None:

@@ -12,9 +12,9 @@ from functools import cache
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, add_line
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.machine.read_documents import read_bytes
 
 #: By the name of the folder, in the order in which the clips are numbered: 350 of each.
 EMOTIONS = {"Neutral": "neutral", "Angry": "angry", "Happy": "happy", "Sad": "sad", "Surprise": "surprised"}
@@ -42,15 +42,12 @@ SPEAKERS = {
 #: Texts that each speaker says in each emotion.
 TEXTS = 350
 
-
 #: Columns by the number of a clip, which has the emotion's block of texts and the text in it.
 _NUMBERS: dict[str, dict[str, str]] = {
     f"{TEXTS * block + text:06d}": {"label": label, "emotion": emotion, "sentence": f"{text:03d}"}
     for block, (label, emotion) in enumerate(EMOTIONS.items())
     for text in range(1, TEXTS + 1)
 }
-
-_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
 def _read(tree: Tree) -> Reader:
@@ -114,6 +111,8 @@ ESD = Corpus(
     columns={"speaker": "esd/{speaker}"},
     reader=_read,
 )
+
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
 def decode(file: FoundFile) -> str:

@@ -7,7 +7,7 @@ set are not published: its audio is rejected, as is any clip without a line in t
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.schema import Row
 
 #: O is another emotion than these, X is no agreement among the raters.
 EMOTIONS = {

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, Reader
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
-from dailytalk_contiguous.core.clip_records import ClipSource
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records.clip_records import ClipSource
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.recordings import identities
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS
@@ -28,11 +28,6 @@ LEFT_OUT = ("Non Usable", "Discarded Audios")
 #: Folders, in lower case, that are not named after a speaker.
 _PLAIN_FOLDERS = frozenset(
     {*whisper_json.AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"}
-)
-
-#: Names, in lower case, that count clips and name no speaker.
-_PLAIN_NAMES = frozenset(
-    {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
 )
 
 #: A numbered name: what it begins with, the number, and words that may follow.
@@ -120,6 +115,12 @@ def _name_of_all(source: Path, is_folder: bool) -> str:
     if folder.name.lower() in _PLAIN_FOLDERS:
         folder = folder.parent
     return folder.name
+
+
+#: Names, in lower case, that count clips and name no speaker.
+_PLAIN_NAMES = frozenset(
+    {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
+)
 
 
 def _speaker(clip: PurePosixPath, recording: str, everybody: str) -> str:

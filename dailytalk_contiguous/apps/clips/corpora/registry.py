@@ -8,8 +8,8 @@ from dailytalk_contiguous.apps.clips.corpora.esd import ESD
 from dailytalk_contiguous.apps.clips.corpora.msp_podcast import MSP_PODCAST
 from dailytalk_contiguous.apps.clips.corpora.own_clips import CLIPS
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.own_file import from_own_file
 from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.machine.own_file import from_own_file
 
 _OF_PACKAGE = (CLIPS, CREMA_D, DAILYTALK, ESD, MSP_PODCAST, RAVDESS, SAVEE, TESS)
 

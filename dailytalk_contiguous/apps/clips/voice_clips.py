@@ -1,0 +1,168 @@
+"""Clips to train a voice on: those of a folder or a corpus, and of a conversation what people say themselves."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.clip_records import ClipSource, Labels
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.store.files import file_name
+
+_READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+class VoiceClip(NamedTuple):
+    """A clip to train a voice on.
+
+    Attributes:
+        name: of the file of its sound.
+        voice: its speaker's name, or its replacement.
+        entry: its entry in a whisper.json, as a person may have written it; None without one.
+        path: of its sound under the folder, without ending.
+    """
+
+    name: str
+    voice: str
+    language: str | None
+    text: str
+    entry: Mapping[str, object] | None
+    pcm: Pcm
+    path: str = ""
+
+
+class VoiceClips(NamedTuple):
+    """The clips of a row: one, or of a conversation each utterance that is a person's own."""
+
+    clips: list[VoiceClip]
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        return tuple({clip.voice: None for clip in self.clips})
+
+
+def _plain(text: str, export: exports.Export) -> str:
+    """A text with single spaces, and without what ends a field of a list, which is counted."""
+    for mark, name in (("|", "|"), ("\0", "NUL")):
+        count = text.count(mark)
+        if count:
+            reason = f"{name} in texts and names ends a field of a list, so a space replaces it"
+            export.left_out[reason] += count
+    words = text.replace("|", " ").replace("\0", " ").split()
+    return " ".join(words)
+
+
+def open_clips(row: Row, export: exports.Export) -> VoiceClips:
+    """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
+    if "audio_file" in row:
+        clip = VoiceClip(
+            name=PurePosixPath(row["audio_file"]).stem,
+            voice=row["speaker"].removeprefix("clips/"),
+            language=row["language"],
+            text=row["text"] or "",
+            entry=row["entry"],
+            pcm=mixed_down(read_pcm(row["audio"], sample_rate=export.sample_rate)),
+        )
+        return VoiceClips([_named_clip(clip, row["conversation_id"], export)])
+    item = exports.seen_talk(row, export)
+    talk = item.talk
+    labels: Labels | None = talk.extra.get("labels")
+    if labels:
+        utterance = talk.utterances[0]
+        corpus = labels.get("corpus") or ""
+        person = talk.person("left") or corpus or "speaker"
+        clip = VoiceClip(
+            name=PurePosixPath(talk.id).name,
+            voice=person.removeprefix(f"{corpus}/"),
+            language=talk.main_language,
+            text=or_none(utterance.text_raw) or utterance.text,
+            entry=None,
+            pcm=item.pcm[round(utterance.start * export.sample_rate) :, 0],
+        )
+        return VoiceClips([_named_clip(clip, talk.id, export)])
+    clips = []
+    for utterance in own_utterances(talk, export):
+        text = _plain(utterance.text, export)
+        if text:
+            clip = own_clip(item, utterance, utterance.span, text)
+            clips.append(clip._replace(name=file_name(clip.name), voice=_plain(clip.voice, export)))
+    return VoiceClips(refuse_nobody(clips))
+
+
+def _named_clip(clip: VoiceClip, name: str, export: exports.Export) -> VoiceClip:
+    """A clip whose text and voice have no marks of lists, under a name that no other clip has.
+
+    It is its own name where that is safe everywhere and free, whatever the case, and else that of the row `name`.
+    Raises BadInput for a clip without text.
+    """
+    text = _plain(clip.text, export)
+    if not text:
+        raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
+    is_free = _READABLE.fullmatch(clip.name) and clip.name.casefold() not in export.about
+    file = clip.name if is_free else file_name(name)
+    return clip._replace(name=file, text=text, voice=_plain(clip.voice, export))
+
+
+def own_utterances(talk: Conversation, export: exports.Export) -> list[Utterance]:
+    """The utterances that were not resynthesised, each with an id; the others are counted."""
+    recorded: list[Utterance] = []
+    for number, utterance in enumerate(talk.utterances):
+        if utterance.status == "spoken":
+            export.left_out["resynthesised utterances"] += 1
+        else:
+            name = utterance.id or f"{talk.id}/{utterance.channel}/{number:04d}"
+            recorded.append(replace(utterance, id=name))
+    return recorded
+
+
+def own_clip(item: exports.SeenTalk, utterance: Utterance, span: Span, text: str) -> VoiceClip:
+    """The clip of an utterance, whose sound is that of a span of its conversation."""
+    talk = item.talk
+    voice = talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}"
+    first = round(span.start * talk.sample_rate)
+    last = round(span.end * talk.sample_rate)
+    pcm = item.pcm[first:last, CHANNELS.index(utterance.channel)]
+    return VoiceClip(utterance.id, voice, talk.main_language, text, None, pcm)
+
+
+def refuse_nobody(clips: list[VoiceClip]) -> list[VoiceClip]:
+    """The clips of a conversation. Raises BadInput where there are none."""
+    if not clips:
+        reason = "nobody says anything in it in a voice of their own"
+        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
+    return clips
+
+
+def voice_folder(folder: Path) -> Iterator[Row] | None:
+    """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`.
+
+    None of any other. Raises DailytalkError for a link that leads out.
+    """
+    if not (folder / whisper_json.WHISPER_JSON).exists():
+        return None
+    clips, path = clips_by_name(folder)
+    entries = whisper_json.read_whisper_json(path).entries if path else {}
+    return _rows_of(clips, entries)
+
+
+def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, object]) -> Iterator[Row]:
+    """Rows as `open_clips` takes them, of clips by the names of their files."""
+    usable = [name for name, clip in clips.items() if not clip["problem"]]
+    keys = whisper_json.match_names(entries, usable).keys
+    for name, clip in clips.items():
+        row: Row = {**clip}
+        row["conversation_id"] = clip["id"]
+        row["audio_file"] = name
+        key = keys.get(name, "")
+        row["entry"] = entries.get(key)
+        yield row

@@ -1,0 +1,1 @@
+"""Records: what a row, an utterance, a clip and the tables of a dataset consist of."""

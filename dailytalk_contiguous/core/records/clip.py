@@ -1,0 +1,74 @@
+"""The row of a clip, a conversation of one utterance, for all that write or read one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY, UTTERANCE
+
+#: Fields of the utterance of a clip that are known before it is conditioned, when they are columns of its row.
+SAID = ("text", "language", "models", "rule", *AFFECT, *PROSODY, *EMOTION_GUESS)
+
+
+def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
+    """The row of a clip, without its sound: a conversation of one utterance, before which there may be a prompt.
+
+    `clip` has the columns that `FinishClip` gets, with the `conditioning` among its `labels`.
+    """
+    name = clip["conversation_id"]
+    labels = clip["labels"]
+    text = clip["text"]
+    tag = labels["tag"]
+    utterance = dict.fromkeys(UTTERANCE)
+    for field in (*SAID, *PROSODIC_TOKENS):
+        utterance[field] = clip.get(field)
+    conditioning = labels["conditioning"] or {}
+    utterance["utterance_id"] = f"{name}/left/0000"
+    utterance["channel"] = "left"
+    utterance["source_channel"] = "left"
+    utterance["speaker"] = labels["speaker"]
+    utterance["start"] = conditioning.get("clip_start") or 0.0
+    utterance["end"] = clip["duration"]
+    utterance["kind"] = "speech"
+    utterance["status"] = "kept"
+    utterance["event"] = "turn"
+    utterance["text_raw"] = text
+    utterance["tagged_text"] = f"({tag}) {text}" if tag and text else text
+    utterance["tag"] = tag
+    side = dict.fromkeys(schema.SIDE)
+    for measure, value in (labels["quality"] or {}).items():
+        if measure in side:
+            side[measure] = value
+    side["channel"] = "left"
+    return {
+        "conversation_id": name,
+        "recording_id": labels["augmented_from"] or name,
+        "sample_rate": clip["sample_rate"],
+        "duration": clip["duration"],
+        "source_duration": None,
+        "language": clip["language"],
+        "utterances": [utterance],
+        "alignments": words,
+        "sounds": [],
+        "sides": [side],
+        "speakers": {"left": labels["speaker"], "right": None},
+        "timeline": None,
+        "transcript_repair": None,
+        "transcript_marks": None,
+        "uncovered_sound": None,
+        "sound_digest": None,
+        "side_shift": None,
+        "model_failures": None,
+        "provenance": None,
+        "labels": labels,
+        "split": clip["split"],
+    }
+
+
+def times_listed(row: Mapping[str, Any]) -> int:
+    """How often a manifest lists a clip: a training clip by its weight, others once."""
+    weight = row["labels"]["weight"]
+    if weight is None or row["split"] != "train":
+        return 1
+    copies: int = round(weight)
+    return copies

@@ -1,0 +1,186 @@
+"""What is known of an expressive clip, each record written once as a class; Arrow's types are made from them.
+
+The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it is in
+that importer, and the corpus's own label is always kept beside ours. What a corpus does not say is null, never
+guessed.
+"""
+
+from typing import Annotated, TypedDict
+
+from dailytalk_contiguous.core.records.record import Count, EncodedAudio, Measure, Seconds, Stored, Text
+from dailytalk_contiguous.core.words.word import TIMED, WordRow
+
+
+class EmotionVote(TypedDict):
+    """An emotion that raters heard, and the share of them in [0, 1] who heard it."""
+
+    emotion: Text
+    share: Measure
+
+
+class ClipPerformance(TypedDict):
+    """How a clip is performed: what its corpus says, and what raters say.
+
+    `label` is the corpus's own word or code for `emotion`. `perceived` is what raters heard, and `perceived_label`
+    the corpus's code for it. `perceived_votes` has the share of raters who heard each emotion; it is null where
+    only the winner is known. `act` is the dialogue act, as the corpus names it. `agreement` is the share of raters
+    who heard `perceived`, and `perceived_intensity` how strongly they heard it, both in [0, 1]. `intensity` is how
+    strongly it was to be performed, in the corpus's word.
+    """
+
+    emotion: Text | None
+    label: Text | None
+    perceived: Text | None
+    perceived_label: Text | None
+    perceived_votes: list[EmotionVote] | None
+    act: Text | None
+    agreement: Measure | None
+    perceived_intensity: Measure | None
+    intensity: Text | None
+    style: Text | None
+
+
+class ClipFile(TypedDict):
+    """The file of a clip, its words and its speaker.
+
+    `id` is `corpus/…`, unique in the corpus. `audio` holds a path (or bytes from inside an archive). `sentence`
+    names the text that several speakers say, for splits by sentence. `age` is in years.
+    """
+
+    id: Text
+    corpus: Text
+    audio: EncodedAudio
+    audio_file: Text
+    duration: Seconds
+    sample_rate: Count
+    channels: Count
+    text: Text | None
+    language: Text | None
+    speaker: Text | None
+    gender: Text | None
+    age: Count | None
+    sentence: Text | None
+
+
+class ClipSource(ClipFile, ClipPerformance):
+    """A clip as its importer yields it.
+
+    Affect in `given_…` is rated by people, in [0, 1]. A row with a `problem` can't be used, and `remedy` says what
+    to do about it; whatever was not read of such a row is null.
+    """
+
+    given_valence: Measure | None
+    given_arousal: Measure | None
+    given_dominance: Measure | None
+    official_split: Text | None
+    licence: Text
+    input_digest: Text
+    problem: Text | None
+    remedy: Text | None
+
+
+class ClipSound(TypedDict):
+    """The sound of a clip on its way, and its words in seconds of it; no words where it has no text."""
+
+    audio: EncodedAudio
+    duration: Seconds
+    words: Annotated[list[WordRow], TIMED] | None
+
+
+class Conditioning(TypedDict):
+    """How a source was conditioned (`apps.clips.condition`).
+
+    The clip begins `clip_start` seconds into the result, after its prompt. `trim_start` and `trim_end` are the
+    seconds of silence that were cut off. `gain_db` was added to the clip. `noise_reduced_db` is by how much its
+    quiet stretches became softer, null where noise was not reduced. The loudness and the true peak are those of
+    the result.
+    """
+
+    clip_start: Seconds
+    trim_start: Seconds
+    trim_end: Seconds
+    gain_db: Measure
+    noise_reduced_db: Measure | None
+    loudness_lufs_after: Measure
+    true_peak_dbtp_after: Measure
+
+
+#: What `core.sound.quality.measure_quality` returns.
+QUALITY_MEASURES = (
+    "snr_db",
+    "clipping_ratio",
+    "bandwidth_hz",
+    "speech_ratio",
+    "silence_seconds",
+    "peak_dbfs",
+    "loudness_lufs",
+    "dc_offset",
+)
+
+
+class ClipQuality(TypedDict):
+    """The measures of a clip's recording, as it came (`core.sound.quality.measure_quality`); null where
+    undefined.
+    """
+
+    snr_db: Measure | None
+    clipping_ratio: Measure | None
+    bandwidth_hz: Measure | None
+    speech_ratio: Measure | None
+    silence_seconds: Measure | None
+    peak_dbfs: Measure | None
+    loudness_lufs: Measure | None
+    dc_offset: Measure | None
+
+
+class CopyRecipe(TypedDict):
+    """How a copy was changed: the fields of `apps.clips.augment.Recipe`."""
+
+    kind: Text
+    amount: Annotated[float, Stored("float64")]
+    detail: Text | None
+    seed: Annotated[int, Stored("int64")]
+
+
+class ClipSpeech(TypedDict):
+    """Where the text of a clip is from, who says it, and what kind of sentence it is.
+
+    `text_source` is `given` or `recogniser`, and null without a text. `age` is in years. `sentence_type` and
+    `length` are classes of `core.words.sentences`.
+    """
+
+    corpus: Text
+    text_source: Text | None
+    speaker: Text | None
+    gender: Text | None
+    age: Count | None
+    sentence: Text | None
+    sentence_type: Text | None
+    length: Text | None
+
+
+class PlannedLabels(ClipSpeech, ClipPerformance):
+    """The labels of a clip that are known before it is conditioned.
+
+    `style_source` is `label` or `rule` (null without a style). `weight` is how often a trainer should see the
+    clip. `augmented_from` and `augmentation` are null except in a copy. A copy is not measured again, so its
+    `quality` is null. `prompt_id` is the clip before it, on the right channel.
+    """
+
+    style_source: Text | None
+    quality: ClipQuality | None
+    tag: Text | None
+    official_split: Text | None
+    split: Text
+    weight: Measure
+    augmented_from: Text | None
+    augmentation: CopyRecipe | None
+    prompt_id: Text | None
+    licence: Text
+    audio_file: Text
+
+
+class Labels(PlannedLabels):
+    """What the row of a clip has in addition to that of a conversation, whose one utterance says the rest."""
+
+    conditioning: Conditioning

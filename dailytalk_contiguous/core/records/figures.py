@@ -1,0 +1,608 @@
+"""Figures of a dataset: named queries of its tables (`core.records.tables`), one a figure that somebody reads.
+
+Utterances are counted if they are in the audio (`heard`), unless a query says otherwise; copies of clips count
+only where they are named. A value that is not known is `UNKNOWN`.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.documents import parse_json, typed
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.licensing import SOURCE, Origin
+from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
+from dailytalk_contiguous.core.records.scorecard import TurnTaking
+from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
+from dailytalk_contiguous.core.style.emotions import UNSURE
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
+from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.core.words.sentences import length_class
+
+#: Values of a label that are named; further ones are added up. The same for a table of two labels.
+MOST_VALUES = 25
+MOST_CROSSED = 15
+
+#: Labels along which clips are counted.
+DIMENSIONS = ("corpus", "emotion", "style", "tag", "speaker", "gender", "sentence_type", "length", "split")
+
+#: The measures of utterances that have a mean: title, unit and decimals.
+MEASURES = {
+    "seconds": ("length", "s", 2),
+    "valence": ("valence", "0 to 1", 3),
+    "arousal": ("arousal", "0 to 1", 3),
+    "dominance": ("dominance", "0 to 1", 3),
+    "rms": ("loudness (RMS)", "full scale", 4),
+    "zcr": ("zero crossings", "a sample", 3),
+    "f0_mean": ("pitch", "Hz", 1),
+    "f0_std": ("pitch variation", "Hz", 1),
+    "speech_rate": ("rate", "words/s", 2),
+    "voiced_fraction": ("voiced share", "0 to 1", 3),
+}
+
+#: What is compared between the utterances of a tag and all of their speaker: a measure, and the factor that makes
+#: its binary logarithm dB, semitones or octaves.
+OF_TAGS = {
+    "loudness": ("rms", 20 * math.log10(2)),
+    "pitch": ("f0_mean", 12.0),
+    "rate": ("speech_rate", 1.0),
+}
+
+#: Labels in which two datasets are compared, clips or conversations, and their headings.
+COMPARED = {"emotion": "Emotion", "style": "Style", "tag": "Style tag", "length": "Length of utterances"}
+
+#: Measures in which two datasets are compared besides `MEASURES`, which they replace where they say more.
+COMPARED_MEASURES = {
+    **{name: measure for name, measure in MEASURES.items() if name not in ("rms", "zcr")},
+    "level": ("level of speech", "dBFS", 1),
+    "snr": ("signal to noise", "dB", 1),
+    "bandwidth": ("bandwidth", "Hz", 0),
+}
+
+# How much there is.
+
+
+def corpus_stats(tables: Tables) -> dict[str, object]:
+    """The content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
+
+    `conversations` of a measure are those in which it is known.
+    """
+    whole = totals(tables)
+    measures = {
+        name: {"title": title, "unit": unit, "definition": about, "source": source}
+        for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
+    }
+    stats = {"source": tables.source.stats()}
+    if tables.is_rebuilt:
+        stats["rebuilt"] = tables.rebuilt.stats()
+    return {
+        "layout": 1,
+        "conversations": int(whole["conversations"]),
+        "hours": round(whole["seconds"] / 3600, 5),
+        "measures": measures,
+        "timelines": stats,
+    }
+
+
+def timelines(tables: Tables) -> dict[str, TurnTaking]:
+    """Turn-taking as `recorded` and, where anything was, as `rebuilt`."""
+    taken = {"recorded": tables.source}
+    if tables.is_rebuilt:
+        taken["rebuilt"] = tables.rebuilt
+    return taken
+
+
+def totals(tables: Tables) -> dict[str, float]:
+    """All conversations or recorded clips: the columns of `sums`, without `left` and `right`."""
+    return {name: float(values.sum()) for name, values in _amounts(tables).items()}
+
+
+def heard_seconds(tables: Tables) -> float:
+    """Seconds of all audible utterances."""
+    return float(_heard(tables, "seconds")["seconds"].sum())
+
+
+def sums(tables: Tables, label: str) -> pd.DataFrame:
+    """How much there is of each value of a label, in order of appearance; columns of numbers and seconds.
+
+    `conversations` (those that have such an utterance; recorded clips), `utterances`, `words`, `seconds`; of clips
+    `copies`, `copied` (their seconds), and `seen` (seconds in training, with copies, as often as they are listed);
+    of labels of utterances `left` and `right`, seconds of speech on each side.
+
+    Args:
+        label: of conversations `language` or `split`; of clips any of `core.records.tables.LABELS`, too,
+            `affect_model` or `emotion_class`; of utterances `tag`, `style`, `emotion_class`, `person`
+            (who was recorded) or `synthetic_voice`.
+    """
+    if label in ("language", "split") or tables.conversations.empty or _is_clips(tables):
+        columns = tables.conversations if label in tables.conversations else tables.utterances
+        values = columns[label]
+        frame = pd.DataFrame(_amounts(tables))
+        if label == "emotion_class":
+            asked = tables.utterances["emotion_model"].notna()
+            values = values[asked]
+            frame = frame[asked]
+        return frame.groupby(_known(values), observed=True, sort=False).sum()
+    needed = {label, "conversation_id", "channel", "seconds", "status", "emotion_model"}
+    audible = _heard(tables, *needed)
+    if label in ("person", "synthetic_voice"):
+        is_spoken = audible["status"] == "spoken"
+        audible = audible[is_spoken == (label == "synthetic_voice")]
+    elif label == "emotion_class":
+        audible = audible[audible["emotion_model"].notna()]
+    audible = audible.assign(value=_known(audible[label]))
+    by_value = audible.groupby("value", observed=True, sort=False)
+    frame = by_value.agg(
+        conversations=("conversation_id", "nunique"), utterances=("status", "size"), seconds=("seconds", "sum")
+    )
+    by_side = audible.groupby(["value", "channel"], observed=True)["seconds"].sum()
+    sides = by_side.unstack().reindex(columns=["left", "right"])
+    return frame.assign(words=0).join(sides.fillna(0.0))
+
+
+def ranked(tables: Tables, label: str, by: str = "seconds") -> pd.DataFrame:
+    """`sums` of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
+    amounts = sums(tables, label)
+    amounts = amounts.set_axis(amounts.index.astype(str)).sort_index()
+    largest_first = amounts.sort_values(by, ascending=False, kind="stable")
+    return with_others(largest_first, MOST_VALUES)
+
+
+def with_others(frame: pd.DataFrame, most: int) -> pd.DataFrame:
+    """A table whose rows after the first `most` are added up, if they are several."""
+    others = frame[most:]
+    if len(others) < 2:
+        return frame
+    added_up = others.sum().to_frame(f"{len(others):,} others").T
+    return pd.concat([frame[:most], added_up])
+
+
+def hours_of(tables: Tables, column: str) -> dict[str, float]:
+    """Hours of conversations by the values of a column: `voices`, `language`."""
+    recorded = tables.conversations[tables.conversations["augmented_from"].isna()]
+    values = recorded[[column, "duration"]].explode(column)
+    hours = values.groupby(column, observed=True)["duration"].sum() / 3600
+    return {str(name): float(amount) for name, amount in hours.items()}
+
+
+def counts(column: "pd.Series[str]") -> Counter[str]:
+    """Number of each value, in order of appearance; null is none."""
+    numbers = column.value_counts(sort=False, dropna=True)
+    return Counter({str(value): int(n) for value, n in numbers[numbers > 0].items()})
+
+
+def word_sources(tables: Tables) -> Counter[str]:
+    """Words by how their times are known."""
+    sources: Counter[str] = Counter()
+    for listed in tables.conversations["word_sources"]:
+        for part in listed:
+            sources[part["source"]] += part["words"]
+    return sources
+
+
+def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
+    """How finished the ends of turns sound, where they were judged, by side and timeline (`recorded`, `rebuilt`).
+
+    A recording of which there are several conversations counts once.
+    """
+    rows = tables.conversations[["conversation_id", "parent"]].astype(object)
+    parents = rows["parent"].fillna(rows["conversation_id"])
+    first_of_recording = rows.loc[~parents.duplicated(), "conversation_id"]
+    columns = {"recorded": ("source_transition", "source_turn_end"), "rebuilt": ("transition", "turn_end")}
+    ends: dict[tuple[str, str], TurnEndFigures] = {}
+    for side in CHANNELS:
+        utterances = tables.utterances[tables.utterances["channel"] == side]
+        for timeline in timelines(tables):
+            transition, finished = columns[timeline]
+            judged = utterances[["conversation_id", transition, finished]].dropna()
+            if timeline == "recorded":
+                judged = judged[judged["conversation_id"].isin(first_of_recording)]
+            shifts = judged.loc[judged[transition] == SHIFT, finished]
+            holds = judged.loc[judged[transition] == HOLD, finished]
+            if len(judged):
+                ends[side, timeline] = turn_end_figures(shifts, holds)
+    return ends
+
+
+def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
+    """How finished the ends of new voices sound that are of this kind on both timelines, as recorded and as built.
+
+    Shape (ends, 2).
+    """
+    spoken = tables.utterances[tables.utterances["status"] == "spoken"]
+    alike = (spoken["transition"] == transition) & (spoken["source_transition"] == transition)
+    ends = spoken.loc[alike, ["source_turn_end", "turn_end"]]
+    return np.asarray(ends.dropna(), np.float64)
+
+
+def reasons(tables: Tables) -> Counter[str]:
+    """Utterances that are not as they should be by the kind of reason."""
+    reasons = tables.utterances["reason"].astype(object).dropna()
+    return counts(reasons.map(kind_of))
+
+
+# What it is like.
+
+
+def moments(tables: Tables, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
+    """Measures of `MEASURES` or `COMPARED_MEASURES`: `count`, `mean`, `std`, `min` and `max` of each."""
+    moments = {}
+    for name in measures:
+        values = measured_values(tables, name)
+        moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
+    return pd.DataFrame(moments).T
+
+
+def affect(tables: Tables) -> pd.DataFrame:
+    """`valence` and `arousal` of each utterance with both, and its `label`: its tag, of a clip its emotion."""
+    audible = _heard(tables, "valence", "arousal", "tag")
+    labels = audible["tag"]
+    if _is_clips(tables):
+        labels = tables.conversations["emotion"][audible.index]
+    values = audible[["valence", "arousal"]].assign(label=_known(labels))
+    return values.dropna()
+
+
+def tag_measures(tables: Tables) -> pd.DataFrame:
+    """Mean loudness, pitch and rate by tag (`OF_TAGS`), each less its speaker's mean in the conversation.
+
+    Columns of takes begin with `TAKE`, and are less the mean of this voice's takes there. `utterances` has the
+    most of three counts; the commonest tag is first. A speaker's only utterance is left out.
+    """
+    columns = [column for column, _ in OF_TAGS.values()]
+    measured = [*columns, *(f"{TAKE}{column}" for column in columns)]
+    audible = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
+    is_spoken = (audible["status"] == "spoken") & audible["engine"].notna()
+    spoken = audible[is_spoken & audible["tag_said"].fillna(True)]
+    means = pd.concat([_means_by_tag(audible, "", ("channel",)), _means_by_tag(spoken, TAKE, VOICE)], axis=1)
+    return means[means["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
+
+
+def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -> pd.DataFrame:
+    """Means of `OF_TAGS` by tag, each less that of the same voice in the conversation.
+
+    Names of columns begin with `prefix`.
+    """
+    keys = [utterances[key].cat.codes for key in ("conversation_id", *voice)]
+    means = pd.DataFrame()
+    counts = pd.DataFrame()
+    for name, (column, factor) in OF_TAGS.items():
+        values = utterances[f"{prefix}{column}"].astype(np.float64)
+        scaled = factor * np.log2(values.where(values > 0))
+        groups = scaled.groupby(keys)
+        has_others = groups.transform("count") > 1
+        apart = (scaled - groups.transform("mean")).where(has_others)
+        by_tag = apart.groupby(utterances["tag"], observed=False)
+        means[f"{prefix}{name}"] = by_tag.mean()
+        counts[name] = by_tag.count()
+    means[f"{prefix}utterances"] = counts.max(axis=1)
+    return means
+
+
+#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
+FEWEST_TAGS = 3
+FEWEST_UTTERANCES = 2
+
+
+def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
+    """The correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
+
+    None if there are too few tags, or they do not differ. `means_by_tag`: of `tag_measures`.
+    """
+    pair = [name, f"{TAKE}{name}"]
+    measured = means_by_tag.dropna(subset=pair)
+    fewest = measured[["utterances", f"{TAKE}utterances"]].min(axis=1)
+    enough = measured[fewest >= FEWEST_UTTERANCES]
+    if len(enough) < FEWEST_TAGS:
+        return None
+    means = enough[pair].to_numpy(float)
+    (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=enough[f"{TAKE}utterances"])
+    if min(source, new) <= 1e-12:
+        return None
+    return float(shared / math.sqrt(source * new))
+
+
+def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
+    """How many recorded clips, or audible utterances, have which values of two labels.
+
+    Where one is `emotion_class`, only what a classifier was asked of counts. Of more than `MOST_CROSSED` rows the
+    largest are first, and the rest is added up.
+    """
+    of_utterances = {rows, columns, "emotion_model"} & {*tables.utterances}
+    audible = _heard(tables, *of_utterances)
+    if "emotion_class" in (rows, columns):
+        audible = audible[audible["emotion_model"].notna()]
+    labels = tables.conversations.loc[audible.index] if _is_clips(tables) else audible
+    pair = []
+    for name in (rows, columns):
+        values = labels[name] if name in labels else audible[name]
+        pair.append(_known(values).astype(str))
+    frame = pd.crosstab(*pair)
+    if len(frame) > MOST_CROSSED:
+        largest_first = frame.sum(axis=1).sort_values(ascending=False, kind="stable")
+        frame = frame.loc[largest_first.index]
+    return with_others(frame, MOST_CROSSED)
+
+
+def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
+    """How many clips were heard as their label says, and of how many both are known (`unsure` is no answer)."""
+    numbers = crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
+    numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
+    alike = numbers.index.intersection(numbers.columns)
+    agreed = sum(int(numbers.at[name, name]) for name in alike)
+    return agreed, int(numbers.to_numpy().sum())
+
+
+# Beside another dataset.
+
+
+def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
+    """How much speech (of recorded clips) two datasets have of each value of a label of `COMPARED`.
+
+    The columns are `seconds` and `share` and, of the other dataset, `other_seconds` and `other_share`. The values
+    of which either has most are first, and those after `MOST_VALUES` are added up. Shares are NaN where the label
+    is not known of a dataset. The emotion of conversations is the class that a classifier heard.
+    """
+    columns = {}
+    for name, dataset in (("seconds", tables), ("other_seconds", other)):
+        if label == "length":
+            seconds = _heard(dataset, "seconds")["seconds"].dropna()
+            amounts = seconds.groupby(seconds.map(length_class)).sum()
+        else:
+            is_heard = label == "emotion" and not _is_clips(dataset)
+            amounts = sums(dataset, "emotion_class" if is_heard else label)["seconds"]
+            amounts = amounts.set_axis(amounts.index.astype(str))
+        is_known = amounts.drop(index=UNKNOWN, errors="ignore").sum() > 0
+        columns[name] = amounts if is_known else amounts[:0]
+    frame = pd.DataFrame(columns).fillna(0.0).astype(float)
+    totals = frame.sum()
+    shares = frame / totals.where(totals > 0)
+    frame = frame.assign(share=shares["seconds"], other_share=shares["other_seconds"])
+    largest = frame[["share", "other_share"]].max(axis=1)
+    largest_first = largest.sort_values(ascending=False, kind="stable")
+    return with_others(frame.loc[largest_first.index], MOST_VALUES)
+
+
+def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
+    """The known values of a measure: of utterances, or of each recording (`snr`, …)."""
+    if name in ("snr", "bandwidth"):
+        values = tables.conversations[name]
+    elif name == "level":
+        rms = _heard(tables, "rms")["rms"].astype(float)
+        values = 20 * np.log10(rms[rms > 0])
+    else:
+        values = _heard(tables, name)[name]
+    return values.dropna().astype(float)
+
+
+# What became of it.
+
+
+def length_ratios(tables: Tables) -> "pd.Series[float]":
+    """New over recorded length of each resynthesised utterance."""
+    audible = _heard(tables, "status", "seconds", "source_seconds")
+    spoken = audible[audible["status"] == "spoken"]
+    return (spoken["seconds"] / spoken["source_seconds"]).dropna()
+
+
+def cost(tables: Tables) -> float:
+    """USD paid for speech; two utterances of one cached line were bought once.
+
+    The utterances of a turn that was said in one take have one key, and a share of its cost each.
+    """
+    bought = ["cache_key", "take_part"]
+    is_paid = tables.utterances["cost"].fillna(0.0) != 0
+    paid = tables.utterances.loc[is_paid, [*bought, "cost"]]
+    is_nameless = paid["cache_key"] == pd.util.hash_array(np.array([""], object))[0]
+    named = paid[~is_nameless].drop_duplicates(bought)
+    return math.fsum([*named["cost"], *paid[is_nameless]["cost"]])
+
+
+def delivery_by_tag(tables: Tables) -> pd.DataFrame:
+    """Mean distance of takes from their sources by tag, and their number, the furthest first."""
+    takes = tables.utterances.dropna(subset="delivery_distance")
+    distances = takes["delivery_distance"].astype(float)
+    by_tag = distances.groupby(_known(takes["tag"]), observed=True)
+    return by_tag.agg(["mean", "size"]).sort_values("mean", ascending=False)
+
+
+def timeline_means(tables: Tables) -> dict[str, float]:
+    """The mean of each of `TIMELINE_MEANS` over rebuilt conversations; empty where nothing was rebuilt.
+
+    A conversation without a change of speaker, or without overlap, has nothing that could be lost.
+    """
+    rebuilt = tables.conversations[tables.conversations["has_timeline"]]
+    if rebuilt.empty:
+        return {}
+    means = {}
+    for name, best in TIMELINE_MEANS.items():
+        values = rebuilt[f"timeline_{name}"].fillna(best)
+        means[name] = float(values.mean())
+    return means
+
+
+def lost_in_rebuild(tables: Tables) -> dict[str, float]:
+    """Seconds of the recorded speaker's `speech` and `sound` that the rebuild lost."""
+    lost = {}
+    for name in ("speech", "sound"):
+        seconds = tables.conversations[f"timeline_lost_{name}_seconds"]
+        lost[name] = float(seconds.sum())
+    return lost
+
+
+def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
+    """The splits in which each recorded speaker is heard, by name; where splits are known."""
+    columns = tables.conversations[["kept_speakers", "split"]].astype(object)
+    speakers = columns.explode("kept_speakers").dropna()
+    return {str(name): {*splits} for name, splits in speakers.groupby("kept_speakers")["split"]}
+
+
+def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
+    """How many rows of a table of conversations were made of others, of how many, and by which commands."""
+    made = rows[rows["parent"].notna()]
+    return len(made), made["parent"].nunique(), [*counts(made["made_by"])]
+
+
+# What made it.
+
+
+def models(tables: Tables) -> Counter[Origin]:
+    """The models that had a part in rows, with numbers of rows."""
+    made: Counter[Origin] = Counter()
+    for record, n in provenances(tables):
+        for model in record.models or ():
+            origin = Origin(model.role or "", model.name or "", model.licence or "", model.url or "")
+            made[origin] += n
+    return made
+
+
+def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
+    """The models that a run.json names."""
+    named = run.get("models") or {}
+    return [
+        Origin(role, model["name"], model.get("licence"), model.get("url") or "") for role, model in named.items()
+    ]
+
+
+def origins(tables: Tables) -> list[Origin]:
+    """The models, without recognisers that recognised no words because all utterances had a transcript."""
+    used = counts(tables.utterances["recogniser"])
+    named = models(tables)
+    if not used:
+        return sorted(named)
+    return sorted(model for model in named if model.role != "recogniser" or used[model.name])
+
+
+def all_origins(tables: Tables) -> list[Origin]:
+    """The sources of rows, then the models that made them."""
+    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in sources(tables)]
+    of_rows.sort(key=lambda source: (source.name, source.licence or ""))
+    return of_rows + origins(tables)
+
+
+def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
+    """Names and licences of what rows were made from."""
+    return {(record.source, record.source_licence) for record, _ in provenances(tables)}
+
+
+def chosen_settings(
+    tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, object]
+) -> dict[str, list[str]]:
+    """Settings that decide the content of the data and are not the defaults, with their values as texts."""
+    # Those of rows by the text of each value, of all values in order of their text.
+    of_rows: dict[str, dict[str, object]] = defaultdict(dict)
+    for text in sorted({record.settings or "{}" for record, _ in provenances(tables)}):
+        listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
+        for name, value in listed.items():
+            of_rows[name].setdefault(json.dumps(value, ensure_ascii=False), value)
+    values = {name: [value] for name, value in (run.get("settings") or {}).items()}
+    values |= {name: [*of_rows[name].values()] for name in sorted(of_rows)}
+    voices = named_in_provenance(tables, "voice")
+    if voices:
+        values["voice"] = voices[:10]
+    chosen = {}
+    for name, used in values.items():
+        default = defaults.get(name, object())
+        if used not in ([None], [""], [[]], [False], ["auto"], [default]):
+            chosen[name] = ["yes" if value is True else str(value) for value in used]
+    return chosen
+
+
+def named_in_provenance(tables: Tables, name: Literal["tool", "voice"]) -> list[str]:
+    """The texts of a field of the provenance that rows have, `tool` or `voice`, sorted."""
+    records = [record for record, _ in provenances(tables)]
+    texts = {record.tool if name == "tool" else record.voice for record in records}
+    return sorted(text for text in texts if text)
+
+
+def provenances(tables: Tables) -> list[tuple["_Provenance", int]]:
+    """Each provenance in its published shape, with its number of rows; empty where it can't be read."""
+    column = tables.conversations["provenance"]
+    listed = [(provenance_of(text), number) for text, number in counts(column).items()]
+    n_missing = int(column.isna().sum())
+    if n_missing:
+        listed.append((_Provenance(), n_missing))
+    return listed
+
+
+class _Model(msgspec.Struct):
+    role: str | None = None
+    name: str | None = None
+    licence: str | None = None
+    url: str | None = None
+
+
+class _Provenance(msgspec.Struct):
+    """A row's provenance as published, of which settings and models are other JSON before."""
+
+    source: Any = None  # not checked: old files have what they have
+    source_licence: Any = None
+    tool: str | None = None
+    voice: str | None = None
+    settings: str | None = None
+    models: list[_Model] | None = None
+
+
+@lru_cache(maxsize=64)
+def provenance_of(text: str) -> _Provenance:
+    """A row's provenance in its published shape; empty where it says nothing that can be read."""
+    try:
+        record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
+        models = record.get("models")
+        if isinstance(models, dict):
+            record["models"] = [
+                {"role": role, **model} for role, model in sorted(models.items()) if isinstance(model, dict)
+            ]
+        settings = record.get("settings")
+        if isinstance(settings, dict):
+            record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+        return msgspec.convert(record, _Provenance)
+    except (BadInput, msgspec.ValidationError):
+        return _Provenance()
+
+
+def _heard(tables: Tables, *columns: str) -> pd.DataFrame:
+    """Columns of audible utterances."""
+    return tables.utterances.loc[tables.utterances["heard"], [*columns]]
+
+
+def _is_clips(tables: Tables) -> bool:
+    return bool(tables.conversations["clip"].any())
+
+
+def _known(column: "pd.Series[str]") -> "pd.Series[str]":
+    """A column of texts with `UNKNOWN` for what is null or empty."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype("category")
+    if "" in column.cat.categories:
+        column = column.cat.remove_categories([""])
+    if UNKNOWN not in column.cat.categories:
+        column = column.cat.add_categories([UNKNOWN])
+    return column.fillna(UNKNOWN)
+
+
+def _amounts(tables: Tables) -> dict[str, "pd.Series[float]"]:
+    """What each conversation or clip adds to a sum."""
+    rows = tables.conversations
+    recorded = rows["augmented_from"].isna()
+    seconds = rows["own_seconds"].fillna(0.0)
+    trains = rows["clip"] & (rows["split"] == "train")
+    weight = rows["weight"].fillna(1.0).where(trains, 0.0)
+    return {
+        "conversations": recorded.astype(int),
+        "utterances": rows["utterances"].where(recorded, 0),
+        "words": rows["words"].where(recorded, 0),
+        "seconds": seconds.where(recorded, 0.0),
+        "copies": (~recorded).astype(int),
+        "copied": seconds.where(~recorded, 0.0),
+        "seen": seconds * weight,
+    }

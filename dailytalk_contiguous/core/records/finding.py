@@ -1,0 +1,92 @@
+"""Findings: what is wrong or doubtful, a sentence about a file or a conversation, with its remedy."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dailytalk_contiguous.core.errors import DailytalkError
+
+Level = Literal["error", "advice"]
+
+
+#: The weight of a finding for the verdict (see `publish.checks.verdict`).
+Severity = Literal["bad", "doubtful", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence about a file, a conversation or all of them, with its remedy.
+
+    Attributes:
+        level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
+        file: path in the checked folder, or a conversation's id (of several, the worst); `.` for all of it.
+        what: the problem, with figures.
+        remedy: how to fix it.
+        kind: short name of the kind of finding, for programs.
+        severity: its weight for the verdict; an error is always `bad`.
+    """
+
+    level: Level
+    file: str
+    what: str
+    remedy: str
+    kind: str
+    severity: Severity = "doubtful"
+
+    @property
+    def sentence(self) -> str:
+        """The file and the problem; `.` is left out, and so is a conversation that `what` names already."""
+        is_named = self.file == "." or f" in {self.file}" in self.what
+        return self.what if is_named else f"{self.file}: {self.what}"
+
+    @property
+    def shown_level(self) -> str:
+        """`error`, or the severity of advice."""
+        return "error" if self.level == "error" else self.severity
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class NotChecked(DailytalkError):
+    """An export that nobody checks, of the format `kind`: only the export writes it, and tests read that."""
+
+    def __init__(self, kind: str) -> None:
+        remedy = "check the folder that it was exported from"
+        super().__init__(f"there is no check of this export ({kind})", remedy)
+        self.kind = kind
+
+
+def error(kind: str, file: str, what: str, remedy: str) -> Finding:
+    """Return a finding for which the exit code is 1."""
+    return Finding("error", file, what, remedy, kind, "bad")
+
+
+def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
+    """Return a finding that the user may decide to ignore."""
+    return Finding("advice", file, what, remedy, kind, severity)
+
+
+#: Limits by the names of their findings; None sets no limit (`publish.checks.verdict.LIMITS`).
+FindingLimits = Mapping[str, float | None]
+
+
+#: Findings, in the order of the files, and facts: names and counts.
+Checked = tuple[list[Finding], dict[str, Any]]
+
+
+def several(
+    kind: str, file: str, examples: Sequence[str], what: str, total: int, remedy: str, level: Level = "error"
+) -> Iterator[Finding]:
+    """Yield a finding on examples, if any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
+    if not examples:
+        return
+    shown = ", ".join(map(str, examples[:2]))
+    if len(examples) > 2:
+        shown += ", …"
+    clause = f"{len(examples)} of {total} {what}: {shown}"
+    # Advice: a problem of only a few words of one file says little of the data; of many words it is an error.
+    if level == "error":
+        yield error(kind, file, clause, remedy)
+    else:
+        yield advice(kind, file, clause, remedy, "note")

@@ -1,0 +1,153 @@
+"""A finished row as a `Conversation`: the recording, and what became of it.
+
+A finished row has the times of the result as `start` and `end`, and those of the recording as `source_start` and
+`source_end`. In a conversation it is the other way round, from the first stage to the last: `start` and `end` are
+seconds of the recording, `new_start` and `new_end` those of the result.
+
+Rows that other people publish may lack fields, or have null where ours have none. `publish.items` judges a row
+before it is read here; what is missing then is None, or an empty list.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.records.conversation import (
+    UNSET,
+    Conversation,
+    Mark,
+    Utterance,
+    assign,
+    known_columns,
+)
+from dailytalk_contiguous.core.records.record import (
+    AnyRecord,
+    BuiltSide,
+    SourceSound,
+    SynthesisRecord,
+    TimelineMeasures,
+)
+from dailytalk_contiguous.core.words.word import Word
+
+#: Fields of an utterance in a finished row, and those of `Utterance` that hold them under another name.
+OF_UTTERANCE = {
+    "start": "new_start",
+    "end": "new_end",
+    "source_start": "start",
+    "source_end": "end",
+    "reason": "unspoken_reason",
+    "start_trim": "new_start_trim",
+    "end_trim": "new_end_trim",
+    "source_start_trim": "start_trim",
+    "source_end_trim": "end_trim",
+}
+
+#: The same of the columns of a finished row.
+OF_ROW = {
+    "audio": "built_audio",
+    "sample_rate": "built_rate",
+    "duration": "built_duration",
+    "source_duration": "duration",
+    "language": "main_language",
+}
+
+#: The same of the fields of a sound that is no speech.
+OF_SOUND = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
+
+#: Fields of an utterance in a finished row, and those of `Utterance` that hold them.
+_FIELDS = dict(zip(Utterance.__struct_encode_fields__, Utterance.__struct_fields__, strict=True)) | OF_UTTERANCE
+del _FIELDS["extra"]
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def from_finished(row: Mapping[str, Any]) -> Conversation:
+    """The conversation of a row of `core.records.schema.LABELLED` that can be used."""
+    columns = {OF_ROW.get(name, name): value for name, value in row.items()}
+    talk = Conversation()
+    utterances = columns.pop("utterances", None) or ()
+    sides = columns.pop("sides", None) or ()
+    sounds = columns.pop("sounds", None) or ()
+    words = columns.pop("alignments", None) or ()
+    unwritten = columns.pop("unwritten_words", None) or ()
+    marks = columns.pop("transcript_marks", None)
+    timeline = columns.pop("timeline", None)
+    assign(talk, columns)
+    talk.utterances = [_utterance(utterance) for utterance in utterances]
+    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides if side]
+    talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
+    talk.alignments = [aligned_word(word) for word in words]
+    talk.unwritten_words = [aligned_word(word) for word in unwritten]
+    talk.transcript_marks = marks and [_record(Mark, mark, {}) for mark in marks if mark]
+    if timeline:
+        talk.timeline = _record(TimelineMeasures, timeline, {})
+    return talk
+
+
+def aligned_word(word: AnyRecord) -> Word:
+    """A word of the column `alignments`; without text where it has none."""
+    return Word(
+        word["word"] or "",
+        word["start"],
+        word["end"],
+        word.get("probability"),
+        filler=word.get("filler"),
+        side=word["speaker"],
+        source=word.get("source") or "",
+    )
+
+
+def as_recorded(utterance: Utterance) -> Utterance:
+    """A tagged utterance as it is in a result that is its recording."""
+    return replace(
+        utterance,
+        channel=utterance.side,
+        source_channel=utterance.side,
+        new_start=utterance.start,
+        new_end=utterance.end,
+        new_start_trim=utterance.start_trim,
+        new_end_trim=utterance.end_trim,
+    )
+
+
+def finished_fields(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
+    """Fields of an utterance as a finished row has them, by their names there; null for what no stage has made."""
+    columns = {name: OF_UTTERANCE.get(name, name) for name in names}
+    values = known_columns(utterance, columns.values())
+    return {name: values[column] for name, column in columns.items()}
+
+
+def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
+    """The values of utterances for a field of a finished row; None where one lacks it."""
+    field = _FIELDS.get(name)
+    if field is None:
+        return [utterance.extra.get(name) for utterance in utterances]
+    values = [getattr(utterance, field) for utterance in utterances]
+    return [None if value is UNSET else value for value in values]
+
+
+def _utterance(record: AnyRecord) -> Utterance:
+    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in record.items() if name in _FIELDS}
+    extra = {name: value for name, value in record.items() if name not in _FIELDS}
+    synthesis = fields.get("synthesis")
+    fields["synthesis"] = _record(SynthesisRecord, synthesis, {}) if synthesis else None
+    return Utterance(**fields, extra=extra)
+
+
+def _record(kind: type[_Record], values: AnyRecord, renamed: Mapping[str, str]) -> _Record:
+    """An object of the values that a record has under the names of its fields; None for those that it lacks."""
+    named = {renamed.get(name, name): value for name, value in values.items()}
+    fields: dict[str, Any] = {}
+    for name, is_required in _fields_of(kind):
+        if name in named or is_required:
+            fields[name] = named.get(name)
+    return kind(**fields)
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> list[tuple[str, bool]]:
+    """The names of the fields of a class, and whether they have no default."""
+    return [(field.name, field.required) for field in msgspec.structs.fields(kind)]

@@ -1,0 +1,335 @@
+"""The measures of a conversation, by which it is judged (`publish.checks.verdict`).
+
+They follow from its turns, its sides and its utterances.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.record import BuiltSide
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.turns.turn_taking import TimedConversation
+from dailytalk_contiguous.core.words.fillers import USUAL
+from dailytalk_contiguous.core.words.hallucination import EXTRA_WORDS
+from dailytalk_contiguous.core.words.sentences import DISCOURSE, word_set
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import normalise
+
+
+class ConversationMeasure(NamedTuple):
+    """A measure of a conversation.
+
+    Attributes:
+        title: the head of its column.
+        unit: of the shown value; empty for a plain number.
+        digits: decimals that are shown.
+        about: its definition in a sentence.
+        factor: from a value to the shown value.
+    """
+
+    title: str
+    unit: str
+    digits: int
+    about: str
+    factor: float = 1.0
+
+
+#: Lines of a side from which on it means something that many begin alike.
+FEWEST_LINES = 8
+
+#: Answers by the languages of `core.words.fillers`, with which people begin many lines; none is a person's name as
+#: well.
+ANSWERS = {
+    "en": "yes yeah yep yup nope right sure mhm all exactly true good great fine",
+    "de": "ja nein nee genau gut klar stimmt richtig doch eben aha ach",
+    "nl": "ja nee oké goed precies klopt",
+    "sv": "ja nej okej precis jaha jaså visst",
+    "fr": "oui ouais non si voilà bon bah exactement",
+    "es": "sí no claro vale bueno exacto ya",
+    "it": "sì no certo esatto bene beh già",
+    "pt": "sim não pois certo claro tá isso",
+    "pl": "tak nie dobrze dobra jasne właśnie aha",
+    "ru": "да нет угу ага хорошо ладно конечно точно ну",
+    "ja": "はい うん ええ そう そうです そうですね いいえ なるほど",
+    "zh": "对 是 是的 好 好的 行 不 哦",
+    "ko": "네 예 응 어 그래 그래요 맞아 맞아요 아니 아니요",
+}
+
+#: First words that are no name of a speaker, in any language: answers, fillers and discourse words.
+_NAMELESS = DISCOURSE.union(*map(word_set, ANSWERS.values()), *USUAL.values())
+
+#: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
+MOSTLY_LEAK = 0.5
+
+#: Seconds within which a word that both sides say is one that is heard twice: an echo is up to 0.4 s late.
+SAME_WORD_SECONDS = 0.5
+
+#: Words of a side from which on it means something that both say the same.
+FEWEST_WORDS = 10
+
+#: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
+CONVERSATION_MEASURES = {
+    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation."),
+    "confidence": ConversationMeasure(
+        "confidence",
+        "",
+        2,
+        "How sure the recogniser is of its words, 0 to 1, over the time they take; empty where it says nothing.",
+    ),
+    "without_text": ConversationMeasure(
+        "without text", "%", 0, "Share of the speech time whose words are unknown.", 100.0
+    ),
+    "words_per_second": ConversationMeasure(
+        "fastest words",
+        "words/s",
+        1,
+        f"Words a second in the fastest utterance of more than {EXTRA_WORDS} words.",
+    ),
+    "unheard_words": ConversationMeasure(
+        "unheard words", "%", 1, "Share of the words that are timed where nothing is heard.", 100.0
+    ),
+    "same_opening": ConversationMeasure(
+        "same opening",
+        "%",
+        0,
+        "Share of a side's lines in its transcript that begin with one word, such as a name that is not spoken.",
+        100.0,
+    ),
+    "bandwidth": ConversationMeasure(
+        "bandwidth", "kHz", 1, "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
+    ),
+    "level_difference": ConversationMeasure(
+        "level difference", "dB", 1, "How much louder one speaker is than the other."
+    ),
+    "snr": ConversationMeasure("signal to noise", "dB", 0, "Power of speech relative to the sound beside it."),
+    "clipping": ConversationMeasure("clipped", "%", 2, "Share of the samples that are clipped.", 100.0),
+    "leak": ConversationMeasure(
+        "leak", "dB", 0, "Level of the other speaker's voice in a channel, relative to its source."
+    ),
+    "silent_end": ConversationMeasure(
+        "silent end", "s", 0, "How long one side already carries no sound at all when the other one ends."
+    ),
+    "leaked_speech": ConversationMeasure(
+        "doubtful speech",
+        "%",
+        1,
+        "Share of the speech time of utterances that are mostly the other speaker's voice, by their energy.",
+        100.0,
+    ),
+    "same_words": ConversationMeasure(
+        "same words",
+        "%",
+        0,
+        f"Share of the words of a side that the other one says within {SAME_WORD_SECONDS} s, too.",
+        100.0,
+    ),
+    "length_ratio": ConversationMeasure(
+        "new/recorded length",
+        "",
+        2,
+        "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
+    ),
+    "delivery": ConversationMeasure(
+        "delivery",
+        "",
+        2,
+        "Distance of resynthesised utterances from their source in melody and loudness, median: 0 is alike.",
+    ),
+    "as_recorded": ConversationMeasure(
+        "not resynthesised",
+        "%",
+        0,
+        "Share of the utterances to resynthesise that still have the recorded voice.",
+        100.0,
+    ),
+    "least_talk": ConversationMeasure(
+        "quieter side", "%", 0, "Share of the speech that belongs to the speaker who says less.", 100.0
+    ),
+    "main_talk": ConversationMeasure(
+        "main side speaks", "%", 0, "Share of the time in which the left side, Moshi's, speaks.", 100.0
+    ),
+    "overlap": ConversationMeasure("overlap", "%", 1, "Share of the time in which both speak.", 100.0),
+    "overlapping_turns": ConversationMeasure(
+        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0
+    ),
+    "response": ConversationMeasure(
+        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap."
+    ),
+    "turns_per_window": ConversationMeasure(
+        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer."
+    ),
+    "longest_turn": ConversationMeasure("longest turn", "s", 1, "Longest stretch of one speaker without a pause."),
+    "longest_monologue": ConversationMeasure(
+        "longest monologue", "s", 0, "Longest time in which one speaker holds the floor, with pauses."
+    ),
+    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks."),
+}
+
+#: Values by the names of `CONVERSATION_MEASURES`; None where unknown.
+MeasuredConversation = dict[str, float | None]
+
+
+def measure_turns(conversation: TimedConversation, window: float = 100.0) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its turns (`TimedConversation.fitness`)."""
+    measured: MeasuredConversation = {"duration": conversation.seconds}
+    for name, value in conversation.fitness(window).items():
+        measured[name] = None if math.isnan(value) else value
+    return measured
+
+
+def measure_sides(sides: Sequence[BuiltSide], n_words: int) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its sides."""
+    unheard = _numbers(side.unheard_words for side in sides)
+    return {
+        "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
+        "bandwidth": min(_numbers(side.bandwidth_hz for side in sides), default=None),
+        "level_difference": _difference(side.level_dbfs for side in sides),
+        "snr": min(_numbers(side.snr_db for side in sides), default=None),
+        "clipping": max(_numbers(side.clipping_ratio for side in sides), default=None),
+        "leak": max(_numbers(side.leak_db for side in sides), default=None),
+        "silent_end": _difference(side.silent_end for side in sides),
+    }
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    """Those of the values that are known."""
+    return [value for value in values if is_number(value)]
+
+
+def _difference(values: Iterable[float | None]) -> float | None:
+    """By how much two values differ; None unless both are known."""
+    numbers = _numbers(values)
+    return max(numbers) - min(numbers) if len(numbers) == len(CHANNELS) else None
+
+
+def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
+    """Return what leaks into each side of a conversation, in words; None where nothing does."""
+    speech = {side.channel: side.speech_seconds for side in sides}
+    leaks = []
+    for side in sides:
+        if not is_number(side.leak_db):
+            continue
+        other = "left" if side.channel == "right" else "right"
+        seconds = speech.get(other)
+        amount = f"{seconds:.0f} s of the {other} side" if is_number(seconds) else f"the {other} side"
+        leak = f"{amount} into the {side.channel} one at {side.leak_db:.0f} dB"
+        if is_number(side.leak_seconds):
+            leak += f", {1000 * side.leak_seconds:.0f} ms late"
+        leaks.append(leak)
+    return " and ".join(leaks) or None
+
+
+def same_words(words: Sequence[Word]) -> float | None:
+    """Return the share of a side's words that the other side says, too, within `SAME_WORD_SECONDS`.
+
+    The larger share of both sides counts; it is None where both have fewer than `FEWEST_WORDS` words. Some are the
+    same by chance.
+
+    Args:
+        words: those of a conversation, each with its `text`, `side` and `start`.
+    """
+    times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
+    counts = dict.fromkeys(CHANNELS, 0)
+    spellings = {word.text for word in words}
+    texts = {spelling: normalise(spelling) for spelling in spellings}
+    for word in words:
+        if word.side in times:
+            counts[word.side] += 1
+            times[word.side].setdefault(texts[word.text], []).append(word.start)
+    shares = []
+    for side, other in (CHANNELS, CHANNELS[::-1]):
+        n_same = 0
+        for text in times[side].keys() & times[other].keys():
+            other_starts = sorted(times[other][text])
+            for start in times[side][text]:
+                index = bisect_left(other_starts, start)
+                neighbours = other_starts[max(0, index - 1) : index + 1]
+                n_same += any(abs(neighbour - start) <= SAME_WORD_SECONDS for neighbour in neighbours)
+        if counts[side] >= FEWEST_WORDS:
+            shares.append(n_same / counts[side])
+    return max(shares, default=None)
+
+
+def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
+    """Return the measures of conversations that follow from their utterances, by the number of their row.
+
+    Args:
+        utterances: fields of utterances, `delivery_distance` of their takes, `spoken_text` and `n_words` as they
+            were recognised, and `row`, the number of their conversation.
+        rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
+    """
+    row = utterances.row
+    n_words = utterances.n_words
+    status = utterances.status
+    confidence = utterances.confidence.astype(float)
+    recorded = _lengths(utterances.source_start, utterances.source_end)
+    new = _lengths(utterances.start, utterances.end)
+    length = recorded.where(recorded > 0, new)
+    leak_share = utterances.leak_share.astype(float)
+    amounts = {
+        "seconds": length,
+        "without": length.where(n_words == 0, 0.0),
+        "leaked": length.where(leak_share >= MOSTLY_LEAK, 0.0),
+        "weights": length.where(confidence.notna(), 0.0),
+        "sure": (length * confidence).fillna(0.0),
+        "kept": status == "kept-original",
+        "spoken": status == "spoken",
+    }
+    sums = pd.DataFrame(amounts).groupby(row).sum()
+    is_rated = (n_words > EXTRA_WORDS) & (length > 0)
+    rates = ((n_words - EXTRA_WORDS) / length).where(is_rated)
+    columns = {
+        "confidence": sums.sure / sums.weights,
+        "without_text": sums.without / sums.seconds,
+        "words_per_second": rates.groupby(row).max(),
+    }
+    measured = pd.DataFrame(columns)
+    measured["same_opening"] = _shares_of_same_opening(utterances)
+    has_leak = leak_share.notna().groupby(row).any()
+    measured["leaked_speech"] = (sums.leaked / sums.seconds).where(has_leak)
+    if rebuilt:
+        is_take = (status == "spoken") & (recorded > 0) & (new > 0)
+        ratios = (new / recorded).where(is_take)
+        distances = utterances.delivery_distance.astype(float)
+        measured["length_ratio"] = ratios.groupby(row).median()
+        measured["delivery"] = distances.groupby(row).median()
+        measured["as_recorded"] = sums.kept / (sums.kept + sums.spoken)
+    return measured
+
+
+def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
+    """The share of given lines that begin with their side's most frequent first word; of two sides the worse one.
+
+    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
+    that nobody says, and what people begin to talk with ("Okay, …") is none.
+    """
+    transcribed = utterances[utterances.recogniser == GIVEN]
+    openings = transcribed.spoken_text.str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
+    keys = ["row", "channel"]
+    lines = transcribed[keys].assign(opening=openings).dropna(subset=["opening"])
+    n_lines = lines.groupby(keys)["opening"].size()
+    names = lines[~lines.opening.isin(_NAMELESS)]
+    n_same = names.groupby([*keys, "opening"]).size().groupby(keys).max()
+    shares = (n_same / n_lines).where(n_lines >= FEWEST_LINES)
+    return shares.groupby("row").max()
+
+
+def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
+    """Seconds from start to end; 0 where one is unknown."""
+    lengths = ends.astype(float) - starts.astype(float)
+    return lengths.clip(lower=0.0).fillna(0.0)
+
+
+def recorded_overlap(talk: Conversation) -> float | None:
+    """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
+    timeline = or_none(talk.timeline)
+    if timeline is None or timeline.mode == "sequential" or not is_number(timeline.source_overlap_seconds):
+        return None
+    return float(timeline.source_overlap_seconds)

@@ -1,0 +1,144 @@
+"""Fields that stages publish beside those of `core.records.utterance.FIELDS`: which names and types they may have,
+and how run.json and a version's manifest keep them.
+"""
+
+from collections.abc import Iterable
+from typing import NotRequired, TypedDict
+
+from datasets import List, Value
+
+from dailytalk_contiguous.core.documents import Whole
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.arrow_types import Feature
+from dailytalk_contiguous.core.records.fields import TALLIES, Column, Field
+from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CHANNELS, LABELLED, digest_column
+from dailytalk_contiguous.core.records.utterance import FIELDS
+
+#: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
+PLAIN_TYPES = ("string", "bool", "int8", "int16", "int32", "int64", "float32", "float64")
+
+#: Columns that rows have beside the fields of utterances: those of finished rows, and of ones that can't be used.
+NAMES_OF_COLUMNS = frozenset(
+    {
+        *LABELLED,
+        *CHANNELS,
+        *map(digest_column, (AUDIO_COLUMN, *CHANNELS)),
+        "problem",
+        "problem_column",
+        "remedy",
+    }
+)
+
+
+class Described(TypedDict):
+    """A field as `described` has it."""
+
+    name: str
+    type: object
+    unit: NotRequired[str | None]
+    about: NotRequired[str | None]
+    digits: NotRequired[Whole | None]
+    required: NotRequired[bool | None]
+    tally: NotRequired[str | None]
+    in_lines: NotRequired[bool | None]
+
+
+def described(fields: Iterable[Field]) -> list[Described]:
+    """Fields that stages publish, as JSON."""
+    records: list[Described] = []
+    for field in fields:
+        record: Described = {
+            "name": field.name,
+            "type": _type_text(field.feature),
+            "unit": field.unit,
+            "about": field.about,
+            "digits": field.digits,
+            "required": field.required,
+        }
+        if isinstance(field, Column):
+            record["tally"] = field.tally
+            record["in_lines"] = field.in_lines
+        records.append(record)
+    return records
+
+
+def published(records: Iterable[AnyRecord], where: str) -> tuple[Field, ...]:
+    """The fields of `described`, which may come from outside; `where` is the file that has them.
+
+    Raises DailytalkError for a name or a type that no stage can publish.
+    """
+    return checked_fields(map(_field_of, records), where)
+
+
+def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
+    """Fields beside `FIELDS`. Raises DailytalkError for a name that is taken, or a type that none may have."""
+    taken = set(NAMES_OF_COLUMNS)
+    for field in FIELDS:
+        taken.update((field.name, field.path[0]))
+    checked: list[Field] = []
+    for field in fields:
+        problem = _field_problem(field, taken)
+        if problem:
+            raise DailytalkError(f"{where} publishes {field.name!r}, {problem}", "publish it in another way")
+        taken.add(field.name)
+        checked.append(field)
+    return tuple(checked)
+
+
+def _field_problem(field: Field, taken: set[str]) -> str | None:
+    """Why a stage can't publish a field, in words; None if it can."""
+    if field.name in taken:
+        return "which is the name of another field"
+    if not field.name.isidentifier():
+        return "which can't be the name of a column"
+    if isinstance(field, Column) and field.tally not in TALLIES:
+        tallies = ", ".join(filter(None, TALLIES))
+        return f"with a tally that is none of {tallies}"
+    if not _is_plain(field.feature):
+        plain_types = ", ".join(PLAIN_TYPES)
+        return f"with a type that is not made of {plain_types}"
+    return None
+
+
+def _field_of(record: AnyRecord) -> Field:
+    name = record["name"]
+    feature = _type_of(record["type"])
+    about = record.get("about") or ""
+    unit = record.get("unit") or ""
+    digits = record.get("digits")
+    required = bool(record.get("required"))
+    tally = record.get("tally")
+    if tally is None:
+        return Field(name, feature, about, unit, digits=digits, required=required)
+    in_lines = bool(record.get("in_lines"))
+    return Column(name, feature, about, unit, digits=digits, required=required, tally=tally, in_lines=in_lines)
+
+
+def _is_plain(feature: object) -> bool:
+    if isinstance(feature, Value):
+        return feature.dtype in PLAIN_TYPES
+    if isinstance(feature, List):
+        return _is_plain(feature.feature)
+    return isinstance(feature, dict) and bool(feature) and all(map(_is_plain, feature.values()))
+
+
+def _type_text(feature: Feature | None) -> object:
+    """A type as JSON: the name of a plain one, a list of one type, an object of types by name."""
+    if isinstance(feature, List):
+        return [_type_text(feature.feature)]
+    if isinstance(feature, dict):
+        return {name: _type_text(part) for name, part in feature.items()}
+    assert isinstance(feature, Value), feature
+    return feature.dtype
+
+
+def _type_of(text: object) -> Feature | None:
+    """The type that `_type_text` wrote; None for anything else."""
+    if isinstance(text, list) and len(text) == 1:
+        return List(_type_of(text[0]))
+    if isinstance(text, dict):
+        return {str(name): _type_of(part) for name, part in text.items()}
+    if text in PLAIN_TYPES:
+        return Value(text)
+    return None

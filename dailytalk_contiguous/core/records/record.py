@@ -1,0 +1,257 @@
+"""The small records that a row is made of, each written once as a class.
+
+Arrow's types are made from these classes (`core.records.arrow_types`), so that what mypy knows of a word or a side
+is what Parquet and the Hub hold of it. A field may be null where its class says `| None`. A finished row and a
+published one have null where a number is unknown or undefined, never NaN or infinity.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict
+
+import msgspec
+
+#: A row, an utterance or a line of a transcript that is only read. Earlier versions and other programs may lack
+#: fields, and stages add theirs: nothing is promised of its values.
+AnyRecord: TypeAlias = Mapping[str, Any]
+
+
+class Stored(NamedTuple):
+    """The type of a value in Arrow, as `datasets.Value` names it."""
+
+    dtype: str
+
+
+class StoredAudio(NamedTuple):
+    """Audio that `datasets` decodes, with so many channels."""
+
+    num_channels: int
+
+
+class Parts(NamedTuple):
+    """The fields, by their names in a row, that a column keeps of the records in it."""
+
+    names: tuple[str, ...]
+
+
+Text = Annotated[str, Stored("string")]
+Flag = Annotated[bool, Stored("bool")]
+Count = Annotated[int, Stored("int32")]
+
+#: Seconds, or another number of which all digits count.
+Seconds = Annotated[float, Stored("float64")]
+
+#: A number that was measured.
+Measure = Annotated[float, Stored("float32")]
+
+
+class EncodedAudio(TypedDict):
+    """Encoded audio: its bytes, or null and a path (a plain path, or a `file://` URI where it is not UTF-8)."""
+
+    bytes: Annotated[bytes, Stored("binary")] | None
+    path: Text | None
+
+
+class UncoveredSound(msgspec.Struct):
+    """Where a channel of the source sounds without an utterance, in seconds of the source."""
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+
+
+class LackingSound(TypedDict):
+    """Sound that a side lacks, such as lost buffers: where, in seconds of that side as it was, and how long."""
+
+    channel: Text
+    start: Seconds
+    seconds: Seconds
+
+
+class SideShift(TypedDict):
+    """How far the sides of a recording are, or were, out of step.
+
+    `seconds` is how much later the right side begins than the left one; below 0 the left one is later. `drift_ppm`
+    is how many microseconds later it becomes in a second, and `lacking` is what a side lacks. `known_by` is `leak`
+    or `transcript`, or `nothing` where neither tells (see `core.sound.side_shift`). `aligned`: both sides were
+    laid on one clock, and all times are those after that.
+    """
+
+    seconds: Seconds
+    drift_ppm: Seconds
+    lacking: list[LackingSound]
+    known_by: Text
+    aligned: Flag
+
+
+class UsedModel(TypedDict):
+    """A model that had a part in a row: what it did, its name, licence, and home page."""
+
+    role: Text
+    name: Text
+    licence: Text
+    url: Text
+
+
+class RejectedPart(TypedDict):
+    """Something smaller than a row that was rejected (an utterance, words of a given transcript)."""
+
+    id: Text
+    stage: Text
+    reason: Text
+    remedy: Text
+
+
+class NonSpeechSound(TypedDict):
+    """A laugh, breath or cough of a kept speaker (see `core.sound.nonspeech_sounds`), in the result and in the
+    source.
+
+    The speaker is on the right of the result, or on both sides of what is as it was recorded or was converted.
+    `label` is what a transcript calls it; null where it says nothing. It is no utterance, and takes no floor.
+    """
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    source_start: Seconds
+    source_end: Seconds
+    label: Text | None
+
+
+class Side(msgspec.Struct):
+    """One side of the sound in `audio` or, where there is none, of the recording.
+
+    `speech_seconds` is how long its utterances are, `level_dbfs` the mean power of its speech without pauses;
+    `snr_db`, `bandwidth_hz` and `clipping_ratio` are those of `core.sound.quality`; `leak_db` is the level of the
+    other speaker's voice in this channel against its source, and `leak_seconds` is how late that is, both null
+    where none leaks; `silent_end` is how long it carries no sound at all at its end, null for a channel that is
+    gated; `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent side has no
+    measures of its sound, a recording that was only tagged no aligned words.
+    """
+
+    channel: Text
+    speech_seconds: Seconds | None = None
+    level_dbfs: Measure | None = None
+    snr_db: Measure | None = None
+    bandwidth_hz: Measure | None = None
+    clipping_ratio: Measure | None = None
+    leak_db: Measure | None = None
+    leak_seconds: Seconds | None = None
+    silent_end: Seconds | None = None
+    unheard_words: Count | None = None
+
+
+class SoundSpan(msgspec.Struct):
+    """A stretch in which there is sound, in seconds."""
+
+    start: Seconds
+    end: Seconds
+
+
+class BuiltSide(Side):
+    """One side of a result. `audible` is where it sounds, in seconds of the result."""
+
+    audible: list[SoundSpan] = []
+
+
+class MovedSound(msgspec.Struct):
+    """A sound that is no speech, with its times in the source and in the result, in seconds."""
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    new_start: Seconds
+    new_end: Seconds
+
+
+class SourceSound(MovedSound):
+    """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
+
+    label: Text | None = None
+
+
+class TimelineMeasures(msgspec.Struct):
+    """Turn-taking before and after, in seconds and ratios; what each means is in `core.turns.timeline`.
+
+    Offsets are null where the speaker never changes, `overlap_kept` where nothing overlaps in the source.
+    """
+
+    mode: Text
+    offset_median: Seconds | None
+    offset_p10: Seconds | None
+    offset_p90: Seconds | None
+    source_offset_median: Seconds | None
+    source_offset_p10: Seconds | None
+    source_offset_p90: Seconds | None
+    offset_distance: Seconds | None
+    overlap_seconds: Seconds
+    source_overlap_seconds: Seconds
+    overlap_kept: Measure | None
+    backchannels: Count
+    backchannels_kept: Count
+    duration_ratio: Measure | None
+    lost_speech_seconds: Seconds
+    lost_sound_seconds: Seconds
+    loudness_gain_db: Measure | None
+    loudness_missing_db: Measure | None
+
+
+class Speakers(TypedDict):
+    """The names of the speakers on each side, or null."""
+
+    left: Text | None
+    right: Text | None
+
+
+class ModelsOfUtterance(TypedDict):
+    """The names of the models that made an utterance's words and its affect."""
+
+    recogniser: Text | None
+    affect: Text | None
+
+
+class EmotionShare(TypedDict):
+    """A class of emotion and its probability in [0, 1]."""
+
+    emotion: Text
+    probability: Measure
+
+
+class EmotionFields(TypedDict):
+    """The estimate of a classifier of emotion for an utterance (see `models.contracts.EmotionGuess`).
+
+    The likeliest class, `unsure`, or null where nothing can be said; the probability of each class; the
+    classifier's name. Null, too, where nobody asked for it. It is a guess from sound, and apart from `emotion`,
+    the label of a corpus.
+    """
+
+    emotion_class: Text | None
+    emotion_probabilities: list[EmotionShare] | None
+    emotion_model: Text | None
+
+
+class SynthesisRecord(msgspec.Struct):
+    """The cost of a synthesis, its key in the cache, and how it sounds.
+
+    `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.sound.prosody`, the `delivery_…`
+    figures against its source (`models.delivery.Delivery`); null where they were not measured. `take_part`
+    counts the utterances of a turn that was said in one take, from 1, each with its share of the cost; null for an
+    utterance that was said alone.
+    """
+
+    engine: Text | None = None
+    model: Text | None = None
+    voice: Text | None = None
+    cache_key: Text | None = None
+    take: Count | None = None
+    take_part: Count | None = None
+    tries: Count | None = None
+    cost: Seconds | None = None
+    word_error_rate: Measure | None = None
+    rms: Measure | None = None
+    f0_mean: Measure | None = None
+    speech_rate: Measure | None = None
+    delivery_distance: Measure | None = None
+    delivery_semitones: Measure | None = None
+    delivery_decibels: Measure | None = None
+    delivery_cosine: Measure | None = None
+    delivery_ending: Measure | None = None

@@ -1,0 +1,508 @@
+"""Every column of every row, once: of a source, of a conversation on its way, of a finished one, of a version on
+the Hub, and of an expressive clip.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TypedDict
+
+import pyarrow as pa
+from datasets import Audio, Features, List, Value
+
+from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
+from dailytalk_contiguous.core.records.clip_records import ClipSource, Conditioning, Labels
+from dailytalk_contiguous.core.records.conversation import Cue, Mark
+from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, fields_of
+from dailytalk_contiguous.core.records.record import (
+    Count,
+    EncodedAudio,
+    NonSpeechSound,
+    RejectedPart,
+    Seconds,
+    Side,
+    SideShift,
+    Speakers,
+    StoredAudio,
+    Text,
+    TimelineMeasures,
+    UncoveredSound,
+    UsedModel,
+)
+from dailytalk_contiguous.core.records.utterance import FIELDS, UtteranceRow, features_of_fields
+from dailytalk_contiguous.core.words.word import ALIGNED, WordRow
+
+# Columns of a conversation on its way through the stages.
+#
+# A row is a conversation. What belongs to an utterance is a list column with one item an utterance, all of the
+# same length (`utterance_id` gives it); stages take and return objects (`core.records.conversation`). Audio in
+# flight is a plain struct, not `datasets.Audio`, which would decode it at every step.
+
+
+#: A batch in flight: column name to one value a row.
+Batch = dict[str, list[Any]]
+
+#: A row of a dataset: its columns by name.
+Row = dict[str, Any]
+
+CHANNELS = ("left", "right")
+
+#: The mean of all channels, where a recording is taken as one speaker.
+MIX = "mix"
+
+STRING = Value("string")
+SECONDS = Value("float64")
+MEASURE = Value("float32")
+
+AUDIO = record_features(EncodedAudio)
+
+#: The beginning of the channel of a cue whose transcript does not say its side. The name that the transcript gives
+#: to its speaker follows.
+OPEN = "?"
+
+CUE = record_features(Cue)
+
+MODEL = record_features(UsedModel)
+
+REJECTED = record_features(RejectedPart)
+
+#: The utterances of a conversation on which a model failed (`models.failures`): the id of the utterance, the
+#: stage, the error, and what to do about it. Null where there are none.
+MODEL_FAILURES = Features({"model_failures": List(REJECTED)})
+
+#: Why a row can not be used, which stage met it, and what to do about it; null in any other row.
+PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING})
+
+#: The columns that every source yields. `offset` and `duration` are the part of the recording that this
+#: conversation is.
+#: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
+#: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
+#: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
+#: `side_shift` says how the sides were laid on one clock; null where they were not.
+#: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
+SOURCE = Features(
+    {
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "audio": AUDIO,
+        "audio_file": STRING,
+        "audio_identity": STRING,
+        "offset": SECONDS,
+        "duration": SECONDS,
+        "sample_rate": Value("int32"),
+        "channels": Value("int32"),
+        "given": List(CUE),
+        "given_language": STRING,
+        "transcripts": List(STRING),
+        "side_shift": record_features(SideShift),
+        "input_digest": STRING,
+        "problem": STRING,
+        "remedy": STRING,
+    }
+)
+
+#: Columns with one value a conversation that stages for utterances may ask for.
+CONVERSATION_COLUMNS = frozenset(
+    {"conversation_id", "recording_id", "sample_rate", "given_language", "voice_wav", "voice_text"}
+)
+
+
+def per_utterance(features: Features) -> Features:
+    """Features of flat utterance columns as list columns of conversations."""
+    return Features({name: List(feature) for name, feature in features.items()})
+
+
+def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) -> str | None:
+    """Say which of these columns of a file has another type than its feature; None if all fit.
+
+    Widths of numbers, large and dictionary encodings, and columns of nulls alone make no difference to a reader. A
+    field that a struct lacks is no wrong type, and columns that the file lacks or no feature describes are none.
+    """
+    wanted = features.type  # `arrow_schema` describes all features in words, too
+    for name in columns:
+        if name in schema.names and name in features:
+            problem = _misfit(schema.field(name).type, wanted.field(name).type, name)
+            if problem:
+                return problem
+    return None
+
+
+#: Tests of whether a type is a list.
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+#: A test of the type that is wanted, and the tests of the types that are read as it.
+_READABLE_AS: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
+    (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
+    (pa.types.is_integer,),
+    (pa.types.is_floating, pa.types.is_integer),
+)
+
+
+def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_null(kind) or kind == wanted:
+        return None
+    if pa.types.is_struct(wanted) and pa.types.is_struct(kind):
+        for field in wanted:
+            if kind.get_field_index(field.name) >= 0:
+                part = kind.field(field.name).type
+                problem = _misfit(part, field.type, f"{path}.{field.name}")
+                if problem:
+                    return problem
+        return None
+    if _is_list(wanted) and _is_list(kind):
+        return _misfit(kind.value_type, wanted.value_type, path)
+    for is_type, *is_other_type in _READABLE_AS:
+        is_readable = is_type(kind) or any(is_other(kind) for is_other in is_other_type)
+        if is_type(wanted) and is_readable:
+            return None
+    return f"{path} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return any(is_list(kind) for is_list in _LISTS)
+
+
+# Columns of a finished conversation: what `dailytalk speak` writes, and everything after it reads.
+#
+# One row a conversation. `audio` is stereo FLAC with the resynthesised speaker on the left, whichever side of the
+# recording that was. All times are seconds of the rebuilt conversation; what was measured on the source
+# performance (affect, prosody, buckets) stays as it was.
+
+
+#: The left channel in the alignments of a Moshi folder, which the model is to speak like
+#: (kyutai-labs/moshi-finetune).
+MAIN = "SPEAKER_MAIN"
+
+#: The right channel in the alignments of a Moshi folder.
+OTHER = "SPEAKER_OTHER"
+
+#: Folder of the audio of a training folder, and of the words beside it.
+AUDIO_FOLDER = "data_stereo"
+
+#: In place of a channel: nobody is resynthesised, and both speakers are as they were recorded.
+NOBODY = "none"
+
+#: The conversation that a row was made of, and the command that made it, where it is no recording of its own. The
+#: stage that makes such rows publishes this column.
+ORIGIN = Column(
+    "origin",
+    {"of": STRING, "by": STRING},
+    "the conversation that this one was made of (`of`), and the command that made it (`by`)",
+)
+
+
+def result_sides(revoice: str) -> dict[str, str]:
+    """On which side of the result each channel of the recording is.
+
+    >>> result_sides("right"), result_sides(NOBODY)
+    ({'left': 'right', 'right': 'left'}, {'left': 'left', 'right': 'right'})
+    """
+    sides = ("right", "left") if revoice == "right" else CHANNELS
+    return dict(zip(CHANNELS, sides, strict=True))
+
+
+ALIGNED_WORD = record_features(WordRow, ALIGNED)
+
+SOUND = record_features(NonSpeechSound)
+
+TIMELINE = record_features(TimelineMeasures)
+
+#: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
+TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
+
+SIDE = record_features(Side)
+
+
+class FinishedRow(TypedDict):
+    """The columns that every finished conversation has; those that stages publish stand beside them.
+
+    Times are seconds of the rebuilt conversation. From `transcript_repair` to `model_failures` a column goes as it
+    is from `Segment` or a source into finished rows and transcripts; its readers see null where a dataset of
+    another version lacks it.
+    """
+
+    conversation_id: Text
+    recording_id: Text
+    audio: Annotated[EncodedAudio, StoredAudio(num_channels=2)]
+    sample_rate: Count
+    duration: Seconds
+    source_duration: Seconds
+    language: Text | None
+    utterances: list[UtteranceRow]
+    alignments: Annotated[list[WordRow], ALIGNED]
+    sounds: list[NonSpeechSound]
+    sides: list[Side]
+    speakers: Speakers
+    timeline: TimelineMeasures
+    transcript_repair: Annotated[
+        Text | None,
+        Column(
+            about="`not used` if the transcript that came with the recording does not match its sound; null if it "
+            "was used, or there is none",
+            tally="count",
+        ),
+    ]
+    transcript_marks: Annotated[
+        list[Mark] | None,
+        Column(
+            about="marks of the transcript that are not words, in seconds of the source, with their names: a "
+            "`sound` (`laughter`), an `inaudible` stretch (without words, so nothing is trained on it) or a `note`"
+        ),
+    ]
+    uncovered_sound: Annotated[
+        list[UncoveredSound] | None,
+        Column(
+            about="where the source sounds for at least a second without an utterance, in its seconds: noise, "
+            "music, laughter, or a voice that speech activity did not find"
+        ),
+    ]
+    sound_digest: Annotated[
+        Text | None,
+        Column(
+            about="digest of the decoded sound of the source: the same for copies, also in another lossless "
+            "format or with the sides exchanged; null in datasets of earlier versions"
+        ),
+    ]
+    side_shift: Annotated[
+        SideShift | None,
+        Column(
+            about="by how many `seconds` the right side of the recording is later than the left one (below 0: the "
+            "left one is later), by how many ppm of the time it becomes later (`drift_ppm`), and sound that a "
+            "side lacks (`lacking`: its start in seconds of that side, and its length), which a `leak` of one in "
+            "the other or the `transcript` tells (`known_by`); `aligned`: `--align-sides` has laid both on one "
+            "clock, and all times are those after that; null where nothing tells that the sides are out of step",
+            unit="s",
+        ),
+    ]
+    model_failures: Annotated[
+        list[RejectedPart] | None,
+        Column(
+            about="utterances that lack a model's results because it raised an error: the stage, the error (in "
+            "published rows only its kind) and what to do about it; null if there are none"
+        ),
+    ]
+    provenance: Text
+
+
+_FINISHED = record_features(FinishedRow)
+
+#: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
+COLUMNS = columns_among(fields_of(FinishedRow))
+
+
+def built(fields: Iterable[Field] = FIELDS) -> Features:
+    """Columns of a finished conversation whose utterances have these fields, with those that are columns."""
+    fields = tuple(fields)
+    features = dict(_FINISHED)
+    features["utterances"] = List(features_of_fields(fields))
+    for column in columns_among(fields):
+        features[column.name] = column.feature
+    features["provenance"] = features.pop("provenance")  # the last one
+    return Features(features)
+
+
+BUILT = built()
+
+#: Columns of `BUILT` that a dataset may lack, which another version or another program made; its readers see null.
+OPTIONAL = frozenset({"sides", *(column.name for column in COLUMNS)})
+
+
+# Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.
+#
+# `conversations` is the finished conversation of `core.records.schema` with its provenance opened up; `utterances`
+# is the same cut into one row an utterance, for people who train on single lines; `interactivity` is clips of
+# events between both speakers.
+# A column that disappears or changes its type breaks readers, and takes a major version (`publish.hub.compare`).
+
+
+#: The configs in the order in which a card lists them; the first is the default.
+CONFIGS = ("conversations", "utterances", "interactivity")
+
+SPLITS = ("train", "validation", "test")
+
+#: The column of stereo sound. A version may have a mono column for each of `CHANNELS` in its place.
+AUDIO_COLUMN = "audio"
+
+
+def digest_column(name: str) -> str:
+    """Return the column with the digest of a column of sound, in hexadecimal.
+
+    That of `audio` is of the stereo file even where the sides are apart, so that versions can be compared.
+    """
+    return f"{name}_sha256"
+
+
+#: How a row came about. `source_id`: the recording; `source`: the dataset or place that it is from, where known;
+#: `stages`: each with the digest of its settings and source code; `settings`: JSON of those that decide the sound.
+PROVENANCE = {
+    "source_id": STRING,
+    "source": STRING,
+    "source_licence": STRING,
+    "tool": STRING,
+    "voice": STRING,
+    "models": List(MODEL),
+    "stages": List({"name": STRING, "digest": STRING}),
+    "settings": STRING,
+}
+
+#: A word in seconds of its utterance's own audio; its other fields are those of
+#: `core.records.schema.ALIGNED_WORD`.
+PUBLISHED_WORD = {
+    "word": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "source": STRING,
+    "probability": MEASURE,
+    "filler": Value("bool"),
+}
+
+
+def conversations(
+    sample_rate: int | None,
+    labelled: bool = False,
+    fields: Iterable[Field] = FIELDS,
+    audio_columns: Sequence[str] = (AUDIO_COLUMN,),
+) -> Features:
+    """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
+
+    They are the columns of `BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
+    `audio_sha256`, the digest of the encoded audio, in hexadecimal. With `labelled`, `LABELS` too: they are clips.
+    If `audio_columns` are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of `audio`, each with its
+    digest.
+    """
+    features: dict[str, Feature] = {}
+    for name, feature in built(fields).items():
+        if name == AUDIO_COLUMN:
+            features |= _sound_features(sample_rate, audio_columns)
+        else:
+            features[name] = feature
+    features |= _digest_features(audio_columns)
+    features["provenance"] = PROVENANCE
+    if labelled:
+        features["labels"] = LABELS
+    return Features(features)
+
+
+def _sound_features(sample_rate: int | None, audio_columns: Sequence[str]) -> dict[str, Feature]:
+    """The columns of sound of a conversation, or of a part of one: stereo in one, or a side in each."""
+    n_channels = 2 if len(audio_columns) == 1 else 1
+    return {name: Audio(sampling_rate=sample_rate, num_channels=n_channels) for name in audio_columns}
+
+
+def _digest_features(audio_columns: Sequence[str]) -> dict[str, Feature]:
+    """The columns of digests: of the stereo file, and of each column of sound."""
+    names = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
+    return {digest_column(name): STRING for name in names}
+
+
+def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
+    """Columns of the config `utterances`: one row for each audible utterance; arguments as above.
+
+    `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
+    `duration` is that of this audio in seconds.
+    """
+    features: dict[str, Feature] = {
+        "utterance_id": STRING,
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "audio": Audio(sampling_rate=sample_rate, num_channels=1),
+        "audio_sha256": STRING,
+        "sample_rate": Value("int32"),
+        "duration": SECONDS,
+        "language": STRING,
+    }
+    features |= features_of_fields(fields)
+    features["words"] = List(PUBLISHED_WORD)
+    if labelled:
+        features["labels"] = LABELS
+    return Features(features)
+
+
+#: The columns of a clip of interaction: one event of a conversation (see `core.turns.interaction`), and what is
+#: around it.
+#: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
+#: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: neither speaks.
+CLIP_OF_INTERACTION = {
+    "clip_id": STRING,
+    "conversation_id": STRING,
+    "recording_id": STRING,
+    "kind": STRING,
+    "who": STRING,
+    "event_start": SECONDS,
+    "event_end": SECONDS,
+    "judged": STRING,
+    "certainty": MEASURE,
+    "start": SECONDS,
+    "end": SECONDS,
+    "starts_in_silence": Value("bool"),
+    "ends_in_silence": Value("bool"),
+    "duration": SECONDS,
+    "language": STRING,
+    "speakers": {"left": STRING, "right": STRING},
+    "words": List(ALIGNED_WORD),
+    "licence": STRING,
+}
+
+
+def published_features(
+    config: str,
+    sample_rate: int | None,
+    labelled: bool = False,
+    fields: Iterable[Field] = FIELDS,
+    audio_columns: Sequence[str] = (AUDIO_COLUMN,),
+) -> Features:
+    """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
+    if config == "interactivity":
+        features = dict(CLIP_OF_INTERACTION)
+        features |= _sound_features(sample_rate, audio_columns)
+        features |= _digest_features(audio_columns)
+        features["sample_rate"] = Value("int32")
+        return Features(features)
+    if config == "conversations":
+        return conversations(sample_rate, labelled, fields, audio_columns)
+    if config == "utterances":
+        return utterances(sample_rate, labelled, fields)
+    raise KeyError(config)
+
+
+# Columns of expressive corpora: one acted or natural clip of one speaker (`core.records.clip_records`).
+
+
+#: `other` is a label that has no counterpart here, or raters who did not agree; it is not "unknown" (null is).
+EMOTIONS = (
+    "neutral",
+    "calm",
+    "happy",
+    "sad",
+    "angry",
+    "fearful",
+    "disgusted",
+    "surprised",
+    "contemptuous",
+    "other",
+)
+
+#: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.
+STYLES = ("normal", "whispered", "shouted", "sung")
+
+GENDERS = ("female", "male", "other")
+
+#: What every importer of a corpus yields.
+CLIP = Features(record_features(ClipSource))
+
+
+# A finished clip: a conversation with labels, as a row of `clips/`, as it is published, and beside a WAV.
+#
+# What does not apply or isn't known is null. A copy is not measured again, so its prosody and its quality are
+# null; its labels, affect and tag are those of its source, which `apps.clips.augment` sees to.
+
+
+#: How a source was conditioned (`apps.clips.condition`).
+CONDITIONING = record_features(Conditioning)
+
+#: What the row of a clip has in addition to that of a conversation.
+LABELS = record_features(Labels)
+
+#: A row of `clips/`. Its one utterance is on the left, where there may be a prompt before it, as on the right.
+LABELLED = Features({**BUILT, "labels": LABELS, "split": STRING})

@@ -1,0 +1,516 @@
+"""Two tables of a dataset: a row an utterance, a row a conversation, and the turn-taking of all conversations.
+
+Every run writes both as `utterances.parquet` and `conversations.parquet`, for pandas, polars or the Hub's viewer.
+Figures of a report, a card or a verdict are queries of the same tables (`core.records.figures`). They are made
+from conversations without audio, in one pass: of a work folder, a version, a corpus of clips or an export. A clip
+is a conversation of one utterance with labels; what its place does not say is null.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.core.records.arrow_types import Feature
+from dailytalk_contiguous.core.records.conversation import (
+    CONVERTED_TRIES,
+    Conversation,
+    Utterance,
+    has_column,
+    or_none,
+    to_row,
+)
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.finished import finished_values
+from dailytalk_contiguous.core.records.measures import (
+    CONVERSATION_MEASURES,
+    leak_sentence,
+    measure_sides,
+    measure_turns,
+    measure_utterances,
+    recorded_overlap,
+    same_words,
+)
+from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
+from dailytalk_contiguous.core.records.scorecard import TurnTaking
+from dailytalk_contiguous.core.records.utterance import PROSODY, SYNTHESIS, UTTERANCE, features_of_fields
+from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
+from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.turns.synchrony import out_of_step
+from dailytalk_contiguous.core.turns.turn_taking import TimedConversation, timed_conversations
+from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.core.words.same_texts import SameTexts
+from dailytalk_contiguous.core.words.transcript_fidelity import absent_words, talk_without_fillers
+
+_COUNT = Value("int32")
+_FLAG = Value("bool")
+
+#: Fields of an utterance that its table opens up, or leaves to the rows: long lists.
+_LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "prosody_tokens", "prosody_model", "joined"}
+
+#: Before the names of measures of a take, which the source has, too.
+TAKE = "take_"
+
+#: What distinguishes synthesised voices.
+VOICE = ("engine", "model", "voice")
+
+_SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
+
+#: Columns of an utterance beside its fields (`core.records.utterance.FIELDS`), those of its synthesis, and what
+#: its stages publish (docs/tables.md).
+OF_UTTERANCE: dict[str, Feature] = {
+    "conversation_id": STRING,
+    "number": _COUNT,
+    "heard": _FLAG,
+    "seconds": SECONDS,
+    "source_seconds": SECONDS,
+    "person": STRING,
+    "synthetic_voice": STRING,
+    "style": STRING,
+    "recogniser": STRING,
+    "affect_model": STRING,
+}
+
+#: Labels of a clip that its conversation has as columns.
+LABELS = (
+    "corpus",
+    "emotion",
+    "perceived",
+    "agreement",
+    "style",
+    "style_source",
+    "tag",
+    "act",
+    "speaker",
+    "gender",
+    "sentence_type",
+    "length",
+    "licence",
+    "weight",
+    "augmented_from",
+)
+
+#: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.records.measures`), labels and
+#: what its stages publish (docs/tables.md).
+OF_CONVERSATION: dict[str, Feature] = {
+    "conversation_id": STRING,
+    "recording_id": STRING,
+    "split": STRING,
+    "language": STRING,
+    "duration": SECONDS,
+    "source_duration": SECONDS,
+    "own_seconds": SECONDS,
+    "utterances": _COUNT,
+    "words": _COUNT,
+    "word_sources": List({"source": STRING, "words": _COUNT}),
+    "talk_without_fillers": List({"channel": STRING, "seconds": SECONDS}),
+    "absent_words": List({"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING}),
+    "speaker_left": STRING,
+    "speaker_right": STRING,
+    "kept_speakers": List(STRING),
+    "voices": List(STRING),
+    "recorded": _FLAG,
+    "recorded_voices": _FLAG,
+    "parent": STRING,
+    "made_by": STRING,
+    "talk": _FLAG,
+    "recorded_overlap": SECONDS,
+    "out_of_step": STRING,
+    "leaks": STRING,
+    "has_timeline": _FLAG,
+    "of_export": _FLAG,
+    "clip": _FLAG,
+    "provenance": STRING,
+}
+
+#: The value of an unknown label, and the person whose voice was to be replaced and is left.
+UNKNOWN = "unknown"
+LEFT_AS_RECORDED = "left as recorded"
+
+#: What derived columns follow from, of an utterance and of its conversation.
+_OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
+_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "delivery_distance", "recogniser"]
+_OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
+_OF_ROW += ["augmented_from", "style"]
+
+#: Conversations that are a chunk: a row group of the files.
+CHUNK = 512
+
+#: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
+_LEFT_OUT = {"utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"}
+_LEFT_OUT |= {"event_certainty", "transition_certainty", "source_channel", "context_seconds", "leak_share", "take"}
+_LEFT_OUT |= {"delivery_semitones", "delivery_decibels", "start", "end", "start_trim", "end_trim"}
+_LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_trim"}
+
+
+def utterance_columns(fields: Sequence[Field] = ()) -> Features:
+    """Columns of the table of utterances of rows whose stages publish `fields`."""
+    plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
+    published = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
+    return Features({"conversation_id": STRING, **plain, **OF_UTTERANCE, **_SYNTHESIS, **published})
+
+
+def conversation_columns(fields: Sequence[Field] = ()) -> Features:
+    """Columns of the table of conversations of rows whose stages publish `fields`."""
+    measured = {name: SECONDS for name in CONVERSATION_MEASURES if name != "duration"}
+    labels = {name: schema.LABELS[name] for name in LABELS}
+    timeline = {f"timeline_{name}": kind for name, kind in TIMELINE.items()}
+    published = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
+    return Features({**OF_CONVERSATION, **measured, **timeline, **labels, **published})
+
+
+@dataclass
+class Tables:
+    """The tables of a dataset, and what is known of it beside its rows.
+
+    Attributes:
+        conversations, utterances: as above, with the columns that queries read; texts that repeat are categories.
+        source, rebuilt: turn-taking as recorded (what several rows were made of counts once), and as rebuilt.
+        finished: whether conversations are finished ones; if not, utterances have their times in the source.
+        rejects: numbers by stage and kind of reason. knows_rejects: whether the place of the rows says what was
+            rejected; a published version does not.
+        fields: what stages of people's own publish.
+        same_texts: ids of two conversations each that say the same (`core.words.same_texts`).
+    """
+
+    conversations: pd.DataFrame
+    utterances: pd.DataFrame
+    source: TurnTaking = field(default_factory=TurnTaking)
+    rebuilt: TurnTaking = field(default_factory=TurnTaking)
+    finished: bool = True
+    rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    knows_rejects: bool = True
+    fields: Sequence[Field] = ()
+    same_texts: Sequence[tuple[str, str]] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.conversations)
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether anything was rebuilt: False where all conversations are as they were recorded."""
+        if not self.finished:
+            return False
+        return not self.n or not self.conversations.recorded.all()
+
+    @property
+    def is_revoiced(self) -> bool:
+        """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
+        if not self.is_rebuilt:
+            return False
+        return not self.n or not self.conversations.recorded_voices.all()
+
+    @property
+    def n_converted(self) -> int:
+        """Utterances that are the recorded sound in another voice."""
+        return int((self.utterances.tries == CONVERTED_TRIES).sum())
+
+    @property
+    def turn_taking(self) -> TurnTaking:
+        """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
+        return self.rebuilt if self.is_rebuilt else self.source
+
+
+#: What takes the tables of a chunk: conversations, utterances.
+Write = Callable[[pa.Table, pa.Table], object]
+
+
+class TableMaker:
+    """Makes the tables of rows that are added one by one; a chunk of rows is in memory.
+
+    Args:
+        finished, fields, knows_rejects: as in `Tables`.
+        write: takes the tables of each chunk, whole; None where nobody needs them.
+    """
+
+    def __init__(
+        self,
+        finished: bool = True,
+        fields: Sequence[Field] = (),
+        knows_rejects: bool = True,
+        write: Write | None = None,
+    ) -> None:
+        nothing = pd.DataFrame()
+        self._tables = Tables(nothing, nothing, finished=finished, fields=fields, knows_rejects=knows_rejects)
+        self._write = write
+        self._counted: set[str] = set()
+        self._texts = SameTexts()
+        self._of_utterances = utterance_columns(fields)
+        self._of_conversations = conversation_columns(fields)
+        self._columns = [column.name for column in (*COLUMNS, *columns_among(fields))]
+        published = features_of_fields(fields)
+        self._fields = [name for name in {**UTTERANCE, **published} if name not in _LEFT_TO_ROWS]
+        self._rows: list[Mapping[str, Any]] = []
+        self._conversations: list[pa.Table] = []
+        self._utterances: list[pa.Table] = []
+
+    def add(self, talk: Conversation) -> None:
+        """Add a finished conversation or a clip (`core.records.finished.from_finished`).
+
+        Raises BadInput, at the latest in `tables`, for a value of another type than its column.
+        """
+        labels = talk.labels
+        entry = _conversation(talk, self._tables.finished)
+        turns = None if labels else self._add_turns(talk)
+        if not labels and entry["parent"] is None:
+            self._texts.add(talk.id, (word.text for word in talk.alignments))
+        is_copy = labels.get("augmented_from") is not None
+        if not is_copy:
+            entry["duration"] = talk.built_duration or 0.0
+        entry["_measured"] = not (entry["of_export"] or is_copy)
+        if entry["_measured"]:
+            entry |= measure_sides(talk.built_sides, entry["words"])
+            if turns:
+                entry |= measure_turns(turns)
+                entry["same_words"] = same_words(talk.alignments)
+        entry |= talk.extra.get("measures") or {}
+        if entry["talk"] and not any(utterance.channel == "left" for utterance in talk.utterances):
+            entry["least_talk"] = None  # stopped before the voice said anything
+        entry |= {name: labels[name] for name in LABELS if name in labels}
+        entry |= to_row(talk, [name for name in self._columns if has_column(talk, name)])
+        self._rows.append(entry | {"_utterances": talk.utterances})
+        if len(self._rows) >= CHUNK:
+            self.flush()
+
+    def add_known(self, known: Mapping[str, object], timed: TimedConversation | None = None) -> None:
+        """Add a conversation without a row by columns of its table, and its turns where they are known."""
+        missing: dict[str, object] = {}
+        for name, kind in OF_CONVERSATION.items():
+            if kind is _FLAG:
+                missing[name] = False
+            elif isinstance(kind, List):
+                missing[name] = []
+        self._rows.append({**missing, **known, "_utterances": ()})
+        if timed:
+            self._tables.rebuilt.add(timed)
+
+    def add_reject(self, reject: Mapping[str, str]) -> None:
+        """Count a line of rejects.jsonl by its stage and the kind of its reason."""
+        self._tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+
+    def tables(self) -> Tables:
+        """The tables of all that was added."""
+        self.flush()
+        conversations = _frame(self._conversations)
+        utterances = _frame(self._utterances)
+        texts = self._texts.pairs
+        return replace(self._tables, conversations=conversations, utterances=utterances, same_texts=texts)
+
+    def _add_turns(self, talk: Conversation) -> TimedConversation:
+        """Add the turns of a conversation, and return them; a recording that several were made of counts once."""
+        timelines = timed_conversations(talk)
+        if "source" in timelines and talk.parent not in self._counted:
+            self._tables.source.add(timelines["source"])
+            self._counted.add(talk.parent)
+        if self._tables.finished:
+            self._tables.rebuilt.add(timelines["rebuilt"])
+        return timelines["rebuilt"]
+
+    def flush(self) -> None:
+        """Make the tables of the rows that wait."""
+        rows = self._rows
+        self._rows = []
+        try:
+            conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
+            utterances, measured = self._utterance_table(rows, conversations)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
+            reason = f"a value of {names} does not have the type of its column ({error})"
+            raise BadInput(reason, "make it again") from None
+        for name, values in measured.items():
+            given = conversations[name].combine_chunks()
+            column = pc.coalesce(pa.array(values, given.type, from_pandas=True), given)
+            index = conversations.column_names.index(name)
+            conversations = conversations.set_column(index, name, column)
+        if self._write and (rows or not self._conversations):
+            self._write(conversations, utterances)
+        kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
+        keys = kept["cache_key"].fill_null("").to_numpy()
+        hashes = pa.array(pd.util.hash_array(keys))  # of millions that differ
+        index = kept.column_names.index("cache_key")
+        kept = kept.set_column(index, "cache_key", [hashes])
+        self._conversations.append(_compact(conversations))
+        self._utterances.append(_compact(kept))
+
+    def _utterance_table(
+        self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
+    ) -> tuple[pa.Table, pd.DataFrame]:
+        """The utterances of rows, and the measures of rows that follow from them."""
+        listed: list[Utterance] = [utterance for row in rows for utterance in row["_utterances"]]
+        row_numbers = [index for index, row in enumerate(rows) for _ in row["_utterances"]]
+        numbers = [number for row in rows for number in range(len(row["_utterances"]))]
+        kinds = self._of_utterances.arrow_schema
+        columns: dict[str, pa.Array] = {}
+        for name, listed_values in _values(listed, self._fields).items():
+            column = pa.array(listed_values, kinds.field(name).type)
+            if pa.types.is_floating(column.type):  # a number that is not finite is unknown
+                unknown = pa.scalar(None, column.type)
+                column = pc.if_else(pc.is_finite(column), column, unknown)
+            columns[name] = column
+        utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
+        raw = pc.fill_null(columns["text_raw"], "")
+        counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
+        utterances["spoken_text"] = counted.to_pandas()
+        utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
+        utterances["row"] = np.array(row_numbers, int)
+        is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
+        of_measured = utterances[is_measured[utterances.row]]
+        measured = measure_utterances(of_measured, self._tables.finished).reindex(range(len(rows)))
+        by_row = _known_texts(conversations.select(_OF_ROW))
+        conversation = by_row.loc[row_numbers].reset_index(drop=True)
+        derived = {"number": numbers, **_derived(utterances, conversation, self._tables.finished)}
+        for name, values in derived.items():
+            columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
+        return pa.table([columns[name] for name in kinds.names], kinds), measured
+
+
+def _values(utterances: Sequence[Utterance], fields: Iterable[str]) -> dict[str, list[Any]]:
+    """The values of utterances for fields of a finished row, of their models, and of their synthesis."""
+    columns = {name: finished_values(utterances, name) for name in fields}
+    models = [models or {} for models in finished_values(utterances, "models")]
+    columns["recogniser"] = [names.get("recogniser") for names in models]
+    columns["affect_model"] = [names.get("affect") for names in models]
+    takes = finished_values(utterances, "synthesis")
+    for column, name in zip(_SYNTHESIS, SYNTHESIS, strict=True):
+        columns[column] = [take and getattr(take, name) for take in takes]
+    return columns
+
+
+def _known_texts(table: pa.Table) -> pd.DataFrame:
+    """A table as a frame in which a text that is null is empty."""
+    columns = []
+    for column in table.columns:
+        is_text = pa.types.is_string(column.type)
+        columns.append(pc.fill_null(column, "") if is_text else column)
+    frame: pd.DataFrame = pa.table(columns, table.column_names).to_pandas()
+    return frame
+
+
+def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
+    """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
+    status = utterances.status
+    is_clip = conversation["clip"]
+    duration = utterances.end - utterances.start
+    is_copy = conversation.augmented_from != ""
+    heard = (status != "dropped") & ~is_copy & duration.notna()
+    length = duration.clip(lower=0.0).where(~is_clip, conversation.own_seconds)
+    recorded = utterances.source_end - utterances.source_start
+    conditions = [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original"]
+    people = ["", conversation.speaker, utterances.speaker, LEFT_AS_RECORDED]
+    for side in schema.CHANNELS:
+        conditions.append(utterances.channel == side)
+        people.append(conversation[f"speaker_{side}"])
+    person = np.select(conditions, people, "")
+    spoken_by = [utterances[name].where(status == "spoken", "").tolist() for name in VOICE]
+    voices = [" · ".join(filter(None, names)) for names in zip(*spoken_by, strict=True)]
+    is_rated = (utterances.tag != "") & utterances.arousal.notna() & utterances.voiced_fraction.notna()
+    of_tag = utterances.tag.map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
+    style = of_tag.where(~is_clip, conversation["style"])
+    columns: dict[str, object] = {
+        "heard": heard,
+        "seconds": length.where(heard),
+        "source_seconds": recorded.where(recorded > 0),
+    }
+    texts = {
+        "conversation_id": conversation.conversation_id.tolist(),
+        "person": person,
+        "synthetic_voice": voices,
+        "style": style.tolist(),
+    }
+    for name, values in texts.items():
+        columns[name] = [text or None for text in values]
+    return columns
+
+
+def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
+    """The tables of conversations, as `TableMaker` makes them."""
+    maker = TableMaker(finished)
+    for talk in talks:
+        maker.add(talk)
+    return maker.tables()
+
+
+def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
+    """The columns of `OF_CONVERSATION` of a conversation, whose provenance may be published already: a struct."""
+    provenance = talk.extra.get("provenance")
+    timeline = or_none(talk.timeline)
+    sources = Counter(word.source for word in talk.alignments)
+    is_clip = bool(talk.labels)
+    is_made = talk.parent != talk.id
+    return {
+        "conversation_id": talk.id,
+        "recording_id": or_none(talk.recording_id),
+        "split": talk.extra.get("split"),
+        "language": talk.main_language if talk.main_language != "und" else None,
+        "source_duration": or_none(talk.duration),
+        "own_seconds": talk.own_seconds,
+        "utterances": len(talk.utterances),
+        "words": len(talk.alignments),
+        "word_sources": [{"source": source or UNKNOWN, "words": n} for source, n in sources.items()],
+        "talk_without_fillers": [] if is_clip else talk_without_fillers(talk),
+        "absent_words": absent_words(talk),
+        **{f"speaker_{side}": talk.person(side) for side in schema.CHANNELS},
+        "kept_speakers": list(talk.kept_speakers),
+        "voices": list(talk.voices),
+        "recorded": talk.is_recorded,
+        "recorded_voices": talk.has_recorded_voices,
+        "parent": talk.parent if is_made else None,
+        "made_by": talk.extra["origin"].get("by") if is_made else None,
+        "of_export": talk.extra.get("measures") is not None,
+        "talk": finished and timeline is None and not is_clip,
+        "recorded_overlap": recorded_overlap(talk),
+        "out_of_step": None if is_clip else _out_of_step(talk),
+        "leaks": None if is_clip else leak_sentence(talk.built_sides),
+        "provenance": json.dumps(provenance, sort_keys=True) if isinstance(provenance, Mapping) else provenance,
+        "has_timeline": timeline is not None,
+        "clip": is_clip,
+        **{f"timeline_{part}": timeline and getattr(timeline, part) for part in TIMELINE},
+    }
+
+
+def _out_of_step(talk: Conversation) -> str | None:
+    """How the sides of a conversation are out of step; None where they are in step, or were laid on one clock.
+
+    Where a voice leaks into the other side, both speak at once more often than people do.
+    """
+    side_shift = or_none(talk.side_shift)
+    if side_shift and not side_shift["aligned"] and is_apart(side_shift):
+        return shift_sentence(side_shift)
+    if any(is_number(side.leak_db) for side in talk.built_sides):
+        return None
+    # The utterances of each channel in the recording, where their times there are known.
+    spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
+    for utterance in talk.utterances:
+        is_timed = is_number(utterance.start) and is_number(utterance.end)
+        if is_timed and utterance.source_channel in spans:
+            spans[utterance.source_channel].append((utterance.start, utterance.end))
+    return out_of_step(*spans.values())
+
+
+def _compact(table: pa.Table) -> pa.Table:
+    """A chunk as it stays in memory: each text once."""
+    columns = [
+        pc.dictionary_encode(column) if pa.types.is_string(column.type) else column for column in table.columns
+    ]
+    return pa.table(columns, table.column_names)
+
+
+def _frame(chunks: list[pa.Table]) -> pd.DataFrame:
+    """Chunks as one frame; they are emptied, so that each column is there once."""
+    table = pa.concat_tables(chunks).unify_dictionaries()
+    chunks.clear()
+    frame: pd.DataFrame = table.to_pandas(
+        split_blocks=True, self_destruct=True, types_mapper={pa.bool_(): pd.BooleanDtype()}.get
+    )
+    return frame

@@ -1,0 +1,742 @@
+"""An utterance: every field that it has, once, in a row and in a line of transcript.jsonl.
+
+Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
+In flight an utterance is an object (`core.records.conversation`), and in a row one item in each of many list
+columns; in what is finished it is a struct in the list `utterances` (`core.records.finished`). `to_line` and
+`to_shifted_line` make a line of a transcript of an object, `from_line` an object of a line.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple, TypedDict
+
+from datasets import List, Value
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
+from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    assign_flat,
+    known_columns,
+    or_none,
+    rows_of_words,
+)
+from dailytalk_contiguous.core.records.fields import (
+    Converter,
+    Field,
+    fields_of,
+    in_digits,
+    value_kind,
+    value_problem,
+)
+from dailytalk_contiguous.core.records.finished import finished_fields
+from dailytalk_contiguous.core.records.record import (
+    AnyRecord,
+    Count,
+    EmotionFields,
+    EmotionShare,
+    Flag,
+    Measure,
+    ModelsOfUtterance,
+    Seconds,
+    Stored,
+    SynthesisRecord,
+    Text,
+)
+from dailytalk_contiguous.core.words.word import TIMED, UTTERED, Word, WordRow
+
+_TEXT = Value("string")
+_MEASURE = Value("float32")
+
+#: Ratings of affect, each in [0, 1].
+AFFECT = ("valence", "arousal", "dominance")
+
+#: Prosodic measures in the order in which transcripts show them.
+PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
+
+#: The types of a word with its times.
+WORD = record_features(WordRow, TIMED)
+
+#: Flags of a word, which a line has only where they are true.
+_WORD_MARKS = ("fitted", "filler")
+
+#: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
+SYNTHESIS = record_features(SynthesisRecord)
+
+#: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
+PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
+
+#: The types of what a classifier of emotion says of an utterance.
+EMOTION_GUESS = record_features(EmotionFields)
+
+#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
+#: to be resynthesised (flagged), or left out for want of text.
+STATUSES = ("spoken", "kept", "kept-original", "dropped")
+
+#: How an utterance enters (see `core.turns.turn_taking`).
+EVENTS = ("turn", "overlap", "backchannel", "interruption")
+
+#: The text that is put where a reply was interrupted.
+CUT_MARK = "— [interrupted]"
+
+#: The value of `recogniser` for utterances whose words came with the recording.
+GIVEN = "given"
+
+#: The source of words with the times of the voice that says them.
+SYNTHESISER = "synthesiser"
+
+#: The source of words with the recogniser's times.
+RECOGNISER = "recogniser"
+
+#: The source of words whose given times were fitted to the speech that was found (see `core.words.cues`).
+GIVEN_FITTED = "given-fitted"
+
+#: The source of words of a given text by Whisper, which knows the text.
+RECOGNISED_TEXT = "recognised-text"
+
+#: The source of words of a synthesised text by Whisper, which knows the text.
+RECOGNISED_SYNTHESIS = "recognised-synthesis"
+
+#: The source of words that share the time of their utterance.
+PROPORTIONAL = "proportional"
+
+#: Characters of the text of one utterance; half an hour of speech has fewer.
+LONGEST_TEXT = 20_000
+
+#: The times of an utterance: its start and end, and how far inside these it sounds.
+EDGES = ("start", "end", "start_trim", "end_trim")
+
+
+def texts_of(value: object) -> list[str] | None:
+    """One text or several as a list, each once and none empty; None where there is none.
+
+    >>> texts_of("Ann"), texts_of(["tag", "text", "tag"]), texts_of([])
+    (['Ann'], ['tag', 'text'], None)
+    """
+    candidates = value if isinstance(value, list) else [value]
+    texts = [text for text in candidates if isinstance(text, str) and text.strip()]
+    return list(dict.fromkeys(texts)) or None
+
+
+def _shares_by_name(shares: Iterable[EmotionShare] | None) -> dict[str, float | None]:
+    # A file from outside may hold empty shares.
+    by_name: dict[str, float | None] = {}
+    for share in shares or ():
+        if share and share["emotion"]:
+            by_name[share["emotion"]] = in_digits(share["probability"], 4)
+    return by_name
+
+
+def _shares(by_name: object) -> list[EmotionShare] | None:
+    shares: list[EmotionShare] = []
+    if isinstance(by_name, dict):
+        for name, share in by_name.items():
+            if is_number(share):
+                shares.append({"emotion": name, "probability": share})
+    return shares or None
+
+
+def _words_written(words: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
+    written: list[dict[str, object]] = []
+    for word in words:
+        line_word = {**word, "probability": in_digits(word.get("probability"), 3)}
+        for mark in _WORD_MARKS:
+            if not line_word.get(mark):
+                line_word.pop(mark, None)
+        written.append(line_word)
+    return written
+
+
+def _words_read(words: Iterable[AnyRecord] | None) -> list[dict[str, Any]]:
+    read: list[dict[str, Any]] = []
+    for line_word in words or ():
+        word = {name: line_word.get(name) for name in WORD}
+        for mark in _WORD_MARKS:
+            word[mark] = line_word.get(mark) is True
+        read.append(word)
+    return read
+
+
+def _models_read(by_role: object) -> ModelsOfUtterance:
+    names = by_role if isinstance(by_role, dict) else {}
+    return {"recogniser": names.get("recogniser"), "affect": names.get("affect")}
+
+
+def _synthesis_written(synthesis: Mapping[str, object]) -> dict[str, object]:
+    return {name: None if value == "" else value for name, value in synthesis.items()}
+
+
+# Fields that many utterances' fields are like.
+
+
+def _affect(name: str) -> Field:
+    return Field(
+        about="rating by the model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
+    )
+
+
+def _prosody(name: str, about: str, unit: str) -> Field:
+    return Field(about=about, unit=unit, key=f"features.{name}", digits=5)
+
+
+def _bucket(key: str, measure: str = "") -> Field:
+    about = "level among the speaker's utterances in this conversation"
+    if measure:
+        about = f"level of `{measure}` among the speaker's utterances in this conversation"
+    return Field(about=about, unit="LOW, MID, HIGH", key=key, editable=False)
+
+
+def _trim(name: str, about: str, part: str = "") -> Field:
+    return Field(
+        about=about,
+        unit="seconds, or absent",
+        digits=4,
+        editable=False,
+        part=part,
+        only_with=name,
+        optional=True,
+    )
+
+
+def _emotion(about: str, unit: str = "or absent") -> Field:
+    return Field(about=about, unit=unit, only_with="emotion_model", optional=True)
+
+
+def _texts(name: str, about: str) -> Field:
+    return Field(
+        about=about,
+        unit="or absent",
+        editable=False,
+        only_with=name,
+        optional=True,
+        shape=[_TEXT],
+        read=texts_of,
+    )
+
+
+def _built(about: str, unit: str) -> Field:
+    return Field(about=about, unit=unit, part="built")
+
+
+def _transition(name: str, about: str) -> Field:
+    return Field(about=about, unit="`shift`, `hold` or null", part="built", only_with=name, optional=True)
+
+
+def _turn_end(about: str, transition: str) -> Field:
+    return Field(about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True)
+
+
+def _certainty(about: str, field: str) -> Field:
+    return Field(about=about, unit="[0, 1] or null", digits=3, part="built", only_with=field, optional=True)
+
+
+class UtteranceRow(TypedDict):
+    """All fields of an utterance, in the order of a line of transcript.jsonl.
+
+    Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
+    are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
+    `source_channel`, `source_start` and `source_end` are null before `speak`.
+    """
+
+    segment_id: Annotated[Count, Field(about="number of the line in the whole file", unit="from 0", part="line")]
+    audio_file: Annotated[Text, Field(about="path of the recording within the input", part="line")]
+    channel: Annotated[
+        Text,
+        Field(
+            about="the speaker's channel in the recording; in finished conversations, in the result",
+            unit="`left`, `right`, `mix`",
+        ),
+    ]
+    start: Annotated[
+        Seconds,
+        Field(
+            about="start of speech, by Silero; in finished conversations null if `status` is `dropped`",
+            unit="seconds",
+        ),
+    ]
+    end: Annotated[
+        Seconds,
+        Field(
+            about="end of speech, or null like `start`; speech over 12 s is cut at its quietest point",
+            unit="seconds",
+        ),
+    ]
+    duration: Annotated[
+        Seconds, Field(about="time from `start` to `end`", unit="seconds", part="line", editable=False)
+    ]
+    valence: Annotated[Measure | None, _affect("valence")]
+    arousal: Annotated[Measure | None, _affect("arousal")]
+    dominance: Annotated[Measure | None, _affect("dominance")]
+    rms: Annotated[
+        Measure | None,
+        _prosody("rms", "mean RMS of frames of 1024 samples, 256 apart, at 16 kHz", "linear full scale"),
+    ]
+    zcr: Annotated[Measure | None, _prosody("zcr", "mean rate of zero crossings", "crossings a sample")]
+    f0_mean: Annotated[
+        Measure | None,
+        _prosody("f0_mean", "mean pitch by pYIN, 65–500 Hz; null with fewer than 5 voiced frames", "Hz"),
+    ]
+    f0_std: Annotated[Measure | None, _prosody("f0_std", "standard deviation of the pitch", "Hz")]
+    speech_rate: Annotated[
+        Measure | None, _prosody("speech_rate", "rate of the words", "words a second of speech")
+    ]
+    voiced_fraction: Annotated[Measure | None, _prosody("voiced_fraction", "share of voiced frames", "[0, 1]")]
+    valence_bucket: Annotated[Text | None, _bucket("vad_bucket.valence")]
+    arousal_bucket: Annotated[Text | None, _bucket("vad_bucket.arousal")]
+    dominance_bucket: Annotated[Text | None, _bucket("vad_bucket.dominance")]
+    energy_bucket: Annotated[Text | None, _bucket("prosody_bucket.energy", "rms")]
+    rate_bucket: Annotated[Text | None, _bucket("prosody_bucket.rate", "speech_rate")]
+    zcr_bucket: Annotated[Text | None, _bucket("prosody_bucket.zcr", "zcr")]
+    pitch_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch", "f0_mean")]
+    pitch_var_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch_var", "f0_std")]
+    tag: Annotated[Text | None, Field(about="style tag from Fish Audio s1's list")]
+    text_raw: Annotated[
+        Text | None,
+        Field(about="recognised text, or that of the given transcript; empty if nothing credible was recognised"),
+    ]
+    text: Annotated[
+        Text | None,
+        Field(about="`text_raw` with a capital and, if the recogniser wrote no end mark, one that fits the tag"),
+    ]
+    tagged_text: Annotated[Text | None, Field(about="`(tag) text`", unit="or null", editable=False)]
+    utterance_id: Annotated[
+        Text, Field(about="unique name; its number counts within the channel", unit="`conversation/channel/0007`")
+    ]
+    conversation_id: Annotated[
+        Text,
+        Field(
+            about="path of the recording without its extension; plus `.000`, `.001`, … if it was cut", part="line"
+        ),
+    ]
+    speaker: Annotated[
+        Text,
+        Field(about="name in `--speakers` or in the given transcript, or else `recording/channel`"),
+    ]
+    gender: Annotated[
+        Text | None, Field(about="gender of the speaker, from `--speakers`", unit="or absent", part="line")
+    ]
+    rule: Annotated[
+        Text | None,
+        Field(
+            about="rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False
+        ),
+    ]
+    kind: Annotated[Text, Field(about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`")]
+    words: Annotated[
+        list[WordRow],
+        UTTERED,
+        Field(
+            about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
+            "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
+            "beyond the speech. `filler` (true or absent): the word is an um, uh … (see `--fillers`)",
+            unit="seconds, [0, 1] or null",
+            part="line",
+            write=_words_written,
+            read=_words_read,
+        ),
+    ]
+    language: Annotated[
+        Text | None,
+        Field(
+            about="language as set, as detected once a conversation, or as found in given texts",
+            unit="ISO 639-1, or `und`",
+        ),
+    ]
+    confidence: Annotated[
+        Measure | None,
+        Field(
+            about="geometric mean of the words' probabilities; null if a word has none (given transcripts)",
+            unit="[0, 1] or null",
+            digits=4,
+        ),
+    ]
+    models: Annotated[
+        ModelsOfUtterance,
+        Field(
+            about="names of the models; `given` for a transcript by people, `voice-linear` for the model that "
+            "comes with the package",
+            shape={str: _TEXT},
+            read=_models_read,
+        ),
+    ]
+    context_seconds: Annotated[
+        Measure | None,
+        Field(about="length of the speaker's nearby speech that was rated with it", unit="seconds", digits=3),
+    ]
+    text_reason: Annotated[Text | None, Field(about="why `text_raw` is empty", unit="or null", editable=False)]
+    start_trim: Annotated[
+        Seconds | None,
+        _trim(
+            "start_trim",
+            "time from `start` to its first sound (above the room, and at most 40 dB below its loudest "
+            "moment), which measures of timing use; below 0 if it sounds before `start`",
+        ),
+    ]
+    end_trim: Annotated[Seconds | None, _trim("end_trim", "time from its last sound to `end`")]
+    leak_share: Annotated[
+        Measure | None,
+        Field(
+            about="how much of its energy in the recording is the other speaker's voice that leaks into its side",
+            unit="[0, 1], or absent (none)",
+            digits=3,
+            editable=False,
+            only_with="leak_share",
+            optional=True,
+        ),
+    ]
+    emotion_class: Annotated[
+        Text | None,
+        _emotion(
+            "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
+            "`unsure` if none reaches the model's limit, or `--emotion-confidence`; null if no guess is possible "
+            "(silence, under 0.1 s)"
+        ),
+    ]
+    emotion_probabilities: Annotated[
+        list[EmotionShare] | None,
+        Field(
+            about="probability of each class (sum 1); empty if no guess is possible. In a line: "
+            "{class: probability}",
+            unit="[0, 1], or absent",
+            only_with="emotion_model",
+            optional=True,
+            shape={str: _MEASURE},
+            write=_shares_by_name,
+            read=_shares,
+        ),
+    ]
+    emotion_model: Annotated[
+        Text | None, _emotion("name of the classifier; `voice-linear` comes with the package")
+    ]
+    joined: Annotated[
+        list[Text] | None,
+        _texts(
+            "joined",
+            "ids of the parts into which a pause had split one sentence, now joined; the first is its own",
+        ),
+    ]
+    edited_by: Annotated[list[Text] | None, _texts("edited_by", "who corrected it")]
+    edited_fields: Annotated[
+        list[Text] | None, _texts("edited_fields", "fields that they corrected: `text`, `tag`, `start` …")
+    ]
+    source_channel: Annotated[Text, _built("its channel in the recording", "`left`, `right`")]
+    source_start: Annotated[Seconds, _built("its start in the recording", "seconds of the conversation")]
+    source_end: Annotated[Seconds, _built("its end in the recording", "seconds of the conversation")]
+    source_start_trim: Annotated[
+        Seconds | None, _trim("source_start_trim", "its `start_trim` in the recording", part="built")
+    ]
+    source_end_trim: Annotated[
+        Seconds | None, _trim("source_end_trim", "its `end_trim` in the recording", part="built")
+    ]
+    status: Annotated[
+        Text | None,
+        _built(
+            "what became of it, in this order: resynthesised, kept as recorded, kept although it was to be "
+            "resynthesised, left out",
+            ", ".join(STATUSES),
+        ),
+    ]
+    reason: Annotated[Text | None, _built("why it was dropped or kept", "or null")]
+    tag_said: Annotated[
+        Flag | None,
+        Field(
+            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false if the voice "
+            "takes no tags",
+            unit="or null (not resynthesised, or without a tag)",
+            part="built",
+            optional=True,
+        ),
+    ]
+    event: Annotated[Text | None, _built("how it enters, judged by times alone", ", ".join(EVENTS))]
+    source_event: Annotated[Text | None, _built("its `event` in the recording", ", ".join(EVENTS))]
+    transition: Annotated[
+        Text | None,
+        _transition(
+            "transition",
+            "who speaks next if both are silent for 0.2 s after its end: the other speaker (`shift`) or the "
+            "same one (`hold`)",
+        ),
+    ]
+    source_transition: Annotated[
+        Text | None, _transition("source_transition", "its `transition` in the recording")
+    ]
+    turn_end: Annotated[
+        Measure | None,
+        _turn_end(
+            "how finished its end sounds to Smart Turn, if it has a `transition` (see `--turn-ends`)", "transition"
+        ),
+    ]
+    source_turn_end: Annotated[Measure | None, _turn_end("its `turn_end` in the recording", "source_transition")]
+    event_certainty: Annotated[
+        Measure | None,
+        _certainty(
+            "how often it has the same `event` if edges of speech are off as much as the noise of its side makes "
+            "likely, and limits by up to a tenth (docs/interaction.md)",
+            "event_certainty",
+        ),
+    ]
+    transition_certainty: Annotated[
+        Measure | None,
+        _certainty("the same of its `transition`, also by its `turn_end`", "transition_certainty"),
+    ]
+    synthesis: Annotated[
+        AnyRecord | None,
+        SynthesisRecord,
+        Field(
+            about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
+            "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
+            "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
+            "and speech_rate are those of the take, measured as in the source. With `--delivery contours`, "
+            "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels say how far the "
+            "take is from its source in melody and loudness, each relative to its own speaker and after time "
+            "warping; delivery_ending (0 to 1, 0 is alike) says how far its end is in pitch, length and level. "
+            "With `--delivery MODEL`, delivery_cosine is the cosine of the embeddings of both by an encoder of "
+            "prosodic tokens",
+            unit="or null",
+            part="built",
+            write=_synthesis_written,
+        ),
+    ]
+    prosody_tokens: Annotated[
+        list[Annotated[int, Stored("int16")]] | None,
+        Field(
+            about="with `--prosodic-tokens`: its prosody in this audio, a token every 16 ms from its start "
+            "(docs/tokens.md)",
+            unit="0 to 119, or null",
+            part="row",
+            optional=True,
+        ),
+    ]
+    prosody_model: Annotated[
+        Text | None, Field(about="name of the codebook of these tokens", unit="or null", part="row", optional=True)
+    ]
+
+
+#: All fields, in the order of a line.
+FIELDS = fields_of(UtteranceRow)
+
+
+def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
+    """The types of an utterance of a finished row."""
+    return {field.name: field.feature for field in fields if field.part != "line"}
+
+
+UTTERANCE = features_of_fields()
+
+#: Fields that rows of earlier versions, or of other programs, may lack; their readers see null.
+OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
+
+#: Keys of lines that follow from others, and are no edits themselves.
+DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable)
+
+
+def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
+    """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
+
+    Utterances that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
+
+    >>> from dailytalk_contiguous import heard_utterances
+    >>> heard = {"status": "spoken", "start": 0.5, "end": 2.0}
+    >>> left_out = {"status": "dropped", "start": None, "end": None}
+    >>> sum(said["end"] - said["start"] for said in heard_utterances({"utterances": [heard, left_out]}))
+    1.5
+    """
+    utterances = row["utterances"] or ()
+    return [utterance for utterance in utterances if utterance["status"] != "dropped"]
+
+
+# Between utterances and the lines of a transcript.
+
+
+class _Writing(NamedTuple):
+    """How a field is written: under `key` in the object `holder` of the line, or in the line itself."""
+
+    name: str
+    only_with: str
+    holder: str
+    key: str
+    writer: Converter | None
+
+
+@lru_cache(maxsize=8)
+def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
+    """How `_line_of` writes each field, looked up once: a corpus has millions of lines."""
+    parts = ("", "line", "built") if rebuilt else ("", "line")
+    writings: list[_Writing] = []
+    for field in fields:
+        if field.part in parts:
+            holder = field.path[0] if len(field.path) > 1 else ""
+            key = field.path[-1]
+            writings.append(_Writing(field.name, field.only_with, holder, key, field.writer))
+    return writings
+
+
+def _line_of(values: AnyRecord, fields: Sequence[Field], rebuilt: bool) -> dict[str, Any]:
+    """The values of fields as a line of transcript.jsonl or, `rebuilt`, of the shifted one."""
+    line: dict[str, Any] = {}
+    for name, only_with, holder, key, writer in _writings(tuple(fields), rebuilt):
+        if name not in values:
+            continue
+        if only_with and not values.get(only_with):
+            continue
+        value = values[name]
+        if writer and value is not None:
+            value = writer(value)
+        if holder:
+            line.setdefault(holder, {})[key] = value
+        else:
+            line[key] = value
+    return line
+
+
+def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+    """A tagged utterance of a conversation as a line of transcript.jsonl.
+
+    Its times are seconds of the recording, to a millisecond.
+    """
+
+    def moved(seconds: float) -> float:
+        return round(talk.offset + seconds, 3)
+
+    words = [word.at(moved(word.start), moved(word.end)) for word in utterance.words]
+    recorded = replace(utterance, start=moved(utterance.start), end=moved(utterance.end), words=words)
+    values = known_columns(recorded, [*features_of_fields(fields), "words"])
+    values["audio_file"] = talk.audio_file
+    values["conversation_id"] = talk.id
+    values["duration"] = round(recorded.end - recorded.start, 3)
+    return _line_of(values, fields, rebuilt=False)
+
+
+def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+    """An utterance of a finished conversation as a line of transcript_shifted.jsonl, in seconds of the result."""
+    span = utterance.new_span
+    values = finished_fields(utterance, features_of_fields(fields))
+    values["audio_file"] = or_none(talk.audio_file)
+    values["conversation_id"] = talk.id
+    values["duration"] = round(span.end - span.start, 4) if span else None
+    values["words"] = rows_of_words(utterance.words_among(talk.alignments))
+    return _line_of(values, fields, rebuilt=True)
+
+
+def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
+    """The utterance of a line without a problem, in seconds of the recording; None in what the line lacks.
+
+    Its channel is the `source_channel`: that of the result is not yet known. A person who moves an edge leaves the
+    length and the trims as they were: where it sounds is unknown then.
+    """
+    utterance = Utterance(source_channel=line.get("channel") or "")
+    values: dict[str, object] = {}
+    for field in fields:
+        if not field.part and field.name != "channel":
+            values[field.name] = field.taken(line)
+    assign_flat(utterance, values)
+    utterance.text = line.get("text") or ""
+    utterance.tag = line.get("tag")  # an empty one, too
+    utterance.words = []
+    for word in _words_read(line.get("words")):
+        uttered = Word(
+            word["word"], word["start"], word["end"], word["probability"], word["fitted"], word["filler"]
+        )
+        utterance.words.append(uttered)
+    length = line.get("duration")
+    rounding = 0.0025  # seconds by which a length in milliseconds may differ from that of its edges
+    if is_number(length) and abs(utterance.end - utterance.start - length) > rounding:
+        utterance.start_trim = None
+        utterance.end_trim = None
+    return utterance
+
+
+class LineProblem(NamedTuple):
+    """A mistake in a line of a transcript: its key, and a sentence that says what is wrong."""
+
+    key: str
+    reason: str
+
+
+def line_problem(line: AnyRecord, fields: Sequence[Field] = FIELDS, mixed: bool = False) -> LineProblem | None:
+    """Return the problem of a line of a transcript, or None: its channel, its times, or the type of a field.
+
+    `mixed`: whether its channel may be `mix`, of a recording that was tagged as one speaker.
+    """
+    channels = ("left", "right", "mix") if mixed else ("left", "right")
+    channel = line.get("channel")
+    if channel not in channels:
+        expected = "left, right or mix" if mixed else "left or right"
+        return LineProblem("channel", f"channel is {quoted(channel)}, not {expected}")
+    if line.get("status") != "dropped":  # what was left out has no times
+        problem = _times_problem(line)
+        if problem:
+            return problem
+    for key, kind in _kinds(tuple(fields)).items():
+        misfit = value_problem(line.get(key), kind, key)
+        if misfit:
+            return LineProblem(key, misfit)
+    for field in fields:
+        if field.required and field.taken(line) is None:
+            return LineProblem(field.name, f"{field.name} is missing")
+    if len(line.get("text") or "") > LONGEST_TEXT:
+        return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
+    return _words_problem(line.get("words") or [])
+
+
+def _times_problem(line: AnyRecord) -> LineProblem | None:
+    for edge in ("start", "end"):
+        seconds = line.get(edge)
+        if not is_number(seconds, 0, LATEST):
+            return LineProblem(edge, f"{edge} is {quoted(seconds)}, not a number of seconds from 0")
+    start = line["start"]
+    end = line["end"]
+    if end <= start:
+        return LineProblem("end", f"it ends at {end} s, not after its start at {start} s")
+    return None
+
+
+def _words_problem(words: Sequence[Mapping[str, object]]) -> LineProblem | None:
+    misfit = value_problem(words, _WORDS, "words")
+    if misfit:
+        return LineProblem("words", misfit)
+    for word in words:
+        start = word.get("start")
+        end = word.get("end")
+        has_times = is_number(start, 0, LATEST) and is_number(end, start, LATEST)
+        if not isinstance(word.get("word"), str) or not has_times:
+            return LineProblem("words", f"one of its words is {quoted(word)}, not a text with its start and end")
+    return None
+
+
+_WORDS = value_kind(List(WORD))
+
+
+@lru_cache(maxsize=8)
+def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
+    """The type of each key of a line that the table says; of an object, that of all its values."""
+    kinds: dict[str, object] = {}
+    for field in fields:
+        if field.part == "row" or field.name == "words":  # words have sentences of their own
+            continue
+        key, *inner_keys = field.path
+        kinds[key] = value_kind({str: field.feature}) if inner_keys else field.kind
+    return kinds
+
+
+def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> EmotionFields:
+    """Fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where there is no estimate."""
+    probabilities: list[EmotionShare] = []
+    for name, share in shares.items():
+        probabilities.append({"emotion": name, "probability": float(share)})
+    return {
+        "emotion_class": emotion,
+        "emotion_probabilities": probabilities or None,
+        "emotion_model": model,
+    }
+
+
+def no_text_reason(fields: AnyRecord) -> str:
+    """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
+    return str(fields.get("text_reason") or "")
+
+
+#: The `text_reason` of a line that gets a text.
+HAS_TEXT = {"text_reason": None}

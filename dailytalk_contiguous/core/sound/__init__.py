@@ -1,0 +1,1 @@
+"""Sound in arrays: its levels, pitch and quality, and whose voice it is."""

@@ -1,0 +1,641 @@
+"""Whose voice it is: both sides of a conversation, each without the other speaker's voice that leaks into it.
+
+A telephone's echo, a loudspeaker beside a microphone, or two microphones in one room carry a voice into the other
+channel, up to 0.5 s late. Both sides are decided together, in three steps:
+
+1. **Is there a leak, and how late is it?** Both channels, each frame brought to one level, are compared by
+   generalised cross-correlation with phase transform (Knapp and Carter 1976, "The generalized correlation method
+   for estimation of time delay"). Two people have no lag in common, whatever they say and whenever they say it.
+2. **Its linear part is taken away.** One long filter of the other channel, fitted where the other person speaks
+   and this side is quietest, explains the waveform of an echo or a room, also beneath this side's own words.
+3. **What remains is judged by its power**: of a coded echo, of a microphone that moves. A frame is this side's
+   own if its bands stand out of the room and of what remains of the leak. In doubt, speech is kept.
+
+Sections of two minutes are decided by themselves, as people put on headsets and turn on loudspeakers. Where no
+leak is heard, samples are those that came in. Limits were set on some calls and are reported on others
+(`benchmarks/leaks.py`).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.sound.levels import frame_levels, offset_of
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.spans import true_runs
+
+#: Samples of a frame at 16 kHz: Silero's, so that frames can be compared.
+FRAME = 512
+
+#: The longest delay that is searched, in seconds: leaks of real calls are 0 to 0.4 s late.
+LATEST_LEAK = 0.5
+
+#: Seconds by which it may be early: another way through the air, and rounding.
+EARLIEST_LEAK = 0.01
+
+#: Powers of the bands of frames as mean squares (full scale is 1), shape (frames, bands).
+Bands = NDArray[np.float32]
+
+
+class Leak(NamedTuple):
+    """The other speaker's voice in a channel.
+
+    Attributes:
+        level_db: of the leak against its source.
+        delay: seconds after its source, at which it is strongest.
+        power: mean square of the leak in each frame of `FRAME` samples, whatever else is there (full scale is 1).
+        is_other: which frames of the separated channel hold what is left of the leak, and nothing else.
+    """
+
+    level_db: float
+    delay: float
+    power: NDArray[np.float32]
+    is_other: NDArray[np.bool_]
+
+    @property
+    def is_loud(self) -> NDArray[np.bool_]:
+        """Which frames hold as much of the leak as the other speaker's loud moments do, down to `LOUD_DB`."""
+        loud = float(np.percentile(self.power[self.power > 0], 95)) if self.power.any() else 0.0
+        return (self.power > 0) & (self.power >= loud * 10 ** (-LOUD_DB / 10))
+
+
+class SeparatedSides(NamedTuple):
+    """Both sides of a recording, the left one first.
+
+    Attributes:
+        channels: each without the other speaker's voice, 16 kHz int16, shape (n,). A channel into which nothing
+            leaks is the array that came in.
+        leaks: what leaks into each; None where nothing is heard of the other speaker.
+        same: whether both channels are one signal (a mono file saved as stereo), which is not separated.
+    """
+
+    channels: tuple[Pcm, Pcm]
+    leaks: tuple[Leak | None, Leak | None]
+    same: bool
+
+
+class _Part(NamedTuple):
+    """A section of a channel.
+
+    Attributes:
+        power: of the leak in each frame.
+        is_other: of `Leak`.
+        samples: without the leak; None where nothing leaks.
+        delay: of the leak.
+        leak_power: sum of the power of the leak over the frames in which the other speaker is alone.
+        source_power: of its source over the same frames.
+    """
+
+    power: NDArray[np.float32]
+    is_other: NDArray[np.bool_]
+    samples: Pcm | None = None
+    delay: float = 0.0
+    leak_power: float = 0.0
+    source_power: float = 0.0
+
+
+#: Seconds of a section at most.
+LONGEST_SECTION = 120.0
+
+
+def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
+    """Take the other speaker's voice out of each channel, and say where some of it remains.
+
+    Both 16 kHz int16, shape (n,). One gain for both, or an offset, makes no difference.
+    """
+    recorded = (left, right)
+    offsets = [np.float32(offset_of(channel) / 32768) for channel in recorded]
+    if _is_one_signal(recorded, offsets):
+        return SeparatedSides(recorded, (None, None), same=True)
+    n_sections = max(1, math.ceil(len(left) / (LONGEST_SECTION * ANALYSIS_RATE)))
+    length = max(FRAME, math.ceil(len(left) / n_sections / FRAME) * FRAME)
+    left_parts: list[_Part] = []
+    right_parts: list[_Part] = []
+    for start in range(0, len(left), length):
+        end = min(start + length, len(left))
+        left_part, right_part = _separate_section(recorded, offsets, start, end)
+        left_parts.append(left_part)
+        right_parts.append(right_part)
+    return SeparatedSides(
+        channels=(_joined(left, left_parts), _joined(right, right_parts)),
+        leaks=(_whole_leak(left_parts), _whole_leak(right_parts)),
+        same=False,
+    )
+
+
+def leaked_spans(frames: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, int]]:
+    """(start, end) of every run of true frames, in samples at a rate in Hz."""
+    frame = FRAME / ANALYSIS_RATE * sample_rate
+    return [(round(start * frame), round(end * frame)) for start, end in true_runs(frames).tolist()]
+
+
+#: Samples before a section that its leaks may come from: there and back.
+BEFORE_SECTION = math.ceil(2 * LATEST_LEAK * ANALYSIS_RATE / FRAME) * FRAME
+
+
+def _separate_section(
+    recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32], start: int, end: int
+) -> tuple[_Part, _Part]:
+    """Separate both sides of a section, which are judged from `start` to `end`; constant offsets are kept."""
+    first = max(0, start - BEFORE_SECTION)
+    n_before = (start - first) // FRAME
+    n_frames = math.ceil((end - start) / FRAME)
+    without_leak = _Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool))
+    parts = [without_leak, without_leak]
+    sides = []
+    for channel, offset in zip(recorded, offsets, strict=True):
+        sides.append(pcm_to_float(channel[first:end]) - offset)
+    lags = _leak_lags(sides[0], sides[1])
+    filters: list[Samples | None] = [None, None]
+    for side in (0, 1):
+        if lags[side]:
+            filters[side] = _fitted_filter(sides[1 - side], sides[side], lags[side][0])
+    separated = _without_leaks(sides, filters) if any(lags) else sides
+    for side in (0, 1):
+        if lags[side]:
+            part = _judged_part(sides[side], separated[side], separated[1 - side], lags[side], n_before)
+            if part is not None:
+                samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
+                parts[side] = part._replace(samples=samples)
+    return parts[0], parts[1]
+
+
+def _joined(channel: Pcm, parts: Sequence[_Part]) -> Pcm:
+    """A channel with the samples of its separated parts in place of those that came in."""
+    if all(part.samples is None for part in parts):
+        return channel
+    joined = channel.copy()
+    start = 0
+    for part in parts:
+        if part.samples is not None:
+            joined[start : start + len(part.samples)] = part.samples
+        start += len(part.power) * FRAME
+    return joined
+
+
+def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
+    """The leak of a channel, by those of its parts."""
+    if all(part.samples is None for part in parts):
+        return None
+    leak_power = math.fsum(part.leak_power for part in parts)
+    source_power = math.fsum(part.source_power for part in parts)
+    strongest = max(parts, key=lambda part: part.leak_power)
+    return Leak(
+        level_db=10 * math.log10(leak_power / source_power),
+        delay=strongest.delay,
+        power=np.concatenate([part.power for part in parts]),
+        is_other=np.concatenate([part.is_other for part in parts]),
+    )
+
+
+# How late a leak is.
+
+
+#: Hz at which channels are compared: a telephone's band up to here is enough, at a quarter of the cost.
+LAG_RATE = 4000
+
+#: Samples at `LAG_RATE` of a frame that is brought to one level (64 ms).
+LEVEL_FRAME = 256
+
+#: dB by which a side must be louder to be the source of a leak.
+LOUDER_DB = 3.0
+
+
+#: Seconds of a recording at least in which a leak is searched.
+LEAST_SOUND = 10.0
+
+
+def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]:
+    """The lags of what leaks into the left side, and into the right one, in seconds, the strongest first.
+
+    They are empty where nothing leaks.
+    """
+    if len(left) < LEAST_SOUND * ANALYSIS_RATE:
+        return [], []
+    levelled_left = levelled_frames(left)
+    levelled_right = levelled_frames(right)
+    left_speaks = levelled_left.is_louder(levelled_right, LOUDER_DB)
+    right_speaks = levelled_right.is_louder(levelled_left, LOUDER_DB)
+    in_left = _lags_of(levelled_right.samples * right_speaks, levelled_left.samples)
+    in_right = _lags_of(levelled_left.samples * left_speaks, levelled_right.samples)
+    return in_left, in_right
+
+
+class LevelledFrames(NamedTuple):
+    """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
+
+    samples: Samples
+    energies: NDArray[np.float32]
+
+    def is_louder(self, other: "LevelledFrames", least_db: float) -> NDArray[np.bool_]:
+        """Which samples are in frames that are louder than those of another channel by so many dB."""
+        return np.repeat(self.energies > other.energies * 10 ** (least_db / 10), LEVEL_FRAME)
+
+
+def levelled_frames(channel: Samples) -> LevelledFrames:
+    step = ANALYSIS_RATE // LAG_RATE
+    n_frames = len(channel) // (step * LEVEL_FRAME)
+    whole = channel[: n_frames * step * LEVEL_FRAME]
+    frames = whole.reshape(n_frames, LEVEL_FRAME, step).mean(axis=2)
+    energies = np.square(frames).mean(axis=1)
+    around = np.convolve(energies, np.full(3, 1 / 3, np.float32), "same")
+    gains = 1 / np.sqrt(np.maximum(around, np.float32(NOTHING)))
+    return LevelledFrames((frames * gains[:, np.newaxis]).ravel(), energies)
+
+
+#: Samples at `LAG_RATE` that are compared at once (about 15 s), and the largest lag in both directions.
+LAG_WINDOW = 60_000
+FURTHEST_LAG = 5_536
+
+#: Lags beyond this, in seconds, can't be those of a leak: they show what chance gives.
+CHANCE_LAG = 0.6
+
+#: How many times higher the squared correlation at the lag of a leak must be than any by chance. In calls without
+#: a leak it is at most 1.7 times as high, with one of -40 dB at least 50 times.
+CLEAR = 4.0
+
+#: Lags whose squared correlation is at least this share of the highest belong to the leak: those of reflections,
+#: and of a delay that changes.
+SHARE_OF_HIGHEST = 0.02
+
+
+def _lags_of(source: Samples, channel: Samples) -> list[float]:
+    """The lags at which a source is heard in a channel, both at `LAG_RATE`, in seconds, the strongest first."""
+    squares = np.zeros(2 * FURTHEST_LAG + 1)
+    # Of a short last window, all energy would be at short lags.
+    n_windows = max(1, round(len(channel) / LAG_WINDOW))
+    edges = np.linspace(0, len(channel), n_windows + 1).astype(int).tolist()
+    for start, end in pairwise(edges):
+        window = slice(start, end)
+        squares += np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
+    lags = np.arange(-FURTHEST_LAG, FURTHEST_LAG + 1) / LAG_RATE
+    least = CLEAR * float(squares[np.abs(lags) > CHANCE_LAG].max())
+    can_be_leak = (lags >= -EARLIEST_LEAK) & (lags <= LATEST_LEAK)
+    leak_lags = lags[can_be_leak]
+    heights = squares[can_be_leak]
+    highest = float(heights.max())
+    if highest == 0 or highest < least:
+        return []
+    is_high = heights >= max(least, SHARE_OF_HIGHEST * highest)
+    order = np.argsort(-heights[is_high], kind="stable")
+    return [float(lag) for lag in leak_lags[is_high][order]]
+
+
+#: Hz from which on channels are compared: hum is below.
+LOWEST_FREQUENCY = 200.0
+
+
+def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Samples:
+    """The correlation of two signals at lags of up to `furthest` samples either way, all frequencies alike.
+
+    Both are at `LAG_RATE`.
+    """
+    from scipy import fft  # here: commands that read no sound can spare it
+
+    length = fft.next_fast_len(len(channel) + furthest, real=True)
+    cross = fft.rfft(channel, length) * fft.rfft(source, length).conj()
+    magnitudes = np.abs(cross)
+    cross[: math.ceil(LOWEST_FREQUENCY * length / LAG_RATE)] = 0
+    np.divide(cross, magnitudes, out=cross, where=magnitudes > 0)
+    correlation = fft.irfft(cross, length)
+    return np.concatenate((correlation[-furthest:], correlation[: furthest + 1]))
+
+
+# The linear part of a leak.
+
+
+#: Samples of a window that a filter is fitted to (1 s), and from one to the next.
+FIT_WINDOW = 16_384
+FIT_HOP = 4_096
+
+#: The most windows that a filter is fitted to, those in which the source is loudest against the channel; and the
+#: fewest.
+MOST_WINDOWS = 120
+FEWEST_WINDOWS = 8
+
+#: The windows of each fit of a filter, whose weights follow from what the fit before left unexplained: first the
+#: clearest, since a fit to words of the channel's own speaker is hard to leave again.
+FITTED_WINDOWS = (30, 30, MOST_WINDOWS, MOST_WINDOWS)
+
+#: Samples of a filter before and after lag zero.
+EARLY_TAPS = round(EARLIEST_LEAK * ANALYSIS_RATE)
+LATE_TAPS = round(LATEST_LEAK * ANALYSIS_RATE)
+
+#: The share of a leak that a filter must explain: what explains less puts in a voice where it takes one out.
+LEAST_EXPLAINED = 0.5
+
+
+def _fitted_filter(source: Samples, channel: Samples, lag: float) -> Samples | None:
+    """The filter by which a source leaks into a channel, with lags from `-EARLY_TAPS` to `LATE_TAPS` samples.
+
+    It is fitted to spectra of windows by iteratively reweighted least squares, as words of the channel's own
+    speaker are a thousand times stronger than a soft leak. None where the source has too little sound, and where
+    no filter explains the leak.
+    """
+    delay = round(lag * ANALYSIS_RATE)
+    starts = _fit_starts(source, channel, delay)
+    if len(starts) < FEWEST_WINDOWS:
+        return None
+    heard = _window_spectra(source, starts)
+    leaked = _window_spectra(channel, starts + delay)
+    source_powers = _powers(heard)
+    remaining = leaked
+    for count in FITTED_WINDOWS:
+        weights = _weights(_powers(remaining[:count]), source_powers[:count])
+        cross = np.einsum("ij,ij,ij->j", weights, leaked[:count], heard[:count].conj())
+        power = np.einsum("ij,ij->j", weights, source_powers[:count])
+        transfer = cross / np.maximum(power, 1e-6 * power.max() + np.finfo(np.float32).tiny)
+        remaining = leaked - transfer * heard
+    unexplained = np.vdot(weights, _powers(remaining)) / np.vdot(weights, _powers(leaked))
+    if unexplained > 1 - LEAST_EXPLAINED:
+        return None
+    return _impulse_response(transfer, delay)
+
+
+#: dB under the mean of the source down to which a window of it is sound.
+SOUND_DB = 10.0
+
+
+def _fit_starts(source: Samples, channel: Samples, delay: int) -> NDArray[np.intp]:
+    """The first samples of the windows of a source that a filter is fitted to, the clearest first.
+
+    Its leak is `delay` samples later.
+    """
+    first = max(0, -delay)
+    behind = len(source) - FIT_WINDOW - max(0, delay)
+    starts = np.arange(first, max(first, behind), FIT_HOP)
+    of_source = _window_levels(source, starts)
+    of_channel = _window_levels(channel, starts + delay)
+    is_sound = of_source > float(np.square(source).mean()) * 10 ** (-SOUND_DB / 10)
+    ratios = of_source[is_sound] / np.maximum(of_channel[is_sound], 1e-6 * of_source[is_sound])
+    clearest_first = np.argsort(-ratios, kind="stable")
+    return np.asarray(starts[is_sound][clearest_first[:MOST_WINDOWS]])
+
+
+def _window_levels(channel: Samples, starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Mean square of windows of a channel, to the nearest frame."""
+    summed = np.concatenate(([0.0], np.cumsum(frame_levels(channel, FRAME), dtype=np.float64)))
+    frames = starts // FRAME
+    n_frames = FIT_WINDOW // FRAME
+    return np.asarray((summed[frames + n_frames] - summed[frames]) / n_frames)
+
+
+def _window_spectra(channel: Samples, starts: NDArray[np.intp]) -> NDArray[np.complex64]:
+    from scipy import fft
+
+    windows = np.lib.stride_tricks.sliding_window_view(channel, FIT_WINDOW)[starts]
+    return np.asarray(fft.rfft(windows * np.hanning(FIT_WINDOW).astype(np.float32), axis=1), np.complex64)
+
+
+def _powers(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
+    return spectra.real**2 + spectra.imag**2
+
+
+#: Frequencies that share a weight.
+WEIGHT_BINS = 128
+
+
+def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weight of each window at each frequency: one over the power of what remains around it.
+
+    Digital silence must not have all the weight, so what remains counts as -60 dB of the source at least.
+    """
+    n_windows, n_bins = remaining.shape
+    n_groups = n_bins // WEIGHT_BINS
+    noise = np.maximum(remaining, 1e-6 * source_powers + np.finfo(np.float32).tiny)
+    grouped = noise[:, : n_groups * WEIGHT_BINS].reshape(n_windows, n_groups, WEIGHT_BINS)
+    weights = np.repeat(1 / grouped.mean(axis=2), WEIGHT_BINS, axis=1)
+    n_lacking = n_bins - n_groups * WEIGHT_BINS
+    return np.asarray(np.pad(weights, ((0, 0), (0, n_lacking)), mode="edge"), np.float32)
+
+
+def _impulse_response(transfer: NDArray[np.complex64], delay: int) -> Samples:
+    """The taps of a filter whose transfer function was fitted with the channel `delay` samples later.
+
+    A window cuts off what is late in it, so that taps away from the delay are raised by the window's
+    autocorrelation.
+    """
+    from scipy import fft
+
+    response = fft.irfft(transfer, FIT_WINDOW)
+    spectrum = np.abs(np.fft.rfft(np.hanning(FIT_WINDOW), 2 * FIT_WINDOW)) ** 2
+    autocorrelation = np.fft.irfft(spectrum)
+    positions = np.arange(-EARLY_TAPS, LATE_TAPS) - delay
+    share_kept = autocorrelation[np.abs(positions)] / autocorrelation[0]
+    return np.asarray(response[positions] / share_kept, np.float32)
+
+
+def _without_leaks(sides: Sequence[Samples], filters: Sequence[Samples | None]) -> list[Samples]:
+    """Both sides without the linear part of the leak in each, which came through its filter."""
+    from scipy import signal
+
+    separated = []
+    for side, taps in enumerate(filters):
+        samples = sides[side]
+        if taps is not None:
+            samples = samples - _filtered(sides[1 - side], taps, EARLY_TAPS)
+        separated.append(samples)
+    left_taps, right_taps = filters
+    if left_taps is None or right_taps is None:
+        return separated
+    # What leaks both ways took this side's own voice with it, there and back; it is put back.
+    there_and_back = signal.fftconvolve(left_taps, right_taps).astype(np.float32)
+    return [samples + _filtered(samples, there_and_back, 2 * EARLY_TAPS) for samples in separated]
+
+
+def _filtered(source: Samples, taps: Samples, n_early: int) -> Samples:
+    """A source through a filter, `n_early` taps of which are before lag zero."""
+    from scipy import signal
+
+    whole = signal.oaconvolve(source, taps)
+    return np.asarray(whole[n_early : n_early + len(source)], np.float32)
+
+
+# What remains of a leak, by its power.
+
+
+#: Mean square (-100 dBFS) under which nothing is in a band: a gated line is digital zero.
+NOTHING = 1e-10
+
+#: dB under the loud moments of the other speaker's voice (their 95th percentile) down to which it is loud.
+LOUD_DB = 20.0
+
+#: Percentile of the powers of a band where the other speaker is not loud, and its ratio to the mean of noise.
+ROOM_SHARE = 10
+ROOM_RATIO = 0.5
+
+#: Percentile of the ratios of the power in a band to that of its source that is the level of what remains of a
+#: leak. With a higher one, people who talk at once lose words; with a lower one, a microphone that moves makes
+#: some.
+REMAINS_SHARE = 60
+
+#: A leak is heard where its loudest quarter of the bands is so many dB over the room.
+LOUD_BANDS = 75
+AUDIBLE_DB = 3.0
+
+
+def _judged_part(
+    recorded: Samples, separated: Samples, other: Samples, lags: Sequence[float], n_before: int
+) -> _Part | None:
+    """Judge what remains of a leak in a side from frame `n_before` on; None where no leak is heard.
+
+    `recorded` is the side as it came in; `separated`: without the linear part of the leak, as is the `other` side.
+    """
+    bands = _band_powers(separated)
+    source = _band_powers(other)
+    expected = _where_expected(source, lags)
+    other_level = expected.sum(axis=1)
+    if not other_level.any():
+        return None
+    loudest = np.percentile(other_level[other_level > 0], 95)
+    is_loud = other_level >= loudest * 10 ** (-LOUD_DB / 10)
+    other_alone = is_loud & (other_level >= bands.sum(axis=1) * 10 ** (LOUDER_DB / 10))
+    if not other_alone.any():
+        return None
+    soft = bands if is_loud.all() else bands[~is_loud]
+    room = np.maximum(np.percentile(soft, ROOM_SHARE, axis=0) / ROOM_RATIO, NOTHING)
+    ratios = (bands[other_alone] - room) / np.maximum(expected[other_alone], NOTHING)
+    gains = np.maximum(np.percentile(ratios, REMAINS_SHARE, axis=0), 0.0)
+    remains = gains * expected
+    removed = recorded - separated
+    linear = _band_powers(removed)
+    leak = linear + remains
+    if np.median(_heard_db(leak[other_alone], room)) < AUDIBLE_DB:
+        return None
+    is_other = _is_leak_alone(bands, remains, room)
+    power = frame_levels(removed, FRAME) + remains.sum(axis=1)
+    linear_power = float(linear[other_alone].sum())
+    remaining_power = float(remains[other_alone].sum())
+    if linear_power > 0:  # more is this side's own voice: a filter explains the larger part of a leak
+        remaining_power = min(remaining_power, linear_power)
+    at_delay = _later(source, round(lags[0] * ANALYSIS_RATE / FRAME))
+    return _Part(
+        power=power[n_before:].astype(np.float32),
+        is_other=is_other[n_before:],
+        delay=max(0.0, lags[0]),
+        leak_power=linear_power + remaining_power,
+        source_power=float(at_delay[other_alone].sum()),
+    )
+
+
+#: Edges in Hz of the bands of a frame.
+BAND_EDGES = np.geomspace(150.0, 4000.0, 14)
+
+#: Samples of the window of a frame's spectrum.
+BAND_WINDOW = 1024
+
+#: Frames that are transformed at once, so that their spectra stay in the cache.
+FRAMES_AT_ONCE = 256
+
+
+def _band_powers(samples: Samples) -> Bands:
+    """The power in each band of each frame of a channel; windows are centred on their frames."""
+    from scipy import fft
+
+    n_frames = math.ceil(len(samples) / FRAME)
+    beside = (BAND_WINDOW - FRAME) // 2
+    padded = np.pad(samples, (beside, beside + n_frames * FRAME - len(samples)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, BAND_WINDOW)[::FRAME]
+    window = np.hanning(BAND_WINDOW).astype(np.float32)
+    scale = np.float32(2 / (BAND_WINDOW * np.sum(window**2)))  # by Parseval's theorem
+    edges = np.round(BAND_EDGES / ANALYSIS_RATE * BAND_WINDOW).astype(int)
+    powers = np.empty((n_frames, len(edges) - 1), np.float32)
+    for first in range(0, n_frames, FRAMES_AT_ONCE):
+        block = slice(first, first + FRAMES_AT_ONCE)
+        spectra = fft.rfft(windows[block] * window, axis=1)[:, : edges[-1]]
+        powers[block] = np.add.reduceat(_powers(spectra), edges[:-1], axis=1) * scale
+    return powers
+
+
+#: dB by which a leak fades from a frame to the next: a room whose sound falls by 60 dB in half a second.
+FADE_DB = 4.0
+
+#: Frames in which it fades.
+FADING_FRAMES = 12
+
+
+def _where_expected(source: Bands, lags: Sequence[float]) -> Bands:
+    """The power of a source where its leak is to be expected: at these lags, and fading behind them."""
+    frames = np.array(lags) * ANALYSIS_RATE / FRAME
+    delays = sorted({int(delay) for delay in (*np.floor(frames), *np.ceil(frames))})
+    expected = np.zeros_like(source)
+    for delay in range(delays[0], delays[-1] + FADING_FRAMES):
+        nearest = max(earlier for earlier in delays if earlier <= delay)
+        faded = _later(source, delay) * np.float32(10 ** (-FADE_DB * (delay - nearest) / 10))
+        np.maximum(expected, faded, out=expected)
+    return expected
+
+
+def _later(frames: Bands, n_frames: int) -> Bands:
+    """Frames so many frames later, or earlier if it is below 0, with zeros in place of those that lack."""
+    moved = np.zeros_like(frames)
+    if n_frames >= 0:
+        moved[n_frames:] = frames[: len(frames) - n_frames]
+    else:
+        moved[:n_frames] = frames[-n_frames:]
+    return moved
+
+
+#: dB over the room and what remains of a leak from which the bands of a frame are its speaker's own.
+OWN_DB = 5.0
+
+#: Frames on each side over which that is judged (0.16 s in all).
+AROUND = 2
+
+
+def _is_leak_alone(bands: Bands, remains: Bands, room: Bands) -> NDArray[np.bool_]:
+    """In which frames what remains of a leak is heard, and most bands around hold nothing of the side's own."""
+    over_leak = _decibels(bands / (room + remains))
+    padded = np.pad(over_leak, ((AROUND, AROUND), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * AROUND + 1, axis=0)
+    stands_out = np.median(windows, axis=(1, 2))
+    is_heard = _heard_db(remains, room) >= AUDIBLE_DB
+    return np.asarray(is_heard & (stands_out < OWN_DB))
+
+
+def _heard_db(leak: Bands, room: Bands) -> NDArray[np.floating]:
+    """By how many dB frames of a leak stand out of the room."""
+    return np.asarray(np.percentile(_decibels(leak / room), LOUD_BANDS, axis=1))
+
+
+def _decibels(ratios: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.asarray(10 * np.log10(np.maximum(ratios, np.finfo(np.float32).tiny)))
+
+
+# One signal on both channels.
+
+
+#: A stereo file whose channels explain each other this well, at nearly one level, is one signal twice.
+SAME_SIGNAL = 0.98
+
+#: dB by which the two may differ in level.
+SAME_LEVEL_DB = 6.0
+
+#: Windows by which this is decided: any two channels explain each other in one.
+FEWEST_SAME_WINDOWS = 4
+SAME_WINDOWS = 60
+
+
+def _is_one_signal(recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]) -> bool:
+    """Whether two channels are one signal, except for a gain, a filter or some milliseconds."""
+    starts = np.arange(0, len(recorded[0]) - FIT_WINDOW, FIT_HOP)
+    if len(starts) < FEWEST_SAME_WINDOWS:
+        return False
+    every = math.ceil(len(starts) / SAME_WINDOWS)
+    spectra = []
+    for channel, offset in zip(recorded, offsets, strict=True):
+        windows = [pcm_to_float(channel[start : start + FIT_WINDOW]) - offset for start in starts[::every]]
+        first_samples = np.arange(len(windows)) * FIT_WINDOW
+        spectra.append(_window_spectra(np.concatenate(windows), first_samples))
+    left_power, right_power = (float(_powers(spectrum).sum()) for spectrum in spectra)
+    if min(left_power, right_power) == 0:
+        return False
+    cross = np.einsum("ij,ij->j", spectra[1], spectra[0].conj())
+    source_power = np.maximum(_powers(spectra[0]).sum(axis=0), np.finfo(np.float32).tiny)
+    explained = float((_powers(cross) / source_power).sum()) / right_power
+    difference_db = 10 * math.log10(left_power / right_power)
+    return explained >= SAME_SIGNAL and abs(difference_db) < SAME_LEVEL_DB

@@ -1,0 +1,1 @@
+"""Style: buckets, emotions and tags, and the choice among takes and clips."""

@@ -1,0 +1,1 @@
+"""Turn-taking: turns and their ends, interactions, and the timeline that keeps them."""

@@ -1,0 +1,277 @@
+"""How certain the kind of an event is: whether it stays the same where times and limits are a little different.
+
+The kind of an event follows from times and limits. Times are those of sound in a room, and known as well as the
+room is quiet; a limit such as 0.2 s of silence is a convention, which nobody knows to better than a tenth. So the
+edges of speech are moved at random, as far as they are usually wrong, the limits by up to a tenth, and the rules
+are applied again. The certainty of an event is the share of these draws in which it keeps its kind.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records.record import BuiltSide
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.turns.interaction import Interaction
+from dailytalk_contiguous.core.turns.turn_ends import SHIFT, silent_ends
+from dailytalk_contiguous.core.turns.turn_taking import (
+    TURN_LIMITS,
+    Timed,
+    TurnLimits,
+    indices_by_channel,
+    join_spans,
+    labels_of,
+    stretches,
+)
+
+#: How often times and limits are drawn: a share has a standard deviation of at most 0.05.
+CERTAINTY_DRAWS = 100
+
+_Limits = TypeVar("_Limits")
+
+
+class EndShares(NamedTuple):
+    """The shares of the draws in which the end of a turn keeps its transition, and in which it has the other one.
+
+    In the remaining draws it is no end of a turn, because the silence behind it is too short.
+    """
+
+    kept: float
+    other: float
+
+
+class EventCertainties(NamedTuple):
+    """The certainty of each utterance's event, in [0, 1], and the shares of each end of a turn, by utterance."""
+
+    events: list[float]
+    ends: dict[int, EndShares]
+
+
+#: Signal-to-noise ratios in dB.
+SNR_DB = (10.0, 15.0, 20.0, 25.0, 30.0, 35.0)
+
+#: Seconds by which an edge is wrong at each of `SNR_DB` (standard deviation, from the range of 80 % of the edges):
+#: those that `Segment` finds of phrases of the bundled voices planted into noise so loud. Three talks with other
+#: seeds had errors of 0.062, 0.051, 0.029, 0.014, 0.006 and 0.003.
+EDGE_ERRORS = (0.059, 0.047, 0.030, 0.023, 0.008, 0.004)
+
+
+def edge_error(snr_db: object) -> float:
+    """Return the standard deviation in seconds of an edge of speech, by the signal-to-noise ratio of its side.
+
+    It is the largest one of `EDGE_ERRORS` where the ratio is unknown.
+
+    >>> edge_error(60.0), edge_error(None)
+    (0.004, 0.059)
+    """
+    if not is_number(snr_db):
+        return EDGE_ERRORS[0]
+    return float(np.interp(snr_db, SNR_DB, EDGE_ERRORS))
+
+
+def edge_errors_of(sides: Iterable[BuiltSide]) -> dict[str, float]:
+    """Return `edge_error` of each channel of a conversation; of one that is not in `sides` the largest one."""
+    errors = {channel: edge_error(None) for channel in CHANNELS}
+    for side in sides:
+        errors[side.channel] = edge_error(side.snr_db)
+    return errors
+
+
+def event_certainties(
+    timed: Sequence[Timed], errors: Sequence[float], source: Sequence[Timed] | None = None
+) -> EventCertainties:
+    """Return how certain the events of a conversation are.
+
+    Args:
+        timed: its utterances.
+        errors: the standard deviation of the edges of each, in seconds.
+        source: the same utterances in the recording, by which stretches are joined; None to join them by `timed`.
+    """
+    now = _Events.of(timed, source, TURN_LIMITS)
+    n_kept = np.zeros(len(timed), int)
+    n_ends_kept = dict.fromkeys(now.transitions, 0)
+    n_ends_other = dict.fromkeys(now.transitions, 0)
+    for shifts, limits in _draws(errors, TurnLimits):
+        moved_source = None if source is None else _moved(source, shifts)
+        drawn = _Events.of(_moved(timed, shifts), moved_source, limits)
+        n_kept += np.array(drawn.labels) == np.array(now.labels)
+        for utterance, transition in now.transitions.items():
+            drawn_transition = drawn.transitions.get(utterance)
+            if drawn_transition == transition:
+                n_ends_kept[utterance] += 1
+            elif drawn_transition:
+                n_ends_other[utterance] += 1
+    ends: dict[int, EndShares] = {}
+    for utterance, kept in n_ends_kept.items():
+        ends[utterance] = EndShares(kept / CERTAINTY_DRAWS, n_ends_other[utterance] / CERTAINTY_DRAWS)
+    shares = n_kept / CERTAINTY_DRAWS
+    return EventCertainties(shares.tolist(), ends)
+
+
+#: Shapes of the beta distributions of how finished holds and shifts sound to Smart Turn, fitted to 22 and 124 of
+#: the bundled recordings and of two calls.
+HOLD_SHAPE = (0.280, 1.021)
+SHIFT_SHAPE = (0.427, 0.470)
+
+#: How many times likelier that sound makes one kind than the other at most. On calls of other people the judge's
+#: word is worth little: the log loss of 41 ends is 0.657 by the share of shifts alone and 0.680 with the judge.
+MOST_RATIO = 2.0
+
+#: How finished an end sounds at least, and under 1 by so much at least, where it is compared: densities have no
+#: bound.
+LEAST_FINISHED = 0.005
+
+
+def transition_certainty(shares: EndShares, transition: str, finished: float | None) -> float:
+    """Return how certain a transition is, in [0, 1], by Bayes' rule.
+
+    Times alone say how likely it is, and how finished the end sounds says how much likelier it is than the other
+    transition. Whether the silence is long enough can't be heard: that part of the draws counts as before.
+
+    Args:
+        shares: of the end.
+        transition: `core.turns.turn_ends.HOLD` or `SHIFT`.
+        finished: `turn_end`, in [0, 1]; None where nobody judged.
+
+    >>> shares = EndShares(kept=0.8, other=0.2)
+    >>> [round(transition_certainty(shares, "shift", finished), 2) for finished in (None, 0.99, 0.01)]
+    [0.8, 0.89, 0.67]
+    """
+    if finished is None:
+        return shares.kept
+    # How much likelier a shift sounds so finished than a hold does: a ratio of two beta densities, bounded.
+    heard = min(max(finished, LEAST_FINISHED), 1 - LEAST_FINISHED)
+    log_ratio = _log_density(heard, *SHIFT_SHAPE) - _log_density(heard, *HOLD_SHAPE)
+    ratio = min(max(math.exp(log_ratio), 1 / MOST_RATIO), MOST_RATIO)
+    if transition != SHIFT:
+        ratio = 1 / ratio
+    same_speaker = (1 - shares.other) * ratio
+    return shares.kept * ratio / (same_speaker + shares.other)
+
+
+def _log_density(value: float, first: float, second: float) -> float:
+    """The logarithm of the density of a beta distribution."""
+    scale = math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
+    return (first - 1) * math.log(value) + (second - 1) * math.log(1 - value) - scale
+
+
+class _Events(NamedTuple):
+    """The event of each utterance, and the transitions, by the last utterance before each."""
+
+    labels: list[str]
+    transitions: dict[int, str]
+
+    @classmethod
+    def of(cls, timed: Sequence[Timed], source: Sequence[Timed] | None, limits: TurnLimits) -> "_Events":
+        groups = join_spans(timed if source is None else source, limits.pause)
+        speech = stretches(timed, groups, limits)
+        ends = silent_ends(speech, timed, limits.pause)
+        transitions = {end.utterance: end.transition for end in ends}
+        return cls(labels_of(speech, len(timed)), transitions)
+
+
+def interaction_certainties(
+    events: Sequence[Interaction],
+    utterances: Sequence[Timed],
+    errors: Sequence[float],
+    kind_of_limits: Callable[..., _Limits],
+    find: Callable[[Sequence[Timed], _Limits], Sequence[Interaction]],
+) -> list[float]:
+    """Return how certain each event of a conversation is to be one of its kind, in [0, 1].
+
+    Args:
+        events: what `find` finds in `utterances` by the usual limits.
+        utterances: those of the conversation.
+        errors: the standard deviation of the edges of each, in seconds.
+        kind_of_limits: the class of the limits, a named tuple of seconds with the usual ones as defaults.
+        find: finds the events of other times, by other limits.
+    """
+    if not events:
+        return []
+    acts = _acts(events, utterances)
+    n_kept = dict.fromkeys(acts, 0)
+    for shifts, limits in _draws(errors, kind_of_limits):
+        moved = _moved(utterances, shifts)
+        for act in _acts(find(moved, limits), moved):
+            if act in n_kept:
+                n_kept[act] += 1
+    return [n_kept[act] / CERTAINTY_DRAWS for act in acts]
+
+
+class UtteredWords:
+    """Words of a conversation, which end where their utterances do, wherever these are moved.
+
+    Args:
+        words: in any order. Those in no utterance stay where they are.
+        utterances: those of the conversation.
+    """
+
+    def __init__(self, words: Sequence[Timed], utterances: Sequence[Timed]) -> None:
+        self._words = words
+        by_channel = indices_by_channel(utterances)
+        self._owners: list[int | None] = []
+        for word in words:
+            indices = by_channel.get(word.channel, [])
+            middle = (word.start + word.end) / 2
+            n_before = bisect_right(indices, middle, key=lambda index: utterances[index].start)
+            owner = indices[n_before - 1] if n_before else None
+            is_outside = owner is None or middle > utterances[owner].end
+            self._owners.append(None if is_outside else owner)
+
+    def within(self, moved: Sequence[Timed]) -> list[Timed]:
+        """Return the words, cut to the moved utterances."""
+        words: list[Timed] = []
+        for word, owner in zip(self._words, self._owners, strict=True):
+            if owner is None:
+                words.append(word)
+                continue
+            _, first, last, _ = moved[owner]
+            start = min(max(word.start, first), last)
+            end = min(max(word.end, first), last)
+            words.append(Timed(word.channel, start, end))
+        return words
+
+
+def _acts(events: Sequence[Interaction], utterances: Sequence[Timed]) -> list[tuple[str, int]]:
+    """The kind of each event, and the utterance with which its act begins."""
+    starting = {(timed.channel, timed.start): index for index, timed in enumerate(utterances)}
+    acts: list[tuple[str, int]] = []
+    for event in events:
+        act_start, _ = event.act
+        acts.append((event.kind, starting[event.who, act_start]))
+    return acts
+
+
+#: Share of itself by which a limit may be higher or lower.
+LIMIT_SHARE = 0.1
+
+
+def _draws(
+    errors: Sequence[float], kind_of_limits: Callable[..., _Limits]
+) -> Iterator[tuple[NDArray[np.float64], _Limits]]:
+    """Seconds by which each start and each end is moved, shape (n, 2), and limits; the same ones at each call."""
+    random = np.random.default_rng(0)
+    usual = np.array(kind_of_limits())
+    deviations = np.array(errors, float).reshape(-1, 1)
+    for _ in range(CERTAINTY_DRAWS):
+        limits = usual * random.uniform(1 - LIMIT_SHARE, 1 + LIMIT_SHARE, len(usual))
+        shifts = deviations * random.standard_normal((len(errors), 2))
+        yield shifts, kind_of_limits(*limits.tolist())
+
+
+#: Seconds that remain of speech at least, wherever its edges are moved.
+SHORTEST_DRAWN = 0.01
+
+
+def _moved(timed: Sequence[Timed], shifts: NDArray[np.float64]) -> list[Timed]:
+    moved: list[Timed] = []
+    for (channel, start, end, run), (start_shift, end_shift) in zip(timed, shifts.tolist(), strict=True):
+        moved_start = start + start_shift
+        moved_end = max(end + end_shift, moved_start + SHORTEST_DRAWN)
+        moved.append(Timed(channel, moved_start, moved_end, run))
+    return moved

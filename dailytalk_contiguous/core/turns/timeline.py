@@ -1,0 +1,413 @@
+"""The timeline of a conversation after one side was resynthesised and lasts longer or shorter, and what it keeps.
+
+`anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
+belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end
+to end with its gaps and gives up all overlap. Only the quiet between events changes: no event is cut, and
+events of one channel never overlap, because both would lose speech.
+"""
+
+import heapq
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.records.record import TimelineMeasures
+from dailytalk_contiguous.core.spans import total_seconds
+from dailytalk_contiguous.core.turns.turn_taking import (
+    Timed,
+    join_spans,
+    stretches,
+    turn_offsets,
+    unions,
+)
+
+#: How to place: see the module and `rebuild`.
+MODES = ("anchor", "sequential")
+
+#: Seconds of quiet that stay before an event of the same channel which has to be pushed right, where the source
+#: had as much. Under the shortest pauses that listeners notice (about 0.12 s: Heldner 2011, "Detection thresholds
+#: for gaps, overlaps, and no-gap-no-overlaps"), so that pushing costs as little overlap as possible.
+KEPT_PAUSE = 0.08
+
+
+class TurnEvent(NamedTuple):
+    """An event on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
+
+    `kept`: its own samples are used, so that `new_length` is `end - start`. `run`: a number that pieces cut from
+    one run of speech on this channel share; -1 for an event that was not cut. `start_trim`, `end_trim`: how far
+    inside its start and its end it sounds, in the source and in the rebuilt one; None where that is unknown.
+    """
+
+    channel: str
+    start: float
+    end: float
+    new_length: float
+    run: int = -1
+    kept: bool = False
+    start_trim: float | None = None
+    end_trim: float | None = None
+
+
+class Rebuilt(NamedTuple):
+    """The new start of every event, in the order passed, and the new duration of the conversation, in seconds."""
+
+    starts: list[float]
+    duration: float
+
+
+class _Unit(NamedTuple):
+    """A block of events. `start` and `end` in the source, `length` rebuilt, events with their distance to `start`.
+
+    Units of one channel are in order and do not overlap: the latest one is also the one that reaches furthest.
+    """
+
+    channel: str
+    start: float
+    end: float
+    length: float
+    events: list[tuple[int, float]]
+
+
+class _Clock(NamedTuple):
+    """How time is counted: in seconds, or in whole samples at a rate in Hz."""
+
+    sample_rate: int | None
+
+    @property
+    def per_second(self) -> int:
+        return self.sample_rate or 1
+
+    def ticks(self, seconds: float) -> float:
+        return self.whole(seconds * self.per_second)
+
+    def whole(self, ticks: float) -> float:
+        """The nearest time that can be counted."""
+        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
+        return float(round(ticks)) if self.sample_rate else ticks
+
+
+class _Placed(NamedTuple):
+    """The units placed so far: the latest of each channel with its new start, and the furthest ends of all."""
+
+    latest: dict[str, tuple[_Unit, float]]
+    end: float = 0.0
+    new_end: float = 0.0
+
+
+def rebuild(
+    events: Sequence[TurnEvent], duration: float, mode: str = "anchor", sample_rate: int | None = None
+) -> Rebuilt:
+    """Place all events, taken in order of their source start (equal starts: the longer first).
+
+    In both modes events of one channel never overlap, kept events that overlap or belong to one run move as one
+    block with the distances inside it unchanged, and the conversation ends with the source's own tail. Where
+    resynthesised events overlap in the source, the time belongs to the one that began first. With P the other
+    channel's event so far that reaches furthest in the source, `anchor` places an event that
+
+    1. starts after P has ended, or has no P: at its source gap from the furthest end so far;
+    2. starts and ends inside P (a backchannel): at the same share of the room that P leaves it, and so inside P
+       whenever it is not longer;
+    3. starts inside P and outlasts it: at its distance to P's end, but not before P's start and the lead it had
+       over it, up to `KEPT_LEAD`;
+
+    and then as little later as leaves its gap, up to `KEPT_PAUSE`, after the same channel's previous event.
+    `sequential` places every event at its source gap, or at 0 where the source overlaps, from the end before it.
+
+    Args:
+        events: of at most two channels, in any order, without those that the rebuilt conversation leaves out.
+        duration: of the source, in seconds.
+        mode: one of `MODES`.
+        sample_rate: in Hz; if set, all times count in whole samples (source time `t` is sample
+            `round(t * sample_rate)`), every guarantee holds to the sample, and `round(start * sample_rate)` is
+            the sample at which an event begins. A kept event then has the samples from `round(start * rate)`
+            to `round(end * rate)` of its source.
+
+    """
+    clock = _Clock(sample_rate)
+    names = dict.fromkeys(event.channel for event in events)
+    channels = [_units(events, channel, clock) for channel in names]
+    place_unit = _anchored if mode == "anchor" else _after_all
+    starts = [0.0] * len(events)
+    placed = _Placed({})
+    # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
+    # In order of start; of equal starts the longer first.
+    for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events)):
+        start = place_unit(unit, placed, clock)
+        latest = {**placed.latest, unit.channel: (unit, start)}
+        end = max(placed.end, unit.end)
+        new_end = max(placed.new_end, start + unit.length)
+        placed = _Placed(latest, end, new_end)
+        for index, distance in unit.events:
+            starts[index] = (start + distance) / clock.per_second
+    tail = max(0.0, clock.ticks(duration) - placed.end)
+    return Rebuilt(starts, (placed.new_end + tail) / clock.per_second)
+
+
+def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+    """Where `anchor` places a unit."""
+    start = _by_other(unit, placed, clock)
+    if unit.channel not in placed.latest:
+        return start
+    before, before_start = placed.latest[unit.channel]
+    pause = min(unit.start - before.end, clock.ticks(KEPT_PAUSE))
+    return max(start, before_start + before.length + pause)
+
+
+#: Seconds that an interrupted turn gets for itself at least, where it had as much in the source. Without it the
+#: interruption of a 10 s turn that shrinks to 8 s could begin before that turn.
+KEPT_LEAD = 0.2
+
+
+def _by_other(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+    """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
+    others = [latest for channel, latest in placed.latest.items() if channel != unit.channel]
+    if not others:
+        return _after_all(unit, placed, clock)
+    turn, turn_start = others[0]
+    if unit.start >= turn.end:
+        return _after_all(unit, placed, clock)
+    lead = unit.start - turn.start
+    if unit.end <= turn.end:
+        room = turn.end - turn.start - (unit.end - unit.start)
+        if room <= 0:
+            return turn_start
+        new_room = max(0.0, turn.length - unit.length)
+        return turn_start + clock.whole(lead / room * new_room)
+    distance_to_end = turn.end - unit.start
+    earliest = turn_start + min(lead, clock.ticks(KEPT_LEAD))
+    return max(turn_start + turn.length - distance_to_end, earliest)
+
+
+def _after_all(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+    """At the source gap, or at none where the source overlaps, from the furthest end so far."""
+    gap = max(0.0, unit.start - placed.end)
+    return placed.new_end + gap
+
+
+def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Unit]:
+    """Units of one channel in order, with source times that do not overlap."""
+    units: list[_Unit] = []
+    reached = 0.0
+    for block in _blocks(events, channel):
+        first_event = events[block[0]]
+        first = clock.ticks(first_event.start)
+        last = clock.ticks(max(events[index].end for index in block))
+        length = last - first if first_event.kept else clock.ticks(first_event.new_length)
+        start = max(first, reached)
+        reached = max(last, start)
+        inside = [(index, clock.ticks(events[index].start) - first) for index in block]
+        units.append(_Unit(channel, start, reached, length, inside))
+    return units
+
+
+def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
+    """Indices of a channel's events that move as one, each block and all of them in order of start."""
+
+    def order(index: int) -> tuple[float, float]:
+        return events[index].start, -events[index].end
+
+    blocks: list[list[int]] = []
+    open_block: list[int] = []
+    reach = -math.inf
+    for run in _runs(events, channel):
+        first_event = events[run[0]]
+        if not first_event.kept:
+            blocks.append(run)
+            continue
+        if first_event.start >= reach:
+            open_block = []
+            blocks.append(open_block)
+        open_block += run
+        reach = max(events[index].end for index in open_block)
+    in_order = [sorted(block, key=order) for block in blocks]
+    return sorted(in_order, key=lambda block: order(block[0]))
+
+
+def _runs(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
+    """Indices of a channel's events in order of start, those of kept pieces of one run together."""
+    indices = [index for index, event in enumerate(events) if event.channel == channel]
+    indices.sort(key=lambda index: (events[index].start, -events[index].end))
+    runs: dict[tuple[int, int], list[int]] = {}
+    resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
+    for index in indices:
+        event = events[index]
+        if not event.kept:
+            resynthesised += 1
+        is_piece = event.kept and event.run >= 0
+        key = (event.run, resynthesised) if is_piece else (-1 - index, 0)
+        runs.setdefault(key, []).append(index)
+    return list(runs.values())
+
+
+#: Seconds by which a backchannel may reach beyond its turn (rounding to samples).
+ROUNDING = 0.001
+
+
+def compare_turns(
+    events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float, mode: str
+) -> TimelineMeasures:
+    """Turn-taking before and after a rebuild, of which no sound but speech is lost, and no loudness changed.
+
+    Times are those at which events sound, where these are known.
+
+    Offsets in seconds are None where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
+    their distributions. `overlap_kept` (None without overlap in the source) is the time that overlapping pairs of
+    the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
+    much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
+    nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
+
+    Args:
+        events: utterances only; sounds take no floor.
+        starts: of the events in the rebuilt conversation, in seconds.
+        source_duration: of the source, in seconds.
+        duration: of the rebuilt conversation, in seconds.
+        mode: how it was rebuilt.
+    """
+    from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
+
+    source, rebuilt = sounding_times(events, starts)
+    # The same on both sides, or a pause that shrinks would look like a change in turn-taking.
+    groups = join_spans(source)
+    before = stretches(source, groups)
+    after = stretches(rebuilt, groups)
+    offsets = turn_offsets(after)
+    source_offsets = turn_offsets(before)
+    offset_distance: float | None = None
+    if len(offsets) and len(source_offsets):
+        offset_distance = float(wasserstein_distance(offsets, source_offsets))
+    n_backchannels = 0
+    n_kept = 0
+    for stretch in before:
+        if stretch.host is None:
+            continue
+        turn = [rebuilt[index] for index in before[stretch.host].members]
+        turn_start = min(piece.start for piece in turn) - ROUNDING
+        turn_end = max(piece.end for piece in turn) + ROUNDING
+        for index in stretch.members:
+            backchannel = rebuilt[index]
+            n_backchannels += 1
+            if turn_start <= backchannel.start and backchannel.end <= turn_end:
+                n_kept += 1
+    low, middle, high = _quantiles(offsets)
+    source_low, source_middle, source_high = _quantiles(source_offsets)
+    return TimelineMeasures(
+        mode=mode,
+        offset_median=middle,
+        offset_p10=low,
+        offset_p90=high,
+        source_offset_median=source_middle,
+        source_offset_p10=source_low,
+        source_offset_p90=source_high,
+        offset_distance=offset_distance,
+        overlap_seconds=unions(rebuilt).overlap_seconds,
+        source_overlap_seconds=unions(source).overlap_seconds,
+        overlap_kept=_overlap_kept(source, rebuilt),
+        backchannels=n_backchannels,
+        backchannels_kept=n_kept,
+        duration_ratio=duration / source_duration if source_duration > 0 else None,
+        lost_speech_seconds=lost_seconds(events, starts, duration),
+        lost_sound_seconds=0.0,
+        loudness_gain_db=0.0,
+        loudness_missing_db=0.0,
+    )
+
+
+def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tuple[list[Timed], list[Timed]]:
+    """When events sound in the source, and in the rebuilt conversation in which they begin at `starts`."""
+    source: list[Timed] = []
+    rebuilt: list[Timed] = []
+    for event, start in zip(events, starts, strict=True):
+        before = event.start_trim or 0.0
+        after = event.end_trim or 0.0
+        source_start = event.start + before
+        source_end = event.end - after
+        new_end = start + event.new_length - after
+        source.append(Timed(event.channel, source_start, source_end, event.run))
+        rebuilt.append(Timed(event.channel, start + before, new_end, event.run))
+    return source, rebuilt
+
+
+#: Seconds: the coarsest sample of speech audio, at 8 kHz.
+SAMPLE = 1 / 8000
+
+
+def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:
+    """Seconds of kept events that are not in the rebuilt conversation: cut off at an end, or under another.
+
+    Pass what was really placed as `new_length`. Up to `SAMPLE` an event is rounding, and not counted.
+    """
+    source: list[Timed] = []
+    placed: list[Timed] = []
+    for event, start in zip(events, starts, strict=True):
+        if event.kept:
+            placed_start = max(0.0, start)
+            placed_end = min(duration, start + event.new_length)
+            source.append(Timed(event.channel, event.start, event.end))
+            placed.append(Timed(event.channel, placed_start, placed_end))
+    before = unions(source).channels
+    after = unions(placed).channels
+    lost = 0.0
+    for channel in dict.fromkeys(span.channel for span in source):
+        seconds = total_seconds(before[channel])
+        placed_seconds = total_seconds(after.get(channel, []))
+        lost += max(0.0, seconds - placed_seconds)
+    return lost if lost > SAMPLE * len(source) else 0.0
+
+
+def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float | None:
+    """The share of the overlap of the source that is kept, as `compare_turns` defines it; None without overlap."""
+    by_channel: dict[str, list[int]] = {}
+    for index, span in enumerate(source):
+        by_channel.setdefault(span.channel, []).append(index)
+    if len(by_channel) < 2:
+        return None
+    first, second, *_ = by_channel.values()
+    before = _pairs(source, first, second)
+    after = _pairs(rebuilt, first, second)
+    as_before = np.minimum(before.shared, after.shorter)
+    allowed = np.where(before.is_inside, after.shorter, as_before)
+    allowed = np.where(before.shared > 0, allowed, 0.0)
+    if allowed.sum() <= 0:
+        return None
+    kept = np.minimum(after.shared, allowed)
+    return float(kept.sum() / allowed.sum())
+
+
+class _Pairs(NamedTuple):
+    """All pairs of utterances of two channels, each of shape (first, second).
+
+    `shared`: seconds in common. `is_inside`: whether one is inside the other. `shorter`: seconds of the shorter.
+    """
+
+    shared: NDArray[np.float64]
+    is_inside: NDArray[np.bool_]
+    shorter: NDArray[np.float64]
+
+
+def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> _Pairs:
+    all_starts = np.array([span.start for span in timed], np.float64)
+    all_ends = np.array([span.end for span in timed], np.float64)
+    starts = all_starts[first, None]
+    ends = all_ends[first, None]
+    other_starts = all_starts[None, second]
+    other_ends = all_ends[None, second]
+    shared_until = np.minimum(ends, other_ends)
+    shared_from = np.maximum(starts, other_starts)
+    holds_other = (starts <= other_starts) & (other_ends <= ends)
+    is_in_other = (other_starts <= starts) & (ends <= other_ends)
+    return _Pairs(
+        shared=np.maximum(0.0, shared_until - shared_from),
+        is_inside=holds_other | is_in_other,
+        shorter=np.minimum(ends - starts, other_ends - other_starts),
+    )
+
+
+def _quantiles(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
+    """The tenth, the fiftieth and the ninetieth percentile; None without values."""
+    if not len(values):
+        return None, None, None
+    low, middle, high = np.percentile(values, (10, 50, 90)).tolist()
+    return low, middle, high

@@ -1,0 +1,749 @@
+"""Turn-taking: which turns, overlaps and backchannels there are, and their measures, from times alone.
+
+The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps in conversations", J. Phonetics 38):
+a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a turn,
+which we call a backchannel. What they leave open, whether an overlap cut the other off, is decided by its length,
+because times hold no better sign; an interruption at which the other stops at once is therefore an `overlap`.
+
+Times are those at which people sound (`core.records.conversation.Utterance.sounding`). Speech activity, by which
+utterances are found, ends some 80 ms late: gaps would be so much shorter, and overlaps longer.
+"""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.spans import TimeSpan, total_seconds
+
+#: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
+#: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
+PAUSE = 0.2
+
+#: Seconds. When the newcomer goes on and the other falls silent within this, both met at the end of a turn, which
+#: listeners foresee (most overlaps of that kind last under 0.4 s: Levinson & Torreira 2015, "Timing in
+#: turn-taking", Frontiers in Psychology 6). A speaker who talks on for longer was not about to end: an
+#: interruption.
+TERMINAL_OVERLAP = 0.5
+
+
+class TurnLimits(NamedTuple):
+    """The limits in seconds by which stretches of speech are told apart: `PAUSE` and `TERMINAL_OVERLAP`."""
+
+    pause: float = PAUSE
+    terminal_overlap: float = TERMINAL_OVERLAP
+
+
+#: The limits of every event that a row names.
+TURN_LIMITS = TurnLimits()
+
+
+class Timed(NamedTuple):
+    """Speech on one channel, in seconds; `run` as in `core.turns.timeline.TurnEvent`."""
+
+    channel: str
+    start: float
+    end: float
+    run: int = -1
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+class Stretch(NamedTuple):
+    """Speech of one speaker without a pause, and how it enters.
+
+    `members`: indices of its utterances, in order. `event`: turn, overlap, backchannel or interruption. `host`:
+    index of the stretch that a backchannel is in. `offset`: floor-transfer offset in seconds (gap positive,
+    overlap negative), or None where the speaker does not change or the floor is not taken.
+    """
+
+    channel: str
+    start: float
+    end: float
+    members: list[int]
+    event: str
+    host: int | None
+    offset: float | None
+
+
+def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
+    """Indices of the utterances of each stretch: one channel, pauses under `pause` s, or pieces of one run."""
+    groups: list[list[int]] = []
+    channels: dict[str, list[tuple[float, float, int]]] = {}
+    for index, (channel, start, end, _) in enumerate(timed):
+        spans = channels.setdefault(channel, [])
+        spans.append((start, -end, index))
+    for spans in channels.values():
+        reach = -math.inf
+        run = -1
+        for start, negative_end, index in sorted(spans):
+            is_same_run = run >= 0 and timed[index].run == run
+            if start - reach >= pause and not is_same_run:
+                groups.append([])
+            groups[-1].append(index)
+            reach = max(reach, -negative_end)
+            run = timed[index].run
+    return groups
+
+
+def indices_by_channel(timed: Sequence[Timed]) -> dict[str, list[int]]:
+    """The indices of the speech on each channel, in order of start."""
+    indices: dict[str, list[int]] = {}
+    for index in sorted(range(len(timed)), key=lambda index: timed[index].start):
+        indices.setdefault(timed[index].channel, []).append(index)
+    return indices
+
+
+def stretches(
+    timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None, limits: TurnLimits = TURN_LIMITS
+) -> list[Stretch]:
+    """All stretches in order of start (equal starts: the longer first), each with how it enters.
+
+    With P the stretch of the other channel so far that reaches furthest: `turn` if there is no P or it has ended;
+    `backchannel` if it ends inside P; otherwise `overlap` if P ends within the limit of a terminal overlap, and
+    `interruption` if it does not.
+
+    Args:
+        timed: in any order.
+        groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
+        limits: of pauses, where there are no `groups`, and of terminal overlaps.
+    """
+    if groups is None:
+        groups = join_spans(timed, limits.pause)
+    # In order of start, the longer first, then as passed: with their number groups are never compared.
+    spans: list[tuple[float, float, int, str, Sequence[int]]] = []
+    for group in groups:
+        channel, start, end, _ = timed[group[0]]
+        if len(group) > 1:
+            start = min([timed[index].start for index in group])
+            end = max([timed[index].end for index in group])
+        spans.append((start, -end, len(spans), channel, group))
+    spans.sort()
+    ordered: list[Stretch] = []
+    floor_channel: str | None = None
+    floor_end = 0.0
+    furthest: dict[str, tuple[float, int]] = {}
+    for start, negative_end, _, channel, group in spans:
+        end = -negative_end
+        members = [*group]
+        other_end = -math.inf
+        other_index: int | None = None
+        for name, reached in furthest.items():
+            if name != channel:
+                other_end, other_index = reached
+                break
+        if start >= other_end:
+            event = "turn"
+        elif end <= other_end:
+            event = "backchannel"
+        elif other_end - start <= limits.terminal_overlap:
+            event = "overlap"
+        else:
+            event = "interruption"
+        if event == "backchannel":
+            ordered.append(Stretch(channel, start, end, members, event, other_index, None))
+        else:
+            is_change = floor_channel not in (None, channel)
+            offset = start - floor_end if is_change else None
+            floor_channel = channel
+            floor_end = end
+            ordered.append(Stretch(channel, start, end, members, event, None, offset))
+        if channel not in furthest or end >= furthest[channel][0]:
+            furthest[channel] = end, len(ordered) - 1
+    return ordered
+
+
+def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[str]:
+    """How each utterance enters: `turn`, `overlap`, `backchannel` or `interruption`.
+
+    See `stretches` for the rules and for `groups`, and `labels_of` for the event of each utterance of a stretch.
+    """
+    return labels_of(stretches(timed, groups), len(timed))
+
+
+def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
+    """How each utterance enters, by the stretches of all of them.
+
+    The first utterance of a stretch has the event of the stretch; the others are a `backchannel` if the whole
+    stretch is, and a `turn` otherwise (they take nothing from anybody).
+    """
+    events = ["turn"] * n_utterances
+    for stretch in speech:
+        is_backchannel = stretch.event == "backchannel"
+        labelled = stretch.members if is_backchannel else stretch.members[:1]
+        for index in labelled:
+            events[index] = stretch.event
+    return events
+
+
+def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
+    """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
+    offsets = [stretch.offset for stretch in spoken_stretches if stretch.offset is not None]
+    return np.array(offsets, np.float64)
+
+
+#: A stretch of time in seconds: its kind, whose it is, its start and its end.
+TimingEvent = tuple[str, str, float, float]
+
+
+def timing_events(speech: "Unions") -> list[TimingEvent]:
+    """The turn-taking events by which dGSLM compares corpora (Nguyen et al. 2023, TACL 11:250), in no order.
+
+    An `ipu` (inter-pausal unit) is speech of one channel between silences of at least `PAUSE`; shorter ones are
+    part of it. A silence of both channels between two IPUs is a `pause` where one speaker goes on, and a `gap`
+    where the other takes over; that before the first and after the last IPU is neither. An `overlap` is time in
+    which both channels have an IPU. So IPUs less overlaps, pauses, gaps and both ends make up the conversation.
+
+    A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
+    once, who ends first. A silence is a pause if a person who spoke before it ends it, even where the other begins
+    at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: its
+    utterances have no shorter pauses.
+    """
+    units: dict[str, list[TimeSpan]] = {}
+    events: list[TimingEvent] = []
+    for channel, spans in sorted(speech.channels.items()):
+        joined = _joined(spans)
+        if joined:
+            units[channel] = joined
+            events += [("ipu", channel, start, end) for start, end in joined]
+    by_start = sorted(events, key=itemgetter(2))
+    events += _silences(by_start)
+    if len(units) == 2:
+        events += _overlaps(*units.items())
+    return events
+
+
+def _joined(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
+    """Spans that have a length, in order and without overlap, as IPUs."""
+    joined: list[TimeSpan] = []
+    for start, end in spans:
+        if end <= start:
+            continue
+        if joined and start - joined[-1][1] < PAUSE:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
+    """Pauses and gaps between IPUs, which are in order of start."""
+    reach = -math.inf
+    last = set[str]()
+    for number, (_, channel, start, end) in enumerate(units):
+        if last and start > reach:
+            begun = {channel}
+            following = number + 1
+            while following < len(units) and units[following][2] == start:
+                begun.add(units[following][1])
+                following += 1
+            going_on = last & begun
+            if going_on:
+                yield "pause", min(going_on), reach, start
+            else:
+                yield "gap", min(begun), reach, start
+        if end > reach:
+            reach = end
+            last = {channel}
+        elif end == reach:
+            last = last | {channel}
+
+
+def _overlaps(
+    left: tuple[str, Sequence[TimeSpan]], right: tuple[str, Sequence[TimeSpan]]
+) -> Iterator[TimingEvent]:
+    """Overlaps of the IPUs of two channels, both in order."""
+    name, units = left
+    other, others = right
+    first = 0
+    for start, end in units:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        for index in range(first, len(others)):
+            other_start, other_end = others[index]
+            if other_start >= end:
+                break
+            # Who begins later comes in or, of two who begin at once, who ends first.
+            entry = (start, -end, name)
+            other_entry = (other_start, -other_end, other)
+            _, _, comes_in = max(entry, other_entry)
+            yield "overlap", comes_in, max(start, other_start), min(end, other_end)
+
+
+def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
+    """Who holds the floor from when to when, in order: pauses and the other's backchannels are part of a turn."""
+    held: list[tuple[str, float, float]] = []
+    for channel, start, end, _, event, _, _ in speech:
+        if event == "backchannel":
+            continue
+        if held and held[-1][0] == channel:
+            _, first, last = held[-1]
+            held[-1] = (channel, first, max(last, end))
+        else:
+            held.append((channel, start, end))
+    return held
+
+
+class Unions(NamedTuple):
+    """Times with speech on each channel, and on any, in seconds: in order and without overlap."""
+
+    channels: dict[str, list[TimeSpan]]
+    together: list[TimeSpan]
+
+    @property
+    def overlap_seconds(self) -> float:
+        seconds = sum(map(total_seconds, self.channels.values()))
+        return seconds - total_seconds(self.together)
+
+
+def unions(timed: Sequence[Timed]) -> Unions:
+    channels: dict[str, list[TimeSpan]] = {span.channel: [] for span in timed}
+    together: list[TimeSpan] = []
+    for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
+        for union in (channels[channel], together):
+            if not union or start > union[-1][1]:
+                union.append((start, max(start, end)))
+            elif end > union[-1][1]:
+                union[-1] = (union[-1][0], end)
+    return Unions(channels, together)
+
+
+def _touching(speech: Sequence[Stretch]) -> list[bool]:
+    """Whether each stretch, in order of start, is at once with one of another channel."""
+    touching = [False] * len(speech)
+    reach: dict[str, list[int]] = {}
+    for number, stretch in enumerate(speech):
+        for name, earlier in reach.items():
+            if name == stretch.channel:
+                continue
+            # A stretch that ends before this one begins also ends before all later ones.
+            earlier[:] = [other for other in earlier if speech[other].end > stretch.start]
+            for other in earlier:
+                if speech[other].start < stretch.end:
+                    touching[number] = True
+                    touching[other] = True
+        reach.setdefault(stretch.channel, []).append(number)
+    return touching
+
+
+# Measures of a conversation: what a model that learns from it sees each side do.
+
+
+#: Sides of a conversation, and both together.
+SIDES = (*CHANNELS, "both")
+
+#: Languages that are written without spaces, so that nobody knows how many words a text has.
+SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
+
+_DGSLM = "dGSLM (Nguyen et al. 2023, TACL 11:250), as in Moshi's paper"
+_HELDNER = "Heldner & Edlund 2010, J. Phonetics 38"
+_OURS = "this package"
+_YAP = "Open Yap 1K"
+_DRAMA = "DuplexDrama"
+
+
+class TurnMeasure(NamedTuple):
+    """A measure of a conversation, which each of `sides` has.
+
+    Attributes:
+        title: as it is shown.
+        unit: as it is shown; a `share` is in [0, 1].
+        about: its definition, as a sentence.
+        source: who defines it so.
+        sides: those that have it.
+        quantile: which one of floor-transfer offsets it is, in [0, 1]; a measure without is a ratio of two sums.
+        gaps: whether the quantile is of offsets above 0 alone.
+    """
+
+    title: str
+    unit: str
+    about: str
+    source: str
+    sides: tuple[str, ...] = SIDES
+    quantile: float | None = None
+    gaps: bool = False
+
+
+def _of_offsets(which: str, quantile: float) -> TurnMeasure:
+    about = (
+        "From one speaker's end to the start of the other, who takes the floor; below 0 both speak. Nearest rank."
+    )
+    title = f"floor-transfer offset, {which}"
+    return TurnMeasure(title, "s", about, _HELDNER, quantile=quantile)
+
+
+_MINUTE = "a minute"
+_SECONDS = "s a minute"
+_SPOKEN = "a minute of speech"
+_SHARE = "share"
+
+#: The measures by name. A stretch is speech of one side without a silence of `PAUSE`.
+TURN_MEASURES = {
+    "speech": TurnMeasure(
+        "speech",
+        _SECONDS,
+        "Seconds of speech, from its first to its last sound over the room that is no more than 40 dB under its "
+        "loudest moment; silences under 0.2 s included.",
+        _DGSLM,
+    ),
+    "pause": TurnMeasure(
+        "pauses", _SECONDS, "Seconds of silence of both after which the speaker goes on.", _DGSLM
+    ),
+    "gap": TurnMeasure("gaps", _SECONDS, "Seconds of silence of both after which this side takes over.", _DGSLM),
+    "overlap": TurnMeasure("overlap", _SECONDS, "Seconds in which both speak, where this side came in.", _DGSLM),
+    "offset_p5": _of_offsets("5th percentile", 0.05),
+    "offset_p25": _of_offsets("25th percentile", 0.25),
+    "offset_median": _of_offsets("median", 0.5),
+    "offset_p75": _of_offsets("75th percentile", 0.75),
+    "offset_p95": _of_offsets("95th percentile", 0.95),
+    "gap_median": TurnMeasure(
+        "length of gaps, median",
+        "s",
+        "Floor-transfer offsets above 0. Nearest rank.",
+        _YAP,
+        quantile=0.5,
+        gaps=True,
+    ),
+    "overlap_share": TurnMeasure(
+        "overlap of voiced time", _SHARE, "Overlap over the time in which anybody speaks.", _YAP
+    ),
+    "backchannels": TurnMeasure("backchannels", _MINUTE, "Stretches wholly inside the other's speech.", _HELDNER),
+    "backchannel_words": TurnMeasure(
+        "words of backchannels", _SPOKEN, "Words of its backchannels in a minute of anybody's speech.", "CANDOR"
+    ),
+    "backchannel_share": TurnMeasure("share of backchannels", _SHARE, "Backchannels among its stretches.", _DRAMA),
+    "interruptions": TurnMeasure(
+        "interruptions", _MINUTE, f"Stretches of which over {TERMINAL_OVERLAP:g} s, not all, overlap.", _HELDNER
+    ),
+    "interruption_share": TurnMeasure(
+        "share of interruptions", _SHARE, "Interruptions among its stretches.", _DRAMA
+    ),
+    "sounds": TurnMeasure(
+        "laughs, breaths and coughs", _MINUTE, "Unknown of a side that is resynthesised.", _OURS, CHANNELS
+    ),
+    "turn_length": TurnMeasure(
+        "length of turns", "s", "Mean; pauses and the other's backchannels are part of a turn.", _OURS
+    ),
+    "floor_share": TurnMeasure("share of the floor", _SHARE, "Its share of the speech of both.", _YAP, CHANNELS),
+    "words": TurnMeasure("words", _SPOKEN, "Unknown of languages that are written without spaces.", _YAP),
+    "speaks_on": TurnMeasure(
+        "speaks on when interrupted", "s", f"Mean; over {TERMINAL_OVERLAP:g} s by definition.", _OURS
+    ),
+    "takes_over": TurnMeasure(
+        "takes over in a silence", _SHARE, "Of the silences after the other's speech, those that it ends.", _DGSLM
+    ),
+}
+
+
+class Ratio(NamedTuple):
+    """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown."""
+
+    amount: float = 0.0
+    per: float = 0.0
+
+    @property
+    def value(self) -> float:
+        return self.amount / self.per if self.per > 0 else math.nan
+
+
+#: Ratios whose divisor is a number of the side: of both it is the sum. Others have one divisor for all.
+_PER_SIDE = frozenset(
+    ("backchannel_share", "interruption_share", "sounds", "turn_length", "words", "speaks_on", "takes_over")
+)
+
+
+#: The figures of a conversation by measure and side. The figure of a quantile is the list of all its offsets.
+TurnFigures = dict[str, dict[str, Ratio | list[float]]]
+
+
+def figure_value(name: str, figure: Ratio | list[float]) -> float:
+    """The value of a measure by its name; NaN where it is unknown."""
+    if isinstance(figure, Ratio):
+        return figure.value
+    quantile = TURN_MEASURES[name].quantile
+    assert quantile is not None, name
+    if not figure:
+        return math.nan
+    nearest_rank = math.ceil(quantile * len(figure) - 1e-9)
+    return sorted(figure)[nearest_rank - 1]
+
+
+@dataclass(frozen=True)
+class TimedConversation:
+    """The turns of a row on one timeline, from which all measures follow.
+
+    Attributes:
+        timed: its audible utterances.
+        groups: those of `join_spans` in the source.
+        events: how each enters; None where the row does not say.
+        seconds: its length.
+        words: of each utterance; None where they are unknown.
+        sounds: laughs, breaths and coughs of each channel in which they are known.
+    """
+
+    timed: list[Timed]
+    groups: list[list[int]]
+    events: list[str | None]
+    seconds: float
+    words: list[int] | None = None
+    sounds: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def speech(self) -> list[Stretch]:
+        return stretches(self.timed, self.groups)
+
+    @cached_property
+    def unions(self) -> "Unions":
+        return unions(self.timed)
+
+    def fitness(self, window: float = 100.0) -> dict[str, float]:
+        """Figures of how well the conversation suits the training of a duplex model, by its own pauses.
+
+        `window`: seconds of a trainer's window. Returns, with NaN where there is nothing to measure:
+            least_talk: share in [0, 1] of the speech that is by the speaker who says less.
+            main_talk: share of the time in which the left side speaks.
+            overlap: share of the time in which both speak.
+            overlapping_turns: share of the stretches, backchannels aside, that touch speech of the other.
+            response: median floor-transfer offset in seconds.
+            turns_per_window: how often the floor is taken in a window, on average.
+            longest_turn: seconds of the longest stretch of one speaker without a pause.
+            longest_monologue: longest time in which one speaker holds the floor, pauses and the other's
+                backchannels included.
+            first_turn: seconds until somebody speaks.
+        """
+        timed = [span for span in self.timed if span.end > span.start]
+        groups = join_spans(timed)
+        speech = self.speech if groups == self.groups else stretches(timed, groups)
+        main_talk = sum([span.seconds for span in timed if span.channel == "left"])
+        other_talk = sum([span.seconds for span in timed if span.channel == "right"])
+        talk = main_talk + other_talk
+        seconds = self.seconds if self.seconds > 0 else math.nan
+        held = floors(speech)
+        responses = turn_offsets(speech).tolist()
+        both = zip(speech, _touching(speech), strict=True)
+        turns_touching = [touches for stretch, touches in both if stretch.event != "backchannel"]
+        n_touching = sum(turns_touching)
+        turn_lengths = [stretch.end - stretch.start for stretch in speech]
+        floor_lengths = [end - start for _, start, end in held]
+        return {
+            "least_talk": min(main_talk, other_talk) / talk if talk else 0.0,
+            "main_talk": main_talk / seconds,
+            "overlap": self.unions.overlap_seconds / seconds,
+            "overlapping_turns": n_touching / len(turns_touching) if turns_touching else math.nan,
+            "response": statistics.median(responses) if responses else math.nan,
+            "turns_per_window": len(held) * window / seconds,
+            "longest_turn": max(turn_lengths, default=0.0),
+            "longest_monologue": max(floor_lengths, default=0.0),
+            "first_turn": min([span.start for span in timed], default=self.seconds),
+        }
+
+    @cached_property
+    def measured(self) -> TurnFigures:
+        """All of `TURN_MEASURES`."""
+        left, right = self._sides()
+        ratios = self._ratios_by_side(left, right)
+        both_offsets = left.offsets + right.offsets
+        offsets = {
+            "left": sorted(left.offsets),
+            "right": sorted(right.offsets),
+            "both": sorted(both_offsets),
+        }
+        gaps: dict[str, list[float]] = {}
+        for side, offsets_of_side in offsets.items():
+            gaps[side] = [offset for offset in offsets_of_side if offset > 0]
+        measured: TurnFigures = {}
+        for name, measure in TURN_MEASURES.items():
+            if measure.quantile is None:
+                measured[name] = {side: ratios[name][side] for side in measure.sides}
+            elif measure.gaps:
+                measured[name] = {**gaps}
+            else:
+                measured[name] = {**offsets}
+        return measured
+
+    def _sides(self) -> tuple["_Side", "_Side"]:
+        """The turns of the left and of the right side, from all stretches and timing events in order."""
+        sides = _entries(self.speech, self.words)
+        for kind, channel, start, end in timing_events(self.unions):
+            if channel in sides:
+                sides[channel].lengths[kind].append(end - start)
+        if self.words is not None:
+            for span, n_words in zip(self.timed, self.words, strict=False):
+                side = sides["right" if span.channel == "right" else "left"]
+                side.words += n_words
+        return sides["left"], sides["right"]
+
+    def _ratios_by_side(self, left: "_Side", right: "_Side") -> dict[str, dict[str, Ratio]]:
+        """The measures that are ratios, by name and side."""
+        # Nothing is known of a mono recording, whose one channel is no side.
+        are_sides = {span.channel for span in self.timed} <= {*CHANNELS}
+        minutes = self.seconds / 60 if are_sides else 0.0
+        minutes_a_second = 1 / 60 if self.words is not None else 0.0  # none where words are unknown
+        speech = left.seconds("ipu") + right.seconds("ipu")
+        overlap = left.seconds("overlap") + right.seconds("overlap")
+        sides: dict[str, dict[str, Ratio]] = {}
+        for channel, side, other in (("left", left, right), ("right", right, left)):
+            n_taken = side.count("gap")
+            n_silences = n_taken + other.count("pause")  # after the speech of the other side
+            own_speech = side.seconds("ipu")
+            sound_minutes = minutes if channel in self.sounds else 0.0
+            sides[channel] = {
+                "speech": Ratio(own_speech, minutes),
+                "pause": Ratio(side.seconds("pause"), minutes),
+                "gap": Ratio(side.seconds("gap"), minutes),
+                "overlap": Ratio(side.seconds("overlap"), minutes),
+                "overlap_share": Ratio(side.seconds("overlap"), speech - overlap),
+                "backchannels": Ratio(side.backchannels, minutes),
+                "backchannel_words": Ratio(side.backchannel_words, speech * minutes_a_second),
+                "backchannel_share": Ratio(side.backchannels, side.stretches),
+                "interruptions": Ratio(side.interruptions, minutes),
+                "interruption_share": Ratio(side.interruptions, side.stretches),
+                "sounds": Ratio(self.sounds.get(channel, 0), sound_minutes),
+                "turn_length": Ratio(side.floor_seconds, side.floors),
+                "floor_share": Ratio(own_speech, speech),
+                "words": Ratio(side.words, own_speech * minutes_a_second),
+                "speaks_on": Ratio(side.spoken_on, other.interruptions),
+                "takes_over": Ratio(n_taken, n_silences),
+            }
+        ratios: dict[str, dict[str, Ratio]] = {}
+        for name, of_left in sides["left"].items():
+            of_right = sides["right"][name]
+            divisor = of_left.per + of_right.per if name in _PER_SIDE else of_left.per
+            both = Ratio(of_left.amount + of_right.amount, divisor)
+            ratios[name] = {"left": of_left, "right": of_right, "both": both}
+        return ratios
+
+    @cached_property
+    def ratios(self) -> list[float]:
+        """Amount and divisor of each of `measured`, one after the other; of a quantile its value and 1."""
+        ratios: list[float] = []
+        for name, sides in self.measured.items():
+            for figure in sides.values():
+                if isinstance(figure, Ratio):
+                    ratios += figure
+                else:
+                    ratios += (figure_value(name, figure), 1.0)
+        return ratios
+
+
+def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
+    """A finished conversation on its timelines: `source`, if its times are known there, and `rebuilt`.
+
+    In one that was not rebuilt both are the same. Stretches are those of the source in both.
+    """
+    rebuilt: list[Timed] = []
+    source: list[Timed] = []
+    texts: list[str] = []
+    events: list[str | None] = []
+    source_events: list[str | None] = []
+    for utterance in talk.heard:
+        span = utterance.new_sounding
+        if span is None:
+            continue
+        rebuilt.append(Timed(utterance.channel, *span))
+        texts.append(utterance.text or "")
+        events.append(or_none(utterance.event))
+        source_events.append(or_none(utterance.source_event))
+        if utterance.has_recorded_times:
+            source.append(Timed(utterance.channel, *utterance.sounding))
+    knows_source = len(source) == len(rebuilt)
+    groups = join_spans(source if knows_source else rebuilt)
+    language, _, _ = (talk.main_language or "").partition("-")
+    knows_words = any(texts) and language not in SPACELESS
+    words = [len(text.split()) for text in texts] if knows_words else None
+    sounds = _sound_counts(talk)
+    conversations: dict[str, TimedConversation] = {}
+    if knows_source:
+        source_seconds = talk.duration or 0.0
+        conversations["source"] = TimedConversation(source, groups, source_events, source_seconds, words, sounds)
+    seconds = talk.built_duration or 0.0
+    conversations["rebuilt"] = TimedConversation(rebuilt, groups, events, seconds, words, sounds)
+    if conversations.get("source") == conversations["rebuilt"]:  # nothing was moved: it is measured once
+        conversations["source"] = conversations["rebuilt"]
+    return conversations
+
+
+def _sound_counts(talk: Conversation) -> dict[str, int]:
+    """How many laughs, breaths and coughs each channel has in which they are known."""
+    # A conversation says how much of its sounds was lost if somebody looked for them.
+    timeline = or_none(talk.timeline)
+    if timeline is None or not is_number(timeline.lost_sound_seconds):
+        return {}
+    channels = [sound.channel for sound in talk.sounds]
+    sides = CHANNELS if talk.has_recorded_sides else ("right",)
+    return {side: channels.count(side) for side in sides}
+
+
+@dataclass(slots=True)
+class _Side:
+    """The turns of one side.
+
+    Attributes:
+        stretches: how many it has.
+        backchannels: how many of these are backchannels.
+        interruptions: how many of these are interruptions.
+        words: of all its utterances.
+        backchannel_words: of its backchannels.
+        floors: how often it holds the floor.
+        floor_seconds: for how long in all.
+        spoken_on: seconds for which it speaks on when it is interrupted, in all.
+        offsets: its floor-transfer offsets in seconds.
+        lengths: seconds of each of its timing events, by their kind.
+    """
+
+    stretches: int = 0
+    backchannels: int = 0
+    interruptions: int = 0
+    words: int = 0
+    backchannel_words: int = 0
+    floors: int = 0
+    floor_seconds: float = 0.0
+    spoken_on: float = 0.0
+    offsets: list[float] = field(default_factory=list)
+    lengths: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def seconds(self, kind: str) -> float:
+        """Seconds of all timing events of a kind."""
+        return sum(self.lengths[kind])
+
+    def count(self, kind: str) -> int:
+        """How many timing events of a kind there are."""
+        return len(self.lengths[kind])
+
+
+def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str, _Side]:
+    """The turns of each side, by all stretches in order; `words` are those of each utterance."""
+    sides = {channel: _Side() for channel in CHANNELS}
+    reach = dict.fromkeys(CHANNELS, -math.inf)
+    stretches_of_sides = [stretch for stretch in speech if stretch.channel in sides]
+    for channel, start, end, members, event, _, offset in stretches_of_sides:
+        side = sides[channel]
+        side.stretches += 1
+        if event == "backchannel":
+            side.backchannels += 1
+            if words:
+                side.backchannel_words += sum([words[index] for index in members])
+        elif event == "interruption":
+            side.interruptions += 1
+            other = "right" if channel == "left" else "left"
+            sides[other].spoken_on += reach[other] - start
+        if offset is not None:
+            side.offsets.append(offset)
+        reach[channel] = max(reach[channel], end)
+    for channel, start, end in floors(stretches_of_sides):
+        side = sides[channel]
+        side.floors += 1
+        side.floor_seconds += end - start
+    return sides

@@ -1,0 +1,1 @@
+"""Words and texts: their times, sentences and fillers."""

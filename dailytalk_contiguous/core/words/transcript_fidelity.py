@@ -1,0 +1,87 @@
+"""How true a transcript is to its sound: sides that talk without a filler, and words that are not in the sound."""
+
+from typing import TypedDict
+
+from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT
+from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import has_words, split_words
+from dailytalk_contiguous.core.words.written_forms import is_written_form
+
+#: Sources of words of a given text that an aligner did not find in the sound.
+_ABSENT = (GIVEN_FITTED, RECOGNISED_TEXT)
+
+#: Words that `absent_words` names.
+NAMED = 4
+
+
+class TalkWithoutFillers(TypedDict):
+    """A side that says no filler, and the seconds of its utterances that have words."""
+
+    channel: str
+    seconds: float
+
+
+class AbsentWords(TypedDict):
+    """How many words of a side are absent, of how many given ones, and the first of them."""
+
+    channel: str
+    absent: int
+    words: int
+    first: str
+
+
+def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
+    """The sides of a finished conversation that say no filler, with the seconds of their utterances with words.
+
+    Only languages whose fillers are known (`core.words.fillers`) count: `[{"channel": "left", "seconds": 200.5}]`.
+    """
+    marked = {word.side for word in talk.alignments if word.filler}
+    sides: list[TalkWithoutFillers] = []
+    for channel in CHANNELS:
+        lengths: list[float] = []
+        has_filler = channel in marked
+        for utterance in talk.heard:
+            span = utterance.new_span
+            text = utterance.text or ""
+            language = or_none(utterance.language) or talk.main_language
+            is_known = has_words(text) and language_code(language) in PATTERNS
+            if span is not None and utterance.channel == channel and is_known:
+                lengths.append(span.end - span.start)
+                has_filler = has_filler or any(are_fillers(split_words(text), language))
+        seconds = sum(lengths)
+        if seconds and not has_filler:
+            sides.append({"channel": channel, "seconds": seconds})
+    return sides
+
+
+def absent_words(talk: Conversation) -> list[AbsentWords]:
+    """The sides of a finished conversation with words of a given text that an aligner did not find in the sound.
+
+    The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's. A
+    written form does not count: it may be said in a way that the aligner does not know.
+    """
+    if not any(word.source in _ABSENT for word in talk.alignments):
+        return []
+    words_of_side: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
+    for utterance, words in talk.words_by_utterance():
+        models = or_none(utterance.models) if utterance else None
+        if utterance and models and models.get("recogniser") == GIVEN:
+            words_of_side[utterance.channel] += words
+    sides: list[AbsentWords] = []
+    for channel, words in words_of_side.items():
+        texts = [word.text for word in words if word.source in _ABSENT]
+        absent = [text for text in texts if not is_written_form(text)]
+        is_aligned = any(word.source.startswith("aligned-") for word in words)
+        if absent and is_aligned:
+            first = " ".join(absent[:NAMED])
+            side: AbsentWords = {
+                "channel": channel,
+                "absent": len(absent),
+                "words": len(words),
+                "first": first,
+            }
+            sides.append(side)
+    return sides

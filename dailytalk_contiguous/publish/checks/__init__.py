@@ -1,0 +1,1 @@
+"""Checks: what is wrong or doubtful in finished conversations, and the verdict."""

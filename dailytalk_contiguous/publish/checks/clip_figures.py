@@ -1,0 +1,220 @@
+"""The figures of clips of a corpus or a mix: hours that train, what emotions lack, and measures beside limits.
+
+There are three kinds of hours: recorded (clips, without copies), in training (the recorded clips that train), and
+seen (all that train, copies too, each as often as the manifest names it).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.licensing import Credit, credits_of
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
+from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
+from dailytalk_contiguous.core.settings import settings_of, with_settings
+from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
+from dailytalk_contiguous.core.style import sampling
+from dailytalk_contiguous.core.wording import counted, length_text, percent
+from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
+from dailytalk_contiguous.publish.item_tables import tables_of
+from dailytalk_contiguous.publish.items import Items
+from dailytalk_contiguous.store.work_folder import record_of
+
+
+class ClipMeasure(NamedTuple):
+    """A measure of quality: its name, unit, the ends of its axis, the factor to it, and its limits' names."""
+
+    title: str
+    unit: str
+    span: tuple[float, float]
+    factor: float = 1.0
+    least: str = ""
+    most: str = ""
+
+
+#: Measures of the quality of a clip, as rows have them.
+MEASURES = {
+    "duration": ClipMeasure("length", "s", (0, 32), least="shortest", most="longest"),
+    "snr_db": ClipMeasure("signal-to-noise ratio", "dB", (-10, 80), least="lowest_snr_db"),
+    "clipping_ratio": ClipMeasure("clipped samples", "%", (0, 2), 100.0, most="most_clipping"),
+    "bandwidth_hz": ClipMeasure("bandwidth", "kHz", (0, 24), 0.001, least="lowest_bandwidth_hz"),
+    "speech_ratio": ClipMeasure("share of speech", "%", (0, 100), 100.0, least="lowest_speech_ratio"),
+    "silence_seconds": ClipMeasure("longest silence inside", "s", (0, 4), most="longest_silence"),
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of clips as they came, kept or not.
+
+    `clips` has `MEASURES`, the clip's id, and `reason`, why `limits` reject it, empty if they don't.
+    """
+
+    limits: QualityLimits
+    clips: pd.DataFrame
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row], limits: QualityLimits) -> "Quality":
+        """Measure rows; what is no number is unknown."""
+        clips = []
+        for row in rows:
+            values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
+            reason = ", ".join(failures(values, limits))
+            clips.append({"id": row.get("conversation_id"), "reason": reason, **values})
+        return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
+
+    @property
+    def refused(self) -> pd.DataFrame:
+        """The clips that are beyond a limit."""
+        return self.clips[self.clips.reason != ""]
+
+
+@dataclass
+class CorpusFigures:
+    """The figures of a corpus of clips or of a mix.
+
+    Attributes:
+        tables: as `core.records.tables` makes them.
+        quality: of its clips, those that were rejected, too; None where nothing was measured.
+        unit: `clip`, or `file` in a mix, which may have conversations too.
+        before: seconds by emotion (or cell) that could train before balancing, if the run records them.
+        target: seconds that every emotion (or cell) should have: those of the run, or half an hour.
+        credits: the sources and their authors.
+        cells_by: the labels that name a cell of the balance, of `core.style.sampling.CELL_COLUMNS`.
+    """
+
+    tables: Tables
+    quality: Quality | None = None
+    unit: str = "clip"
+    before: Mapping[str, float] = field(default_factory=dict)
+    target: float = 3600 * sampling.LEAST_HOURS
+    credits: Sequence[Credit] = ()
+    cells_by: Sequence[str] = sampling.BY_EMOTION
+
+    @classmethod
+    def of_run(cls, record: Mapping[str, Any], tables: Tables) -> "CorpusFigures":
+        """Take the credits, the labels of a cell, and seconds before balancing and wanted from a run's record."""
+        clips = cls(tables, credits=credits_of(record))
+        balance = record.get("balance") or {}
+        minutes = balance.get("minutes_before") or {}
+        clips.before = {name: 60 * value for name, value in minutes.items()}
+        target = balance.get("target_minutes")
+        if target and is_number(target, 0):
+            clips.target = 60.0 * target
+        labels = balance.get("by")
+        if isinstance(labels, list) and labels and all(name in sampling.CELL_COLUMNS for name in labels):
+            clips.cells_by = tuple(labels)
+        return clips
+
+    @property
+    def noun(self) -> str:
+        """What a cell of the balance is called."""
+        return sampling.noun_of(self.cells_by)
+
+    def training(self) -> pd.DataFrame:
+        """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
+        tables = self.tables
+        label = "emotion"
+        if tuple(self.cells_by) != sampling.BY_EMOTION:
+            columns = [sampling.CELL_COLUMNS[name] for name in self.cells_by]
+            labels = tables.conversations[columns].astype(object).to_dict("records")
+            names_of_cells = [sampling.cell_of(row, self.cells_by) for row in labels]
+            cells = pd.Series(names_of_cells, tables.conversations.index, object)
+            tables = replace(tables, conversations=tables.conversations.assign(cell=cells))
+            label = "cell"
+        trains = _trained(tables)
+        sums = figures.sums(tables, label)
+        values = trains[label].astype(object).fillna(UNKNOWN)
+        recorded = trains.own_seconds.groupby(values).sum()
+        names = sorted({*map(str, sums.index), *self.before})
+        before = pd.Series(self.before, names, float).fillna(0.0)
+        recorded = recorded.reindex(names, fill_value=0.0)
+        seen = sums.seen.set_axis(sums.index.astype(str))
+        seen = seen.reindex(names, fill_value=0.0)
+        return pd.DataFrame({"recorded": np.maximum(recorded, before), "seen": seen})
+
+    def disparity(self) -> tuple[float, float]:
+        """How many times the smallest emotion (or cell) the largest has, as recorded and as seen."""
+        named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
+        return sampling.disparity(named.recorded), sampling.disparity(named.seen)
+
+    @property
+    def is_unbalanced(self) -> bool:
+        """Whether the run could not balance its emotions (or cells)."""
+        return bool(self.before) and self.disparity()[1] > sampling.BALANCED
+
+    def shortfalls(self) -> dict[str, float]:
+        """Return the seconds that emotions (or cells) lack to have the target of recordings that could train."""
+        if _trained(self.tables).empty:
+            return {}
+        recorded = self.training().recorded.drop(index=[UNKNOWN, "other"], errors="ignore")
+        return dict((self.target - recorded)[recorded < self.target])
+
+
+def _trained(tables: Tables) -> pd.DataFrame:
+    """Recorded clips that train."""
+    rows = tables.conversations
+    return rows[rows["clip"] & (rows.split == "train") & rows.augmented_from.isna()]
+
+
+def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
+    """Return the figures of clips; rows that can't be used are added to `refused`."""
+    record = items.run
+    if items.folder and items.kind != "version":
+        record = record_of(items.folder)
+    names = settings_of(QualityLimits())
+    settings = (record.get("settings") or {}).items()
+    chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
+    (limits,) = with_settings((QualityLimits(),), chosen)
+    quality = Quality.of_rows(items.measures(), limits)
+    clips = CorpusFigures.of_run(record, tables_of(items, refused))
+    clips.quality = quality
+    if items.kind == "mix":
+        clips.unit = "file"
+    if items.kind == "version":
+        rows = clips.tables.conversations[["corpus", "licence"]]
+        named = rows.astype(object).dropna().drop_duplicates()
+        clips.credits = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
+    return clips
+
+
+def findings_of_clips(
+    clips: CorpusFigures, run: Mapping[str, Any], limits: FindingLimits = LIMITS
+) -> list[Finding]:
+    """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
+    findings = all_findings(clips.tables, run, limits, unit="clip")
+    agreed, rated = figures.heard_as_meant(clips.tables, "emotion", "perceived")
+    least = limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
+    if agreed < least * rated:
+        problem = (
+            f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
+        )
+        remedy = "keep those that were heard (corpus --agreed-only)"
+        findings.append(advice("unheard-emotion", ".", problem, remedy))
+    shortfalls = clips.shortfalls()
+    if shortfalls:
+        thinnest = max(shortfalls, key=shortfalls.__getitem__)
+        problem = (
+            f"{counted(len(shortfalls), clips.noun)} of the corpus with under {length_text(clips.target)} to "
+            f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
+        )
+        remedy = "add another corpus, or record what it lacks"
+        findings.append(advice("few-minutes-of-emotion", ".", problem, remedy, "note"))
+    return findings
+
+
+def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS) -> list[Finding]:
+    """Return the findings on all rows together, conversations or clips, and on the run that made them.
+
+    `tables`: of the rows of `items`.
+    """
+    if not items.labelled:
+        return all_findings(tables, items.run, limits)
+    clips = CorpusFigures.of_run(items.run, tables)
+    return findings_of_clips(clips, items.run, limits)

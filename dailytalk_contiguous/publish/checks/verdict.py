@@ -1,0 +1,1010 @@
+"""The verdict whether data is good to train on: bounds of its figures, and the findings of what is beyond them.
+
+`check`, `report`, the card and `--json` judge by this module alone, from the tables of rows and never from audio.
+A finding is a sentence with its figure, its place and its remedy; the verdict is made of the findings:
+
+- **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
+- **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
+  levels, hours that were lost.
+- **good**: none of these. There may still be notes: the amount, the manner of talking (long turns, late starts),
+  unknown facts. They help to choose data, and are no reason against it.
+- **empty**: no conversation or clip.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
+from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice, error
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.scorecard import TurnTaking, nearest_rank
+from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
+from dailytalk_contiguous.core.style.buckets import MIN_VALUES
+from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
+from dailytalk_contiguous.core.wording import counted, length_text, percent
+from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
+
+
+class Bound(NamedTuple):
+    """How far a figure of conversations may go, and the finding of those beyond it.
+
+    Attributes:
+        name: kind of the finding.
+        figure: column of the table of conversations.
+        clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
+        advice: what to do.
+        source: where the limit is from.
+        limit: the most that it may be, or the least where `is_least`.
+        severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
+        median: whether the median over all conversations is compared with the limit, not each of them; `clause` is
+            what half of them are or do, and `{}` the median.
+        fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
+    """
+
+    name: str
+    figure: str
+    clause: str
+    advice: str
+    source: str
+    limit: float
+    is_least: bool = False
+    severity: Severity = "doubtful"
+    median: bool = False
+    fewest: int = 1
+
+    def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
+        """How far beyond the limit each value is; at most 0 within, NaN where one is unknown."""
+        return self.limit - values if self.is_least else values - self.limit
+
+
+#: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
+WIDESPREAD = 0.1
+
+#: Conversations from which on their median is meaningful: that half of ten have less than one in four has
+#: elsewhere is chance in 8 % of all cases at most.
+FEWEST_CONVERSATIONS = 10
+
+#: Changes of speaker from which on their spread is known.
+FEWEST_CHANGES = 20
+
+#: Seconds around the median gap that are one moment: by so much ends of speech are measured early or late.
+SAME_GAP = 0.05
+
+_QUALITY = "core.sound.quality.QualityLimits"
+_MOSHI_USERS = (
+    "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
+)
+_OUT = "leave them out where there are many"
+
+
+#: The bounds of conversations, in the order of their findings. A value at its limit is within.
+BOUNDS = (
+    Bound(
+        "low-confidence",
+        "confidence",
+        "have words of which the recogniser is less than {} sure",
+        "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
+        "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
+        "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
+        limit=0.6,
+        is_least=True,
+        severity="bad",
+    ),
+    Bound(
+        "unheard-words",
+        "unheard_words",
+        "have over {} of the words where nothing is heard",
+        "transcribe them again, or give transcripts whose times are better",
+        "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
+        limit=0.05,
+        severity="bad",
+    ),
+    Bound(
+        "fast-words",
+        "words_per_second",
+        "have an utterance with more than {}, which nobody says",
+        "correct its text or its times in transcript.jsonl",
+        "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
+        limit=MAX_WORDS_PER_SECOND,
+    ),
+    Bound(
+        "repeated-opening",
+        "same_opening",
+        "have a side on which over {} of the transcript's lines begin with the same word",
+        "if it is a name that nobody says, take it off the texts of that transcript",
+        "a choice: no side of the recordings that were looked at is over a third",
+        limit=0.5,
+    ),
+    Bound(
+        "without-text",
+        "without_text",
+        "have no text for over {} of the speech",
+        "transcribe them with a better recogniser, or leave them out",
+        "a choice: a model is trained on speech that it has no words for",
+        limit=0.2,
+    ),
+    Bound(
+        "telephone",
+        "bandwidth",
+        "have a side that ends below {}, as a telephone does",
+        "leave them out, or, for a model that is to hear telephones, pass --limit telephone=none to "
+        "dailytalk check and report",
+        "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
+        limit=6500.0,
+        is_least=True,
+    ),
+    Bound(
+        "level-difference",
+        "level_difference",
+        "have one speaker more than {} louder than the other",
+        "bring both sides to one level before tagging",
+        'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
+        limit=10.0,
+    ),
+    Bound(
+        "noise",
+        "snr",
+        "have a side with less than {} between speech and noise",
+        "record or denoise them again, or leave them out",
+        _QUALITY,
+        limit=10.0,
+        is_least=True,
+    ),
+    Bound(
+        "clipping",
+        "clipping",
+        "have a side of which over {} is clipped",
+        "record them at a lower level, or leave them out",
+        _QUALITY,
+        limit=0.005,
+    ),
+    Bound(
+        "leakage",
+        "leak",
+        "have a side in which the other is heard above {}",
+        "use headsets, or leave them out",
+        "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
+        "picks up the other side 20 to 30 dB down",
+        limit=-6.0,
+    ),
+    Bound(
+        "dead-side",
+        "silent_end",
+        "have a side without any sound for over {} at its end, while the other goes on",
+        "record them again, or cut them where the side ends",
+        "a choice: one who hangs up first ends some seconds earlier",
+        limit=10.0,
+    ),
+    Bound(
+        "same-words",
+        "same_words",
+        "have a side on which over {} of the words are those that the other one says at the same time",
+        "listen there: one voice may be on both sides; use headsets, or leave them out",
+        "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
+        limit=0.1,
+    ),
+    Bound(
+        "fast-synthesis",
+        "length_ratio",
+        "have a new voice that takes less than {} of the recorded time",
+        "choose a slower voice, and look for words that the recogniser missed",
+        "a choice: about the square root of 2 either way",
+        limit=0.7,
+        is_least=True,
+    ),
+    Bound(
+        "slow-synthesis",
+        "length_ratio",
+        "have a new voice that takes over {} of the recorded time",
+        "choose a faster voice, and look for words that the recogniser made up",
+        "a choice: about the square root of 2 either way",
+        limit=1.4,
+    ),
+    Bound(
+        "not-resynthesised",
+        "as_recorded",
+        "have over {} of the lines to resynthesise in their old voice",
+        "see their `reason`, and run dailytalk speak again",
+        "a choice",
+        limit=0.1,
+    ),
+    Bound(
+        "one-sided",
+        "least_talk",
+        "have a side with less than {} of the speech",
+        "leave them out: there is nobody to listen to",
+        "a choice: below it there is no talk",
+        limit=0.05,
+        is_least=True,
+    ),
+    Bound(
+        "agent-silent",
+        "main_talk",
+        "the main side speaks for {} of the time (a side of talk: 45 %)",
+        "leave out those in which it says least, or let the model learn the other side",
+        "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
+        "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
+        "(core/records/assets/bands.json): 0.40 * 53.5 / 60; from more silence a model learns to be silent",
+        limit=0.36,
+        is_least=True,
+        median=True,
+        fewest=FEWEST_CONVERSATIONS,
+    ),
+    Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, limit=10.0, severity="note"),
+    Bound(
+        "few-turns",
+        "turns_per_window",
+        "have fewer than {} turns a window",
+        _OUT,
+        _MOSHI_USERS,
+        limit=3.0,
+        is_least=True,
+        severity="note",
+    ),
+    Bound(
+        "monologue",
+        "longest_monologue",
+        "have a monologue over {}",
+        "leave them out: the loss became unstable on such data",
+        _MOSHI_USERS,
+        limit=60.0,
+    ),
+    Bound(
+        "late-start",
+        "first_turn",
+        "begin with over {} of silence",
+        "keep the greeting, cut the silence before it",
+        "a choice: Moshi speaks first and has to learn a greeting",
+        limit=5.0,
+        severity="note",
+    ),
+    Bound(
+        "slow-responses",
+        "response",
+        "the median response takes {} (natural talk: about 0.2 s)",
+        "shorten pauses, or leave out what was read aloud",
+        'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
+        'in conversation", PNAS 106:10587); above, the model learns to be silent',
+        limit=2.0,
+        median=True,
+    ),
+    Bound(
+        "little-overlap",
+        "overlapping_turns",
+        "{} of the turns touch an overlap (natural talk: over 40 %)",
+        "speak with --timeline anchor, and keep backchannels",
+        'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
+        "J. Phonetics 38); far below, turns were taken one after another",
+        limit=0.1,
+        is_least=True,
+        median=True,
+    ),
+)
+
+
+class OtherLimit(NamedTuple):
+    """A limit of a finding that is not on a figure of conversations, and where it is from."""
+
+    limit: float
+    source: str
+
+
+#: The limits of findings that have no bound.
+OTHER_LIMITS = {
+    # Share of a side's changes of speaker that come at one moment.
+    "same-gaps": OtherLimit(
+        0.6, "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)"
+    ),
+    # Hours that a voice should have.
+    "few-hours-of-voice": OtherLimit(
+        20.0,
+        "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
+        "that this is enough",
+    ),
+    # Hours that a language except English should have.
+    "few-hours-of-language": OtherLimit(
+        400.0,
+        "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
+        "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
+    ),
+    # How often a training may show a window.
+    "often-seen": OtherLimit(
+        20.0,
+        "a choice above the 13 times to which the README of moshi-finetune comes: 2,000 steps of 16 "
+        "windows, if each of the 2,541 dialogues of DailyTalk, its example, is a window",
+    ),
+    # Windows that a training should show of a voice.
+    "few-windows-of-voice": OtherLimit(
+        6400.0,
+        "after 400 steps of 16 windows, all of one voice, a user's LoRA still sounded "
+        "different (kyutai-labs/moshi-finetune#9)",
+    ),
+    # Share of the input's hours that may be rejected.
+    "lost-hours": OtherLimit(0.1, "a choice"),
+    # Share of clips that should be heard as they were meant.
+    "unheard-emotion": OtherLimit(0.5, "a choice"),
+    # Seconds that a side may talk without a filler.
+    "no-fillers": OtherLimit(
+        180.0,
+        "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
+        'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
+    ),
+    # Share of a side's given words that an aligner may fail to find.
+    "absent-words": OtherLimit(0.03, "a choice: an aligner misses some words that are said fast or softly"),
+    # By how much pauses of a new voice may sound more finished than recorded ones.
+    "finished-pauses": OtherLimit(0.1, "a choice"),
+    # By how much less often ends of a new voice may sound more finished than its pauses.
+    "lost-cues": OtherLimit(0.06, "a choice"),
+    # Likeness under which two parts of a side are two voices.
+    "several-voices": OtherLimit(
+        0.72, "a choice: a likeness in [0, 1], by which benchmarks/voices.py finds no reader to be two"
+    ),
+    # Likeness over which the two sides are one voice.
+    "same-voice-on-both-sides": OtherLimit(
+        0.93, "a choice: the same likeness, by which no two readers or callers there are one"
+    ),
+}
+
+#: The limits of all findings that have one; those of bounds first.
+LIMITS: FindingLimits = {
+    **{bound.name: bound.limit for bound in BOUNDS},
+    **{name: other.limit for name, other in OTHER_LIMITS.items()},
+}
+
+
+def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
+    """The bounds of conversations, with these limits."""
+    for bound in BOUNDS:
+        limit = limits[bound.name]
+        if limit is not None:
+            yield bound._replace(limit=limit)
+
+
+def _most(limits: FindingLimits, name: str) -> float:
+    """The most that may be; infinite where nothing limits it."""
+    limit = limits[name]
+    return math.inf if limit is None else limit
+
+
+#: The note of a page, which judges rows without decoding their sound. It is in the first line even of good data.
+NOT_DECODED = "not-decoded"
+
+#: The note on a folder that only the check of its own format has judged; in the first line as well.
+ONE_CHECK = "one-check"
+
+#: The finding on runs that finished no conversation. Commands name it, too.
+NOTHING_FINISHED = "nothing-finished"
+
+#: The finding on data that was only tagged. Commands name its kind, too.
+ONLY_TAGGED = advice(
+    "not-spoken",
+    ".",
+    "it was tagged but not spoken yet: there is nothing to train on",
+    "run dailytalk speak on it, with --revoice none to keep both voices as recorded",
+)
+
+VerdictLevel = Severity | Literal["good", "empty"]
+
+
+class FindingsOfAKind(NamedTuple):
+    """The first findings of a kind, and the number of the others."""
+
+    shown: Sequence[Finding]
+    n_more: int
+
+
+class Verdict(NamedTuple):
+    """The level, a sentence with the level and its reason, and the findings, the worst first."""
+
+    level: VerdictLevel
+    headline: str
+    findings: tuple[Finding, ...]
+
+    def by_kind(self, most: int) -> list[FindingsOfAKind]:
+        """Return the first `most` findings of each kind: none is left out because another has thousands."""
+        groups = defaultdict[tuple[str, str], list[Finding]](list)
+        for finding in self.findings:
+            groups[finding.severity, finding.kind].append(finding)
+        return [FindingsOfAKind(group[:most], len(group[most:])) for group in groups.values()]
+
+    def as_dict(self) -> dict[str, object]:
+        findings = [finding.as_dict() for finding in self.findings]
+        return {**self._asdict(), "findings": findings}
+
+
+def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LIMITS) -> pd.DataFrame:
+    """Compare each row of a table of conversations with the limits.
+
+    Returns its id, its source's duration and its measures, with `badness` (0 within all limits; the larger, the
+    worse) and `breaches` (names of the measures that are beyond a limit, the worst first).
+    """
+    weight_of = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
+    weights: dict[str, pd.Series[float]] = {}
+    for bound in bounds_of(limits):
+        if bound.fewest == 1:
+            is_beyond = bound.beyond(conversations[bound.figure]) > 0
+            weight = is_beyond.astype(np.float64) * weight_of[bound.severity]
+            weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
+    badness = pd.DataFrame(weights)
+    breaches = []
+    for row_weights in badness.to_dict("records"):
+        names = [name for name, weight in row_weights.items() if weight]
+        names.sort(key=row_weights.__getitem__, reverse=True)
+        breaches.append(tuple(names))
+    columns = conversations[["conversation_id", "source_duration", *CONVERSATION_MEASURES]]
+    return columns.assign(badness=badness.sum(axis=1), breaches=breaches)
+
+
+def all_findings(
+    tables: Tables,
+    run: Mapping[str, Any] = {},
+    limits: FindingLimits = LIMITS,
+    unit: str = "conversation",
+) -> list[Finding]:
+    """Return the findings on all rows of tables, and on the run that made them.
+
+    Args:
+        run: run.json; empty where there is none.
+        unit: what a row is called.
+    """
+    rows = tables.conversations
+    if unit == "clip":
+        rows = rows[rows.augmented_from.isna() & ~rows.of_export]
+    findings: list[Finding] = []
+    for (stage, kind), n_rejects in tables.rejects.items():
+        if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
+            problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
+            findings.append(error("bad-row", ".", problem, "build them again with `dailytalk speak`"))
+    findings += _transcript_findings(rows, unit)
+    findings += _uncovered_sound(rows)
+    findings += _sides_out_of_step(rows, unit)
+    findings += _leaks(rows, unit)
+    findings += _word_findings(tables)
+    findings += _filler_findings(rows, limits)
+    findings += _absent_word_findings(rows, limits)
+    findings += _affect_findings(tables)
+    if not tables.finished and not rows.empty:
+        findings.append(ONLY_TAGGED)
+    for bound in bounds_of(limits):
+        if bound.median:
+            findings += _median_findings(bound, rows)
+        else:
+            findings += _bound_findings(bound, rows, unit)
+    findings += _gap_findings(tables.turn_taking, limits)
+    findings += _turn_end_findings(tables, limits)
+    findings += _origin_findings(rows, unit)
+    findings += _copy_findings(tables, rows)
+    findings += _loss_findings(run, tables, limits)
+    findings += _speaker_findings(rows, unit)
+    findings += _hour_findings(tables, rows, limits)
+    return findings
+
+
+def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    repairs = figures.counts(rows.transcript_repair.astype("category"))
+    n_repaired = repairs.total()
+    if n_repaired:
+        ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
+        problem = f"the transcripts of {_share(n_repaired, rows, unit)} did not fit their sound: {ways}"
+        remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
+        yield advice("repaired-transcripts", ".", problem, remedy, weighed("doubtful", n_repaired, len(rows)))
+
+
+def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
+    """Stretches of a recording that sound and have no utterance."""
+    stretches = [*_listed(rows, "uncovered_sound")]
+    if not stretches:
+        return
+    lengths = [sound["end"] - sound["start"] for _, sound in stretches]
+    total = math.fsum(lengths)
+    name, sound = stretches[lengths.index(max(lengths))]
+    example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
+    problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
+    remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
+    yield advice("uncovered-sound", ".", problem, remedy, weighed("doubtful", total, rows.duration.sum()))
+
+
+def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """Conversations whose sides do not wait for each other, and those of which it is known by how much."""
+    apart = rows.dropna(subset="out_of_step")
+    shifts = apart.side_shift.tolist()
+    is_known = np.array([isinstance(shift, Mapping) and not shift.get("aligned") for shift in shifts], bool)
+    known = apart[is_known]
+    if len(known):
+        sides = f"the sides of {_share(len(known), rows, unit)}"
+        problem = f"{sides} are out of step ({_examples(known, 'out_of_step')})"
+        remedy = "tag them with --align-sides, or export both sides from one clock"
+        yield advice("sides-out-of-step", ".", problem, remedy)
+    suspected = apart[~is_known]
+    if len(suspected):
+        sides = f"the sides of {_share(len(suspected), rows, unit)}"
+        problem = f"{sides} may not be in step ({_examples(suspected, 'out_of_step')})"
+        remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
+        severity = weighed("doubtful", len(suspected), len(rows))
+        yield advice("sides-out-of-step", ".", problem, remedy, severity)
+
+
+def _leaks(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """Conversations in which a voice leaks into the other side, and those in which it may be taken for speech."""
+    most = 0.05  # of the speech may be the other speaker's voice, before who speaks is in doubt
+    leaky = rows.dropna(subset="leaks")
+    is_doubtful = leaky.leaked_speech.astype(np.float64) > most
+    doubtful = leaky[is_doubtful]
+    if len(doubtful):
+        problem = (
+            f"over {percent(most, 1)} of the speech in {_share(len(doubtful), rows, unit)} may be the "
+            f"other speaker's voice, which leaks ({_examples(doubtful, 'leaks')})"
+        )
+        remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
+        yield advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(rows)))
+    handled = leaky[~is_doubtful]
+    if len(handled):
+        problem = (
+            f"a voice leaks in {_share(len(handled), rows, unit)} ({_examples(handled, 'leaks')}); it is not "
+        )
+        problem += "taken for speech, and the sound is as it was recorded"
+        remedy = "use headsets where you can: words under a leak are recognised less well"
+        yield advice("leakage", ".", problem, remedy, "note")
+
+
+def _examples(rows: pd.DataFrame, column: str) -> str:
+    """The first conversations of some, each with what a column of texts says of it."""
+    named = rows[["conversation_id", column]].head(3).itertuples(index=False)
+    return "; ".join(f"{name}: {text}" for name, text in named)
+
+
+def weighed(severity: Severity, part: float, whole: float) -> Severity:
+    """How much a problem weighs that `part` of the data has: one level less under `WIDESPREAD` of the whole."""
+    milder: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
+    return milder[severity] if part < WIDESPREAD * whole else severity
+
+
+def _affect_findings(tables: Tables) -> Iterator[Finding]:
+    """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
+    utterances = tables.utterances
+    rated = utterances[utterances.affect_model == VOICE_LINEAR]
+    values = rated[list(AFFECT)].astype(np.float64)
+    affect = values.dropna()
+    if affect.empty:
+        return
+    sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
+    medians = affect.groupby(sides).transform("median")
+    offsets = (affect - medians).abs().groupby(sides)
+    usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
+    is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
+    is_flat = is_flat_side.groupby(level=0).all()
+    flat = is_flat.index[is_flat]
+    if len(flat):
+        problem = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
+        problem += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
+        remedy = "tag with --rules careful, or rate with another --affect-model"
+        yield advice("flat-affect", ".", problem, remedy, "note")
+
+
+def _word_findings(tables: Tables) -> Iterator[Finding]:
+    sources = figures.word_sources(tables)
+    total = sources.total()
+    n_words = counted(total, "word")
+    n_fitted = sources[GIVEN_FITTED]
+    if n_fitted:
+        problem = f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were "
+        problem += "fitted to it"
+        remedy = "name an aligner of their language (speak --aligner), or listen to some"
+        yield advice("fitted-words", ".", problem, remedy, "note")
+    # What was converted is heard as it was said, whatever a voice was given.
+    takes = tables.utterances[tables.utterances.tries != CONVERTED_TRIES]
+    tag_said = takes.tag_said.dropna()
+    n_unsaid = int((~tag_said.astype(bool)).sum())
+    if n_unsaid:
+        tagged = counted(len(tag_said), "resynthesised utterance")
+        problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
+        remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
+        yield advice("unsaid-tags", ".", problem, remedy, "note")
+    n_recognised = sources[RECOGNISER]
+    if n_recognised >= WIDESPREAD * total > 0:
+        problem = (
+            f"{n_recognised:,} of {n_words} have the recogniser's times: about half of those are in the right "
+            "frame of 80 ms, three quarters of an aligner's"
+        )
+        remedy = "expect words that are a frame or two off"
+        if not tables.conversations.talk.all():
+            remedy = f"name an aligner of the language (speak --aligner), or {remedy}"
+        yield advice("recognised-times", ".", problem, remedy, "note")
+
+
+def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+    """Sides that talk for minutes without an um; a machine that talks says none."""
+    longest = _most(limits, "no-fillers")
+    sides = _listed(rows[~rows.talk.astype(bool)], "talk_without_fillers")
+    long = [(name, side) for name, side in sides if side["seconds"] > longest]
+    if not long:
+        return
+    name, side = long[0]
+    have = "has" if len(long) == 1 else "have"
+    problem = (
+        f"{counted(len(long), 'side')} with over {length_text(longest)} of talk {have} no um or uh, such as the "
+        f"{side['channel']} one of {name}: talk has 1 to 4 a hundred words (Switchboard; see e.g. Shriberg "
+        "1994), so they were left out of the transcript"
+    )
+    remedy = "recognise the words (tag --fillers keep), or take a transcript with every word that is said"
+    yield advice("no-fillers", ".", problem, remedy, "note")
+
+
+def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+    """Sides of which the given text has words that are not in the sound."""
+    fewest = 3  # words that an aligner did not find are more than slips
+    least = _most(limits, "absent-words")
+    doubtful = []
+    for name, side in _listed(rows, "absent_words"):
+        if side["absent"] >= max(fewest, least * side["words"]):
+            doubtful.append((name, side))
+    if not doubtful:
+        return
+    name, side = max(doubtful, key=lambda named: named[1]["absent"])
+    problem = (
+        f"{side['absent']:,} of {counted(side['words'], 'given word')} of the {side['channel']} side of {name} "
+        f"are not in its sound, as far as the aligner can say: {side['first']} …"
+    )
+    if len(doubtful) > 1:
+        problem += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
+    remedy = "listen there (their `source` is given-fitted or recognised-text), and correct the transcript"
+    yield advice("absent-words", ".", problem, remedy, "note")
+
+
+def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The id of a conversation and an item of a column of lists, for each item."""
+    items = rows[["conversation_id", column]].explode(column).dropna()
+    yield from items.itertuples(index=False)
+
+
+def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
+    """The finding of a median over all conversations that is beyond its bound."""
+    rows = rows.dropna(subset=bound.figure)
+    if len(rows) < bound.fewest:
+        return
+    median = rows[bound.figure].astype(np.float64).median()
+    if not bound.beyond(pd.Series([median]))[0] > 0:
+        return
+    if len(rows) == 1:
+        problem = _figure(bound.clause, bound, median)
+    else:
+        reach = "at most" if bound.is_least else "at least"
+        half = bound.clause.replace("{}", f"{reach} {{}}")
+        problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
+    if bound.name == "little-overlap":
+        yield _little_overlap(rows, problem, bound)
+    else:
+        yield advice(bound.name, ".", problem, bound.advice, bound.severity)
+
+
+def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """The finding of conversations that are beyond a bound, each by itself."""
+    excess = bound.beyond(rows[bound.figure].astype(np.float64))
+    beyond = rows.assign(excess=excess)[excess > 0]
+    if beyond.empty:
+        return
+    # The ids decide between equals, so that the order of rows doesn't.
+    named = beyond.astype({"conversation_id": str})
+    worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
+    name = worst.conversation_id
+    direction = "down to" if bound.is_least else "up to"
+    clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
+    if len(beyond) == 1:
+        verb, _, predicate = clause.partition(" ")
+        singular = "has" if verb == "have" else f"{verb}s"
+        clause = f"{singular} {predicate}"
+    furthest = _figure("{}", bound, worst[bound.figure])
+    problem = f"{_share(len(beyond), rows, unit)} {clause}, {direction} {furthest} in {name}"
+    severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
+    yield advice(bound.name, name, problem, bound.advice, severity)
+
+
+def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
+    """The finding of little overlap, which says what it is due to."""
+    recorded = rows.recorded_overlap
+    remedy = bound.advice
+    severity: Severity = "doubtful"
+    if rows.talk.all():
+        # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
+        severity = "note"
+        remedy = "talk by converse --headphones or --web: only there you may speak over the voice"
+    elif recorded.notna().all():
+        seconds = round(recorded.sum(), 1)
+        overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
+        problem += f"; the recordings {overlap}"
+        remedy = "add recordings in which people talk over each other"
+        if rows.parent.notna().all():
+            kept = (rows.duration * rows.overlap.fillna(0.0)).sum()
+            if kept >= 0.8 * seconds:
+                severity = "note"  # a reason against the recordings, which `check` has of them
+            else:  # it was lost when they were made
+                remedy = "make them with more overlap, as people talk over each other"
+    return advice(bound.name, ".", problem, remedy, severity)
+
+
+def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
+    """A side that always begins after the same gap, like a metronome.
+
+    In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
+    come at one moment than in talk have any gap.
+    """
+    for channel in CHANNELS:
+        offsets = turn_taking.offsets(channel)
+        if len(offsets) < FEWEST_CHANGES:
+            continue
+        middle = nearest_rank(offsets, 0.5)
+        is_same = abs(offsets - middle) <= SAME_GAP
+        share = float(is_same.mean())
+        if middle > 0 and share > _most(limits, "same-gaps"):
+            problem = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
+            problem += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
+            remedy = "take the times of a recording, or gaps that vary as people's do"
+            yield advice("same-gaps", ".", problem, remedy)
+
+
+def _turn_end_findings(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+    """A new voice whose pauses sound finished, or whose ends of turns no longer sound more finished than these.
+
+    Something is said only where chance does not explain it: the whole interval is beyond the limit.
+    """
+    fewest = 5  # pauses, and ends, of which anything is said
+    remedy = "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice"
+    shifts = figures.same_ends(tables, SHIFT)
+    holds = figures.same_ends(tables, HOLD)
+    if len(holds) < fewest:
+        return
+    n_pauses = counted(len(holds), "pause")
+    pause_change = mean_change(holds)
+    if pause_change and pause_change.interval[0] > _most(limits, "finished-pauses"):
+        recorded, built = holds.mean(axis=0)
+        problem = (
+            f"the new voice's pauses sound finished: {built:.2f} of 1 (Smart Turn, "
+            f"{n_pauses}), as recorded {recorded:.2f}; a model learns from them to answer "
+            "where it should wait"
+        )
+        yield advice("finished-pauses", ".", problem, remedy)
+    if len(shifts) < fewest:
+        return
+    cue_change = auc_change(shifts, holds)
+    if cue_change and cue_change.interval[1] < -_most(limits, "lost-cues"):
+        before = area_under_curve(shifts[:, 0], holds[:, 0])
+        after = area_under_curve(shifts[:, 1], holds[:, 1])
+        problem = (
+            f"ends of turns of the new voice sound more finished than its pauses in {percent(after, 1)} of all "
+            f"pairs, as recorded in {percent(before, 1)} (Smart Turn; {counted(len(shifts), 'end')}, "
+            f"{n_pauses})"
+        )
+        yield advice("lost-cues", ".", problem, remedy)
+
+
+def _origin_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """Rows that were made of others: their hours are not all new."""
+    n_made, n_parents, commands = figures.made_of_others(rows)
+    if n_made:
+        are = "is" if n_made == 1 else "are"
+        share = _share(n_made, rows, unit)
+        problem = f"{share} {are} made of {n_parents:,} others by {', '.join(commands)}"
+        remedy = "only what that changed is new to a model: count the hours that were recorded, too"
+        yield advice("made-of-others", ".", problem, remedy, "note")
+
+
+def _copy_findings(tables: Tables, rows: pd.DataFrame) -> Iterator[Finding]:
+    """Conversations with the sound of others, and those whose words are the same."""
+    recordings = rows[rows.parent.isna()].dropna(subset="sound_digest")
+    groups = recordings.groupby("sound_digest", observed=True).conversation_id.agg(list)
+    same_sound = [names for names in groups if len(names) > 1]
+    digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
+    same_words = []
+    for name, twin in tables.same_texts:
+        if digest_of.get(name, name) != digest_of.get(twin, twin):
+            same_words.append((name, twin))
+    seconds_of_copies = recordings.duration[recordings.duplicated("sound_digest")].sum()
+    severity = weighed("doubtful", seconds_of_copies, rows.duration.sum())
+    remedy = "keep one recording of each in the input, and build again"
+    yield from _repeated(same_sound, rows, "the same sound", remedy, severity)
+    remedy = "listen to them, and keep one where they are copies of a recording"
+    yield from _repeated(same_words, rows, "the same words", remedy, "note")
+
+
+def _repeated(
+    groups: Sequence[Sequence[str]], rows: pd.DataFrame, sameness: str, remedy: str, severity: Severity
+) -> Iterator[Finding]:
+    """The finding on groups of ids of conversations that are the same.
+
+    It names the first four of three groups; where groups are in several splits, the first in each split of those.
+    """
+    if not groups:
+        return
+    split_of = dict(zip(rows.conversation_id, rows.split, strict=True))
+    examples = []
+    across = []
+    for names in groups:
+        more = ", …" if len(names) > 4 else ""
+        examples.append(", ".join(names[:4]) + more)
+        first_in_split: dict[str, str] = {}
+        for name in names:
+            if isinstance(split_of[name], str):
+                first_in_split.setdefault(split_of[name], name)
+        if len(first_in_split) > 1:
+            across.append(", ".join(f"{name} in {split}" for split, name in first_in_split.items()))
+    n_names = len(set[str]().union(*groups))
+    problem = f"{n_names:,} of {counted(len(rows), 'conversation')} have {sameness} as another one"
+    if across:
+        problem += ", and some have it in another split"
+        examples = across
+        severity = "doubtful"
+    yield advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
+
+
+def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+    earlier = (run.get("speak") or {}).get("of_earlier_runs")
+    if earlier:
+        are = "is" if len(earlier) == 1 else "are"
+        them = "it" if len(earlier) == 1 else "them"
+        conversations = f"{counted(len(earlier), 'conversation')} {are} from an earlier run"
+        problem = f"{conversations}; the last run could not make {them} again: {earlier[0]}"
+        remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
+        yield advice("of-earlier-run", ".", problem, remedy)
+    lost = losses(run)
+    if lost.of_seconds and lost.seconds > _most(limits, "lost-hours") * lost.of_seconds:
+        amounts = {kind: length_text(seconds) for kind, seconds in lost.reasons.items()}
+        if not amounts:
+            amounts = {kind: f"{n:,}" for (_, kind), n in tables.rejects.most_common()}
+        share = percent(lost.seconds, lost.of_seconds)
+        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
+        problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
+        yield advice("lost-hours", ".", problem, lost.remedy(amounts))
+    if lost.recordings:
+        amounts = {kind: f"{n:,}" for kind, n in lost.reasons_of_recordings.items()}
+        unusable = counted(lost.recordings, "recording")
+        problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
+        severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+        yield advice("lost-recordings", ".", problem, lost.remedy(amounts), severity)
+
+
+def _because(amounts: Mapping[str, str]) -> str:
+    """The end of a sentence: kinds of reason, the commonest first, with their amounts where there are several."""
+    most = 4
+    parts = [f"{kind} ({amount})" for kind, amount in amounts.items()]
+    if len(parts) == 1:
+        parts = [*amounts]
+    if len(parts) > most:
+        parts[most:] = [counted(len(parts) - most, "other reason")]
+    return ": " + "; ".join(parts) if parts else ""
+
+
+def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    conversations = rows[~rows["clip"].astype(bool)]
+    nameless = [names for names in conversations.kept_speakers if None in list(names)]
+    if nameless and len(conversations) > 1:
+        share = _share(len(nameless), conversations, unit)
+        problem = f"nobody is named as the recorded speaker of {share}"
+        if any(any(names) for names in nameless):
+            problem = f"not every recorded speaker of {share} is named"
+        remedy = "name them (tag --speakers), or one person may be in training and in validation"
+        yield advice("unknown-speakers", ".", problem, remedy, "note")
+
+
+def _hour_findings(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+    """Fewer hours of a voice, or of a language except English, than fine-tunings are known to have worked with."""
+    fewest = limits["few-hours-of-voice"] or 0.0
+    for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
+        if hours < fewest:
+            problem = f"{hours:.2f} h with the voice {voice}, under {fewest:g} h: "
+            problem += "moshi-finetune's English example has 20 h"
+            remedy = "talk more with it" if rows.talk.all() else "re-voice more conversations with it"
+            yield advice("few-hours-of-voice", ".", problem, remedy, "note")
+    fewest = limits["few-hours-of-language"] or 0.0
+    for language, hours in sorted(figures.hours_of(tables, "language").items()):
+        if language != "en" and hours < fewest:
+            problem = f"{hours:.2f} h of {language}, under {fewest:g} h: "
+            problem += "J-Moshi learnt Japanese from 344 h of dialogues, after pretraining on 69,000 h"
+            remedy = "add recordings, or start from a model that speaks it"
+            yield advice("few-hours-of-language", ".", problem, remedy, "note")
+
+
+def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
+    """Return the verdict of findings on `n` rows."""
+    severities = ("bad", "doubtful", "note")
+    ordered = tuple(sorted(findings, key=lambda finding: severities.index(finding.severity)))
+    reasons = [finding for finding in ordered if finding.severity != "note"]
+    is_wrong = any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered)
+    level: VerdictLevel = "good"
+    if not n and not is_wrong:
+        level = "empty"
+    elif reasons:
+        level = reasons[0].severity
+    if reasons:
+        sentence = reasons[0].sentence
+    else:
+        sentence = "there is no conversation" if level == "empty" else "nothing speaks against training on it"
+        for finding in ordered:
+            if finding.kind in (NOT_DECODED, ONE_CHECK):
+                sentence += f"; {finding.sentence}"
+    if len(reasons) > 1:
+        sentence += f"; and {counted(len(reasons) - 1, 'more reason')}"
+    return Verdict(level, f"{level}: {sentence}", ordered)
+
+
+def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
+    return f"{n_rows:,} of {counted(len(rows), unit)}"
+
+
+def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> str:
+    """A clause with a value of a bound's figure: a limit as it was set, a measured one in the figure's digits."""
+    measure = CONVERSATION_MEASURES[bound.figure]
+    is_count = bound.figure == "turns_per_window"
+    digits = 1 if is_count else measure.digits
+    shown = value * measure.factor
+    text = f"{shown:g}" if is_limit else f"{shown:.{digits}f}"
+    if not is_count:
+        text = f"{text} {measure.unit}".strip()
+    return clause.format(text)
+
+
+class Losses(NamedTuple):
+    """The part of the input that a run and a push of its results rejected, in whole conversations.
+
+    Attributes:
+        conversations, seconds: how many, of `of_conversations` and `of_seconds`; recordings that can't be read
+            have no length.
+        reasons: seconds by kind of reason, the longest first.
+        remedies: by kind of reason.
+        recordings: those that can't be used, which are none of these conversations.
+        reasons_of_recordings: how many of them by kind of reason, the commonest first.
+    """
+
+    conversations: int
+    seconds: float
+    of_conversations: int
+    of_seconds: float
+    reasons: dict[str, float]
+    remedies: dict[str, str]
+    recordings: int
+    reasons_of_recordings: dict[str, int]
+
+    def remedy(self, kinds: Iterable[str]) -> str:
+        """Return the remedy of rejects: that of these kinds if they share one."""
+        remedies = {self.remedies.get(kind) for kind in kinds} - {None}
+        if len(remedies) > 1:
+            return "rejects.jsonl has what to do about each"
+        return "; ".join([*filter(None, remedies), "see rejects.jsonl"])
+
+
+def losses(run: Mapping[str, Any]) -> Losses:
+    """Return the part of the input that a run rejected, by its run.json, and that a push of its results rejected.
+
+    A conversation that tagging rejected is not spoken, and none that speaking rejected is pushed, so that no
+    second is counted twice.
+    """
+    reasons = Counter[str]()
+    remedies = {}
+    parts = []
+    for command, half in (("tag", run), ("speak", run.get("speak")), ("push", run.get("push"))):
+        part = (half or {}).get("rejected") or {}
+        parts.append(part)
+        reasons += Counter(part.get("reasons") or {})
+        for kind, remedy in (part.get("remedies") or {}).items():
+            remedies[kind] = f"{remedy} (options of dailytalk {command})" if "--" in remedy else remedy
+    whole = next((part for part in parts if part.get("of_seconds")), {})
+    return Losses(
+        conversations=sum(part.get("conversations") or 0 for part in parts),
+        seconds=sum(part.get("seconds") or 0 for part in parts),
+        of_conversations=whole.get("of_conversations") or 0,
+        of_seconds=whole.get("of_seconds") or 0,
+        reasons=dict(reasons.most_common()),
+        remedies=remedies,
+        recordings=(run.get("counts") or {}).get("recordings_rejected") or 0,
+        reasons_of_recordings=parts[0].get("recordings") or {},
+    )

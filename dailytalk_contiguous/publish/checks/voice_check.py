@@ -1,0 +1,292 @@
+"""What `dailytalk check` finds about voices: whether a side is one voice, the right one, and not the other side's.
+
+It needs the speaker encoder, which is optional. At most half a minute of speech of a side is heard, spread over
+it, so that a long conversation costs little more than a short one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.sound.voice_likeness import (
+    SHORTEST_SIDE,
+    ConversationVoices,
+    halves_of_speech,
+    match_voices,
+    voiced_side,
+)
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.audio import AudioStruct, read_at
+from dailytalk_contiguous.models.checkpoints import speaker_encoder_file
+from dailytalk_contiguous.models.contracts import ANY, CLONE
+from dailytalk_contiguous.publish.checks.known_voices import Halves, HeardSide, KnownVoices
+from dailytalk_contiguous.publish.checks.verdict import weighed
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
+
+#: The finding of a side that is not one voice, or not the right one; also the name of its limit.
+SEVERAL_VOICES = "several-voices"
+
+#: The finding of two sides that are the same voice; also the name of its limit.
+SAME_VOICE = "same-voice-on-both-sides"
+
+#: By how much the other channel is louder while each speaker should speak, where the channels are exchanged.
+LOUDER_DB = 6.0
+
+
+class _VoiceProblem(NamedTuple):
+    """What can be wrong with voices.
+
+    Attributes:
+        kind: of the finding. severity: where much of the data has it.
+        sentence: the problem, with `{share}` of the conversations, and `{worst}`, the detail of the worst.
+    """
+
+    kind: str
+    severity: Severity
+    sentence: str
+    remedy: str
+
+
+_EXCHANGED = _VoiceProblem(
+    SEVERAL_VOICES,
+    "bad",
+    "the sides of {share} are exchanged: {worst}",
+    "exchange their channels, or build them again",
+)
+_OTHER_VOICE = _VoiceProblem(
+    SEVERAL_VOICES,
+    "doubtful",
+    "the left side of {share} is another voice than {worst}",
+    "listen to them, and build them again with one voice, or leave them out",
+)
+_UNSTEADY = _VoiceProblem(
+    SEVERAL_VOICES,
+    "doubtful",
+    "a side of {share} is more than one voice: {worst}",
+    "listen to them: a side should be one person's, and the same voice throughout",
+)
+_SAME_VOICE = _VoiceProblem(
+    SAME_VOICE,
+    "doubtful",
+    "both sides of {share} are the same voice, {worst}",
+    "see that their channels are two people, or choose a voice that is not like the kept one",
+)
+
+
+class _Case(NamedTuple):
+    """A conversation that has a problem: the likeness that is beyond the limit, and the detail that names it."""
+
+    problem: _VoiceProblem
+    conversation: ConversationVoices
+    likeness: float
+    detail: str
+
+
+def find_speaker_encoder() -> "SpeakerEncoder | None":
+    """The speaker encoder; None where its weights are not here. Raises ModelMissing for other weights."""
+    path = speaker_encoder_file()
+    if path is None:
+        return None
+    from dailytalk_contiguous.models.speaker_encoder import load_speaker_encoder  # here: it loads PyTorch
+
+    return load_speaker_encoder(path)
+
+
+def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | None:
+    """The voices of a finished conversation with two channels; None where its sound can't be read.
+
+    What is heard now is added to what is `known`.
+    """
+    is_recorded = talk.has_recorded_voices
+    name = ""
+    if len(talk.voices) == 1 and not is_recorded:
+        name = talk.voices[0]
+    has_one_voice = len(talk.voices) == 1 and name != ANY
+    says_one_voice = {"left": is_recorded or has_one_voice, "right": True}
+    halves = {
+        "left": _halves(talk, "left", "kept" if is_recorded else "spoken"),
+        "right": _halves(talk, "right", "kept"),
+    }
+    try:
+        heard = _heard_sides(known, talk.built_audio, halves)
+    except BadInput:
+        return None  # which is a finding of its own
+    sides = {}
+    for channel, side in heard.items():
+        sides[channel] = voiced_side(side.vectors, side.seconds, says_one_voice[channel])
+    voice = "" if name in (CLONE, ANY) else name
+    if any(utterance.is_converted for utterance in talk.utterances):
+        # A conversion makes another voice of each person, and people of whom nobody knows whether they differ.
+        person = talk.person("left")
+        voice = f"{voice} of {person}" if person else ""
+    return ConversationVoices(talk.id, talk.built_duration, voice, sides)
+
+
+def _heard_sides(known: KnownVoices, audio: AudioStruct, halves: Mapping[str, Halves]) -> dict[str, HeardSide]:
+    """What is heard of each channel that says enough, now or before. Raises BadInput as `_hear_sides` does."""
+    encoded = audio["bytes"]
+    if not encoded:
+        return _hear_sides(known.encoder, audio, halves)
+    key = known.key(encoded, halves)
+    heard = known.sides(key)
+    if heard is None:
+        heard = _hear_sides(known.encoder, audio, halves)
+        known.keep(key, heard)
+    return heard
+
+
+def _hear_sides(
+    encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves]
+) -> dict[str, HeardSide]:
+    """Hear each channel that says enough. Raises BadInput where the sound can't be read."""
+    sounds = {channel: _sound(audio, halves[channel]) for channel in CHANNELS}
+    if _is_swapped(sounds):
+        sounds = {"left": sounds["right"], "right": sounds["left"]}
+    sides = {}
+    for number, channel in enumerate(CHANNELS):
+        heard = [half[:, number] for half in sounds[channel]]
+        if heard:
+            seconds = sum(map(len, heard)) / ANALYSIS_RATE
+            sides[channel] = HeardSide(encoder.embed(heard), seconds)
+    return sides
+
+
+def _halves(talk: Conversation, channel: str, status: str) -> Halves:
+    """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
+    spans = []
+    for utterance in talk.heard:
+        span = utterance.new_span
+        if span is not None and utterance.channel == channel and utterance.status == status:
+            end = min(span.end, talk.built_duration)
+            if 0 <= span.start < end:
+                spans.append((span.start, end))
+    speech = merge_gaps(sorted(spans), 0.0)
+    return halves_of_speech(speech)
+
+
+def _sound(audio: AudioStruct, halves: Halves) -> list[Samples]:
+    """Both channels in each half, at 16 kHz, shape (samples, 2). Raises BadInput where it can't be read."""
+    sounds = []
+    for half in halves:
+        parts = [read_at(audio, ANALYSIS_RATE, start, end - start) for start, end in half]
+        sounds.append(np.concatenate(parts))
+    # Of a row that promises more sound than it has, too little is left.
+    shortest = min(map(len, sounds), default=0)
+    is_enough = shortest > SHORTEST_SIDE / 2 * ANALYSIS_RATE
+    return sounds if is_enough else []
+
+
+def _is_swapped(sounds: Mapping[str, Sequence[Samples]]) -> bool:
+    """Whether each channel is louder while the other should speak: the sound was exchanged, and not the words."""
+    if not all(sounds.values()):
+        return False
+    left = 10 * np.log10(_power(sounds["left"]) + 1e-12)
+    right = 10 * np.log10(_power(sounds["right"]) + 1e-12)
+    is_left_swapped = left[1] - left[0] > LOUDER_DB
+    is_right_swapped = right[0] - right[1] > LOUDER_DB
+    return bool(is_left_swapped and is_right_swapped)
+
+
+def _power(halves: Sequence[Samples]) -> NDArray[np.float64]:
+    """The mean power of both channels, shape (2,)."""
+    power = np.square(np.concatenate(halves), dtype=np.float64)
+    return np.asarray(np.mean(power, axis=0))
+
+
+def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> dict[str, dict[str, float]]:
+    """The likenesses that are compared with limits, for `--json`; empty if there is none.
+
+    `conversations`: those with a side that has speech enough. `left`: median likeness of left sides to the voice
+    of their corpus. `least_left`, `least_halves`, `most_sides`: the extremes of what is judged.
+    """
+    with_sides = [conversation for conversation in conversations if conversation.sides]
+    if not with_sides:
+        return {}
+    matches = match_voices(conversations, limits[SEVERAL_VOICES] or 0.0)
+    lefts = [match.left for match in matches]
+    halves = [likeness for _, _, likeness in _steadiness(conversations)]
+    sides = [likeness for _, likeness in _both_sides(conversations)]
+    facts: dict[str, float] = {"conversations": len(with_sides)}
+    if lefts:
+        facts |= {"left": median(lefts), "least_left": min(lefts)}
+    if halves:
+        facts["least_halves"] = min(halves)
+    if sides:
+        facts["most_sides"] = max(sides)
+    facts = {name: round(fact, 3) for name, fact in facts.items()}
+    return {"voice_likeness": facts}
+
+
+def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[Finding]:
+    """Yield the findings on voices, each with its worst conversation.
+
+    One weighs one level less where few of the hours have it.
+    """
+    cases = sorted(
+        _cases(conversations, limits), key=lambda case: (case.likeness, case.conversation.conversation_id)
+    )
+    total = sum(conversation.seconds for conversation in conversations)
+    for problem in (_EXCHANGED, _OTHER_VOICE, _UNSTEADY, _SAME_VOICE):
+        beyond = [case for case in cases if case.problem == problem]
+        if beyond:
+            worst = beyond[-1 if problem == _SAME_VOICE else 0]
+            seconds_of = {case.conversation.conversation_id: case.conversation.seconds for case in beyond}
+            share = f"{len(seconds_of):,} of {counted(len(conversations), 'conversation')}"
+            sentence = problem.sentence.format(share=share, worst=worst.detail)
+            severity = weighed(problem.severity, sum(seconds_of.values()), total)
+            name = worst.conversation.conversation_id
+            yield advice(problem.kind, name, sentence, problem.remedy, severity)
+
+
+def _cases(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[_Case]:
+    """Each problem of each conversation."""
+    least = limits[SEVERAL_VOICES]
+    if least is not None:
+        for match in match_voices(conversations, least):
+            conversation = match.conversation
+            name = conversation.conversation_id
+            if match.is_exchanged:
+                detail = f"the voice {conversation.voice} is on the right in {name} "
+                detail += f"(likeness {match.right:.2f}, of the left side {match.left:.2f})"
+                yield _Case(_EXCHANGED, conversation, match.left, detail)
+            if match.is_other(least):
+                detail = f"{conversation.voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"
+                yield _Case(_OTHER_VOICE, conversation, match.left, detail)
+        for conversation, channel, likeness in _steadiness(conversations):
+            if likeness < least:
+                detail = f"the halves of the {channel} one have a likeness of {likeness:.2f} in "
+                detail += conversation.conversation_id
+                yield _Case(_UNSTEADY, conversation, likeness, detail)
+    most = limits[SAME_VOICE]
+    if most is not None:
+        for conversation, likeness in _both_sides(conversations):
+            if likeness > most:
+                detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
+                yield _Case(_SAME_VOICE, conversation, likeness, detail)
+
+
+def _steadiness(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[ConversationVoices, str, float]]:
+    """Each side with halves, by channel, and how alike these are."""
+    for conversation in conversations:
+        for channel, side in conversation.sides.items():
+            if side.steadiness is not None:
+                yield conversation, channel, side.steadiness
+
+
+def _both_sides(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[ConversationVoices, float]]:
+    """Each conversation with two sides, and how alike these are."""
+    for conversation in conversations:
+        likeness = conversation.likeness_of_sides
+        if likeness is not None:
+            yield conversation, likeness

@@ -1,0 +1,1 @@
+"""Exports: a writer for each trainer and tool."""

@@ -1,0 +1,97 @@
+"""Samples of the tasks of Full-Duplex-Bench, v1 and v1.5: user and agent apart, words with times, the event."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from dailytalk_contiguous.core.sound.quality import PAUSE_DB
+from dailytalk_contiguous.core.sound.samples import Pcm
+from dailytalk_contiguous.core.turns.turn_taking import PAUSE
+from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports.event_clips import CutEvent
+from dailytalk_contiguous.store.files import json_text
+
+#: The tasks of Full-Duplex-Bench that an event is a sample of, under the names of its folders.
+TASKS = {
+    "pause": ("v1.0/candor_pause_handling",),
+    "turn": ("v1.0/candor_turn_taking",),
+    "backchannel": ("v1.0/icc_backchannel",),
+    "interruption": ("v1.0/synthetic_user_interruption", "v1.5/user_interruption"),
+    "user_backchannel": ("v1.5/user_backchannel",),
+}
+
+#: Hz of samples: the scripts pass them as they are to Silero, which takes any rate for this one. At 24 kHz a
+#: second of speech is measured as 1.5 s, a backchannel as a turn, and words are looked up in wrong places.
+BENCH_RATE = 16000
+
+
+def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
+    """Write the files of a sample; whether it can be one of its task."""
+    clip = cut.clip
+    event = clip.event
+    target = export.target
+    act_start, act_end = event.act
+    act = Span(round(act_start - clip.start, 6), round(act_end - clip.start, 6))
+    user = [word for word in cut.words if word.side == "right"]
+    agent = [word for word in cut.words if word.side == "left"]
+    before = _joined(word for word in user if word.end <= act.start)
+    during = _joined(word for word in user if word.middle in act)
+    documents: dict[str, object] = {}
+    if folder.startswith("v1.5"):
+        clean = without(cut.pcm[:, 1], act.start, act.end, export.sample_rate)
+        if clean is None:
+            return False
+        target.write_wav(f"{folder}/clean_input.wav", clean, export.sample_rate)
+        documents["metadata.json"] = {
+            "context_text": before,
+            "current_turn_text": during,
+            "timestamps": act,
+        }
+    elif event.kind == "interruption":
+        documents["interrupt.json"] = [{"context": before, "interrupt": during, "timestamp": act}]
+    elif event.kind in ("pause", "turn"):
+        label = "[PAUSE]" if event.kind == "pause" else "[TURN-TAKING]"
+        name = "pause.json" if event.kind == "pause" else "turn_taking.json"
+        span = [round(event.start - clip.start, 6), round(event.end - clip.start, 6)]
+        documents[name] = [{"text": label, "timestamp": span}]
+    if event.kind == "interruption":  # its transcripts begin where the user has ended
+        agent = [word for word in agent if word.start >= act.end]
+    chunks = [{"text": f" {word.text}", "timestamp": word.span} for word in agent]
+    items = [{"text": word.text, "timestamp": word.span} for word in user]
+    documents["output.json"] = {"text": _joined(agent), "chunks": chunks}
+    documents["transcription.json"] = [{"speaker": 0, "item": items}]
+    for name, content in documents.items():
+        target.write_text(f"{folder}/{name}", json_text(content))
+    target.write_wav(f"{folder}/input.wav", cut.pcm[:, 1], export.sample_rate)
+    target.write_wav(f"{folder}/output.wav", cut.pcm[:, 0], export.sample_rate)
+    return True
+
+
+def _joined(words: Iterable[Word]) -> str:
+    return " ".join(word.text for word in words)
+
+
+def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None:
+    """Return a channel in which the sound from `start` to `end` s is replaced by the quiet beside it.
+
+    None if it is not quiet there: less than `PAUSE_DB` below that sound, for half of `PAUSE` on both sides.
+    """
+    first = round(start * sample_rate)
+    last = round(end * sample_rate)
+    margin = round(PAUSE / 2 * sample_rate)
+    before = side[max(0, first - margin) : first]
+    after = side[last : last + margin]
+    if min(len(before), len(after)) < margin:
+        return None
+    loudest_beside = max(_power(before), _power(after))
+    if loudest_beside > _power(side[first:last]) * 10 ** (-PAUSE_DB / 10):
+        return None
+    mirrored = np.concatenate([before[::-1], before])
+    filling = np.resize(mirrored, last - first)
+    return np.concatenate([side[:first], filling, side[last:]])
+
+
+def _power(part: Pcm) -> float:
+    """The mean square of samples."""
+    return float(np.mean(np.square(part, dtype=np.float64)))

@@ -1,0 +1,320 @@
+"""What an export consists of: its `ExportFormat`, its settings, and what it gets and yields for each row.
+
+`publish.exports.writing` writes it, and `publish.exports.formats` is the table of the formats.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.finding import Checked
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.tables import TableMaker
+from dailytalk_contiguous.core.settings import setting, settings_in, unlisted
+from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
+from dailytalk_contiguous.core.style.tags import tags_among
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_header, read_pcm
+from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
+from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
+from dailytalk_contiguous.publish.checks.findings import TOLERANCE
+from dailytalk_contiguous.publish.exports.splits import DivisionSettings, SplitVoice
+from dailytalk_contiguous.stages.base import SAMPLE_RATE
+from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
+from dailytalk_contiguous.stages.transcribe import DROP, KEEP
+from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder
+
+#: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
+#: would read as a manifest.
+TOKENS = "prosody"
+
+#: The sides of a format of which a part evaluates.
+TWO_LISTS = ("train", "eval")
+
+
+@dataclass(frozen=True)
+class ExportSettings(DivisionSettings):
+    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own.
+
+    `dataset`: the name of the source, for formats with a column of it.
+    """
+
+    sample_rate: int | None = setting(
+        None, SAMPLE_RATE.about, panel="result", metavar="HZ",
+        least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
+    )  # fmt: skip
+    main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
+    prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
+    fillers: str = setting(
+        KEEP, "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
+        panel="result", choices=(KEEP, DROP),
+    )  # fmt: skip
+    certainty: float | None = setting(
+        None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
+        panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
+    )  # fmt: skip
+    dataset: str | None = unlisted(None)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether a folder with these settings is one that `check` of the format judges."""
+        return True
+
+    @property
+    def swap(self) -> bool:
+        """Whether the right speaker is the main one, Moshi's."""
+        return self.main == CHANNELS[1]
+
+
+#: What to do where `--certainty` leaves nothing.
+LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earlier version have no certainty"
+
+
+def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
+    """Return why an event is left out, for `Export.left_out`; None where it is taken.
+
+    `certainty` is in [0, 1], and None in rows of versions that did not know it; `least`: of `--certainty`.
+    """
+    if least is None:
+        return None
+    if certainty is None:
+        return "its certainty is unknown"
+    return f"its certainty is under {least:g}" if certainty < least else None
+
+
+DIVIDING = {field.name for field in fields(DivisionSettings)}
+
+BUILD_AGAIN = "build the conversation again"
+
+#: A text file, whole or by its lines.
+FileText = str | Iterable[str]
+
+
+class FileEntry(NamedTuple):
+    """The entry of a file in the lists, and its seconds."""
+
+    line: Any
+    seconds: float
+
+
+Lists = Mapping[str, list[FileEntry]]
+
+
+@dataclass
+class Export:
+    """An export, while it is written and once it is.
+
+    Attributes:
+        target: the folder. sample_rate: Hz of its sound.
+        facts: for the outcome, besides the files. notes: the same in words.
+        left_out: how many parts of the rows are not in it, by reason.
+        about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
+        personas: which of `--persona` are used.
+        entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
+        rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
+        n_fillers: words that were left out.
+        side: of each id. files: how many entries each side has.
+        disjoint: whether no known speaker is on two sides.
+    """
+
+    format: "ExportFormat"
+    target: OwnedFolder
+    settings: Any
+    sample_rate: int
+    prosody: ProsodicClusterSequences | None
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    about: dict[str, Any] = field(default_factory=dict)
+    maker: TableMaker = field(default_factory=TableMaker)
+    personas: set[tuple[str, str]] = field(default_factory=set)
+    entries: dict[str, list[FileEntry]] = field(default_factory=dict)
+    voices: list[SplitVoice] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    provenances: Counter[str] = field(default_factory=Counter)
+    n_fillers: int = 0
+    side: Mapping[str, str] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    disjoint: bool = True
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether `dailytalk check` judges the folder."""
+        return self.format.check is not None and bool(self.settings.is_checked)
+
+    def write_sound(self, name: str, pcm: Pcm) -> None:
+        """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
+
+        The file of the tokens has the name of the sound, under `TOKENS` in place of its first folder:
+        `{"model", "hop_seconds", "tokens"}`, with a list of tokens for each channel.
+        """
+        self.target.write_wav(f"{name}.wav", pcm, self.sample_rate)
+        if self.prosody is not None:
+            channels = np.atleast_2d(pcm.T).astype(np.float32) / 32768
+            waveform = self.prosody.resample_waveform(channels, self.sample_rate)
+            tokens = self.prosody.extract_cluster_sequences(waveform)
+            about = {"model": self.prosody.codebook.name, "hop_seconds": HOP_SECONDS, "tokens": tokens}
+            self.target.write_text(f"{TOKENS}/{name.partition('/')[2]}.json", json_text(about))
+
+
+class SeenTalk(NamedTuple):
+    """A finished conversation as a trainer sees it (`Conversation.seen_by`), and its samples.
+
+    `pcm` is int16, shape (n, 2), the main speaker first; `finished` is the conversation as it was read, `row` its
+    row. All that share a name of `apart` are on one side of a division: the people who are heard, or the recording
+    where one of them is not known.
+    """
+
+    talk: Conversation
+    pcm: Pcm
+    apart: tuple[str, ...]
+    finished: Conversation
+    row: Row
+
+
+def seen_talk(row: Row, export: Export) -> SeenTalk:
+    """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
+    main = CHANNELS[1] if export.settings.swap else CHANNELS[0]
+    return seen_row(row, export.sample_rate, main)
+
+
+def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
+    """The conversation of a row, at a rate in Hz, for a trainer of the speaker on the side `main`.
+
+    Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
+    is outside it.
+    """
+    audio = row["audio"]
+    header = read_header(audio)
+    hours = header.seconds / 3600
+    most = MOST_PCM_BYTES / (4 * sample_rate) / 3600
+    if header.channels != 2 or not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE or hours > most:
+        raise BadInput(
+            f"its audio has {counted(header.channels, 'channel')}, {header.sample_rate} Hz and {hours:.1f} h, "
+            f"not 2, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most {most:.1f} h",
+            "build it again (if it is too long, with a shorter --max-conversation)",
+        )
+    pcm = read_pcm(audio, sample_rate=sample_rate)
+    if main != CHANNELS[0]:
+        pcm = np.ascontiguousarray(pcm[:, ::-1])
+    finished = from_finished(row)
+    talk = finished.seen_by(sample_rate, main)
+    talk.duration = len(pcm) / sample_rate
+    words = []
+    for word in talk.alignments:
+        text = word.text.strip()
+        if not text:
+            raise BadInput(f"the word at {word.start:.3f} s has no text", BUILD_AGAIN)
+        end = _end_inside(word.span, word.text, talk.duration)
+        words.append(word.spelled(text).at(word.start, end))
+    talk.alignments = words
+    for utterance in talk.utterances:
+        utterance.end = _end_inside(utterance.span, utterance.text, talk.duration)
+    recording = f"recording\0{talk.recording_id}"
+    apart = tuple(name or recording for name in finished.kept_speakers)
+    return SeenTalk(talk, pcm, apart, finished, row)
+
+
+def _end_inside(span: Span, text: str, seconds: float) -> float:
+    """The end of a word or an utterance in sound of `seconds`. Raises BadInput for one that is no part of it."""
+    if not 0 <= span.start < min(span.end, seconds) or span.end > seconds + TOLERANCE:
+        raise BadInput(
+            f"{quoted(text)} at {span.start:.3f}..{span.end:.3f} s is empty or outside the audio", BUILD_AGAIN
+        )
+    return min(span.end, seconds)
+
+
+def refuse_tags(words: Iterable[str], talk: Conversation) -> None:
+    """Raise BadInput where a style tag is among words that are trained on."""
+    tags = tags_among([*words], {utterance.said_tag or "" for utterance in talk.utterances})
+    if tags:
+        raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
+
+
+def refuse_mute(talk: Conversation) -> None:
+    """Raise BadInput where no utterance has a text, or a style tag is among the words."""
+    if not any(utterance.text.strip() for utterance in talk.utterances):
+        raise BadInput("nobody says a word", "check its transcript")
+    refuse_tags((word.text for word in talk.alignments), talk)
+
+
+def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
+    """Return a `finish` that writes the entries of each side into a file of its name, a JSON a line."""
+
+    def finish(export: Export, lists: Lists) -> dict[str, FileText]:
+        texts: dict[str, FileText] = {}
+        for side, entries in lists.items():
+            texts[names[side]] = [json_text(entry.line) for entry in entries]
+        return texts
+
+    return finish
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """The layout of a folder that a trainer or a tool reads.
+
+    Attributes:
+        name: of `--format`.
+        reader: the trainer or tool. holds: the parts of a row, and where. loses: the parts that are left out.
+        checked: the code that reads it back in the tests.
+        write: writes the files of an item, and yields the entries of the lists. Raises BadInput before it writes.
+        open: makes the item of a row; items that share a name of their `apart` are on one side of the division.
+            Raises BadInput for a row that it can't write.
+        finish: returns the texts of the lists, by their names, once all is written and divided.
+        manifests: names that mark the folder as complete.
+        sides: of the division.
+        settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
+        options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
+            those of `DivisionSettings`.
+        sample_rate: Hz that its reader works at; it would resample anything else each time.
+        is_only_rate: whether the reader takes samples as they are, so that they can't have any other rate.
+        noun: the name of a row. unit: the name of an entry.
+        source: returns the rows of a folder that only this format reads; None of any other.
+        recognises: whether a folder is one of this format, or may be, whoever wrote it.
+        check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
+            one that is only as this export writes it. It takes the folder and `FindingLimits`.
+        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
+        prepare: raises DailytalkError for a folder or a setting that it can't be written with.
+    """
+
+    name: str
+    reader: str
+    holds: str
+    loses: str
+    checked: str
+    write: Callable[[Export, Any], Iterable[FileEntry]]
+    open: Callable[[Row, Export], Any] = seen_talk
+    finish: Callable[[Export, Lists], Mapping[str, FileText]] = lambda export, lists: {}
+    manifests: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ("train",)
+    settings: ExportSettings = ExportSettings()
+    options: frozenset[str] = frozenset({"main"})
+    sample_rate: int = 24000
+    is_only_rate: bool = False
+    noun: str = "conversation"
+    unit: str = "conversation"
+    source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
+    recognises: Callable[[Path], bool] = lambda folder: False
+    check: Callable[..., Checked] | None = None
+    shows_steps: bool = False
+    prepare: Callable[[Path, Any], None] = lambda out, settings: None
+
+    @property
+    def taken(self) -> set[str]:
+        common = {field.name for field in fields(ExportSettings)}
+        added = {placed.name for placed in settings_in(self.settings)} - common
+        names = {"sample_rate", "fillers", *self.options, *added}
+        if self.sides == TWO_LISTS:
+            names |= DIVIDING
+        return names

@@ -1,0 +1,287 @@
+"""The check of a folder for moshi-finetune, as strict as a trainer, before a GPU is paid for.
+
+Each kind of finding is a failure that moshi-finetune showed when it was run on such a folder: it stopped late, or
+continued without a message (`docs/fine-tuning.md` lists them). Files that it rejects at the start are found here
+too. A folder without its configuration is judged by the recommended window and a batch of one, which every split
+can fill.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, Severity, advice, error
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, measure_turns
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
+from dailytalk_contiguous.core.records.tables import TableMaker
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
+from dailytalk_contiguous.publish.checks.training_steps import (
+    ALL_FROM_CONFIG,
+    PlannedTraining,
+    TrainingSteps,
+    context_findings,
+)
+from dailytalk_contiguous.publish.checks.verdict import all_findings
+from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.exports.moshi_config import (
+    CONFIG,
+    MOSHI_FINETUNE,
+    Trainer,
+    TrainerPlan,
+    padding,
+    read_plan,
+    window_count,
+    window_seconds,
+)
+from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, CheckedFile, check_file
+from dailytalk_contiguous.publish.exports.training_folder import (
+    about_conversations,
+    most_listed,
+    timed_conversation,
+)
+from dailytalk_contiguous.publish.items import ABOUT, EVAL, TRAIN
+from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.work_folder import MIX_RECORD
+
+
+def is_moshi(folder: Path) -> bool:
+    names = (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values())
+    return any((folder / name).exists() for name in names)
+
+
+def check_moshi(
+    folder: Path,
+    limits: FindingLimits,
+    training: TrainingSteps = ALL_FROM_CONFIG,
+    trainer: Trainer = MOSHI_FINETUNE,
+) -> Checked:
+    """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
+
+    The fact `training` says what the steps of its configuration show, or those of `training`
+    (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
+    """
+    plan, findings = read_plan(folder, trainer.config)
+    contents = _Contents(folder, plan)
+    maker = TableMaker()
+    of_conversations = [*contents.check_conversations(maker)]
+    findings += contents.stray_manifests()
+    if not plan.manifests:
+        problem = "there is no manifest, or the export did not finish"
+        findings.append(error("no-manifest", ".", problem, EXPORT_AGAIN))
+    for side, manifest in plan.manifests.items():
+        findings += contents.check_manifest(side, manifest)
+    findings += contents.listed_too_often()
+    findings += contents.silent_channels()
+    findings += contents.unnamed_audio(trainer.prompts)
+    windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
+    n_eval = windows.get("eval", 0)
+    if 0 < n_eval < plan.batch_size:
+        problem = f"it has {counted(n_eval, 'window')} of {plan.duration_sec:g} s, "
+        problem += f"and a batch is {plan.batch_size}: there is none"
+        remedy = f"set batch_size to {n_eval} at most (a GPU), or give this side more conversations"
+        findings.append(error("less-than-a-batch", plan.manifests["eval"].name, problem, remedy))
+    findings += of_conversations
+    tables = maker.tables()
+    unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
+    findings += all_findings(tables, limits=limits, unit=unit)
+    if trainer is MOSHI_FINETUNE and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
+        findings += contents.needless_padding()
+    lengths = contents.lengths
+    facts: dict[str, Any] = {
+        "files": {side: len(seconds) for side, seconds in lengths.items()},
+        "hours": {side: round(sum(seconds) / 3600, 7) for side, seconds in lengths.items()},
+        "windows": windows,
+        "padding": {side: round(padding(seconds, plan.duration_sec), 4) for side, seconds in lengths.items()},
+        "words": sum(file.n_words for file in contents.checked.values()),
+        "duration_sec": plan.duration_sec,
+        "batch_size": plan.batch_size,
+    }
+    n_steps = training.steps or plan.steps
+    trained = [contents.checked[path].trained for path in contents.paths["train"]]
+    files = [file for file in trained if file]  # the trainer skips those that it can't read
+    if files and n_steps:
+        batch = training.batch or plan.windows_a_step
+        planned = PlannedTraining(n_steps, batch, files)
+        facts["training"] = planned.seen()
+        findings += planned.findings(plan.manifests["train"].name, limits)
+        findings += context_findings(plan.model, plan.duration_sec, trainer.config)
+    return findings, facts
+
+
+@dataclass
+class _Contents:
+    """What a folder is found to hold, step by step; each step yields what is wrong.
+
+    `lengths` and `paths`: seconds and real path of each file that a side names. `checked` and `voices` (with which
+    it was resynthesised) are by real path. `clips`: names of files that are clips, of one speaker.
+    """
+
+    folder: Path
+    plan: TrainerPlan
+    lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    checked: dict[str, CheckedFile] = field(default_factory=dict)
+    clips: set[str] = field(default_factory=set)
+    voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def name_of(self, path: Path) -> str:
+        """A path as findings name it: in the folder, where it is there, however a configuration names it."""
+        root = self.folder.absolute()
+        absolute = path.absolute()
+        return str(absolute.relative_to(root) if absolute.is_relative_to(root) else path)
+
+    def stray_manifests(self) -> Iterator[Finding]:
+        manifests = {os.path.realpath(path) for path in self.plan.manifests.values()}
+        for path in sorted(self.folder.rglob("*jsonl")):
+            if os.path.realpath(path) not in manifests:
+                problem = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
+                yield error("stray-jsonl", self.name_of(path), problem, "move it elsewhere or rename it")
+
+    def check_manifest(self, side: str, manifest: Path) -> Iterator[Finding]:
+        """Check the lines of a manifest, and each file at its first line."""
+        shown = self.name_of(manifest)
+        try:
+            content = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
+        except BadInput as failure:
+            yield error("unreadable-manifest", shown, failure.reason, failure.remedy)
+            return
+        lines = content.decode("utf-8", errors="replace").splitlines()
+        if not any(line.strip() for line in lines):
+            yield error("empty-manifest", shown, "it names no file", EXPORT_AGAIN)
+        for number, line in enumerate(steps(f"files of {shown} checked", lines, len(lines)), 1):
+            if not line.strip():
+                continue
+            try:
+                entry = documents.parse_json(line, "")
+            except BadInput:
+                entry = None
+            match entry:
+                case {"path": str(name), "duration": int() | float() as seconds} if 0 < seconds < documents.LATEST:
+                    pass
+                case _:
+                    problem = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+                    yield error("manifest-line", shown, problem, EXPORT_AGAIN)
+                    continue
+            try:
+                # Relative to the manifest, as sphn resolves it for the trainer.
+                wav = inside(manifest.parent, name)
+                inside(manifest.parent, Path(name).with_suffix(".json"))
+            except BadInput as failure:
+                yield error("outside-audio", shown, f"line {number}: {failure.reason}", failure.remedy)
+                continue
+            real_path = os.path.realpath(wav)
+            self.lengths[side].append(seconds)
+            self.paths[side].append(real_path)
+            if real_path not in self.checked:
+                checked = yield from check_file(
+                    self.name_of(wav), wav, seconds, self.plan, self.voices.get(real_path, ())
+                )
+                self.checked[real_path] = checked
+                if checked.is_clip:
+                    self.clips.add(checked.name)
+
+    def listed_too_often(self) -> Iterator[Finding]:
+        try:
+            most = most_listed(self.folder)
+        except BadInput as failure:  # of a mix, whose record says how often
+            yield error("unreadable-record", MIX_RECORD, failure.reason, failure.remedy)
+            return
+        for path, count in Counter(chain(*self.paths.values())).items():
+            if count > most or (count > 1 and path in self.paths["eval"]):
+                problem = f"the manifests name it {count} times"
+                yield error("duplicate", Path(path).name, problem, "name each file once, on one side")
+
+    def check_conversations(self, maker: TableMaker) -> Iterator[Finding]:
+        """Add the conversations of our export, with what it has kept of them, and yield what is wrong with all."""
+        try:
+            about = about_conversations(self.folder)
+            timed = {name: timed_conversation(name, talk) for name, talk in about.items()}
+        except BadInput as failure:
+            yield error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
+            return
+        splits: dict[str, set[str]] = defaultdict(set)
+        of_clips = set[str]()  # `dailytalk corpus` has divided these, and has said why a speaker is in both
+        root = os.path.realpath(self.folder)
+        for name, talk in about.items():
+            speakers = talk.kept_speakers or [""]
+            for speaker in filter(None, speakers):
+                splits[speaker].add(talk.split)
+                if talk.clip:
+                    of_clips.add(speaker)
+            voices = [voice for voice in talk.voices if voice]
+            for file in talk.files:
+                self.voices[os.path.join(root, file)] = tuple(voices)
+            measures = talk.measures or {}
+            row: dict[str, object] = {key: measures[key] for key in measures if key in CONVERSATION_MEASURES}
+            row |= {
+                "conversation_id": name,
+                "recorded_overlap": talk.recorded_overlap,
+                "parent": talk.parent,
+                "made_by": talk.made_by,
+                "language": talk.language,
+                "sound_digest": talk.sound_digest,
+                "split": talk.split,
+                "kept_speakers": [speaker or None for speaker in speakers],
+                "voices": voices,
+                "talk": bool(talk.talk),
+            }
+            if talk.clip:  # of one speaker, who takes no turns
+                self.clips.update(talk.files)
+                maker.add_known(row | {"clip": True, "duration": talk.duration})
+            else:
+                maker.add_known(row | measure_turns(timed[name], self.plan.duration_sec), timed[name])
+        shared = sorted(speaker for speaker in splits if len(splits[speaker]) > 1)
+        if shared:
+            problem = f"{len(shared)} of {len(splits)} kept speakers are in train and in eval, such as {shared[0]}"
+            remedy = "read the eval loss with care, or add conversations of others"
+            severity: Severity = "note" if of_clips.issuperset(shared) else "doubtful"
+            yield advice("speaker-in-both", ".", problem, remedy, severity)
+
+    def silent_channels(self) -> Iterator[Finding]:
+        """One advice for all conversations, and one for all clips: these are of one speaker."""
+        kinds: list[tuple[bool, str, Severity]] = [
+            (False, "leave them out", "doubtful"),
+            (True, "run dailytalk corpus with --prompt-channel", "note"),
+        ]
+        consequence = "from such data Moshi learns to talk on and not to listen"
+        for is_clip, remedy, severity in kinds:
+            files = [file for file in self.checked.values() if (file.name in self.clips) == is_clip]
+            silent = [file.name for file in files if file.is_silent_right]
+            if len(silent) == 1:
+                problem = f"the right channel is silent: {consequence}"
+                yield advice("silent-right", silent[0], problem, remedy, severity)
+            elif silent:
+                share = f"{len(silent)} of {len(files)} files"
+                problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
+                yield advice("silent-right", ".", problem, remedy, severity)
+
+    def unnamed_audio(self, prompts: str) -> Iterator[Finding]:
+        """WAV files that no line names, except in the folder `prompts`."""
+        if not self.checked:
+            return
+        wavs = [wav for wav in sorted(self.folder.rglob("*.wav")) if wav.parent.name != prompts]
+        unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.checked]
+        if unnamed:
+            problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"
+            yield advice("unnamed-audio", ".", problem, "delete them, or name them")
+
+    def needless_padding(self) -> Iterator[Finding]:
+        """A window that makes over 10 % more padding than the best one."""
+        lengths = [*chain(*self.lengths.values())]
+        if not lengths:
+            return
+        best = window_seconds(lengths)
+        share = padding(lengths, self.plan.duration_sec)
+        least = padding(lengths, best)
+        if share - least > 0.1:
+            problem = f"duration_sec {self.plan.duration_sec:g} makes {share:.0%} of the windows padding"
+            remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
+            yield advice("padding", CONFIG, problem, remedy)

@@ -1,0 +1,250 @@
+"""The configuration of moshi-finetune, which an export writes and `check` reads, and the windows that it names."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.finding import Finding, error
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.publish.exports.training_folder import CLIP_MANIFESTS, manifests_in
+from dailytalk_contiguous.publish.items import EVAL, MOSHI_MANIFESTS, TRAIN
+
+CONFIG = "moshi-finetune.yaml"
+
+#: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
+WINDOW_SECONDS = 100
+
+
+class Trainer(NamedTuple):
+    """A trainer of such folders: the name of its configuration, its address, and the values of its example.
+
+    `prompts`: the folder of sounds that lines name beside their file; empty for none.
+    """
+
+    config: str
+    repository: str
+    example: str
+    model: str
+    window: int
+    batch: int
+    steps: int
+    adapters: bool
+    prompts: str = ""
+
+
+MOSHI_FINETUNE = Trainer(
+    config=CONFIG,
+    repository="kyutai-labs/moshi-finetune",
+    example="moshi_7B.yaml",
+    model="""\
+moshi_paths:
+  hf_repo_id: "kyutai/moshiko-pytorch-bf16"
+
+full_finetuning: false
+lora:
+  enable: true
+  rank: 128
+  scaling: 2.0
+  ft_embed: false
+
+first_codebook_weight_multiplier: 100.0
+text_padding_weight: 0.5
+""",
+    window=WINDOW_SECONDS,
+    batch=16,
+    steps=2000,
+    adapters=True,
+)
+
+
+def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
+    folder = root.resolve()
+    train_data = _quoted(folder / TRAIN)
+    eval_data = _quoted(folder / EVAL) if evaluate else "''"
+    return f"""\
+# Start it in a checkout of https://github.com/{trainer.repository}:
+#   torchrun --nproc-per-node 1 -m train {folder / trainer.config}
+# Values without a comment are those of its README and example/{trainer.example}.
+data:
+  # The two files, never their folder: the trainer would train on both.
+  train_data: {train_data}
+  eval_data: {eval_data}
+  shuffle: true
+
+{trainer.model.format(prompts=_quoted(folder / trainer.prompts))}
+# The length near the README's {trainer.window} that pads these files least: padding is not learned from.
+duration_sec: {duration_sec}
+# {trainer.batch}, or as many windows as the smaller set has, training or evaluation: an evaluation set with fewer
+# gives no batch, and a training set repeats windows within a batch. On N GPUs both sets need N times as many.
+batch_size: {batch_size}
+max_steps: {trainer.steps}
+gradient_checkpointing: true
+optim:
+  lr: 2.0e-6
+  weight_decay: 0.1
+  pct_start: 0.05
+
+seed: 0
+log_freq: 1
+do_eval: {_quoted(evaluate)}
+eval_freq: 100
+do_ckpt: true
+ckpt_freq: 100
+save_adapters: {_quoted(trainer.adapters)}
+
+# Not inside the data: the trainer writes *.jsonl there. It has to be empty or new.
+run_dir: {_quoted(f"runs/{folder.name}")}
+"""
+
+
+def _quoted(value: bool | str | Path) -> str:
+    """A value as YAML has it."""
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+class _Data(TypedDict, total=False):
+    train_data: str | None
+    eval_data: str | None
+
+
+class _Model(TypedDict, total=False):
+    hf_repo_id: str | None
+
+
+class _Config(TypedDict):
+    """The fields of the configuration that are read."""
+
+    data: _Data
+    duration_sec: NotRequired[documents.Number | None]
+    batch_size: NotRequired[documents.Whole | None]
+    num_microbatches: NotRequired[documents.Whole | None]
+    max_steps: NotRequired[documents.Whole | None]
+    moshi_paths: NotRequired[_Model | None]
+
+
+#: Models as Kyutai publishes them have no conditioners.
+_STOCK = ("kyutai/moshiko", "kyutai/moshika")
+
+_CORRECT = "export again with `dailytalk export`, or correct it"
+
+
+@dataclass(frozen=True)
+class TrainerPlan:
+    """The settings of a trainer for a folder.
+
+    Attributes:
+        manifests: files by split, `train` and `eval`; only those that exist.
+        duration_sec: seconds of a window.
+        batch_size: windows a batch and GPU.
+        stock_model: whether the model is one that stops on `text_conditions`.
+        model: its name on the Hub.
+        steps: of the training; None without a configuration.
+        microbatches: batches a step and GPU.
+    """
+
+    manifests: dict[str, Path]
+    duration_sec: float = WINDOW_SECONDS
+    batch_size: int = 1
+    stock_model: bool = True
+    model: str = _STOCK[0]
+    steps: int | None = None
+    microbatches: int = 1
+
+    @property
+    def windows_a_step(self) -> int:
+        """Windows a step on one GPU; without a configuration, those that the trainer's README recommends."""
+        if self.steps is None:
+            return MOSHI_FINETUNE.batch
+        return self.batch_size * self.microbatches
+
+
+def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
+    """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
+    clips = manifests_in(folder, CLIP_MANIFESTS)
+    if clips:
+        # The folder does not name its model; conditions are only exported for a model that takes them.
+        return TrainerPlan(clips, stock_model=False), []
+    by_name = manifests_in(folder, MOSHI_MANIFESTS)
+    lists = list(folder.glob("*.jsonl"))
+    if not by_name and len(lists) == 1:
+        by_name = {"train": lists[0]}
+    if not (folder / name).exists():
+        return TrainerPlan(by_name), []
+    try:
+        text = read_bytes(folder / name).decode("utf-8", "replace")
+        record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT)
+        config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
+        # What the trainer takes where its configuration has no such field (`finetune/args.py`).
+        defaults = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
+        numbers = {key: config.get(key, default) for key, default in defaults.items()}
+        for key, number in numbers.items():
+            if number <= 0:
+                raise BadInput(f"{key} {number!r} must be above 0", _CORRECT)
+    except BadInput as failure:
+        findings = [error("config", name, failure.reason, _CORRECT)]
+        return TrainerPlan(by_name, batch_size=MOSHI_FINETUNE.batch), findings
+    manifests = {}
+    findings = []
+    for side, exported in MOSHI_MANIFESTS.items():
+        value = config["data"].get(f"{side}_data")
+        path = Path(value or ".")
+        problem = f"{side}_data names {value or 'nothing'}"
+        if value and path.is_file() and path.resolve().parent == folder.resolve():
+            manifests[side] = path
+        elif value and path.is_dir():
+            problem += ", a folder: the trainer reads every manifest in it, train and eval alike"
+            findings.append(error("config-folder", name, problem, f"name {exported} itself"))
+        elif value or side == "train" or (folder / exported).exists():
+            if value:
+                problem += ", which is not a file of this folder"
+            remedy = "after moving or copying the folder, export again or correct it"
+            findings.append(error("config", name, problem, remedy))
+    paths = config.get("moshi_paths", {})
+    model = str(paths.get("hf_repo_id") or _STOCK[0])
+    plan = TrainerPlan(
+        manifests or by_name,
+        float(numbers["duration_sec"]),
+        int(numbers["batch_size"]),
+        stock_model=model.startswith(_STOCK),
+        model=model,
+        steps=int(numbers["max_steps"]),
+        microbatches=int(numbers["num_microbatches"]),
+    )
+    return plan, findings
+
+
+def window_count(lengths: Sequence[float], duration_sec: float) -> int:
+    """Count the windows into which the trainer cuts files of these seconds: it pads the last one of each."""
+    windows = [math.ceil(length / duration_sec - 1e-6) for length in lengths]
+    return sum(max(1, count) for count in windows)
+
+
+def padding(lengths: Sequence[float], duration_sec: float) -> float:
+    """Return the share of the windows of files of these seconds that is padding, which is not learned from."""
+    seconds = window_count(lengths, duration_sec) * duration_sec
+    return max(0.0, 1 - sum(lengths) / seconds) if lengths else 0.0
+
+
+def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
+    """Return `duration_sec` for files of these seconds.
+
+    It is within a quarter of the recommended window, or of the longest file if that is shorter: the nearest one
+    of which at most 2 % more is padding than of the best. It is even, so that windows are whole frames of 80 ms.
+    """
+    reach = 0.25
+    equal_padding = 0.02
+    half_seconds = math.ceil(max(lengths, default=1.0) / 2)
+    longest = 2 * max(1, half_seconds)
+    near = min(recommended, longest)
+    shortest_window = 2 * round(near * (1 - reach) / 2)
+    longest_window = min(longest, round(recommended * (1 + reach)))
+    windows = range(shortest_window, longest_window + 1, 2)
+    shares = {window: padding(lengths, window) for window in windows}
+    most = min(shares.values()) + equal_padding
+    candidates = [window for window, share in shares.items() if share <= most]
+    return min(candidates, key=lambda window: abs(window - near))

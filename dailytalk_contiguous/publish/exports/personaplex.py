@@ -1,0 +1,163 @@
+"""The training folder of moondogo's personaplex-finetune: Moshi's folder, with prompts in its manifests.
+
+Three facts of the trainer's source decide the layout. It looks prompts up by the absolute path that sphn returns,
+and trains without those of any other path. It reads a text prompt only beside a voice prompt. And both take a part
+of a window, which is missing at its end.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.core.spans import total_seconds
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import moshi_folder, prompts
+from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
+from dailytalk_contiguous.publish.exports.moshi_config import Trainer
+from dailytalk_contiguous.publish.items import EVAL, TRAIN
+from dailytalk_contiguous.store.files import file_name
+
+PERSONAPLEX_FINETUNE = Trainer(
+    config="personaplex-finetune.yaml",
+    repository="moondogo/personaplex-finetune",
+    example="personaplex_finetune.yaml",
+    model="""\
+moshi_paths:
+  hf_repo_id: "nvidia/personaplex-7b-v1"
+
+# On several GPUs the trainer finds the prompts of a part of its windows only, and trains the others without.
+system_prompt:
+  enable: true
+  silence_duration_sec: 0.5
+  # What has no text prompt is trained without one.
+  default_text_prompt: ""
+  voice_prompt_dir: {prompts}
+
+full_finetuning: true
+first_codebook_weight_multiplier: 10.0
+text_padding_weight: 1.0
+text_loss_weight: 20.0
+""",
+    window=164,
+    batch=32,
+    steps=24576,
+    adapters=False,
+    prompts="voice_prompts",
+)
+
+
+@dataclass(frozen=True)
+class PersonaplexSettings(prompts.PersonaSettings, moshi_folder.WordSettings):
+    """The options of PersonaPlex, which has no conditions of style."""
+
+
+class _Prompted(NamedTuple):
+    """A conversation: its facts for the check, its voice, the spans of the prompt that it offers, its text."""
+
+    about: dict[str, Any]
+    voice: str
+    offer: list[Span]
+    text: str | None
+
+
+def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> list[exports.FileEntry]:
+    """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
+    entries = moshi_folder.write_moshi(export, item)
+    talk = item.talk
+    voice, offer = prompts.voice_prompt(item)
+    if offer:
+        parts = []
+        for span in offer:
+            first = round(span.start * talk.sample_rate)
+            last = round(span.end * talk.sample_rate)
+            parts.append(item.pcm[first:last, 0])
+        export.target.write_wav(_sound_of(talk.id), np.concatenate(parts), talk.sample_rate)
+    text = prompts.text_prompt(export, item)
+    export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)
+    for entry in entries:
+        entry.line["id"] = talk.id
+    return entries
+
+
+def _sound_of(name: str) -> str:
+    """The path of the voice prompt that a conversation offers."""
+    return f"{PERSONAPLEX_FINETUNE.prompts}/{file_name(name)}.wav"
+
+
+def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    """Return Moshi's files, with the prompts of a conversation in its lines."""
+    prompts.note_personas(export)
+    prompted: dict[str, _Prompted] = export.about
+    voices = {name: talk.voice for name, talk in prompted.items() if talk.voice}
+    offers = {name for name, talk in prompted.items() if talk.offer}
+    sources = prompts.prompt_sources(voices, offers, export.side)
+    export.target.remove(_sound_of(name) for name in offers - {*sources.values()})
+    fields: dict[str, dict[str, str]] = {}
+    seconds: dict[str, float] = {}
+    for name, talk in prompted.items():
+        fields[name] = {}
+        if talk.text:
+            fields[name]["text_prompt"] = f"{prompts.SYSTEM} {talk.text} {prompts.SYSTEM}"
+        if name in sources:
+            source = sources[name]
+            offer = prompted[source].offer
+            fields[name]["voice_prompt"] = f"{file_name(source)}.wav"
+            talk.about["voice_prompt"] = {"of": source, "stretches": offer}
+            # Silence follows each, and a token of text has 80 ms and three characters or more.
+            silence = 2 * 0.5
+            characters = len(talk.text or "")
+            seconds[name] = total_seconds(offer) + silence + 0.08 / 3 * characters
+    export.about = {name: talk.about for name, talk in prompted.items()}
+    root = export.target.root.resolve()
+    n_long = 0
+    for entries in lists.values():
+        for entry in entries:
+            name = entry.line.pop("id")
+            entry.line.update(fields[name])
+            entry.line["path"] = str(root / entry.line["path"])
+            if name in seconds and entry.seconds + seconds[name] > PERSONAPLEX_FINETUNE.window:
+                n_long += 1
+    texts = {name for name, talk in prompted.items() if talk.text}
+    total = len(prompted)
+    export.facts["prompts"] = {"voice": len(sources), "text": len(texts), "conversations": total}
+    export.notes.append(f"voice prompts for {len(sources)} and text prompts for {len(texts)} of {total}")
+    missing = {
+        "with an agent who is not known (dailytalk tag --speakers names people)": total - len(voices),
+        f"with a voice of which no other one has {prompts.SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
+        "whose text prompt is not read, for want of a voice prompt": len(texts - sources.keys()),
+    }
+    export.left_out += Counter({f"prompts of conversations {reason}": missing[reason] for reason in missing})
+    if n_long:
+        export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
+    longest = max(seconds.values(), default=0.0)
+    return moshi_folder.finish_moshi(export, lists, PERSONAPLEX_FINETUNE, longest)
+
+
+def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
+    moshi_folder.refuse_path(out, settings)
+    prompts.prepare_personas(out, settings)
+
+
+PERSONAPLEX = replace(
+    moshi_folder.MOSHI,
+    name="personaplex",
+    reader="personaplex-finetune (moondogo), for NVIDIA's PersonaPlex",
+    holds="as moshi; a voice prompt from another conversation, and a text prompt from --persona",
+    loses="as moshi",
+    checked="sphn, and a reader written from its source",
+    write=write_personaplex,
+    finish=finish_personaplex,
+    manifests=(TRAIN, EVAL, PERSONAPLEX_FINETUNE.config),
+    settings=PersonaplexSettings(),
+    prepare=prepare_personaplex,
+    recognises=lambda folder: (folder / PERSONAPLEX_FINETUNE.config).is_file(),
+    # A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
+    check=partial(check_moshi, trainer=PERSONAPLEX_FINETUNE),
+)

@@ -1,0 +1,213 @@
+"""The parts of one side of a conversation that end with the end of a turn, or with a pause inside an utterance.
+
+A conversation is as `Conversation.seen_by` gives it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+from uuid import NAMESPACE_URL, uuid5
+
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
+from dailytalk_contiguous.core.turns.turn_taking import PAUSE
+from dailytalk_contiguous.core.words.filler_removal import filler_flags, spoken_language
+from dailytalk_contiguous.core.words.fillers import PATTERNS, language_code
+from dailytalk_contiguous.core.words.language_codes import iso_639_3
+from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word_times import join_words
+from dailytalk_contiguous.models.turn_end import HEARD_SECONDS
+from dailytalk_contiguous.publish.exports.speech_spans import Spans, timed_of
+
+#: Seconds that a clip lasts at most: a hundredth under the 16 s of the trainer's guide.
+LONGEST_CLIP = 15.99
+
+#: Seconds of quiet before the first word of a clip, where the gap before it has as much.
+LEAD = 0.1
+
+_MIDDLE = attrgetter("middle")
+
+
+class TurnEndClip(NamedTuple):
+    """A part of one side up to an end of a turn and the silence behind it, in seconds of its conversation.
+
+    Attributes:
+        utterance: its last one.
+        number: of that utterance among those of both sides.
+        pause: of `core.turns.inner_pauses`, the number of the pause in that utterance; None for its end.
+        is_complete: whether the other side has the next turn.
+    """
+
+    end: float
+    utterance: Utterance
+    number: int
+    pause: int | None
+    is_complete: bool
+    start: float = 0.0
+
+
+class SideSpeech(NamedTuple):
+    """What is heard of one side.
+
+    Attributes:
+        utterances: by start.
+        words: all that are heard, by their middle, each with whether it is a filler.
+        written: those that are written; `--fillers drop` leaves some out.
+        uncut: spans in seconds in which no clip may begin, by start: words, sounds, utterances without words.
+    """
+
+    utterances: list[Utterance]
+    words: list[Word]
+    written: list[Word]
+    uncut: Spans
+
+
+def speech_of_sides(talk: Conversation) -> dict[str, SideSpeech]:
+    """What is heard of each side of a conversation."""
+    heard: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
+    for utterance, spoken in replace(talk, alignments=talk.heard_words).words_by_utterance():
+        flags = filler_flags(spoken, spoken_language(utterance, talk))
+        for word, flag in zip(spoken, flags, strict=True):
+            heard[word.side].append(replace(word, filler=flag))
+    sides: dict[str, SideSpeech] = {}
+    for channel in CHANNELS:
+        utterances = [utterance for utterance in talk.utterances if utterance.channel == channel]
+        words = sorted(heard[channel], key=_MIDDLE)
+        written = sorted((word for word in talk.alignments if word.side == channel), key=_MIDDLE)
+        uncut = [(word.start, word.end) for word in words]
+        uncut += [(sound.start, sound.end) for sound in talk.sounds if sound.channel == channel]
+        for utterance in utterances:
+            if not words_in(words, utterance.start, utterance.end):
+                uncut.append((utterance.start, utterance.end))
+        sides[channel] = SideSpeech(utterances, words, written, sorted(uncut))
+    return sides
+
+
+def words_in(words: Sequence[Word], start: float, end: float) -> Sequence[Word]:
+    """Those of words, which are by their middle, whose middle is between two times in seconds."""
+    first = bisect_left(words, start, key=_MIDDLE)
+    last = bisect_left(words, end, key=_MIDDLE)
+    return words[first:last]
+
+
+def ends_in(talk: Conversation) -> list[TurnEnd]:
+    """The ends of turns of a conversation, by the index of their utterance.
+
+    They are those with a `transition`. In a conversation without any, which an earlier version made, they follow
+    from the times.
+    """
+    ends: list[TurnEnd] = []
+    for number, utterance in enumerate(talk.utterances):
+        transition = or_none(utterance.transition)
+        if transition in (HOLD, SHIFT):
+            ends.append(TurnEnd(number, utterance.sounding.end, transition))
+    return ends or turn_ends(timed_of(talk))
+
+
+def clip_start(uncut: Sequence[tuple[float, float]], end: float) -> float | None:
+    """The second at which a clip begins that ends at `end`, between the words of its side; None if it can't.
+
+    It is at least `HEARD_SECONDS` before the end, or the beginning of the recording, and at most `LONGEST_CLIP`.
+    The latest pause (`PAUSE`) is taken; without one the widest gap between two words.
+
+    Args:
+        uncut: spans in seconds in which it can't begin, by start.
+        end: seconds.
+
+    >>> clip_start([(0.5, 2.0), (2.5, 9.0)], 11.0)
+    2.4
+    """
+    latest = end - HEARD_SECONDS
+    earliest = max(0.0, end - LONGEST_CLIP)
+    if latest <= 0:
+        return 0.0
+    gaps = list(_gaps(uncut, earliest, latest))
+    pauses = [(start, stop) for start, stop in gaps if stop - start >= PAUSE]
+    if pauses:
+        start, stop = pauses[-1]
+    elif gaps:
+        start, stop = max(gaps, key=lambda gap: gap[1] - gap[0])
+    else:
+        return 0.0 if earliest == 0 else None
+    return max((start + stop) / 2, stop - LEAD)
+
+
+def _gaps(uncut: Sequence[tuple[float, float]], earliest: float, latest: float) -> Iterator[tuple[float, float]]:
+    """The gaps between spans, cut to two times; spans that touch have a gap of no length between them."""
+    reach = 0.0
+    for start, end in [*uncut, (latest, latest)]:
+        first = max(reach, earliest)
+        last = min(start, latest)
+        if first <= last:
+            yield first, last
+        reach = max(reach, end)
+
+
+class ClipMetadata(NamedTuple):
+    """A line of `metadata.jsonl`: the columns of Smart Turn's own datasets."""
+
+    file_name: str
+    id: str
+    language: str
+    endpoint_bool: bool
+    midfiller: bool | None
+    endfiller: bool | None
+    synthetic: bool
+    spoken_text: str | None
+    dataset: str
+
+    @property
+    def raw_folder(self) -> str:
+        """Its folder by its language and labels, as `eng/incomplete-endfiller`."""
+        label = "complete" if self.endpoint_bool else "incomplete"
+        fillers: list[str] = []
+        if self.midfiller:
+            fillers.append("midfiller")
+        if self.endfiller:
+            fillers.append("endfiller")
+        suffix = "-".join(fillers) or "nofiller"
+        return f"{self.language}/{label}-{suffix}"
+
+
+def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
+    """The columns of a clip of a side; `dataset`: the name of what it is from.
+
+    Fillers are unknown without words, or in a language without a table of them.
+    """
+    in_clip = []
+    for utterance in side.utterances:
+        if clip.start < utterance.end and utterance.start < clip.end:
+            in_clip.append(utterance)
+    language = spoken_language(clip.utterance, talk)
+    midfiller: bool | None = None
+    endfiller: bool | None = None
+    text: str | None = None
+    is_text_known = all(words_in(side.words, utterance.start, utterance.end) for utterance in in_clip)
+    if is_text_known:
+        flags = [word.filler for word in words_in(side.words, clip.start, clip.end)]
+        if flags and language_code(language) in PATTERNS:
+            endfiller = flags[-1]
+            while flags and flags[-1]:  # fillers with which it ends are not before its last words
+                flags.pop()
+            midfiller = any(flags)
+        written = words_in(side.written, clip.start, clip.end)
+        text = join_words(word.text for word in written) or None
+    names = [talk.id, clip.utterance.channel, str(clip.number)]
+    if clip.pause is not None:
+        names.append(f"pause {clip.pause}")
+    clip_id = str(uuid5(NAMESPACE_URL, "\0".join(names)))
+    return ClipMetadata(
+        file_name=f"{clip_id}.flac",
+        id=clip_id,
+        language=iso_639_3(language),
+        endpoint_bool=clip.is_complete,
+        midfiller=midfiller,
+        endfiller=endfiller,
+        synthetic=any(utterance.status == "spoken" for utterance in in_clip),
+        spoken_text=text,
+        dataset=dataset or "dailytalk",
+    )

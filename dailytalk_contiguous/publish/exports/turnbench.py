@@ -1,0 +1,299 @@
+"""TurnBench: conversations in the layout of its data set, which its scorer reads.
+
+A row of `train-00000-of-00001.parquet` and `eval-…` is a conversation: a whole number as text in
+`conversation_id`, mono FLAC of each speaker, and for each speaker three equal tracks of `{start_s, end_s, label,
+text}`. The scorer keeps what two of three annotators say, so ours are three times the same. `turnbench.json` says
+which conversation has which number, and `oracle.json` is the answer with full marks
+(`publish.exports.turnbench_oracle`).
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, get_type_hints
+
+from datasets import Audio, Features, List, Value
+
+from dailytalk_contiguous.core.documents import is_number, quoted
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, advice, error, several
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.sound.samples import encoded_sound
+from dailytalk_contiguous.core.turns.turnbench_layout import (
+    ANNOTATORS,
+    AUDIO_COLUMNS,
+    ID_COLUMN,
+    KINDS,
+    SPEAKERS,
+    TurnAnnotation,
+    track_column,
+)
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.audio import embedded
+from dailytalk_contiguous.publish.checks.findings import loudness_of
+from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
+from dailytalk_contiguous.publish.exports.turnbench_oracle import perfect_prediction
+from dailytalk_contiguous.store.files import file_name, json_document
+from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
+
+#: The record: which conversation has which number, and on which side of the division it is.
+NUMBERS = "turnbench.json"
+
+#: The submission with full marks.
+ORACLE = "oracle.json"
+
+#: Bytes of sound of a shard, after which the next one begins: a column of a shard holds less than 2 GB.
+SHARD_BYTES = 500_000_000
+
+_TURNBENCH_AGAIN = "export again with `dailytalk export --format turnbench`"
+
+_TRACK = List(record_features(TurnAnnotation))
+
+
+class LabelledConversation(NamedTuple):
+    """An exported conversation until its number is known: names of its sound files, and its tracks by speaker.
+
+    `size`: bytes of its sound.
+    """
+
+    conversation_id: str
+    recording_id: str
+    sounds: dict[str, str]
+    tracks: dict[str, list[TurnAnnotation]]
+    size: int
+
+
+def columns(sample_rate: int | None) -> Features:
+    """Return the columns of a table; `sample_rate` in Hz is that of its sound, None for any."""
+    features: dict[str, object] = {ID_COLUMN: Value("string")}
+    for column in AUDIO_COLUMNS:
+        features[column] = Audio(sampling_rate=sample_rate, num_channels=1)
+    for speaker in SPEAKERS:
+        for annotator in ANNOTATORS:
+            features[track_column(speaker, annotator)] = _TRACK
+    return Features(features)
+
+
+def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+    """Write the sound of each speaker; it becomes part of a table once all conversations have their numbers."""
+    talk = item.talk
+    least = export.settings.certainty
+    exports.refuse_mute(talk)
+    labelled = labelled_tracks(item.finished, talk.duration, least)
+    channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
+    tracks = {speaker: labelled.tracks[channel] for speaker, channel in zip(SPEAKERS, channels, strict=True)}
+    if not any(tracks.values()):
+        if least is not None:
+            raise BadInput(f"nothing in it has a label with --certainty {least:g}", exports.LOWER_CERTAINTY)
+        raise BadInput("nothing in it has a label", "check its transcript")
+    export.left_out.update(labelled.left_out)
+    sounds = {}
+    size = 0
+    for side, column in enumerate(AUDIO_COLUMNS):
+        data = encoded_sound(item.pcm[:, side], talk.sample_rate, "FLAC")
+        sounds[column] = f"parts/{file_name(talk.id)}.{side}.flac"
+        export.target.write_bytes(sounds[column], data)
+        size += len(data)
+    line = LabelledConversation(talk.id, talk.recording_id, sounds, tracks, size)
+    yield exports.FileEntry(line, talk.duration)
+
+
+def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    """Number the conversations, and write the tables of each side."""
+    numbers: dict[str, dict[str, str]] = {}
+    predictions = []
+    labels: Counter[str] = Counter()
+    for side, entries in lists.items():
+        lines: dict[str, LabelledConversation] = {}
+        for entry in entries:
+            line: LabelledConversation = entry.line
+            number = str(len(numbers) + 1)
+            lines[number] = line
+            numbers[number] = {
+                "conversation_id": line.conversation_id,
+                "recording_id": line.recording_id,
+                "split": side,
+            }
+            predictions.append(perfect_prediction(number, line.tracks))
+            for track in line.tracks.values():
+                labels.update(annotation["label"] for annotation in track)
+        shards = _shards_of(lines)
+        for index, shard in enumerate(shards):
+            _write_shard(export, f"{side}-{index:05d}-of-{len(shards):05d}.parquet", shard)
+    export.facts["labels"] = dict(sorted(labels.items()))
+    listed = ", ".join(f"{label} {count:,}" for label, count in labels.most_common())
+    export.notes.append(f"labels: {listed}")
+    submission = {"schema_version": 1, "predictions": predictions}
+    return {ORACLE: json_document(submission), NUMBERS: json_document(numbers)}
+
+
+def _shards_of(lines: Mapping[str, LabelledConversation]) -> list[dict[str, LabelledConversation]]:
+    """Conversations by their numbers, in shards of `SHARD_BYTES`."""
+    shards: list[dict[str, LabelledConversation]] = []
+    size = 0
+    for number, line in lines.items():
+        if not shards or size + line.size > SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][number] = line
+        size += line.size
+    return shards
+
+
+def _write_shard(export: exports.Export, name: str, shard: Mapping[str, LabelledConversation]) -> None:
+    """Write a table, a row group for each conversation, and remove the files of its sound."""
+    root = export.target.root
+    export.target.claim(name)
+    rows = ([_table_row(root, number, line)] for number, line in shard.items())
+    write_parquet(root / name, columns(export.sample_rate), rows, audio=AUDIO_COLUMNS)
+    for line in shard.values():
+        export.target.remove(line.sounds.values())
+
+
+def _table_row(root: Path, number: str, line: LabelledConversation) -> Row:
+    row: Row = {ID_COLUMN: number}
+    for column, sound in line.sounds.items():
+        row[column] = {"bytes": (root / sound).read_bytes(), "path": f"{number}.{column}.flac"}
+    for speaker, track in line.tracks.items():
+        for annotator in ANNOTATORS:
+            row[track_column(speaker, annotator)] = track
+    return row
+
+
+# The check of a folder, which another program may have written
+
+
+#: An id by which the scorer can sort.
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass
+class _CheckedTables:
+    """What a check has seen of a folder: ids, seconds, entries of the first annotator by label, and findings."""
+
+    ids: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    labels: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_turnbench(folder: Path, limits: FindingLimits) -> Checked:
+    """Check a folder for TurnBench's scorer; findings, and counts: conversations, hours, entries by label."""
+    tables = _CheckedTables()
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            with open_parquet(path, _TURNBENCH_AGAIN, path.name) as parquet:
+                features = columns(None)
+                parquet.check(features, features)
+                for row in parquet.rows(features):
+                    tables.findings += _row_findings(path.name, row, tables)
+        except BadInput as problem:
+            tables.findings.append(error("unreadable-table", path.name, problem.reason, problem.remedy))
+    if not tables.ids:
+        tables.findings.append(error("empty-manifest", ".", "no table has a conversation", _TURNBENCH_AGAIN))
+    facts = {
+        "conversations": len(tables.ids),
+        "hours": round(tables.seconds / 3600, 7),
+        "labels": dict(sorted(tables.labels.items())),
+    }
+    return tables.findings, facts
+
+
+def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Finding]:
+    """The findings on a conversation, whose id, length and labels are added to those of all."""
+    number = str(row[ID_COLUMN])
+    location = f"{table}: {number}"
+    if not _NUMBER.fullmatch(number):
+        problem = f"its id is {quoted(number)}, and the scorer sorts by whole numbers"
+        yield error("bad-id", location, problem, _TURNBENCH_AGAIN)
+    if number in tables.ids:
+        problem = f"the conversation {quoted(number)} occurs twice"
+        yield error("duplicate", location, problem, _TURNBENCH_AGAIN)
+    tables.ids.add(number)
+    seconds, findings = _seconds_of(location, row)
+    yield from findings
+    if seconds is not None:
+        tables.seconds += seconds
+    empty = dict.fromkeys(get_type_hints(TurnAnnotation))
+    for speaker in SPEAKERS:
+        tracks = []
+        for annotator in ANNOTATORS:
+            track = row[track_column(speaker, annotator)] or ()
+            tracks.append([entry or empty for entry in track])
+        tables.labels.update(str(entry["label"]) for entry in tracks[0])
+        differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
+        if differing:
+            problem = f"{speaker}: annotator {' and '.join(differing)} differs from a, where two of three decide"
+            remedy = "leave it if people annotated it; otherwise write one track three times"
+            yield advice("unequal-tracks", location, problem, remedy, "note")
+        entries = [entry for track in tracks for entry in track]
+        yield from _entry_findings(f"{location}: {speaker}", entries, seconds)
+
+
+def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
+    """The length of a conversation, None if it is unknown, and the findings on its sides.
+
+    The scorer expects these to be equally long.
+    """
+    findings: list[Finding] = []
+    lengths = []
+    for column in AUDIO_COLUMNS:
+        loudness, unreadable = loudness_of(f"{location}: {column}", partial(embedded, row[column]))
+        if loudness is None:
+            return None, [*findings, *unreadable]
+        if loudness.channels != 1:
+            problem = f"{column} has {counted(loudness.channels, 'channel')}, not 1"
+            findings.append(error("not-mono", location, problem, _TURNBENCH_AGAIN))
+        if loudness.is_silent(0):
+            problem = f"{column} is silent"
+            findings.append(
+                advice("silent-speaker", location, problem, "leave it out if that speaker says nothing")
+            )
+        lengths.append(loudness.seconds)
+    first, second = lengths
+    if first != second:
+        problem = f"its sides are {first:.3f} and {second:.3f} s long, and the scorer stops there"
+        findings.append(error("unequal-sides", location, problem, _TURNBENCH_AGAIN))
+    return min(lengths), findings
+
+
+def _entry_findings(location: str, entries: Sequence[Row], seconds: float | None) -> Iterator[Finding]:
+    """The findings on entries of a speaker; without `seconds` their times are not compared with the sound."""
+    latest = math.inf if seconds is None else seconds
+    unknown = []
+    misplaced = []
+    for entry in entries:
+        start = entry["start_s"]
+        end = entry["end_s"]
+        shown = f"{entry['label']} at {start} to {end} s"
+        if entry["label"] not in KINDS:
+            unknown.append(shown)
+        if not is_number(start, 0.0, latest) or not is_number(end, start, latest) or start == end:
+            misplaced.append(shown)
+    total = len(entries)
+    problem = "entries have a label that the scorer ignores"
+    yield from several("unknown-label", location, unknown, problem, total, "use the labels of docs/trainers.md")
+    problem = "entries end before they begin, or are outside the sound"
+    yield from several("bad-time", location, misplaced, problem, total, _TURNBENCH_AGAIN)
+
+
+TURNBENCH = exports.ExportFormat(
+    "turnbench",
+    reader="TurnBench's scorer (Sesame), and `datasets`",
+    holds="Parquet: mono FLAC of each speaker, and every stretch of speech with its text, times and label",
+    loses="times of words, tags, sounds without a name, speech without words",
+    checked="its scorer, written from its source, and datasets",
+    write=write_turnbench,
+    finish=finish_turnbench,
+    manifests=(ORACLE, NUMBERS),
+    sides=exports.TWO_LISTS,
+    options=frozenset({"main", "certainty"}),
+    recognises=lambda folder: (folder / NUMBERS).is_file(),
+    check=check_turnbench,
+)

@@ -1,0 +1,179 @@
+"""The labels of TurnBench, and the rule by which a stretch of speech or a sound has each of them.
+
+A rule decides by times, words and what a transcript names, and by nothing else. TurnBench also asks whether an
+interruption competes for the floor. Times say only how long both speak at once, so that is the rule here; the
+scorer reads both labels alike.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.turns.interaction import BACKCHANNEL_WORDS, TURN_SECONDS, TURN_WORDS
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
+
+#: Seconds for which both speak at once where they compete for the floor. Speech of so many seconds takes a turn.
+COMPETING = TURN_SECONDS
+
+#: Words that ask the speaker to go on, as `normalise` spells them.
+CONTINUERS = frozenset(("aha", "hm", "hmm", "mhm", "mhmm", "mm", "mmhm", "mmhmm", "mmm", "uhhuh", "uhuh"))
+
+#: Words that say that the speaker was understood.
+ACKNOWLEDGEMENTS = frozenset(
+    """
+    absolutely alright definitely exactly fine gotcha i indeed know okay ok right see sure true understand
+    yeah yep yes yup
+    ja genau richtig stimmt oui si sim claro
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
+
+class SpeechFacts(NamedTuple):
+    """What the rules know of a stretch of speech.
+
+    Attributes:
+        event: how it enters, one of `core.records.utterance.EVENTS`.
+        seconds: its length.
+        words: its words, as `core.words.word_times.normalise` spells them.
+        n_fillers: how many of the words are fillers.
+        lead: seconds by which the other's speech that it enters began before it; infinite where it enters none.
+        together: seconds for which both speak at once from its start on.
+        follows: whether the other speaker had the floor before it.
+        transition: who speaks after the silence at its end, `hold` or `shift`; None where there is no silence.
+    """
+
+    event: str
+    seconds: float
+    words: tuple[str, ...]
+    n_fillers: int
+    lead: float
+    together: float
+    follows: bool
+    transition: str | None
+
+    @property
+    def is_brief_inside(self) -> bool:
+        """Whether it is in the other's speech, and short enough for a backchannel."""
+        is_brief = self.seconds < TURN_SECONDS and len(self.words) <= BACKCHANNEL_WORDS
+        return self.event == "backchannel" and is_brief
+
+    @property
+    def is_early_interruption(self) -> bool:
+        """Whether it interrupts speech that has only begun."""
+        return self.event == "interruption" and self.lead < TURN_SECONDS
+
+    @property
+    def is_short_answer(self) -> bool:
+        """Whether it answers with a few words, and the other speaks next."""
+        is_short = self.seconds < TURN_SECONDS and len(self.words) <= TURN_WORDS
+        return is_short and self.follows and self.transition == SHIFT
+
+    def consists_of(self, words: frozenset[str]) -> bool:
+        return all(word in words for word in self.words)
+
+
+class LabelRule(NamedTuple):
+    """A label of `core.turns.turnbench_layout.KINDS`, when a stretch of speech has it, and the same in words."""
+
+    label: str
+    applies: Callable[[SpeechFacts], bool]
+    about: str
+
+
+#: The label of a stretch of speech is that of the first rule that applies.
+RULES = (
+    LabelRule(
+        "Continuer Backchannel",
+        lambda facts: facts.is_brief_inside and facts.consists_of(CONTINUERS),
+        "inside the other's speech, under 1 s, one or two words, all of them mm-hm, uh-huh and the like",
+    ),
+    LabelRule(
+        "Acknowledgement Backchannel",
+        lambda facts: facts.is_brief_inside and facts.consists_of(CONTINUERS | ACKNOWLEDGEMENTS),
+        "the same with yes, okay, right, I see and the like",
+    ),
+    LabelRule("Reaction Backchannel", lambda facts: facts.is_brief_inside, "the same with any other words"),
+    LabelRule(
+        "Non-floor Taking Competitive Interruption",
+        lambda facts: facts.event == "backchannel" and facts.together >= COMPETING,
+        "inside the other's speech, and of at least 1 s",
+    ),
+    LabelRule(
+        "Non-floor Taking Cooperative Interruption",
+        lambda facts: facts.event == "backchannel",
+        "inside the other's speech, under 1 s, and of three words or more",
+    ),
+    LabelRule(
+        "Overlap",
+        lambda facts: facts.event == "overlap" or facts.is_early_interruption,
+        "enters the other's speech within 0.5 s of its end, or within 1 s of its start, and outlasts it",
+    ),
+    LabelRule(
+        "Floor-taking Competitive Interruption",
+        lambda facts: facts.event == "interruption" and facts.together >= COMPETING,
+        "enters the other's speech elsewhere and outlasts it, after at least 1 s of both",
+    ),
+    LabelRule(
+        "Floor-taking Cooperative Interruption",
+        lambda facts: facts.event == "interruption",
+        "the same after less than 1 s of both",
+    ),
+    LabelRule(
+        "Filler", lambda facts: facts.n_fillers == len(facts.words), "enters silence, and every word is a filler"
+    ),
+    LabelRule(
+        "Strong Floor Hold",
+        lambda facts: facts.transition == HOLD,
+        "enters silence; both are silent for 0.2 s after it, and the same speaker goes on",
+    ),
+    LabelRule(
+        "Bounded Response",
+        lambda facts: facts.is_short_answer,
+        "enters silence after the other's speech, under 1 s, at most three words, and the other speaks next",
+    ),
+    LabelRule("Normal Turn", lambda facts: True, "any other speech"),
+)
+
+
+class SoundRule(NamedTuple):
+    """A label, how the words of a sound's name begin that has it, and the same in words."""
+
+    label: str
+    beginnings: tuple[str, ...]
+    about: str
+
+
+#: How names of sounds of a mouth or nose begin.
+_OF_A_MOUTH = tuple(
+    """
+    breath inhal exhal sigh gasp panting cough sneez sniff snor throat cry crie sob weep scream yell groan
+    moan grunt hum whistl sing lip smack tongue tsk yawn hiccup burp hesitat vocal
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
+#: The label of a sound outside speech, by the name that a transcript gives it.
+SOUND_RULES = (
+    SoundRule(
+        "Laughter",
+        ("laugh", "chuckl", "giggl", "snicker", "lach", "gelächter", "risa", "rire"),
+        "a sound that a transcript calls laughter, chuckle, giggle …",
+    ),
+    SoundRule(
+        "Speech, Non-Linguistic",
+        _OF_A_MOUTH,
+        "one that it calls breath, cough, sigh, or another sound of a mouth or nose",
+    ),
+    SoundRule("Non-Speech Noise", ("",), "one of any other name"),
+)
+
+
+def sound_label(name: str) -> str:
+    """Return the label of a sound that a transcript calls so.
+
+    >>> sound_label("laughter"), sound_label("heavy breath"), sound_label("door slams")
+    ('Laughter', 'Speech, Non-Linguistic', 'Non-Speech Noise')
+    """
+    words = name.casefold().split()
+    for rule in SOUND_RULES:
+        if any(word.startswith(rule.beginnings) for word in words):
+            return rule.label
+    return SOUND_RULES[-1].label

@@ -1,0 +1,1 @@
+"""The Hub: versions are packed, pushed, compared and restored."""

@@ -1,0 +1,243 @@
+"""Published versions, or folders of ours, as datasets: both channels of sound, and checksums.
+
+`load` is `load_dataset` with four promises: the revision is one commit from the first file to the last, audio
+keeps its channels, files can be verified against the manifest, and a stream resumes where it stopped. The result
+is that of `load_dataset`: all its methods work.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from typing import TypeAlias
+
+import datasets
+from datasets import Audio, load_dataset_builder
+from datasets.exceptions import DatasetBuildError
+from datasets.utils.info_utils import is_small_dataset
+from huggingface_hub import HfApi
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records import schema
+from dailytalk_contiguous.machine.stereo_audio import StereoFeature
+from dailytalk_contiguous.publish.items import Shards
+from dailytalk_contiguous.publish.opening import finished_items, local_folder
+from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
+from dailytalk_contiguous.store.addresses import address_of, stores_named_in_errors
+from dailytalk_contiguous.store.full_disk import full_disk, name_file
+from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
+from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause, open_parquet
+
+#: What `load_dataset` returns: the rows of a split, or those of each.
+Loaded: TypeAlias = (
+    datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict
+)
+
+
+@stores_named_in_errors()
+def load(
+    where: str | Path | Reference,
+    config: str = schema.CONFIGS[0],
+    *,
+    split: str | None = None,
+    revision: str | None = None,
+    streaming: bool = False,
+    columns: Sequence[str] | None = None,
+    verify: bool = False,
+    token: str | None = None,
+    state: Mapping[str, object] | None = None,
+) -> Loaded:
+    """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded on access.
+
+    A version that was pushed with `--audio-columns left,right` has `left` and `right` in its place: (samples,).
+
+    >>> from dailytalk_contiguous import load
+    >>> calls = load("work", split="train")  # or load("OWNER/NAME", split="train", revision="v1.0.0")
+    >>> calls[0]["audio"]["array"].shape, calls[0]["audio"]["sampling_rate"]
+    ((144000, 2), 24000)
+    >>> calls[0]["audio"].read(1.0, 1.5).shape  # decodes this half second alone
+    (12000, 2)
+
+    Args:
+        where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), one in a store
+            (`s3://BUCKET/FOLDER`, copied to this machine), else a dataset on the Hub: `OWNER/NAME`,
+            `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
+        config: `conversations`, `utterances` or `interactivity`. A work folder has `conversations` alone, in
+            `train`, and one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have.
+            For `conversations` a dataset may have `default` instead, with the columns of
+            `core.records.schema.BUILT`, as `Dataset.push_to_hub` leaves one.
+        split: as in `load_dataset`; None for all of them.
+        revision: a tag, branch or commit; None for the main branch as it is now.
+        streaming: read rows over the network as they are used.
+        columns: only these; a stream reads nothing else.
+        verify: first compare the files of the config with the manifest of that commit, by SHA-256: the downloaded
+            ones, or for a stream those on the server. The rows that `datasets` keeps in its own cache are
+            not checked.
+        token: of the Hub; None for that of the environment or the login.
+        state: the `state_dict()` of the same stream. Rows that were read are not read again. It does not cover a
+            shuffle buffer, which loses the rows in it (as `datasets` documents).
+
+    Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
+
+    Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
+    from the manifest, is damaged or would fill memory, a disk is full, a stopped run left a file of which only
+    some rows count, or `state` comes without a stream of one split, or with a branch instead of a tag or commit.
+    Raises ValueError of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later:
+    damage in them, their size, or a column that they lack, is an error of `datasets` or Arrow then.
+    """
+    version = _opened(where, revision, token)
+    if state is not None:
+        _check_resumable(version, split if streaming else None, token)
+    configs = {name: [*splits] for name, splits in version.configs.items()}
+    items = None
+    if isinstance(version.where, Path) and not configs:
+        items = finished_items(version.where)
+        _refuse_halves(items)
+        configs = {schema.CONFIGS[0]: ["train"]}
+    if config == schema.CONFIGS[0] and config not in configs and version.conversations:
+        config = version.conversations
+    if configs and config not in configs:  # a dataset with another layout is left to `datasets`
+        raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
+    if verify:
+        for name, difference in file_differences(version, config, download=not streaming):
+            raise DailytalkError(
+                f"{name} of {version} is not what {MANIFEST} names: {difference}",
+                "load another version" if streaming else "delete it from the cache and load it again",
+            )
+    chosen = list(columns) if columns else None
+    with _name_in_errors(version), hub_errors(version):
+        if items is not None and items.labelled:
+            data = _clips(items, split, chosen, streaming)
+        elif isinstance(version.where, Path):
+            files = {"train": [*items.files]} if items else {}
+            for split_name, names in version.configs.get(config, {}).items():  # none in a work folder
+                files[split_name] = [version.path(name) for name in names]
+            patterns = {split_name: _paths(paths) for split_name, paths in files.items()}
+            builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
+            data = _rows_of(builder, itertools.chain.from_iterable(files.values()), split, streaming)
+        else:
+            # A stream reads 64 kB ahead: the client's own 5 MB would bring the audio along with every small column
+            # that is before it.
+            storage = {"hf": {"block_size": 1 << 16}}
+            options = {"revision": version.commit, "token": token, "storage_options": storage, "columns": chosen}
+            builder = load_dataset_builder(version.where.repo, config, **options)
+            published = itertools.chain.from_iterable(version.configs.get(config, {}).values())
+            data = _rows_of(builder, map(version.path, published), split, streaming)
+    data = _with_stereo(data)
+    if state is not None:
+        data.load_state_dict(dict(state))
+    return data
+
+
+def _check_resumable(version: Version, streamed_split: str | None, token: str | None) -> None:
+    """Raise DailytalkError unless a state can be of this stream: of one split, not of a branch, which moves."""
+    if not streamed_split:
+        raise DailytalkError(
+            "a state belongs to a stream of one split", "give streaming=True and split=, as before the stop"
+        )
+    if not isinstance(version.where, Reference):
+        return
+    revision = version.where.revision
+    if revision is not None:
+        with hub_errors(version):
+            refs = HfApi(token=token).list_repo_refs(version.where.repo, repo_type="dataset")
+        is_tag = any(ref.name == revision for ref in refs.tags)
+        if is_tag or (version.commit or "").startswith(revision):
+            return
+    raise DailytalkError(
+        f"a state belongs to a stream of one version, but the branch {revision or 'main'!r} moves",
+        "give the tag or commit as revision=, before and after the stop",
+    )
+
+
+def _opened(where: str | Path | Reference, revision: str | None, token: str | None) -> Version:
+    """Open the version or the folder that `load` reads; a folder in a store is copied to this machine first."""
+    if isinstance(where, Reference):
+        return open_version(where.at(revision), token)
+    path = Path(where)
+    is_stored = address_of(where) is not None
+    if isinstance(where, str) and not is_stored and not path.is_dir():
+        return open_version(reference(where).at(revision), token)
+    if revision is not None:
+        raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
+    return open_version(local_folder(path) if is_stored else path)
+
+
+def _refuse_halves(items: Shards) -> None:
+    """Raise DailytalkError if a part of a file doesn't count: `datasets` reads whole files."""
+    for file in items.files:
+        replaced = items.replaced.get(file)
+        if replaced:
+            raise DailytalkError(
+                f"the conversation {min(replaced)!r} is in {file} and in a newer shard: a run was stopped here",
+                "run the same command again, which removes the older one",
+            )
+
+
+def _rows_of(
+    builder: datasets.DatasetBuilder, paths: Iterable[Path], split: str | None, streaming: bool
+) -> Loaded:
+    """The rows of a builder, as `load_dataset` returns them; `split` and `streaming` are as there.
+
+    `paths`: its files, on this machine. They are checked unless they are streamed, or `datasets` has their rows in
+    its cache.
+
+    Raises BadInput for a file that would fill memory: `datasets` unpacks a row group at once, whatever its size.
+    """
+    if streaming:
+        return builder.as_streaming_dataset(split=split)
+    if not Path(builder.cache_dir).exists():
+        for path in paths:
+            with open_parquet(path, "download it again, or load another version") as parquet:
+                parquet.check_size(builder.config.columns)
+    builder.download_and_prepare()
+    return builder.as_dataset(split=split, in_memory=is_small_dataset(builder.info.dataset_size))
+
+
+def _paths(paths: Iterable[Path]) -> list[str]:
+    """Paths for `datasets`, which takes them for patterns."""
+    return [escape(str(path)) for path in paths]
+
+
+def _clips(items: Shards, split: str | None, columns: list[str] | None, streaming: bool) -> Loaded:
+    """The clips of a work folder in the splits that they have, of which a shard holds several."""
+    present = {*items.splits().values()}
+    columns = columns or [name for name in schema.LABELLED if name != "split"]
+    patterns = _paths(items.files)
+    parts = {}
+    for name in schema.SPLITS:
+        if name in present and split in (None, name):
+            filters = [("split", "==", name)]
+            builder = load_dataset_builder("parquet", data_files=patterns, columns=columns, filters=filters)
+            parts[name] = _rows_of(builder, items.files, "train", streaming)
+    if split:
+        return parts[split]
+    kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
+    return kind(parts)
+
+
+@contextmanager
+def _name_in_errors(version: Version) -> Iterator[None]:
+    try:
+        yield
+    except (DatasetBuildError, *PARQUET_ERRORS) as error:
+        failure = error.__cause__ or error
+        if isinstance(failure, OSError):
+            name_file(failure, datasets.config.HF_DATASETS_CACHE)
+        no_room = full_disk(failure)
+        if no_room:
+            raise no_room from None
+        raise DailytalkError(
+            f"{version} has a data file that can't be read ({cause(failure)})",
+            "correct columns=, build the dataset again, or download this version again",
+        ) from None
+
+
+def _with_stereo(data: Loaded) -> Loaded:
+    if isinstance(data, dict):
+        return type(data)({split: _with_stereo(rows) for split, rows in data.items()})
+    for name, feature in (data.features or {}).items():  # None of a stream that does not declare its columns
+        if isinstance(feature, Audio) or feature == schema.AUDIO:
+            data = data.cast_column(name, StereoFeature())
+    return data

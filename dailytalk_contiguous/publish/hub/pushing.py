@@ -1,0 +1,678 @@
+"""`dailytalk push`, from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
+
+What can be refused is refused before any work: a read-only token otherwise fails after hours of packing. Then all
+is planned against one commit, the head that is read at the start. One commit adds, replaces and removes
+everything, and the Hub rejects it if the head has moved meanwhile. A row of each split is read back, and only then
+is the commit tagged. So readers see the old version or the new one, whenever the push stops, and the same command
+completes it: a content that the Hub has is not sent again, and a commit that lacks only its tag is tagged.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
+from dailytalk_contiguous.core.settings import SEED, one_of, setting
+from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
+from dailytalk_contiguous.publish.checks.plain_load import CARD, obstacles, parsed_card
+from dailytalk_contiguous.publish.exports.splits import split_conversations
+from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
+from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
+from dailytalk_contiguous.publish.hub.packing import pack_version
+from dailytalk_contiguous.publish.items import Items, Shards, VersionItems
+from dailytalk_contiguous.publish.tables.card import Card, CardFacts, render_card
+from dailytalk_contiguous.publish.version import (
+    LAYOUT,
+    MANIFEST,
+    OUR_DATA_FILE,
+    DataFile,
+    Packed,
+    Version,
+    is_version_tag,
+    latest,
+    list_versions,
+    manifest_text,
+    next_tag,
+    open_version,
+    parse_tag,
+)
+from dailytalk_contiguous.run.storage import keep_in_store
+from dailytalk_contiguous.store.files import locked, write_text
+from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+from dailytalk_contiguous.store.parquet import open_parquet
+from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_base
+
+#: The branch that a repository of the Hub begins with.
+MAIN = "main"
+
+#: What the Hub calls a repository of data.
+KIND = "dataset"
+
+#: Folder of packed files that wait to be sent, in the work folder.
+STAGE = ".publish"
+
+#: The tag that the changes call for.
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """How a version is published."""
+
+    create: bool = setting(False, "Make the dataset if it doesn't exist.", panel="input")
+    private: bool = setting(False, "Make the dataset private, for invited people only.", panel="input")
+    clips: int | None = setting(
+        None, "Most clips of each kind of interaction in the config interactivity; 0 for none.",
+        panel="input", least=0, shown="2000 where the version before has any",
+    )  # fmt: skip
+    audio_columns: str | None = setting(
+        None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
+        panel="input", choices=tuple(SOUND_LAYOUTS), metavar="COLUMNS", shown="as the version before, else audio",
+    )  # fmt: skip
+    tag: str | None = setting(
+        None, "The version: v1.0.0, or auto for the one that the changes call for.",
+        panel="version", metavar="TAG", shown="no tag",
+    )  # fmt: skip
+    branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
+    pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
+    overwrite: bool = setting(False, "Publish even if it takes away what others have published.", panel="version")
+    even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
+    message: str = setting(
+        "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
+    )
+    licence: str | None = setting(
+        None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
+        panel="card", shown="what follows from sources and models",
+    )  # fmt: skip
+    valid_share: float = setting(
+        0.05, "Share of the time to validate on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
+    )
+    test_share: float = setting(
+        0.05, "Share of the time to test on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
+    )
+    seed: int = setting(0, SEED)
+
+    @property
+    def card_licence(self) -> str | None:
+        """The licence as the Hub knows it: in small letters."""
+        return self.licence and self.licence.lower()
+
+
+class RepositoryState(NamedTuple):
+    """The repository on the Hub, at one moment.
+
+    Attributes:
+        head: the branch, or `main` where the branch is still to be made; without files before the first commit.
+        card: its README.md, or "".
+        branches: names. tags: the commit of each.
+    """
+
+    head: Version
+    card: str = ""
+    branches: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+
+
+class BadVersion(DailytalkError):
+    """A version that `dailytalk check` calls bad: nothing of it was sent."""
+
+    def __init__(self, reason: str, remedy: str, release: "Release") -> None:
+        super().__init__(reason, remedy)
+        self.release = release
+
+
+class Change(NamedTuple):
+    """The change of a file: `add`, `replace`, `delete` or `keep`; its bytes, and its new SHA-256."""
+
+    what: str
+    name: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass
+class Release:
+    """A version: what was there before, what will be, and why.
+
+    Attributes:
+        repo: `OWNER/NAME`. before: the repository that it was planned against.
+        packed: its data files. changes: against the version before.
+        tag: its name; None for none.
+        card: with its pictures; None if just this version is there already.
+        message: of the commit.
+        commit: its id, once it is published. url: of its page, or of the pull request's.
+        divergence: from what others have published since the version that the folder was made from.
+        restored: the earlier version whose data files it has, which the Hub copies; None if they are sent.
+        held_instead: what the branch holds, if the tag is there already and the branch has other data; else "".
+        is_new: whether it is to be published; False if just this version is there already.
+    """
+
+    repo: str
+    settings: PushSettings
+    before: RepositoryState
+    packed: Packed
+    changes: Changes
+    tag: str | None
+    card: Card | None = None
+    message: str = ""
+    commit: str | None = None
+    url: str = ""
+    divergence: Divergence = field(default_factory=Divergence)
+    restored: Version | None = None
+    held_instead: str = ""
+    is_new: bool = True
+
+    @cached_property
+    def texts(self) -> dict[str, bytes]:
+        """Files that are no data, by name."""
+        if self.card is None:
+            return {}
+        manifest = self.packed.manifest(self.tag, self.changes.as_dict(), self.card.assets)
+        text = manifest_text(manifest)
+        texts = {CARD: self.card.text.encode(), MANIFEST: text.encode()}
+        return texts | self.card.assets
+
+    @cached_property
+    def plan(self) -> list[Change]:
+        """The changes of all files, by name; none if just this version is there already.
+
+        A push deletes the files that the manifest before names, and data files in our folders, which readers
+        would otherwise take for rows of this version. Git keeps no SHA-256 of short texts: whether one is the same
+        is seen when it is sent.
+        """
+        if self.card is None:
+            return []
+        stored = self.before.head.stored
+        head = self.before.head
+        owned = {*head.named_files, *(head.manifest.assets or ())}
+        new = {file.name: (file.size, file.sha256) for file in self.packed.files}
+        for name, content in self.texts.items():
+            new[name] = (len(content), hashlib.sha256(content).hexdigest())
+        changes = []
+        for name, file in stored.items():
+            is_ours = name in owned or OUR_DATA_FILE.fullmatch(name)
+            if is_ours and name not in new:
+                changes.append(Change("delete", name, file.size))
+        for name, (size, sha256) in new.items():
+            old = stored.get(name)
+            if old is None:
+                kind = "add"
+            elif old.lfs is not None and old.lfs.sha256 == sha256:
+                kind = "keep"
+            else:
+                kind = "replace"
+            changes.append(Change(kind, name, size, sha256))
+        return sorted(changes, key=lambda change: change.name)
+
+    @property
+    def left(self) -> list[str]:
+        """The Parquet files of others, which stay there, and are no part of the version."""
+        changed = {change.name for change in self.plan}
+        return sorted(name for name in self.before.head.names if name.endswith(".parquet") and name not in changed)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files of the version: data, card, manifest and pictures; 0 if it is there already."""
+        return sum(change.size for change in self.plan if change.what != "delete")
+
+    @property
+    def to_send(self) -> int:
+        """Bytes of changed files whose content is in neither the branch nor the restored version."""
+        stored_files = [*self.before.head.stored.values()]
+        if self.restored:
+            stored_files += self.restored.stored.values()
+        stored = {file.lfs.sha256 for file in stored_files if file.lfs}
+        written = [change for change in self.plan if change.what in ("add", "replace")]
+        return sum(change.size for change in written if change.sha256 not in stored)
+
+
+def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
+    """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
+
+    Raises DailytalkError for what can be refused before any work: a tag that is no version, no token, a wrong one,
+    or one that may not write there, no such repository if `create` is not set, a public one where `private` is
+    requested, a Hub that can't be reached.
+    """
+    if settings.tag and settings.tag != AUTO:
+        parse_tag(settings.tag)
+    if not dry_run:
+        check_token()
+    with hub_errors(repo):
+        if not api.repo_exists(repo, repo_type=KIND):
+            if not settings.create:
+                raise DailytalkError(
+                    f"there is no dataset {repo} on the Hub, or you may not see it",
+                    "check the name, or pass --create to make it",
+                )
+            if dry_run:
+                return False
+            api.create_repo(repo, repo_type=KIND, private=settings.private)
+        if settings.private and not api.dataset_info(repo, timeout=TIMEOUTS).private:
+            raise DailytalkError(
+                f"{repo} is public already", "make it private in its settings, or leave --private out"
+            )
+        if not dry_run:  # read access is enough for a pull request
+            api.auth_check(repo, repo_type=KIND, write=not settings.pr)
+    return True
+
+
+def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryState:
+    """Read a repository that exists.
+
+    Raises DailytalkError: it can't be read, its manifest is not ours, or others have files there with which
+    `load_dataset` would not find a version.
+    """
+    with hub_errors(repo):
+        refs = api.list_repo_refs(repo, repo_type=KIND)
+        branches = {ref.name: ref.target_commit for ref in refs.branches}
+        tags = {ref.name: ref.target_commit for ref in refs.tags}
+    commit = branches.get(branch, branches.get(MAIN))
+    head = Version(Reference(repo), None, ())
+    if commit:
+        head = open_version(Reference(repo, commit))
+    if MANIFEST in head.names and head.manifest.layout != LAYOUT:
+        raise DailytalkError(
+            f"the repository has a {MANIFEST} that this tool did not write",
+            "rename it there, or publish to another repository",
+        )
+    in_the_way = list(obstacles(head))
+    if in_the_way:
+        problems = "; ".join(f"{obstacle.name}: {obstacle.problem}" for obstacle in in_the_way)
+        remedies = " and ".join(dict.fromkeys(obstacle.remedy for obstacle in in_the_way))
+        raise DailytalkError(
+            f"{repo} has files of somebody else, which would keep readers from the version ({problems})",
+            f"publish to another dataset, or first {remedies}",
+        )
+    card = head.read(CARD).decode() if CARD in head.names else ""
+    return RepositoryState(head, card, branches=tuple(branches), tags=tags)
+
+
+def push_version(
+    items: Shards, repo: str, settings: PushSettings, defaults: Mapping[str, object], dry_run: bool = False
+) -> Release:
+    """Publish the finished conversations of a work folder.
+
+    Args:
+        items: the folder, as `publish.opening.finished_items` opens it.
+        defaults: of `cli.defaults.default_settings`.
+        dry_run: end after the plan.
+
+    Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
+    unless that is accepted; Diverged if that would take away what others have published, unless that is meant.
+    Readers of the Hub see no change then, unless only the tag could not be set, which the sentence says.
+    """
+    api = HfApi()
+    stage = items.where / STAGE
+    with locked(
+        stage.with_name(f"{STAGE}.lock"),
+        f"another dailytalk push works on {str(items.where)!r}",
+        "wait until it is done, and run this again",
+    ):
+        shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
+        base = read_base(items.where)
+        before = RepositoryState(Version(Reference(repo), None, ()))
+        if check_request(api, repo, settings, dry_run):
+            before = read_repository(api, repo, settings.branch)
+        packed = _pack(items, stage, settings, before.head)
+        version = open_version(stage)
+        release = plan_release(repo, settings, before, packed, version)
+        if release.is_new:
+            release.divergence = diverged(_bases(api, base, release), before.head, version)
+            if release.divergence.takes_away and not (settings.overwrite or dry_run):
+                raise Diverged(repo, items.where, release.divergence)
+            describe_release(release, items, version, defaults)
+            if not dry_run:
+                _refuse_bad(release)
+                publish(api, release)
+        if not dry_run:
+            _keep_base(items.where, base, release)
+            shutil.rmtree(stage)
+    return release
+
+
+def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
+    """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
+    n_clips = settings.clips
+    if n_clips is None:
+        # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
+        n_clips = 2000 if "interactivity" in head.configs else 0
+    divide = partial(
+        split_conversations,
+        shares={"validation": settings.valid_share, "test": settings.test_share},
+        before=published_splits(head),
+        seed=settings.seed,
+    )
+    audio_columns = SOUND_LAYOUTS[AUDIO_COLUMN]
+    if settings.audio_columns:
+        audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
+    elif head.has_manifest:  # its readers rely on them
+        audio_columns = sound_columns(head.features(CONFIGS[0]) or ())
+    packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
+    write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
+    return packed
+
+
+def plan_release(
+    repo: str,
+    settings: PushSettings,
+    before: RepositoryState,
+    packed: Packed,
+    version: Version,
+    restored: Version | None = None,
+) -> Release:
+    """Compare a version with the one before it, and choose its tag.
+
+    Args:
+        version: the files of `packed`, opened for reading.
+        restored: the earlier version that it is, if it is published again.
+
+    Raises DailytalkError as `_is_published`.
+    """
+    previous = _version_before(repo, before, settings.tag)
+    changes = compare_versions(previous, version)
+    if previous and changes.previous not in before.tags:
+        changes.previous = previous.commit  # a push was stopped before it set the tag
+    if restored:
+        changes.back_to = restored.manifest.version or restored.commit
+        # Cards always differ: each is about its own version.
+        changes.repacked = previous is None or previous.digests != version.digests
+    has_other_licence = False
+    if before.card and settings.card_licence:
+        has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
+    held = ""
+    # A branch can be put back by hand: then its data files are those of an older version than the newest tag.
+    if previous and before.head.commit != previous.commit and before.head.digests != previous.digests:
+        held = version_name(before.head)
+    tag_of_head = before.head.manifest.version
+    # A push that was stopped leaves a version without its tag.
+    lacks_tag = tag_of_head is not None and tag_of_head not in before.tags
+    if has_other_licence or held or lacks_tag:
+        changes.repacked = True
+    tag = next_tag(before.tags, changes.bump) if settings.tag == AUTO else settings.tag
+    release = Release(repo, settings, before, packed, changes, tag, restored=restored)
+    if _is_published(release, version, has_other_licence):
+        release.is_new = False
+        release.held_instead = held
+        if tag is None and not lacks_tag:
+            release.tag = tag_of_head
+    return release
+
+
+def describe_release(release: Release, items: Items, version: Version, defaults: Mapping[str, object]) -> None:
+    """Add the card, with the versions before it, and the message of the commit.
+
+    Args:
+        items: the work folder, or the earlier version that is restored.
+        version: the files of the release, opened for reading.
+        defaults: of `cli.defaults.default_settings`.
+
+    Raises CardDamaged: see `publish.tables.card.render_card`.
+    """
+    changes = release.changes.as_dict()
+    difference = diff_in_words(changes)
+    release.message = release.settings.message or f"Publish {release.tag or 'conversations'}: {difference}"
+    history = []
+    if release.tag:
+        today = datetime.now(UTC).date()
+        history.append((release.tag, today.isoformat(), difference))
+    earlier = list_versions(release.repo) if release.before.tags else []
+    for listed in earlier:
+        if listed.kind == "version":
+            date = listed.date.date()
+            history.append((listed.name, date.isoformat(), diff_in_words(listed.changes or {})))
+    rejects = list(items.rejects())
+    rejects += [reject.as_dict() for reject in release.packed.rejects]
+    licence = release.settings.card_licence
+    facts = CardFacts(release.repo, release.tag, licence, tuple(history), changes)
+    release.card = render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)
+
+
+def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
+    """The version of the branch that a folder was made from, or published last, then those that it has proposed.
+
+    A branch without a version has nothing to lose: then it is the head alone. There are none if `base`, what the
+    folder keeps of them, does not say which, or if the Hub has none of them any more (its history was squashed).
+    """
+    repo = release.repo
+    head = release.before.head
+    if not head.has_manifest:
+        return [head]
+    if base is None or base.repository != repo:
+        return []
+    last_published = base.commits.get(release.settings.branch, base.commits.get(MAIN, base.commit))
+    if last_published == head.commit:
+        return [head]
+    bases = []
+    for commit in dict.fromkeys([last_published, *base.proposals]):
+        with hub_errors(repo):
+            is_kept = api.revision_exists(repo, commit, repo_type=KIND)
+        if is_kept:
+            bases.append(open_version(Reference(repo, commit)))
+    return bases
+
+
+def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
+    """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
+    commit = release.commit
+    if release.settings.pr:
+        if commit is None or (base and base.repository != release.repo):
+            return
+        # The first proposal of a folder without a base is its base.
+        base = base or Base(release.repo, None, commit)
+        base.proposals.append(commit)
+    else:
+        before = release.before
+        commit = commit or before.tags.get(release.tag or "") or before.head.commit
+        if commit is None:
+            return
+        commits: dict[str, str] = {}
+        if base and base.repository == release.repo:
+            commits = {MAIN: base.commit} | base.commits
+        commits[release.settings.branch] = commit
+        base = Base(release.repo, release.tag, commit, commits)
+    write_base(folder, base)
+    keep_in_store(folder, BASE)
+
+
+def published_splits(head: Version) -> dict[str, str]:
+    """The splits of the conversations that were published; one that is gone decides for what was made of it."""
+    splits: dict[str, str] = {}
+    if not head.has_manifest or CONFIGS[0] not in head.configs:
+        return splits
+    items = VersionItems(head)
+    columns = ["conversation_id", "split"]
+    columns += [column.name for column in items.fields if column.name == ORIGIN.name]
+    for row in items.rows(columns):
+        talk = from_finished(row)
+        splits[talk.id] = row["split"]
+        splits[talk.parent] = row["split"]
+    return splits
+
+
+def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
+    """The highest version up to a tag, else the head, if there is one that this tool published.
+
+    None for the first tag: a head without a tag is no version, and may be this one, whose push was stopped.
+    """
+    versions = [name for name in before.tags if is_version_tag(name)]
+    if tag and not versions:
+        return None
+    if tag and tag != AUTO:
+        limit = parse_tag(tag)
+        versions = [name for name in versions if parse_tag(name) <= limit]
+    newest = latest(versions)
+    version = open_version(Reference(repo, newest)) if newest else before.head
+    return version if version.has_manifest else None
+
+
+def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
+    """Return whether exactly this is already published.
+
+    Raises DailytalkError if the data is a later version already, or the tag exists and names other data or another
+    licence, or would break readers of the version before, which only a major version may.
+    """
+    before = release.before
+    tag = release.tag
+    changes = release.changes
+    if tag is None:
+        has_branch = release.settings.branch in before.branches
+        is_same = has_branch and before.head.digests == after.digests
+        return is_same and not has_other_licence
+    # Files may be others with the same rows, as another version of a library writes them.
+    if tag in before.tags and changes.same_rows and not has_other_licence:
+        return True
+    versions = [name for name in before.tags if is_version_tag(name) and parse_tag(name) > parse_tag(tag)]
+    for name in sorted(versions, key=parse_tag, reverse=True):
+        if not has_other_licence and open_version(Reference(release.repo, name)).digests == after.digests:
+            raise DailytalkError(
+                f"this data is {name} of {release.repo} already, which is later than {tag}",
+                f"load {name}, or pass --tag auto",
+            )
+    if tag in before.tags:
+        difference = "another licence" if changes.same_rows else "other data"
+        free_tag = next_tag(before.tags, changes.bump or "patch")
+        raise DailytalkError(
+            f"{tag} of {release.repo} names commit {before.tags[tag][:10]} with {difference}, and a tag is never "
+            "moved",
+            f"pass --tag {free_tag}, or --tag auto",
+        )
+    previous = changes.previous or ""
+    if changes.broken and is_version_tag(previous) and parse_tag(tag)[0] == parse_tag(previous)[0]:
+        config, sentences = next(iter(changes.broken.items()))
+        raise DailytalkError(
+            f"{tag} would break readers of {previous} ({config}: {sentences[0]})",
+            f"pass --tag {next_tag(before.tags, 'major')}",
+        )
+    return False
+
+
+def _refuse_bad(release: Release) -> None:
+    """Raise BadVersion for a version that `dailytalk check` calls bad, unless `even_if_bad` is set."""
+    assert release.card is not None
+    verdict = release.card.verdict
+    if verdict.level != "bad" or release.settings.even_if_bad:
+        return
+    most_named = 3
+    reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
+    named = "; ".join(finding.sentence for finding in reasons[:most_named])
+    n_more = len(reasons) - most_named
+    if n_more > 0:
+        named += f"; and {counted(n_more, 'more finding')}"
+    raise BadVersion(
+        f"the version is bad, and nothing was published ({named})",
+        f"{reasons[0].remedy}, or pass --even-if-bad to publish it as it is",
+        release,
+    )
+
+
+def publish(api: HfApi, release: Release) -> Release:
+    """Make the branch if need be, commit, read a row of each split back, tag.
+
+    Returns the release with its commit and address. Raises DailytalkError: somebody else published meanwhile, or
+    the Hub refuses or fails. Readers see the old version then, or, if only the tag is missing, the new one.
+    """
+    repo = release.repo
+    settings = release.settings
+    before = release.before
+    tag = release.tag
+    head = before.head.commit
+    sources: dict[str, bytes | Path] = dict(release.texts)
+    for file in release.packed.files:
+        if file.path:
+            sources[file.name] = file.path
+    copied_commit = release.restored.commit if release.restored else None
+    operations = list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete]()
+    for change in release.plan:
+        if change.what == "delete":
+            operations.append(CommitOperationDelete(change.name, is_folder=False))
+        elif change.what != "keep" and change.name in sources:
+            operations.append(CommitOperationAdd(change.name, sources[change.name]))
+        elif change.what != "keep":
+            operations.append(CommitOperationCopy(change.name, change.name, src_revision=copied_commit))
+    with hub_errors(repo), client_errors(repo):
+        if settings.branch not in (*before.branches, MAIN) and not settings.pr:
+            api.create_branch(repo, branch=settings.branch, revision=head, repo_type=KIND, exist_ok=True)
+        step(f"sending {release.to_send / 1e6:.1f} MB at most", 0)
+        created = api.create_commit(  # skips what is there already; of nothing new it makes no commit
+            repo,
+            operations,
+            commit_message=release.message,
+            repo_type=KIND,
+            revision=None if settings.pr else settings.branch,
+            create_pr=settings.pr,
+            parent_commit=head,
+        )
+        commit = created.oid
+        version = open_version(Reference(repo, commit))
+        for files in release.packed.configs.get(CONFIGS[0], {}).values():
+            _read_back(version, files[:1] if release.restored else files)
+        if tag and not settings.pr and before.tags.get(tag) != commit:
+            try:
+                api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
+            except HfHubHTTPError as error:
+                raise DailytalkError(
+                    f"commit {commit[:10]} was made, but got no tag {tag} ({error.server_message or error})",
+                    "run the same command again, with --tag auto if somebody else has made this tag meanwhile",
+                ) from None
+    release.commit = commit
+    release.url = created.pr_url or created.commit_url
+    return release
+
+
+def _read_back(version: Version, files: Sequence[DataFile]) -> None:
+    """Read a row of the smallest row group of a split, with its sound; `files` are those that were sent or copied.
+
+    Raises DailytalkError if it is not what its own digest says.
+    """
+    groups = []
+    for sent in files:
+        opened = open_parquet(sent.path, "push again") if sent.path else version.parquet(sent.name)
+        with opened as packed:
+            sizes = packed.stored_bytes()
+        groups += [(size, sent.name, number) for number, size in enumerate(sizes)]
+    if not groups:
+        return
+    _, name, group = min(groups)
+    with version.parquet(name) as file:
+        row = next(file.rows_at([(group, 0)]), None)
+    if row is None or changed_sounds(row):
+        raise DailytalkError(
+            f"{version} does not hold {name} as it was sent; it got no tag",
+            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+        )
+
+
+@contextmanager
+def client_errors(repo: str) -> Iterator[None]:
+    """Raise the cause of errors that the client wraps, or else a DailytalkError.
+
+    The client wraps the failure of a file among many and the Hub's errors about the card's front matter, and Xet's
+    errors have no type.
+    """
+    try:
+        yield
+    except EXPECTED:
+        raise
+    except (RuntimeError, ValueError) as error:
+        cause = error.__cause__
+        if isinstance(cause, EXPECTED):
+            raise cause from None
+        message = without_tokens(str(cause or error))
+        reason = " ".join(message.split())
+        raise DailytalkError(
+            f"{repo} rejected the upload ({reason})",
+            "run the same command again: what was uploaded is not sent again",
+        ) from None

@@ -1,0 +1,1 @@
+"""Tables: the figures of a dataset as a report, a card and the README's."""

@@ -1,0 +1,97 @@
+"""The README.md of a folder that we make: its content, its licences, its models and settings, how to load it.
+
+It is for a person who is sent the folder. Its last line has a digest of the rest, by which the next run knows it:
+a README that a person wrote or changed stays as it is.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dailytalk_contiguous.core import licensing
+from dailytalk_contiguous.core.licensing import SOURCE
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.templates import environment, filled
+from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.owned_folder import README, is_foreign, signed
+
+
+def readme(
+    title: str,
+    about: str,
+    made: Mapping[str, int],
+    load: str,
+    *,
+    run: Mapping[str, Any],
+    defaults: Mapping[str, object],
+) -> str:
+    """Return the text of a README.
+
+    Args:
+        about: a description of the folder. load: how to load it; both in Markdown.
+        made: the provenance of its rows, each a JSON or empty, with numbers of rows; if rows
+            name no models and sources, those of `run` are named.
+        run: run.json of the folder that they are from; {} where there is none.
+        defaults: of `cli.defaults.default_settings`.
+    """
+    provenances = [text or None for text in Counter(made).elements()]
+    rows = pd.DataFrame({"provenance": provenances}, dtype=object)
+    tables = Tables(rows, pd.DataFrame({"recogniser": []}, dtype=object))
+    origins = [origin for origin in figures.all_origins(tables) if origin.name or origin.licence]
+    roles = {origin.role for origin in origins}
+    if SOURCE not in roles:
+        source = run.get("source") or {}
+        name = portable(source.get("repository") or source.get("name")) or ""
+        origins = [licensing.Origin(SOURCE, name, source.get("licence")), *origins]
+    if roles <= {SOURCE}:
+        origins += sorted(figures.models_of_run(run))
+    licence = licensing.derived(origins)
+    of_tagging = run.get("settings") or {}
+    of_speaking = (run.get("speak") or {}).get("settings") or {}
+    whole_run = {**run, "settings": of_tagging | of_speaking}
+    text = filled(
+        "readme.md",
+        title=title,
+        about=about,
+        load=load,
+        licences=licence,
+        licence_name=None,
+        warnings=licensing.promised_too_much([licence], origins),
+        show=Displays(tables, whole_run, defaults, origins=origins),
+    )
+    return signed(text)
+
+
+def _n_conversations(run: Mapping[str, Any]) -> int:
+    counts = run.get("counts") or {}
+    return int(counts.get("conversations") or 0)
+
+
+def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, object]) -> None:
+    """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
+
+    After a run that made no shard (`n_made`) it stays as it is: a million conversations are not read again.
+    """
+    run = work_folder.read_run(folder)
+    if run is None or (not n_made and (folder / README).exists()) or is_foreign(folder):
+        return
+    n_tagged = _n_conversations(run)
+    n_finished = _n_conversations(run.get("speak") or {})
+    rows = open_items(folder).rows(["provenance"]) if n_finished else ()
+    made = Counter(row.get("provenance") or "" for row in rows)
+    work: Any = environment(markdown=True).get_template("work_readme.md").module
+    has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
+    about = work.about(n_tagged, n_finished, has_transcript)
+    load = work.load(n_finished)
+    text = readme(title, about, made, load, run=run, defaults=defaults).encode()
+    if not (folder / README).exists() or read_bytes(folder / README) != text:
+        write_bytes(folder / README, text)

@@ -1,0 +1,676 @@
+"""The tables and plots of reports and cards: `PARTS` has all of them in the order in which they are shown.
+
+A table is an entry there: its title, its headings, a query of a dataset (mostly one of `core.records.figures`) and
+a note. What is empty, and does not say why, is left out.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+from markupsafe import Markup
+
+from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.fields import columns_among
+from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.scorecard import measure_text, published_references
+from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN
+from dailytalk_contiguous.core.records.utterance import EVENTS
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
+from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, Quality
+from dailytalk_contiguous.publish.tables.displays import Displays, asked_terms
+from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram
+from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table, TableCell
+
+#: A row: a cell of each column; None where a value is not known.
+Cells = Sequence[TableCell]
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """A table of reports and cards.
+
+    Attributes:
+        title, note, nothing: as of `Table`.
+        head: the headings of its columns, with ` | ` between them.
+        query: its rows.
+        most_open: with more rows it is closed at first.
+    """
+
+    title: str
+    head: str
+    query: Callable[[Displays], Iterable[Cells]]
+    note: str = ""
+    nothing: str = ""
+    most_open: float = math.inf
+
+    def __call__(self, show: Displays) -> Table:
+        """The table of a dataset."""
+        rows = [*self.query(show)]
+        head = self.head.split(" | ")
+        return Table(self.title, head, rows, self.note, self.nothing, len(rows) > self.most_open)
+
+
+#: The parts that models have, in words.
+ROLES = {
+    "speech_activity": "speech activity",
+    "recogniser": "words",
+    "synthesiser": "new voice",
+    "verifier": "check of the new voice",
+}
+
+#: What became of utterances, in words.
+STATUSES = {
+    "spoken": "resynthesised",
+    "kept": "kept as recorded",
+    "kept-original": "kept, though it was to be resynthesised",
+    "dropped": "left out (no text)",
+}
+
+# How much there is by labels.
+
+
+def by_label(
+    show: Displays, label: str, title: str, columns: Mapping[str, str], nothing: str = "", number: str = ""
+) -> Table:
+    """How much there is of each value of a label; nothing where none is known.
+
+    Args:
+        columns: of `figures.sums`, with their headings; the first is drawn as bars.
+        number: the column whose sum is named in the title.
+    """
+    first, *_ = columns
+    values = figures.ranked(show.tables, label, first)
+    largest = values[first].max() or 1
+    rows: list[Cells] = []
+    for name, amounts in values.iterrows():
+        of_first, *of_others = [_amount(column, amounts[column]) for column in columns]
+        rows.append([str(name), Bar(of_first, amounts[first] / largest), *of_others])
+    is_any_known = any(values.index != UNKNOWN)
+    if number:
+        title += f" ({counted(int(values[number].sum()), show.unit)})"
+    head = [label.replace("_", " "), *columns.values()]
+    return Table(title, head, rows if is_any_known else [], nothing=nothing)
+
+
+def _amount(column: str, amount: float) -> str:
+    is_duration = column in ("seconds", "left", "right", "seen")
+    return length_text(amount) if is_duration else f"{amount:,.0f}"
+
+
+def by_two_labels(show: Displays, rows: str, columns: str, title: str, note: str = "") -> Table:
+    """Numbers of the values of two labels, in rows and columns; nothing unless two are known of each."""
+    numbers = figures.crossed(show.tables, rows, columns)
+    n_known = min(sum(names != UNKNOWN) for names in numbers.axes)
+    bars: list[Cells] = []
+    for name, of_row in numbers.iterrows():
+        total = of_row.sum()
+        bars.append([str(name), *(Bar(f"{number:,}", number / total) for number in of_row)])
+    title = f"{title} ({counted(int(numbers.to_numpy().sum()), show.unit)})"
+    return Table(title, ["", *numbers], bars if n_known > 1 else [], note)
+
+
+def label_of_clips(show: Displays, label: str) -> Table:
+    """How much there is of each value of a label of clips, if it has several."""
+    if len(figures.sums(show.tables, label)) < 2:
+        return Table("", (), ())
+    columns = {"seconds": "recorded", "conversations": f"{show.unit}s", "copies": "copies"}
+    columns["seen"] = "seen in training"
+    return by_label(show, label, label.replace("_", " ").capitalize(), columns, number="conversations")
+
+
+def emotion_heard(show: Displays) -> Table:
+    columns = {"utterances": f"{show.unit}s", "seconds": "speech"}
+    return by_label(show, "emotion_class", "Emotion heard", columns, number="utterances")
+
+
+def emotion_by_label(show: Displays) -> Table:
+    note = (
+        "Rows: the label; columns: what the classifier heard. Of the classes that it said, "
+        f"{_agreement(show, 'emotion_class')} are the label."
+    )
+    return by_two_labels(show, "emotion", "emotion_class", "Emotion by label and heard", note)
+
+
+def emotion_meant(show: Displays) -> Table:
+    """Emotions as raters perceived them, where that is known."""
+    note = f"Rows: what was meant; columns: what raters heard. They agree in {_agreement(show, 'perceived')}."
+    agreement = show.tables.conversations["agreement"].dropna()
+    if len(agreement):
+        share = percent(agreement.mean(), 1)
+        note += f" On average {share} of the raters of a clip chose what was heard most."
+    return by_two_labels(show, "emotion", "perceived", "Emotion meant and heard", note)
+
+
+def _agreement(show: Displays, answer: str) -> str:
+    n_agreed, n_known = figures.heard_as_meant(show.tables, "emotion", answer)
+    return f"{n_agreed:,} of {n_known:,} ({percent(n_agreed, n_known)})"
+
+
+# What conversations are.
+
+
+def lengths(show: Displays) -> Plot:
+    seconds = show.tables.conversations["duration"].dropna()
+    is_long = seconds.max() > 300
+    title = f"Length of {counted(show.tables.n, 'conversation')}"
+    return histogram(
+        Plot(title, name="lengths", nothing="no conversations"),
+        series=[("after", "", seconds / (60 if is_long else 1))],
+        axis="length (min)" if is_long else "length (s)",
+        of="conversations",
+    )
+
+
+def _split_sizes(show: Displays) -> Iterator[Cells]:
+    sizes = figures.sums(show.tables, "split").T.to_dict()
+    if len(sizes) > 1:
+        sizes["all"] = {**show.whole, "conversations": show.tables.n}
+    for name, size in sizes.items():
+        columns = ("conversations", "utterances", "words", "seconds")
+        yield str(name), *(_amount(column, size[column]) for column in columns)
+
+
+def _published_columns(show: Displays) -> Iterator[Cells]:
+    for column in columns_among(show.tables.fields):
+        values = show.tables.conversations[column.name].dropna()
+        text = UNKNOWN
+        if len(values) and column.tally == "mean":
+            numbers = values.astype(float)
+            text = (
+                f"mean {numbers.mean():.4g}, from {numbers.min():.4g} to {numbers.max():.4g} {column.unit}".strip()
+            )
+        elif len(values) and column.tally == "count":
+            numbers_of = figures.counts(values.explode().astype(str).str.slice(stop=100))
+            text = ", ".join(f"{value} ({number:,})" for value, number in [*numbers_of.items()][:25])
+        yield column.name, column.about, text
+
+
+# How people take turns. The rebuild keeps the offsets, so that both before and after would be one curve twice.
+
+
+def offsets(show: Displays) -> Plot:
+    series = [(side, show.tables.turn_taking.offsets(side)) for side in CHANNELS]
+    n_changes = sum(len(values) for _, values in series)
+    title = f"Who waits for whom ({counted(n_changes, 'change')} of speaker)"
+    return histogram(
+        Plot(title, name="offsets", nothing="the speaker never changes"),
+        series=[(side, f"{side} takes the floor ({len(values):,})", values) for side, values in series],
+        axis="floor-transfer offset (s; below 0: overlap)",
+        of="changes",
+    )
+
+
+def turns_in_figures(show: Displays) -> Table:
+    """How people take turns, as recorded and as rebuilt."""
+    timelines = figures.timelines(show.tables)
+    rows: list[Cells] = []
+    note = ""
+    if show.has_turns:
+        for event in EVENTS:
+            rows.append([f"{event}s", *(taken.events[event] for taken in timelines.values())])
+        rows.append(["length", *(length_text(taken.seconds) for taken in timelines.values())])
+    if show.tables.is_rebuilt:
+        conversations = show.tables.conversations
+        kept = counted(int(conversations["timeline_backchannels_kept"].sum()), "backchannel")
+        in_source = int(conversations["timeline_backchannels"].sum())
+        lost = sum(figures.lost_in_rebuild(show.tables).values())
+        note = (
+            f"{kept} of {in_source:,} in the source are inside the same turn as before. "
+            f"Lost: {lost:,.2f} s of the recorded speaker's speech and sounds."
+        )
+        overlap = figures.timeline_means(show.tables).get("overlap_kept")
+        if overlap:
+            note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
+    head = ["measure", *timelines]
+    return Table("Turn-taking in figures", head, rows, Markup(note), "no utterance has times")
+
+
+def _ends_of_turns(show: Displays) -> Iterator[Cells]:
+    """How finished the ends of turns sound to a judge."""
+    for (side, timeline), ends in figures.ends_of_turns(show.tables).items():
+        at_shifts = None if ends.at_shifts is None else f"{ends.at_shifts:.2f}"
+        at_holds = _with_interval(ends.at_holds, ends.at_holds_interval)
+        auc = _with_interval(ends.auc, ends.auc_interval)
+        yield side, timeline, ends.n_shifts, at_shifts, ends.n_holds, at_holds, auc
+
+
+def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str | None:
+    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})" if interval else None
+
+
+def sides(show: Displays) -> Table:
+    """What conversations teach of each side."""
+    timelines = figures.timelines(show.tables)
+    head = ["measure", "side", *timelines, "90 % of conversations"]
+    if show.comparisons:
+        head.append("beside others")
+    rows: list[Cells] = []
+    for name, of_sides in show.tables.turn_taking.stats().items():
+        for side, stats in of_sides.items():
+            if not stats["conversations"]:
+                continue
+            pooled = [measure_text(name, taken.pooled(name, side)) for taken in timelines.values()]
+            cells = [TURN_MEASURES[name].title, side, *pooled, measure_text(name, stats["p5"], stats["p95"])]
+            if show.comparisons:
+                beside = [
+                    f"{comparison.text()} {comparison.reference.name}"
+                    for comparison in show.comparisons
+                    if comparison.band.measure == name and comparison.side == side
+                ]
+                cells.append("; ".join(beside))
+            rows.append(cells)
+    return Table("What it teaches, in figures", head, rows, folded=bool(rows))
+
+
+def other_corpora(_: Displays) -> Table:
+    """What is published of others."""
+    corpora = published_references().values()
+    rows: list[Cells] = []
+    for corpus in corpora:
+        for band in corpus.bands:
+            about = f"{band.definition}. {band.comparable}"
+            rows.append([corpus.name, TURN_MEASURES[band.measure].title, band.text(), about])
+    head = ("corpus", "measure", "value", "what it is")
+    note = "; ".join(f"{corpus.name}: {corpus.source}" for corpus in corpora) + "."
+    return Table("What is published of others", head, rows, note, folded=True)
+
+
+# How they speak.
+
+#: A mean of a tag against its speaker's (`figures.OF_TAGS`), in words.
+BESIDE_USUAL: dict[str, Callable[[float], str]] = {
+    "loudness": "{:+.1f} dB".format,
+    "pitch": "{:+.1f} st".format,
+    "rate": lambda octaves: f"×{2**octaves:.2f}",
+}
+
+
+def sounds_of_tags(show: Displays) -> Table:
+    """Loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
+    means_by_tag = figures.tag_measures(show.tables)
+    kinds = {"": "source"}
+    note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
+    if show.tables.is_revoiced:
+        kinds[TAKE] = "synthesis"
+        correlations = [(name, figures.follows_source(means_by_tag, name)) for name in BESIDE_USUAL]
+        follows = [
+            f"{name} r = {value:.2f}".replace("-", "−") for name, value in correlations if value is not None
+        ]
+        note += " Does the voice do what the source did with the same tag? "
+        note += (
+            f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
+        )
+    head = ["tag"]
+    for name in ("utterances", *BESIDE_USUAL):
+        head += [f"{name}, {kind}" for kind in kinds.values()]
+    rows: list[Cells] = []
+    for tag, values in means_by_tag.iterrows():
+        cells: list[TableCell] = [str(tag)]
+        cells += [str(int(values[f"{prefix}utterances"])) for prefix in kinds]
+        for name, text in BESIDE_USUAL.items():
+            means = [values[f"{prefix}{name}"] for prefix in kinds]
+            cells += [None if pd.isna(mean) else text(mean).replace("-", "−") for mean in means]
+        rows.append(cells)
+    return Table("What tags sound like", head, rows, Markup(note), "nothing was measured")
+
+
+def affect_plot(show: Displays) -> Plot:
+    points = figures.affect(show.tables)
+    title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
+    title += f" ({counted(len(points), show.unit)})"
+    plot = Plot(title, name="affect", note="Points are the means of each label.", nothing="no measures of affect")
+    return affect_map(plot, points, "valence (0 to 1)", "arousal (0 to 1)")
+
+
+def _moments(show: Displays) -> Iterator[Cells]:
+    moments = figures.moments(show.tables)
+    for name, (title, unit, digits) in figures.MEASURES.items():
+        values = moments.loc[name]
+        if values["count"]:
+            texts = [f"{values[moment]:.{digits}f}" for moment in ("mean", "std", "min", "max")]
+            yield title, unit, *texts, int(values["count"])
+
+
+# What became of it.
+
+
+def synthesis(show: Displays) -> Table:
+    """What became of utterances, and what it cost."""
+    utterances = show.tables.utterances
+    numbers = {STATUSES.get(name, name): number for name, number in show.statuses.most_common()}
+    for reason, number in figures.reasons(show.tables).most_common(15):
+        numbers[f"why not: {reason}"] = number
+    rows: list[Cells] = [*numbers.items()]
+    n_retried = int((utterances["tries"] > 1).sum())
+    share = percent(n_retried, show.statuses["spoken"])
+    rows.append(["needed more than one try", f"{n_retried:,} ({share})"])
+    error_rate = utterances["word_error_rate"].median()
+    if not pd.isna(error_rate):
+        rows.append(["word error rate of the synthesis, median", f"{100 * error_rate:.0f} %"])
+    ratios = figures.length_ratios(show.tables)
+    if len(ratios):
+        rows.append(["new over recorded length", _spread(ratios)])
+    cost = figures.cost(show.tables)
+    seconds = show.whole["seconds"]
+    amounts = {
+        "paid for what is in here": cost,
+        "an hour of finished audio": 3600 * cost / seconds if seconds else None,
+        "spent by the last run": show.spending.get("spent"),
+        "saved by the cache in the last run": show.spending.get("saved_by_cache"),
+    }
+    is_paid = any(amounts.values())
+    if is_paid:
+        rows += [[title, money(amount)] for title, amount in amounts.items() if amount is not None]
+    return Table("Utterances and money" if is_paid else "Utterances", ("", ""), rows)
+
+
+def _spread(values: "pd.Series[float]") -> str:
+    shares = values.astype("float").quantile([0.1, 0.5, 0.9])
+    return f"median {shares[0.5]:.2f}, 80 % from {shares[0.1]:.2f} to {shares[0.9]:.2f}"
+
+
+def delivery(show: Displays) -> Plot:
+    """How far takes are from their sources."""
+    takes = show.tables.utterances.dropna(subset="delivery_distance")
+    if not len(takes):
+        return Plot("")
+    distances = takes["delivery_distance"]
+    note = (
+        f"{_spread(distances).capitalize()}. Melody and loudness are compared with the speaker's usual, and "
+        "time is warped: neither voice nor pace counts."
+    )
+    cosines = takes["delivery_cosine"].dropna()
+    if len(cosines):
+        note += f" To an encoder of prosodic tokens: cosine {cosines.median():.2f}, median."
+    title = f"Delivery: distance from the source ({counted(len(takes), 'utterance')})"
+    plot = Plot(title, name="delivery", note=Markup(note))
+    return histogram(plot, [("after", "", distances)], "distance (0: alike, 2: nothing alike)", "utterances")
+
+
+def confidence(show: Displays) -> Plot:
+    confidences = show.tables.utterances["confidence"].dropna()
+    number = f"{len(confidences):,} of {counted(len(show.tables.utterances), 'utterance')}"
+    plot = Plot(f"Confidence of the recogniser ({number})", name="confidence")
+    return histogram(plot, [("before", "", confidences)], "confidence (0 to 1)", "utterances", span=(0, 1))
+
+
+def _terms(show: Displays) -> Iterator[Cells]:
+    """Each source and model with its licence, and what that asks for."""
+    for origin in show.origins:
+        link = Link(model_name(origin.name) or "(not named)", origin.url)
+        licence = origin.licence or Strong("not known")
+        yield ROLES.get(origin.role, origin.role), link, licence, asked_terms(origin.licence)
+
+
+def rejected(show: Displays) -> Table:
+    """Numbers by stage and kind of reason, the largest first."""
+    by_number = sorted(show.tables.rejects.items(), key=lambda reject: (-reject[1], reject[0]))
+    rows = [(stage, kind, number) for (stage, kind), number in by_number]
+    is_known = show.tables.knows_rejects
+    nothing = "nothing was rejected" if is_known else "what was rejected is not in a published version"
+    return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)
+
+
+def _models(show: Displays) -> Iterator[Cells]:
+    """The models of rows; those of run.json where rows name none, as before they are rebuilt."""
+    of_run = dict.fromkeys(figures.models_of_run(show.run), show.tables.n)
+    for model, number in sorted((figures.models(show.tables) or of_run).items()):
+        link = Link(model_name(model.name), model.url)
+        yield ROLES.get(model.role, model.role), link, model.licence or UNKNOWN, number
+
+
+def _settings(show: Displays) -> Iterator[Cells]:
+    for name, values in figures.chosen_settings(show.tables, show.run, show.defaults).items():
+        yield name.replace("_", " "), " or ".join(values)
+
+
+def _sources(show: Displays) -> Iterator[Cells]:
+    for credit in show.corpus.credits:
+        yield Link(credit.name, credit.homepage), credit.licence or UNKNOWN, credit.citation or UNKNOWN
+
+
+def _delivery_by_tag(show: Displays) -> Iterator[Cells]:
+    for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples():
+        yield tag, f"{mean:.2f}", number
+
+
+# Beside another dataset, of clips or of conversations.
+
+
+def label_beside(show: Displays, label: str, title: str) -> Table:
+    """How much of two datasets each value of a label has; nothing where it is known of neither."""
+    other = show.beside
+    shares = figures.compared_label(show.tables, other.tables, label)
+    rows: list[Cells] = []
+    for value, amounts in shares.iterrows():
+        cells: list[TableCell] = [str(value)]
+        for prefix in ("", "other_"):
+            share = amounts[f"{prefix}share"]
+            text = f"{percent(share, 1)}, {length_text(amounts[f'{prefix}seconds'])}"
+            cells.append(None if pd.isna(share) else Bar(text, share))
+        rows.append(cells)
+    names = {"share": show.name, "other_share": other.name}
+    lacking = [f"not known of {name}" for column, name in names.items() if shares[column].isna().all()]
+    return Table(title, [title.lower(), *names.values()], rows, "; ".join(lacking))
+
+
+def measures_beside(show: Displays) -> Table:
+    """The measures of two datasets."""
+    ours = figures.moments(show.tables, figures.COMPARED_MEASURES)
+    theirs = figures.moments(show.beside.tables, figures.COMPARED_MEASURES)
+    rows: list[Cells] = []
+    for name, (title, unit, digits) in figures.COMPARED_MEASURES.items():
+        texts = []
+        for values in (ours.loc[name], theirs.loc[name]):
+            text = f"{values['mean']:.{digits}f} ± {values['std']:.{digits}f}".replace("-", "−")
+            texts.append(text if values["count"] else None)
+        if any(texts):
+            rows.append([f"{title} ({unit})", *texts])
+    return Table(
+        "Measures (mean ± deviation)",
+        ("measure", show.name, show.beside.name),
+        rows,
+        "Level, signal to noise and bandwidth are those of the recordings as they came.",
+        "nothing was measured",
+    )
+
+
+def measure_beside(show: Displays, measure: str, title: str, axis: str) -> Plot:
+    others = figures.measured_values(show.beside.tables, measure)
+    values = figures.measured_values(show.tables, measure)
+    plot = Plot(title, name=f"beside-{measure}", nothing="nothing was measured")
+    series = [("before", show.beside.name, others), ("after", show.name, values)]
+    return histogram(plot, series, axis, "utterances")
+
+
+# What clips are.
+
+
+def balance(show: Displays) -> Table:
+    """The minutes of each emotion (or combination of labels) in training, and what it lacks of the target."""
+    clips = show.corpus
+    goal = f"{clips.target / 60:g} minutes"
+    training = clips.training()
+    longest = (training.to_numpy().max() if len(training) else 0) or 1
+    shortfalls = clips.shortfalls()
+    rows: list[Cells] = []
+    for name, amounts in training.iterrows():
+        bars = [Bar(f"{seconds / 60:.1f} min", seconds / longest) for seconds in amounts]
+        lacking = f"{shortfalls[str(name)] / 60:.1f} min" if name in shortfalls else None
+        rows.append([str(name), *bars, lacking])
+    before, after = clips.disparity()
+    note = f"Largest to smallest {clips.noun}: {before:.1f} as recorded, {after:.1f} as seen"
+    if clips.is_unbalanced:
+        note += ": not balanced, though clips are repeated as often as is allowed"
+    note += f". What lacks recordings to have {goal} needs another corpus, or recordings of your own."
+    head = (", ".join(clips.cells_by), "recorded", "seen: with repetitions and copies", f"lacks to {goal}")
+    return Table("Minutes of training", head, rows, Markup(note), "no finished clips")
+
+
+def licences(show: Displays) -> Table:
+    """The licences of clips, and what they ask for."""
+    rows: list[Cells] = []
+    for name, amounts in figures.ranked(show.tables, "licence").sort_index().iterrows():
+        asked = asked_terms(None if name == UNKNOWN else str(name))
+        rows.append([str(name), int(amounts["conversations"]), length_text(amounts["seconds"]), asked])
+    head = ("licence", f"{show.unit}s", "recorded", "asks for")
+    return Table("Licences", head, rows, nothing="no finished clips")
+
+
+def _limits_of(quality: Quality, name: str) -> Iterator[tuple[str, float, int]]:
+    """The limits of a measure of clips: `least` or `most`, its value as shown, and how many are beyond it."""
+    measure = MEASURES[name]
+    values = quality.clips[name].dropna().to_numpy(float)
+    for bound, option in (("least", measure.least), ("most", measure.most)):
+        limit = getattr(quality.limits, option) if option else None
+        if limit is not None:
+            is_beyond = values < limit if bound == "least" else values > limit
+            yield bound, limit * measure.factor, int(is_beyond.sum())
+
+
+def quality(show: Displays, name: str) -> Plot:
+    """A measure of clips as they came, with its limits; nothing where it was not measured."""
+    if not show.quality:
+        return Plot("")
+    measure = MEASURES[name]
+    values = show.quality.clips[name].dropna().to_numpy(float)
+    n_known = len(values)
+    n_unknown = len(show.quality.clips) - n_known
+    title = f"{measure.title.capitalize()} of {counted(n_known, 'clip')}"
+    if n_unknown:
+        title += f", {n_unknown:,} unknown"
+    sides = {"least": "below", "most": "above"}
+    limits = []
+    for bound, limit, n_beyond in _limits_of(show.quality, name):
+        limits.append((f"limit {limit:g}: {n_beyond:,} of {n_known:,} are {sides[bound]}", limit))
+    plot = Plot(title, name=name, nothing="no values")
+    series = [("before", "", values * measure.factor)]
+    return histogram(plot, series, f"{measure.title} ({measure.unit})", "clips", measure.span, limits)
+
+
+def _limits(show: Displays) -> Iterator[Cells]:
+    """The limits of quality of clips, and how many are beyond each."""
+    if show.quality:
+        for name, measure in MEASURES.items():
+            limits = [*_limits_of(show.quality, name)]
+            texts = [f"at {bound} {limit:g} {measure.unit}" for bound, limit, _ in limits]
+            n_beyond = sum(number for *_, number in limits)
+            n_known = int(show.quality.clips[name].count())
+            n_unknown = len(show.quality.clips) - n_known
+            yield measure.title, ", ".join(texts) or "none", n_beyond, percent(n_beyond, n_known), n_unknown
+
+
+# All of them.
+
+#: What is counted of those who are heard, and of a tag.
+SPEECH = {"seconds": "speech", "utterances": "utterances", "conversations": "conversations"}
+SPEECH_BY_SIDE = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
+
+MOMENTS = TableEntry(
+    "Measures of utterances",
+    "measure | unit | mean | deviation | least | most | utterances",
+    _moments,
+    "All except the length describe the source performance.",
+    "nothing was measured",
+)
+
+SPEAKERS = partial(
+    by_label, label="person", title="Recorded speakers", columns=SPEECH, nothing="none that is known can be heard"
+)
+
+TAGS = partial(
+    by_label,
+    label="tag",
+    title="Speech by style tag",
+    columns=SPEECH_BY_SIDE,
+    nothing="no tags",
+    number="utterances",
+)
+
+ENDS_OF_TURNS = TableEntry(
+    "Do ends sound like ends, and pauses like pauses?",
+    "side | timeline | ends of turns | sound finished | pauses | sound finished | end above pause",
+    _ends_of_turns,
+    Markup(
+        "Smart Turn v3.2 hears the last 8 s of one side, to 0.2 s of silence, and says from 0 to 1 how finished "
+        "it sounds: before the other's turn it should, before a pause of the same speaker it should not. The last "
+        "column: of all pairs of an end and a pause, those in which the end sounds more finished. In brackets "
+        "90 % intervals."
+    ),
+)
+
+DELIVERY_BY_TAG = TableEntry(
+    "Delivery by tag, the furthest from the source first",
+    "tag | distance | utterances",
+    _delivery_by_tag,
+    most_open=15,
+)
+
+#: The tables and plots of each section, in their order. Pages and cards name the sections that they show.
+PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
+    "splits": [TableEntry("Splits", "split | conversations | utterances | aligned words | audio", _split_sizes)],
+    "speakers": [
+        lengths,
+        SPEAKERS,
+        partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
+    ],
+    "columns": [TableEntry("Columns that stages publish", "column | what | values", _published_columns)],
+    "turns": [offsets, turns_in_figures, ENDS_OF_TURNS],
+    "sides": [sides],
+    "others": [other_corpora],
+    "style": [TAGS, affect_plot, sounds_of_tags, MOMENTS],
+    "affect": [affect_plot, MOMENTS],
+    "emotion": [
+        emotion_heard,
+        partial(by_two_labels, rows="tag", columns="emotion_class", title="Emotion heard by tag"),
+    ],
+    "emotion of clips": [emotion_heard, emotion_by_label],
+    "synthesis": [synthesis],
+    "words": [
+        TableEntry(
+            "How word times are known",
+            " | words",
+            lambda show: figures.word_sources(show.tables).most_common(),
+            nothing="no words",
+        )
+    ],
+    "confidence": [confidence],
+    "delivery": [delivery, DELIVERY_BY_TAG],
+    "made": [
+        TableEntry("Models", "part | model | licence | conversations", _models, nothing="no model is known"),
+        TableEntry(
+            "Settings", "setting | value", _settings, "All others are the defaults.", "all are the defaults"
+        ),
+    ],
+    "terms": [TableEntry("", "part | of | licence | asks for", _terms)],
+    "rejected": [rejected],
+    "beside": [
+        *(partial(label_beside, label=label, title=title) for label, title in figures.COMPARED.items()),
+        measures_beside,
+        partial(measure_beside, measure="seconds", title="Length of utterances", axis="length (s)"),
+        partial(measure_beside, measure="level", title="Level of speech as recorded", axis="level (dBFS)"),
+    ],
+    "labels": [partial(label_of_clips, label=label) for label in figures.DIMENSIONS],
+    "perceived": [
+        emotion_meant,
+        partial(by_two_labels, rows="gender", columns="emotion", title="Emotion by gender"),
+        partial(by_two_labels, rows="speaker", columns="emotion", title="Emotion by speaker"),
+    ],
+    "balance": [balance],
+    "quality": [
+        *(partial(quality, name=name) for name in MEASURES),
+        TableEntry("Limits", "measure | limit | beyond it | share | unknown", _limits),
+    ],
+    "licences": [licences],
+    "sources": [TableEntry("Sources", "source | licence | citation", _sources, nothing="the folder names none")],
+}
+
+
+def parts_of(show: Displays, *sections: str) -> list[Table | Plot]:
+    """The tables and plots of these sections of a dataset, without those that are empty and do not say why."""
+    parts = [part(show) for section in sections for part in PARTS[section]]
+    return [part for part in parts if part or part.nothing]
