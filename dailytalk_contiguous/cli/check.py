@@ -14,8 +14,7 @@ from dailytalk_contiguous.core.records.finding import FindingLimits, NotChecked
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.checking import check_folder as run_check
-from dailytalk_contiguous.publish.checking import check_version, reference_at, refuse_steps
+from dailytalk_contiguous.publish.checking import check_folder, check_version, reference_at, refuse_steps
 from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.opening import version_or_path
@@ -97,7 +96,7 @@ def check(
                 refuse_steps(training, "a dataset")
                 findings, facts = check_version(dataset, limits, references)
             else:
-                findings, facts = run_check(dataset, limits, references, format=format, training=training)
+                findings, facts = check_folder(dataset, limits, references, format=format, training=training)
     except NotChecked as export:
         facts = {"kind": export.kind}
         return Outcome({"facts": facts, "findings": [], "verdict": None, "not_checked": str(export)}, str(export))

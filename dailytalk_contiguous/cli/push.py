@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.hub.compare import diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, columns_text
 from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
-from dailytalk_contiguous.publish.hub.pushing import push_version as run_push
+from dailytalk_contiguous.publish.hub.pushing import push_version
 from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.version import Version, open_version
@@ -77,7 +77,7 @@ def push(
         say(f"{notice}; run dailytalk speak first")
     try:
         with shown_steps():
-            done = run_push(items, named.repo, settings, default_settings(), dry_run)
+            done = push_version(items, named.repo, settings, default_settings(), dry_run)
     except Diverged as refusal:
         record = {"published": None, "divergence": refusal.divergence.as_dict()}
         details = divergence_details(refusal.divergence)

@@ -224,7 +224,6 @@ class Engine:
         licence: of what it says.
         model, voice: those that it has if none is chosen.
         clones: whether it can speak in the voice of a `VoiceSample`.
-        tells_words: whether it gives the times of nearly all words, so that hardly any has to be aligned.
         tags: the list in `core.style.tags.STYLES` of tags that it understands, or such a list for each of its
             models; empty where it takes none, and lines are said without theirs.
         voices: its names for a `male` and a `female` voice, and for `any` where it needs a name for that.
@@ -241,7 +240,6 @@ class Engine:
     model: str = ""
     voice: str = ""
     clones: bool = False
-    tells_words: bool = False
     tags: str | Mapping[str, str] = ""
     voices: Mapping[str, str] = field(default_factory=dict)
     price: str = "free"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dailytalk_contiguous.apps.clips.mixture import LICENCES, Settings
-from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
+from dailytalk_contiguous.apps.clips.mixture import mix_folders
 from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
@@ -31,7 +31,7 @@ def mix(
     options.on_this_machine("--out", out)
     settings = Settings(**options.chosen(chosen, MIX_SETTINGS))
     parts = [weighted(folder) for folder in folders]
-    record, rejects = write_mix(parts, out, settings)
+    record, rejects = mix_folders(parts, out, settings)
     folders_mixed = record["folders"]
     total = sum(part["train_hours_listed"] for part in folders_mixed.values())
     details = []

@@ -337,7 +337,6 @@ ENGINE = Engine(
     "espeak",
     lambda chosen: Espeak(chosen.voice),
     LICENCE,
-    tells_words=True,
     tags="fish-s1",
     voices={"male": "", "female": "+f3"},
 )

@@ -364,7 +364,6 @@ ENGINE = Engine(
     LICENCE,
     model="s1",
     clones=True,
-    tells_words=True,
     tags={model: tags for model, (tags, _) in MODELS.items()},
     voices={"any": ANY},
     price="15 USD for a million bytes of text; free on a server of your own",

@@ -520,7 +520,6 @@ ENGINE = Engine(
     lambda chosen: Piper(chosen.voice),
     LICENCE,
     voice=JOE,
-    tells_words=True,
     tags="fish-s1",
     follows_rate=True,
     voices={"male": JOE, "any": JOE},
