@@ -17,8 +17,7 @@ from dailytalk_contiguous.core.records.outcome import Figures, Judgement, Outcom
 from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.hub.compare import diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, columns_text
-from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
-from dailytalk_contiguous.publish.hub.pushing import push_version
+from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, PushSettings, Release, push_version
 from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.version import Version, open_version

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from dailytalk_contiguous.apps.clips.mixture import LICENCES, Settings
-from dailytalk_contiguous.apps.clips.mixture import mix_folders
+from dailytalk_contiguous.apps.clips.mixture import LICENCES, Settings, mix_folders
 from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
