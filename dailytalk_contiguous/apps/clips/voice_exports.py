@@ -106,20 +106,21 @@ def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
 
 
-_FROM_SOURCE = "a reader written from its source"
-
-VOICES = tuple(
-    exports.ExportFormat(
+def _format(name: str, reader: str, checked: str, sample_rate: int, lists: VoiceList) -> exports.ExportFormat:
+    manifests = [*lists.files.values()]
+    if lists.with_json:
+        manifests.append(whisper_json.WHISPER_JSON)
+    return exports.ExportFormat(
         name,
         reader=reader,
         holds="mono clips, and a list of their texts and speakers",
         loses="emotions, tags, prosody, times of words",
         checked=checked,
         open=open_clips,
-        write=form.write,
-        finish=form.finish,
-        manifests=(*form.files.values(), whisper_json.WHISPER_JSON) if form.with_json else (*form.files.values(),),
-        sides=tuple(form.files),
+        write=lists.write,
+        finish=lists.finish,
+        manifests=tuple(manifests),
+        sides=tuple(lists.files),
         options=frozenset(),
         sample_rate=sample_rate,
         noun="clip",
@@ -127,77 +128,53 @@ VOICES = tuple(
         prepare=refuse_separators,
         source=voice_folder,
     )
-    for name, reader, checked, sample_rate, form in (
-        # As LJSpeech's own README has it.
-        (
-            "ljspeech",
-            "whatever reads LJSpeech",
-            "a reader written from its README",
-            22050,
-            VoiceList(("{name}", "{text}", "{text}"), {"train": "metadata.csv"}),
+
+
+_FROM_SOURCE = "a reader written from its source"
+
+VOICES = (
+    # As LJSpeech's own README has it.
+    _format(
+        "ljspeech", "whatever reads LJSpeech", "a reader written from its README", 22050,
+        VoiceList(("{name}", "{text}", "{text}"), {"train": "metadata.csv"}),
+    ),
+    # As `coqui` in TTS/tts/datasets/formatters.py of Coqui TTS reads it, at the rate of `XttsAudioConfig`.
+    _format(
+        "xtts", "Coqui TTS (XTTS)", "pandas", 22050,
+        VoiceList(
+            ("{path}.wav", "{text}", "{voice}"), {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
+            header=("audio_file", "text", "speaker_name"), is_csv=True, is_pandas=True,
         ),
-        # As `coqui` in TTS/tts/datasets/formatters.py of Coqui TTS reads it, at the rate of `XttsAudioConfig`.
-        (
-            "xtts",
-            "Coqui TTS (XTTS)",
-            "pandas",
-            22050,
-            VoiceList(
-                ("{path}.wav", "{text}", "{voice}"),
-                {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
-                header=("audio_file", "text", "speaker_name"),
-                is_csv=True,
-                is_pandas=True,
-            ),
+    ),
+    # As `ljspeech_dataset` in piper_train/preprocess.py reads it, at the rate of Piper's medium and high voices. A
+    # third field is the speaker.
+    _format(
+        "piper", "Piper", _FROM_SOURCE, 22050,
+        VoiceList(("{name}", "{speaker}", "{text}"), {"train": "metadata.csv"}, is_csv=True),
+    ),
+    # As 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets read it. GPT-SoVITS opens paths as they are,
+    # from whatever folder it runs in, and leaves out other languages with a warning.
+    _format(
+        "gpt-sovits", "GPT-SoVITS", _FROM_SOURCE, 32000,
+        VoiceList(
+            ("{root}/{path}.wav", "{voice}", "{language}", "{text}"), {"train": "metadata.list"},
+            languages=("en", "ja", "ko", "yue", "zh"),
         ),
-        # As `ljspeech_dataset` in piper_train/preprocess.py reads it, at the rate of Piper's medium and high
-        # voices. A third field is the speaker.
-        (
-            "piper",
-            "Piper",
-            _FROM_SOURCE,
-            22050,
-            VoiceList(("{name}", "{speaker}", "{text}"), {"train": "metadata.csv"}, is_csv=True),
+    ),
+    # As train/datasets/prepare_csv_wavs.py reads it, at `target_sample_rate` of F5's models. Some versions of
+    # F5-TTS take whole paths only.
+    _format(
+        "f5", "F5-TTS", _FROM_SOURCE, 24000,
+        VoiceList(
+            ("{root}/{path}.wav", "{text}"), {"train": "metadata.csv"}, header=("audio_file", "text"), is_csv=True
         ),
-        # As 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets read it. GPT-SoVITS opens paths as they
-        # are, from whatever folder it runs in, and leaves out other languages with a warning.
-        (
-            "gpt-sovits",
-            "GPT-SoVITS",
-            _FROM_SOURCE,
-            32000,
-            VoiceList(
-                ("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
-                {"train": "metadata.list"},
-                languages=("en", "ja", "ko", "yue", "zh"),
-            ),
+    ),
+    # As `load_filepaths_and_text` and DLAS's paired_voice_audio read it.
+    _format(
+        "tortoise", "Tortoise (DLAS)", _FROM_SOURCE, 22050,
+        VoiceList(
+            ("{path}.wav", "{text}"), {"train": "train.txt", "eval": "validation.txt"},
+            audio="audio", with_json=True,
         ),
-        # As train/datasets/prepare_csv_wavs.py reads it, at `target_sample_rate` of F5's models. Some versions of
-        # F5-TTS take whole paths only.
-        (
-            "f5",
-            "F5-TTS",
-            _FROM_SOURCE,
-            24000,
-            VoiceList(
-                ("{root}/{path}.wav", "{text}"),
-                {"train": "metadata.csv"},
-                header=("audio_file", "text"),
-                is_csv=True,
-            ),
-        ),
-        # As `load_filepaths_and_text` and DLAS's paired_voice_audio read it.
-        (
-            "tortoise",
-            "Tortoise (DLAS)",
-            _FROM_SOURCE,
-            22050,
-            VoiceList(
-                ("{path}.wav", "{text}"),
-                {"train": "train.txt", "eval": "validation.txt"},
-                audio="audio",
-                with_json=True,
-            ),
-        ),
-    )
-)
+    ),
+)  # fmt: skip
