@@ -16,15 +16,12 @@ from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.record import SourceSound
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.interaction import BACKCHANNEL_WORDS, TURN_SECONDS, TURN_WORDS
-from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, turn_ends
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, silent_ends
 from dailytalk_contiguous.core.turns.turn_taking import Stretch, TimedConversation, timed_conversations
 from dailytalk_contiguous.core.turns.turnbench_layout import TurnAnnotation
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.publish.exports.exporting import certainty_doubt
-
-#: Seconds for which both speak at once where they compete for the floor. Speech of so many seconds takes a turn.
-COMPETING = TURN_SECONDS
 
 #: Words that ask the speaker to go on, as `normalise` spells them.
 CONTINUERS = frozenset(("aha", "hm", "hmm", "mhm", "mhmm", "mm", "mmhm", "mmhmm", "mmm", "uhhuh", "uhuh"))
@@ -48,8 +45,9 @@ class SpeechFacts(NamedTuple):
         words: its words, as `core.words.word_times.normalise` spells them.
         n_fillers: how many of the words are fillers.
         lead: seconds by which the other's speech that it enters began before it; infinite where it enters none.
-        together: seconds for which both speak at once from its start on.
-        follows: whether the other speaker had the floor before it.
+        together: seconds for which both speak at once from its start on; they compete for the floor where these
+            would be enough for a turn.
+        follows: whether it takes the floor that the other speaker had.
         transition: who speaks after the silence at its end, `hold` or `shift`; None where there is no silence.
     """
 
@@ -106,7 +104,7 @@ RULES = (
     LabelRule("Reaction Backchannel", lambda facts: facts.is_brief_inside, "the same with any other words"),
     LabelRule(
         "Non-floor Taking Competitive Interruption",
-        lambda facts: facts.event == "backchannel" and facts.together >= COMPETING,
+        lambda facts: facts.event == "backchannel" and facts.together >= TURN_SECONDS,
         "inside the other's speech, and of at least 1 s",
     ),
     LabelRule(
@@ -121,7 +119,7 @@ RULES = (
     ),
     LabelRule(
         "Floor-taking Competitive Interruption",
-        lambda facts: facts.event == "interruption" and facts.together >= COMPETING,
+        lambda facts: facts.event == "interruption" and facts.together >= TURN_SECONDS,
         "enters the other's speech elsewhere and outlasts it, after at least 1 s of both",
     ),
     LabelRule(
@@ -243,10 +241,10 @@ def labelled_tracks(talk: Conversation, seconds: float, least_certainty: float |
 
 def _facts_of(talk: Conversation, conversation: TimedConversation) -> Iterator[SpeechFacts]:
     """The facts of each stretch of a conversation."""
-    transitions = {end.utterance: end.transition for end in turn_ends(conversation.timed, conversation.groups)}
+    ends = silent_ends(conversation.speech, conversation.timed)
+    transitions = {end.utterance: end.transition for end in ends}
     heard = talk.heard
     all_words = talk.heard_words
-    floor = ""
     furthest: dict[str, Stretch] = {}
     for stretch in conversation.speech:
         spoken = []
@@ -265,10 +263,8 @@ def _facts_of(talk: Conversation, conversation: TimedConversation) -> Iterator[S
             n_fillers=sum(are_fillers(spoken, talk.main_language)),
             lead=lead,
             together=together,
-            follows=floor not in ("", stretch.channel),
+            follows=stretch.offset is not None,
             transition=next((transitions[index] for index in stretch.members if index in transitions), None),
         )
-        if stretch.event != "backchannel":
-            floor = stretch.channel
         if stretch.channel not in furthest or stretch.end >= furthest[stretch.channel].end:
             furthest[stretch.channel] = stretch
