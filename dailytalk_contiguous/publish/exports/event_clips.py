@@ -82,12 +82,9 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
     spoken = [Timed(word.side, *word.span) for word in talk.heard_words]
     # Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
     words = UtteredWords(spoken, spans).within(sounding)
-    # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
-    utterances = sounding if settings.rules == OWN_RULES else spans
-    sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
-    audible = unions([*utterances, *words, *sounds])
     left_out = Counter[str]()
     if settings.rules == OWN_RULES:
+        utterances = sounding
         events, left_out = find_interactions(utterances, words)
         uttered = UtteredWords(words, utterances)
         certainties = interaction_certainties(
@@ -98,8 +95,11 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
             lambda moved, limits: find_interactions(moved, uttered.within(moved), limits)[0],
         )
     else:
+        utterances = spans  # Kyutai's rules take speech from where Silero begins it to where Silero ends it
         events = find_kyutai_interactions(utterances)
         certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, find_kyutai_interactions)
+    sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
+    audible = unions([*utterances, *words, *sounds])
     scene = Scene(utterances, words)
     duration = talk.built_duration
     clips = list[EventClip]()
