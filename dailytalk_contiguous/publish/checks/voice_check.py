@@ -253,5 +253,5 @@ def _finding(
     seconds_of = {case.name: case.seconds for case in cases}
     total = sum(conversation.seconds for conversation in conversations)
     share = f"{len(seconds_of):,} of {counted(len(conversations), 'conversation')}"
-    what = sentence.format(share=share, worst=worst.detail)
-    return advice(kind, worst.name, what, remedy, weighed(severity, sum(seconds_of.values()), total))
+    problem = sentence.format(share=share, worst=worst.detail)
+    return advice(kind, worst.name, problem, remedy, weighed(severity, sum(seconds_of.values()), total))
