@@ -18,7 +18,6 @@ from dailytalk_contiguous.publish.exports.annotation_formats import annotated_ro
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings
 from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, Export, ExportFormat, ExportSettings
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.exports.interactivity import FULL_DUPLEX_BENCH
 from dailytalk_contiguous.publish.exports.writing import settings_of_export, write_export
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
@@ -74,7 +73,7 @@ def export(
         clip_settings = settings_of_export(layout, settings)
         if isinstance(clip_settings, ClipSettings):
             if clip_settings.per_kind:
-                choice = ClipChoice(clip_settings, layout is FULL_DUPLEX_BENCH)
+                choice = ClipChoice(clip_settings)
                 for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
                     choice.add(row)
                 settings["clips"] = choice.ids

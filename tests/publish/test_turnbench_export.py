@@ -26,8 +26,7 @@ from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports.exporting import Export
 from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
-from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
-from dailytalk_contiguous.publish.exports.turnbench_rules import RULES, SOUND_RULES
+from dailytalk_contiguous.publish.exports.turnbench_labels import RULES, SOUND_RULES, labelled_tracks
 from dailytalk_contiguous.publish.exports.writing import write_export
 
 #: Side, start, end, text, and the label that follows.

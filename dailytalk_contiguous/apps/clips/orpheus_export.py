@@ -56,9 +56,7 @@ ORPHEUS_TAGS = {
 #: Words of a label that say that others make the sound.
 _OTHERS = frozenset({"all", "audience", "baby", "background", "both", "crowd", "dog", "everyone"})
 
-_ANGLE = re.compile(r"<[^<>]*>")
-
-#: What is left of `<...>` and of single brackets when the marks of sounds are tags.
+#: `<...>` and single brackets: a text has none of them but its tags.
 _NO_TAG = re.compile(r"<[^<>]*>|[<>]")
 
 
@@ -111,16 +109,13 @@ def _plain_part(text: str, left_out: Counter[str]) -> str:
 
 def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
     """The clips of a row, one or those of a conversation, with tags in the texts. Raises BadInput without any."""
-    is_conversation = "audio_file" not in row and not row.get("labels")
-    if is_conversation:
-        clips = _tagged_utterances(exports.seen_talk(row, export), export)
-    else:
-        clips = open_clips(row, export).clips
+    is_clip = "audio_file" in row or row.get("labels")
+    clips = open_clips(row, export).clips if is_clip else _tagged_utterances(row, export)
     named: list[VoiceClip] = []
     for clip in clips:
         text = orpheus_text(clip.text, export.left_out)
         voice = " ".join(re.sub(r"[:<>]", " ", clip.voice).split()) or "speaker"
-        if any(map(str.isalnum, _ANGLE.sub("", text))):
+        if any(map(str.isalnum, _NO_TAG.sub("", text))):
             named.append(clip._replace(text=text, voice=voice))
         else:
             export.left_out["clips without words"] += 1
@@ -129,8 +124,9 @@ def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
     return VoiceClips(named)
 
 
-def _tagged_utterances(item: exports.SeenTalk, export: exports.Export) -> list[VoiceClip]:
+def _tagged_utterances(row: Row, export: exports.Export) -> list[VoiceClip]:
     """The utterances of a conversation that were not resynthesised, each with the labelled sounds beside it."""
+    item = exports.seen_talk(row, export)
     talk = item.talk
     recorded = own_utterances(talk, export)
     sounds_of = _sounds_beside(talk, recorded, export.left_out)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.clip_records import ClipSource, Labels
+from dailytalk_contiguous.core.records.clip_records import Labels
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
@@ -152,17 +152,10 @@ def voice_folder(folder: Path) -> Iterator[Row] | None:
         return None
     clips, path = clips_by_name(folder)
     entries = whisper_json.read_whisper_json(path).entries if path else {}
-    return _rows_of(clips, entries)
-
-
-def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, object]) -> Iterator[Row]:
-    """Rows as `open_clips` takes them, of clips by the names of their files."""
     usable = [name for name, clip in clips.items() if not clip["problem"]]
     keys = whisper_json.match_names(entries, usable).keys
+    rows: list[Row] = []
     for name, clip in clips.items():
-        row: Row = {**clip}
-        row["conversation_id"] = clip["id"]
-        row["audio_file"] = name
-        key = keys.get(name, "")
-        row["entry"] = entries.get(key)
-        yield row
+        entry = entries.get(keys.get(name, ""))
+        rows.append({**clip, "conversation_id": clip["id"], "audio_file": name, "entry": entry})
+    return iter(rows)

@@ -33,7 +33,6 @@ class VoiceList:
     """The form of the lists of a trainer of voices.
 
     Attributes:
-        name: of the format. reader: the trainer. checked: what reads it back in the tests. sample_rate: in Hz.
         fields: templates of the fields of a clip's line, of its `name`, `path`, `voice`, `language` and `text`, of
             the `root` of the folder, and `speaker`, the voice if there are several; an empty one is left out.
         files: the file of each side; one that evaluates on a share itself has `train` alone.
@@ -43,10 +42,6 @@ class VoiceList:
         with_json: whether a whisper.json of the clips is beside the lists.
     """
 
-    name: str
-    reader: str
-    checked: str
-    sample_rate: int
     fields: tuple[str, ...]
     files: Mapping[str, str]
     audio: str = "wavs"
@@ -105,109 +100,81 @@ class VoiceList:
             texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
         return texts
 
-    def as_format(self) -> exports.ExportFormat:
-        manifests = list(self.files.values())
-        if self.with_json:
-            manifests.append(whisper_json.WHISPER_JSON)
-        return exports.ExportFormat(
-            self.name,
-            reader=self.reader,
-            holds="mono clips, and a list of their texts and speakers",
-            loses="emotions, tags, prosody, times of words",
-            checked=self.checked,
-            open=open_clips,
-            write=self.write,
-            finish=self.finish,
-            manifests=tuple(manifests),
-            sides=tuple(self.files),
-            options=frozenset(),
-            sample_rate=self.sample_rate,
-            noun="clip",
-            unit="clip",
-            prepare=refuse_separators,
-            source=voice_folder,
-        )
-
 
 def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
     if "|" in str(out.resolve()) or "\n" in str(out.resolve()):
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
 
 
-#: How most of them are checked.
+def _format(name: str, reader: str, checked: str, sample_rate: int, lists: VoiceList) -> exports.ExportFormat:
+    manifests = [*lists.files.values()]
+    if lists.with_json:
+        manifests.append(whisper_json.WHISPER_JSON)
+    return exports.ExportFormat(
+        name,
+        reader=reader,
+        holds="mono clips, and a list of their texts and speakers",
+        loses="emotions, tags, prosody, times of words",
+        checked=checked,
+        open=open_clips,
+        write=lists.write,
+        finish=lists.finish,
+        manifests=tuple(manifests),
+        sides=tuple(lists.files),
+        options=frozenset(),
+        sample_rate=sample_rate,
+        noun="clip",
+        unit="clip",
+        prepare=refuse_separators,
+        source=voice_folder,
+    )
+
+
 _FROM_SOURCE = "a reader written from its source"
 
-#: As LJSpeech's own README has it.
-_LJSPEECH = VoiceList(
-    "ljspeech",
-    reader="whatever reads LJSpeech",
-    checked="a reader written from its README",
-    sample_rate=22050,
-    fields=("{name}", "{text}", "{text}"),
-    files={"train": "metadata.csv"},
-)
-
-#: As `coqui` in TTS/tts/datasets/formatters.py of Coqui TTS reads it, at the rate of `XttsAudioConfig`.
-_XTTS = VoiceList(
-    "xtts",
-    reader="Coqui TTS (XTTS)",
-    checked="pandas",
-    sample_rate=22050,
-    fields=("{path}.wav", "{text}", "{voice}"),
-    files={"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
-    header=("audio_file", "text", "speaker_name"),
-    is_csv=True,
-    is_pandas=True,
-)
-
-#: As `ljspeech_dataset` in piper_train/preprocess.py reads it, at the rate of Piper's medium and high voices. A
-#: third field is the speaker.
-_PIPER = VoiceList(
-    "piper",
-    reader="Piper",
-    checked=_FROM_SOURCE,
-    sample_rate=22050,
-    fields=("{name}", "{speaker}", "{text}"),
-    files={"train": "metadata.csv"},
-    is_csv=True,
-)
-
-#: As 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets read it. GPT-SoVITS opens paths as they are,
-#: from whatever folder it runs in, and leaves out other languages with a warning.
-_GPT_SOVITS = VoiceList(
-    "gpt-sovits",
-    reader="GPT-SoVITS",
-    checked=_FROM_SOURCE,
-    sample_rate=32000,
-    fields=("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
-    files={"train": "metadata.list"},
-    languages=("en", "ja", "ko", "yue", "zh"),
-)
-
-#: As train/datasets/prepare_csv_wavs.py reads it, at `target_sample_rate` of F5's models. Some versions of F5-TTS
-#: take whole paths only.
-_F5 = VoiceList(
-    "f5",
-    reader="F5-TTS",
-    checked=_FROM_SOURCE,
-    sample_rate=24000,
-    fields=("{root}/{path}.wav", "{text}"),
-    files={"train": "metadata.csv"},
-    header=("audio_file", "text"),
-    is_csv=True,
-)
-
-#: As `load_filepaths_and_text` and DLAS's paired_voice_audio read it.
-_TORTOISE = VoiceList(
-    "tortoise",
-    reader="Tortoise (DLAS)",
-    checked=_FROM_SOURCE,
-    sample_rate=22050,
-    fields=("{path}.wav", "{text}"),
-    files={"train": "train.txt", "eval": "validation.txt"},
-    audio="audio",
-    with_json=True,
-)
-
-_VOICE_LISTS = (_LJSPEECH, _XTTS, _PIPER, _GPT_SOVITS, _F5, _TORTOISE)
-VOICES = tuple(voice_list.as_format() for voice_list in _VOICE_LISTS)
+VOICES = (
+    # As LJSpeech's own README has it.
+    _format(
+        "ljspeech", "whatever reads LJSpeech", "a reader written from its README", 22050,
+        VoiceList(("{name}", "{text}", "{text}"), {"train": "metadata.csv"}),
+    ),
+    # As `coqui` in TTS/tts/datasets/formatters.py of Coqui TTS reads it, at the rate of `XttsAudioConfig`.
+    _format(
+        "xtts", "Coqui TTS (XTTS)", "pandas", 22050,
+        VoiceList(
+            ("{path}.wav", "{text}", "{voice}"), {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
+            header=("audio_file", "text", "speaker_name"), is_csv=True, is_pandas=True,
+        ),
+    ),
+    # As `ljspeech_dataset` in piper_train/preprocess.py reads it, at the rate of Piper's medium and high voices. A
+    # third field is the speaker.
+    _format(
+        "piper", "Piper", _FROM_SOURCE, 22050,
+        VoiceList(("{name}", "{speaker}", "{text}"), {"train": "metadata.csv"}, is_csv=True),
+    ),
+    # As 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets read it. GPT-SoVITS opens paths as they are,
+    # from whatever folder it runs in, and leaves out other languages with a warning.
+    _format(
+        "gpt-sovits", "GPT-SoVITS", _FROM_SOURCE, 32000,
+        VoiceList(
+            ("{root}/{path}.wav", "{voice}", "{language}", "{text}"), {"train": "metadata.list"},
+            languages=("en", "ja", "ko", "yue", "zh"),
+        ),
+    ),
+    # As train/datasets/prepare_csv_wavs.py reads it, at `target_sample_rate` of F5's models. Some versions of
+    # F5-TTS take whole paths only.
+    _format(
+        "f5", "F5-TTS", _FROM_SOURCE, 24000,
+        VoiceList(
+            ("{root}/{path}.wav", "{text}"), {"train": "metadata.csv"}, header=("audio_file", "text"), is_csv=True
+        ),
+    ),
+    # As `load_filepaths_and_text` and DLAS's paired_voice_audio read it.
+    _format(
+        "tortoise", "Tortoise (DLAS)", _FROM_SOURCE, 22050,
+        VoiceList(
+            ("{path}.wav", "{text}"), {"train": "train.txt", "eval": "validation.txt"},
+            audio="audio", with_json=True,
+        ),
+    ),
+)  # fmt: skip

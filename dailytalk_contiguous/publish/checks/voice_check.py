@@ -44,52 +44,12 @@ SAME_VOICE = "same-voice-on-both-sides"
 LOUDER_DB = 6.0
 
 
-class _VoiceProblem(NamedTuple):
-    """What can be wrong with voices.
-
-    Attributes:
-        kind: of the finding. severity: where much of the data has it.
-        sentence: the problem, with `{share}` of the conversations, and `{worst}`, the detail of the worst.
-    """
-
-    kind: str
-    severity: Severity
-    sentence: str
-    remedy: str
-
-
-_EXCHANGED = _VoiceProblem(
-    SEVERAL_VOICES,
-    "bad",
-    "the sides of {share} are exchanged: {worst}",
-    "exchange their channels, or build them again",
-)
-_OTHER_VOICE = _VoiceProblem(
-    SEVERAL_VOICES,
-    "doubtful",
-    "the left side of {share} is another voice than {worst}",
-    "listen to them, and build them again with one voice, or leave them out",
-)
-_UNSTEADY = _VoiceProblem(
-    SEVERAL_VOICES,
-    "doubtful",
-    "a side of {share} is more than one voice: {worst}",
-    "listen to them: a side should be one person's, and the same voice throughout",
-)
-_SAME_VOICE = _VoiceProblem(
-    SAME_VOICE,
-    "doubtful",
-    "both sides of {share} are the same voice, {worst}",
-    "see that their channels are two people, or choose a voice that is not like the kept one",
-)
-
-
 class _Case(NamedTuple):
-    """A conversation that has a problem: the likeness that is beyond the limit, and the detail that names it."""
+    """A conversation with a problem: the likeness beyond the limit, its id and length, and what names it."""
 
-    problem: _VoiceProblem
-    conversation: ConversationVoices
     likeness: float
+    name: str
+    seconds: float
     detail: str
 
 
@@ -118,10 +78,17 @@ def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | 
         "left": _halves(talk, "left", "kept" if is_recorded else "spoken"),
         "right": _halves(talk, "right", "kept"),
     }
-    try:
-        heard = _heard_sides(known, talk.built_audio, halves)
-    except BadInput:
-        return None  # which is a finding of its own
+    audio = talk.built_audio
+    encoded = audio["bytes"]
+    key = known.key(encoded, halves) if encoded else ""
+    heard = known.sides(key) if encoded else None
+    if heard is None:
+        try:
+            heard = _hear_sides(known.encoder, audio, halves)
+        except BadInput:
+            return None  # which is a finding of its own
+        if encoded:
+            known.keep(key, heard)
     sides = {}
     for channel, side in heard.items():
         sides[channel] = voiced_side(side.vectors, side.seconds, says_one_voice[channel])
@@ -131,19 +98,6 @@ def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | 
         person = talk.person("left")
         voice = f"{voice} of {person}" if person else ""
     return ConversationVoices(talk.id, talk.built_duration, voice, sides)
-
-
-def _heard_sides(known: KnownVoices, audio: AudioStruct, halves: Mapping[str, Halves]) -> dict[str, HeardSide]:
-    """What is heard of each channel that says enough, now or before. Raises BadInput as `_hear_sides` does."""
-    encoded = audio["bytes"]
-    if not encoded:
-        return _hear_sides(known.encoder, audio, halves)
-    key = known.key(encoded, halves)
-    heard = known.sides(key)
-    if heard is None:
-        heard = _hear_sides(known.encoder, audio, halves)
-        known.keep(key, heard)
-    return heard
 
 
 def _hear_sides(
@@ -215,8 +169,10 @@ def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimi
         return {}
     matches = match_voices(conversations, limits[SEVERAL_VOICES] or 0.0)
     lefts = [match.left for match in matches]
-    halves = [likeness for _, _, likeness in _steadiness(conversations)]
-    sides = [likeness for _, likeness in _both_sides(conversations)]
+    voiced = [side for conversation in conversations for side in conversation.sides.values()]
+    halves = [side.steadiness for side in voiced if side.steadiness is not None]
+    of_both = [conversation.likeness_of_sides for conversation in conversations]
+    sides = [likeness for likeness in of_both if likeness is not None]
     facts: dict[str, float] = {"conversations": len(with_sides)}
     if lefts:
         facts |= {"left": median(lefts), "least_left": min(lefts)}
@@ -233,60 +189,69 @@ def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingL
 
     One weighs one level less where few of the hours have it.
     """
-    cases = sorted(
-        _cases(conversations, limits), key=lambda case: (case.likeness, case.conversation.conversation_id)
-    )
-    total = sum(conversation.seconds for conversation in conversations)
-    for problem in (_EXCHANGED, _OTHER_VOICE, _UNSTEADY, _SAME_VOICE):
-        beyond = [case for case in cases if case.problem == problem]
-        if beyond:
-            worst = beyond[-1 if problem == _SAME_VOICE else 0]
-            seconds_of = {case.conversation.conversation_id: case.conversation.seconds for case in beyond}
-            share = f"{len(seconds_of):,} of {counted(len(conversations), 'conversation')}"
-            sentence = problem.sentence.format(share=share, worst=worst.detail)
-            severity = weighed(problem.severity, sum(seconds_of.values()), total)
-            name = worst.conversation.conversation_id
-            yield advice(problem.kind, name, sentence, problem.remedy, severity)
-
-
-def _cases(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[_Case]:
-    """Each problem of each conversation."""
     least = limits[SEVERAL_VOICES]
     if least is not None:
-        for match in match_voices(conversations, least):
-            conversation = match.conversation
-            name = conversation.conversation_id
-            if match.is_exchanged:
-                detail = f"the voice {conversation.voice} is on the right in {name} "
-                detail += f"(likeness {match.right:.2f}, of the left side {match.left:.2f})"
-                yield _Case(_EXCHANGED, conversation, match.left, detail)
-            if match.is_other(least):
-                detail = f"{conversation.voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"
-                yield _Case(_OTHER_VOICE, conversation, match.left, detail)
-        for conversation, channel, likeness in _steadiness(conversations):
-            if likeness < least:
-                detail = f"the halves of the {channel} one have a likeness of {likeness:.2f} in "
-                detail += conversation.conversation_id
-                yield _Case(_UNSTEADY, conversation, likeness, detail)
+        yield from _several_voices(conversations, least)
     most = limits[SAME_VOICE]
-    if most is not None:
-        for conversation, likeness in _both_sides(conversations):
-            if likeness > most:
-                detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
-                yield _Case(_SAME_VOICE, conversation, likeness, detail)
-
-
-def _steadiness(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[ConversationVoices, str, float]]:
-    """Each side with halves, by channel, and how alike these are."""
-    for conversation in conversations:
-        for channel, side in conversation.sides.items():
-            if side.steadiness is not None:
-                yield conversation, channel, side.steadiness
-
-
-def _both_sides(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[ConversationVoices, float]]:
-    """Each conversation with two sides, and how alike these are."""
+    if most is None:
+        return
+    alike: list[_Case] = []
     for conversation in conversations:
         likeness = conversation.likeness_of_sides
-        if likeness is not None:
-            yield conversation, likeness
+        if likeness is not None and likeness > most:
+            detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
+            alike.append(_Case(likeness, conversation.conversation_id, conversation.seconds, detail))
+    sentence = "both sides of {share} are the same voice, {worst}"
+    remedy = "see that their channels are two people, or choose a voice that is not like the kept one"
+    if alike:
+        yield _finding(SAME_VOICE, "doubtful", max(alike), alike, sentence, remedy, conversations)
+
+
+def _several_voices(conversations: Sequence[ConversationVoices], least: float) -> Iterator[Finding]:
+    """The findings on sides that are not one voice, or not the right one."""
+    exchanged: list[_Case] = []
+    others: list[_Case] = []
+    unsteady: list[_Case] = []
+    for match in match_voices(conversations, least):
+        name, seconds, voice, _ = match.conversation
+        if match.is_exchanged:
+            detail = f"the voice {voice} is on the right in {name} "
+            detail += f"(likeness {match.right:.2f}, of the left side {match.left:.2f})"
+            exchanged.append(_Case(match.left, name, seconds, detail))
+        if match.is_other(least):
+            detail = f"{voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"
+            others.append(_Case(match.left, name, seconds, detail))
+    for name, seconds, _, sides in conversations:
+        for channel, side in sides.items():
+            if side.steadiness is not None and side.steadiness < least:
+                detail = f"the halves of the {channel} one have a likeness of {side.steadiness:.2f} in {name}"
+                unsteady.append(_Case(side.steadiness, name, seconds, detail))
+    if exchanged:
+        sentence = "the sides of {share} are exchanged: {worst}"
+        remedy = "exchange their channels, or build them again"
+        yield _finding(SEVERAL_VOICES, "bad", min(exchanged), exchanged, sentence, remedy, conversations)
+    if others:
+        sentence = "the left side of {share} is another voice than {worst}"
+        remedy = "listen to them, and build them again with one voice, or leave them out"
+        yield _finding(SEVERAL_VOICES, "doubtful", min(others), others, sentence, remedy, conversations)
+    if unsteady:
+        sentence = "a side of {share} is more than one voice: {worst}"
+        remedy = "listen to them: a side should be one person's, and the same voice throughout"
+        yield _finding(SEVERAL_VOICES, "doubtful", min(unsteady), unsteady, sentence, remedy, conversations)
+
+
+def _finding(
+    kind: str,
+    severity: Severity,
+    worst: _Case,
+    cases: Sequence[_Case],
+    sentence: str,
+    remedy: str,
+    conversations: Sequence[ConversationVoices],
+) -> Finding:
+    """A finding on cases; `sentence` has `{share}` of the conversations and `{worst}`, the detail of the worst."""
+    seconds_of = {case.name: case.seconds for case in cases}
+    total = sum(conversation.seconds for conversation in conversations)
+    share = f"{len(seconds_of):,} of {counted(len(conversations), 'conversation')}"
+    problem = sentence.format(share=share, worst=worst.detail)
+    return advice(kind, worst.name, problem, remedy, weighed(severity, sum(seconds_of.values()), total))

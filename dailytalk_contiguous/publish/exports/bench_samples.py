@@ -1,16 +1,17 @@
 """Samples of the tasks of Full-Duplex-Bench, v1 and v1.5: user and agent apart, words with times, the event."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from dailytalk_contiguous.core.sound.quality import PAUSE_DB
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
-from dailytalk_contiguous.core.words.word import Span, Word
+from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports.event_clips import CutEvent
-from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, CutEvent, cut_wanted
+from dailytalk_contiguous.store.files import json_document, json_text
 
 #: The tasks of Full-Duplex-Bench that an event is a sample of, under the names of its folders.
 TASKS = {
@@ -25,6 +26,28 @@ TASKS = {
 #: second of speech is measured as 1.5 s, a backchannel as a turn, and words are looked up in wrong places.
 BENCH_RATE = 16000
 
+#: The record of a folder.
+SAMPLES = "samples.json"
+
+
+def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+    """Write clips as samples of the tasks of Full-Duplex-Bench.
+
+    There is no `clean_output.wav`: the agent was never recorded without the user.
+    """
+    made = export.facts.setdefault("made", Counter())
+    cut_events, _ = cut_wanted(export, item)
+    for cut in cut_events:
+        kind = cut.clip.event.kind
+        for task in TASKS[kind]:
+            folder = f"{task}/{made[task] + 1}"
+            if not write_sample(export, folder, cut):
+                export.left_out[f"{kind} of v1.5: the user's channel is not clean around it"] += 1
+                continue
+            made[task] += 1
+            export.about[folder] = {name: fact for name, fact in cut.facts.items() if name != "words"}
+            yield exports.FileEntry(None, len(cut.pcm) / export.sample_rate)
+
 
 def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
     """Write the files of a sample; whether it can be one of its task."""
@@ -35,8 +58,8 @@ def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
     act = Span(round(act_start - clip.start, 6), round(act_end - clip.start, 6))
     user = [word for word in cut.words if word.side == "right"]
     agent = [word for word in cut.words if word.side == "left"]
-    before = _joined(word for word in user if word.end <= act.start)
-    during = _joined(word for word in user if word.middle in act)
+    before = " ".join(word.text for word in user if word.end <= act.start)
+    during = " ".join(word.text for word in user if word.middle in act)
     documents: dict[str, object] = {}
     if folder.startswith("v1.5"):
         clean = without(cut.pcm[:, 1], act.start, act.end, export.sample_rate)
@@ -59,17 +82,13 @@ def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
         agent = [word for word in agent if word.start >= act.end]
     chunks = [{"text": f" {word.text}", "timestamp": word.span} for word in agent]
     items = [{"text": word.text, "timestamp": word.span} for word in user]
-    documents["output.json"] = {"text": _joined(agent), "chunks": chunks}
+    documents["output.json"] = {"text": " ".join(word.text for word in agent), "chunks": chunks}
     documents["transcription.json"] = [{"speaker": 0, "item": items}]
     for name, content in documents.items():
         target.write_text(f"{folder}/{name}", json_text(content))
     target.write_wav(f"{folder}/input.wav", cut.pcm[:, 1], export.sample_rate)
     target.write_wav(f"{folder}/output.wav", cut.pcm[:, 0], export.sample_rate)
     return True
-
-
-def _joined(words: Iterable[Word]) -> str:
-    return " ".join(word.text for word in words)
 
 
 def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None:
@@ -95,3 +114,25 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
 def _power(part: Pcm) -> float:
     """The mean square of samples."""
     return float(np.mean(np.square(part, dtype=np.float64)))
+
+
+def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    counts = [f"{count:,} {name}" for name, count in export.facts["made"].items()]
+    export.notes.append(", ".join(counts))
+    return {SAMPLES: json_document(export.about)}
+
+
+FULL_DUPLEX_BENCH = exports.ExportFormat(
+    "full-duplex-bench",
+    reader="Full-Duplex-Bench, v1 and v1.5",
+    holds="samples of its tasks: user and agent apart, words with times, the event",
+    loses="what is in no sample; what the agent would say if the user did not speak",
+    checked="its rules, written from its source",
+    write=write_samples,
+    finish=finish_samples,
+    manifests=(SAMPLES,),
+    settings=ClipSettings(bench=True),
+    options=frozenset({"main", "seed", "certainty"}),
+    sample_rate=BENCH_RATE,
+    unit="clip",
+)

@@ -7,7 +7,6 @@ A clip may be a sample of Full-Duplex-Bench. Its scripts count every word of `ou
 after the agent's last word before the event, and a sample of a pause ends before the agent's next word.
 """
 
-import bisect
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, rows_of_words
+from dailytalk_contiguous.core.records.conversation import Conversation, rows_of_words
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import tables_from
@@ -45,7 +44,10 @@ from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
 @dataclass(frozen=True)
 class ClipSettings(exports.ExportSettings):
-    """The settings of both formats of clips. `clips`: ids of those that are wanted; None for all."""
+    """The settings of both formats of clips.
+
+    `clips`: ids of those that are wanted; None for all. `bench`: whether clips are samples of Full-Duplex-Bench.
+    """
 
     per_kind: int | None = setting(None, "Most clips of each kind.", panel="result", least=1, shown="all")
     rules: str = setting(
@@ -56,6 +58,7 @@ class ClipSettings(exports.ExportSettings):
     after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
+    bench: bool = unlisted(False)
 
 
 class EventClip(NamedTuple):
@@ -70,22 +73,18 @@ class EventClip(NamedTuple):
     certainty: float
 
 
-#: The clips of a conversation, and how many events can't be one, by kind and reason.
-Found = tuple[list[EventClip], Counter[str]]
-
-
-def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings(), bench: bool = False) -> Found:
-    """Find the clips of a conversation that can be used; `bench` makes samples."""
+def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tuple[list[EventClip], Counter[str]]:
+    """Find the clips of a conversation that can be used, and how many events can't be one, by kind and reason."""
     errors_by_channel = edge_errors_of(talk.built_sides)
     errors = [errors_by_channel[utterance.channel] for utterance in talk.utterances]
-    utterances = timed_of(talk)
-    if settings.rules != OWN_RULES:  # Kyutai's take speech from where Silero begins it to where Silero ends it
-        utterances = [Timed(utterance.channel, *utterance.span) for utterance in talk.utterances]
-    words = _sounding_words(talk)
-    sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
-    audible = unions([*utterances, *words, *sounds])
+    sounding = timed_of(talk)
+    spans = [Timed(utterance.channel, *utterance.span) for utterance in talk.utterances]
+    spoken = [Timed(word.side, *word.span) for word in talk.heard_words]
+    # Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
+    words = UtteredWords(spoken, spans).within(sounding)
     left_out = Counter[str]()
     if settings.rules == OWN_RULES:
+        utterances = sounding
         events, left_out = find_interactions(utterances, words)
         uttered = UtteredWords(words, utterances)
         certainties = interaction_certainties(
@@ -96,8 +95,11 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings(), bench:
             lambda moved, limits: find_interactions(moved, uttered.within(moved), limits)[0],
         )
     else:
+        utterances = spans  # Kyutai's rules take speech from where Silero begins it to where Silero ends it
         events = find_kyutai_interactions(utterances)
         certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, find_kyutai_interactions)
+    sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
+    audible = unions([*utterances, *words, *sounds])
     scene = Scene(utterances, words)
     duration = talk.built_duration
     clips = list[EventClip]()
@@ -106,37 +108,18 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings(), bench:
         name = f"{talk.id}/{event.kind}/{numbers[event.kind]:04d}"
         numbers[event.kind] += 1
         first, last = sorted((event.start, event.end))
-        if bench and event.kind == "interruption":
+        if settings.bench and event.kind == "interruption":
             event, last = _answered(event, audible, duration)
         window = window_around(first, last, audible.together, duration, settings.context, settings.after)
         clip = EventClip(name, event, *window, event_certainty)
         reason = exports.certainty_doubt(event_certainty, settings.certainty)
-        if bench and not reason:
+        if settings.bench and not reason:
             clip, reason = _sample(clip, scene, audible, settings.context)
         if reason:
             left_out[f"{event.kind}: {reason}"] += 1
         else:
             clips.append(clip)
     return clips, left_out
-
-
-def _sounding_words(talk: Conversation) -> list[Timed]:
-    """The words that are heard, each cut to where its speaker sounds; who hesitates is not silent.
-
-    Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
-    """
-    utterances: dict[str, list[Utterance]] = {channel: [] for channel in CHANNELS}
-    for utterance in talk.utterances:
-        utterances[utterance.channel].append(utterance)
-    words: list[Timed] = []
-    for word in talk.heard_words:
-        begun = utterances[word.side]
-        n_before = bisect.bisect_right(begun, word.middle, key=lambda utterance: utterance.start)
-        span = word.span
-        if n_before and word.middle <= begun[n_before - 1].end:
-            span = word.cut_to(begun[n_before - 1].sounding).span
-        words.append(Timed(word.side, *span))
-    return words
 
 
 def _answered(event: Interaction, audible: Unions, duration: float) -> tuple[Interaction, float]:
@@ -176,9 +159,11 @@ def _sample(clip: EventClip, scene: Scene, audible: Unions, context: float) -> t
         reason = "the agent speaks before it"
     elif event.kind == "interruption" and not scene.is_heard("left", event.act[1], last):
         reason = "the agent does not answer it"
-    begins_in_silence = not any(scene.is_heard(channel, first, first) for channel in CHANNELS)
+    starts_in_silence = not any(scene.is_heard(channel, first, first) for channel in CHANNELS)
     ends_in_silence = not any(scene.is_heard(channel, last, last) for channel in CHANNELS)
-    sample = EventClip(clip.id, event, first, last, begins_in_silence, ends_in_silence, clip.certainty)
+    sample = clip._replace(
+        start=first, end=last, starts_in_silence=starts_in_silence, ends_in_silence=ends_in_silence
+    )
     return sample, reason
 
 
@@ -200,7 +185,6 @@ class ClipChoice:
     """At most so many clips of each kind, by a hash of their ids and a seed, whatever the order of rows."""
 
     settings: ClipSettings
-    bench: bool = False
     _candidates: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, row: Row) -> None:
@@ -211,7 +195,7 @@ class ClipChoice:
             usable_licence(talk)
         except BadInput:  # a reject where the clips are made
             return
-        clips, _ = clips_of(talk.seen_by(talk.built_rate, self.settings.main), self.settings, self.bench)
+        clips, _ = clips_of(talk.seen_by(talk.built_rate, self.settings.main), self.settings)
         for clip in clips:
             order = order_key(clip.id, self.settings.seed)
             self._candidates[clip.event.kind].append((order, clip.id))
@@ -238,6 +222,22 @@ class CutEvent(NamedTuple):
     pcm: Pcm
     words: list[Word]
     facts: dict[str, Any]
+
+
+def cut_wanted(export: exports.Export, item: exports.SeenTalk) -> tuple[list[CutEvent], list[Interaction]]:
+    """The clips of a conversation that are wanted, and the events of all. Raises BadInput as `cut_clips` does."""
+    settings = export.settings
+    licence = usable_licence(item.finished) or settings.licence
+    clips, left_out = clips_of(item.talk, settings)
+    wanted = []
+    for clip in clips:
+        if settings.clips is None or clip.id in settings.clips:
+            wanted.append(clip)
+        else:
+            left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
+    cut = list(cut_clips(item.talk, wanted, item.pcm, licence))
+    export.left_out += left_out
+    return cut, [clip.event for clip in clips]
 
 
 def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence: str | None) -> Iterator[CutEvent]:

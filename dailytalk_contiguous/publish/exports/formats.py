@@ -9,9 +9,10 @@ from dailytalk_contiguous.core.settings import is_own_file, one_of
 from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import ANNOTATIONS
+from dailytalk_contiguous.publish.exports.bench_samples import FULL_DUPLEX_BENCH
 from dailytalk_contiguous.publish.exports.csm import CSM
 from dailytalk_contiguous.publish.exports.exporting import ExportFormat
-from dailytalk_contiguous.publish.exports.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
+from dailytalk_contiguous.publish.exports.interactivity import INTERACTIVITY
 from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.personaplex import PERSONAPLEX

@@ -1,4 +1,4 @@
-"""Clips of interaction as folders: to train on (`INTERACTIVITY`), or to judge by (`FULL_DUPLEX_BENCH`).
+"""Clips of interaction as a folder to train on.
 
 A model that listens hears only the user, and learns when to wait, to speak, to say "mm-hm" and to stop. For it the
 layout `USER_ONLY` has the user's side alone, with what the listener does as labels. A line of `clips_train.jsonl`
@@ -26,25 +26,13 @@ from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.publish.exports import moshi_folder
-from dailytalk_contiguous.publish.exports.bench_samples import BENCH_RATE, TASKS, write_sample
-from dailytalk_contiguous.publish.exports.event_clips import (
-    ClipSettings,
-    CutEvent,
-    EventClip,
-    clips_of,
-    cut_clips,
-    usable_licence,
-)
+from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, CutEvent, cut_wanted
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
 from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 
 #: The record of a folder of clips. A trainer takes `.jsonl` for a manifest.
 SUMMARY = "interactivity.json"
-
-#: The record of a folder for Full-Duplex-Bench.
-SAMPLES = "samples.json"
-
 
 #: The layout of `INTERACTIVITY` that moshi-finetune reads.
 STEREO = "stereo"
@@ -68,24 +56,6 @@ class InteractivitySettings(ClipSettings):
         return self.layout == STEREO
 
 
-def _cut(
-    export: exports.Export, item: exports.SeenTalk, bench: bool = False
-) -> tuple[list[EventClip], list[CutEvent]]:
-    """The clips of a conversation, and the sound of those that are wanted. Raises BadInput."""
-    settings = export.settings
-    licence = usable_licence(item.finished) or settings.licence
-    clips, left_out = clips_of(item.talk, settings, bench)
-    wanted = []
-    for clip in clips:
-        if settings.clips is None or clip.id in settings.clips:
-            wanted.append(clip)
-        else:
-            left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
-    cut = list(cut_clips(item.talk, wanted, item.pcm, licence))
-    export.left_out += left_out
-    return clips, cut
-
-
 def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`.
 
@@ -93,8 +63,7 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
     """
     talk = item.talk
     made = export.facts.setdefault("made", Counter())
-    clips, cut_events = _cut(export, item)
-    events = [clip.event for clip in clips]
+    cut_events, events = cut_wanted(export, item)
     for cut in cut_events:
         clip = cut.clip
         made[clip.event.kind] += 1
@@ -137,7 +106,8 @@ def _write_user_clip(
 
 
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    _note_kinds(export)
+    counts = [f"{count:,} {name}" for name, count in export.facts["made"].items()]
+    export.notes.append(", ".join(counts))
     layout = export.settings.layout
     summary = {**export.facts, "left_out_events": export.left_out, "layout": layout}
     if layout == USER_ONLY:
@@ -146,37 +116,6 @@ def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[
     else:
         texts, _ = moshi_folder.training_lists(export.target.root, lists)
     return texts | {SUMMARY: json_document(summary)}
-
-
-def _note_kinds(export: exports.Export) -> None:
-    counts = [f"{count:,} {name}" for name, count in export.facts["made"].items()]
-    export.notes.append(", ".join(counts))
-
-
-def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
-    """Write clips as samples of the tasks of Full-Duplex-Bench.
-
-    There is no `clean_output.wav`: the agent was never recorded without the user.
-    """
-    made = export.facts.setdefault("made", Counter())
-    _, cut_events = _cut(export, item, bench=True)
-    for cut in cut_events:
-        kind = cut.clip.event.kind
-        for task in TASKS[kind]:
-            folder = f"{task}/{made[task] + 1}"
-            if write_sample(export, folder, cut):
-                made[task] += 1
-                about = dict(cut.facts)
-                del about["words"]
-                export.about[folder] = about
-                yield exports.FileEntry(None, len(cut.pcm) / export.sample_rate)
-            else:
-                export.left_out[f"{kind} of v1.5: the user's channel is not clean around it"] += 1
-
-
-def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    _note_kinds(export)
-    return {SAMPLES: json_document(export.about)}
 
 
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
@@ -214,19 +153,4 @@ INTERACTIVITY = exports.ExportFormat(
     recognises=lambda folder: (folder / SUMMARY).is_file(),
     check=check_interactivity,
     shows_steps=True,
-)
-
-FULL_DUPLEX_BENCH = exports.ExportFormat(
-    "full-duplex-bench",
-    reader="Full-Duplex-Bench, v1 and v1.5",
-    holds="samples of its tasks: user and agent apart, words with times, the event",
-    loses="what is in no sample; what the agent would say if the user did not speak",
-    checked="its rules, written from its source",
-    write=write_samples,
-    finish=finish_samples,
-    manifests=(SAMPLES,),
-    settings=ClipSettings(),
-    options=frozenset({"main", "seed", "certainty"}),
-    sample_rate=BENCH_RATE,
-    unit="clip",
 )

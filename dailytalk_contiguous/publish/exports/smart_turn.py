@@ -12,7 +12,7 @@ as its row's `turn_end` says. Files have the names of UUIDs, because `datasets` 
 in it for the name of a split.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -141,6 +141,7 @@ def _clips(
 
 def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     """Balance both sides, and move each clip to where its layout has it."""
+    target = export.target
     is_raw = export.settings.layout == RAW
     if is_raw:  # it has no sides: who takes the clips divides them
         lists["train"].extend(lists["eval"])
@@ -149,14 +150,26 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
     clips = {}
     for side, entries in lists.items():
         folder = SMART_TURN_FOLDERS[side]
-        entries[:] = _balanced(export, folder, entries)
+        by_label: dict[bool, list[str]] = {True: [], False: []}
+        for entry in entries:
+            by_label[entry.line.endpoint_bool].append(entry.line.id)
+        n_each = min(map(len, by_label.values()))
+        surplus: set[str] = set()
+        for is_complete, ids in by_label.items():
+            ids.sort(key=lambda clip_id: order_key(clip_id, export.settings.seed))
+            if ids[n_each:]:
+                label = "complete" if is_complete else "incomplete"
+                export.left_out[f"{label} clips of {folder} beyond the number of the others"] += len(ids) - n_each
+            surplus.update(ids[n_each:])
+        target.remove(f"{_UNDIVIDED}/{clip_id}.flac" for clip_id in surplus)
+        entries[:] = [entry for entry in entries if entry.line.id not in surplus]
         lines: list[str] = []
         for entry in entries:
             metadata = entry.line
             home = metadata.raw_folder if is_raw else folder
             source = f"{_UNDIVIDED}/{metadata.file_name}"
-            export.target.join(f"{home}/{metadata.file_name}", [source], b"")
-            export.target.remove([source])
+            target.join(f"{home}/{metadata.file_name}", [source], b"")
+            target.remove([source])
             lines.append(json_text(metadata._asdict()))
             clips[metadata.id] = export.about[metadata.id]
             if not is_raw:
@@ -174,26 +187,6 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
     if not is_raw and not lists["eval"]:
         export.notes.append("nothing to test on: export more conversations, or --eval-share 0.3")
     return texts
-
-
-def _balanced(
-    export: exports.Export, folder: str, entries: Sequence[exports.FileEntry]
-) -> list[exports.FileEntry]:
-    """As many complete clips as incomplete ones; the files of the others are removed."""
-    ids_by_label: dict[bool, list[str]] = {True: [], False: []}
-    for entry in entries:
-        ids_by_label[entry.line.endpoint_bool].append(entry.line.id)
-    n_each = min(len(ids) for ids in ids_by_label.values())
-    kept: set[str] = set()
-    for is_complete, ids in ids_by_label.items():
-        ids.sort(key=lambda clip_id: order_key(clip_id, export.settings.seed))
-        kept.update(ids[:n_each])
-        surplus = ids[n_each:]
-        export.target.remove(f"{_UNDIVIDED}/{clip_id}.flac" for clip_id in surplus)
-        if surplus:
-            label = "complete" if is_complete else "incomplete"
-            export.left_out[f"{label} clips of {folder} beyond the number of the others"] += len(surplus)
-    return [entry for entry in entries if entry.line.id in kept]
 
 
 SMART_TURN_FORMAT = exports.ExportFormat(

@@ -4,7 +4,7 @@ A conversation is as `Conversation.seen_by` gives it.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.turns.turn_taking import PAUSE
 from dailytalk_contiguous.core.words.filler_removal import filler_flags, spoken_language
 from dailytalk_contiguous.core.words.fillers import PATTERNS, language_code
 from dailytalk_contiguous.core.words.language_codes import iso_639_3
-from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS
 from dailytalk_contiguous.publish.exports.speech_spans import Spans, timed_of
@@ -125,7 +125,14 @@ def clip_start(uncut: Sequence[tuple[float, float]], end: float) -> float | None
     earliest = max(0.0, end - LONGEST_CLIP)
     if latest <= 0:
         return 0.0
-    gaps = list(_gaps(uncut, earliest, latest))
+    gaps: Spans = []
+    reach = 0.0
+    for busy_start, busy_end in [*uncut, (latest, latest)]:  # between spans that touch is a gap of no length
+        first = max(reach, earliest)
+        last = min(busy_start, latest)
+        if first <= last:
+            gaps.append((first, last))
+        reach = max(reach, busy_end)
     pauses = [(start, stop) for start, stop in gaps if stop - start >= PAUSE]
     if pauses:
         start, stop = pauses[-1]
@@ -134,17 +141,6 @@ def clip_start(uncut: Sequence[tuple[float, float]], end: float) -> float | None
     else:
         return 0.0 if earliest == 0 else None
     return max((start + stop) / 2, stop - LEAD)
-
-
-def _gaps(uncut: Sequence[tuple[float, float]], earliest: float, latest: float) -> Iterator[tuple[float, float]]:
-    """The gaps between spans, cut to two times; spans that touch have a gap of no length between them."""
-    reach = 0.0
-    for start, end in [*uncut, (latest, latest)]:
-        first = max(reach, earliest)
-        last = min(start, latest)
-        if first <= last:
-            yield first, last
-        reach = max(reach, end)
 
 
 class ClipMetadata(NamedTuple):
@@ -178,10 +174,8 @@ def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, datas
 
     Fillers are unknown without words, or in a language without a table of them.
     """
-    in_clip = []
-    for utterance in side.utterances:
-        if clip.start < utterance.end and utterance.start < clip.end:
-            in_clip.append(utterance)
+    around = Span(clip.start, clip.end)
+    in_clip = [utterance for utterance in side.utterances if utterance.span & around]
     language = spoken_language(clip.utterance, talk)
     midfiller: bool | None = None
     endfiller: bool | None = None

@@ -11,7 +11,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_type_hints
@@ -106,15 +105,16 @@ def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[
 
 def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     """Number the conversations, and write the tables of each side."""
+    root = export.target.root
     numbers: dict[str, dict[str, str]] = {}
     predictions = []
     labels: Counter[str] = Counter()
     for side, entries in lists.items():
-        lines: dict[str, LabelledConversation] = {}
+        shards: list[dict[str, LabelledConversation]] = []
+        size = 0
         for entry in entries:
             line: LabelledConversation = entry.line
             number = str(len(numbers) + 1)
-            lines[number] = line
             numbers[number] = {
                 "conversation_id": line.conversation_id,
                 "recording_id": line.recording_id,
@@ -123,37 +123,23 @@ def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[st
             predictions.append(perfect_prediction(number, line.tracks))
             for track in line.tracks.values():
                 labels.update(annotation["label"] for annotation in track)
-        shards = _shards_of(lines)
+            if not shards or size + line.size > SHARD_BYTES:
+                shards.append({})
+                size = 0
+            shards[-1][number] = line
+            size += line.size
         for index, shard in enumerate(shards):
-            _write_shard(export, f"{side}-{index:05d}-of-{len(shards):05d}.parquet", shard)
+            name = f"{side}-{index:05d}-of-{len(shards):05d}.parquet"
+            export.target.claim(name)
+            rows = ([_table_row(root, number, line)] for number, line in shard.items())  # a row group each
+            write_parquet(root / name, columns(export.sample_rate), rows, audio=AUDIO_COLUMNS)
+            for line in shard.values():
+                export.target.remove(line.sounds.values())
     export.facts["labels"] = dict(sorted(labels.items()))
     listed = ", ".join(f"{label} {count:,}" for label, count in labels.most_common())
     export.notes.append(f"labels: {listed}")
     submission = {"schema_version": 1, "predictions": predictions}
     return {ORACLE: json_document(submission), NUMBERS: json_document(numbers)}
-
-
-def _shards_of(lines: Mapping[str, LabelledConversation]) -> list[dict[str, LabelledConversation]]:
-    """Conversations by their numbers, in shards of `SHARD_BYTES`."""
-    shards: list[dict[str, LabelledConversation]] = []
-    size = 0
-    for number, line in lines.items():
-        if not shards or size + line.size > SHARD_BYTES:
-            shards.append({})
-            size = 0
-        shards[-1][number] = line
-        size += line.size
-    return shards
-
-
-def _write_shard(export: exports.Export, name: str, shard: Mapping[str, LabelledConversation]) -> None:
-    """Write a table, a row group for each conversation, and remove the files of its sound."""
-    root = export.target.root
-    export.target.claim(name)
-    rows = ([_table_row(root, number, line)] for number, line in shard.items())
-    write_parquet(root / name, columns(export.sample_rate), rows, audio=AUDIO_COLUMNS)
-    for line in shard.values():
-        export.target.remove(line.sounds.values())
 
 
 def _table_row(root: Path, number: str, line: LabelledConversation) -> Row:
@@ -169,71 +155,51 @@ def _table_row(root: Path, number: str, line: LabelledConversation) -> Row:
 # The check of a folder, which another program may have written
 
 
-#: An id by which the scorer can sort.
-_NUMBER = re.compile(r"[0-9]{1,18}")
-
-
-@dataclass
-class _CheckedTables:
-    """What a check has seen of a folder: ids, seconds, entries of the first annotator by label, and findings."""
-
-    ids: set[str] = field(default_factory=set)
-    seconds: float = 0.0
-    labels: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-
-
 def check_turnbench(folder: Path, limits: FindingLimits) -> Checked:
     """Check a folder for TurnBench's scorer; findings, and counts: conversations, hours, entries by label."""
-    tables = _CheckedTables()
+    findings: list[Finding] = []
+    ids: set[str] = set()
+    total_seconds = 0.0
+    labels: Counter[str] = Counter()
+    empty = dict.fromkeys(get_type_hints(TurnAnnotation))
+    for table, row in _rows_of(folder, findings):
+        number = str(row[ID_COLUMN])
+        location = f"{table}: {number}"
+        if not re.fullmatch("[0-9]{1,18}", number):
+            problem = f"its id is {quoted(number)}, and the scorer sorts by whole numbers"
+            findings.append(error("bad-id", location, problem, _TURNBENCH_AGAIN))
+        if number in ids:
+            problem = f"the conversation {quoted(number)} occurs twice"
+            findings.append(error("duplicate", location, problem, _TURNBENCH_AGAIN))
+        ids.add(number)
+        seconds, findings_of_sound = _seconds_of(location, row)
+        findings += findings_of_sound
+        if seconds is not None:
+            total_seconds += seconds
+        for speaker in SPEAKERS:
+            tracks = []
+            for annotator in ANNOTATORS:
+                track = row[track_column(speaker, annotator)] or ()
+                tracks.append([entry or empty for entry in track])
+            labels.update(str(entry["label"]) for entry in tracks[0])
+            findings += _track_findings(location, speaker, tracks, seconds)
+    if not ids:
+        findings.append(error("empty-manifest", ".", "no table has a conversation", _TURNBENCH_AGAIN))
+    hours = round(total_seconds / 3600, 7)
+    return findings, {"conversations": len(ids), "hours": hours, "labels": dict(sorted(labels.items()))}
+
+
+def _rows_of(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, Row]]:
+    """The rows of the tables of a folder, each with the name of its table; one that can't be read is a finding."""
+    features = columns(None)
     for path in sorted(folder.glob("*.parquet")):
         try:
             with open_parquet(path, _TURNBENCH_AGAIN, path.name) as parquet:
-                features = columns(None)
                 parquet.check(features, features)
                 for row in parquet.rows(features):
-                    tables.findings += _row_findings(path.name, row, tables)
+                    yield path.name, row
         except BadInput as problem:
-            tables.findings.append(error("unreadable-table", path.name, problem.reason, problem.remedy))
-    if not tables.ids:
-        tables.findings.append(error("empty-manifest", ".", "no table has a conversation", _TURNBENCH_AGAIN))
-    facts = {
-        "conversations": len(tables.ids),
-        "hours": round(tables.seconds / 3600, 7),
-        "labels": dict(sorted(tables.labels.items())),
-    }
-    return tables.findings, facts
-
-
-def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Finding]:
-    """The findings on a conversation, whose id, length and labels are added to those of all."""
-    number = str(row[ID_COLUMN])
-    location = f"{table}: {number}"
-    if not _NUMBER.fullmatch(number):
-        problem = f"its id is {quoted(number)}, and the scorer sorts by whole numbers"
-        yield error("bad-id", location, problem, _TURNBENCH_AGAIN)
-    if number in tables.ids:
-        problem = f"the conversation {quoted(number)} occurs twice"
-        yield error("duplicate", location, problem, _TURNBENCH_AGAIN)
-    tables.ids.add(number)
-    seconds, findings = _seconds_of(location, row)
-    yield from findings
-    if seconds is not None:
-        tables.seconds += seconds
-    empty = dict.fromkeys(get_type_hints(TurnAnnotation))
-    for speaker in SPEAKERS:
-        tracks = []
-        for annotator in ANNOTATORS:
-            track = row[track_column(speaker, annotator)] or ()
-            tracks.append([entry or empty for entry in track])
-        tables.labels.update(str(entry["label"]) for entry in tracks[0])
-        differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
-        if differing:
-            problem = f"{speaker}: annotator {' and '.join(differing)} differs from a, where two of three decide"
-            remedy = "leave it if people annotated it; otherwise write one track three times"
-            yield advice("unequal-tracks", location, problem, remedy, "note")
-        entries = [entry for track in tracks for entry in track]
-        yield from _entry_findings(f"{location}: {speaker}", entries, seconds)
+            findings.append(error("unreadable-table", path.name, problem.reason, problem.remedy))
 
 
 def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
@@ -263,8 +229,16 @@ def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
     return min(lengths), findings
 
 
-def _entry_findings(location: str, entries: Sequence[Row], seconds: float | None) -> Iterator[Finding]:
-    """The findings on entries of a speaker; without `seconds` their times are not compared with the sound."""
+def _track_findings(
+    location: str, speaker: str, tracks: Sequence[Sequence[Row]], seconds: float | None
+) -> Iterator[Finding]:
+    """The findings on the tracks of a speaker; without `seconds` their times are not compared with the sound."""
+    differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
+    if differing:
+        problem = f"{speaker}: annotator {' and '.join(differing)} differs from a, where two of three decide"
+        remedy = "leave it if people annotated it; otherwise write one track three times"
+        yield advice("unequal-tracks", location, problem, remedy, "note")
+    entries = [entry for track in tracks for entry in track]
     latest = math.inf if seconds is None else seconds
     unknown = []
     misplaced = []
@@ -277,6 +251,7 @@ def _entry_findings(location: str, entries: Sequence[Row], seconds: float | None
         if not is_number(start, 0.0, latest) or not is_number(end, start, latest) or start == end:
             misplaced.append(shown)
     total = len(entries)
+    location = f"{location}: {speaker}"
     problem = "entries have a label that the scorer ignores"
     yield from several("unknown-label", location, unknown, problem, total, "use the labels of docs/trainers.md")
     problem = "entries end before they begin, or are outside the sound"

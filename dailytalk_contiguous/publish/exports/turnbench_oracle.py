@@ -28,40 +28,26 @@ def perfect_prediction(number: str, tracks: Mapping[str, Sequence[TurnAnnotation
     >>> perfect_prediction("1", {"speaker_1": [question], "speaker_2": [answer]})["speaker_1"]
     {'eot': [2.0], 'interruption': []}
     """
+    claims: dict[str, list[Span]] = {}
+    for speaker in SPEAKERS:
+        floors = [entry for entry in tracks[speaker] if KINDS.get(entry["label"]) in FLOOR_KINDS]
+        claims[speaker] = [Span(entry["start_s"], entry["end_s"]) for entry in floors]
     prediction: dict[str, object] = {"conversation_id": number}
     for speaker, other in zip(SPEAKERS, reversed(SPEAKERS), strict=True):
-        track = tracks[speaker]
-        interruptions = {entry["start_s"] for entry in track if KINDS.get(entry["label"]) == INTERRUPTION}
-        ends = _handovers(_claims(track), _claims(tracks[other]))
-        prediction[speaker] = {"eot": ends, "interruption": sorted(interruptions)}
+        interruptions = [entry for entry in tracks[speaker] if KINDS.get(entry["label"]) == INTERRUPTION]
+        starts = {entry["start_s"] for entry in interruptions}
+        ends = {claim.end for claim in claims[speaker] if _ends_turn(claim.end, claims[speaker], claims[other])}
+        prediction[speaker] = {"eot": sorted(ends), "interruption": sorted(starts)}
     return prediction
 
 
-def _claims(track: Sequence[TurnAnnotation]) -> list[Span]:
-    """When a speaker claims the floor."""
-    return [Span(entry["start_s"], entry["end_s"]) for entry in track if KINDS.get(entry["label"]) in FLOOR_KINDS]
-
-
-def _handovers(claims: Sequence[Span], other_claims: Sequence[Span]) -> list[float]:
-    """The ends of a speaker's claims of the floor, in seconds, after which the other speaker has it.
+def _ends_turn(end: float, claims: Sequence[Span], other_claims: Sequence[Span]) -> bool:
+    """Whether the other speaker has the floor after a speaker's claim that ends at this second.
 
     The other speaker claims it before this one goes on, or speaks already; or this was the last claim.
     """
-    ends: set[float] = set()
-    for claim in claims:
-        if _is_inside(claim.end, claims):
-            continue
-        goes_on = _next_start(claims, claim.end)
-        is_taken = _next_start(other_claims, claim.end) < goes_on or _is_inside(claim.end, other_claims)
-        if goes_on == math.inf or is_taken:
-            ends.add(claim.end)
-    return sorted(ends)
-
-
-def _is_inside(second: float, claims: Sequence[Span]) -> bool:
-    return any(claim.start < second < claim.end for claim in claims)
-
-
-def _next_start(claims: Sequence[Span], second: float) -> float:
-    """When the next claim begins after a second; infinite if there is none."""
-    return min((claim.start for claim in claims if claim.start > second), default=math.inf)
+    if any(claim.start < end < claim.end for claim in claims):
+        return False
+    goes_on = min((claim.start for claim in claims if claim.start > end), default=math.inf)
+    is_taken = any(end < claim.start < goes_on or claim.start < end < claim.end for claim in other_claims)
+    return is_taken or goes_on == math.inf

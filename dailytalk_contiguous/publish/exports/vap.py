@@ -11,10 +11,10 @@ less exact: a pause shorter than `core.turns.turn_taking.PAUSE` is not taken out
 pause is.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
+
+import pandas as pd
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
@@ -88,11 +88,8 @@ def finish_vap(export: exports.Export, lists: exports.Lists) -> Mapping[str, exp
     texts: dict[str, exports.FileText] = {}
     for side, entries in lists.items():
         if entries:
-            table = io.StringIO()
-            writer = csv.writer(table, lineterminator="\n")
-            writer.writerow(entries[0].line.keys())
-            writer.writerows(entry.line.values() for entry in entries)
-            texts[LISTS[side]] = table.getvalue()
+            table = pd.DataFrame([entry.line for entry in entries])
+            texts[LISTS[side]] = table.to_csv(index=False, lineterminator="\n")
     if not lists["eval"]:
         export.notes.append("no val.csv, without which the trainer stops: export conversations of more people")
     return texts

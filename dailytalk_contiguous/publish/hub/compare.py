@@ -177,8 +177,8 @@ def _compare_columns(before: Version, after: Version, changes: Changes, configs:
             continue
         new = after.types(config)
         old = before.types(config)
-        lost_splits = [split for split in before.configs.get(config, ()) if split not in after.configs[config]]
-        broken = [f"the split {split} is gone" for split in lost_splits]
+        splits = before.configs.get(config, ())
+        broken = [f"the split {split} is gone" for split in splits if split not in after.configs[config]]
         for name in old:
             if name not in new:
                 broken.append(f"{name} is gone")
@@ -221,12 +221,11 @@ def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[s
 def _compare_rows(old_row: Row, new_row: Row, columns: Sequence[str], changes: Changes) -> None:
     old = dict(_values({name: old_row[name] for name in columns}))
     new = dict(_values({name: new_row[name] for name in columns}))
+    common = [key for key in old if key in new]
     differing = []
-    for key in old.keys() & new.keys():
-        before = old[key]
-        after = new[key]
-        are_nan = before != before and after != after  # a NaN equals none, itself included
-        if before != after and not are_nan:
+    for key in common:
+        are_nan = old[key] != old[key] and new[key] != new[key]  # a NaN equals none, itself included
+        if old[key] != new[key] and not are_nan:
             differing.append(key)
     if not differing:  # only one of them has the fields that differ
         return
@@ -236,10 +235,10 @@ def _compare_rows(old_row: Row, new_row: Row, columns: Sequence[str], changes: C
         tags = (old[key] or "", new[key] or "")
         if key[0] == "utterances.tag" and any(tags):
             changes.tags[tags] += 1
-    for start, times in (("utterances.start", changes.utterance_times), ("alignments.start", changes.word_times)):
-        for key in old.keys() & new.keys():
-            if key[0] == start and old[key] is not None and new[key] is not None:
-                times.append(abs(new[key] - old[key]))
+    times_of = {"utterances.start": changes.utterance_times, "alignments.start": changes.word_times}
+    for key in common:
+        if key[0] in times_of and old[key] is not None and new[key] is not None:
+            times_of[key[0]].append(abs(new[key] - old[key]))
 
 
 def _name_words(old_row: Row, new_row: Row) -> None:

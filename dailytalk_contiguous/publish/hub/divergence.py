@@ -5,7 +5,7 @@ Provenance does not count: another version of the tool writes other provenance, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import to_run
@@ -22,7 +22,7 @@ class Divergence:
 
     Attributes:
         base: the version that the folder was made from, by its tag or commit; None if that is unknown.
-        head: the version that was published last. revision: its tag, or else its commit.
+        head: the version that was published last, in the same way.
         reverted: the conversations that others have changed, added or removed since, and that are not like that in
             the folder; without a base, those of the head that the folder lacks or has otherwise.
         lost_columns: by config, the columns of the head, and fields in these, that the folder lacks.
@@ -31,7 +31,6 @@ class Divergence:
 
     base: str | None = None
     head: str = ""
-    revision: str = ""
     reverted: Sequence[str] = ()
     lost_columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     lost_files: Sequence[str] = ()
@@ -42,24 +41,19 @@ class Divergence:
         return bool(self.reverted or self.lost_columns or self.lost_files)
 
     def as_dict(self) -> dict[str, object]:
-        return {
-            "base": self.base,
-            "head": self.head,
-            "reverted": list(self.reverted),
-            "lost_columns": {config: list(names) for config, names in self.lost_columns.items()},
-            "lost_files": list(self.lost_files),
-        }
+        return asdict(self)
 
 
 class Diverged(DailytalkError):
     """Publishing would take away what others have published; `divergence` says what."""
 
-    def __init__(self, repo: str, folder: object, divergence: Divergence) -> None:
+    def __init__(self, repo: str, folder: object, divergence: Divergence, revision: str) -> None:
+        """`revision`: of the head, its tag or else its commit."""
         most_named = 3
         number = counted(len(divergence.reverted), "conversation")
         conversations = f"{number} ({shown_names(divergence.reverted, most_named)})"
         head = divergence.head
-        published = f"{repo}@{divergence.revision}"
+        published = f"{repo}@{revision}"
         compare = f"see what differs with `{to_run('diff', str(folder), published)}`"
         if divergence.lost_columns or divergence.lost_files:
             lost = []
@@ -119,13 +113,12 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
 
     Raises DailytalkError: a version holds a conversation twice or without an id, or can't be read.
     """
-    base_name = version_name(bases[0]) if bases else None
-    revision = head.published_tag or head.commit or str(head)
-    lost = _lost_columns(head, ours)
-    foreign = _foreign_files(head)
+    base = version_name(bases[0]) if bases else None
+    reverted: list[str] = []
+    divergence = Divergence(base, version_name(head), reverted, _lost_columns(head, ours), _foreign_files(head))
     is_ours = any(base.commit is not None and base.commit == head.commit for base in bases)
     if is_ours or not head.configs:
-        return Divergence(base_name, version_name(head), revision, (), lost, foreign)
+        return divergence
     columns = sorted({*head.columns_without_sound(CONFIGS[0])} - {PROVENANCE})
     shared = {*head.digests.values()}
     for version in (ours, *bases):
@@ -140,13 +133,12 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
     published = digests_of(head)
     folder = digests_of(ours)
     before = [digests_of(base) for base in bases] if published != folder else []
-    reverted = []
     for name in sorted({*published}.union(*before)):
         row = published.get(name)
         is_theirs = all(row != digests.get(name) for digests in before)
         if is_theirs and row != folder.get(name):
             reverted.append(name)
-    return Divergence(base_name, version_name(head), revision, reverted, lost, foreign)
+    return divergence
 
 
 def _lost_columns(before: Version, after: Version) -> dict[str, list[str]]:

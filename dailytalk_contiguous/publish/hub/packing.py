@@ -37,7 +37,7 @@ from dailytalk_contiguous.core.records.schema import (
     published_features,
 )
 from dailytalk_contiguous.core.records.utterance import FIELDS
-from dailytalk_contiguous.core.sound.samples import Pcm
+from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import kind_of, portable
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
@@ -446,7 +446,7 @@ def _pack(
             seen = talk.seen_by(rate, CHANNELS[0])
             chosen = [clip for clip in clips_of(seen)[0] if clip.id in clips]
             for clip, part, _, columns in cut_clips(seen, chosen, pcm, recorded_from(run)[1]):
-                sound = _sound_columns(clip.id, _flac(part, rate), part, rate, audio_columns)
+                sound = _sound_columns(clip.id, encoded_sound(part, rate, "FLAC"), part, rate, audio_columns)
                 clip_rows.append(with_null(columns | sound | {"sample_rate": rate}))
     except soundfile.LibsndfileError as problem:
         raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
@@ -471,7 +471,7 @@ def _sound_columns(name: str, encoded: bytes, pcm: Pcm, rate: int, audio_columns
             f"it has {pcm.nbytes / 1e6:.0f} MB of samples, and {most}", "push with --audio-columns audio"
         )
     for number, side in enumerate(CHANNELS):
-        columns |= flac_columns(f"{name}.{side}", _flac(pcm[:, number], rate), side)
+        columns |= flac_columns(f"{name}.{side}", encoded_sound(pcm[:, number], rate, "FLAC"), side)
     return columns | {AUDIO_COLUMN: None}
 
 
@@ -518,13 +518,7 @@ def _utterance_rows(talk: Conversation, published: Row, pcm: Pcm) -> Iterator[Ro
             "words": words,
             "labels": published["labels"],
         }
-        yield columns | flac_columns(utterance.id, _flac(part, rate)) | facts
-
-
-def _flac(pcm: Pcm, rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
-    return file.getvalue()
+        yield columns | flac_columns(utterance.id, encoded_sound(part, rate, "FLAC")) | facts
 
 
 def flac_columns(name: str, data: bytes, column: str = AUDIO_COLUMN) -> Row:

@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.publish.checks.plain_load import CARD, obstacles, parsed_card
+from dailytalk_contiguous.publish.checks.verdict import Verdict
 from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
@@ -129,8 +130,17 @@ class RepositoryState(NamedTuple):
 class BadVersion(DailytalkError):
     """A version that `dailytalk check` calls bad: nothing of it was sent."""
 
-    def __init__(self, reason: str, remedy: str, release: "Release") -> None:
-        super().__init__(reason, remedy)
+    def __init__(self, release: "Release", verdict: Verdict) -> None:
+        most_named = 3
+        reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
+        named = "; ".join(finding.sentence for finding in reasons[:most_named])
+        n_more = len(reasons) - most_named
+        if n_more > 0:
+            named += f"; and {counted(n_more, 'more finding')}"
+        super().__init__(
+            f"the version is bad, and nothing was published ({named})",
+            f"{reasons[0].remedy}, or pass --even-if-bad to publish it as it is",
+        )
         self.release = release
 
 
@@ -332,10 +342,13 @@ def push_version(
         if release.is_new:
             release.divergence = diverged(_bases(api, base, release), before.head, version)
             if release.divergence.takes_away and not (settings.overwrite or dry_run):
-                raise Diverged(repo, items.where, release.divergence)
+                revision = before.head.published_tag or before.head.commit or str(before.head)
+                raise Diverged(repo, items.where, release.divergence, revision)
             describe_release(release, items, version, defaults)
+            card = release.card
             if not dry_run:
-                _refuse_bad(release)
+                if card and card.verdict.level == "bad" and not settings.even_if_bad:
+                    raise BadVersion(release, card.verdict)
                 publish(api, release)
         if not dry_run:
             _keep_base(items.where, base, release)
@@ -349,12 +362,8 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
     if n_clips is None:
         # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
         n_clips = 2000 if "interactivity" in head.configs else 0
-    divide = partial(
-        split_conversations,
-        shares={"validation": settings.valid_share, "test": settings.test_share},
-        before=published_splits(head),
-        seed=settings.seed,
-    )
+    shares = {"validation": settings.valid_share, "test": settings.test_share}
+    divide = partial(split_conversations, shares=shares, before=published_splits(head), seed=settings.seed)
     audio_columns = SOUND_LAYOUTS[AUDIO_COLUMN]
     if settings.audio_columns:
         audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
@@ -557,25 +566,6 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
             f"pass --tag {next_tag(before.tags, 'major')}",
         )
     return False
-
-
-def _refuse_bad(release: Release) -> None:
-    """Raise BadVersion for a version that `dailytalk check` calls bad, unless `even_if_bad` is set."""
-    assert release.card is not None
-    verdict = release.card.verdict
-    if verdict.level != "bad" or release.settings.even_if_bad:
-        return
-    most_named = 3
-    reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
-    named = "; ".join(finding.sentence for finding in reasons[:most_named])
-    n_more = len(reasons) - most_named
-    if n_more > 0:
-        named += f"; and {counted(n_more, 'more finding')}"
-    raise BadVersion(
-        f"the version is bad, and nothing was published ({named})",
-        f"{reasons[0].remedy}, or pass --even-if-bad to publish it as it is",
-        release,
-    )
 
 
 def publish(api: HfApi, release: Release) -> Release:
