@@ -24,33 +24,7 @@ from dailytalk_contiguous.publish.exports.moshi_config import Trainer
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.store.files import file_name
 
-PERSONAPLEX_FINETUNE = Trainer(
-    config="personaplex-finetune.yaml",
-    repository="moondogo/personaplex-finetune",
-    example="personaplex_finetune.yaml",
-    model="""\
-moshi_paths:
-  hf_repo_id: "nvidia/personaplex-7b-v1"
-
-# On several GPUs the trainer finds the prompts of a part of its windows only, and trains the others without.
-system_prompt:
-  enable: true
-  silence_duration_sec: 0.5
-  # What has no text prompt is trained without one.
-  default_text_prompt: ""
-  voice_prompt_dir: {prompts}
-
-full_finetuning: true
-first_codebook_weight_multiplier: 10.0
-text_padding_weight: 1.0
-text_loss_weight: 20.0
-""",
-    window=164,
-    batch=32,
-    steps=24576,
-    adapters=False,
-    prompts="voice_prompts",
-)
+PERSONAPLEX_FINETUNE = Trainer("personaplex-finetune.yaml", window=164, batch=32, prompts="voice_prompts")
 
 
 @dataclass(frozen=True)
