@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, Severity, advice, error
@@ -25,6 +27,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.publish.checks.training_steps import (
     ALL_FROM_CONFIG,
+    CheckedFile,
     PlannedTraining,
     TrainingSteps,
     context_findings,
@@ -41,7 +44,7 @@ from dailytalk_contiguous.publish.exports.moshi_config import (
     window_count,
     window_seconds,
 )
-from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, CheckedFile, check_file
+from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, check_file
 from dailytalk_contiguous.publish.exports.training_folder import (
     about_conversations,
     most_listed,
@@ -105,8 +108,8 @@ def check_moshi(
         "batch_size": plan.batch_size,
     }
     n_steps = training.steps or plan.steps
-    trained = [contents.checked[path].trained for path in contents.paths["train"]]
-    files = [file for file in trained if file]  # the trainer skips those that it can't read
+    trained = [contents.checked[path] for path in contents.paths["train"]]
+    files = [file for file in trained if file.windows]
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
         planned = PlannedTraining(n_steps, batch, files)
@@ -221,21 +224,15 @@ class _Contents:
                 self.voices[os.path.join(root, file)] = tuple(voices)
             measures = talk.measures or {}
             row: dict[str, object] = {key: measures[key] for key in measures if key in CONVERSATION_MEASURES}
-            row |= {
-                "conversation_id": name,
-                "recorded_overlap": talk.recorded_overlap,
-                "parent": talk.parent,
-                "made_by": talk.made_by,
-                "language": talk.language,
-                "sound_digest": talk.sound_digest,
-                "split": talk.split,
-                "kept_speakers": [speaker or None for speaker in speakers],
-                "voices": voices,
-                "talk": bool(talk.talk),
-            }
+            row |= asdict(talk)
+            row["conversation_id"] = name
+            row["kept_speakers"] = [speaker or None for speaker in speakers]
+            row["voices"] = voices
+            row["talk"] = bool(talk.talk)
+            row["clip"] = bool(talk.clip)
             if talk.clip:  # of one speaker, who takes no turns
                 self.clips.update(talk.files)
-                maker.add_known(row | {"clip": True, "duration": talk.duration})
+                maker.add_known(row)
             else:
                 maker.add_known(row | measure_turns(timed[name], self.plan.duration_sec), timed[name])
         shared = sorted(speaker for speaker in splits if len(splits[speaker]) > 1)

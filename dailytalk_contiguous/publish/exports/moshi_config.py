@@ -131,13 +131,13 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
     try:
         text = read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT)
-        config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
         # What the trainer takes where its configuration has no such field (`finetune/args.py`).
-        defaults = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
-        numbers = {key: config.get(key, default) for key, default in defaults.items()}
-        for key, number in numbers.items():
-            if number <= 0:
-                raise BadInput(f"{key} {number!r} must be above 0", _CORRECT)
+        numbers = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
+        config: dict[str, Any] = {**numbers, "moshi_paths": {}}
+        config |= {key: value for key, value in record.items() if value is not None}
+        for key in numbers:
+            if config[key] <= 0:
+                raise BadInput(f"{key} {config[key]!r} must be above 0", _CORRECT)
     except BadInput as failure:
         findings = [error("config", name, failure.reason, _CORRECT)]
         return TrainerPlan(by_name, batch_size=MOSHI_FINETUNE.batch), findings
@@ -157,16 +157,15 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
                 problem += ", which is not a file of this folder"
             remedy = "after moving or copying the folder, export again or correct it"
             findings.append(error("config", name, problem, remedy))
-    paths = config.get("moshi_paths", {})
-    model = str(paths.get("hf_repo_id") or _STOCK[0])
+    model = str(config["moshi_paths"].get("hf_repo_id") or _STOCK[0])
     plan = TrainerPlan(
         manifests or by_name,
-        float(numbers["duration_sec"]),
-        int(numbers["batch_size"]),
+        float(config["duration_sec"]),
+        config["batch_size"],
         stock_model=model.startswith(_STOCK),
         model=model,
-        steps=int(numbers["max_steps"]),
-        microbatches=int(numbers["num_microbatches"]),
+        steps=config["max_steps"],
+        microbatches=config["num_microbatches"],
     )
     return plan, findings
 
