@@ -115,11 +115,10 @@ class Export:
     """An export, while it is written and once it is.
 
     Attributes:
-        target: the folder. sample_rate: Hz of its sound.
+        target: the folder. sample_rate: Hz of its sound. prepared: what `prepare` returned.
         facts: for the outcome, besides the files. notes: the same in words.
         left_out: how many parts of the rows are not in it, by reason.
         about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
-        personas: which of `--persona` are used.
         entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
         rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
         n_fillers: words that were left out.
@@ -132,12 +131,12 @@ class Export:
     settings: Any
     sample_rate: int
     prosody: ProsodicClusterSequences | None
+    prepared: Any = None
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     about: dict[str, Any] = field(default_factory=dict)
     maker: TableMaker = field(default_factory=TableMaker)
-    personas: set[tuple[str, str]] = field(default_factory=set)
     entries: dict[str, list[FileEntry]] = field(default_factory=dict)
     voices: list[SplitVoice] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -285,7 +284,8 @@ class ExportFormat:
         check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
             one that is only as this export writes it. It takes the folder and `FindingLimits`.
         shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
-        prepare: raises DailytalkError for a folder or a setting that it can't be written with.
+        prepare: reads the files that settings name. Raises DailytalkError for a folder or a setting that it can't
+            be written with.
     """
 
     name: str
@@ -308,7 +308,7 @@ class ExportFormat:
     recognises: Callable[[Path], bool] = lambda folder: False
     check: Callable[..., Checked] | None = None
     shows_steps: bool = False
-    prepare: Callable[[Path, Any], None] = lambda out, settings: None
+    prepare: Callable[[Path, Any], Any] = lambda out, settings: None
 
     @property
     def taken(self) -> set[str]:

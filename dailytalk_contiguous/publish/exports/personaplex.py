@@ -114,9 +114,9 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     return moshi_folder.finish_moshi(export, lists, PERSONAPLEX_FINETUNE, longest)
 
 
-def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
+def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> prompts.Personas:
     moshi_folder.refuse_path(out, settings)
-    prompts.prepare_personas(out, settings)
+    return prompts.read_personas(out, settings)
 
 
 PERSONAPLEX = replace(

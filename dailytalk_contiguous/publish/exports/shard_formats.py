@@ -65,7 +65,8 @@ def _write_parts(
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    prompts.note_personas(export)
+    if export.prepared:
+        prompts.note_personas(export)
     for side, entries in lists.items():
         shards: dict[str, list[str]] = defaultdict(list)
         number = 0
@@ -231,7 +232,7 @@ _shards = partial(
     manifests=(ABOUT,),
     sides=exports.TWO_LISTS,
 )
-_prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas)
+_prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.read_personas)
 _nemo = partial(
     _prompted,
     loses="names, sounds without text, valence/arousal/dominance, prosody",

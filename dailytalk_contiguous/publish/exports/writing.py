@@ -67,13 +67,13 @@ def write_export(
     if format.is_only_rate and chosen.sample_rate not in (None, format.sample_rate):
         reason = f"--sample-rate {chosen.sample_rate} does not go with --format {format.name}"
         raise DailytalkError(f"{reason}: its model takes {format.sample_rate} Hz alone", "leave it out")
-    format.prepare(out, chosen)
+    prepared = format.prepare(out, chosen)
     target = OwnedFolder(out, format.name, format.manifests)
     rate = chosen.sample_rate or format.sample_rate
     prosody = None
     if chosen.prosodic_tokens:
         prosody = ProsodicClusterSequences(chosen.prosodic_tokens)
-    export = Export(format, target, chosen, rate, prosody)
+    export = Export(format, target, chosen, rate, prosody, prepared)
     for row in rows:
         _write_row(export, row)
     if len(format.sides) == 1:
