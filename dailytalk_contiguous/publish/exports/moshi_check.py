@@ -25,31 +25,11 @@ from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
-from dailytalk_contiguous.publish.checks.training_steps import (
-    ALL_FROM_CONFIG,
-    CheckedFile,
-    PlannedTraining,
-    TrainingSteps,
-    context_findings,
-)
+from dailytalk_contiguous.publish.checks import training_steps
 from dailytalk_contiguous.publish.checks.verdict import all_findings
+from dailytalk_contiguous.publish.exports import moshi_config, training_folder
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
-from dailytalk_contiguous.publish.exports.moshi_config import (
-    CONFIG,
-    MOSHI_FINETUNE,
-    Trainer,
-    TrainerPlan,
-    padding,
-    read_plan,
-    window_count,
-    window_seconds,
-)
 from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, check_file
-from dailytalk_contiguous.publish.exports.training_folder import (
-    about_conversations,
-    most_listed,
-    timed_conversation,
-)
 from dailytalk_contiguous.publish.items import ABOUT, EVAL, TRAIN
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import MIX_RECORD
@@ -63,15 +43,15 @@ def is_moshi(folder: Path) -> bool:
 def check_moshi(
     folder: Path,
     limits: FindingLimits,
-    training: TrainingSteps = ALL_FROM_CONFIG,
-    trainer: Trainer = MOSHI_FINETUNE,
+    training: training_steps.TrainingSteps = training_steps.ALL_FROM_CONFIG,
+    trainer: moshi_config.Trainer = moshi_config.MOSHI_FINETUNE,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
     The fact `training` says what the steps of its configuration show, or those of `training`
     (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
     """
-    plan, findings = read_plan(folder, trainer.config)
+    plan, findings = moshi_config.read_plan(folder, trainer.config)
     contents = _Contents(folder, plan)
     maker = TableMaker()
     of_conversations = [*contents.check_conversations(maker)]
@@ -84,8 +64,14 @@ def check_moshi(
     findings += contents.listed_too_often()
     findings += contents.silent_channels()
     findings += contents.unnamed_audio(trainer.prompts)
-    windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
-    n_eval = windows.get("eval", 0)
+    by_side: dict[str, dict[str, float]] = {"files": {}, "hours": {}, "windows": {}, "padding": {}}
+    for side in plan.manifests:
+        lengths = contents.lengths[side]
+        by_side["files"][side] = len(lengths)
+        by_side["hours"][side] = round(sum(lengths) / 3600, 7)
+        by_side["windows"][side] = moshi_config.window_count(lengths, plan.duration_sec)
+        by_side["padding"][side] = round(moshi_config.padding(lengths, plan.duration_sec), 4)
+    n_eval = int(by_side["windows"].get("eval", 0))
     if 0 < n_eval < plan.batch_size:
         problem = f"it has {counted(n_eval, 'window')} of {plan.duration_sec:g} s, "
         problem += f"and a batch is {plan.batch_size}: there is none"
@@ -95,14 +81,11 @@ def check_moshi(
     tables = maker.tables()
     unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
     findings += all_findings(tables, limits=limits, unit=unit)
-    if trainer is MOSHI_FINETUNE and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
+    needs_long_windows = trainer is not moshi_config.MOSHI_FINETUNE  # for prompts
+    if not needs_long_windows and (folder / moshi_config.CONFIG).exists():
         findings += contents.needless_padding()
-    lengths = contents.lengths
     facts: dict[str, Any] = {
-        "files": {side: len(seconds) for side, seconds in lengths.items()},
-        "hours": {side: round(sum(seconds) / 3600, 7) for side, seconds in lengths.items()},
-        "windows": windows,
-        "padding": {side: round(padding(seconds, plan.duration_sec), 4) for side, seconds in lengths.items()},
+        **by_side,
         "words": sum(file.n_words for file in contents.checked.values()),
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
@@ -112,10 +95,10 @@ def check_moshi(
     files = [file for file in trained if file.windows]
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
-        planned = PlannedTraining(n_steps, batch, files)
+        planned = training_steps.PlannedTraining(n_steps, batch, files)
         facts["training"] = planned.seen()
         findings += planned.findings(plan.manifests["train"].name, limits)
-        findings += context_findings(plan.model, plan.duration_sec, trainer.config)
+        findings += training_steps.context_findings(plan.model, plan.duration_sec, trainer.config)
     return findings, facts
 
 
@@ -128,10 +111,10 @@ class _Contents:
     """
 
     folder: Path
-    plan: TrainerPlan
+    plan: moshi_config.TrainerPlan
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    checked: dict[str, CheckedFile] = field(default_factory=dict)
+    checked: dict[str, training_steps.CheckedFile] = field(default_factory=dict)
     clips: set[str] = field(default_factory=set)
     voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -193,7 +176,7 @@ class _Contents:
 
     def listed_too_often(self) -> Iterator[Finding]:
         try:
-            most = most_listed(self.folder)
+            most = training_folder.most_listed(self.folder)
         except BadInput as failure:  # of a mix, whose record says how often
             yield error("unreadable-record", MIX_RECORD, failure.reason, failure.remedy)
             return
@@ -205,8 +188,8 @@ class _Contents:
     def check_conversations(self, maker: TableMaker) -> Iterator[Finding]:
         """Add the conversations of our export, with what it has kept of them, and yield what is wrong with all."""
         try:
-            about = about_conversations(self.folder)
-            timed = {name: timed_conversation(name, talk) for name, talk in about.items()}
+            about = training_folder.about_conversations(self.folder)
+            timed = {name: training_folder.timed_conversation(name, talk) for name, talk in about.items()}
         except BadInput as failure:
             yield error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
             return
@@ -275,10 +258,10 @@ class _Contents:
         lengths = [*chain(*self.lengths.values())]
         if not lengths:
             return
-        best = window_seconds(lengths)
-        share = padding(lengths, self.plan.duration_sec)
-        least = padding(lengths, best)
+        best = moshi_config.window_seconds(lengths)
+        share = moshi_config.padding(lengths, self.plan.duration_sec)
+        least = moshi_config.padding(lengths, best)
         if share - least > 0.1:
             problem = f"duration_sec {self.plan.duration_sec:g} makes {share:.0%} of the windows padding"
             remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
-            yield advice("padding", CONFIG, problem, remedy)
+            yield advice("padding", moshi_config.CONFIG, problem, remedy)
