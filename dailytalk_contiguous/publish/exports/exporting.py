@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import TableMaker
-from dailytalk_contiguous.core.settings import setting, settings_in, unlisted
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.wording import counted
@@ -33,10 +33,6 @@ from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.stages.transcribe import DROP, KEEP
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
-
-#: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
-#: would read as a manifest.
-TOKENS = "prosody"
 
 #: The sides of a format of which a part evaluates.
 TWO_LISTS = ("train", "eval")
@@ -92,8 +88,6 @@ def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
     return f"its certainty is under {least:g}" if certainty < least else None
 
 
-DIVIDING = {field.name for field in fields(DivisionSettings)}
-
 BUILD_AGAIN = "build the conversation again"
 
 #: A text file, whole or by its lines.
@@ -117,13 +111,11 @@ class Export:
     Attributes:
         target: the folder. sample_rate: Hz of its sound. prepared: what `prepare` returned.
         facts: for the outcome, besides the files. notes: the same in words.
-        left_out: how many parts of the rows are not in it, by reason.
+        left_out: how many parts of the rows are not in it, by reason. n_fillers: words that were left out.
         about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
         entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
         rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
-        n_fillers: words that were left out.
-        side: of each id. files: how many entries each side has.
-        disjoint: whether no known speaker is on two sides.
+        side: of each id. files: how many entries each side has. disjoint: no known speaker is on two sides.
     """
 
     format: "ExportFormat"
@@ -154,7 +146,7 @@ class Export:
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
 
-        The file of the tokens has the name of the sound, under `TOKENS` in place of its first folder:
+        The file of the tokens has the name of the sound, under `prosody` in place of its first folder:
         `{"model", "hop_seconds", "tokens"}`, with a list of tokens for each channel.
         """
         self.target.write_wav(f"{name}.wav", pcm, self.sample_rate)
@@ -163,7 +155,7 @@ class Export:
             waveform = self.prosody.resample_waveform(channels, self.sample_rate)
             tokens = self.prosody.extract_cluster_sequences(waveform)
             about = {"model": self.prosody.codebook.name, "hop_seconds": HOP_SECONDS, "tokens": tokens}
-            self.target.write_text(f"{TOKENS}/{name.partition('/')[2]}.json", json_text(about))
+            self.target.write_text(f"prosody/{name.partition('/')[2]}.json", json_text(about))
 
 
 class SeenTalk(NamedTuple):
@@ -179,6 +171,12 @@ class SeenTalk(NamedTuple):
     apart: tuple[str, ...]
     finished: Conversation
     row: Row
+
+    def sound(self, span: Span, side: str) -> Pcm:
+        """The samples of a side in a span of seconds, shape (n,)."""
+        first = round(span.start * self.talk.sample_rate)
+        last = round(span.end * self.talk.sample_rate)
+        return self.pcm[first:last, CHANNELS.index(side)]
 
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
@@ -271,19 +269,16 @@ class ExportFormat:
         open: makes the item of a row; items that share a name of their `apart` are on one side of the division.
             Raises BadInput for a row that it can't write.
         finish: returns the texts of the lists, by their names, once all is written and divided.
-        manifests: names that mark the folder as complete.
-        sides: of the division.
+        manifests: names that mark the folder as complete. sides: of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
         options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
             those of `DivisionSettings`.
-        sample_rate: Hz that its reader works at; it would resample anything else each time.
-        is_only_rate: whether the reader takes samples as they are, so that they can't have any other rate.
+        sample_rate: Hz that its reader works at. is_only_rate: it would not resample any other rate.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
-        check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
-            one that is only as this export writes it. It takes the folder and `FindingLimits`.
-        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
+        check: finds what a trainer would fail on in a folder, with `FindingLimits`; None where nobody edits what
+            this export writes. shows_steps: whether it takes `TrainingSteps`, too, and says what they show.
         prepare: reads the files that settings name. Raises DailytalkError for a folder or a setting that it can't
             be written with.
     """
@@ -309,12 +304,3 @@ class ExportFormat:
     check: Callable[..., Checked] | None = None
     shows_steps: bool = False
     prepare: Callable[[Path, Any], Any] = lambda out, settings: None
-
-    @property
-    def taken(self) -> set[str]:
-        common = {field.name for field in fields(ExportSettings)}
-        added = {placed.name for placed in settings_in(self.settings)} - common
-        names = {"sample_rate", "fillers", *self.options, *added}
-        if self.sides == TWO_LISTS:
-            names |= DIVIDING
-        return names

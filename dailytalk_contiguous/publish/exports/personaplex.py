@@ -47,11 +47,7 @@ def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> list[ex
     talk = item.talk
     voice, offer = prompts.voice_prompt(item)
     if offer:
-        parts = []
-        for span in offer:
-            first = round(span.start * talk.sample_rate)
-            last = round(span.end * talk.sample_rate)
-            parts.append(item.pcm[first:last, 0])
+        parts = [item.sound(span, "left") for span in offer]
         export.target.write_wav(_sound_of(talk.id), np.concatenate(parts), talk.sample_rate)
     text = prompts.text_prompt(export, item)
     export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)

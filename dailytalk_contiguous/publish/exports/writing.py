@@ -7,7 +7,7 @@ format does not take.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,28 @@ from dailytalk_contiguous.core.words.filler_removal import row_without_fillers
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
-    DIVIDING,
     LOWER_CERTAINTY,
     Export,
     ExportFormat,
     ExportSettings,
     FileEntry,
 )
-from dailytalk_contiguous.publish.exports.splits import EVAL_SHARE, SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.exports.splits import (
+    EVAL_SHARE,
+    DivisionSettings,
+    SplitVoice,
+    disjoint_in,
+    split_conversations,
+)
 from dailytalk_contiguous.stages.transcribe import DROP
 from dailytalk_contiguous.store.files import inside, json_document
 from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
 
 #: The side of each id, for the next export into the same folder. Like the record beside it, no trainer reads it.
 DIVISION = ".dailytalk-division.json"
+
+#: The settings that only a format with two sides takes.
+_DIVIDING = {field.name for field in fields(DivisionSettings)}
 
 
 def write_export(
@@ -117,12 +125,13 @@ def write_export(
 
 def settings_of_export(format: ExportFormat, settings: Mapping[str, Any]) -> ExportSettings:
     """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
+    common = {field.name for field in fields(ExportSettings)}
     listed = {placed.name for placed in settings_in(format.settings)}
-    unfit = []
-    for name in settings:
-        is_known = name in listed or not hasattr(format.settings, name)
-        if is_known and name not in format.taken:
-            unfit.append(f"--{name.replace('_', '-')}")
+    unlisted = {field.name for field in fields(format.settings)} - listed
+    taken = {"sample_rate", "fillers", *format.options, *unlisted, *(listed - common)}
+    if len(format.sides) > 1:
+        taken |= _DIVIDING
+    unfit = [f"--{name.replace('_', '-')}" for name in settings if name not in taken]
     if unfit:
         raise DailytalkError(
             f"{', '.join(unfit)} does not go with --format {format.name}", "leave it out, or export for another"
@@ -187,7 +196,7 @@ def _description(export: Export) -> str:
         f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
         f"What is not in it: {format.loses}."
     )
-    hidden = {"sample_rate", *DIVIDING}
+    hidden = {"sample_rate", *_DIVIDING}
     defaults = {placed.option: placed.value for placed in settings_in(format.settings)}
     options = []
     for placed in settings_in(export.settings):
