@@ -47,8 +47,7 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
     manifests = {}
     for split, entries in lines.items():
         if entries:
-            texts = [text for _, text in sorted(entries)]
-            manifests[MANIFESTS[split]] = "".join(texts)
+            manifests[MANIFESTS[split]] = [text for _, text in sorted(entries)]
     target.finish(manifests)
     return {split: len(entries) for split, entries in lines.items()}
 

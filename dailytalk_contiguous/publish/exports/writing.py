@@ -115,8 +115,13 @@ def write_export(
         with suppress(BadInput):  # a link
             target.claim(README)  # which keeps it
     elif readme:
-        text = readme(_description(export), export.provenances, _how_to_load(export, texts))
-        target.write_text(README, text)
+        how_to_load = f"It is read by {format.reader}."
+        if texts:
+            names = [f"`{name}`" for name in texts]
+            how_to_load += f" Its lists: {', '.join(names)}."
+        if export.is_checked:
+            how_to_load += " `dailytalk check .` says whether a trainer can use it."
+        target.write_text(README, readme(_description(export), export.provenances, how_to_load))
     target.finish(texts)
     export.files = {side: len(entries) for side, entries in lists.items()}
     export.disjoint = disjoint_in(export.voices, export.side) == "speakers"
@@ -206,17 +211,6 @@ def _description(export: Export) -> str:
     if options:
         description += f" Options: {portable(', '.join(options))}."
     return description
-
-
-def _how_to_load(export: Export, lists: Iterable[str]) -> str:
-    """How the folder is loaded, for its README; `lists`: the names of its lists."""
-    sentences = [f"It is read by {export.format.reader}."]
-    names = [f"`{name}`" for name in lists]
-    if names:
-        sentences.append(f"Its lists: {', '.join(names)}.")
-    if export.is_checked:
-        sentences.append("`dailytalk check .` says whether a trainer can use it.")
-    return " ".join(sentences)
 
 
 def divided_before(out: Path) -> dict[str, str]:
