@@ -227,21 +227,19 @@ class _Contents:
 
     def silent_channels(self) -> Iterator[Finding]:
         """One advice for all conversations, and one for all clips: these are of one speaker."""
-        kinds: list[tuple[bool, str, Severity]] = [
-            (False, "leave them out", "doubtful"),
-            (True, "run dailytalk corpus with --prompt-channel", "note"),
-        ]
-        consequence = "from such data Moshi learns to talk on and not to listen"
-        for is_clip, remedy, severity in kinds:
+        for is_clip in (False, True):
             files = [file for file in self.checked.values() if (file.name in self.clips) == is_clip]
             silent = [file.name for file in files if file.is_silent_right]
-            if len(silent) == 1:
-                problem = f"the right channel is silent: {consequence}"
-                yield advice("silent-right", silent[0], problem, remedy, severity)
-            elif silent:
-                share = f"{len(silent)} of {len(files)} files"
-                problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
-                yield advice("silent-right", ".", problem, remedy, severity)
+            problem = "the right channel is silent"
+            if len(silent) > 1:
+                problem = (
+                    f"the right channel of {len(silent)} of {len(files)} files is silent, such as {silent[0]}"
+                )
+            problem += ": from such data Moshi learns to talk on and not to listen"
+            shown = silent[0] if len(silent) == 1 else "."
+            remedy = "run dailytalk corpus with --prompt-channel" if is_clip else "leave them out"
+            if silent:
+                yield advice("silent-right", shown, problem, remedy, "note" if is_clip else "doubtful")
 
     def unnamed_audio(self, prompts: str) -> Iterator[Finding]:
         """WAV files that no line names, except in the folder `prompts`."""

@@ -176,22 +176,19 @@ def read_personas(out: Path, settings: PersonaSettings) -> Personas:
     name = as_text(path)
     kind = path.suffix.lower()
     lines: Iterable[tuple[int, Mapping[str, object]]] = ()
-    try:
-        if kind == ".csv":
-            table = utf8_text(read_bytes(path, _REMEDY), name)
-            lines = enumerate(csv_lines(table, name, ["text"], _REMEDY), 2)
-        elif kind == ".jsonl":
-            lines = json_objects(path, _REMEDY)
-        for number, line in lines:
-            try:
-                key, text = _persona(line)
-                if key in texts:
-                    raise BadInput(f"{quoted(key[1])} has a text already", _REMEDY)
-            except BadInput as problem:
-                raise BadInput(f"line {number} of {name!r}: {problem.reason}", problem.remedy) from None
-            texts[key] = text
-    except BadInput as problem:
-        raise DailytalkError(problem.reason, problem.remedy) from None
+    if kind == ".csv":
+        table = utf8_text(read_bytes(path, _REMEDY), name)
+        lines = enumerate(csv_lines(table, name, ["text"], _REMEDY), 2)
+    elif kind == ".jsonl":
+        lines = json_objects(path, _REMEDY)
+    for number, line in lines:
+        try:
+            key, text = _persona(line)
+            if key in texts:
+                raise BadInput(f"{quoted(key[1])} has a text already", _REMEDY)
+        except BadInput as problem:
+            raise BadInput(f"line {number} of {name!r}: {problem.reason}", problem.remedy) from None
+        texts[key] = text
     if not texts:
         raise DailytalkError(f"{name!r} is no .csv or .jsonl with a text", _REMEDY)
     return Personas(texts, set())
