@@ -40,10 +40,7 @@ TWO_LISTS = ("train", "eval")
 
 @dataclass(frozen=True)
 class ExportSettings(DivisionSettings):
-    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own.
-
-    `dataset`: the name of the source, for formats with a column of it.
-    """
+    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
 
     sample_rate: int | None = setting(
         None, SAMPLE_RATE.about, panel="result", metavar="HZ",
@@ -59,7 +56,7 @@ class ExportSettings(DivisionSettings):
         None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
     )  # fmt: skip
-    dataset: str | None = unlisted(None)
+    dataset: str | None = unlisted(None)  # the name of the source, for formats with a column of it
 
     @property
     def is_checked(self) -> bool:
@@ -72,15 +69,11 @@ class ExportSettings(DivisionSettings):
         return self.main == CHANNELS[1]
 
 
-#: What to do where `--certainty` leaves nothing.
 LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earlier version have no certainty"
 
 
 def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
-    """Return why an event is left out, for `Export.left_out`; None where it is taken.
-
-    `certainty` is in [0, 1], and None in rows of versions that did not know it; `least`: of `--certainty`.
-    """
+    """Return why an event is left out, by its certainty and the `least` one in [0, 1]; None where it is taken."""
     if least is None:
         return None
     if certainty is None:
@@ -181,8 +174,7 @@ class SeenTalk(NamedTuple):
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
     """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
-    main = CHANNELS[1] if export.settings.swap else CHANNELS[0]
-    return seen_row(row, export.sample_rate, main)
+    return seen_row(row, export.sample_rate, export.settings.main or CHANNELS[0])
 
 
 def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
@@ -202,7 +194,7 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
             "build it again (if it is too long, with a shorter --max-conversation)",
         )
     pcm = read_pcm(audio, sample_rate=sample_rate)
-    if main != CHANNELS[0]:
+    if main == CHANNELS[1]:
         pcm = np.ascontiguousarray(pcm[:, ::-1])
     finished = from_finished(row)
     talk = finished.seen_by(sample_rate, main)
@@ -279,8 +271,7 @@ class ExportFormat:
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
         check: finds what a trainer would fail on in a folder, with `FindingLimits`; None where nobody edits what
             this export writes. shows_steps: whether it takes `TrainingSteps`, too, and says what they show.
-        prepare: reads the files that settings name. Raises DailytalkError for a folder or a setting that it can't
-            be written with.
+        prepare: reads the files that settings name. Raises DailytalkError for what it can't be written with.
     """
 
     name: str
