@@ -15,11 +15,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.store.files import file_name
 
-#: The list of conversations.
 CONVERSATIONS = "conversations.jsonl"
-
-#: Hz of CSM's codec.
-SAMPLE_RATE = 24000
 
 #: Seconds. Utterances of one speaker with less between them, and nothing of the other, are one turn.
 ONE_TURN = 1.0
