@@ -24,9 +24,7 @@ def write_lines(export, item):
             export.left_out["shorter than --shortest"] += 1
             continue
         name = f"audio/{file_name(item.talk.id)}-{number:04d}"
-        first = round(utterance.start * export.sample_rate)
-        last = round(utterance.end * export.sample_rate)
-        export.write_sound(name, item.pcm[first:last, 0])
+        export.write_sound(name, item.sound(utterance.span, "left"))
         text = utterance.text.upper() if export.settings.upper else utterance.text
         yield FileEntry({"path": f"{name}.wav", "text": text}, seconds)
 

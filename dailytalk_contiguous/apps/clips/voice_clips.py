@@ -11,7 +11,7 @@ from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.clip_records import Labels
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.audio import read_pcm
@@ -129,9 +129,7 @@ def own_clip(item: exports.SeenTalk, utterance: Utterance, span: Span, text: str
     """The clip of an utterance, whose sound is that of a span of its conversation."""
     talk = item.talk
     voice = talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}"
-    first = round(span.start * talk.sample_rate)
-    last = round(span.end * talk.sample_rate)
-    pcm = item.pcm[first:last, CHANNELS.index(utterance.channel)]
+    pcm = item.sound(span, utterance.channel)
     return VoiceClip(utterance.id, voice, talk.main_language, text, None, pcm)
 
 

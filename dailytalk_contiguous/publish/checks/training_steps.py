@@ -40,19 +40,24 @@ class TrainingSteps:
 ALL_FROM_CONFIG = TrainingSteps()
 
 
-class TrainedFile(NamedTuple):
-    """What a pass over a file shows.
+class CheckedFile(NamedTuple):
+    """A file that a manifest names, as it was found to be, and what a pass over it shows.
 
-    `seconds`: of its sound. `words`: see `trained_words`. `main_silent`, `both_silent`: see `silent_seconds`.
-    `voices`: names of those with which it was resynthesised.
+    `n_words`: those beside it. `voices`: names of those with which it was resynthesised. `windows`: of a pass; the
+    trainer skips what has no sound that can be read, which has none. `seconds`: of its sound. `trained_words`,
+    `main_silent`, `both_silent`: see `trained_words` and `silent_seconds`.
     """
 
-    windows: int
-    seconds: float
-    words: int
-    main_silent: float
-    both_silent: float
+    name: str
+    n_words: int = 0
+    is_clip: bool = False
+    is_silent_right: bool = False
     voices: tuple[str, ...] = ()
+    windows: int = 0
+    seconds: float = 0.0
+    trained_words: int = 0
+    main_silent: float = 0.0
+    both_silent: float = 0.0
 
 
 def trained_words(words: Sequence[Word], seconds: float, duration_sec: float) -> int:
@@ -88,7 +93,7 @@ class PlannedTraining(NamedTuple):
 
     steps: int
     batch: int
-    files: Sequence[TrainedFile]
+    files: Sequence[CheckedFile]
 
     @property
     def windows(self) -> int:
@@ -107,7 +112,7 @@ class PlannedTraining(NamedTuple):
         side. `main_silent`, `both_silent`: shares of the sound.
         """
         seconds = sum(file.seconds for file in self.files)
-        words = sum(file.words for file in self.files)
+        words = sum(file.trained_words for file in self.files)
         main_silent = sum(file.main_silent for file in self.files)
         both_silent = sum(file.both_silent for file in self.files)
         return {

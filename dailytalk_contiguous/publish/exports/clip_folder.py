@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.clip import clip_row, times_listed
 from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
 from dailytalk_contiguous.core.records.finished import from_finished
@@ -20,7 +19,6 @@ from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LAB
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.store.files import file_name, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, written_before
@@ -49,30 +47,16 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
     manifests = {}
     for split, entries in lines.items():
         if entries:
-            texts = [text for _, text in sorted(entries)]
-            manifests[MANIFESTS[split]] = "".join(texts)
+            manifests[MANIFESTS[split]] = [text for _, text in sorted(entries)]
     target.finish(manifests)
     return {split: len(entries) for split, entries in lines.items()}
 
 
 def is_complete(out: Path) -> bool:
-    """Whether an export to `out` was finished, and its manifests and all files that they list still exist."""
+    """Whether an export to `out` was finished, and all files that it wrote still exist."""
     written = written_before(out)
-    paths: list[str] = []
-    for manifest in MANIFESTS.values():
-        is_there = (out / manifest).is_file()
-        if manifest in written and not is_there:
-            return False
-        for _, line in json_lines(out / manifest) if is_there else ():
-            if isinstance(line, BadInput) or not isinstance(line.get("path"), str):
-                return False
-            paths.append(line["path"])
-    folder = out / AUDIO_FOLDER
-    if not paths or not folder.is_dir():
-        return False
-    files = {f"{AUDIO_FOLDER}/{path.name}" for path in folder.iterdir()}
-    annotations = [str(Path(wav).with_suffix(".json")) for wav in paths]
-    return files.issuperset(paths) and files.issuperset(annotations)
+    has_manifest = any(manifest in written for manifest in MANIFESTS.values())
+    return has_manifest and all((out / name).is_file() for name in written)
 
 
 def _conditions(talk: Conversation) -> dict[str, str | None]:

@@ -15,11 +15,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.store.files import file_name
 
-#: The list of conversations.
 CONVERSATIONS = "conversations.jsonl"
-
-#: Hz of CSM's codec.
-SAMPLE_RATE = 24000
 
 #: Seconds. Utterances of one speaker with less between them, and nothing of the other, are one turn.
 ONE_TURN = 1.0
@@ -50,14 +46,11 @@ def write_csm(export: exports.Export, item: exports.SeenTalk) -> Iterator[export
     exports.refuse_mute(talk)
     messages = []
     for number, turn in enumerate(turns(talk.utterances)):
-        first = round(turn.start * talk.sample_rate)
-        last = round(turn.end * talk.sample_rate)
-        channel = CHANNELS.index(turn.channel)
         name = f"audio/{file_name(talk.id)}/{number:04d}"
-        export.write_sound(name, item.pcm[first:last, channel])
+        export.write_sound(name, item.sound(turn.span, turn.channel))
         text = {"type": "text", "text": turn.text}
         audio = {"type": "audio", "path": f"{name}.wav"}
-        messages.append({"role": str(channel), "content": [text, audio]})
+        messages.append({"role": str(CHANNELS.index(turn.channel)), "content": [text, audio]})
     line = {"conversation_id": talk.id, "language": talk.main_language, "messages": messages}
     yield exports.FileEntry(line, talk.duration)
 

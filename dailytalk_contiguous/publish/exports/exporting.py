@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.tables import TableMaker
-from dailytalk_contiguous.core.settings import setting, settings_in, unlisted
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.wording import counted
@@ -34,20 +34,13 @@ from dailytalk_contiguous.stages.transcribe import DROP, KEEP
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
-#: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
-#: would read as a manifest.
-TOKENS = "prosody"
-
 #: The sides of a format of which a part evaluates.
 TWO_LISTS = ("train", "eval")
 
 
 @dataclass(frozen=True)
 class ExportSettings(DivisionSettings):
-    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own.
-
-    `dataset`: the name of the source, for formats with a column of it.
-    """
+    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
 
     sample_rate: int | None = setting(
         None, SAMPLE_RATE.about, panel="result", metavar="HZ",
@@ -63,7 +56,7 @@ class ExportSettings(DivisionSettings):
         None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
     )  # fmt: skip
-    dataset: str | None = unlisted(None)
+    dataset: str | None = unlisted(None)  # the name of the source, for formats with a column of it
 
     @property
     def is_checked(self) -> bool:
@@ -76,23 +69,17 @@ class ExportSettings(DivisionSettings):
         return self.main == CHANNELS[1]
 
 
-#: What to do where `--certainty` leaves nothing.
 LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earlier version have no certainty"
 
 
 def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
-    """Return why an event is left out, for `Export.left_out`; None where it is taken.
-
-    `certainty` is in [0, 1], and None in rows of versions that did not know it; `least`: of `--certainty`.
-    """
+    """Return why an event is left out, by its certainty and the `least` one in [0, 1]; None where it is taken."""
     if least is None:
         return None
     if certainty is None:
         return "its certainty is unknown"
     return f"its certainty is under {least:g}" if certainty < least else None
 
-
-DIVIDING = {field.name for field in fields(DivisionSettings)}
 
 BUILD_AGAIN = "build the conversation again"
 
@@ -115,16 +102,13 @@ class Export:
     """An export, while it is written and once it is.
 
     Attributes:
-        target: the folder. sample_rate: Hz of its sound.
+        target: the folder. sample_rate: Hz of its sound. prepared: what `prepare` returned.
         facts: for the outcome, besides the files. notes: the same in words.
-        left_out: how many parts of the rows are not in it, by reason.
+        left_out: how many parts of the rows are not in it, by reason. n_fillers: words that were left out.
         about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
-        personas: which of `--persona` are used.
         entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
         rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
-        n_fillers: words that were left out.
-        side: of each id. files: how many entries each side has.
-        disjoint: whether no known speaker is on two sides.
+        side: of each id. files: how many entries each side has. disjoint: no known speaker is on two sides.
     """
 
     format: "ExportFormat"
@@ -132,12 +116,12 @@ class Export:
     settings: Any
     sample_rate: int
     prosody: ProsodicClusterSequences | None
+    prepared: Any = None
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     about: dict[str, Any] = field(default_factory=dict)
     maker: TableMaker = field(default_factory=TableMaker)
-    personas: set[tuple[str, str]] = field(default_factory=set)
     entries: dict[str, list[FileEntry]] = field(default_factory=dict)
     voices: list[SplitVoice] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -155,7 +139,7 @@ class Export:
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
 
-        The file of the tokens has the name of the sound, under `TOKENS` in place of its first folder:
+        The file of the tokens has the name of the sound, under `prosody` in place of its first folder:
         `{"model", "hop_seconds", "tokens"}`, with a list of tokens for each channel.
         """
         self.target.write_wav(f"{name}.wav", pcm, self.sample_rate)
@@ -164,7 +148,7 @@ class Export:
             waveform = self.prosody.resample_waveform(channels, self.sample_rate)
             tokens = self.prosody.extract_cluster_sequences(waveform)
             about = {"model": self.prosody.codebook.name, "hop_seconds": HOP_SECONDS, "tokens": tokens}
-            self.target.write_text(f"{TOKENS}/{name.partition('/')[2]}.json", json_text(about))
+            self.target.write_text(f"prosody/{name.partition('/')[2]}.json", json_text(about))
 
 
 class SeenTalk(NamedTuple):
@@ -181,11 +165,16 @@ class SeenTalk(NamedTuple):
     finished: Conversation
     row: Row
 
+    def sound(self, span: Span, side: str) -> Pcm:
+        """The samples of a side in a span of seconds, shape (n,)."""
+        first = round(span.start * self.talk.sample_rate)
+        last = round(span.end * self.talk.sample_rate)
+        return self.pcm[first:last, CHANNELS.index(side)]
+
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
     """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
-    main = CHANNELS[1] if export.settings.swap else CHANNELS[0]
-    return seen_row(row, export.sample_rate, main)
+    return seen_row(row, export.sample_rate, export.settings.main or CHANNELS[0])
 
 
 def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
@@ -205,7 +194,7 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
             "build it again (if it is too long, with a shorter --max-conversation)",
         )
     pcm = read_pcm(audio, sample_rate=sample_rate)
-    if main != CHANNELS[0]:
+    if main == CHANNELS[1]:
         pcm = np.ascontiguousarray(pcm[:, ::-1])
     finished = from_finished(row)
     talk = finished.seen_by(sample_rate, main)
@@ -272,20 +261,17 @@ class ExportFormat:
         open: makes the item of a row; items that share a name of their `apart` are on one side of the division.
             Raises BadInput for a row that it can't write.
         finish: returns the texts of the lists, by their names, once all is written and divided.
-        manifests: names that mark the folder as complete.
-        sides: of the division.
+        manifests: names that mark the folder as complete. sides: of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
         options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
             those of `DivisionSettings`.
-        sample_rate: Hz that its reader works at; it would resample anything else each time.
-        is_only_rate: whether the reader takes samples as they are, so that they can't have any other rate.
+        sample_rate: Hz that its reader works at. is_only_rate: it would not resample any other rate.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
-        check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
-            one that is only as this export writes it. It takes the folder and `FindingLimits`.
-        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
-        prepare: raises DailytalkError for a folder or a setting that it can't be written with.
+        check: finds what a trainer would fail on in a folder, with `FindingLimits`; None where nobody edits what
+            this export writes. shows_steps: whether it takes `TrainingSteps`, too, and says what they show.
+        prepare: reads the files that settings name. Raises DailytalkError for what it can't be written with.
     """
 
     name: str
@@ -308,13 +294,4 @@ class ExportFormat:
     recognises: Callable[[Path], bool] = lambda folder: False
     check: Callable[..., Checked] | None = None
     shows_steps: bool = False
-    prepare: Callable[[Path, Any], None] = lambda out, settings: None
-
-    @property
-    def taken(self) -> set[str]:
-        common = {field.name for field in fields(ExportSettings)}
-        added = {placed.name for placed in settings_in(self.settings)} - common
-        names = {"sample_rate", "fillers", *self.options, *added}
-        if self.sides == TWO_LISTS:
-            names |= DIVIDING
-        return names
+    prepare: Callable[[Path, Any], Any] = lambda out, settings: None

@@ -9,25 +9,18 @@ from collections.abc import Iterator, Mapping
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.turn_taking import SPACELESS
 from dailytalk_contiguous.publish.exports import exporting as exports
 from dailytalk_contiguous.store.files import file_name, json_text
 
-#: The folder of sound.
-AUDIO = "audio"
-
-#: The folder of words.
-TEXT = "text"
-
-#: The speakers on the left and on the right.
-SPEAKERS = ("A", "B")
+_AUDIO = "audio"
+_TEXT = "text"
 
 
 def write_jmoshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
     talk = item.talk
-    speakers = dict(zip(CHANNELS, SPEAKERS, strict=True))
+    speakers = {"left": "A", "right": "B"}
     for side, speaker in speakers.items():
         spoken = [word.text for word in talk.alignments if word.side == side]
         if not spoken:
@@ -38,8 +31,8 @@ def write_jmoshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exp
     for word in talk.alignments:
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}
         words.append({"speaker": speakers[word.side], "word": word.text, **times})
-    export.write_sound(f"{AUDIO}/{name}", item.pcm)
-    export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
+    export.write_sound(f"{_AUDIO}/{name}", item.pcm)
+    export.target.write_text(f"{_TEXT}/{name}.json", json_text(words))
     language = (talk.main_language or "").partition("-")[0]
     export.about[talk.id] = language in SPACELESS
     yield exports.FileEntry(None, talk.duration)
@@ -55,8 +48,8 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     if spaceless and not all(export.about.values()):
         export.notes.append("some in a language that is written without spaces: export these apart")
     root = export.target.root
-    audio_options = ["--audio_dir", str(root / AUDIO), "--output_dir", str(root / "tokenized_audio")]
-    text_options = ["--word_transcript", str(root / TEXT), "--output_dir", str(root / "tokenized_text")]
+    audio_options = ["--audio_dir", str(root / _AUDIO), "--output_dir", str(root / "tokenized_audio")]
+    text_options = ["--word_transcript", str(root / _TEXT), "--output_dir", str(root / "tokenized_text")]
     if spaceless:
         text_options.append("--no_whitespace_before_word")
     commands = []

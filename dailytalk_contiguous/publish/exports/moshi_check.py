@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, Severity, advice, error
@@ -23,30 +25,11 @@ from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
-from dailytalk_contiguous.publish.checks.training_steps import (
-    ALL_FROM_CONFIG,
-    PlannedTraining,
-    TrainingSteps,
-    context_findings,
-)
+from dailytalk_contiguous.publish.checks import training_steps
 from dailytalk_contiguous.publish.checks.verdict import all_findings
+from dailytalk_contiguous.publish.exports import moshi_config, training_folder
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
-from dailytalk_contiguous.publish.exports.moshi_config import (
-    CONFIG,
-    MOSHI_FINETUNE,
-    Trainer,
-    TrainerPlan,
-    padding,
-    read_plan,
-    window_count,
-    window_seconds,
-)
-from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, CheckedFile, check_file
-from dailytalk_contiguous.publish.exports.training_folder import (
-    about_conversations,
-    most_listed,
-    timed_conversation,
-)
+from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, check_file
 from dailytalk_contiguous.publish.items import ABOUT, EVAL, TRAIN
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import MIX_RECORD
@@ -60,15 +43,15 @@ def is_moshi(folder: Path) -> bool:
 def check_moshi(
     folder: Path,
     limits: FindingLimits,
-    training: TrainingSteps = ALL_FROM_CONFIG,
-    trainer: Trainer = MOSHI_FINETUNE,
+    training: training_steps.TrainingSteps = training_steps.ALL_FROM_CONFIG,
+    trainer: moshi_config.Trainer = moshi_config.MOSHI_FINETUNE,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
     The fact `training` says what the steps of its configuration show, or those of `training`
     (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
     """
-    plan, findings = read_plan(folder, trainer.config)
+    plan, findings = moshi_config.read_plan(folder, trainer.config)
     contents = _Contents(folder, plan)
     maker = TableMaker()
     of_conversations = [*contents.check_conversations(maker)]
@@ -81,8 +64,14 @@ def check_moshi(
     findings += contents.listed_too_often()
     findings += contents.silent_channels()
     findings += contents.unnamed_audio(trainer.prompts)
-    windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
-    n_eval = windows.get("eval", 0)
+    by_side: dict[str, dict[str, float]] = {"files": {}, "hours": {}, "windows": {}, "padding": {}}
+    for side in plan.manifests:
+        lengths = contents.lengths[side]
+        by_side["files"][side] = len(lengths)
+        by_side["hours"][side] = round(sum(lengths) / 3600, 7)
+        by_side["windows"][side] = moshi_config.window_count(lengths, plan.duration_sec)
+        by_side["padding"][side] = round(moshi_config.padding(lengths, plan.duration_sec), 4)
+    n_eval = int(by_side["windows"].get("eval", 0))
     if 0 < n_eval < plan.batch_size:
         problem = f"it has {counted(n_eval, 'window')} of {plan.duration_sec:g} s, "
         problem += f"and a batch is {plan.batch_size}: there is none"
@@ -92,27 +81,24 @@ def check_moshi(
     tables = maker.tables()
     unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
     findings += all_findings(tables, limits=limits, unit=unit)
-    if trainer is MOSHI_FINETUNE and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
+    needs_long_windows = trainer is not moshi_config.MOSHI_FINETUNE  # for prompts
+    if not needs_long_windows and (folder / moshi_config.CONFIG).exists():
         findings += contents.needless_padding()
-    lengths = contents.lengths
     facts: dict[str, Any] = {
-        "files": {side: len(seconds) for side, seconds in lengths.items()},
-        "hours": {side: round(sum(seconds) / 3600, 7) for side, seconds in lengths.items()},
-        "windows": windows,
-        "padding": {side: round(padding(seconds, plan.duration_sec), 4) for side, seconds in lengths.items()},
+        **by_side,
         "words": sum(file.n_words for file in contents.checked.values()),
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
     }
     n_steps = training.steps or plan.steps
-    trained = [contents.checked[path].trained for path in contents.paths["train"]]
-    files = [file for file in trained if file]  # the trainer skips those that it can't read
+    trained = [contents.checked[path] for path in contents.paths["train"]]
+    files = [file for file in trained if file.windows]
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
-        planned = PlannedTraining(n_steps, batch, files)
+        planned = training_steps.PlannedTraining(n_steps, batch, files)
         facts["training"] = planned.seen()
         findings += planned.findings(plan.manifests["train"].name, limits)
-        findings += context_findings(plan.model, plan.duration_sec, trainer.config)
+        findings += training_steps.context_findings(plan.model, plan.duration_sec, trainer.config)
     return findings, facts
 
 
@@ -125,10 +111,10 @@ class _Contents:
     """
 
     folder: Path
-    plan: TrainerPlan
+    plan: moshi_config.TrainerPlan
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    checked: dict[str, CheckedFile] = field(default_factory=dict)
+    checked: dict[str, training_steps.CheckedFile] = field(default_factory=dict)
     clips: set[str] = field(default_factory=set)
     voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -190,7 +176,7 @@ class _Contents:
 
     def listed_too_often(self) -> Iterator[Finding]:
         try:
-            most = most_listed(self.folder)
+            most = training_folder.most_listed(self.folder)
         except BadInput as failure:  # of a mix, whose record says how often
             yield error("unreadable-record", MIX_RECORD, failure.reason, failure.remedy)
             return
@@ -202,8 +188,8 @@ class _Contents:
     def check_conversations(self, maker: TableMaker) -> Iterator[Finding]:
         """Add the conversations of our export, with what it has kept of them, and yield what is wrong with all."""
         try:
-            about = about_conversations(self.folder)
-            timed = {name: timed_conversation(name, talk) for name, talk in about.items()}
+            about = training_folder.about_conversations(self.folder)
+            timed = {name: training_folder.timed_conversation(name, talk) for name, talk in about.items()}
         except BadInput as failure:
             yield error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
             return
@@ -221,21 +207,15 @@ class _Contents:
                 self.voices[os.path.join(root, file)] = tuple(voices)
             measures = talk.measures or {}
             row: dict[str, object] = {key: measures[key] for key in measures if key in CONVERSATION_MEASURES}
-            row |= {
-                "conversation_id": name,
-                "recorded_overlap": talk.recorded_overlap,
-                "parent": talk.parent,
-                "made_by": talk.made_by,
-                "language": talk.language,
-                "sound_digest": talk.sound_digest,
-                "split": talk.split,
-                "kept_speakers": [speaker or None for speaker in speakers],
-                "voices": voices,
-                "talk": bool(talk.talk),
-            }
+            row |= asdict(talk)
+            row["conversation_id"] = name
+            row["kept_speakers"] = [speaker or None for speaker in speakers]
+            row["voices"] = voices
+            row["talk"] = bool(talk.talk)
+            row["clip"] = bool(talk.clip)
             if talk.clip:  # of one speaker, who takes no turns
                 self.clips.update(talk.files)
-                maker.add_known(row | {"clip": True, "duration": talk.duration})
+                maker.add_known(row)
             else:
                 maker.add_known(row | measure_turns(timed[name], self.plan.duration_sec), timed[name])
         shared = sorted(speaker for speaker in splits if len(splits[speaker]) > 1)
@@ -247,21 +227,19 @@ class _Contents:
 
     def silent_channels(self) -> Iterator[Finding]:
         """One advice for all conversations, and one for all clips: these are of one speaker."""
-        kinds: list[tuple[bool, str, Severity]] = [
-            (False, "leave them out", "doubtful"),
-            (True, "run dailytalk corpus with --prompt-channel", "note"),
-        ]
-        consequence = "from such data Moshi learns to talk on and not to listen"
-        for is_clip, remedy, severity in kinds:
+        for is_clip in (False, True):
             files = [file for file in self.checked.values() if (file.name in self.clips) == is_clip]
             silent = [file.name for file in files if file.is_silent_right]
-            if len(silent) == 1:
-                problem = f"the right channel is silent: {consequence}"
-                yield advice("silent-right", silent[0], problem, remedy, severity)
-            elif silent:
-                share = f"{len(silent)} of {len(files)} files"
-                problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
-                yield advice("silent-right", ".", problem, remedy, severity)
+            problem = "the right channel is silent"
+            if len(silent) > 1:
+                problem = (
+                    f"the right channel of {len(silent)} of {len(files)} files is silent, such as {silent[0]}"
+                )
+            problem += ": from such data Moshi learns to talk on and not to listen"
+            shown = silent[0] if len(silent) == 1 else "."
+            remedy = "run dailytalk corpus with --prompt-channel" if is_clip else "leave them out"
+            if silent:
+                yield advice("silent-right", shown, problem, remedy, "note" if is_clip else "doubtful")
 
     def unnamed_audio(self, prompts: str) -> Iterator[Finding]:
         """WAV files that no line names, except in the folder `prompts`."""
@@ -278,10 +256,10 @@ class _Contents:
         lengths = [*chain(*self.lengths.values())]
         if not lengths:
             return
-        best = window_seconds(lengths)
-        share = padding(lengths, self.plan.duration_sec)
-        least = padding(lengths, best)
+        best = moshi_config.window_seconds(lengths)
+        share = moshi_config.padding(lengths, self.plan.duration_sec)
+        least = moshi_config.padding(lengths, best)
         if share - least > 0.1:
             problem = f"duration_sec {self.plan.duration_sec:g} makes {share:.0%} of the windows padding"
             remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
-            yield advice("padding", CONFIG, problem, remedy)
+            yield advice("padding", moshi_config.CONFIG, problem, remedy)

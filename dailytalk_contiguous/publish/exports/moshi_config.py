@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -21,85 +22,37 @@ WINDOW_SECONDS = 100
 
 
 class Trainer(NamedTuple):
-    """A trainer of such folders: the name of its configuration, its address, and the values of its example.
+    """A trainer of such folders.
 
-    `prompts`: the folder of sounds that lines name beside their file; empty for none.
+    Attributes:
+        config: the name of its configuration, of which `assets` has the template.
+        window: seconds that its README recommends. batch: windows of a step in its example.
+        prompts: the folder of sounds that lines name beside their file; empty for none.
     """
 
     config: str
-    repository: str
-    example: str
-    model: str
     window: int
     batch: int
-    steps: int
-    adapters: bool
     prompts: str = ""
 
 
-MOSHI_FINETUNE = Trainer(
-    config=CONFIG,
-    repository="kyutai-labs/moshi-finetune",
-    example="moshi_7B.yaml",
-    model="""\
-moshi_paths:
-  hf_repo_id: "kyutai/moshiko-pytorch-bf16"
-
-full_finetuning: false
-lora:
-  enable: true
-  rank: 128
-  scaling: 2.0
-  ft_embed: false
-
-first_codebook_weight_multiplier: 100.0
-text_padding_weight: 0.5
-""",
-    window=WINDOW_SECONDS,
-    batch=16,
-    steps=2000,
-    adapters=True,
-)
+MOSHI_FINETUNE = Trainer(CONFIG, WINDOW_SECONDS, batch=16)
 
 
 def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
     folder = root.resolve()
-    train_data = _quoted(folder / TRAIN)
-    eval_data = _quoted(folder / EVAL) if evaluate else "''"
-    return f"""\
-# Start it in a checkout of https://github.com/{trainer.repository}:
-#   torchrun --nproc-per-node 1 -m train {folder / trainer.config}
-# Values without a comment are those of its README and example/{trainer.example}.
-data:
-  # The two files, never their folder: the trainer would train on both.
-  train_data: {train_data}
-  eval_data: {eval_data}
-  shuffle: true
-
-{trainer.model.format(prompts=_quoted(folder / trainer.prompts))}
-# The length near the README's {trainer.window} that pads these files least: padding is not learned from.
-duration_sec: {duration_sec}
-# {trainer.batch}, or as many windows as the smaller set has, training or evaluation: an evaluation set with fewer
-# gives no batch, and a training set repeats windows within a batch. On N GPUs both sets need N times as many.
-batch_size: {batch_size}
-max_steps: {trainer.steps}
-gradient_checkpointing: true
-optim:
-  lr: 2.0e-6
-  weight_decay: 0.1
-  pct_start: 0.05
-
-seed: 0
-log_freq: 1
-do_eval: {_quoted(evaluate)}
-eval_freq: 100
-do_ckpt: true
-ckpt_freq: 100
-save_adapters: {_quoted(trainer.adapters)}
-
-# Not inside the data: the trainer writes *.jsonl there. It has to be empty or new.
-run_dir: {_quoted(f"runs/{folder.name}")}
-"""
+    template = files(__package__).joinpath("assets", trainer.config).read_text(encoding="utf-8")
+    return template.format(
+        trainer=trainer,
+        config=folder / trainer.config,
+        train_data=_quoted(folder / TRAIN),
+        eval_data=_quoted(folder / EVAL) if evaluate else "''",
+        prompts=_quoted(folder / trainer.prompts),
+        duration_sec=duration_sec,
+        batch_size=batch_size,
+        do_eval=_quoted(evaluate),
+        run_dir=_quoted(f"runs/{folder.name}"),
+    )
 
 
 def _quoted(value: bool | str | Path) -> str:
@@ -178,13 +131,13 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
     try:
         text = read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT)
-        config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
         # What the trainer takes where its configuration has no such field (`finetune/args.py`).
-        defaults = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
-        numbers = {key: config.get(key, default) for key, default in defaults.items()}
-        for key, number in numbers.items():
-            if number <= 0:
-                raise BadInput(f"{key} {number!r} must be above 0", _CORRECT)
+        numbers = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
+        config: dict[str, Any] = {**numbers, "moshi_paths": {}}
+        config |= {key: value for key, value in record.items() if value is not None}
+        for key in numbers:
+            if config[key] <= 0:
+                raise BadInput(f"{key} {config[key]!r} must be above 0", _CORRECT)
     except BadInput as failure:
         findings = [error("config", name, failure.reason, _CORRECT)]
         return TrainerPlan(by_name, batch_size=MOSHI_FINETUNE.batch), findings
@@ -204,16 +157,15 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
                 problem += ", which is not a file of this folder"
             remedy = "after moving or copying the folder, export again or correct it"
             findings.append(error("config", name, problem, remedy))
-    paths = config.get("moshi_paths", {})
-    model = str(paths.get("hf_repo_id") or _STOCK[0])
+    model = str(config["moshi_paths"].get("hf_repo_id") or _STOCK[0])
     plan = TrainerPlan(
         manifests or by_name,
-        float(numbers["duration_sec"]),
-        int(numbers["batch_size"]),
+        float(config["duration_sec"]),
+        config["batch_size"],
         stock_model=model.startswith(_STOCK),
         model=model,
-        steps=int(numbers["max_steps"]),
-        microbatches=int(numbers["num_microbatches"]),
+        steps=config["max_steps"],
+        microbatches=config["num_microbatches"],
     )
     return plan, findings
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
@@ -15,21 +15,11 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.machine.audio import to_uri
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.findings import Loudness, loudness_of, word_findings
-from dailytalk_contiguous.publish.checks.training_steps import TrainedFile, silent_seconds, trained_words
+from dailytalk_contiguous.publish.checks.training_steps import CheckedFile, silent_seconds, trained_words
 from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan, window_count
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
 EXPORT_AGAIN = "export again with `dailytalk export`"
-
-
-class CheckedFile(NamedTuple):
-    """What a file was found to be; `trained`: what a pass over it shows, None where it can't be read."""
-
-    name: str
-    n_words: int = 0
-    is_clip: bool = False
-    is_silent_right: bool = False
-    trained: TrainedFile | None = None
 
 
 def check_file(
@@ -44,13 +34,18 @@ def check_file(
     if loudness:
         yield from _sound_findings(name, seconds, loudness)
     words, is_clip = yield from _transcript_findings(name, wav, loudness, plan)
-    trained = None
-    if loudness and loudness.seconds:
-        n_windows = window_count([seconds], plan.duration_sec)
-        n_words = trained_words(words, loudness.seconds, plan.duration_sec)
-        trained = TrainedFile(n_windows, loudness.seconds, n_words, *silent_seconds(loudness), voices)
     is_silent_right = loudness is not None and loudness.channels > 1 and loudness.is_silent(1)
-    return CheckedFile(name, len(words), is_clip, is_silent_right, trained)
+    file = CheckedFile(name, len(words), is_clip, is_silent_right, voices)
+    if not loudness or not loudness.seconds:
+        return file
+    main_silent, both_silent = silent_seconds(loudness)
+    return file._replace(
+        windows=window_count([seconds], plan.duration_sec),
+        seconds=loudness.seconds,
+        trained_words=trained_words(words, loudness.seconds, plan.duration_sec),
+        main_silent=main_silent,
+        both_silent=both_silent,
+    )
 
 
 def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[Finding]:

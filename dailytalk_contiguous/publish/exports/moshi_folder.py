@@ -127,6 +127,10 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.
     inaudible = inaudible_spans(talk)
     if inaudible:
         export.left_out["stretches that the transcript calls inaudible"] += len(inaudible)
+    seconds_of_tag: dict[str, float] = defaultdict(float)
+    for utterance in talk.side("left"):
+        if utterance.said_tag:
+            seconds_of_tag[utterance.said_tag] += utterance.end - utterance.start
     entries = []
     for piece in trained_pieces(talk, inaudible, settings.max_length):
         name = f"{AUDIO_FOLDER}/{piece.name}"
@@ -138,7 +142,8 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.
         words.sort(key=lambda word: word.start)
         alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
-            alignments["text_conditions"] = {"style": ", ".join(_main_tags(talk))}
+            longest_tags = sorted(seconds_of_tag, key=lambda tag: (-seconds_of_tag[tag], tag))[:3]
+            alignments["text_conditions"] = {"style": ", ".join(longest_tags)}
         export.write_sound(name, item.pcm[piece.first : piece.last])
         export.target.write_text(f"{name}.json", json_text(alignments))
         duration = (piece.last - piece.first) / rate
@@ -157,15 +162,6 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.
     export.about[talk.id] = about
     export.maker.add(item.finished)
     return entries
-
-
-def _main_tags(talk: Conversation) -> list[str]:
-    """The three tags of the main speaker that are heard for the longest time, the longest first."""
-    seconds: dict[str, float] = defaultdict(float)
-    for utterance in talk.side("left"):
-        if utterance.said_tag:
-            seconds[utterance.said_tag] += utterance.end - utterance.start
-    return sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:3]
 
 
 def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:

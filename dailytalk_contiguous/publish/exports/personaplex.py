@@ -24,33 +24,7 @@ from dailytalk_contiguous.publish.exports.moshi_config import Trainer
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.store.files import file_name
 
-PERSONAPLEX_FINETUNE = Trainer(
-    config="personaplex-finetune.yaml",
-    repository="moondogo/personaplex-finetune",
-    example="personaplex_finetune.yaml",
-    model="""\
-moshi_paths:
-  hf_repo_id: "nvidia/personaplex-7b-v1"
-
-# On several GPUs the trainer finds the prompts of a part of its windows only, and trains the others without.
-system_prompt:
-  enable: true
-  silence_duration_sec: 0.5
-  # What has no text prompt is trained without one.
-  default_text_prompt: ""
-  voice_prompt_dir: {prompts}
-
-full_finetuning: true
-first_codebook_weight_multiplier: 10.0
-text_padding_weight: 1.0
-text_loss_weight: 20.0
-""",
-    window=164,
-    batch=32,
-    steps=24576,
-    adapters=False,
-    prompts="voice_prompts",
-)
+PERSONAPLEX_FINETUNE = Trainer("personaplex-finetune.yaml", window=164, batch=32, prompts="voice_prompts")
 
 
 @dataclass(frozen=True)
@@ -73,16 +47,10 @@ def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> list[ex
     talk = item.talk
     voice, offer = prompts.voice_prompt(item)
     if offer:
-        parts = []
-        for span in offer:
-            first = round(span.start * talk.sample_rate)
-            last = round(span.end * talk.sample_rate)
-            parts.append(item.pcm[first:last, 0])
+        parts = [item.sound(span, "left") for span in offer]
         export.target.write_wav(_sound_of(talk.id), np.concatenate(parts), talk.sample_rate)
     text = prompts.text_prompt(export, item)
     export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)
-    for entry in entries:
-        entry.line["id"] = talk.id
     return entries
 
 
@@ -99,31 +67,30 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     offers = {name for name, talk in prompted.items() if talk.offer}
     sources = prompts.prompt_sources(voices, offers, export.side)
     export.target.remove(_sound_of(name) for name in offers - {*sources.values()})
-    fields: dict[str, dict[str, str]] = {}
-    seconds: dict[str, float] = {}
+    root = export.target.root.resolve()
+    n_long = 0
+    longest = 0.0
     for name, talk in prompted.items():
-        fields[name] = {}
+        fields: dict[str, str] = {}
+        prompt_seconds = 0.0
         if talk.text:
-            fields[name]["text_prompt"] = f"{prompts.SYSTEM} {talk.text} {prompts.SYSTEM}"
+            fields["text_prompt"] = f"{prompts.SYSTEM} {talk.text} {prompts.SYSTEM}"
         if name in sources:
             source = sources[name]
             offer = prompted[source].offer
-            fields[name]["voice_prompt"] = f"{file_name(source)}.wav"
+            fields["voice_prompt"] = f"{file_name(source)}.wav"
             talk.about["voice_prompt"] = {"of": source, "stretches": offer}
             # Silence follows each, and a token of text has 80 ms and three characters or more.
             silence = 2 * 0.5
             characters = len(talk.text or "")
-            seconds[name] = total_seconds(offer) + silence + 0.08 / 3 * characters
-    export.about = {name: talk.about for name, talk in prompted.items()}
-    root = export.target.root.resolve()
-    n_long = 0
-    for entries in lists.values():
-        for entry in entries:
-            name = entry.line.pop("id")
-            entry.line.update(fields[name])
+            prompt_seconds = total_seconds(offer) + silence + 0.08 / 3 * characters
+        longest = max(longest, prompt_seconds)
+        for entry in export.entries[name]:
+            entry.line.update(fields)
             entry.line["path"] = str(root / entry.line["path"])
-            if name in seconds and entry.seconds + seconds[name] > PERSONAPLEX_FINETUNE.window:
+            if prompt_seconds and entry.seconds + prompt_seconds > PERSONAPLEX_FINETUNE.window:
                 n_long += 1
+    export.about = {name: talk.about for name, talk in prompted.items()}
     texts = {name for name, talk in prompted.items() if talk.text}
     total = len(prompted)
     export.facts["prompts"] = {"voice": len(sources), "text": len(texts), "conversations": total}
@@ -136,13 +103,12 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     export.left_out += Counter({f"prompts of conversations {reason}": missing[reason] for reason in missing})
     if n_long:
         export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
-    longest = max(seconds.values(), default=0.0)
     return moshi_folder.finish_moshi(export, lists, PERSONAPLEX_FINETUNE, longest)
 
 
-def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
+def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> prompts.Personas:
     moshi_folder.refuse_path(out, settings)
-    prompts.prepare_personas(out, settings)
+    return prompts.read_personas(out, settings)
 
 
 PERSONAPLEX = replace(

@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -148,9 +148,6 @@ SYSTEM = "<system>"
 
 _REMEDY = "correct the file that --persona names"
 
-#: Texts by what they are about: a column, and its value.
-Personas = Mapping[tuple[str, str], str]
-
 
 @dataclass(frozen=True)
 class PersonaSettings(exports.ExportSettings):
@@ -160,35 +157,41 @@ class PersonaSettings(exports.ExportSettings):
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def personas_at(path: str) -> Personas:
-    """Read texts of a CSV or JSONL file by what they are about; `{name}` is replaced by the value of that column.
+class Personas(NamedTuple):
+    """Texts by what they are about, a column and its value, and those that an export has used."""
+
+    texts: dict[tuple[str, str], str]
+    used: set[tuple[str, str]]
+
+
+def read_personas(out: Path, settings: PersonaSettings) -> Personas:
+    """Read the texts of the CSV or JSONL file of `--persona`; `{name}` is replaced by the value of that column.
 
     Raises DailytalkError for a file that can't be used, with its line.
     """
     texts: dict[tuple[str, str], str] = {}
+    if not settings.persona:
+        return Personas(texts, set())
+    path = Path(settings.persona)
     name = as_text(path)
-    kind = Path(path).suffix.lower()
+    kind = path.suffix.lower()
     lines: Iterable[tuple[int, Mapping[str, object]]] = ()
-    try:
-        if kind == ".csv":
-            table = utf8_text(read_bytes(Path(path), _REMEDY), name)
-            lines = enumerate(csv_lines(table, name, ["text"], _REMEDY), 2)
-        elif kind == ".jsonl":
-            lines = json_objects(Path(path), _REMEDY)
-        for number, line in lines:
-            try:
-                key, text = _persona(line)
-                if key in texts:
-                    raise BadInput(f"{quoted(key[1])} has a text already", _REMEDY)
-            except BadInput as problem:
-                raise BadInput(f"line {number} of {name!r}: {problem.reason}", problem.remedy) from None
-            texts[key] = text
-    except BadInput as problem:
-        raise DailytalkError(problem.reason, problem.remedy) from None
+    if kind == ".csv":
+        table = utf8_text(read_bytes(path, _REMEDY), name)
+        lines = enumerate(csv_lines(table, name, ["text"], _REMEDY), 2)
+    elif kind == ".jsonl":
+        lines = json_objects(path, _REMEDY)
+    for number, line in lines:
+        try:
+            key, text = _persona(line)
+            if key in texts:
+                raise BadInput(f"{quoted(key[1])} has a text already", _REMEDY)
+        except BadInput as problem:
+            raise BadInput(f"line {number} of {name!r}: {problem.reason}", problem.remedy) from None
+        texts[key] = text
     if not texts:
         raise DailytalkError(f"{name!r} is no .csv or .jsonl with a text", _REMEDY)
-    return texts
+    return Personas(texts, set())
 
 
 def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
@@ -214,39 +217,28 @@ def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
     return keys[0] if keys else _OTHERS, text
 
 
-def _personas(settings: exports.ExportSettings) -> Personas:
-    if isinstance(settings, PersonaSettings) and settings.persona:
-        return personas_at(settings.persona)
-    return {}
-
-
-def prepare_personas(out: Path, settings: PersonaSettings) -> None:
-    """Raise DailytalkError for a table of personas that can't be used."""
-    personas_at.cache_clear()  # by now the file may be another
-    _personas(settings)
-
-
 def text_prompt(export: exports.Export, item: exports.SeenTalk) -> str | None:
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
-    texts = _personas(export.settings)
+    personas: Personas = export.prepared
     talk = item.talk
     names = (talk.id, talk.recording_id, talk.person("left") or "")
     keys = list(zip(PERSONA_KEYS, names, strict=True))
     if not export.settings.swap:
         keys += [("speaker", voice) for voice in item.finished.voices]
     keys.append(_OTHERS)
-    key = next((key for key in keys if key in texts), None)
-    if key:
-        export.personas.add(key)
-    elif texts:
+    for key in keys:
+        if key in personas.texts:
+            personas.used.add(key)
+            return personas.texts[key]
+    if personas.texts:
         export.left_out["prompts of conversations that --persona does not name"] += 1
-    return texts[key] if key else None
+    return None
 
 
 def note_personas(export: exports.Export) -> None:
     """Count the texts of `--persona` that name no exported conversation, once all are written."""
-    texts = _personas(export.settings)
-    unused = sorted(texts.keys() - export.personas - {_OTHERS})
+    personas: Personas = export.prepared
+    unused = sorted(personas.texts.keys() - personas.used - {_OTHERS})
     if unused:
         why = f"texts of --persona that name nothing here, such as {quoted(unused[0][1])}"
         export.left_out[why] = len(unused)

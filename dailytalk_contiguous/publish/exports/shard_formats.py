@@ -65,7 +65,8 @@ def _write_parts(
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    prompts.note_personas(export)
+    if export.prepared:
+        prompts.note_personas(export)
     for side, entries in lists.items():
         shards: dict[str, list[str]] = defaultdict(list)
         number = 0
@@ -113,16 +114,14 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
     return " ".join(framed)
 
 
-def _supervisions(
-    talk: Conversation, names: Iterable[str], channels: Iterable[int], framed: bool = False
-) -> list[dict[str, Any]]:
+def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool, framed: bool) -> list[dict[str, Any]]:
     """Utterances with text in lhotse's terms, each with the words from its start on; `framed`: with `framed_text`.
 
-    The agent's name and channel come first.
+    `names`: of the speakers, the agent first.
     """
     key = _key(talk)
     supervisions: list[dict[str, Any]] = []
-    for side, name, channel in zip(CHANNELS, names, channels, strict=True):
+    for channel, side in enumerate(CHANNELS):
         utterances = [utterance for utterance in talk.side(side) if utterance.text.strip()]
         starts = [utterance.start for utterance in utterances]
         words = defaultdict[int, list[AlignmentItem]](list)
@@ -136,10 +135,10 @@ def _supervisions(
                 text = framed_text(words[number], utterance.start)
             supervisions.append(
                 {
-                    "id": f"{key}-{CHANNELS.index(side)}-{number:04d}",
+                    "id": f"{key}-{channel}-{number:04d}",
                     "recording_id": key,
-                    "speaker": name,
-                    "channel": channel,
+                    "speaker": names[channel],
+                    "channel": 0 if is_mono else channel,
                     "text": text,
                     "language": talk.main_language,
                     "start": utterance.start,
@@ -190,7 +189,7 @@ def _write_cut(
         "custom": custom,
         "type": "MonoCut" if is_mono else "MultiCut",
         "channel": 0 if is_mono else recording["channel_ids"],
-        "supervisions": _supervisions(item.talk, names, (0, 0) if is_mono else (0, 1), framed),
+        "supervisions": _supervisions(item.talk, names, is_mono, framed),
     }
     line = json_text(cut).encode()
     parts["/cuts.{:06d}.jsonl.gz"] = gzip.compress(line, mtime=0)
@@ -231,7 +230,7 @@ _shards = partial(
     manifests=(ABOUT,),
     sides=exports.TWO_LISTS,
 )
-_prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.prepare_personas)
+_prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.read_personas)
 _nemo = partial(
     _prompted,
     loses="names, sounds without text, valence/arousal/dominance, prosody",

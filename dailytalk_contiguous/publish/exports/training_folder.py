@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.records.schema import LABELS, MAIN, OPTIONAL, STR
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.turns.turn_taking import SPACELESS, Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.words.moshi_words import said_words
-from dailytalk_contiguous.machine.audio import to_uri
+from dailytalk_contiguous.machine.audio import AudioStruct, to_uri
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_objects, read_json
 from dailytalk_contiguous.machine.regular_files import open_regular
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS, annotated_clip
@@ -166,16 +166,18 @@ class TrainingItems(Items):
         has_audio = columns is None or "audio" in columns
         for path, (side, _, _) in self._lines.items():
             if splits is None or _SPLITS[side] in splits:
-                row = self._row(path)
+                row, audio = self._row(path)
                 if has_audio:
-                    row["audio"] = self._audio(path)
+                    row["audio"] = audio
                 yield row
 
     def row(self, name: str) -> Row:
-        return self._row(self.place_of(name))
+        row, _ = self._row(self.place_of(name))
+        return row
 
     def sound(self, name: str) -> ItemSound:
-        return ItemSound(self._audio(self.place_of(name)))
+        wav, _ = annotated(self._root, self.place_of(name))
+        return ItemSound({"bytes": None, "path": to_uri(wav)})
 
     def rejects(self) -> Iterator[dict[str, str]]:
         rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
@@ -215,13 +217,9 @@ class TrainingItems(Items):
             measures |= dict.fromkeys(talk.files, talk.measures or {})
         return measures
 
-    def _audio(self, path: str) -> dict[str, Any]:
-        wav, _ = annotated(self._root, path)
-        return {"bytes": None, "path": to_uri(wav)}
-
-    def _row(self, path: str) -> Row:
+    def _row(self, path: str) -> tuple[Row, AudioStruct]:
         side, seconds, times = self._lines[path]
-        _, annotation = annotated(self._root, path)
+        wav, annotation = annotated(self._root, path)
         facts = {
             "id": annotation.get("id") or path,
             "corpus": annotation.get("corpus") or Path(path).parent.name,
@@ -241,7 +239,7 @@ class TrainingItems(Items):
             side = "left" if word.side == MAIN else "right"
             aligned = {"word": word.text, "start": word.start, "end": word.end, "speaker": side}
             row["alignments"].append(aligned | {"source": source, "probability": None})
-        return judged(row, path)
+        return judged(row, path), {"bytes": None, "path": to_uri(wav)}
 
 
 def entries(manifest: Path) -> list[ManifestEntry]:

@@ -7,7 +7,7 @@ format does not take.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,28 @@ from dailytalk_contiguous.core.words.filler_removal import row_without_fillers
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
-    DIVIDING,
     LOWER_CERTAINTY,
     Export,
     ExportFormat,
     ExportSettings,
     FileEntry,
 )
-from dailytalk_contiguous.publish.exports.splits import EVAL_SHARE, SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.exports.splits import (
+    EVAL_SHARE,
+    DivisionSettings,
+    SplitVoice,
+    disjoint_in,
+    split_conversations,
+)
 from dailytalk_contiguous.stages.transcribe import DROP
 from dailytalk_contiguous.store.files import inside, json_document
 from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
 
 #: The side of each id, for the next export into the same folder. Like the record beside it, no trainer reads it.
 DIVISION = ".dailytalk-division.json"
+
+#: The settings that only a format with two sides takes.
+_DIVIDING = {field.name for field in fields(DivisionSettings)}
 
 
 def write_export(
@@ -67,13 +75,13 @@ def write_export(
     if format.is_only_rate and chosen.sample_rate not in (None, format.sample_rate):
         reason = f"--sample-rate {chosen.sample_rate} does not go with --format {format.name}"
         raise DailytalkError(f"{reason}: its model takes {format.sample_rate} Hz alone", "leave it out")
-    format.prepare(out, chosen)
+    prepared = format.prepare(out, chosen)
     target = OwnedFolder(out, format.name, format.manifests)
     rate = chosen.sample_rate or format.sample_rate
     prosody = None
     if chosen.prosodic_tokens:
         prosody = ProsodicClusterSequences(chosen.prosodic_tokens)
-    export = Export(format, target, chosen, rate, prosody)
+    export = Export(format, target, chosen, rate, prosody, prepared)
     for row in rows:
         _write_row(export, row)
     if len(format.sides) == 1:
@@ -107,8 +115,13 @@ def write_export(
         with suppress(BadInput):  # a link
             target.claim(README)  # which keeps it
     elif readme:
-        text = readme(_description(export), export.provenances, _how_to_load(export, texts))
-        target.write_text(README, text)
+        how_to_load = f"It is read by {format.reader}."
+        if texts:
+            names = [f"`{name}`" for name in texts]
+            how_to_load += f" Its lists: {', '.join(names)}."
+        if export.is_checked:
+            how_to_load += " `dailytalk check .` says whether a trainer can use it."
+        target.write_text(README, readme(_description(export), export.provenances, how_to_load))
     target.finish(texts)
     export.files = {side: len(entries) for side, entries in lists.items()}
     export.disjoint = disjoint_in(export.voices, export.side) == "speakers"
@@ -117,12 +130,13 @@ def write_export(
 
 def settings_of_export(format: ExportFormat, settings: Mapping[str, Any]) -> ExportSettings:
     """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
+    common = {field.name for field in fields(ExportSettings)}
     listed = {placed.name for placed in settings_in(format.settings)}
-    unfit = []
-    for name in settings:
-        is_known = name in listed or not hasattr(format.settings, name)
-        if is_known and name not in format.taken:
-            unfit.append(f"--{name.replace('_', '-')}")
+    unlisted = {field.name for field in fields(format.settings)} - listed
+    taken = {"sample_rate", "fillers", *format.options, *unlisted, *(listed - common)}
+    if len(format.sides) > 1:
+        taken |= _DIVIDING
+    unfit = [f"--{name.replace('_', '-')}" for name in settings if name not in taken]
     if unfit:
         raise DailytalkError(
             f"{', '.join(unfit)} does not go with --format {format.name}", "leave it out, or export for another"
@@ -187,7 +201,7 @@ def _description(export: Export) -> str:
         f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
         f"What is not in it: {format.loses}."
     )
-    hidden = {"sample_rate", *DIVIDING}
+    hidden = {"sample_rate", *_DIVIDING}
     defaults = {placed.option: placed.value for placed in settings_in(format.settings)}
     options = []
     for placed in settings_in(export.settings):
@@ -197,17 +211,6 @@ def _description(export: Export) -> str:
     if options:
         description += f" Options: {portable(', '.join(options))}."
     return description
-
-
-def _how_to_load(export: Export, lists: Iterable[str]) -> str:
-    """How the folder is loaded, for its README; `lists`: the names of its lists."""
-    sentences = [f"It is read by {export.format.reader}."]
-    names = [f"`{name}`" for name in lists]
-    if names:
-        sentences.append(f"Its lists: {', '.join(names)}.")
-    if export.is_checked:
-        sentences.append("`dailytalk check .` says whether a trainer can use it.")
-    return " ".join(sentences)
 
 
 def divided_before(out: Path) -> dict[str, str]:

@@ -234,6 +234,15 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
     assert times(out) == finished
 
 
+@pytest.mark.parametrize("lost", ["data_stereo/*.wav", "data_stereo/*.json", MANIFESTS[1]])
+def test_file_that_is_lost_is_written_again(source: Path, out: Path, lost: str) -> None:
+    before = times(out).keys()
+    next((out / "data").glob(lost)).unlink()
+    assert times(out).keys() < before
+    run(source, out)
+    assert times(out).keys() == before
+
+
 # Refusals
 
 
