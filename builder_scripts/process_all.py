@@ -91,9 +91,9 @@ def main() -> int:
 
 def _refuse_edited(output: Path, work: Path) -> None:
     """Raise DailytalkError if somebody changed the transcript since this script wrote it."""
-    before = read_run(work)
-    there = hashlib.sha256(output.read_bytes()).hexdigest() if output.is_file() else ""
-    if there and before and there != before["transcript_sha256"]:
+    written = read_run(work).transcript_sha256
+    digest = hashlib.sha256(output.read_bytes()).hexdigest() if output.is_file() else ""
+    if digest and written and digest != written:
         raise DailytalkError(f"{as_text(output)} was edited", "move it away, or choose another --output")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.publish.exports import writing
 from dailytalk_contiguous.publish.hub import packing, pushing
@@ -20,7 +21,7 @@ from dailytalk_contiguous.publish.version import Packed
 write_report = partial(page.write_report, defaults=default_settings())
 render_card = partial(card.render_card, defaults=default_settings())
 export_with_readme = partial(
-    writing.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
+    writing.write_export, readme=partial(readme, "data", run=NO_RUN, defaults=default_settings())
 )
 
 
@@ -37,7 +38,7 @@ def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Relea
 
 def shown(section: str, tables: Any = None, **about: Any) -> str:
     """What the tables and plots of a section say in Markdown."""
-    parts = parts_of(Displays(tables, run={}, defaults={}, **about), section)
+    parts = parts_of(Displays(tables, run=NO_RUN, defaults={}, **about), section)
     source = '{% import "parts.md" as part with context %}{{ part.each(parts) }}'
     return environment(markdown=True).from_string(source).render(parts=parts)
 

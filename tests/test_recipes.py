@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.shards import read_rows
-from dailytalk_contiguous.store.work_folder import read_run
+from dailytalk_contiguous.store.work_folder import run_json
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -70,7 +70,7 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
     assert (first.tagged.run.done, first.spoken.run.done) == (1, 1)
     assert (tmp_path / "out/audio/call_edited.wav").is_file()
     assert read_lines(tmp_path / "out/transcript_shifted.jsonl")
-    run = read_run(tmp_path / "out") or {}
+    run = run_json(tmp_path / "out")
     assert run["settings"]["recipe"] == [stage.name for stage in tagging]
     assert run["source"] == {"licence": "CC0-1.0"}
     again = run_recipe(str(tmp_path / "in"), tmp_path / "out", tagging, speaking, source_licence="CC0-1.0")

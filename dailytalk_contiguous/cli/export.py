@@ -11,6 +11,7 @@ from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, is_own_file, one_of
 from dailytalk_contiguous.core.wording import counted, portable
@@ -78,20 +79,17 @@ def export(
                     choice.add(row)
                 settings["clips"] = choice.ids
             if isinstance(dataset, Path):
-                work_run = read_run(dataset) or {}
-                source_of_work = work_run.get("source") or {}
-                settings["licence"] = source_of_work.get("licence")
-    run = read_run(work_folder_of(local_folder(Path(source)))) or {}
+                settings["licence"] = read_run(dataset).source.licence
+    run = read_run(work_folder_of(local_folder(Path(source))))
     settings["dataset"] = _dataset_name(source, run)
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     return _export_outcome(done, layout, format, out, selection.left_out)
 
 
-def _dataset_name(source: str, run: Mapping[str, Any]) -> str:
+def _dataset_name(source: str, run: RunRecord) -> str:
     """The name of what is exported: that of the source of a work folder, or of the folder or the repository."""
-    source_of_run = run.get("source") or {}
-    name = portable(source_of_run.get("repository") or source_of_run.get("name"))
+    name = portable(run.source.repository or run.source.name)
     folder = local_folder(Path(source))
     if not name and folder.exists():
         name = folder.resolve().name

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say
+from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.wording import counted, cut_middle, length_text
@@ -266,7 +267,7 @@ def work_done(done: RunOutcome) -> str:
     return f"{length_text(run.audio_done)} in {took} ({speed}), {made} made"
 
 
-def rejected_by(record: work_folder.RunRecord, out: Path, spoken: bool) -> tuple[Rejected, ...]:
+def rejected_by(record: JsonObject, out: Path, spoken: bool) -> tuple[Rejected, ...]:
     """Return the rejects of the stages before (`tag`) or from (`speak`) the synthesis, and where they are."""
     if not record["counts"]["rejects"]:
         return ()

@@ -13,6 +13,7 @@ from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import NOBODY
 from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -85,10 +86,8 @@ def speak(
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
     own_settings = own_of_voice(settings, options)
     if not profile:
-        run_of_tag = work_folder.read_run(tagged) or {}
-        last_run = work_folder.read_run(work.folder) or {}
-        settings = _voice_of(last_run, settings) | settings
-        profile = _profile_of(run_of_tag)
+        settings = _voice_of(work_folder.read_run(work.folder), settings) | settings
+        profile = _profile_of(work_folder.read_run(tagged))
     stages = speak_stages(profile, verify, **settings, **own_settings)
     refuse_downloads(profile, stages)
     voice = voice_stage_of(stages)
@@ -321,25 +320,23 @@ cli_options.with_options(
 )(build)
 
 
-def _profile_of(run: work_folder.RunRecord) -> str:
+def _profile_of(run: RunRecord) -> str:
     """The profile of a tagged folder by its run.json; of a recipe, which names none, the one with its models."""
-    named = (run.get("settings") or {}).get("profile")
+    named = run.settings.get("profile")
     if named in PROFILES:
         return str(named)
-    models = run.get("models") or {}
-    tagged_by = {role: str(models[role]["name"]) for role in ("recogniser", "affect") if role in models}
+    tagged_by = {role: model.name for role, model in run.models.items() if role in ("recogniser", "affect")}
     if not tagged_by:
         return STANDARD
     return profile_of(tagged_by) or STANDARD
 
 
-def _voice_of(run: work_folder.RunRecord, settings: cli_options.SettingValues) -> dict[str, str]:
+def _voice_of(run: RunRecord, settings: cli_options.SettingValues) -> dict[str, str]:
     """The synthesiser, model and voice that run.json has, so that a run after an edit goes on with them.
 
     If that run kept both speakers, this one keeps them, too. Empty where the options choose a speaker or a voice.
     """
-    before = run.get("speak") or {}
-    stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
+    stages = {stage.name: stage.settings for stage in run.speak.stages}
     voice = stages.get(Speak.__name__) or stages.get(Convert.__name__) or {}
     if settings.keys() & {"revoice", "tts"}:
         return {}

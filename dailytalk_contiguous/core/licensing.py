@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # Terms of licences, from their names, and the terms of data under several licences together.
 #
@@ -278,12 +278,6 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-#: Key of the record of a mix: the credits of each of its folders.
-CREDITS = "sources"
-
-_DATASET = "https://huggingface.co/datasets/"
-
-
 class Credit(NamedTuple):
     """A source by its name, with its licence, citation and home page; empty where unknown."""
 
@@ -291,30 +285,3 @@ class Credit(NamedTuple):
     licence: str = ""
     citation: str = ""
     homepage: str = ""
-
-
-def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
-    """Return the sources that the record of a work folder or of a mix (run.json, mix.json) names, each once.
-
-    Licences ask for the author to be named, so a mix of several folders has to know the authors. A corpus records
-    all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is looked up. A
-    folder in a mix that names none has a credit of its own name, so that the list is complete.
-    """
-    credits: list[Credit] = []
-    for folder, folder_credits in (record.get(CREDITS) or {}).items():
-        if not folder_credits:
-            credits.append(Credit(folder))
-        for fields in folder_credits or ():
-            credits.append(Credit(**fields))
-    for source in (record.get("corpus"), record.get("source")):
-        if not source:
-            continue
-        name = source.get("name") or source.get("repository")
-        if name:
-            page = source.get("homepage") or ""
-            if not page and "repository" in source:
-                page = f"{_DATASET}{name}"
-            licence = source.get("licence") or ""
-            citation = source.get("citation") or ""
-            credits.append(Credit(name, licence, citation, page))
-    return tuple(dict.fromkeys(credits))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import figures
@@ -259,21 +258,20 @@ def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
         clips = corpus_figures(open_items(folder))
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
-    return findings_of_clips(clips, work_folder.read_run(folder) or {}, limits)
+    return findings_of_clips(clips, work_folder.read_run(folder), limits)
 
 
 def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCorpus]) -> Checked:
     findings = list(_file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
-    run = work_folder.read_run(folder) or {}
-    run_counts = run.get("counts") or {}
-    for name in ("conversations", "utterances"):
-        if isinstance(run_counts.get(name), int):
-            facts[name] = run_counts[name]
-    hours = run.get("hours") or {}
-    for name in ("audio", "speech"):
-        if documents.is_number(hours.get(name)):
-            facts[f"hours_of_{name}"] = hours[name]
+    run = work_folder.read_run(folder)
+    of_run = {
+        "conversations": run.counts.conversations,
+        "utterances": run.counts.utterances,
+        "hours_of_audio": run.hours.audio,
+        "hours_of_speech": run.hours.speech,
+    }
+    facts |= {name: value for name, value in of_run.items() if value is not None}
     dataset = folder / work_folder.DATASET
     has_tags = (folder / work_folder.TAGGED).is_dir()
     has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
@@ -284,9 +282,9 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
         if not row_facts["conversations"] and all(finding.level != "error" for finding in row_problems):
             problem = "no conversation was finished: there is nothing to train on"
             lost = verdict.losses(run)
-            remedy = lost.remedy([*lost.reasons, *lost.remedies])
+            remedy = verdict.remedy_of_losses(lost, [*lost.reasons, *lost.remedies])
             findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
-    elif run or has_tags or has_transcript:
+    elif work_folder.run_json(folder) or has_tags or has_transcript:
         try:
             tables = tables_of(open_items(folder))
         except DailytalkError:  # its transcript, whose findings are there, or its shards
@@ -357,8 +355,7 @@ def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
-    run = work_folder.read_run(path.parent) or {}
-    own_fields = published(run.get("fields") or (), work_folder.RUN)
+    own_fields = published(work_folder.read_run(path.parent).fields, work_folder.RUN)
     described = (*FIELDS, *own_fields)
     lines_of: dict[str, int] = {}
     for number, fields in json_lines(path, nan=True):

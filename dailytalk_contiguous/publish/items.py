@@ -17,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import msgspec
 from datasets import Features, List
 
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
@@ -27,6 +28,7 @@ from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.fields import Field, columns_among
 from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE, features_of_fields
 from dailytalk_contiguous.core.wording import counted
@@ -230,14 +232,14 @@ class Items(ABC):
         return self.kind in ("clips", "measured", "mix")
 
     @cached_property
-    def run(self) -> dict[str, Any]:
-        """The run.json of a work folder, or the part of it in a version's manifest; empty where there is none."""
-        return (read_run(self.folder) if self.folder else None) or {}
+    def run(self) -> RunRecord:
+        """The run.json of a work folder, or the part of it in a version's manifest."""
+        return read_run(self.folder) if self.folder else NO_RUN
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The fields that people's own stages publish. Raises DailytalkError for impossible fields or columns."""
-        return published(self.run.get("fields") or (), RUN)
+        return published(self.run.fields, RUN)
 
     @property
     def folder(self) -> Path | None:
@@ -460,10 +462,9 @@ class Shards(FiledItems):
         if labelled:
             self.kind = "clips" if self.files else "measured"
             # Clips have no provenance of their own.
-            provenance = {"models": self.run.get("models") or {}}
-            tool_version = self.run.get("version")
-            if tool_version:
-                provenance |= {"tool": f"dailytalk-contiguous {tool_version}"}
+            provenance = {"models": msgspec.to_builtins(self.run.models)}
+            if self.run.version:
+                provenance["tool"] = f"dailytalk-contiguous {self.run.version}"
             self.provenance = json.dumps(provenance, sort_keys=True)
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
@@ -526,8 +527,8 @@ class VersionItems(FiledItems):
         return published(self.version.manifest.fields or (), MANIFEST)
 
     @cached_property
-    def run(self) -> dict[str, Any]:
-        return {**(self.version.manifest.run or {})}
+    def run(self) -> RunRecord:
+        return RunRecord.of(self.version.manifest.run or {})
 
     def kept_findings(self) -> list[Finding]:
         """Return what apps had found in the work folder when it was published."""

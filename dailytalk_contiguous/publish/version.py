@@ -16,18 +16,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast, is_typeddict
+from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast
 
 import msgspec
 from datasets import Features, List, Value
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import JsonObject, Number, Whole, fits, parse_json, quoted, typed
+from dailytalk_contiguous.core.documents import JsonObject, Number, Whole, parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.published_fields import Described, described
+from dailytalk_contiguous.core.records.run_record import BalanceFacts, RejectedFacts
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
     BUILT,
@@ -44,6 +45,7 @@ from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+from dailytalk_contiguous.store.work_folder import run_json
 
 #: A number of a version, without leading zeros. Nobody counts further, and Python refuses numbers of 5,000 digits.
 _NUMBER = "(0|[1-9][0-9]{0,17})"
@@ -98,77 +100,37 @@ MANIFEST = "manifest.json"
 LAYOUT = 1
 
 
-class RejectedFacts(TypedDict, total=False):
-    """The whole conversations that a half of a run rejected; `publish.checks.verdict.losses` adds them up.
-
-    `recordings`: those that can't be used, by kind of reason.
-    """
-
-    conversations: Whole
-    of_conversations: Whole
-    seconds: Number
-    of_seconds: Number
-    reasons: dict[str, Number]
-    remedies: dict[str, str]
-    recordings: dict[str, Whole]
+#: The parts of a run.json that findings follow from, with those of their facts that are kept.
+_KEPT_FACTS = {
+    "rejected": RejectedFacts.__struct_fields__,
+    "speak": ("rejected", "of_earlier_runs"),
+    "counts": ("recordings_rejected",),
+    "balance": BalanceFacts.__struct_fields__,
+}
 
 
-class SpokenFacts(TypedDict, total=False):
-    """The half of a run that speaks; `of_earlier_runs`: ids of conversations that it could not make again."""
-
-    rejected: RejectedFacts
-    of_earlier_runs: list[str]
-
-
-class PushFacts(TypedDict, total=False):
-    """The conversations that a push rejected."""
-
-    rejected: RejectedFacts
-
-
-class CountFacts(TypedDict, total=False):
-    """Recordings that can't be used."""
-
-    recordings_rejected: Whole
+def kept_run_facts(folder: Path) -> JsonObject:
+    """Return the part of a folder's run.json that findings follow from, without paths of this machine."""
+    run = run_json(folder)
+    kept = {}
+    for name, names in _KEPT_FACTS.items():
+        part = run.get(name)
+        if isinstance(part, dict):
+            facts = {key: _published(value) for key, value in part.items() if key in names}
+            if facts:
+                kept[name] = facts
+    return kept
 
 
-class BalanceFacts(TypedDict, total=False):
-    """How clips were balanced: by which labels, how many minutes of each there were before and were wanted."""
-
-    by: list[str]
-    minutes_before: dict[str, Number]
-    target_minutes: Number | None
-
-
-class RunFacts(TypedDict, total=False):
-    """The part of a run.json that findings follow from, and what the push of its conversations rejected."""
-
-    rejected: RejectedFacts
-    speak: SpokenFacts
-    push: PushFacts
-    counts: CountFacts
-    balance: BalanceFacts
-
-
-def kept_run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `RunFacts` of a run.json, without paths of this machine; nothing of one that is damaged."""
-    kept = _published(run, RunFacts)
-    facts = {name: part for name, part in kept.items() if part and isinstance(part, dict)}
-    return facts if fits(facts, RunFacts) else {}
-
-
-def _published(value: Any, kind: Any) -> Any:
-    """A value of run.json: of the fields that its type names these alone, and texts without paths."""
+def _published(value: Any) -> Any:
+    """A value of run.json, whose texts are without paths."""
     if isinstance(value, str):
         return public(value)
     if isinstance(value, list):
-        return [_published(part, None) for part in value]
-    if not isinstance(value, Mapping):
-        return value
-    if is_typeddict(kind):
-        fields = kind.__annotations__.items()
-        return {name: _published(value[name], field_kind) for name, field_kind in fields if name in value}
-    return {public(name): _published(part, None) for name, part in value.items()}
+        return [_published(part) for part in value]
+    if isinstance(value, dict):
+        return {public(name): _published(part) for name, part in value.items()}
+    return value
 
 
 class Total(TypedDict):
@@ -198,7 +160,7 @@ class Manifest(msgspec.Struct):
     fields: list[Described] | None = None
     totals: dict[str, Total] | None = None
     files: dict[str, FileFacts] | None = None
-    run: RunFacts | None = None
+    run: JsonObject | None = None
     findings: list[Finding] | None = None
     row_findings: list[Finding] | None = None
 
@@ -236,7 +198,7 @@ class Packed:
         rejects: conversations that could not be published.
         fields: those of utterances that people's own stages publish.
         row_findings: of `check`, on its rows one by one and on their voices.
-        run: `RunFacts`, of the work folder. kept_findings: those that apps keep there.
+        run: `kept_run_facts` of the work folder. kept_findings: those that apps keep there.
     """
 
     files: tuple[DataFile, ...]
@@ -416,9 +378,7 @@ class Version:
         remedy = "publish this version again"
         record = parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES)
         typed(record, Manifest, name, remedy)
-        manifest = msgspec.convert(record, Manifest)
-        manifest.run = record.get("run")  # with all its fields, and whole numbers as such
-        return manifest
+        return msgspec.convert(record, Manifest)
 
     @property
     def named_files(self) -> dict[str, FileFacts]:

@@ -22,7 +22,7 @@ from dailytalk_contiguous.machine.resources import cache_folder, code_digest
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.store.file_stamp import settled_stamp
 from dailytalk_contiguous.store.files import inside, sha256_of, write_bytes
-from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, TRANSCRIPT, read_run
+from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, read_run
 
 
 class KnownConversations(NamedTuple):
@@ -102,12 +102,11 @@ class KnownScript:
 
     def _sources_digest(self) -> str:
         """A digest of all that the script is read from, except recordings."""
-        run = read_run(self._folder) or {}
+        run = read_run(self._folder)
         tagged = list[tuple[str, int, int]]()
         with suppress(FileNotFoundError), os.scandir(self._folder / TAGGED) as entries:
             for entry in entries:
                 status = entry.stat()
                 tagged.append((entry.name, status.st_size, status.st_mtime_ns))
-        of_run = [run.get("fields"), run.get(RECORDINGS)]
-        facts = [code_digest(), self._digest, self._options, of_run, sorted(tagged)]
+        facts = [code_digest(), self._digest, self._options, run.fields, run.recordings, sorted(tagged)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

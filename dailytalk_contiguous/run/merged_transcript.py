@@ -116,8 +116,7 @@ def _short(text: str) -> str:
 
 def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
-    run = read_run(out) or {}
-    digest = run.get("speak", {}).get("transcript_sha256")
+    digest = read_run(out).speak.transcript_sha256
     if not digest or not (out / TRANSCRIPT).exists():
         return False
-    return sha256_of(inside(out, TRANSCRIPT)) != str(digest)
+    return sha256_of(inside(out, TRANSCRIPT)) != digest

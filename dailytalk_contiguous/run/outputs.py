@@ -64,9 +64,8 @@ from dailytalk_contiguous.store.work_folder import (
     STATS,
     TRANSCRIPT,
     UTTERANCES,
-    RunRecord,
-    read_run,
     rejects_in,
+    run_json,
 )
 
 # What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, corpus-stats.json, run.json, and
@@ -132,14 +131,14 @@ class FinishedHalf:
         return fingerprint_of([*self.paths, *self.earlier.values()], rejects, inputs, sounds)
 
 
-def write_results(half: FinishedHalf) -> RunRecord:
+def write_results(half: FinishedHalf) -> JsonObject:
     """Write all files of one half of the work from its finished shards.
 
     Returns what run.json holds on this half. If nothing changed since it was written, nothing is written, and no
     shard is opened; if only sound files did, only those are.
     """
     out = half.out
-    run = read_run(out) or {}
+    run = run_json(out)
     spoken_record = run.pop("speak", None)
     before = (spoken_record or {}) if half.spoken else run
     fingerprint = half.fingerprint()
@@ -194,7 +193,7 @@ def _write_lines_and_tables(reader: "_ShardLines", is_latest: bool) -> tuple[Tab
     return tables, n_edited
 
 
-def _is_written(half: FinishedHalf, before: RunRecord, fingerprint: str) -> bool:
+def _is_written(half: FinishedHalf, before: JsonObject, fingerprint: str) -> bool:
     """Whether the files of an earlier run with the record `before` are those of this one."""
     lines = (SHIFTED,) if half.spoken else (TRANSCRIPT, LINE_DIGESTS)
     names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
@@ -202,7 +201,7 @@ def _is_written(half: FinishedHalf, before: RunRecord, fingerprint: str) -> bool
     return has_files and before.get("fingerprint") == fingerprint
 
 
-def _record_again(half: FinishedHalf, before: RunRecord) -> RunRecord:
+def _record_again(half: FinishedHalf, before: JsonObject) -> JsonObject:
     """The record of an earlier run with the same results, and what this run took.
 
     What is in the transcript is counted again if people have edited that since.
@@ -368,7 +367,7 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
 # The record of a half in run.json.
 
 
-def _spoken_record(reader: _ShardLines, tables: Tables, facts: RunRecord, fingerprint: str) -> RunRecord:
+def _spoken_record(reader: _ShardLines, tables: Tables, facts: JsonObject, fingerprint: str) -> JsonObject:
     """What run.json has of finished conversations."""
     statuses = figures.counts(tables.utterances["status"])
     by_status = {status.replace("-", "_"): count for status, count in statuses.items()}
@@ -388,7 +387,7 @@ def _spoken_record(reader: _ShardLines, tables: Tables, facts: RunRecord, finger
     }
 
 
-def _tagged_record(reader: _ShardLines, tables: Tables, facts: RunRecord, fingerprint: str) -> RunRecord:
+def _tagged_record(reader: _ShardLines, tables: Tables, facts: JsonObject, fingerprint: str) -> JsonObject:
     """What run.json has of tagged conversations, beside what is in their transcript."""
     half = reader.half
     models = dict(facts["models"])
@@ -415,7 +414,7 @@ def _tagged_record(reader: _ShardLines, tables: Tables, facts: RunRecord, finger
     }
 
 
-def _with_transcript(out: Path, record: RunRecord, n_edited: int) -> RunRecord:
+def _with_transcript(out: Path, record: JsonObject, n_edited: int) -> JsonObject:
     """The record of tagged conversations, with what their transcript holds, `n_edited` lines of it edited."""
     transcript = count_transcript(inside(out, TRANSCRIPT))
     counts = record["counts"]
@@ -443,7 +442,7 @@ def _audio_hours(tables: Tables) -> float:
     return round(figures.totals(tables)["seconds"] / 3600, 5)
 
 
-def _rejected(reader: _ShardLines) -> RunRecord:
+def _rejected(reader: _ShardLines) -> JsonObject:
     """Rejected conversations and their seconds beside those of all, and seconds by kind of reason.
 
     `reasons`: the longest first. `remedies`: what to do about each kind, also of what the source rejected.
@@ -482,7 +481,7 @@ def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
     return digest.hexdigest()[:20]
 
 
-def models_of(stages: Sequence[Stage]) -> dict[str, RunRecord]:
+def models_of(stages: Sequence[Stage]) -> dict[str, JsonObject]:
     """The models of stages by role, each with its name and licence, for run.json."""
     licences = {role: licence for stage in stages for role, licence in _inner(stage).licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
@@ -497,13 +496,13 @@ def _inner(stage: Stage) -> Stage:
     return stage.stage if isinstance(stage, PerUtterance) else stage
 
 
-def stage_record(stage: Stage) -> RunRecord:
+def stage_record(stage: Stage) -> JsonObject:
     """A stage for run.json."""
     inner: Any = _inner(stage)  # each stage is a dataclass
     return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
 
 
-def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> RunRecord:
+def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> JsonObject:
     """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
     return {
         **about,

@@ -18,7 +18,7 @@ from typing import Any
 
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
 from dailytalk_contiguous.core.records.conversation import cues_of_row
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
@@ -72,7 +72,6 @@ from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
-from dailytalk_contiguous.store.work_folder import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -488,7 +487,7 @@ class Spec(ABC):
         """The passes in order. Each is made before the next one is asked for; by all hosts, if it `waits`."""
 
     @abstractmethod
-    def write(self, time_spent: TimeSpent) -> RunRecord | None:
+    def write(self, time_spent: TimeSpent) -> JsonObject | None:
         """Write what people read, from the shards of all passes; returns what run.json holds.
 
         `time_spent`: by the run, as `Run.time_spent`.
@@ -521,7 +520,7 @@ class RunOutcome:
     out: Path
     title: str
     wall_seconds: float = 0.0
-    record: RunRecord | None = None
+    record: JsonObject | None = None
     n_conversations: int = 0
     n_shards: int = 0
     n_missing: int = 0
@@ -529,7 +528,7 @@ class RunOutcome:
     left: Stages = ()
 
     @property
-    def counts(self) -> RunRecord:
+    def counts(self) -> JsonObject:
         record = self.record or {}
         return dict(record.get("counts", {}))
 

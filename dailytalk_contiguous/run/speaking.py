@@ -12,10 +12,12 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.run_record import TaggedFolder
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.style.tags import check_tags
@@ -46,7 +48,7 @@ from dailytalk_contiguous.stages.synthesis import SAID_APART, Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
-from dailytalk_contiguous.store.work_folder import DATASET, RunRecord
+from dailytalk_contiguous.store.work_folder import DATASET
 
 #: The columns of a script that say who says what, in which language, and in what voice.
 _TO_SAY = {"conversation_id", "text_raw", "language", *Speak.needs, *ChooseVoice.needs}
@@ -69,8 +71,8 @@ class SynthesisInput:
 
     groups: list[list[PendingConversation]]
     rejects: list[Reject]
-    models: RunRecord = field(default_factory=dict)
-    source: RunRecord = field(default_factory=dict)
+    models: JsonObject = field(default_factory=dict)
+    source: JsonObject = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
     not_at_hand: list[str] = field(default_factory=list)
@@ -108,9 +110,9 @@ def read_synthesis_input(
     rejects: list[Reject] = []
     not_at_hand: list[str] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
-    run: RunRecord = {}
+    run: JsonObject = {}
     if transcript is None:
-        run = work_folder.read_run(folder) or {}
+        run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
     fields = (*FIELDS, *_fields_of(run))
     rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
@@ -121,12 +123,12 @@ def read_synthesis_input(
     return replace(script, not_at_hand=not_at_hand)
 
 
-def _fields_of(run: RunRecord) -> tuple[Field, ...]:
+def _fields_of(run: JsonObject) -> tuple[Field, ...]:
     """The fields of a line that stages of the first half publish, as its run.json has them."""
     return published(run.get("fields") or (), work_folder.RUN)
 
 
-def _input_of(run: RunRecord, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
+def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
     """The input of a synthesis, of the transcript that a run has written, or people have edited."""
     return SynthesisInput(
         groups=list(group(script.conversations, shard_seconds)),
@@ -188,7 +190,7 @@ class SpeakSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, time_spent: TimeSpent) -> RunRecord:
+    def write(self, time_spent: TimeSpent) -> JsonObject:
         about = dict(self.about)
         about["transcript_sha256"] = self.script.digest
         about["time"] = time_spent
@@ -252,7 +254,7 @@ class SpeakFolderSpec(SpeakSpec):
         self._memory = KnownScript(self.tagged, self.recordings, FIND_RECORDING)
         remembered = self._memory.read()
         if remembered:
-            run = work_folder.read_run(self.tagged) or {}
+            run = work_folder.run_json(self.tagged)
             script = replace(_input_of(run, remembered, self.shard_seconds), is_planned=True)
             self._take(script, self._chosen_stages)
         if not remembered or not self.is_made:
@@ -262,10 +264,10 @@ class SpeakFolderSpec(SpeakSpec):
             )
             self._take(script, self._chosen_stages)
 
-    def write(self, time_spent: TimeSpent) -> RunRecord:
-        fingerprint = (work_folder.read_run(self.tagged) or {}).get("fingerprint")
+    def write(self, time_spent: TimeSpent) -> JsonObject:
+        fingerprint = work_folder.read_run(self.tagged).fingerprint
         if self.tagged != self.out and fingerprint:
-            tagged = work_folder.TaggedFolder(folder=str(self.tagged.absolute()), fingerprint=fingerprint)
+            tagged = TaggedFolder(folder=str(self.tagged.absolute()), fingerprint=fingerprint)
             self.about = {**self.about, "tagged": tagged}
         record = super().write(time_spent)
         script = self.script

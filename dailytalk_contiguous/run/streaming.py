@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import from_row, to_row
 from dailytalk_contiguous.core.records.utterance import FIELDS
@@ -36,7 +36,7 @@ from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording,
 from dailytalk_contiguous.sources.recordings import LeftOut, Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
-from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, RunRecord, read_run
+from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, run_json
 
 #: The file of the windows that are done, after a line on what they are made of.
 POSITION = "position.jsonl"
@@ -109,7 +109,7 @@ class StreamSource:
     def limit_seconds(self) -> float:
         return float("inf") if self.limit_hours is None else 3600 * self.limit_hours
 
-    def about(self) -> RunRecord:
+    def about(self) -> JsonObject:
         """The dataset, its commit and its licence, for run.json."""
         about = self.repository.about()
         if self.licence:
@@ -310,7 +310,7 @@ class StreamSpec(Spec):
         if self.speaking:
             drop_stale(self.out / DATASET, self._paths(DATASET))
 
-    def write(self, time_spent: TimeSpent) -> RunRecord:
+    def write(self, time_spent: TimeSpent) -> JsonObject:
         """Write the outputs of all finished windows, as other runs do."""
         about = dict(self.about)
         about["streaming"] = {"windows": len(self.windows), "complete": self.complete}
@@ -338,7 +338,7 @@ class StreamSpec(Spec):
                 spoken=True,
             )
             outputs.write_results(spoken)
-            record = read_run(self.out) or record
+            record = run_json(self.out) or record
         if self._unsaid:
             raise self._unsaid
         return record

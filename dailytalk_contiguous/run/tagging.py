@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import TimeSpent
@@ -25,7 +25,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.turnbench_transcripts import LABELS_UNREAD
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
-from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED, RunRecord
+from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FoundRecordings:
     groups: list[list[PendingConversation]]
     problems: list[Reject]
     inputs: Inputs = field(default_factory=lambda: LocalInputs(()))
-    source: RunRecord = field(default_factory=dict)
+    source: JsonObject = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
     people: People = field(default_factory=dict)
     unmatched_names: list[str] = field(default_factory=list)
@@ -192,7 +192,7 @@ class TagSpec(Spec):
         rated = Pass(self.out / RATED, groups, stages[:n_rated])
         return Pass(tagged, groups, stages[n_rated:], before=rated)
 
-    def write(self, time_spent: TimeSpent) -> RunRecord:
+    def write(self, time_spent: TimeSpent) -> JsonObject:
         about = dict(self.about)
         addresses = self.recordings.inputs.addresses
         if addresses:

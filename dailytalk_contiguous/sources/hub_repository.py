@@ -55,8 +55,8 @@ def keep_base(repository: Repository, out: Path) -> None:
     Call it before run.json is written. A folder that was made from the same commit before keeps its record: it
     may have been published since.
     """
-    source = (read_run(out) or {}).get("source") or {}
-    was_made_from_it = source.get("revision") == repository.commit and read_base(out) is not None
+    revision = read_run(out).source.revision
+    was_made_from_it = revision == repository.commit and read_base(out) is not None
     if repository.revoiced and not was_made_from_it:
         reference = repository.reference
         write_base(out, Base(repository=reference.repo, tag=reference.revision, commit=repository.commit))

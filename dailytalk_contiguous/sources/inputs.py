@@ -18,7 +18,7 @@ from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirr
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.sources.turnbench_tables import turnbench_shards, written_turnbench
 from dailytalk_contiguous.store.addresses import HubChoice, address_of
-from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
+from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
 
 class Inputs(ABC):
@@ -137,8 +137,7 @@ def recordings_of_tag(folder: Path, recordings: Path | None) -> tuple[Path | Non
     if recordings is not None:
         (copied,), mirrors = fetch_inputs([str(recordings)])
         return Path(copied), mirrors
-    run = read_run(folder) or {}
-    addresses = run.get(RECORDINGS, [])
+    addresses = read_run(folder).recordings
     if not addresses:
         return None, ()
     mirrors = tuple(input_mirror(address)[0] for address in addresses)

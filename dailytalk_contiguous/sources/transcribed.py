@@ -340,8 +340,7 @@ def transcribed(
     silent_speakers: Mapping[str, Mapping[str, str]] = {}
     if tagged and tagged.exists():
         parts, unusable = _tagged_parts(tagged, rejects, columns)
-        run = read_run(tagged.parent) or {}
-        silent_speakers = run.get(SILENT_SPEAKERS, {})
+        silent_speakers = read_run(tagged.parent).silent_speakers
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
     read = _lines(transcript, parts, rejects, fields)
     for name, group in itertools.groupby(read, key=itemgetter(0)):

@@ -6,12 +6,12 @@ Whoever only reads a folder needs nothing of what made it.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
-from dailytalk_contiguous.core.documents import as_text, fits, typed
+from dailytalk_contiguous.core.documents import JsonObject, as_text, typed
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.machine.read_documents import json_lines, read_json
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
@@ -101,10 +101,6 @@ BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
 RECORDINGS = "recordings"
 
 
-#: What run.json holds, or its part on one half of the work.
-RunRecord: TypeAlias = dict[str, Any]
-
-
 def work_folder_of(path: Path) -> Path:
     """The folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
     for name in BESIDE:
@@ -113,13 +109,18 @@ def work_folder_of(path: Path) -> Path:
     return path
 
 
-def read_run(out: Path) -> RunRecord | None:
-    """Read run.json; None if it is missing, damaged, or a link out of `out`."""
+def run_json(out: Path) -> JsonObject:
+    """Read run.json with all that is in it; empty if it is missing, damaged, or a link out of `out`."""
     try:
         record = read_json(inside(out, RUN))
     except BadInput:
-        return None
-    return record if isinstance(record, dict) else None
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def read_run(out: Path) -> RunRecord:
+    """Read the facts of run.json; none if it is missing, damaged, or a link out of `out`."""
+    return RunRecord.of(run_json(out))
 
 
 def is_mix(folder: Path) -> bool:
@@ -127,29 +128,13 @@ def is_mix(folder: Path) -> bool:
 
 
 def record_of(folder: Path) -> RunRecord:
-    """Read a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
+    """Read the facts of a folder's run.json or mix.json; none without. Raises BadInput for a damaged file."""
     for name in (RUN, MIX_RECORD):
         if (folder / name).is_file():
             remedy = "make that folder again"
             path = inside(folder, name)
-            return typed(read_json(path, remedy), RunRecord, as_text(path), remedy)
-    return {}
-
-
-class TaggedFolder(TypedDict):
-    """Where a run of speak with another --out found what it said.
-
-    Attributes:
-        folder: the work folder of `tag`, absolute.
-        fingerprint: of what `tag` had written there.
-    """
-
-    folder: str
-    fingerprint: str
-
-
-class _SpokenElsewhere(TypedDict):
-    tagged: TaggedFolder
+            return RunRecord.of(typed(read_json(path, remedy), JsonObject, as_text(path), remedy))
+    return NO_RUN
 
 
 def tagged_folder(out: Path) -> Path | None:
@@ -160,13 +145,11 @@ def tagged_folder(out: Path) -> Path | None:
     """
     if (out / TAGGED).is_dir():
         return out
-    spoken: Any = (read_run(out) or {}).get("speak")
-    if not fits(spoken, _SpokenElsewhere):
+    tagged = read_run(out).speak.tagged
+    if tagged is None:
         return None
-    named: TaggedFolder = spoken["tagged"]
-    folder = Path(named["folder"])
-    run = read_run(folder) or {}
-    return folder if run.get("fingerprint") == named["fingerprint"] else None
+    folder = Path(tagged["folder"])
+    return folder if read_run(folder).fingerprint == tagged["fingerprint"] else None
 
 
 class Base(msgspec.Struct, omit_defaults=True):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from built_conversations import built_row
 from reports import render_card
 
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import conversations
 from dailytalk_contiguous.publish.tables.card import Card, CardFacts
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version, open_version
@@ -85,4 +86,4 @@ def card_of(
     old: str | None, packed: Packed, version: Version, facts: CardFacts, run: Any = None, rejects: Any = ()
 ) -> Card:
     """The card of a version that is written already."""
-    return render_card(old, packed, version, facts, run or {}, rejects=rejects)
+    return render_card(old, packed, version, facts, RunRecord.of(run or {}), rejects=rejects)

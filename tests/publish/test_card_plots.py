@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.sound.quality import QualityLimits
 from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, CorpusFigures, Quality
@@ -47,5 +48,5 @@ def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     rows = [empty | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
     quality = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0))
     tables = TableMaker().tables()
-    plot = sections.quality(Displays(tables, {}, {}, clips=CorpusFigures(tables, quality)), "snr_db")
+    plot = sections.quality(Displays(tables, NO_RUN, {}, clips=CorpusFigures(tables, quality)), "snr_db")
     assert plot.words == "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"

@@ -19,6 +19,7 @@ from rich_conversations import rich_row
 from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, measure_turns
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.scorecard import published_references
 from dailytalk_contiguous.core.records.tables import TableMaker, tables_from
 from dailytalk_contiguous.core.records.utterance import AFFECT
@@ -478,7 +479,7 @@ PLANTED = [
 
 def found_in(*rows, run=None):
     limits = LIMITS | {"few-hours-of-voice": None}
-    findings = all_findings(tables_from(map(from_finished, rows)), run or {}, limits)
+    findings = all_findings(tables_from(map(from_finished, rows)), RunRecord.of(run or {}), limits)
     return {finding.kind: finding for finding in findings}
 
 
@@ -652,7 +653,7 @@ RUN = {
 def made_of(run):
     """What the header of a report says of a run, by its label."""
     template = environment().get_template("verdict.html")
-    show = Displays(tables_from(map(from_finished, [talk()])), run, {})
+    show = Displays(tables_from(map(from_finished, [talk()])), RunRecord.of(run), {})
     page = template.render(show=show, verdict=verdict_of([], 1))
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
 

@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.stages.base import model_digest
 from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.store.work_folder import read_run
+from dailytalk_contiguous.store.work_folder import run_json
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -87,7 +87,7 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     assert done.code == 0, done.err
     assert "parrot takes no style tags: lines are said without theirs" in done.err
     assert spoken_by(work) == {("parrot", "+f3")}
-    record: dict[str, Any] = read_run(work) or {}
+    record: dict[str, Any] = run_json(work)
     assert record["speak"]["settings"]["variant"] == "+f3"
     assert record["speak"]["models"]["synthesiser"] == {
         "name": "parrot",

@@ -72,7 +72,7 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     corpus = corpus_named(name)
     refuse_inside(out, source)
     refuse_mixing(out)
-    before = work_folder.read_run(out)
+    before = work_folder.run_json(out)
     if before:
         corpus_before = before.get("corpus", {})
         held = corpus_before.get("name") or "conversations"
@@ -239,7 +239,7 @@ class CorpusSpec(Spec):
         self.rejects += self.failures
         paths = self._finished.paths
         out = self.out
-        before = work_folder.read_run(out) or {}
+        before = work_folder.run_json(out)
         fingerprint = outputs.fingerprint_of(paths, self.text_conditions)
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
             export_clips(paths, out / DATA, self.text_conditions)

@@ -106,9 +106,8 @@ class UsedLicence(TypedDict):
 class MixRecord(TypedDict):
     """The content of mix.json.
 
-    `folders` and `sources` (`core.licensing.CREDITS`) are by the name of a part. `lines` counts those of the
-    manifests, by side. `licence`, `asks` and `warnings` are the terms of all files together
-    (`core.licensing.Combined`).
+    `folders` and `sources` (credits) are by the name of a part. `lines` counts those of the manifests, by side.
+    `licence`, `asks` and `warnings` are the terms of all files together (`core.licensing.Combined`).
     """
 
     kind: str
@@ -248,19 +247,6 @@ def _forbids_sale(model: licensing.Origin) -> bool:
     return "commercial" in licensing.asked(model.licence).what
 
 
-def _models_in(record: Mapping[str, Any]) -> tuple[licensing.Origin, ...]:
-    """The models that a run.json names, in order of their roles."""
-    by_role = dict(record.get("models") or {})
-    speak = record.get("speak") or {}
-    by_role |= speak.get("models") or {}
-    models = []
-    for role, model in sorted(by_role.items()):
-        licence = model.get("licence") or ""
-        url = model.get("url") or ""
-        models.append(licensing.Origin(role, model["name"], licence, url))
-    return tuple(models)
-
-
 def open_part(
     name: str, path: Path, weight: float | None, scratch: Path, settings: Settings, before: Mapping[str, str]
 ) -> tuple[MixPart, list[Reject]]:
@@ -271,10 +257,9 @@ def open_part(
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
-    record = record_of(path)
-    credits = licensing.credits_of(record)
-    models = _models_in(record)
-    part = MixPart(name, path, weight, path, {}, models, credits)
+    run = record_of(path)
+    models = {model.role: model for model in run.origins + run.speak.origins}
+    part = MixPart(name, path, weight, path, {}, tuple(sorted(models.values())), run.credits)
     for data in (path / DATA, path):
         manifests = manifests_in(data, training_folder.CLIP_MANIFESTS)
         if manifests:
@@ -293,8 +278,7 @@ def open_part(
             seed=settings.seed,
         )
         rejects = export.rejects
-        source = record.get("source") or {}
-        part.licence = source.get("licence")
+        part.licence = run.source.licence
         part.data = scratch
     part.manifests = manifests_in(part.data, items.MOSHI_MANIFESTS)
     if not part.manifests:

@@ -249,7 +249,7 @@ def split_recordings(
     words_key = words.key if words else ()
     input_digests = [pending.input_digest for pending in conversations]
     fingerprint = _digest(cut.digest, *words_key, *input_digests)
-    before = work_folder.read_run(out) or {}
+    before = work_folder.run_json(out)
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
         if before.get("fingerprint") == fingerprint:
             totals: SplitTotals = {

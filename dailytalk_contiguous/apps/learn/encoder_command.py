@@ -77,13 +77,11 @@ def _source_of(folder: Path, other_licence: str) -> TrainingSource:
     """A folder of tokens as a source on a card: the dataset of its recordings, if it is known, or the folder."""
     rows = [*token_rows(folder)]
     seconds = sum(row["end"] - row["start"] for row in rows)
-    source = (read_run(folder) or {}).get("source") or {}
-    repository = source.get("repository")
-    licence = source.get("licence")
+    source = read_run(folder).source
     amount = f"{counted(len(rows), 'utterance')}, {length_text(seconds)}"
-    name = str(repository or folder.resolve().name)
-    licences = known_licences([licence], other_licence)
-    return TrainingSource(name, licences, amount, is_dataset=bool(repository))
+    name = source.repository or folder.resolve().name
+    licences = known_licences([source.licence], other_licence)
+    return TrainingSource(name, licences, amount, is_dataset=bool(source.repository))
 
 
 def embed(

@@ -87,8 +87,7 @@ def cluster(
     """
     cli_options.on_this_machine("--out", out)
     token_rows.contour_shards(folder)
-    run_record = read_run(folder) or {}
-    smoothing = run_record.get("settings", {}).get("smoothing", ExtractContours.smoothing)
+    smoothing = read_run(folder).settings.get("smoothing", ExtractContours.smoothing)
     pipeline = ClusteringPipeline(
         n_clusters,
         device=device,

@@ -22,7 +22,7 @@ from dailytalk_contiguous.shards import PendingConversation, entries_in, group, 
 from dailytalk_contiguous.stages.judge_turn_ends import IF_INSTALLED
 from dailytalk_contiguous.store.files import json_document, write_text
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_run
+from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, run_json
 
 #: The file of the timing in a folder of variants, by its digest: workers of another run may be reading theirs.
 TIMING = "timing-{}.json"
@@ -135,9 +135,9 @@ class RetimeSpec(Spec):
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` has other results, or variants of what is not in the input any more."""
-        run = read_run(self.out)
-        is_other = run is not None and RETIMED not in run
-        if run is None:  # a run that was stopped leaves variants, and no run.json
+        run = run_json(self.out)
+        is_other = bool(run) and RETIMED not in run
+        if not run:  # a run that was stopped leaves variants, and no run.json
             for path in (self.out / DATASET).glob("*.parquet"):
                 with open_parquet(path, "delete it, or choose another --out") as file:
                     if RETIMING not in file.schema.names:
@@ -161,9 +161,9 @@ class RetimeSpec(Spec):
                 path.unlink(missing_ok=True)
 
     def write(self, time_spent: Mapping[str, object]) -> dict[str, Any]:
-        parents_run = read_run(self.parents.folder) if self.parents.folder else None
+        parents_run = run_json(self.parents.folder) if self.parents.folder else {}
         run: dict[str, Any] = {}
-        for name, value in (parents_run or {}).items():
+        for name, value in parents_run.items():
             if name in ("models", "source", "version"):
                 run[name] = value
         n_transitions = 0
@@ -182,8 +182,7 @@ class RetimeSpec(Spec):
             "drawn": n_drawn,
         }
         run[RETIMED] = retimed
-        earlier_run = read_run(self.out) or {}
-        write_text(self.out / RUN, json_document(earlier_run | run))
+        write_text(self.out / RUN, json_document(run_json(self.out) | run))
         about = {**self.about, "time": time_spent}
         half = outputs.FinishedHalf(
             out=self.out,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
@@ -465,14 +466,6 @@ def models(tables: Tables) -> Counter[Origin]:
     return made
 
 
-def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
-    """The models that a run.json names."""
-    named = run.get("models") or {}
-    return [
-        Origin(role, model["name"], model.get("licence"), model.get("url") or "") for role, model in named.items()
-    ]
-
-
 def origins(tables: Tables) -> list[Origin]:
     """The models, without recognisers that recognised no words because all utterances had a transcript."""
     used = counts(tables.utterances["recogniser"])
@@ -494,9 +487,7 @@ def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
     return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
-def chosen_settings(
-    tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, object]
-) -> dict[str, list[str]]:
+def chosen_settings(tables: Tables, run: RunRecord, defaults: Mapping[str, object]) -> dict[str, list[str]]:
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
     # Those of rows by the text of each value, of all values in order of their text.
     of_rows: dict[str, dict[str, object]] = defaultdict(dict)
@@ -504,7 +495,7 @@ def chosen_settings(
         listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
         for name, value in listed.items():
             of_rows[name].setdefault(json.dumps(value, ensure_ascii=False), value)
-    values = {name: [value] for name, value in (run.get("settings") or {}).items()}
+    values = {name: [value] for name, value in run.settings.items()}
     values |= {name: [*of_rows[name].values()] for name in sorted(of_rows)}
     voices = named_in_provenance(tables, "voice")
     if voices:

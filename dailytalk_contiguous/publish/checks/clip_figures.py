@@ -6,15 +6,16 @@ seen (all that train, copies too, each as often as the manifest names it).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.licensing import Credit, credits_of
+from dailytalk_contiguous.core.licensing import Credit
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.settings import settings_of, with_settings
@@ -98,18 +99,15 @@ class CorpusFigures:
     cells_by: Sequence[str] = sampling.BY_EMOTION
 
     @classmethod
-    def of_run(cls, record: Mapping[str, Any], tables: Tables) -> "CorpusFigures":
+    def of_run(cls, run: RunRecord, tables: Tables) -> "CorpusFigures":
         """Take the credits, the labels of a cell, and seconds before balancing and wanted from a run's record."""
-        clips = cls(tables, credits=credits_of(record))
-        balance = record.get("balance") or {}
-        minutes = balance.get("minutes_before") or {}
-        clips.before = {name: 60 * value for name, value in minutes.items()}
-        target = balance.get("target_minutes")
-        if target and is_number(target, 0):
-            clips.target = 60.0 * target
-        labels = balance.get("by")
-        if isinstance(labels, list) and labels and all(name in sampling.CELL_COLUMNS for name in labels):
-            clips.cells_by = tuple(labels)
+        clips = cls(tables, credits=run.credits)
+        balance = run.balance
+        clips.before = {name: 60 * minutes for name, minutes in balance.minutes_before.items()}
+        if balance.target_minutes and balance.target_minutes > 0:
+            clips.target = 60 * balance.target_minutes
+        if balance.by and all(name in sampling.CELL_COLUMNS for name in balance.by):
+            clips.cells_by = tuple(balance.by)
         return clips
 
     @property
@@ -165,15 +163,15 @@ def _trained(tables: Tables) -> pd.DataFrame:
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
     """Return the figures of clips; rows that can't be used are added to `refused`."""
-    record = items.run
+    run = items.run
     if items.folder and items.kind != "version":
-        record = record_of(items.folder)
+        run = record_of(items.folder)
     names = settings_of(QualityLimits())
-    settings = (record.get("settings") or {}).items()
+    settings = run.settings.items()
     chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
     (limits,) = with_settings((QualityLimits(),), chosen)
     quality = Quality.of_rows(items.measures(), limits)
-    clips = CorpusFigures.of_run(record, tables_of(items, refused))
+    clips = CorpusFigures.of_run(run, tables_of(items, refused))
     clips.quality = quality
     if items.kind == "mix":
         clips.unit = "file"
@@ -184,9 +182,7 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     return clips
 
 
-def findings_of_clips(
-    clips: CorpusFigures, run: Mapping[str, Any], limits: FindingLimits = LIMITS
-) -> list[Finding]:
+def findings_of_clips(clips: CorpusFigures, run: RunRecord, limits: FindingLimits = LIMITS) -> list[Finding]:
     """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
     findings = all_findings(clips.tables, run, limits, unit="clip")
     agreed, rated = figures.heard_as_meant(clips.tables, "emotion", "perceived")

@@ -12,7 +12,7 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice, error
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.records.tables import Tables
@@ -447,14 +448,14 @@ def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LI
 
 def all_findings(
     tables: Tables,
-    run: Mapping[str, Any] = {},
+    run: RunRecord = NO_RUN,
     limits: FindingLimits = LIMITS,
     unit: str = "conversation",
 ) -> list[Finding]:
     """Return the findings on all rows of tables, and on the run that made them.
 
     Args:
-        run: run.json; empty where there is none.
+        run: run.json.
         unit: what a row is called.
     """
     rows = tables.conversations
@@ -846,8 +847,8 @@ def _repeated(
     yield advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
 
 
-def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
-    earlier = (run.get("speak") or {}).get("of_earlier_runs")
+def _loss_findings(run: RunRecord, tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+    earlier = run.speak.of_earlier_runs
     if earlier:
         are = "is" if len(earlier) == 1 else "are"
         them = "it" if len(earlier) == 1 else "them"
@@ -864,13 +865,14 @@ def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits
         lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
         conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
         problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
-        yield advice("lost-hours", ".", problem, lost.remedy(amounts))
-    if lost.recordings:
-        amounts = {kind: f"{n:,}" for kind, n in lost.reasons_of_recordings.items()}
-        unusable = counted(lost.recordings, "recording")
+        yield advice("lost-hours", ".", problem, remedy_of_losses(lost, amounts))
+    n_recordings = run.counts.recordings_rejected
+    if n_recordings:
+        amounts = {kind: f"{n:,}" for kind, n in lost.recordings.items()}
+        unusable = counted(n_recordings, "recording")
         problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
-        severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
-        yield advice("lost-recordings", ".", problem, lost.remedy(amounts), severity)
+        severity: Severity = "doubtful" if n_recordings > lost.of_conversations else "note"
+        yield advice("lost-recordings", ".", problem, remedy_of_losses(lost, amounts), severity)
 
 
 def _because(amounts: Mapping[str, str]) -> str:
@@ -953,58 +955,36 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
     return clause.format(text)
 
 
-class Losses(NamedTuple):
-    """The part of the input that a run and a push of its results rejected, in whole conversations.
-
-    Attributes:
-        conversations, seconds: how many, of `of_conversations` and `of_seconds`; recordings that can't be read
-            have no length.
-        reasons: seconds by kind of reason, the longest first.
-        remedies: by kind of reason.
-        recordings: those that can't be used, which are none of these conversations.
-        reasons_of_recordings: how many of them by kind of reason, the commonest first.
-    """
-
-    conversations: int
-    seconds: float
-    of_conversations: int
-    of_seconds: float
-    reasons: dict[str, float]
-    remedies: dict[str, str]
-    recordings: int
-    reasons_of_recordings: dict[str, int]
-
-    def remedy(self, kinds: Iterable[str]) -> str:
-        """Return the remedy of rejects: that of these kinds if they share one."""
-        remedies = {self.remedies.get(kind) for kind in kinds} - {None}
-        if len(remedies) > 1:
-            return "rejects.jsonl has what to do about each"
-        return "; ".join([*filter(None, remedies), "see rejects.jsonl"])
+def remedy_of_losses(lost: RejectedFacts, kinds: Iterable[str]) -> str:
+    """Return the remedy of rejects: that of these kinds if they share one."""
+    remedies = {lost.remedies.get(kind) for kind in kinds} - {None}
+    if len(remedies) > 1:
+        return "rejects.jsonl has what to do about each"
+    return "; ".join([*filter(None, remedies), "see rejects.jsonl"])
 
 
-def losses(run: Mapping[str, Any]) -> Losses:
+def losses(run: RunRecord) -> RejectedFacts:
     """Return the part of the input that a run rejected, by its run.json, and that a push of its results rejected.
 
     A conversation that tagging rejected is not spoken, and none that speaking rejected is pushed, so that no
     second is counted twice.
     """
-    reasons = Counter[str]()
+    parts = {"tag": run.rejected, "speak": run.speak.rejected, "push": run.push.rejected}
+    reasons = defaultdict[str, float](float)
     remedies = {}
-    parts = []
-    for command, half in (("tag", run), ("speak", run.get("speak")), ("push", run.get("push"))):
-        part = (half or {}).get("rejected") or {}
-        parts.append(part)
-        reasons += Counter(part.get("reasons") or {})
-        for kind, remedy in (part.get("remedies") or {}).items():
+    for command, part in parts.items():
+        for kind, seconds in part.reasons.items():
+            if seconds > 0:
+                reasons[kind] += seconds
+        for kind, remedy in part.remedies.items():
             remedies[kind] = f"{remedy} (options of dailytalk {command})" if "--" in remedy else remedy
-    whole = next((part for part in parts if part.get("of_seconds")), {})
-    return Losses(
-        conversations=sum(part.get("conversations") or 0 for part in parts),
-        seconds=sum(part.get("seconds") or 0 for part in parts),
-        of_conversations=whole.get("of_conversations") or 0,
-        of_seconds=whole.get("of_seconds") or 0,
-        reasons=dict(reasons.most_common()),
+    whole = next((part for part in parts.values() if part.of_seconds), RejectedFacts())
+    return RejectedFacts(
+        conversations=sum(part.conversations for part in parts.values()),
+        seconds=sum(part.seconds for part in parts.values()),
+        of_conversations=whole.of_conversations,
+        of_seconds=whole.of_seconds,
+        reasons=dict(sorted(reasons.items(), key=lambda reason: -reason[1])),
         remedies=remedies,
-        recordings=(run.get("counts") or {}).get("recordings_rejected") or 0,
-        reasons_of_recordings=parts[0].get("recordings") or {},
+        recordings=run.rejected.recordings,
     )

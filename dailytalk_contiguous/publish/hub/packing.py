@@ -23,10 +23,11 @@ import msgspec
 import soundfile
 from datasets import Audio, Features
 
-from dailytalk_contiguous.core.documents import is_number, parse_json, typed, with_null
+from dailytalk_contiguous.core.documents import JsonObject, is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
     CHANNELS,
@@ -51,7 +52,6 @@ from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shard
 from dailytalk_contiguous.publish.version import (
     DataFile,
     Packed,
-    RejectedFacts,
     Version,
     kept_run_facts,
     open_version,
@@ -141,7 +141,7 @@ class Publishable:
         return published_features(config, sample_rate, self._items.labelled, fields, audio_columns)
 
     @property
-    def rejected_facts(self) -> RejectedFacts:
+    def rejected_facts(self) -> JsonObject:
         """The rejected part of what was to be published, counted as a run counts what it rejects."""
         reasons = defaultdict[str, float](float)
         remedies: dict[str, str] = {}
@@ -241,7 +241,7 @@ def pack_version(
             name = f"{file.config}/{file.split}-{number:05d}-of-{len(files):05d}.parquet"
             path = (stage / file.name).rename(stage / name)
             named.append(file._replace(name=name, path=path))
-    run = kept_run_facts(items.run)
+    run = kept_run_facts(items.where)
     if publishable.rejected:
         run |= {"push": {"rejected": publishable.rejected_facts}}
     return Packed(
@@ -342,23 +342,16 @@ class Provenance(msgspec.Struct):
         return msgspec.convert(record, cls)
 
 
-def recorded_from(run: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the dataset of a work folder's recordings (`NAME@REVISION`), and its licence; None if unknown."""
-    source = run.get("source") or {}
-    name = source.get("repository")
-    revision = source.get("revision")
-    if name and revision:
-        name = f"{name}@{revision}"
-    return name, source.get("licence")
-
-
-def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]:
+def _provenance(talk: Conversation, run: RunRecord) -> dict[str, object]:
     """The provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
     """
     made = Provenance.of(talk)
-    source, licence = recorded_from(run)
+    source = run.source.repository
+    licence = run.source.licence
+    if source and run.source.revision:
+        source = f"{source}@{run.source.revision}"
     if talk.labels:
         source = talk.labels.get("corpus") or source
         licence = talk.labels.get("licence")
@@ -366,10 +359,7 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
     for role, model in sorted((made.models or {}).items()):
         name = portable(model.name)
         models.append({"role": role, "name": name, "licence": portable(model.licence), "url": portable(model.url)})
-    spoken = run.get("speak") or {}
-    stages = []
-    for stage in (*(run.get("stages") or ()), *(spoken.get("stages") or ())):
-        stages.append({"name": stage.get("name"), "digest": stage.get("digest")})
+    stages = [{"name": stage.name, "digest": stage.digest} for stage in run.stages + run.speak.stages]
     settings = None
     if made.settings is not None:
         settings = json.dumps(made.settings, sort_keys=True, ensure_ascii=False)
@@ -385,7 +375,7 @@ def _provenance(talk: Conversation, run: Mapping[str, Any]) -> dict[str, object]
     }
 
 
-def published_conversation(talk: Conversation, row: Row, run: Mapping[str, Any]) -> Row:
+def published_conversation(talk: Conversation, row: Row, run: RunRecord) -> Row:
     """Return a finished conversation, of this row, as one of the config `conversations`, but for its sound.
 
     Models and voices are without folders, and errors of models without messages. A number that is NaN or infinite
@@ -418,7 +408,7 @@ def _without_messages(record: Row, *names: str) -> Row:
 
 
 def _pack(
-    run: Mapping[str, Any], clips: Collection[str], audio_columns: tuple[str, ...], checks: RowChecks, row: Row
+    run: RunRecord, clips: Collection[str], audio_columns: tuple[str, ...], checks: RowChecks, row: Row
 ) -> tuple[dict[str, list[Row]], JudgedRow]:
     """The rows of a finished conversation by config, and what `check` finds on it, from its sound decoded once.
 
@@ -445,7 +435,7 @@ def _pack(
         if clips:
             seen = talk.seen_by(rate, CHANNELS[0])
             chosen = [clip for clip in clips_of(seen)[0] if clip.id in clips]
-            for clip, part, _, columns in cut_clips(seen, chosen, pcm, recorded_from(run)[1]):
+            for clip, part, _, columns in cut_clips(seen, chosen, pcm, run.source.licence):
                 sound = _sound_columns(clip.id, encoded_sound(part, rate, "FLAC"), part, rate, audio_columns)
                 clip_rows.append(with_null(columns | sound | {"sample_rate": rate}))
     except soundfile.LibsndfileError as problem:

@@ -95,6 +95,6 @@ def _published_files(items: VersionItems) -> Packed:
         disjoint=source.manifest.splits_disjoint_in or "conversations",
         fields=items.fields,
         row_findings=tuple(row_findings),
-        run=items.run,
+        run=source.manifest.run or {},
         kept_findings=tuple(items.kept_findings()),
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypedDict
+from typing import TypedDict
 from urllib.parse import quote
 
 from datasets import DatasetInfo
@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Column
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS
@@ -176,7 +177,7 @@ def render_card(
     packed: Packed,
     version: Version,
     facts: CardFacts,
-    run: Mapping[str, Any],
+    run: RunRecord,
     defaults: Mapping[str, object],
     rejects: Iterable[Mapping[str, str]] = (),
 ) -> Card:
@@ -185,7 +186,7 @@ def render_card(
     Args:
         old: the card in the repository, or None.
         version: the files of `packed`, opened for reading.
-        run: `run.json` of the work folder; {} where there is none.
+        run: `run.json` of the work folder.
         defaults: of `cli.defaults.default_settings`.
         rejects: lines of rejects.jsonl.
 

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.scorecard import Comparison
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.records.utterance import GIVEN
@@ -39,7 +40,7 @@ class Displays:
 
     Attributes:
         tables: of the dataset.
-        run: its run.json; {} without one.
+        run: its run.json.
         defaults: of `cli.defaults.default_settings`.
         clips: the figures of a dataset of clips.
         comparisons: of its turn-taking with other corpora.
@@ -49,7 +50,7 @@ class Displays:
     """
 
     tables: Tables
-    run: Mapping[str, Any]
+    run: RunRecord
     defaults: Mapping[str, object]
     clips: CorpusFigures | None = None
     comparisons: Sequence[Comparison] = ()
@@ -94,12 +95,6 @@ class Displays:
         """Numbers of utterances by what became of them."""
         return figures.counts(self.tables.utterances["status"])
 
-    @property
-    def spending(self) -> dict[str, float]:
-        """USD that the last run `spent`, and that were `saved_by_cache`, as far as that is known."""
-        amounts = (self.run.get("speak") or {}).get("money") or {}
-        return {name: amount for name, amount in amounts.items() if isinstance(amount, int | float)}
-
     # What stands first.
 
     @property
@@ -128,7 +123,7 @@ class Displays:
                 ratio = ratios.median()
                 yield Fact("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")
             cost = figures.cost(tables)
-            saved = self.spending.get("saved_by_cache", 0)
+            saved = self.run.speak.money.saved_by_cache or 0.0
             if cost or saved:
                 yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
         yield self._rejects("recordings, conversations, or parts of those that are used")
@@ -163,10 +158,10 @@ class Displays:
     @property
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
-        speak = self.run.get("speak") or {}
+        halves = (self.run, self.run.speak)
         made = {}
         # Models of the rows replace those of run.json, which a version has not.
-        of_runs = figures.models_of_run(self.run) + figures.models_of_run(speak)
+        of_runs = self.run.origins + self.run.speak.origins
         for model in of_runs + sorted(figures.models(self.tables)):
             terms = "; ".join(filter(None, (model.licence, note_of(model))))
             name = model_name(model.name)
@@ -175,18 +170,18 @@ class Displays:
         if len(voices) > 3:
             voices = [*voices[:3], f"{len(voices) - 3} more"]
         licences = {licence for _, licence in figures.sources(self.tables)}
-        licences |= {(self.run.get("source") or {}).get("licence"), *self.tables.conversations["licence"].dropna()}
+        licences |= {self.run.source.licence, *self.tables.conversations["licence"].dropna()}
         tools = figures.named_in_provenance(self.tables, "tool")
-        if not tools and self.run.get("version"):
-            tools = [f"dailytalk-contiguous {self.run['version']}"]
-        dates = [str(run["date"]) for run in (self.run, speak) if run.get("date")]
-        commands = [public(run["command"]) for run in (self.run, speak) if run.get("command")]
+        if not tools and self.run.version:
+            tools = [f"dailytalk-contiguous {self.run.version}"]
+        dates = [half.date for half in halves if half.date]
+        commands = [public(half.command) for half in halves if half.command]
         facts = {
             "words": self._source_of_words(made.get("recogniser", "")),
             "affect": made.get("affect", ""),
             "new voice": made.get("synthesiser", ""),
             "voice": ", ".join(voices),
-            "profile": (self.run.get("settings") or {}).get("profile") or "",
+            "profile": self.run.settings.get("profile") or "",
             "made with": ", ".join(tools),
             "licence of the recordings": ", ".join(sorted(map(str, filter(None, licences)))) or UNKNOWN,
             "date": ", ".join(dict.fromkeys(dates)),
@@ -345,7 +340,7 @@ class Displays:
     def tools(self) -> str:
         """What made it, with the versions of its packages; empty where that is not known."""
         made = " and ".join(figures.named_in_provenance(self.tables, "tool"))
-        packages = ", ".join(f"{name} {number}" for name, number in (self.run.get("packages") or {}).items())
+        packages = ", ".join(f"{name} {number}" for name, number in self.run.packages.items())
         if not made:
             return ""
         return f"Made with {made} ({packages})." if packages else f"Made with {made}."

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.licensing import SOURCE
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -31,7 +33,7 @@ def readme(
     made: Mapping[str, int],
     load: str,
     *,
-    run: Mapping[str, Any],
+    run: RunRecord,
     defaults: Mapping[str, object],
 ) -> str:
     """Return the text of a README.
@@ -40,7 +42,7 @@ def readme(
         about: a description of the folder. load: how to load it; both in Markdown.
         made: the provenance of its rows, each a JSON or empty, with numbers of rows; if rows
             name no models and sources, those of `run` are named.
-        run: run.json of the folder that they are from; {} where there is none.
+        run: run.json of the folder that they are from.
         defaults: of `cli.defaults.default_settings`.
     """
     provenances = [text or None for text in Counter(made).elements()]
@@ -49,15 +51,12 @@ def readme(
     origins = [origin for origin in figures.all_origins(tables) if origin.name or origin.licence]
     roles = {origin.role for origin in origins}
     if SOURCE not in roles:
-        source = run.get("source") or {}
-        name = portable(source.get("repository") or source.get("name")) or ""
-        origins = [licensing.Origin(SOURCE, name, source.get("licence")), *origins]
+        name = portable(run.source.repository or run.source.name) or ""
+        origins = [licensing.Origin(SOURCE, name, run.source.licence), *origins]
     if roles <= {SOURCE}:
-        origins += sorted(figures.models_of_run(run))
+        origins += sorted(run.origins)
     licence = licensing.derived(origins)
-    of_tagging = run.get("settings") or {}
-    of_speaking = (run.get("speak") or {}).get("settings") or {}
-    whole_run = {**run, "settings": of_tagging | of_speaking}
+    whole_run = replace(run, settings=run.settings | run.speak.settings)
     text = filled(
         "readme.md",
         title=title,
@@ -71,21 +70,17 @@ def readme(
     return signed(text)
 
 
-def _n_conversations(run: Mapping[str, Any]) -> int:
-    counts = run.get("counts") or {}
-    return int(counts.get("conversations") or 0)
-
-
 def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, object]) -> None:
     """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
 
     After a run that made no shard (`n_made`) it stays as it is: a million conversations are not read again.
     """
-    run = work_folder.read_run(folder)
-    if run is None or (not n_made and (folder / README).exists()) or is_foreign(folder):
+    record = work_folder.run_json(folder)
+    if not record or (not n_made and (folder / README).exists()) or is_foreign(folder):
         return
-    n_tagged = _n_conversations(run)
-    n_finished = _n_conversations(run.get("speak") or {})
+    run = RunRecord.of(record)
+    n_tagged = run.counts.conversations or 0
+    n_finished = run.speak.counts.conversations or 0
     rows = open_items(folder).rows(["provenance"]) if n_finished else ()
     made = Counter(row.get("provenance") or "" for row in rows)
     work: Any = environment(markdown=True).get_template("work_readme.md").module

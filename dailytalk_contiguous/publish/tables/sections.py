@@ -359,8 +359,8 @@ def synthesis(show: Displays) -> Table:
     amounts = {
         "paid for what is in here": cost,
         "an hour of finished audio": 3600 * cost / seconds if seconds else None,
-        "spent by the last run": show.spending.get("spent"),
-        "saved by the cache in the last run": show.spending.get("saved_by_cache"),
+        "spent by the last run": show.run.speak.money.spent,
+        "saved by the cache in the last run": show.run.speak.money.saved_by_cache,
     }
     is_paid = any(amounts.values())
     if is_paid:
@@ -417,7 +417,7 @@ def rejected(show: Displays) -> Table:
 
 def _models(show: Displays) -> Iterator[Cells]:
     """The models of rows; those of run.json where rows name none, as before they are rebuilt."""
-    of_run = dict.fromkeys(figures.models_of_run(show.run), show.tables.n)
+    of_run = dict.fromkeys(show.run.origins, show.tables.n)
     for model, number in sorted((figures.models(show.tables) or of_run).items()):
         link = Link(model_name(model.name), model.url)
         yield ROLES.get(model.role, model.role), link, model.licence or UNKNOWN, number
