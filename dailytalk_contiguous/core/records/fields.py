@@ -8,14 +8,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
-from typing import Annotated, Any, TypeAlias, TypedDict, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypedDict
 
 import msgspec
 import numpy as np
 from datasets import List, Value
 
 from dailytalk_contiguous.core.documents import Number, fits
-from dailytalk_contiguous.core.records.arrow_types import Feature, feature_of
+from dailytalk_contiguous.core.records.arrow_types import Feature
 from dailytalk_contiguous.core.records.record import AnyRecord
 
 #: Depth in lists and objects of a value beyond which it is not searched for NaN; no type is as deep.
@@ -121,16 +121,6 @@ class Column(Field):
     part: str = "line"  # of no utterance
     tally: str = ""
     in_lines: bool = False
-
-
-def fields_of(record: type) -> tuple[Field, ...]:
-    """The fields of a class that are `Annotated` with a `Field`, with their names and features."""
-    fields: list[Field] = []
-    for name, hint in get_type_hints(record, include_extras=True).items():
-        for mark in getattr(hint, "__metadata__", ()):
-            if isinstance(mark, Field):
-                fields.append(dataclasses.replace(mark, name=name, feature=feature_of(hint)))
-    return tuple(fields)
 
 
 def columns_among(fields: Iterable[Field]) -> tuple[Column, ...]:
