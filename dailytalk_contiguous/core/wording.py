@@ -97,10 +97,10 @@ def percent(part: float, whole: float) -> str:
     return f"{share:.1g} %" if 0 < share <= 0.5 else f"{share:.0f} %"
 
 
-def kind_of(reason: str, quotes: bool = False) -> str:
+def kind_of(reason: str) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
-    What is in parentheses is a detail, except a limit of `core.sound.quality`. `quotes` keeps what is quoted.
+    What is in parentheses is a detail, except a limit of `core.sound.quality`.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'
@@ -117,8 +117,7 @@ def kind_of(reason: str, quotes: bool = False) -> str:
     kind = _LIMITED.sub(limited, reason[:2000].replace("\0", ""))
     kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
-    if not quotes:
-        kind = _QUOTED.sub("…", kind)
+    kind = _QUOTED.sub("…", kind)
     kind = _PATH.sub("…", kind)
     kind = _FIGURE.sub("…", kind)
     kind = _HOLES.sub("…", kind)

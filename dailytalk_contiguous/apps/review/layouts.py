@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import HAS_TEXT, to_shifted_line
+from dailytalk_contiguous.core.records.utterance import to_shifted_line
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -504,7 +504,7 @@ class TaggedLines(Editable[list[str]]):
 _NUMBER = re.compile(r'^\{"segment_id": (?:\d+|null)')
 
 #: Fields that all lines of a transcript have.
-_IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
+_IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
 
 
 class _Line(TypedDict):

@@ -456,8 +456,6 @@ EMOTIONS = (
 #: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.
 STYLES = ("normal", "whispered", "shouted", "sung")
 
-GENDERS = ("female", "male", "other")
-
 #: What every importer of a corpus yields.
 CLIP = Features(record_features(ClipSource))
 

@@ -677,7 +677,3 @@ def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) 
 def no_text_reason(fields: AnyRecord) -> str:
     """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
     return str(fields.get("text_reason") or "")
-
-
-#: The `text_reason` of a line that gets a text.
-HAS_TEXT = {"text_reason": None}

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.spans import TimeSpan, total_seconds
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -312,12 +312,11 @@ def unions(timed: Sequence[Timed]) -> Unions:
     channels: dict[str, list[TimeSpan]] = {span.channel: [] for span in timed}
     together: list[TimeSpan] = []
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
-        for union in (channels[channel], together):
-            if not union or start > union[-1][1]:
-                union.append((start, max(start, end)))
-            elif end > union[-1][1]:
-                union[-1] = (union[-1][0], end)
-    return Unions(channels, together)
+        span = (start, max(start, end))
+        channels[channel].append(span)
+        together.append(span)
+    merged = {channel: merge_gaps(spans, 0.0) for channel, spans in channels.items()}
+    return Unions(merged, merge_gaps(together, 0.0))
 
 
 def _touching(speech: Sequence[Stretch]) -> list[bool]:
@@ -474,10 +473,15 @@ def figure_value(name: str, figure: Ratio | list[float]) -> float:
         return figure.value
     quantile = TURN_MEASURES[name].quantile
     assert quantile is not None, name
-    if not figure:
+    return nearest_rank(sorted(figure), quantile)
+
+
+def nearest_rank(ordered: Sequence[float] | NDArray[np.float64], share: float) -> float:
+    """A percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
+    if not len(ordered):
         return math.nan
-    nearest_rank = math.ceil(quantile * len(figure) - 1e-9)
-    return sorted(figure)[nearest_rank - 1]
+    rank = math.ceil(share * len(ordered) - 1e-9)
+    return float(ordered[rank - 1])
 
 
 @dataclass(frozen=True)
