@@ -447,7 +447,10 @@ TURN_MEASURES = {
 
 
 class Ratio(NamedTuple):
-    """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown."""
+    """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown.
+
+    A quantile is over 1, and NaN where it is unknown.
+    """
 
     amount: float = 0.0
     per: float = 0.0
@@ -461,19 +464,6 @@ class Ratio(NamedTuple):
 _PER_SIDE = frozenset(
     ("backchannel_share", "interruption_share", "sounds", "turn_length", "words", "speaks_on", "takes_over")
 )
-
-
-#: The figures of a conversation by measure and side. The figure of a quantile is the list of all its offsets.
-TurnFigures = dict[str, dict[str, Ratio | list[float]]]
-
-
-def figure_value(name: str, figure: Ratio | list[float]) -> float:
-    """The value of a measure by its name; NaN where it is unknown."""
-    if isinstance(figure, Ratio):
-        return figure.value
-    quantile = TURN_MEASURES[name].quantile
-    assert quantile is not None, name
-    return nearest_rank(sorted(figure), quantile)
 
 
 def nearest_rank(ordered: Sequence[float] | NDArray[np.float64], share: float) -> float:
@@ -554,8 +544,8 @@ class TimedConversation:
         }
 
     @cached_property
-    def measured(self) -> TurnFigures:
-        """All of `TURN_MEASURES`."""
+    def measured(self) -> dict[str, dict[str, Ratio]]:
+        """All of `TURN_MEASURES`, each of its sides."""
         left, right = self._sides()
         ratios = self._ratios_by_side(left, right)
         both_offsets = left.offsets + right.offsets
@@ -564,17 +554,15 @@ class TimedConversation:
             "right": sorted(right.offsets),
             "both": sorted(both_offsets),
         }
-        gaps: dict[str, list[float]] = {}
-        for side, offsets_of_side in offsets.items():
-            gaps[side] = [offset for offset in offsets_of_side if offset > 0]
-        measured: TurnFigures = {}
+        measured: dict[str, dict[str, Ratio]] = {}
         for name, measure in TURN_MEASURES.items():
             if measure.quantile is None:
                 measured[name] = {side: ratios[name][side] for side in measure.sides}
-            elif measure.gaps:
-                measured[name] = {**gaps}
-            else:
-                measured[name] = {**offsets}
+                continue
+            measured[name] = {}
+            for side, ordered in offsets.items():
+                counted = [offset for offset in ordered if offset > 0] if measure.gaps else ordered
+                measured[name][side] = Ratio(nearest_rank(counted, measure.quantile), 1.0)
         return measured
 
     def _sides(self) -> tuple["_Side", "_Side"]:
@@ -631,14 +619,11 @@ class TimedConversation:
 
     @cached_property
     def ratios(self) -> list[float]:
-        """Amount and divisor of each of `measured`, one after the other; of a quantile its value and 1."""
+        """Amount and divisor of each of `measured`, one after the other."""
         ratios: list[float] = []
-        for name, sides in self.measured.items():
+        for sides in self.measured.values():
             for figure in sides.values():
-                if isinstance(figure, Ratio):
-                    ratios += figure
-                else:
-                    ratios += (figure_value(name, figure), 1.0)
+                ratios += figure
         return ratios
 
 
