@@ -309,7 +309,7 @@ def affect_plot(show: Displays) -> Plot:
     title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
     title += f" ({counted(len(points), show.unit)})"
     plot = Plot(title, name="affect", note="Points are the means of each label.", nothing="no measures of affect")
-    return affect_map(plot, points, "valence (0 to 1)", "arousal (0 to 1)")
+    return affect_map(plot, points)
 
 
 def utterance_moments(show: Displays) -> Table:
@@ -582,32 +582,37 @@ def quality_limits(show: Displays) -> Table:
 SPEECH = {"seconds": "speech", "utterances": "utterances", "conversations": "conversations"}
 SPEECH_BY_SIDE = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
 
-SPEAKERS = partial(
-    by_label, label="person", title="Recorded speakers", columns=SPEECH, nothing="none that is known can be heard"
-)
-
-TAGS = partial(
-    by_label,
-    label="tag",
-    title="Speech by style tag",
-    columns=SPEECH_BY_SIDE,
-    nothing="no tags",
-    number="utterances",
-)
-
 #: The tables and plots of each section, in their order. Pages and cards name the sections that they show.
 PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
     "splits": [split_sizes],
     "speakers": [
         lengths,
-        SPEAKERS,
+        partial(
+            by_label,
+            label="person",
+            title="Recorded speakers",
+            columns=SPEECH,
+            nothing="none that is known can be heard",
+        ),
         partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
     ],
     "columns": [column_values],
     "turns": [offsets, turns_in_figures, turn_end_sounds],
     "sides": [sides],
     "others": [other_corpora],
-    "style": [TAGS, affect_plot, sounds_of_tags, utterance_moments],
+    "style": [
+        partial(
+            by_label,
+            label="tag",
+            title="Speech by style tag",
+            columns=SPEECH_BY_SIDE,
+            nothing="no tags",
+            number="utterances",
+        ),
+        affect_plot,
+        sounds_of_tags,
+        utterance_moments,
+    ],
     "affect": [affect_plot, utterance_moments],
     "emotion": [
         emotion_heard,
