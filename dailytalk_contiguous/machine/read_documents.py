@@ -84,7 +84,7 @@ def json_objects(
 def numbered_lines(path: Path, remedy: str = _REMEDY) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends and their numbers from 1.
 
-    A longer line is cut after `MOST_LINE_BYTES` + 1 bytes. Raises BadInput for a file that is missing or can't be read.
+    A longer line is cut after `MOST_LINE_BYTES` + 1 bytes. Raises BadInput for a file that can't be read.
     """
     try:
         with open_regular(path, f"{shown(path)}: ") as file:
