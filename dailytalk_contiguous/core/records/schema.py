@@ -328,67 +328,6 @@ PROVENANCE = {
 PUBLISHED_WORD = {name: kind for name, kind in ALIGNED_WORD.items() if name != "speaker"}
 
 
-def conversations(
-    sample_rate: int | None,
-    labelled: bool = False,
-    fields: Iterable[Field] = FIELDS,
-    audio_columns: Sequence[str] = (AUDIO_COLUMN,),
-) -> Features:
-    """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
-
-    They are the columns of `BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
-    `audio_sha256`, the digest of the encoded audio, in hexadecimal. With `labelled`, `LABELS` too: they are clips.
-    If `audio_columns` are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of `audio`, each with its
-    digest.
-    """
-    features: dict[str, Feature] = {}
-    for name, feature in built(fields).items():
-        if name == AUDIO_COLUMN:
-            features |= _sound_features(sample_rate, audio_columns)
-        else:
-            features[name] = feature
-    features |= _digest_features(audio_columns)
-    features["provenance"] = PROVENANCE
-    if labelled:
-        features["labels"] = LABELS
-    return Features(features)
-
-
-def _sound_features(sample_rate: int | None, audio_columns: Sequence[str]) -> dict[str, Feature]:
-    """The columns of sound of a conversation, or of a part of one: stereo in one, or a side in each."""
-    n_channels = 2 if len(audio_columns) == 1 else 1
-    return {name: Audio(sampling_rate=sample_rate, num_channels=n_channels) for name in audio_columns}
-
-
-def _digest_features(audio_columns: Sequence[str]) -> dict[str, Feature]:
-    """The columns of digests: of the stereo file, and of each column of sound."""
-    names = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
-    return {digest_column(name): STRING for name in names}
-
-
-def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
-    """Columns of the config `utterances`: one row for each audible utterance; arguments as above.
-
-    `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
-    `duration` is that of this audio in seconds.
-    """
-    features: dict[str, Feature] = {
-        "utterance_id": STRING,
-        "conversation_id": STRING,
-        "recording_id": STRING,
-        "audio": Audio(sampling_rate=sample_rate, num_channels=1),
-        "audio_sha256": STRING,
-        "sample_rate": Value("int32"),
-        "duration": SECONDS,
-        "language": STRING,
-    }
-    features |= features_of_fields(fields)
-    features["words"] = List(PUBLISHED_WORD)
-    if labelled:
-        features["labels"] = LABELS
-    return Features(features)
-
-
 #: The columns of a clip of interaction: one event of a conversation (see `core.turns.interaction`), and what is
 #: around it.
 #: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
@@ -422,18 +361,46 @@ def published_features(
     fields: Iterable[Field] = FIELDS,
     audio_columns: Sequence[str] = (AUDIO_COLUMN,),
 ) -> Features:
-    """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
+    """Columns of a config.
+
+    Args:
+        config: of `CONFIGS`. `conversations` has the columns of `BUILT`, with `audio` (stereo FLAC) declared as
+            such, `provenance` as a struct, and `audio_sha256`, the digest of the encoded audio, in hexadecimal.
+            `utterances` has one row for each audible utterance: `audio` is mono FLAC of its speaker's channel from
+            `start` to `end`, which stay seconds of the conversation, and `duration` that of this audio in seconds.
+        sample_rate: Hz; None where rows differ.
+        labelled: whether rows are clips, which have `LABELS`.
+        fields: of utterances, and columns among them.
+        audio_columns: where they are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of the `audio` of
+            conversations and of clips of interaction, each with its digest.
+
+    Raises KeyError for another config.
+    """
+    n_channels = 2 if len(audio_columns) == 1 else 1
+    sounds = {name: Audio(sampling_rate=sample_rate, num_channels=n_channels) for name in audio_columns}
+    digested = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
+    digests = {digest_column(name): STRING for name in digested}
+    labels = {"labels": LABELS} if labelled else {}
     if config == "interactivity":
-        features = dict(CLIP_OF_INTERACTION)
-        features |= _sound_features(sample_rate, audio_columns)
-        features |= _digest_features(audio_columns)
-        features["sample_rate"] = Value("int32")
-        return Features(features)
-    if config == "conversations":
-        return conversations(sample_rate, labelled, fields, audio_columns)
+        return Features(CLIP_OF_INTERACTION | sounds | digests | {"sample_rate": Value("int32")})
     if config == "utterances":
-        return utterances(sample_rate, labelled, fields)
-    raise KeyError(config)
+        columns = {
+            "utterance_id": STRING,
+            "conversation_id": STRING,
+            "recording_id": STRING,
+            "audio": Audio(sampling_rate=sample_rate, num_channels=1),
+            "audio_sha256": STRING,
+            "sample_rate": Value("int32"),
+            "duration": SECONDS,
+            "language": STRING,
+        }
+        return Features(columns | features_of_fields(fields) | {"words": List(PUBLISHED_WORD)} | labels)
+    if config != "conversations":
+        raise KeyError(config)
+    features: dict[str, Feature] = {}
+    for name, feature in built(fields).items():
+        features |= sounds if name == AUDIO_COLUMN else {name: feature}
+    return Features(features | digests | {"provenance": PROVENANCE} | labels)
 
 
 # Columns of expressive corpora: one acted or natural clip of one speaker (`core.records.clip_records`).
