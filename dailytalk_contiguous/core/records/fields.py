@@ -92,7 +92,7 @@ class Field:
             return self.write
         if isinstance(self.feature, Value) and not self.feature.dtype.startswith("float"):
             return None
-        return partial(in_digits, digits=self.digits)
+        return partial(finite, digits=self.digits)
 
     def taken(self, line: Mapping[str, object]) -> object:
         """Its value in a line; null for what is empty or no number."""
@@ -139,16 +139,20 @@ def columns_of_lines(row: AnyRecord, fields: Iterable[Field]) -> dict[str, objec
     return values
 
 
-def in_digits(value: Any, digits: int | None) -> Any:
-    """A value with its numbers rounded to decimals, and None for those that are not finite."""
+def finite(value: Any, digits: int | None = None) -> Any:
+    """Copy a value with None in place of NaN and infinity at any depth, and with its numbers rounded to decimals.
+
+    >>> finite({"words": [{"probability": float("nan")}]})
+    {'words': [{'probability': None}]}
+    """
     if isinstance(value, (float, np.floating)):  # twice as fast as a union of types, and a corpus has millions
         if not math.isfinite(value):
             return None
         return value if digits is None else round(float(value), digits)
-    if isinstance(value, list):
-        return [in_digits(item, digits) for item in value]
+    if isinstance(value, (list, tuple)):
+        return [finite(item, digits) for item in value]
     if isinstance(value, dict):
-        return {name: in_digits(item, digits) for name, item in value.items()}
+        return {name: finite(item, digits) for name, item in value.items()}
     return value
 
 

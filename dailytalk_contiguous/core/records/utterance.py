@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.records.conversation import (
 from dailytalk_contiguous.core.records.fields import (
     Converter,
     Field,
-    in_digits,
+    finite,
     value_kind,
     value_problem,
 )
@@ -119,7 +119,7 @@ def _shares_by_name(shares: Iterable[EmotionShare] | None) -> dict[str, float | 
     by_name: dict[str, float | None] = {}
     for share in shares or ():
         if share and share["emotion"]:
-            by_name[share["emotion"]] = in_digits(share["probability"], 4)
+            by_name[share["emotion"]] = finite(share["probability"], 4)
     return by_name
 
 
@@ -135,7 +135,7 @@ def _shares(by_name: object) -> list[EmotionShare] | None:
 def _words_written(words: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     written: list[dict[str, object]] = []
     for word in words:
-        line_word = {**word, "probability": in_digits(word.get("probability"), 3)}
+        line_word = {**word, "probability": finite(word.get("probability"), 3)}
         for mark in _WORD_MARKS:
             if not line_word.get(mark):
                 line_word.pop(mark, None)
