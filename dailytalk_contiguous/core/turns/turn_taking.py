@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds
+from dailytalk_contiguous.core.words.fillers import language_code
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -649,8 +650,7 @@ def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
             source.append(Timed(utterance.channel, *utterance.sounding))
     knows_source = len(source) == len(rebuilt)
     groups = join_spans(source if knows_source else rebuilt)
-    language, _, _ = (talk.main_language or "").partition("-")
-    knows_words = any(texts) and language not in SPACELESS
+    knows_words = any(texts) and language_code(talk.main_language) not in SPACELESS
     words = [len(text.split()) for text in texts] if knows_words else None
     sounds = _sound_counts(talk)
     conversations: dict[str, TimedConversation] = {}
