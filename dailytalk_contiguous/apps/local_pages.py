@@ -10,8 +10,8 @@ from importlib.resources.abc import Traversable
 from starlette.responses import Response
 
 from dailytalk_contiguous import apps
-from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.publish import tables
 
 #: Files that several pages share: colours (reports use them, too), controls, and functions that make elements.
@@ -49,7 +49,7 @@ def json_response(value: object, status: int = 200) -> Response:
 
 def page_json(value: object) -> bytes:
     """A value as the JSON that a page can read: NaN and infinity are null, at any depth."""
-    text = json.dumps(with_null(value), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")
 
 

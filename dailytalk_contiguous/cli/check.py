@@ -130,7 +130,15 @@ def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figure
     turn_ends = facts.get("turn_ends")
     if turn_ends:
         columns = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
-        details.append(Figures(columns, [_turn_end_cells(side) for side in turn_ends]))
+        rows = []
+        for side in turn_ends:  # with intervals of 90 % (`core.turns.turn_ends`)
+            at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
+            at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
+            auc = _with_interval(side["auc"], side["auc_interval"])
+            ends = (f"{side['n_shifts']}", at_shifts)
+            holds = (f"{side['n_holds']}", at_holds)
+            rows.append((side["side"], side["timeline"], *ends, *holds, auc))
+        details.append(Figures(columns, rows))
     details += _fact_lines(facts)
     if "training" in facts:
         seen = facts["training"]
@@ -142,14 +150,6 @@ def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figure
         )
         details.append(f"training: {steps} ({facts['duration_sec']:g} s) show {windows}: {amounts}; {silence}")
     return details
-
-
-def _turn_end_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
-    """A side's ends of turns in words, with intervals of 90 % (`core.turns.turn_ends`)."""
-    at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
-    auc = _with_interval(side["auc"], side["auc_interval"])
-    at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
-    return side["side"], side["timeline"], f"{side['n_shifts']}", at_shifts, f"{side['n_holds']}", at_holds, auc
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:

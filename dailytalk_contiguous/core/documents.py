@@ -14,7 +14,7 @@ import sys
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
 
@@ -191,21 +191,6 @@ def fits(value: object, kind: object) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def with_null(value: Any) -> Any:
-    """Copy a JSON value, with null in place of NaN and infinity at any depth.
-
-    >>> with_null({"words": [{"probability": float("nan")}]})
-    {'words': [{'probability': None}]}
-    """
-    if isinstance(value, Mapping):
-        return {name: with_null(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [with_null(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:

@@ -73,7 +73,6 @@ class Origin(NamedTuple):
     name: str
     licence: str | None
     url: str = ""
-    note: str = ""
 
 
 class Combined(NamedTuple):

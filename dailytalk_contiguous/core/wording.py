@@ -25,9 +25,6 @@ _FIGURE = re.compile(r"(?!\b[45]\d\d\b)(?<![\w.])[-+]?\d[\d.,:]*(?<![.,:])(?!\w)
 #: Several holes in a row: a list of ids, however many.
 _HOLES = re.compile(r"…(?:,? (?:and )?…)+")
 
-#: What a path begins with and a name on the Hub does not.
-_BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
-
 #: Characters of a kind that are kept.
 _LONGEST = 120
 
@@ -97,10 +94,10 @@ def percent(part: float, whole: float) -> str:
     return f"{share:.1g} %" if 0 < share <= 0.5 else f"{share:.0f} %"
 
 
-def kind_of(reason: str, quotes: bool = False) -> str:
+def kind_of(reason: str) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
-    What is in parentheses is a detail, except a limit of `core.sound.quality`. `quotes` keeps what is quoted.
+    What is in parentheses is a detail, except a limit of `core.sound.quality`.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'
@@ -117,20 +114,12 @@ def kind_of(reason: str, quotes: bool = False) -> str:
     kind = _LIMITED.sub(limited, reason[:2000].replace("\0", ""))
     kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
-    if not quotes:
-        kind = _QUOTED.sub("…", kind)
+    kind = _QUOTED.sub("…", kind)
     kind = _PATH.sub("…", kind)
     kind = _FIGURE.sub("…", kind)
     kind = _HOLES.sub("…", kind)
     kind = re.sub("\0", lambda _: limits.pop(0), kind)
     return " ".join(kind.split())[:_LONGEST] or "no reason given"
-
-
-def portable(name: str | None) -> str | None:
-    """A name as it is, or the last part of one that is a path on this machine: what may be published."""
-    if name is None or not _BEGINS_PATH.match(name):
-        return name
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
 #: The beginning of an absolute path (of Unix, a home folder, Windows, a network share) or of a file's address.
@@ -146,11 +135,17 @@ def public(value: object) -> str:
 
 
 def is_path(name: str) -> bool:
-    """Whether a model's name is a path on a machine."""
-    return re.match(rf"{_ROOT}|\.{{1,2}}[\\/]", name) is not None
+    """Whether a name is a path on a machine, as no name on the Hub is."""
+    return re.match(rf"{_ROOT}|[~\\]|\.{{1,2}}[\\/]", name) is not None
+
+
+def portable(name: str | None) -> str | None:
+    """A name as it is, or the last part of one that is a path on this machine: what may be published."""
+    if name is None or not is_path(name):
+        return name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
 def model_name(name: str) -> str:
     """A model's name; of a model in a local folder, the folder's own name."""
-    last_part = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-    return f"{last_part} (a local folder)" if is_path(name) else name
+    return f"{portable(name)} (a local folder)" if is_path(name) else name

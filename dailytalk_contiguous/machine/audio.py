@@ -458,31 +458,25 @@ def sample_format(audio: AudioStruct) -> SampleFormat:
         return _OTHERS
 
 
-def whole_blocks(
-    audio: AudioStruct, start: int = 0, block_seconds: float = BLOCK_SECONDS
-) -> Iterator[NDArray[np.generic]]:
-    """Yield the samples of a recording from sample `start` on as the file has them, shape (n, channels).
+def whole_blocks(audio: AudioStruct, block_seconds: float = BLOCK_SECONDS) -> Iterator[NDArray[np.generic]]:
+    """Yield the samples of a recording as the file has them, shape (n, channels).
 
-    They are of the type that `sample_format` names; floats that hold integers are scaled (`sample_scale`). What is
-    compressed is decoded from its beginning, so that a sample is the same wherever reading starts. Raises BadInput
-    as `blocks` does.
+    They are of the type that `sample_format` names; floats that hold integers are scaled (`sample_scale`). Raises
+    BadInput as `blocks` does.
     """
     kept = sample_format(audio)
     with suppress(NotForLibsndfile), _sound_file(audio) as file:
         if file.subtype in _WHOLE:
-            file.seek(start)
             scale = sample_scale(audio) if file.subtype in _FLOATS else 1.0
             n_samples = round(block_seconds * file.samplerate)
             for samples in _read_blocks(file, n_samples, kept.dtype):
                 yield samples if scale == 1.0 else samples * samples.dtype.type(scale)
             return
     for block in blocks(audio, block_seconds=block_seconds):
-        skipped = min(start, len(block))
-        start = max(0, start - len(block))
         if kept is _DECODED:
-            yield to_pcm(block[skipped:])
+            yield to_pcm(block)
         else:
-            steps = np.rint(block[skipped:].astype(np.float64) * 2**23)
+            steps = np.rint(block.astype(np.float64) * 2**23)
             whole = np.clip(steps, -(2**23), 2**23 - 1)
             yield whole.astype(np.int32) << 8
 

@@ -81,20 +81,20 @@ def json_objects(
         yield number, line
 
 
-def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their ends and their numbers from 1; a longer line is cut after `limit` + 1 bytes.
+def numbered_lines(path: Path, remedy: str = _REMEDY) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their ends and their numbers from 1.
 
-    Raises BadInput for a file that is missing or can't be read.
+    A longer line is cut after `MOST_LINE_BYTES` + 1 bytes. Raises BadInput for a file that can't be read.
     """
     try:
         with open_regular(path, f"{shown(path)}: ") as file:
             number = 0
-            line = file.readline(limit + 1)
+            line = file.readline(MOST_LINE_BYTES + 1)
             while line:
                 number += 1
                 yield number, line
-                while len(line) > limit and not line.endswith(b"\n"):
+                while len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
                     line = file.readline(len(line))
-                line = file.readline(limit + 1)
+                line = file.readline(MOST_LINE_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None

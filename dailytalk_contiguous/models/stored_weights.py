@@ -18,19 +18,12 @@ _UNUSED = "masked_spec_embed"
 _UNREADABLE = "download it again, or name a version with model.safetensors, on the Hub often OWNER/NAME@refs/pr/1"
 
 
-def load_weights(
-    paths: Sequence[Path],
-    module: nn.Module,
-    name: str,
-    remedy: str,
-    prefixes: Sequence[str] = ("",),
-    strict: bool = True,
-) -> None:
+def load_weights(paths: Sequence[Path], module: nn.Module, name: str, remedy: str) -> None:
     """Give a module that was made on PyTorch's device `meta` the weights in files, as float32.
 
     Raises ModelMissing as `read_weights` does.
     """
-    weights = read_weights(paths, shapes_of(module), name, remedy, prefixes, strict)
+    weights = read_weights(paths, shapes_of(module), name, remedy)
     module.load_state_dict(weights, assign=True)
 
 

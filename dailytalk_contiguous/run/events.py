@@ -224,16 +224,12 @@ def journals(folder: Path) -> list[Path]:
     return sorted(folder.glob("events.*jsonl"))
 
 
-def read_runs(path: Path) -> list[Run]:
-    """The runs of a file of events, in the order in which they began, each as its last line has it.
-
-    All but the last have ended: where one began after a run that has not said so, that one was killed.
-    """
-    return [*runs_back(path)][::-1]
-
-
 def runs_back(path: Path) -> Iterator[Run]:
-    """`read_runs` from the last run to the first. It reads two lines of a run, however many there are."""
+    """The runs of a file of events, from the last one that began to the first, each as its last line has it.
+
+    All but the last have ended: where one began after a run that has not said so, that one was killed. It reads
+    two lines of a run, however many there are.
+    """
     if not path.is_file():
         return
     seen = set[str]()

@@ -258,7 +258,11 @@ class _ShardLines:
                 talk = from_finished(row)
                 parts = _rejected_in_finished(talk)
                 maker.add(talk)
-                lines = _shifted_lines(talk, half)
+                # The transcript's fields at their new times, then ours.
+                talk.audio_file = wav_path(Path(), talk.id).as_posix()
+                columns = columns_of_lines(talk.extra, half.line_fields)
+                shifted = [to_shifted_line(utterance, talk, half.line_fields) for utterance in talk.utterances]
+                lines: Iterable[JsonObject] = [line | columns for line in shifted]
             else:
                 talk = from_row(row)
                 parts = _rejected_in_tagged(talk)
@@ -314,14 +318,6 @@ def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject
         if person:
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
-
-
-def _shifted_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject]:
-    """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
-    talk.audio_file = wav_path(Path(), talk.id).as_posix()
-    for utterance in talk.utterances:
-        line = to_shifted_line(utterance, talk, half.line_fields)
-        yield line | columns_of_lines(talk.extra, half.line_fields)
 
 
 def _rejected_in_tagged(talk: Conversation) -> list[Reject]:

@@ -115,8 +115,7 @@ def field_of(item: TranscriptItem, field: str) -> Any:
 
 
 def cues_of(item: TranscriptItem) -> Iterator[Cue]:
-    """A record as cues (`core.records.schema.CUE`): one, or where its words have several speakers, one for each
-    turn.
+    """A record as cues: one, or where its words have several speakers, one for each turn.
 
     `channel` and `speaker` are the file's names. A turn with a speaker only has neither text nor words. Marks
     (laughter) follow it as cues of their own, with a `mark` and no text; marks of silence make no cue. Fillers

@@ -200,7 +200,7 @@ def read_transcripts(
     tiers: Collection[str] = (),
     left: dict[str, list[str]] | None = None,
 ) -> list[Cue]:
-    """Cues (`core.records.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
+    """Cues (`core.records.conversation.Cue`, in seconds of the recording) of transcript files, by rising start.
 
     Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 

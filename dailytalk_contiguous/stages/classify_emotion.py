@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from datasets import Features
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
-from dailytalk_contiguous.core.records.record import EmotionFields
 from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS, emotion_guess
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
@@ -107,7 +106,7 @@ class ClassifyEmotion(UtteranceStage):
         return [*talks]
 
 
-def guess_of(model: "EmotionModel", shares: Sequence[float], limit: float) -> EmotionFields:
+def guess_of(model: "EmotionModel", shares: Sequence[float], limit: float) -> dict[str, object]:
     """What a model says of an utterance.
 
     Args:

@@ -12,7 +12,6 @@ import msgspec
 from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
-from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.conversation import (
@@ -24,7 +23,7 @@ from dailytalk_contiguous.core.records.conversation import (
     or_none,
     to_row,
 )
-from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.fields import Field, columns_among, finite
 from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
 from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
 from dailytalk_contiguous.core.records.utterance import (
@@ -136,7 +135,7 @@ class Finish(Stage):
         columns = [column.name for column in (*schema.COLUMNS, *columns_among(self.fields))]
         finished |= dict.fromkeys(columns)
         finished |= to_row(talk, [name for name in ("alignments", *columns) if has_column(talk, name)])
-        talk.extra |= {name: with_null(value) for name, value in finished.items()}
+        talk.extra |= {name: finite(value) for name, value in finished.items()}
         return talk
 
     def _utterances(self, talk: Conversation, sides: Mapping[str, str], end: float) -> list[dict[str, object]]:

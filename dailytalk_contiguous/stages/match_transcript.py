@@ -84,10 +84,10 @@ def _is_of_both(channels: set[str]) -> bool:
 class MatchTranscript(Stage):
     """Adds the given text and words of every utterance.
 
-    `given` holds cues (`schema.CUE`) in seconds of the conversation. `given_text` and `given_words` are null in
-    a channel without the text of a cue. `unmatched` has one item for every cue that has words near no utterance of
-    its channel. Utterances without a word that are mostly the other speaker's voice (`leak_share`) are left out,
-    and a note says how many.
+    `given` holds cues in seconds of the conversation. `given_text` and `given_words` are null in a channel without
+    the text of a cue. `unmatched` has one item for every cue that has words near no utterance of its channel.
+    Utterances without a word that are mostly the other speaker's voice (`leak_share`) are left out, and a note
+    says how many.
 
     A transcript that is about other sound, or has other times or sides, is not used: `transcript_repair` and the
     first item of `unmatched` say so. `transcript_marks` are the cues that are no words.

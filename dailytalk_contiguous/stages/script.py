@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.conversation import (
     or_none,
     share_out,
 )
-from dailytalk_contiguous.core.records.fields import Field, columns_among, columns_of_lines, in_digits
+from dailytalk_contiguous.core.records.fields import Field, columns_among, columns_of_lines, finite
 from dailytalk_contiguous.core.records.record import Speakers
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
 from dailytalk_contiguous.core.records.utterance import (
@@ -149,7 +149,7 @@ def tagged_utterances(talk: Conversation, fields: Sequence[Field] = FIELDS) -> l
     for utterance in talk.utterances:
         # The geometric mean of the words' probabilities.
         logprob = utterance.avg_logprob
-        utterance.confidence = None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4)
+        utterance.confidence = None if logprob is None else finite(math.exp(min(logprob, 0.0)), 4)
         utterance.models = {"recogniser": utterance.recogniser, "affect": utterance.affect_model}
     return talk.utterances
 

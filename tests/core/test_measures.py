@@ -9,7 +9,7 @@ import pytest
 
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.utterance import UTTERANCE
-from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, figure_value, timed_conversations
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, timed_conversations
 
 OTHER = {"left": "right", "right": "left"}
 SAME = {"left": "left", "right": "right"}
@@ -159,7 +159,7 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 def figures_of(measured: dict[str, Any], side: str) -> dict[str, float]:
-    return {name: figure_value(name, measured[name][side]) for name in TURN_MEASURES}
+    return {name: measured[name][side].value for name in TURN_MEASURES}
 
 
 def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored_sides_are_mirrored() -> None:
@@ -181,7 +181,5 @@ def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored
                 assert swapped == pytest.approx(values, nan_ok=True)
             for name in (*BY_MINUTE, "overlap_share"):
                 figures = measured[name]
-                left = figure_value(name, figures["left"])
-                right = figure_value(name, figures["right"])
-                both = figure_value(name, figures["both"])
-                assert both == pytest.approx(left + right)
+                one_side_each = figures["left"].value + figures["right"].value
+                assert figures["both"].value == pytest.approx(one_side_each)

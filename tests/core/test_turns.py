@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.turns.turn_taking import (
     TERMINAL_OVERLAP,
     Timed,
     TimedConversation,
-    figure_value,
     join_spans,
     label,
     stretches,
@@ -235,10 +234,8 @@ def test_fitness_counts_turns_monologues_and_overlap() -> None:
 def test_whoever_is_interrupted_speaks_on_until_the_end_of_what_was_begun() -> None:
     talked = [left(0, 6), right(4, 10), left(7, 12)]
     measured = timed_conversation(talked, 12.0).measured["speaks_on"]
-    on_left = figure_value("speaks_on", measured["left"])
-    assert on_left == pytest.approx(2.0)
-    on_right = figure_value("speaks_on", measured["right"])
-    assert on_right == pytest.approx(3.0)
+    assert measured["left"].value == pytest.approx(2.0)
+    assert measured["right"].value == pytest.approx(3.0)
 
 
 # The timing events of dGSLM
@@ -304,7 +301,7 @@ def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
 def side_figure(row: dict[str, Any], name: str, side: str) -> float:
     """A measure of a side of the rebuilt timeline."""
     measured = timed_conversations(from_finished(row))["rebuilt"].measured
-    return figure_value(name, measured[name][side])
+    return measured[name][side].value
 
 
 def test_words_and_laughs_are_counted_by_side_where_somebody_looked_for_them() -> None:

@@ -25,7 +25,7 @@ def plots() -> list[Plot]:
     return [
         histogram(Plot("two"), [before, after], "seconds", "clips"),
         histogram(Plot("one value"), [("after", "rebuilt", [2.0, 2.0])], "seconds", "clips"),
-        affect_map(Plot("map"), points, "valence", "arousal"),
+        affect_map(Plot("map"), points),
     ]
 
 

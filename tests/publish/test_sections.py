@@ -6,7 +6,9 @@ from reports import shown, tables_of
 
 from dailytalk_contiguous.core.records.figures import follows_source, tag_measures
 from dailytalk_contiguous.core.records.tables import Tables
-from dailytalk_contiguous.publish.tables.sections import PARTS, TableEntry
+from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.sections import PARTS
+from dailytalk_contiguous.publish.tables.tabular import Table
 
 TAGS = ("calm", "sad", "shouting", "soft tone")
 
@@ -31,14 +33,14 @@ def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
     assert "Too few to say." in shown("style", spoken(tags=2))
 
 
-def test_a_table_is_an_entry_and_is_left_out_where_it_is_empty_for_no_reason(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    entries = [
-        TableEntry("Pace", "tag | pace", lambda show: [("calm", None), ("sad", show.tables.n)], note="Of all."),
-        TableEntry("Moods", "tag | mood", lambda show: [], note="Of none."),
-    ]
-    monkeypatch.setitem(PARTS, "pace", entries)
+def test_a_table_that_is_empty_for_no_reason_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pace(show: Displays) -> Table:
+        return Table("Pace", ("tag", "pace"), [("calm", None), ("sad", show.tables.n)], "Of all.")
+
+    def moods(_: Displays) -> Table:
+        return Table("Moods", ("tag", "mood"), (), "Of none.")
+
+    monkeypatch.setitem(PARTS, "pace", [pace, moods])
     text = shown("pace", spoken())
     assert "**Pace**" in text
     assert "| calm | – |" in text

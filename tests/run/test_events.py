@@ -15,10 +15,15 @@ from recordings import calls, read_lines, run
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import events as run_events
-from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, read_runs
+from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, runs_back
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, StageEvent, Task
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import Stages
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs of a file of events, in the order in which they began."""
+    return [*runs_back(path)][::-1]
 
 
 def pending(name: str) -> PendingConversation:

@@ -13,9 +13,9 @@ import numpy as np
 import soxr
 from datasets import Features
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.arrow_types import record_features
-from dailytalk_contiguous.core.records.record import RejectedPart, Seconds, Stored, Text
+from dailytalk_contiguous.core.records.record import Seconds, Stored, Text
 from dailytalk_contiguous.core.records.schema import Batch, Row
 from dailytalk_contiguous.core.records.utterance import GIVEN, PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.core.settings import setting
@@ -47,7 +47,7 @@ class TimedClip(TypedDict):
     text_raw: Text | None
     text_source: Text | None
     word_sources: list[Text] | None
-    model_failures: list[RejectedPart] | None
+    model_failures: list[Reject] | None
 
 
 @dataclass(frozen=True)

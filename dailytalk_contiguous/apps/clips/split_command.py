@@ -430,7 +430,7 @@ def _write_pieces(
         missing.append(made_from(out, line["file"]) != digest)
     if not any(missing):
         return 0
-    blocks = whole_blocks(row["audio"], 0, _BLOCK_SECONDS)
+    blocks = whole_blocks(row["audio"], _BLOCK_SECONDS)
     remainders: list[NDArray[np.generic]] = []
 
     def samples(length: int) -> Iterator[NDArray[np.generic]]:

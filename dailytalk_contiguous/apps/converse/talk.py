@@ -40,7 +40,7 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
 from dailytalk_contiguous.apps.converse.talk_record import RecordedUtterance, TalkRecord
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.fields import in_digits
+from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.utterance import CUT_MARK, emotion_guess
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.turns.turn_taking import TERMINAL_OVERLAP
@@ -738,7 +738,7 @@ class Talk:
         if emotion is not None:
             data = {"emotion": emotion.emotion, "confidence": emotion.confidence, **emotion.affect}
             guess = emotion_guess(emotion.emotion, emotion.probabilities, emotion.model)
-            fields.update(in_digits({**emotion.affect, **guess}, 4))
+            fields.update(finite({**emotion.affect, **guess}, 4))
         self._show(TalkEvent("user", text, data))
         self._keep(lambda record: record.utterance("right", words, fields))
 

@@ -20,7 +20,7 @@ from dailytalk_contiguous.stages.match_transcript import NOT_USED
 class MatchTag(Stage):
     """Adds `tag`, null for an utterance that no line of the transcript with a tag is about.
 
-    `given` holds cues (`schema.CUE`) in seconds of the conversation, whose channels are known (`MatchTranscript`).
+    `given` holds cues in seconds of the conversation, whose channels are known (`MatchTranscript`).
     """
 
     needs: ClassVar[tuple[str, ...]] = ("given", "transcript_repair", "channel", "start", "end")

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
+from dailytalk_contiguous.core.records.utterance import DERIVED_KEYS, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.word import Word, WordRow
@@ -384,7 +384,7 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     if before is None or "tagged_text" in line:
         followed["tagged_text"] = f"({tag}) {text}" if tag and text else text or None
     if "text" in changed and text and no_text_reason(line):
-        followed["text_reason"] = HAS_TEXT["text_reason"]
+        followed["text_reason"] = None
     if "text" in changed and line.get("tokens"):
         followed["tokens"] = []  # a recogniser's, of another text
     # A trim ends where the sound does; an edge that a person moved is where that person says.

@@ -31,11 +31,12 @@ from dailytalk_contiguous.apps.review.edits import (
     is_state,
 )
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
-from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number, parse_json, typed, with_null
+from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import HAS_TEXT, to_shifted_line
+from dailytalk_contiguous.core.records.utterance import to_shifted_line
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -426,7 +427,7 @@ class TaggedLines(Editable[list[str]]):
         """Each line of a transcript by its id, as text and as it is shown; a line may lack an id of its own."""
         seen = set[str]()
         for index, text in enumerate(texts):
-            line = with_null(json.loads(text))
+            line = finite(json.loads(text))
             key = line.get("utterance_id")
             if not isinstance(key, str) or not key or key in seen:
                 key = f"{name}/{line['channel']}/{index:04d}+"
@@ -504,7 +505,7 @@ class TaggedLines(Editable[list[str]]):
 _NUMBER = re.compile(r'^\{"segment_id": (?:\d+|null)')
 
 #: Fields that all lines of a transcript have.
-_IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
+_IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
 
 
 class _Line(TypedDict):
@@ -555,7 +556,7 @@ class ClipsLines(Editable[Json]):
         return self._keys.get(name, name)
 
     def _lines_in(self, name: str, entry: Json | None) -> Lines:
-        entry = with_null(entry)
+        entry = finite(entry)
         if entry is None:
             return {}
         problem = whisper_json.entry_problem(self.path.name, name, entry)
@@ -696,7 +697,7 @@ def _changed_segment(segment: Json | None, line: SpokenLine, is_led: bool) -> Js
         line: as it has to be.
         is_led: whether texts begin with a space, as Whisper writes them.
     """
-    shown: Json = {**_clip_line(with_null(segment))} if segment else {}
+    shown: Json = {**_clip_line(finite(segment))} if segment else {}
     segment = segment or _NEW_SEGMENT
     changed: Json = {}
     for name, value in line.items():

@@ -20,21 +20,22 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
     text = clip["text"]
     tag = labels["tag"]
     utterance = dict.fromkeys(UTTERANCE)
-    for field in (*SAID, *PROSODIC_TOKENS):
-        utterance[field] = clip.get(field)
+    utterance |= {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
     conditioning = labels["conditioning"] or {}
-    utterance["utterance_id"] = f"{name}/left/0000"
-    utterance["channel"] = "left"
-    utterance["source_channel"] = "left"
-    utterance["speaker"] = labels["speaker"]
-    utterance["start"] = conditioning.get("clip_start") or 0.0
-    utterance["end"] = clip["duration"]
-    utterance["kind"] = "speech"
-    utterance["status"] = "kept"
-    utterance["event"] = "turn"
-    utterance["text_raw"] = text
-    utterance["tagged_text"] = f"({tag}) {text}" if tag and text else text
-    utterance["tag"] = tag
+    utterance |= {
+        "utterance_id": f"{name}/left/0000",
+        "channel": "left",
+        "source_channel": "left",
+        "speaker": labels["speaker"],
+        "start": conditioning.get("clip_start") or 0.0,
+        "end": clip["duration"],
+        "kind": "speech",
+        "status": "kept",
+        "event": "turn",
+        "text_raw": text,
+        "tagged_text": f"({tag}) {text}" if tag and text else text,
+        "tag": tag,
+    }
     side = dict.fromkeys(schema.SIDE)
     for measure, value in (labels["quality"] or {}).items():
         if measure in side:
@@ -53,12 +54,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
         "sides": [side],
         "speakers": {"left": labels["speaker"], "right": None},
         "timeline": None,
-        "transcript_repair": None,
-        "transcript_marks": None,
-        "uncovered_sound": None,
-        "sound_digest": None,
-        "side_shift": None,
-        "model_failures": None,
+        **{column.name: None for column in schema.COLUMNS},
         "provenance": None,
         "labels": labels,
         "split": clip["split"],

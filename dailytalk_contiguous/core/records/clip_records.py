@@ -105,19 +105,6 @@ class Conditioning(TypedDict):
     true_peak_dbtp_after: Measure
 
 
-#: What `core.sound.quality.measure_quality` returns.
-QUALITY_MEASURES = (
-    "snr_db",
-    "clipping_ratio",
-    "bandwidth_hz",
-    "speech_ratio",
-    "silence_seconds",
-    "peak_dbfs",
-    "loudness_lufs",
-    "dc_offset",
-)
-
-
 class ClipQuality(TypedDict):
     """The measures of a clip's recording, as it came (`core.sound.quality.measure_quality`); null where
     undefined.
@@ -131,6 +118,10 @@ class ClipQuality(TypedDict):
     peak_dbfs: Measure | None
     loudness_lufs: Measure | None
     dc_offset: Measure | None
+
+
+#: What `core.sound.quality.measure_quality` returns.
+QUALITY_MEASURES = tuple(ClipQuality.__annotations__)
 
 
 class CopyRecipe(TypedDict):

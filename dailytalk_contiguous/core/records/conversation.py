@@ -143,7 +143,7 @@ class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
 
 
 class Cue(msgspec.Struct, frozen=True):
-    """A stretch of a transcript that came with the recording, on a channel (see `core.records.schema.CUE`).
+    """A stretch of a transcript that came with the recording, on a channel.
 
     Attributes:
         channel: a side, or `core.records.schema.OPEN` and a name where the transcript does not say the side.

@@ -8,14 +8,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
-from typing import Annotated, Any, TypeAlias, TypedDict, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypedDict
 
 import msgspec
 import numpy as np
 from datasets import List, Value
 
 from dailytalk_contiguous.core.documents import Number, fits
-from dailytalk_contiguous.core.records.arrow_types import Feature, feature_of
+from dailytalk_contiguous.core.records.arrow_types import Feature
 from dailytalk_contiguous.core.records.record import AnyRecord
 
 #: Depth in lists and objects of a value beyond which it is not searched for NaN; no type is as deep.
@@ -92,7 +92,7 @@ class Field:
             return self.write
         if isinstance(self.feature, Value) and not self.feature.dtype.startswith("float"):
             return None
-        return partial(in_digits, digits=self.digits)
+        return partial(finite, digits=self.digits)
 
     def taken(self, line: Mapping[str, object]) -> object:
         """Its value in a line; null for what is empty or no number."""
@@ -123,16 +123,6 @@ class Column(Field):
     in_lines: bool = False
 
 
-def fields_of(record: type) -> tuple[Field, ...]:
-    """The fields of a class that are `Annotated` with a `Field`, with their names and features."""
-    fields: list[Field] = []
-    for name, hint in get_type_hints(record, include_extras=True).items():
-        for mark in getattr(hint, "__metadata__", ()):
-            if isinstance(mark, Field):
-                fields.append(dataclasses.replace(mark, name=name, feature=feature_of(hint)))
-    return tuple(fields)
-
-
 def columns_among(fields: Iterable[Field]) -> tuple[Column, ...]:
     return tuple(field for field in fields if isinstance(field, Column))
 
@@ -149,16 +139,20 @@ def columns_of_lines(row: AnyRecord, fields: Iterable[Field]) -> dict[str, objec
     return values
 
 
-def in_digits(value: Any, digits: int | None) -> Any:
-    """A value with its numbers rounded to decimals, and None for those that are not finite."""
+def finite(value: Any, digits: int | None = None) -> Any:
+    """Copy a value with None in place of NaN and infinity at any depth, and with its numbers rounded to decimals.
+
+    >>> finite({"words": [{"probability": float("nan")}]})
+    {'words': [{'probability': None}]}
+    """
     if isinstance(value, (float, np.floating)):  # twice as fast as a union of types, and a corpus has millions
         if not math.isfinite(value):
             return None
         return value if digits is None else round(float(value), digits)
-    if isinstance(value, list):
-        return [in_digits(item, digits) for item in value]
+    if isinstance(value, (list, tuple)):
+        return [finite(item, digits) for item in value]
     if isinstance(value, dict):
-        return {name: in_digits(item, digits) for name, item in value.items()}
+        return {name: finite(item, digits) for name, item in value.items()}
     return value
 
 

@@ -9,7 +9,6 @@ before it is read here; what is missing then is None, or an empty list.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -76,7 +75,13 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
     marks = columns.pop("transcript_marks", None)
     timeline = columns.pop("timeline", None)
     assign(talk, columns)
-    talk.utterances = [_utterance(utterance) for utterance in utterances]
+    talk.utterances = []
+    for record in utterances:
+        fields: dict[str, Any] = {_FIELDS[name]: value for name, value in record.items() if name in _FIELDS}
+        extra = {name: value for name, value in record.items() if name not in _FIELDS}
+        synthesis = fields.get("synthesis")
+        fields["synthesis"] = _record(SynthesisRecord, synthesis, {}) if synthesis else None
+        talk.utterances.append(Utterance(**fields, extra=extra))
     talk.built_sides = [_record(BuiltSide, side, {}) for side in sides if side]
     talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]
@@ -129,25 +134,13 @@ def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
     return [None if value is UNSET else value for value in values]
 
 
-def _utterance(record: AnyRecord) -> Utterance:
-    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in record.items() if name in _FIELDS}
-    extra = {name: value for name, value in record.items() if name not in _FIELDS}
-    synthesis = fields.get("synthesis")
-    fields["synthesis"] = _record(SynthesisRecord, synthesis, {}) if synthesis else None
-    return Utterance(**fields, extra=extra)
-
-
 def _record(kind: type[_Record], values: AnyRecord, renamed: Mapping[str, str]) -> _Record:
     """An object of the values that a record has under the names of its fields; None for those that it lacks."""
-    named = {renamed.get(name, name): value for name, value in values.items()}
-    fields: dict[str, Any] = {}
-    for name, is_required in _fields_of(kind):
-        if name in named or is_required:
-            fields[name] = named.get(name)
+    names = kind.__struct_fields__
+    n_required = len(names) - len(kind.__struct_defaults__)
+    fields: dict[str, Any] = dict.fromkeys(names[:n_required])
+    for name, value in values.items():
+        field = renamed.get(name, name)
+        if field in names:
+            fields[field] = value
     return kind(**fields)
-
-
-@cache
-def _fields_of(kind: type[msgspec.Struct]) -> list[tuple[str, bool]]:
-    """The names of the fields of a class, and whether they have no default."""
-    return [(field.name, field.required) for field in msgspec.structs.fields(kind)]

@@ -3,7 +3,6 @@
 They follow from its turns, its sides and its utterances.
 """
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.utterance import GIVEN
@@ -178,10 +178,7 @@ MeasuredConversation = dict[str, float | None]
 
 def measure_turns(conversation: TimedConversation, window: float = 100.0) -> MeasuredConversation:
     """Return the measures of a conversation that follow from its turns (`TimedConversation.fitness`)."""
-    measured: MeasuredConversation = {"duration": conversation.seconds}
-    for name, value in conversation.fitness(window).items():
-        measured[name] = None if math.isnan(value) else value
-    return measured
+    return {"duration": conversation.seconds, **finite(conversation.fitness(window))}
 
 
 def measure_sides(sides: Sequence[BuiltSide], n_words: int) -> MeasuredConversation:

@@ -92,15 +92,6 @@ class UsedModel(TypedDict):
     url: Text
 
 
-class RejectedPart(TypedDict):
-    """Something smaller than a row that was rejected (an utterance, words of a given transcript)."""
-
-    id: Text
-    stage: Text
-    reason: Text
-    remedy: Text
-
-
 class NonSpeechSound(TypedDict):
     """A laugh, breath or cough of a kept speaker (see `core.sound.nonspeech_sounds`), in the result and in the
     source.
@@ -214,19 +205,6 @@ class EmotionShare(TypedDict):
 
     emotion: Text
     probability: Measure
-
-
-class EmotionFields(TypedDict):
-    """The estimate of a classifier of emotion for an utterance (see `models.contracts.EmotionGuess`).
-
-    The likeliest class, `unsure`, or null where nothing can be said; the probability of each class; the
-    classifier's name. Null, too, where nobody asked for it. It is a guess from sound, and apart from `emotion`,
-    the label of a corpus.
-    """
-
-    emotion_class: Text | None
-    emotion_probabilities: list[EmotionShare] | None
-    emotion_model: Text | None
 
 
 class SynthesisRecord(msgspec.Struct):

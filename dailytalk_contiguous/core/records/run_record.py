@@ -23,6 +23,15 @@ class SourceFacts(msgspec.Struct, frozen=True):
     citation: str | None = None
     homepage: str | None = None
 
+    @property
+    def credit(self) -> Credit:
+        """How its author is named; without a name where the recordings are somebody's own."""
+        page = self.homepage
+        if not page and self.repository:
+            page = f"https://huggingface.co/datasets/{self.repository}"
+        name = self.name or self.repository
+        return Credit(name or "", self.licence or "", self.citation or "", page or "")
+
 
 class ModelFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """A model, with its licence, the page that describes it, and what to mind of it."""
@@ -155,7 +164,7 @@ class RunRecord(RunHalf, frozen=True):
     push: RunHalf = RunHalf()
     source: SourceFacts = SourceFacts()
     corpus: SourceFacts = SourceFacts()
-    sources: dict[str, list[dict[str, str]] | None] = {}
+    sources: dict[str, list[SourceFacts] | None] = {}
     balance: BalanceFacts = BalanceFacts()
     fields: list[JsonObject] = []
     recordings: list[str] = []
@@ -180,19 +189,12 @@ class RunRecord(RunHalf, frozen=True):
         looked up. A folder in a mix that names none has a credit of its own name, so that the list is complete.
         """
         credits = []
-        for folder, folder_credits in self.sources.items():
-            if not folder_credits:
-                credits.append(Credit(folder))
-            for fields in folder_credits or ():
-                credits.append(Credit(**fields))
-        for source in (self.corpus, self.source):
-            name = source.name or source.repository
-            if name:
-                page = source.homepage or ""
-                if not page and source.repository:
-                    page = f"https://huggingface.co/datasets/{name}"
-                credits.append(Credit(name, source.licence or "", source.citation or "", page))
-        return tuple(dict.fromkeys(credits))
+        for folder, sources in self.sources.items():
+            for source in sources or [SourceFacts(name=folder)]:
+                credits.append(source.credit)
+        credits += [self.corpus.credit, self.source.credit]
+        named = [credit for credit in credits if credit.name]
+        return tuple(dict.fromkeys(named))
 
 
 #: What is read where there is no run.json.

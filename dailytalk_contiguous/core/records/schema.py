@@ -3,31 +3,27 @@ the Hub, and of an expressive clip.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.records.clip_records import ClipSource, Conditioning, Labels
-from dailytalk_contiguous.core.records.conversation import Cue, Mark
-from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, fields_of
+from dailytalk_contiguous.core.records.conversation import Mark, conversation_features
+from dailytalk_contiguous.core.records.fields import Column, Field, columns_among
 from dailytalk_contiguous.core.records.record import (
-    Count,
     EncodedAudio,
     NonSpeechSound,
-    RejectedPart,
-    Seconds,
     Side,
     SideShift,
     Speakers,
-    StoredAudio,
-    Text,
     TimelineMeasures,
     UncoveredSound,
     UsedModel,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS, UtteranceRow, features_of_fields
+from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields
 from dailytalk_contiguous.core.words.word import ALIGNED, WordRow
 
 # Columns of a conversation on its way through the stages.
@@ -58,18 +54,16 @@ AUDIO = record_features(EncodedAudio)
 #: to its speaker follows.
 OPEN = "?"
 
-CUE = record_features(Cue)
-
 MODEL = record_features(UsedModel)
 
-REJECTED = record_features(RejectedPart)
+REJECTED = record_features(Reject)
 
 #: The utterances of a conversation on which a model failed (`models.failures`): the id of the utterance, the
 #: stage, the error, and what to do about it. Null where there are none.
-MODEL_FAILURES = Features({"model_failures": List(REJECTED)})
+MODEL_FAILURES = conversation_features("model_failures")
 
 #: Why a row can not be used, which stage met it, and what to do about it; null in any other row.
-PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING})
+PROBLEM = conversation_features("problem", "problem_stage", "remedy")
 
 #: The columns that every source yields. `offset` and `duration` are the part of the recording that this
 #: conversation is.
@@ -78,25 +72,23 @@ PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING
 #: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
 #: `side_shift` says how the sides were laid on one clock; null where they were not.
 #: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
-SOURCE = Features(
-    {
-        "conversation_id": STRING,
-        "recording_id": STRING,
-        "audio": AUDIO,
-        "audio_file": STRING,
-        "audio_identity": STRING,
-        "offset": SECONDS,
-        "duration": SECONDS,
-        "sample_rate": Value("int32"),
-        "channels": Value("int32"),
-        "given": List(CUE),
-        "given_language": STRING,
-        "transcripts": List(STRING),
-        "side_shift": record_features(SideShift),
-        "input_digest": STRING,
-        "problem": STRING,
-        "remedy": STRING,
-    }
+SOURCE = conversation_features(
+    "conversation_id",
+    "recording_id",
+    "audio",
+    "audio_file",
+    "audio_identity",
+    "offset",
+    "duration",
+    "sample_rate",
+    "channels",
+    "given",
+    "given_language",
+    "transcripts",
+    "side_shift",
+    "input_digest",
+    "problem",
+    "remedy",
 )
 
 #: Columns with one value a conversation that stages for utterances may ask for.
@@ -214,92 +206,77 @@ TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio":
 SIDE = record_features(Side)
 
 
-class FinishedRow(TypedDict):
-    """The columns that every finished conversation has; those that stages publish stand beside them.
-
-    Times are seconds of the rebuilt conversation. From `transcript_repair` to `model_failures` a column goes as it
-    is from `Segment` or a source into finished rows and transcripts; its readers see null where a dataset of
-    another version lacks it.
-    """
-
-    conversation_id: Text
-    recording_id: Text
-    audio: Annotated[EncodedAudio, StoredAudio(num_channels=2)]
-    sample_rate: Count
-    duration: Seconds
-    source_duration: Seconds
-    language: Text | None
-    utterances: list[UtteranceRow]
-    alignments: Annotated[list[WordRow], ALIGNED]
-    sounds: list[NonSpeechSound]
-    sides: list[Side]
-    speakers: Speakers
-    timeline: TimelineMeasures
-    transcript_repair: Annotated[
-        Text | None,
-        Column(
-            about="`not used` if the transcript that came with the recording does not match its sound; null if it "
-            "was used, or there is none",
-            tally="count",
-        ),
-    ]
-    transcript_marks: Annotated[
-        list[Mark] | None,
-        Column(
-            about="marks of the transcript that are not words, in seconds of the source, with their names: a "
-            "`sound` (`laughter`), an `inaudible` stretch (without words, so nothing is trained on it) or a `note`"
-        ),
-    ]
-    uncovered_sound: Annotated[
-        list[UncoveredSound] | None,
-        Column(
-            about="where the source sounds for at least a second without an utterance, in its seconds: noise, "
-            "music, laughter, or a voice that speech activity did not find"
-        ),
-    ]
-    sound_digest: Annotated[
-        Text | None,
-        Column(
-            about="digest of the decoded sound of the source: the same for copies, also in another lossless "
-            "format or with the sides exchanged; null in datasets of earlier versions"
-        ),
-    ]
-    side_shift: Annotated[
-        SideShift | None,
-        Column(
-            about="by how many `seconds` the right side of the recording is later than the left one (below 0: the "
-            "left one is later), by how many ppm of the time it becomes later (`drift_ppm`), and sound that a "
-            "side lacks (`lacking`: its start in seconds of that side, and its length), which a `leak` of one in "
-            "the other or the `transcript` tells (`known_by`); `aligned`: `--align-sides` has laid both on one "
-            "clock, and all times are those after that; null where nothing tells that the sides are out of step",
-            unit="s",
-        ),
-    ]
-    model_failures: Annotated[
-        list[RejectedPart] | None,
-        Column(
-            about="utterances that lack a model's results because it raised an error: the stage, the error (in "
-            "published rows only its kind) and what to do about it; null if there are none"
-        ),
-    ]
-    provenance: Text
-
-
-_FINISHED = record_features(FinishedRow)
-
 #: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
-COLUMNS = columns_among(fields_of(FinishedRow))
+#: Their readers see null where a dataset of another version lacks them.
+COLUMNS = (
+    Column(
+        "transcript_repair",
+        STRING,
+        about="`not used` if the transcript that came with the recording does not match its sound; null if it was "
+        "used, or there is none",
+        tally="count",
+    ),
+    Column(
+        "transcript_marks",
+        List(record_features(Mark)),
+        about="marks of the transcript that are not words, in seconds of the source, with their names: a `sound` "
+        "(`laughter`), an `inaudible` stretch (without words, so nothing is trained on it) or a `note`",
+    ),
+    Column(
+        "uncovered_sound",
+        List(record_features(UncoveredSound)),
+        about="where the source sounds for at least a second without an utterance, in its seconds: noise, music, "
+        "laughter, or a voice that speech activity did not find",
+    ),
+    Column(
+        "sound_digest",
+        STRING,
+        about="digest of the decoded sound of the source: the same for copies, also in another lossless format or "
+        "with the sides exchanged; null in datasets of earlier versions",
+    ),
+    Column(
+        "side_shift",
+        record_features(SideShift),
+        about="by how many `seconds` the right side of the recording is later than the left one (below 0: the "
+        "left one is later), by how many ppm of the time it becomes later (`drift_ppm`), and sound that a side "
+        "lacks (`lacking`: its start in seconds of that side, and its length), which a `leak` of one in the other "
+        "or the `transcript` tells (`known_by`); `aligned`: `--align-sides` has laid both on one clock, and all "
+        "times are those after that; null where nothing tells that the sides are out of step",
+        unit="s",
+    ),
+    Column(
+        "model_failures",
+        List(REJECTED),
+        about="utterances that lack a model's results because it raised an error: the stage, the error (in "
+        "published rows only its kind) and what to do about it; null if there are none",
+    ),
+)
 
 
 def built(fields: Iterable[Field] = FIELDS) -> Features:
-    """Columns of a finished conversation whose utterances have these fields, with those that are columns."""
+    """Columns of a finished conversation whose utterances have these fields, with those that are columns.
+
+    Times are seconds of the rebuilt conversation.
+    """
     fields = tuple(fields)
-    features = dict(_FINISHED)
-    features["utterances"] = List(features_of_fields(fields))
-    for column in columns_among(fields):
+    features: dict[str, Feature] = {
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "audio": Audio(num_channels=2),
+        "sample_rate": Value("int32"),
+        "duration": SECONDS,
+        "source_duration": SECONDS,
+        "language": STRING,
+        "utterances": List(features_of_fields(fields)),
+        "alignments": List(ALIGNED_WORD),
+        "sounds": List(SOUND),
+        "sides": List(SIDE),
+        "speakers": record_features(Speakers),
+        "timeline": TIMELINE,
+    }
+    for column in (*COLUMNS, *columns_among(fields)):
         features[column.name] = column.feature
-    features["provenance"] = features.pop("provenance")  # the last one
-    return Features(features)
+    return Features(features | {"provenance": STRING})
 
 
 BUILT = built()
@@ -348,75 +325,7 @@ PROVENANCE = {
 
 #: A word in seconds of its utterance's own audio; its other fields are those of
 #: `core.records.schema.ALIGNED_WORD`.
-PUBLISHED_WORD = {
-    "word": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
-    "source": STRING,
-    "probability": MEASURE,
-    "filler": Value("bool"),
-}
-
-
-def conversations(
-    sample_rate: int | None,
-    labelled: bool = False,
-    fields: Iterable[Field] = FIELDS,
-    audio_columns: Sequence[str] = (AUDIO_COLUMN,),
-) -> Features:
-    """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
-
-    They are the columns of `BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
-    `audio_sha256`, the digest of the encoded audio, in hexadecimal. With `labelled`, `LABELS` too: they are clips.
-    If `audio_columns` are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of `audio`, each with its
-    digest.
-    """
-    features: dict[str, Feature] = {}
-    for name, feature in built(fields).items():
-        if name == AUDIO_COLUMN:
-            features |= _sound_features(sample_rate, audio_columns)
-        else:
-            features[name] = feature
-    features |= _digest_features(audio_columns)
-    features["provenance"] = PROVENANCE
-    if labelled:
-        features["labels"] = LABELS
-    return Features(features)
-
-
-def _sound_features(sample_rate: int | None, audio_columns: Sequence[str]) -> dict[str, Feature]:
-    """The columns of sound of a conversation, or of a part of one: stereo in one, or a side in each."""
-    n_channels = 2 if len(audio_columns) == 1 else 1
-    return {name: Audio(sampling_rate=sample_rate, num_channels=n_channels) for name in audio_columns}
-
-
-def _digest_features(audio_columns: Sequence[str]) -> dict[str, Feature]:
-    """The columns of digests: of the stereo file, and of each column of sound."""
-    names = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
-    return {digest_column(name): STRING for name in names}
-
-
-def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
-    """Columns of the config `utterances`: one row for each audible utterance; arguments as above.
-
-    `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
-    `duration` is that of this audio in seconds.
-    """
-    features: dict[str, Feature] = {
-        "utterance_id": STRING,
-        "conversation_id": STRING,
-        "recording_id": STRING,
-        "audio": Audio(sampling_rate=sample_rate, num_channels=1),
-        "audio_sha256": STRING,
-        "sample_rate": Value("int32"),
-        "duration": SECONDS,
-        "language": STRING,
-    }
-    features |= features_of_fields(fields)
-    features["words"] = List(PUBLISHED_WORD)
-    if labelled:
-        features["labels"] = LABELS
-    return Features(features)
+PUBLISHED_WORD = {name: kind for name, kind in ALIGNED_WORD.items() if name != "speaker"}
 
 
 #: The columns of a clip of interaction: one event of a conversation (see `core.turns.interaction`), and what is
@@ -452,18 +361,46 @@ def published_features(
     fields: Iterable[Field] = FIELDS,
     audio_columns: Sequence[str] = (AUDIO_COLUMN,),
 ) -> Features:
-    """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
+    """Columns of a config.
+
+    Args:
+        config: of `CONFIGS`. `conversations` has the columns of `BUILT`, with `audio` (stereo FLAC) declared as
+            such, `provenance` as a struct, and `audio_sha256`, the digest of the encoded audio, in hexadecimal.
+            `utterances` has one row for each audible utterance: `audio` is mono FLAC of its speaker's channel from
+            `start` to `end`, which stay seconds of the conversation, and `duration` that of this audio in seconds.
+        sample_rate: Hz; None where rows differ.
+        labelled: whether rows are clips, which have `LABELS`.
+        fields: of utterances, and columns among them.
+        audio_columns: where they are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of the `audio` of
+            conversations and of clips of interaction, each with its digest.
+
+    Raises KeyError for another config.
+    """
+    n_channels = 2 if len(audio_columns) == 1 else 1
+    sounds = {name: Audio(sampling_rate=sample_rate, num_channels=n_channels) for name in audio_columns}
+    digested = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
+    digests = {digest_column(name): STRING for name in digested}
+    labels = {"labels": LABELS} if labelled else {}
     if config == "interactivity":
-        features = dict(CLIP_OF_INTERACTION)
-        features |= _sound_features(sample_rate, audio_columns)
-        features |= _digest_features(audio_columns)
-        features["sample_rate"] = Value("int32")
-        return Features(features)
-    if config == "conversations":
-        return conversations(sample_rate, labelled, fields, audio_columns)
+        return Features(CLIP_OF_INTERACTION | sounds | digests | {"sample_rate": Value("int32")})
     if config == "utterances":
-        return utterances(sample_rate, labelled, fields)
-    raise KeyError(config)
+        columns = {
+            "utterance_id": STRING,
+            "conversation_id": STRING,
+            "recording_id": STRING,
+            "audio": Audio(sampling_rate=sample_rate, num_channels=1),
+            "audio_sha256": STRING,
+            "sample_rate": Value("int32"),
+            "duration": SECONDS,
+            "language": STRING,
+        }
+        return Features(columns | features_of_fields(fields) | {"words": List(PUBLISHED_WORD)} | labels)
+    if config != "conversations":
+        raise KeyError(config)
+    features: dict[str, Feature] = {}
+    for name, feature in built(fields).items():
+        features |= sounds if name == AUDIO_COLUMN else {name: feature}
+    return Features(features | digests | {"provenance": PROVENANCE} | labels)
 
 
 # Columns of expressive corpora: one acted or natural clip of one speaker (`core.records.clip_records`).
@@ -485,8 +422,6 @@ EMOTIONS = (
 
 #: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.
 STYLES = ("normal", "whispered", "shouted", "sung")
-
-GENDERS = ("female", "male", "other")
 
 #: What every importer of a corpus yields.
 CLIP = Features(record_features(ClipSource))

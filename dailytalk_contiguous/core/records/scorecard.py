@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.documents import Number, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns import turn_taking as turns
-from dailytalk_contiguous.core.turns.turn_taking import SIDES, TURN_MEASURES, TimedConversation
+from dailytalk_contiguous.core.turns.turn_taking import SIDES, TURN_MEASURES, TimedConversation, nearest_rank
 
 #: Percentiles over conversations, by their name in the file.
 PERCENTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
@@ -111,14 +111,6 @@ class TurnTaking:
         is_known = (pairs[:, 1] > 0) & np.isfinite(pairs[:, 0])
         amounts, divisors = pairs[is_known].T
         return amounts, divisors
-
-
-def nearest_rank(ordered: NDArray[np.float64], share: float) -> float:
-    """A percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
-    if not len(ordered):
-        return math.nan
-    rank = math.ceil(share * len(ordered) - 1e-9)
-    return float(ordered[rank - 1])
 
 
 class _Stats(TypedDict):

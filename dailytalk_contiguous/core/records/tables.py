@@ -492,9 +492,8 @@ def _out_of_step(talk: Conversation) -> str | None:
     # The utterances of each channel in the recording, where their times there are known.
     spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
     for utterance in talk.utterances:
-        is_timed = is_number(utterance.start) and is_number(utterance.end)
-        if is_timed and utterance.source_channel in spans:
-            spans[utterance.source_channel].append((utterance.start, utterance.end))
+        if utterance.has_recorded_times and utterance.source_channel in spans:
+            spans[utterance.source_channel].append(utterance.span)
     return out_of_step(*spans.values())
 
 

@@ -6,9 +6,10 @@ columns; in what is finished it is a struct in the list `utterances` (`core.reco
 `to_shifted_line` make a line of a transcript of an object, `from_line` an object of a line.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from datasets import List, Value
 from msgspec.structs import replace
@@ -22,30 +23,23 @@ from dailytalk_contiguous.core.records.conversation import (
     known_columns,
     or_none,
     rows_of_words,
+    utterance_features,
 )
 from dailytalk_contiguous.core.records.fields import (
     Converter,
     Field,
-    fields_of,
-    in_digits,
+    finite,
     value_kind,
     value_problem,
 )
-from dailytalk_contiguous.core.records.finished import finished_fields
+from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
-    Count,
-    EmotionFields,
     EmotionShare,
-    Flag,
-    Measure,
     ModelsOfUtterance,
-    Seconds,
-    Stored,
     SynthesisRecord,
-    Text,
 )
-from dailytalk_contiguous.core.words.word import TIMED, UTTERED, Word, WordRow
+from dailytalk_contiguous.core.words.word import TIMED, Word, WordRow
 
 _TEXT = Value("string")
 _MEASURE = Value("float32")
@@ -66,10 +60,10 @@ _WORD_MARKS = ("fitted", "filler")
 SYNTHESIS = record_features(SynthesisRecord)
 
 #: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
-PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
+PROSODIC_TOKENS = utterance_features("prosody_tokens", "prosody_model")
 
 #: The types of what a classifier of emotion says of an utterance.
-EMOTION_GUESS = record_features(EmotionFields)
+EMOTION_GUESS = utterance_features("emotion_class", "emotion_probabilities", "emotion_model")
 
 #: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
 #: to be resynthesised (flagged), or left out for want of text.
@@ -125,7 +119,7 @@ def _shares_by_name(shares: Iterable[EmotionShare] | None) -> dict[str, float | 
     by_name: dict[str, float | None] = {}
     for share in shares or ():
         if share and share["emotion"]:
-            by_name[share["emotion"]] = in_digits(share["probability"], 4)
+            by_name[share["emotion"]] = finite(share["probability"], 4)
     return by_name
 
 
@@ -141,7 +135,7 @@ def _shares(by_name: object) -> list[EmotionShare] | None:
 def _words_written(words: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     written: list[dict[str, object]] = []
     for word in words:
-        line_word = {**word, "probability": in_digits(word.get("probability"), 3)}
+        line_word = {**word, "probability": finite(word.get("probability"), 3)}
         for mark in _WORD_MARKS:
             if not line_word.get(mark):
                 line_word.pop(mark, None)
@@ -173,23 +167,24 @@ def _synthesis_written(synthesis: Mapping[str, object]) -> dict[str, object]:
 
 def _affect(name: str) -> Field:
     return Field(
-        about="rating by the model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
+        name, about="rating by the model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
     )
 
 
 def _prosody(name: str, about: str, unit: str) -> Field:
-    return Field(about=about, unit=unit, key=f"features.{name}", digits=5)
+    return Field(name, about=about, unit=unit, key=f"features.{name}", digits=5)
 
 
-def _bucket(key: str, measure: str = "") -> Field:
+def _bucket(name: str, key: str, measure: str = "") -> Field:
     about = "level among the speaker's utterances in this conversation"
     if measure:
         about = f"level of `{measure}` among the speaker's utterances in this conversation"
-    return Field(about=about, unit="LOW, MID, HIGH", key=key, editable=False)
+    return Field(name, about=about, unit="LOW, MID, HIGH", key=key, editable=False)
 
 
 def _trim(name: str, about: str, part: str = "") -> Field:
     return Field(
+        name,
         about=about,
         unit="seconds, or absent",
         digits=4,
@@ -200,12 +195,13 @@ def _trim(name: str, about: str, part: str = "") -> Field:
     )
 
 
-def _emotion(about: str, unit: str = "or absent") -> Field:
-    return Field(about=about, unit=unit, only_with="emotion_model", optional=True)
+def _emotion(name: str, about: str) -> Field:
+    return Field(name, about=about, unit="or absent", only_with="emotion_model", optional=True)
 
 
 def _texts(name: str, about: str) -> Field:
     return Field(
+        name,
         about=about,
         unit="or absent",
         editable=False,
@@ -216,306 +212,251 @@ def _texts(name: str, about: str) -> Field:
     )
 
 
-def _built(about: str, unit: str) -> Field:
-    return Field(about=about, unit=unit, part="built")
+def _built(name: str, about: str, unit: str) -> Field:
+    return Field(name, about=about, unit=unit, part="built")
 
 
 def _transition(name: str, about: str) -> Field:
-    return Field(about=about, unit="`shift`, `hold` or null", part="built", only_with=name, optional=True)
+    return Field(name, about=about, unit="`shift`, `hold` or null", part="built", only_with=name, optional=True)
 
 
-def _turn_end(about: str, transition: str) -> Field:
-    return Field(about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True)
+def _turn_end(name: str, about: str, transition: str) -> Field:
+    return Field(
+        name, about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True
+    )
 
 
-def _certainty(about: str, field: str) -> Field:
-    return Field(about=about, unit="[0, 1] or null", digits=3, part="built", only_with=field, optional=True)
+def _certainty(name: str, about: str) -> Field:
+    return Field(name, about=about, unit="[0, 1] or null", digits=3, part="built", only_with=name, optional=True)
 
 
-class UtteranceRow(TypedDict):
-    """All fields of an utterance, in the order of a line of transcript.jsonl.
+#: All fields of an utterance, in the order of a line of transcript.jsonl.
+#:
+#: Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
+#: are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
+#: `source_channel`, `source_start` and `source_end` are null before `speak`.
+_WITHOUT_TYPES = (
+    Field("segment_id", Value("int32"), about="number of the line in the whole file", unit="from 0", part="line"),
+    Field("audio_file", _TEXT, about="path of the recording within the input", part="line"),
+    Field(
+        "channel",
+        about="the speaker's channel in the recording; in finished conversations, in the result",
+        unit="`left`, `right`, `mix`",
+    ),
+    Field(
+        "start",
+        about="start of speech, by Silero; in finished conversations null if `status` is `dropped`",
+        unit="seconds",
+    ),
+    Field(
+        "end",
+        about="end of speech, or null like `start`; speech over 12 s is cut at its quietest point",
+        unit="seconds",
+    ),
+    Field(
+        "duration",
+        Value("float64"),
+        about="time from `start` to `end`",
+        unit="seconds",
+        part="line",
+        editable=False,
+    ),
+    _affect("valence"),
+    _affect("arousal"),
+    _affect("dominance"),
+    _prosody("rms", "mean RMS of frames of 1024 samples, 256 apart, at 16 kHz", "linear full scale"),
+    _prosody("zcr", "mean rate of zero crossings", "crossings a sample"),
+    _prosody("f0_mean", "mean pitch by pYIN, 65–500 Hz; null with fewer than 5 voiced frames", "Hz"),
+    _prosody("f0_std", "standard deviation of the pitch", "Hz"),
+    _prosody("speech_rate", "rate of the words", "words a second of speech"),
+    _prosody("voiced_fraction", "share of voiced frames", "[0, 1]"),
+    _bucket("valence_bucket", "vad_bucket.valence"),
+    _bucket("arousal_bucket", "vad_bucket.arousal"),
+    _bucket("dominance_bucket", "vad_bucket.dominance"),
+    _bucket("energy_bucket", "prosody_bucket.energy", "rms"),
+    _bucket("rate_bucket", "prosody_bucket.rate", "speech_rate"),
+    _bucket("zcr_bucket", "prosody_bucket.zcr", "zcr"),
+    _bucket("pitch_bucket", "prosody_bucket.pitch", "f0_mean"),
+    _bucket("pitch_var_bucket", "prosody_bucket.pitch_var", "f0_std"),
+    Field("tag", about="style tag from Fish Audio s1's list"),
+    Field(
+        "text_raw",
+        about="recognised text, or that of the given transcript; empty if nothing credible was recognised",
+    ),
+    Field(
+        "text", about="`text_raw` with a capital and, if the recogniser wrote no end mark, one that fits the tag"
+    ),
+    Field("tagged_text", about="`(tag) text`", unit="or null", editable=False),
+    Field(
+        "utterance_id",
+        about="unique name; its number counts within the channel",
+        unit="`conversation/channel/0007`",
+    ),
+    Field(
+        "conversation_id",
+        _TEXT,
+        about="path of the recording without its extension; plus `.000`, `.001`, … if it was cut",
+        part="line",
+    ),
+    Field("speaker", about="name in `--speakers` or in the given transcript, or else `recording/channel`"),
+    Field("gender", _TEXT, about="gender of the speaker, from `--speakers`", unit="or absent", part="line"),
+    Field(
+        "rule",
+        about="rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
+        editable=False,
+    ),
+    Field("kind", about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`"),
+    Field(
+        "words",
+        about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
+        "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
+        "beyond the speech. `filler` (true or absent): the word is an um, uh … (see `--fillers`)",
+        unit="seconds, [0, 1] or null",
+        part="line",
+        write=_words_written,
+        read=_words_read,
+    ),
+    Field(
+        "language",
+        about="language as set, as detected once a conversation, or as found in given texts",
+        unit="ISO 639-1, or `und`",
+    ),
+    Field(
+        "confidence",
+        about="geometric mean of the words' probabilities; null if a word has none (given transcripts)",
+        unit="[0, 1] or null",
+        digits=4,
+    ),
+    Field(
+        "models",
+        about="names of the models; `given` for a transcript by people, `voice-linear` for the model that "
+        "comes with the package",
+        shape={str: _TEXT},
+        read=_models_read,
+    ),
+    Field(
+        "context_seconds",
+        about="length of the speaker's nearby speech that was rated with it",
+        unit="seconds",
+        digits=3,
+    ),
+    Field("text_reason", about="why `text_raw` is empty", unit="or null", editable=False),
+    _trim(
+        "start_trim",
+        "time from `start` to its first sound (above the room, and at most 40 dB below its loudest "
+        "moment), which measures of timing use; below 0 if it sounds before `start`",
+    ),
+    _trim("end_trim", "time from its last sound to `end`"),
+    Field(
+        "leak_share",
+        about="how much of its energy in the recording is the other speaker's voice that leaks into its side",
+        unit="[0, 1], or absent (none)",
+        digits=3,
+        editable=False,
+        only_with="leak_share",
+        optional=True,
+    ),
+    _emotion(
+        "emotion_class",
+        "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
+        "`unsure` if none reaches the model's limit, or `--emotion-confidence`; null if no guess is possible "
+        "(silence, under 0.1 s)",
+    ),
+    Field(
+        "emotion_probabilities",
+        about="probability of each class (sum 1); empty if no guess is possible. In a line: {class: probability}",
+        unit="[0, 1], or absent",
+        only_with="emotion_model",
+        optional=True,
+        shape={str: _MEASURE},
+        write=_shares_by_name,
+        read=_shares,
+    ),
+    _emotion("emotion_model", "name of the classifier; `voice-linear` comes with the package"),
+    _texts(
+        "joined", "ids of the parts into which a pause had split one sentence, now joined; the first is its own"
+    ),
+    _texts("edited_by", "who corrected it"),
+    _texts("edited_fields", "fields that they corrected: `text`, `tag`, `start` …"),
+    _built("source_channel", "its channel in the recording", "`left`, `right`"),
+    _built("source_start", "its start in the recording", "seconds of the conversation"),
+    _built("source_end", "its end in the recording", "seconds of the conversation"),
+    _trim("source_start_trim", "its `start_trim` in the recording", part="built"),
+    _trim("source_end_trim", "its `end_trim` in the recording", part="built"),
+    _built(
+        "status",
+        "what became of it, in this order: resynthesised, kept as recorded, kept although it was to be "
+        "resynthesised, left out",
+        ", ".join(STATUSES),
+    ),
+    _built("reason", "why it was dropped or kept", "or null"),
+    Field(
+        "tag_said",
+        about="whether the new voice was given the tag, or what `--map-tag` sends for it; false if the voice "
+        "takes no tags",
+        unit="or null (not resynthesised, or without a tag)",
+        part="built",
+        optional=True,
+    ),
+    _built("event", "how it enters, judged by times alone", ", ".join(EVENTS)),
+    _built("source_event", "its `event` in the recording", ", ".join(EVENTS)),
+    _transition(
+        "transition",
+        "who speaks next if both are silent for 0.2 s after its end: the other speaker (`shift`) or the "
+        "same one (`hold`)",
+    ),
+    _transition("source_transition", "its `transition` in the recording"),
+    _turn_end(
+        "turn_end",
+        "how finished its end sounds to Smart Turn, if it has a `transition` (see `--turn-ends`)",
+        "transition",
+    ),
+    _turn_end("source_turn_end", "its `turn_end` in the recording", "source_transition"),
+    _certainty(
+        "event_certainty",
+        "how often it has the same `event` if edges of speech are off as much as the noise of its side makes "
+        "likely, and limits by up to a tenth (docs/interaction.md)",
+    ),
+    _certainty("transition_certainty", "the same of its `transition`, also by its `turn_end`"),
+    Field(
+        "synthesis",
+        about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
+        "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
+        "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
+        "and speech_rate are those of the take, measured as in the source. With `--delivery contours`, "
+        "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels say how far the "
+        "take is from its source in melody and loudness, each relative to its own speaker and after time "
+        "warping; delivery_ending (0 to 1, 0 is alike) says how far its end is in pitch, length and level. "
+        "With `--delivery MODEL`, delivery_cosine is the cosine of the embeddings of both by an encoder of "
+        "prosodic tokens",
+        unit="or null",
+        part="built",
+        write=_synthesis_written,
+    ),
+    Field(
+        "prosody_tokens",
+        about="with `--prosodic-tokens`: its prosody in this audio, a token every 16 ms from its start "
+        "(docs/tokens.md)",
+        unit="0 to 119, or null",
+        part="row",
+        optional=True,
+    ),
+    Field(
+        "prosody_model", about="name of the codebook of these tokens", unit="or null", part="row", optional=True
+    ),
+)
 
-    Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
-    are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
-    `source_channel`, `source_start` and `source_end` are null before `speak`.
-    """
 
-    segment_id: Annotated[Count, Field(about="number of the line in the whole file", unit="from 0", part="line")]
-    audio_file: Annotated[Text, Field(about="path of the recording within the input", part="line")]
-    channel: Annotated[
-        Text,
-        Field(
-            about="the speaker's channel in the recording; in finished conversations, in the result",
-            unit="`left`, `right`, `mix`",
-        ),
-    ]
-    start: Annotated[
-        Seconds,
-        Field(
-            about="start of speech, by Silero; in finished conversations null if `status` is `dropped`",
-            unit="seconds",
-        ),
-    ]
-    end: Annotated[
-        Seconds,
-        Field(
-            about="end of speech, or null like `start`; speech over 12 s is cut at its quietest point",
-            unit="seconds",
-        ),
-    ]
-    duration: Annotated[
-        Seconds, Field(about="time from `start` to `end`", unit="seconds", part="line", editable=False)
-    ]
-    valence: Annotated[Measure | None, _affect("valence")]
-    arousal: Annotated[Measure | None, _affect("arousal")]
-    dominance: Annotated[Measure | None, _affect("dominance")]
-    rms: Annotated[
-        Measure | None,
-        _prosody("rms", "mean RMS of frames of 1024 samples, 256 apart, at 16 kHz", "linear full scale"),
-    ]
-    zcr: Annotated[Measure | None, _prosody("zcr", "mean rate of zero crossings", "crossings a sample")]
-    f0_mean: Annotated[
-        Measure | None,
-        _prosody("f0_mean", "mean pitch by pYIN, 65–500 Hz; null with fewer than 5 voiced frames", "Hz"),
-    ]
-    f0_std: Annotated[Measure | None, _prosody("f0_std", "standard deviation of the pitch", "Hz")]
-    speech_rate: Annotated[
-        Measure | None, _prosody("speech_rate", "rate of the words", "words a second of speech")
-    ]
-    voiced_fraction: Annotated[Measure | None, _prosody("voiced_fraction", "share of voiced frames", "[0, 1]")]
-    valence_bucket: Annotated[Text | None, _bucket("vad_bucket.valence")]
-    arousal_bucket: Annotated[Text | None, _bucket("vad_bucket.arousal")]
-    dominance_bucket: Annotated[Text | None, _bucket("vad_bucket.dominance")]
-    energy_bucket: Annotated[Text | None, _bucket("prosody_bucket.energy", "rms")]
-    rate_bucket: Annotated[Text | None, _bucket("prosody_bucket.rate", "speech_rate")]
-    zcr_bucket: Annotated[Text | None, _bucket("prosody_bucket.zcr", "zcr")]
-    pitch_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch", "f0_mean")]
-    pitch_var_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch_var", "f0_std")]
-    tag: Annotated[Text | None, Field(about="style tag from Fish Audio s1's list")]
-    text_raw: Annotated[
-        Text | None,
-        Field(about="recognised text, or that of the given transcript; empty if nothing credible was recognised"),
-    ]
-    text: Annotated[
-        Text | None,
-        Field(about="`text_raw` with a capital and, if the recogniser wrote no end mark, one that fits the tag"),
-    ]
-    tagged_text: Annotated[Text | None, Field(about="`(tag) text`", unit="or null", editable=False)]
-    utterance_id: Annotated[
-        Text, Field(about="unique name; its number counts within the channel", unit="`conversation/channel/0007`")
-    ]
-    conversation_id: Annotated[
-        Text,
-        Field(
-            about="path of the recording without its extension; plus `.000`, `.001`, … if it was cut", part="line"
-        ),
-    ]
-    speaker: Annotated[
-        Text,
-        Field(about="name in `--speakers` or in the given transcript, or else `recording/channel`"),
-    ]
-    gender: Annotated[
-        Text | None, Field(about="gender of the speaker, from `--speakers`", unit="or absent", part="line")
-    ]
-    rule: Annotated[
-        Text | None,
-        Field(
-            about="rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False
-        ),
-    ]
-    kind: Annotated[Text, Field(about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`")]
-    words: Annotated[
-        list[WordRow],
-        UTTERED,
-        Field(
-            about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
-            "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
-            "beyond the speech. `filler` (true or absent): the word is an um, uh … (see `--fillers`)",
-            unit="seconds, [0, 1] or null",
-            part="line",
-            write=_words_written,
-            read=_words_read,
-        ),
-    ]
-    language: Annotated[
-        Text | None,
-        Field(
-            about="language as set, as detected once a conversation, or as found in given texts",
-            unit="ISO 639-1, or `und`",
-        ),
-    ]
-    confidence: Annotated[
-        Measure | None,
-        Field(
-            about="geometric mean of the words' probabilities; null if a word has none (given transcripts)",
-            unit="[0, 1] or null",
-            digits=4,
-        ),
-    ]
-    models: Annotated[
-        ModelsOfUtterance,
-        Field(
-            about="names of the models; `given` for a transcript by people, `voice-linear` for the model that "
-            "comes with the package",
-            shape={str: _TEXT},
-            read=_models_read,
-        ),
-    ]
-    context_seconds: Annotated[
-        Measure | None,
-        Field(about="length of the speaker's nearby speech that was rated with it", unit="seconds", digits=3),
-    ]
-    text_reason: Annotated[Text | None, Field(about="why `text_raw` is empty", unit="or null", editable=False)]
-    start_trim: Annotated[
-        Seconds | None,
-        _trim(
-            "start_trim",
-            "time from `start` to its first sound (above the room, and at most 40 dB below its loudest "
-            "moment), which measures of timing use; below 0 if it sounds before `start`",
-        ),
-    ]
-    end_trim: Annotated[Seconds | None, _trim("end_trim", "time from its last sound to `end`")]
-    leak_share: Annotated[
-        Measure | None,
-        Field(
-            about="how much of its energy in the recording is the other speaker's voice that leaks into its side",
-            unit="[0, 1], or absent (none)",
-            digits=3,
-            editable=False,
-            only_with="leak_share",
-            optional=True,
-        ),
-    ]
-    emotion_class: Annotated[
-        Text | None,
-        _emotion(
-            "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
-            "`unsure` if none reaches the model's limit, or `--emotion-confidence`; null if no guess is possible "
-            "(silence, under 0.1 s)"
-        ),
-    ]
-    emotion_probabilities: Annotated[
-        list[EmotionShare] | None,
-        Field(
-            about="probability of each class (sum 1); empty if no guess is possible. In a line: "
-            "{class: probability}",
-            unit="[0, 1], or absent",
-            only_with="emotion_model",
-            optional=True,
-            shape={str: _MEASURE},
-            write=_shares_by_name,
-            read=_shares,
-        ),
-    ]
-    emotion_model: Annotated[
-        Text | None, _emotion("name of the classifier; `voice-linear` comes with the package")
-    ]
-    joined: Annotated[
-        list[Text] | None,
-        _texts(
-            "joined",
-            "ids of the parts into which a pause had split one sentence, now joined; the first is its own",
-        ),
-    ]
-    edited_by: Annotated[list[Text] | None, _texts("edited_by", "who corrected it")]
-    edited_fields: Annotated[
-        list[Text] | None, _texts("edited_fields", "fields that they corrected: `text`, `tag`, `start` …")
-    ]
-    source_channel: Annotated[Text, _built("its channel in the recording", "`left`, `right`")]
-    source_start: Annotated[Seconds, _built("its start in the recording", "seconds of the conversation")]
-    source_end: Annotated[Seconds, _built("its end in the recording", "seconds of the conversation")]
-    source_start_trim: Annotated[
-        Seconds | None, _trim("source_start_trim", "its `start_trim` in the recording", part="built")
-    ]
-    source_end_trim: Annotated[
-        Seconds | None, _trim("source_end_trim", "its `end_trim` in the recording", part="built")
-    ]
-    status: Annotated[
-        Text | None,
-        _built(
-            "what became of it, in this order: resynthesised, kept as recorded, kept although it was to be "
-            "resynthesised, left out",
-            ", ".join(STATUSES),
-        ),
-    ]
-    reason: Annotated[Text | None, _built("why it was dropped or kept", "or null")]
-    tag_said: Annotated[
-        Flag | None,
-        Field(
-            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false if the voice "
-            "takes no tags",
-            unit="or null (not resynthesised, or without a tag)",
-            part="built",
-            optional=True,
-        ),
-    ]
-    event: Annotated[Text | None, _built("how it enters, judged by times alone", ", ".join(EVENTS))]
-    source_event: Annotated[Text | None, _built("its `event` in the recording", ", ".join(EVENTS))]
-    transition: Annotated[
-        Text | None,
-        _transition(
-            "transition",
-            "who speaks next if both are silent for 0.2 s after its end: the other speaker (`shift`) or the "
-            "same one (`hold`)",
-        ),
-    ]
-    source_transition: Annotated[
-        Text | None, _transition("source_transition", "its `transition` in the recording")
-    ]
-    turn_end: Annotated[
-        Measure | None,
-        _turn_end(
-            "how finished its end sounds to Smart Turn, if it has a `transition` (see `--turn-ends`)", "transition"
-        ),
-    ]
-    source_turn_end: Annotated[Measure | None, _turn_end("its `turn_end` in the recording", "source_transition")]
-    event_certainty: Annotated[
-        Measure | None,
-        _certainty(
-            "how often it has the same `event` if edges of speech are off as much as the noise of its side makes "
-            "likely, and limits by up to a tenth (docs/interaction.md)",
-            "event_certainty",
-        ),
-    ]
-    transition_certainty: Annotated[
-        Measure | None,
-        _certainty("the same of its `transition`, also by its `turn_end`", "transition_certainty"),
-    ]
-    synthesis: Annotated[
-        AnyRecord | None,
-        SynthesisRecord,
-        Field(
-            about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
-            "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
-            "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
-            "and speech_rate are those of the take, measured as in the source. With `--delivery contours`, "
-            "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels say how far the "
-            "take is from its source in melody and loudness, each relative to its own speaker and after time "
-            "warping; delivery_ending (0 to 1, 0 is alike) says how far its end is in pitch, length and level. "
-            "With `--delivery MODEL`, delivery_cosine is the cosine of the embeddings of both by an encoder of "
-            "prosodic tokens",
-            unit="or null",
-            part="built",
-            write=_synthesis_written,
-        ),
-    ]
-    prosody_tokens: Annotated[
-        list[Annotated[int, Stored("int16")]] | None,
-        Field(
-            about="with `--prosodic-tokens`: its prosody in this audio, a token every 16 ms from its start "
-            "(docs/tokens.md)",
-            unit="0 to 119, or null",
-            part="row",
-            optional=True,
-        ),
-    ]
-    prosody_model: Annotated[
-        Text | None, Field(about="name of the codebook of these tokens", unit="or null", part="row", optional=True)
-    ]
+def _with_type(field: Field) -> Field:
+    """A field with the type that `Utterance` has for it, if it says none."""
+    if field.feature is not None:
+        return field
+    column = OF_UTTERANCE.get(field.name, field.name)
+    return dataclasses.replace(field, feature=utterance_features(column)[column])
 
 
 #: All fields, in the order of a line.
-FIELDS = fields_of(UtteranceRow)
+FIELDS = tuple(map(_with_type, _WITHOUT_TYPES))
 
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
@@ -532,7 +473,7 @@ OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
 DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable)
 
 
-def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
+def heard_utterances(row: AnyRecord) -> list[dict[str, Any]]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
     Utterances that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
@@ -721,7 +662,7 @@ def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
     return kinds
 
 
-def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> EmotionFields:
+def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, object]:
     """Fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where there is no estimate."""
     probabilities: list[EmotionShare] = []
     for name, share in shares.items():
@@ -736,7 +677,3 @@ def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) 
 def no_text_reason(fields: AnyRecord) -> str:
     """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
     return str(fields.get("text_reason") or "")
-
-
-#: The `text_reason` of a line that gets a text.
-HAS_TEXT = {"text_reason": None}

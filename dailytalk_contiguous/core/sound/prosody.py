@@ -40,14 +40,8 @@ def measure_prosody(samples: NDArray[np.float32], n_words: float, speech_seconds
     """
     rate = n_words / speech_seconds if speech_seconds > 0 else math.nan
     if not len(samples):
-        return {
-            "rms": math.nan,
-            "zcr": math.nan,
-            "f0_mean": math.nan,
-            "f0_std": math.nan,
-            "voiced_fraction": math.nan,
-            "speech_rate": rate,
-        }
+        unknown = ("rms", "zcr", "f0_mean", "f0_std", "voiced_fraction")
+        return dict.fromkeys(unknown, math.nan) | {"speech_rate": rate}
     missing = max(0, FRAME - len(samples))
     padded = np.pad(samples, (0, missing))
     negative = np.signbit(padded)

@@ -393,8 +393,8 @@ MOST_GATED = 0.01
 BELOW_LOUDEST = 40.0
 
 
-class SoundMeasures(TypedDict):
-    """The fields of `core.records.record.Side` that follow from the sound of a channel."""
+class SoundMeasures(TypedDict, total=False):
+    """The fields of `core.records.record.Side` that follow from the sound of a channel, where they are known."""
 
     speech_seconds: float
     level_dbfs: float | None
@@ -467,16 +467,7 @@ class SideMeter:
         levels = self._levels()
         seconds = total_seconds(merge_gaps(sorted(speech), 0.0))
         if _dbfs(levels.max(initial=0.0)) < SILENCE_DBFS:
-            return {
-                "speech_seconds": seconds,
-                "level_dbfs": None,
-                "snr_db": None,
-                "bandwidth_hz": None,
-                "clipping_ratio": None,
-                "leak_db": None,
-                "leak_seconds": None,
-                "silent_end": None,
-            }
+            return {"speech_seconds": seconds}
         frame = self._width / self._rate
         spoken = touched_frames(len(levels), speech, frame)
         audible = touched_frames(len(levels), _with_margins(heard), frame)

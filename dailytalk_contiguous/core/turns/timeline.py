@@ -71,22 +71,9 @@ class _Unit(NamedTuple):
     events: list[tuple[int, float]]
 
 
-class _Clock(NamedTuple):
-    """How time is counted: in seconds, or in whole samples at a rate in Hz."""
-
-    sample_rate: int | None
-
-    @property
-    def per_second(self) -> int:
-        return self.sample_rate or 1
-
-    def ticks(self, seconds: float) -> float:
-        return self.whole(seconds * self.per_second)
-
-    def whole(self, ticks: float) -> float:
-        """The nearest time that can be counted."""
-        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
-        return float(round(ticks)) if self.sample_rate else ticks
+def _samples(seconds: float, sample_rate: int) -> float:
+    """A time in whole samples: their sums and differences are exact in a double, so that no guarantee is lost."""
+    return float(round(seconds * sample_rate))
 
 
 class _Placed(NamedTuple):
@@ -97,9 +84,7 @@ class _Placed(NamedTuple):
     new_end: float = 0.0
 
 
-def rebuild(
-    events: Sequence[TurnEvent], duration: float, mode: str = "anchor", sample_rate: int | None = None
-) -> Rebuilt:
+def rebuild(events: Sequence[TurnEvent], duration: float, mode: str, sample_rate: int) -> Rebuilt:
     """Place all events, taken in order of their source start (equal starts: the longer first).
 
     In both modes events of one channel never overlap, kept events that overlap or belong to one run move as one
@@ -120,39 +105,36 @@ def rebuild(
         events: of at most two channels, in any order, without those that the rebuilt conversation leaves out.
         duration: of the source, in seconds.
         mode: one of `MODES`.
-        sample_rate: in Hz; if set, all times count in whole samples (source time `t` is sample
-            `round(t * sample_rate)`), every guarantee holds to the sample, and `round(start * sample_rate)` is
-            the sample at which an event begins. A kept event then has the samples from `round(start * rate)`
-            to `round(end * rate)` of its source.
-
+        sample_rate: in Hz. All times count in whole samples (source time `t` is sample `round(t * sample_rate)`),
+            every guarantee holds to the sample, and `round(start * sample_rate)` is the sample at which an event
+            begins. A kept event has the samples from `round(start * rate)` to `round(end * rate)` of its source.
     """
-    clock = _Clock(sample_rate)
     names = dict.fromkeys(event.channel for event in events)
-    channels = [_units(events, channel, clock) for channel in names]
+    channels = [_units(events, channel, sample_rate) for channel in names]
     place_unit = _anchored if mode == "anchor" else _after_all
     starts = [0.0] * len(events)
     placed = _Placed({})
     # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
     # In order of start; of equal starts the longer first.
     for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events)):
-        start = place_unit(unit, placed, clock)
+        start = place_unit(unit, placed, sample_rate)
         latest = {**placed.latest, unit.channel: (unit, start)}
         end = max(placed.end, unit.end)
         new_end = max(placed.new_end, start + unit.length)
         placed = _Placed(latest, end, new_end)
         for index, distance in unit.events:
-            starts[index] = (start + distance) / clock.per_second
-    tail = max(0.0, clock.ticks(duration) - placed.end)
-    return Rebuilt(starts, (placed.new_end + tail) / clock.per_second)
+            starts[index] = (start + distance) / sample_rate
+    tail = max(0.0, _samples(duration, sample_rate) - placed.end)
+    return Rebuilt(starts, (placed.new_end + tail) / sample_rate)
 
 
-def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+def _anchored(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
     """Where `anchor` places a unit."""
-    start = _by_other(unit, placed, clock)
+    start = _by_other(unit, placed, sample_rate)
     if unit.channel not in placed.latest:
         return start
     before, before_start = placed.latest[unit.channel]
-    pause = min(unit.start - before.end, clock.ticks(KEPT_PAUSE))
+    pause = min(unit.start - before.end, _samples(KEPT_PAUSE, sample_rate))
     return max(start, before_start + before.length + pause)
 
 
@@ -161,44 +143,44 @@ def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
 KEPT_LEAD = 0.2
 
 
-def _by_other(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+def _by_other(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
     """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
     others = [latest for channel, latest in placed.latest.items() if channel != unit.channel]
     if not others:
-        return _after_all(unit, placed, clock)
+        return _after_all(unit, placed, sample_rate)
     turn, turn_start = others[0]
     if unit.start >= turn.end:
-        return _after_all(unit, placed, clock)
+        return _after_all(unit, placed, sample_rate)
     lead = unit.start - turn.start
     if unit.end <= turn.end:
         room = turn.end - turn.start - (unit.end - unit.start)
         if room <= 0:
             return turn_start
         new_room = max(0.0, turn.length - unit.length)
-        return turn_start + clock.whole(lead / room * new_room)
+        return turn_start + round(lead / room * new_room)
     distance_to_end = turn.end - unit.start
-    earliest = turn_start + min(lead, clock.ticks(KEPT_LEAD))
+    earliest = turn_start + min(lead, _samples(KEPT_LEAD, sample_rate))
     return max(turn_start + turn.length - distance_to_end, earliest)
 
 
-def _after_all(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+def _after_all(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
     """At the source gap, or at none where the source overlaps, from the furthest end so far."""
     gap = max(0.0, unit.start - placed.end)
     return placed.new_end + gap
 
 
-def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Unit]:
+def _units(events: Sequence[TurnEvent], channel: str, sample_rate: int) -> list[_Unit]:
     """Units of one channel in order, with source times that do not overlap."""
     units: list[_Unit] = []
     reached = 0.0
     for block in _blocks(events, channel):
         first_event = events[block[0]]
-        first = clock.ticks(first_event.start)
-        last = clock.ticks(max(events[index].end for index in block))
-        length = last - first if first_event.kept else clock.ticks(first_event.new_length)
+        first = _samples(first_event.start, sample_rate)
+        last = _samples(max(events[index].end for index in block), sample_rate)
+        length = last - first if first_event.kept else _samples(first_event.new_length, sample_rate)
         start = max(first, reached)
         reached = max(last, start)
-        inside = [(index, clock.ticks(events[index].start) - first) for index in block]
+        inside = [(index, _samples(events[index].start, sample_rate) - first) for index in block]
         units.append(_Unit(channel, start, reached, length, inside))
     return units
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.spans import TimeSpan, total_seconds
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds
+from dailytalk_contiguous.core.words.fillers import language_code
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -312,12 +313,11 @@ def unions(timed: Sequence[Timed]) -> Unions:
     channels: dict[str, list[TimeSpan]] = {span.channel: [] for span in timed}
     together: list[TimeSpan] = []
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
-        for union in (channels[channel], together):
-            if not union or start > union[-1][1]:
-                union.append((start, max(start, end)))
-            elif end > union[-1][1]:
-                union[-1] = (union[-1][0], end)
-    return Unions(channels, together)
+        span = (start, max(start, end))
+        channels[channel].append(span)
+        together.append(span)
+    merged = {channel: merge_gaps(spans, 0.0) for channel, spans in channels.items()}
+    return Unions(merged, merge_gaps(together, 0.0))
 
 
 def _touching(speech: Sequence[Stretch]) -> list[bool]:
@@ -448,7 +448,10 @@ TURN_MEASURES = {
 
 
 class Ratio(NamedTuple):
-    """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown."""
+    """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown.
+
+    A quantile is over 1, and NaN where it is unknown.
+    """
 
     amount: float = 0.0
     per: float = 0.0
@@ -464,20 +467,12 @@ _PER_SIDE = frozenset(
 )
 
 
-#: The figures of a conversation by measure and side. The figure of a quantile is the list of all its offsets.
-TurnFigures = dict[str, dict[str, Ratio | list[float]]]
-
-
-def figure_value(name: str, figure: Ratio | list[float]) -> float:
-    """The value of a measure by its name; NaN where it is unknown."""
-    if isinstance(figure, Ratio):
-        return figure.value
-    quantile = TURN_MEASURES[name].quantile
-    assert quantile is not None, name
-    if not figure:
+def nearest_rank(ordered: Sequence[float] | NDArray[np.float64], share: float) -> float:
+    """A percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
+    if not len(ordered):
         return math.nan
-    nearest_rank = math.ceil(quantile * len(figure) - 1e-9)
-    return sorted(figure)[nearest_rank - 1]
+    rank = math.ceil(share * len(ordered) - 1e-9)
+    return float(ordered[rank - 1])
 
 
 @dataclass(frozen=True)
@@ -550,8 +545,8 @@ class TimedConversation:
         }
 
     @cached_property
-    def measured(self) -> TurnFigures:
-        """All of `TURN_MEASURES`."""
+    def measured(self) -> dict[str, dict[str, Ratio]]:
+        """All of `TURN_MEASURES`, each of its sides."""
         left, right = self._sides()
         ratios = self._ratios_by_side(left, right)
         both_offsets = left.offsets + right.offsets
@@ -560,17 +555,15 @@ class TimedConversation:
             "right": sorted(right.offsets),
             "both": sorted(both_offsets),
         }
-        gaps: dict[str, list[float]] = {}
-        for side, offsets_of_side in offsets.items():
-            gaps[side] = [offset for offset in offsets_of_side if offset > 0]
-        measured: TurnFigures = {}
+        measured: dict[str, dict[str, Ratio]] = {}
         for name, measure in TURN_MEASURES.items():
             if measure.quantile is None:
                 measured[name] = {side: ratios[name][side] for side in measure.sides}
-            elif measure.gaps:
-                measured[name] = {**gaps}
-            else:
-                measured[name] = {**offsets}
+                continue
+            measured[name] = {}
+            for side, ordered in offsets.items():
+                counted = [offset for offset in ordered if offset > 0] if measure.gaps else ordered
+                measured[name][side] = Ratio(nearest_rank(counted, measure.quantile), 1.0)
         return measured
 
     def _sides(self) -> tuple["_Side", "_Side"]:
@@ -627,14 +620,11 @@ class TimedConversation:
 
     @cached_property
     def ratios(self) -> list[float]:
-        """Amount and divisor of each of `measured`, one after the other; of a quantile its value and 1."""
+        """Amount and divisor of each of `measured`, one after the other."""
         ratios: list[float] = []
-        for name, sides in self.measured.items():
+        for sides in self.measured.values():
             for figure in sides.values():
-                if isinstance(figure, Ratio):
-                    ratios += figure
-                else:
-                    ratios += (figure_value(name, figure), 1.0)
+                ratios += figure
         return ratios
 
 
@@ -660,8 +650,7 @@ def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
             source.append(Timed(utterance.channel, *utterance.sounding))
     knows_source = len(source) == len(rebuilt)
     groups = join_spans(source if knows_source else rebuilt)
-    language, _, _ = (talk.main_language or "").partition("-")
-    knows_words = any(texts) and language not in SPACELESS
+    knows_words = any(texts) and language_code(talk.main_language) not in SPACELESS
     words = [len(text.split()) for text in texts] if knows_words else None
     sounds = _sound_counts(talk)
     conversations: dict[str, TimedConversation] = {}

@@ -56,7 +56,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     """Give every word of one channel's cues to one of that channel's utterances.
 
     Args:
-        cues: `core.records.schema.CUE`s of one channel, in any order.
+        cues: `core.records.conversation.Cue`s of one channel, in any order.
         utterances: (start, end) in seconds of the same clock, end > start, by rising start.
         max_distance: how far, in seconds, a word's midpoint may be from its utterance.
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.records.utterance import UtteranceRow
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
 from dailytalk_contiguous.core.words.word import Word, WordRow
@@ -142,7 +141,7 @@ def row_without_fillers(row: Row) -> Row:
     return result
 
 
-def _utterance_without(utterance: UtteranceRow, row: Row) -> UtteranceRow:
+def _utterance_without(utterance: Row, row: Row) -> Row:
     language = utterance.get("language") or row.get("language")
     result = utterance.copy()
     text = utterance.get("text")

@@ -220,9 +220,6 @@ ENDED = frozenset(".．｡。։۔।॥።။")
 #: The mark behind a filler that ends an utterance.
 GOES_ON = "…"
 
-#: Which end marks `punctuate` sets: none; one where there is none; also one in place of a mark of `REPLACED`.
-SETS = ("never", "missing", "always")
-
 
 #: Tags whose sentences end in an exclamation mark.
 EXCLAIMED = frozenset({"excited", "delighted", "shouting", "screaming"})

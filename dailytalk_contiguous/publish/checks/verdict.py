@@ -25,12 +25,13 @@ from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Se
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.scorecard import TurnTaking, nearest_rank
+from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.style.buckets import MIN_VALUES
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
+from dailytalk_contiguous.core.turns.turn_taking import nearest_rank
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.models.linear_emotion import bundled_voice

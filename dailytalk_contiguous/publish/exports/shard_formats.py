@@ -16,9 +16,9 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.schema import BUILT, CHANNELS, LABELLED
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
@@ -220,7 +220,7 @@ def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator
     columns = {name: value for name, value in item.row.items() if name not in left_out}
     columns["sample_rate"] = item.talk.sample_rate
     columns["duration"] = item.talk.duration
-    tar = _sound_members(_key(item.talk), item.pcm, item.talk.sample_rate, with_null(columns))
+    tar = _sound_members(_key(item.talk), item.pcm, item.talk.sample_rate, finite(columns))
     yield from _write_parts(export, item.talk, {"-{:06d}.tar": tar})
 
 

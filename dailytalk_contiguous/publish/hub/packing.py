@@ -23,9 +23,10 @@ import msgspec
 import soundfile
 from datasets import Audio, Features
 
-from dailytalk_contiguous.core.documents import JsonObject, is_number, parse_json, typed, with_null
+from dailytalk_contiguous.core.documents import JsonObject, is_number, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import (
@@ -398,7 +399,7 @@ def published_conversation(talk: Conversation, row: Row, run: RunRecord) -> Row:
         "utterances": utterances,
         "model_failures": failures and [_without_messages(failure, "reason") for failure in failures],
     }
-    with_finite_numbers: Row = with_null(row | columns)
+    with_finite_numbers: Row = finite(row | columns)
     return with_finite_numbers
 
 
@@ -437,7 +438,7 @@ def _pack(
             chosen = [clip for clip in clips_of(seen)[0] if clip.id in clips]
             for clip, part, _, columns in cut_clips(seen, chosen, pcm, run.source.licence):
                 sound = _sound_columns(clip.id, encoded_sound(part, rate, "FLAC"), part, rate, audio_columns)
-                clip_rows.append(with_null(columns | sound | {"sample_rate": rate}))
+                clip_rows.append(finite(columns | sound | {"sample_rate": rate}))
     except soundfile.LibsndfileError as problem:
         raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
     except BadInput as problem:

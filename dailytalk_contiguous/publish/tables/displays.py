@@ -347,10 +347,10 @@ class Displays:
 
 
 def note_of(origin: licensing.Origin) -> str:
-    """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
+    """What to mind of a model, by what is known of one of its name under the same licence; empty for nothing."""
     listed = licence_of(origin.name, origin.role)
     is_listed = origin.role != licensing.SOURCE and origin.licence == listed.licence != UNKNOWN
-    return origin.note or (listed.note if is_listed else "")
+    return listed.note if is_listed else ""
 
 
 def asked_terms(licence: str | None) -> str:

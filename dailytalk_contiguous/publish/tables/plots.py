@@ -115,11 +115,13 @@ def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float
     return 0.0 if is_near_zero else low - margin, high + margin
 
 
-def affect_map(plot: Plot, points: pd.DataFrame, axis: str, up: str) -> Plot:
-    """Return a plot of how dense points of [0, 1] are, across and up, with the means of the commonest labels.
+def affect_map(plot: Plot, points: pd.DataFrame) -> Plot:
+    """Return a plot of how dense points of affect are, with the means of the commonest labels.
 
-    `points` has two columns of numbers and one of labels; `axis` and `up` are the titles of the axes.
+    `points` has two columns of numbers in [0, 1], valence and arousal, and one of labels.
     """
+    axis = "valence (0 to 1)"
+    up = "arousal (0 to 1)"
     if points.empty:
         return plot
     label = points.columns[2]

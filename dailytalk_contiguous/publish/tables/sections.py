@@ -1,12 +1,10 @@
 """The tables and plots of reports and cards: `PARTS` has all of them in the order in which they are shown.
 
-A table is an entry there: its title, its headings, a query of a dataset (mostly one of `core.records.figures`) and
-a note. What is empty, and does not say why, is left out.
+Each is a function of what is shown of a dataset, mostly of a query of `core.records.figures`. What is empty, and
+does not say why, is left out.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -27,31 +25,6 @@ from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table
 
 #: A row: a cell of each column; None where a value is not known.
 Cells = Sequence[TableCell]
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """A table of reports and cards.
-
-    Attributes:
-        title, note, nothing: as of `Table`.
-        head: the headings of its columns, with ` | ` between them.
-        query: its rows.
-        most_open: with more rows it is closed at first.
-    """
-
-    title: str
-    head: str
-    query: Callable[[Displays], Iterable[Cells]]
-    note: str = ""
-    nothing: str = ""
-    most_open: float = math.inf
-
-    def __call__(self, show: Displays) -> Table:
-        """The table of a dataset."""
-        rows = [*self.query(show)]
-        head = self.head.split(" | ")
-        return Table(self.title, head, rows, self.note, self.nothing, len(rows) > self.most_open)
 
 
 #: The parts that models have, in words.
@@ -165,16 +138,19 @@ def lengths(show: Displays) -> Plot:
     )
 
 
-def _split_sizes(show: Displays) -> Iterator[Cells]:
+def split_sizes(show: Displays) -> Table:
     sizes = figures.sums(show.tables, "split").T.to_dict()
     if len(sizes) > 1:
         sizes["all"] = {**show.whole, "conversations": show.tables.n}
+    columns = ("conversations", "utterances", "words", "seconds")
+    rows: list[Cells] = []
     for name, size in sizes.items():
-        columns = ("conversations", "utterances", "words", "seconds")
-        yield str(name), *(_amount(column, size[column]) for column in columns)
+        rows.append([str(name), *(_amount(column, size[column]) for column in columns)])
+    return Table("Splits", ("split", "conversations", "utterances", "aligned words", "audio"), rows)
 
 
-def _published_columns(show: Displays) -> Iterator[Cells]:
+def column_values(show: Displays) -> Table:
+    rows: list[Cells] = []
     for column in columns_among(show.tables.fields):
         values = show.tables.conversations[column.name].dropna()
         text = UNKNOWN
@@ -186,7 +162,8 @@ def _published_columns(show: Displays) -> Iterator[Cells]:
         elif len(values) and column.tally == "count":
             numbers_of = figures.counts(values.explode().astype(str).str.slice(stop=100))
             text = ", ".join(f"{value} ({number:,})" for value, number in [*numbers_of.items()][:25])
-        yield column.name, column.about, text
+        rows.append([column.name, column.about, text])
+    return Table("Columns that stages publish", ("column", "what", "values"), rows)
 
 
 # How people take turns. The rebuild keeps the offsets, so that both before and after would be one curve twice.
@@ -229,13 +206,22 @@ def turns_in_figures(show: Displays) -> Table:
     return Table("Turn-taking in figures", head, rows, Markup(note), "no utterance has times")
 
 
-def _ends_of_turns(show: Displays) -> Iterator[Cells]:
+def turn_end_sounds(show: Displays) -> Table:
     """How finished the ends of turns sound to a judge."""
+    rows: list[Cells] = []
     for (side, timeline), ends in figures.ends_of_turns(show.tables).items():
         at_shifts = None if ends.at_shifts is None else f"{ends.at_shifts:.2f}"
         at_holds = _with_interval(ends.at_holds, ends.at_holds_interval)
         auc = _with_interval(ends.auc, ends.auc_interval)
-        yield side, timeline, ends.n_shifts, at_shifts, ends.n_holds, at_holds, auc
+        rows.append([side, timeline, ends.n_shifts, at_shifts, ends.n_holds, at_holds, auc])
+    head = ("side", "timeline", "ends of turns", "sound finished", "pauses", "sound finished", "end above pause")
+    note = Markup(
+        "Smart Turn v3.2 hears the last 8 s of one side, to 0.2 s of silence, and says from 0 to 1 how finished "
+        "it sounds: before the other's turn it should, before a pause of the same speaker it should not. The last "
+        "column: of all pairs of an end and a pause, those in which the end sounds more finished. In brackets "
+        "90 % intervals."
+    )
+    return Table("Do ends sound like ends, and pauses like pauses?", head, rows, note)
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str | None:
@@ -323,16 +309,21 @@ def affect_plot(show: Displays) -> Plot:
     title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
     title += f" ({counted(len(points), show.unit)})"
     plot = Plot(title, name="affect", note="Points are the means of each label.", nothing="no measures of affect")
-    return affect_map(plot, points, "valence (0 to 1)", "arousal (0 to 1)")
+    return affect_map(plot, points)
 
 
-def _moments(show: Displays) -> Iterator[Cells]:
-    moments = figures.moments(show.tables)
+def utterance_moments(show: Displays) -> Table:
+    """The measures of utterances, which nearly all describe the source performance."""
+    rows: list[Cells] = []
+    values_of_measures = figures.moments(show.tables)
     for name, (title, unit, digits) in figures.MEASURES.items():
-        values = moments.loc[name]
+        values = values_of_measures.loc[name]
         if values["count"]:
             texts = [f"{values[moment]:.{digits}f}" for moment in ("mean", "std", "min", "max")]
-            yield title, unit, *texts, int(values["count"])
+            rows.append([title, unit, *texts, int(values["count"])])
+    head = ("measure", "unit", "mean", "deviation", "least", "most", "utterances")
+    note = "All except the length describe the source performance."
+    return Table("Measures of utterances", head, rows, note, "nothing was measured")
 
 
 # What became of it.
@@ -398,12 +389,14 @@ def confidence(show: Displays) -> Plot:
     return histogram(plot, [("before", "", confidences)], "confidence (0 to 1)", "utterances", span=(0, 1))
 
 
-def _terms(show: Displays) -> Iterator[Cells]:
+def licence_terms(show: Displays) -> Table:
     """Each source and model with its licence, and what that asks for."""
+    rows: list[Cells] = []
     for origin in show.origins:
         link = Link(model_name(origin.name) or "(not named)", origin.url)
         licence = origin.licence or Strong("not known")
-        yield ROLES.get(origin.role, origin.role), link, licence, asked_terms(origin.licence)
+        rows.append([ROLES.get(origin.role, origin.role), link, licence, asked_terms(origin.licence)])
+    return Table("", ("part", "of", "licence", "asks for"), rows)
 
 
 def rejected(show: Displays) -> Table:
@@ -415,27 +408,43 @@ def rejected(show: Displays) -> Table:
     return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)
 
 
-def _models(show: Displays) -> Iterator[Cells]:
+def used_models(show: Displays) -> Table:
     """The models of rows; those of run.json where rows name none, as before they are rebuilt."""
+    rows: list[Cells] = []
     of_run = dict.fromkeys(show.run.origins, show.tables.n)
     for model, number in sorted((figures.models(show.tables) or of_run).items()):
         link = Link(model_name(model.name), model.url)
-        yield ROLES.get(model.role, model.role), link, model.licence or UNKNOWN, number
+        rows.append([ROLES.get(model.role, model.role), link, model.licence or UNKNOWN, number])
+    head = ("part", "model", "licence", "conversations")
+    return Table("Models", head, rows, nothing="no model is known")
 
 
-def _settings(show: Displays) -> Iterator[Cells]:
-    for name, values in figures.chosen_settings(show.tables, show.run, show.defaults).items():
-        yield name.replace("_", " "), " or ".join(values)
+def changed_settings(show: Displays) -> Table:
+    chosen = figures.chosen_settings(show.tables, show.run, show.defaults)
+    rows = [(name.replace("_", " "), " or ".join(values)) for name, values in chosen.items()]
+    note = "All others are the defaults."
+    return Table("Settings", ("setting", "value"), rows, note, "all are the defaults")
 
 
-def _sources(show: Displays) -> Iterator[Cells]:
+def credited_sources(show: Displays) -> Table:
+    rows: list[Cells] = []
     for credit in show.corpus.credits:
-        yield Link(credit.name, credit.homepage), credit.licence or UNKNOWN, credit.citation or UNKNOWN
+        link = Link(credit.name, credit.homepage)
+        rows.append([link, credit.licence or UNKNOWN, credit.citation or UNKNOWN])
+    return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
 
 
-def _delivery_by_tag(show: Displays) -> Iterator[Cells]:
+def word_time_sources(show: Displays) -> Table:
+    rows = figures.word_sources(show.tables).most_common()
+    return Table("How word times are known", ("", "words"), rows, nothing="no words")
+
+
+def tag_delivery(show: Displays) -> Table:
+    rows: list[Cells] = []
     for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples():
-        yield tag, f"{mean:.2f}", number
+        rows.append([tag, f"{mean:.2f}", number])
+    title = "Delivery by tag, the furthest from the source first"
+    return Table(title, ("tag", "distance", "utterances"), rows, folded=len(rows) > 15)
 
 
 # Beside another dataset, of clips or of conversations.
@@ -552,16 +561,19 @@ def quality(show: Displays, name: str) -> Plot:
     return histogram(plot, series, f"{measure.title} ({measure.unit})", "clips", measure.span, limits)
 
 
-def _limits(show: Displays) -> Iterator[Cells]:
+def quality_limits(show: Displays) -> Table:
     """The limits of quality of clips, and how many are beyond each."""
+    rows: list[Cells] = []
     if show.quality:
         for name, measure in MEASURES.items():
-            limits = [*_limits_of(show.quality, name)]
-            texts = [f"at {bound} {limit:g} {measure.unit}" for bound, limit, _ in limits]
-            n_beyond = sum(number for *_, number in limits)
+            bounds = [*_limits_of(show.quality, name)]
+            texts = [f"at {bound} {limit:g} {measure.unit}" for bound, limit, _ in bounds]
+            n_beyond = sum(number for *_, number in bounds)
             n_known = int(show.quality.clips[name].count())
             n_unknown = len(show.quality.clips) - n_known
-            yield measure.title, ", ".join(texts) or "none", n_beyond, percent(n_beyond, n_known), n_unknown
+            shown_limits = ", ".join(texts) or "none"
+            rows.append([measure.title, shown_limits, n_beyond, percent(n_beyond, n_known), n_unknown])
+    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
 # All of them.
@@ -570,83 +582,49 @@ def _limits(show: Displays) -> Iterator[Cells]:
 SPEECH = {"seconds": "speech", "utterances": "utterances", "conversations": "conversations"}
 SPEECH_BY_SIDE = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
 
-MOMENTS = TableEntry(
-    "Measures of utterances",
-    "measure | unit | mean | deviation | least | most | utterances",
-    _moments,
-    "All except the length describe the source performance.",
-    "nothing was measured",
-)
-
-SPEAKERS = partial(
-    by_label, label="person", title="Recorded speakers", columns=SPEECH, nothing="none that is known can be heard"
-)
-
-TAGS = partial(
-    by_label,
-    label="tag",
-    title="Speech by style tag",
-    columns=SPEECH_BY_SIDE,
-    nothing="no tags",
-    number="utterances",
-)
-
-ENDS_OF_TURNS = TableEntry(
-    "Do ends sound like ends, and pauses like pauses?",
-    "side | timeline | ends of turns | sound finished | pauses | sound finished | end above pause",
-    _ends_of_turns,
-    Markup(
-        "Smart Turn v3.2 hears the last 8 s of one side, to 0.2 s of silence, and says from 0 to 1 how finished "
-        "it sounds: before the other's turn it should, before a pause of the same speaker it should not. The last "
-        "column: of all pairs of an end and a pause, those in which the end sounds more finished. In brackets "
-        "90 % intervals."
-    ),
-)
-
-DELIVERY_BY_TAG = TableEntry(
-    "Delivery by tag, the furthest from the source first",
-    "tag | distance | utterances",
-    _delivery_by_tag,
-    most_open=15,
-)
-
 #: The tables and plots of each section, in their order. Pages and cards name the sections that they show.
 PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
-    "splits": [TableEntry("Splits", "split | conversations | utterances | aligned words | audio", _split_sizes)],
+    "splits": [split_sizes],
     "speakers": [
         lengths,
-        SPEAKERS,
+        partial(
+            by_label,
+            label="person",
+            title="Recorded speakers",
+            columns=SPEECH,
+            nothing="none that is known can be heard",
+        ),
         partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
     ],
-    "columns": [TableEntry("Columns that stages publish", "column | what | values", _published_columns)],
-    "turns": [offsets, turns_in_figures, ENDS_OF_TURNS],
+    "columns": [column_values],
+    "turns": [offsets, turns_in_figures, turn_end_sounds],
     "sides": [sides],
     "others": [other_corpora],
-    "style": [TAGS, affect_plot, sounds_of_tags, MOMENTS],
-    "affect": [affect_plot, MOMENTS],
+    "style": [
+        partial(
+            by_label,
+            label="tag",
+            title="Speech by style tag",
+            columns=SPEECH_BY_SIDE,
+            nothing="no tags",
+            number="utterances",
+        ),
+        affect_plot,
+        sounds_of_tags,
+        utterance_moments,
+    ],
+    "affect": [affect_plot, utterance_moments],
     "emotion": [
         emotion_heard,
         partial(by_two_labels, rows="tag", columns="emotion_class", title="Emotion heard by tag"),
     ],
     "emotion of clips": [emotion_heard, emotion_by_label],
     "synthesis": [synthesis],
-    "words": [
-        TableEntry(
-            "How word times are known",
-            " | words",
-            lambda show: figures.word_sources(show.tables).most_common(),
-            nothing="no words",
-        )
-    ],
+    "words": [word_time_sources],
     "confidence": [confidence],
-    "delivery": [delivery, DELIVERY_BY_TAG],
-    "made": [
-        TableEntry("Models", "part | model | licence | conversations", _models, nothing="no model is known"),
-        TableEntry(
-            "Settings", "setting | value", _settings, "All others are the defaults.", "all are the defaults"
-        ),
-    ],
-    "terms": [TableEntry("", "part | of | licence | asks for", _terms)],
+    "delivery": [delivery, tag_delivery],
+    "made": [used_models, changed_settings],
+    "terms": [licence_terms],
     "rejected": [rejected],
     "beside": [
         *(partial(label_beside, label=label, title=title) for label, title in figures.COMPARED.items()),
@@ -661,12 +639,9 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         partial(by_two_labels, rows="speaker", columns="emotion", title="Emotion by speaker"),
     ],
     "balance": [balance],
-    "quality": [
-        *(partial(quality, name=name) for name in MEASURES),
-        TableEntry("Limits", "measure | limit | beyond it | share | unknown", _limits),
-    ],
+    "quality": [*(partial(quality, name=name) for name in MEASURES), quality_limits],
     "licences": [licences],
-    "sources": [TableEntry("Sources", "source | licence | citation", _sources, nothing="the folder names none")],
+    "sources": [credited_sources],
 }
 
 
