@@ -13,7 +13,7 @@ from built_conversations import built_row
 from datasets import Features
 from huggingface_hub import HfApi
 
-from dailytalk_contiguous.core.records.schema import PROVENANCE, conversations
+from dailytalk_contiguous.core.records.schema import PROVENANCE, published_features
 from dailytalk_contiguous.publish.version import DataFile, Packed, manifest_text
 
 REPO = "tester/talks"
@@ -68,7 +68,7 @@ def write_version(
         for number, rows in enumerate(shards):
             name = f"{config}/{split}-{number:05d}-of-{len(shards):05d}.parquet"
             path = folder / name
-            write_file(path, rows, features or conversations(24000))
+            write_file(path, rows, features or published_features("conversations", 24000))
             content = path.read_bytes()
             sha256 = hashlib.sha256(content).hexdigest()
             seconds = sum(row["duration"] for row in rows)

@@ -12,7 +12,7 @@ from built_conversations import built_row
 from reports import render_card
 
 from dailytalk_contiguous.core.records.run_record import RunRecord
-from dailytalk_contiguous.core.records.schema import conversations
+from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.publish.tables.card import Card, CardFacts
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version, open_version
 
@@ -66,7 +66,7 @@ def write_version(
 ) -> tuple[Packed, Version]:
     """Write the config `conversations`, one file a split."""
     (folder / "conversations").mkdir(parents=True, exist_ok=True)
-    schema = conversations(24000).arrow_schema
+    schema = published_features("conversations", 24000).arrow_schema
     files = []
     for split, rows in splits.items():
         name = f"conversations/{split}-00000-of-00001.parquet"

@@ -16,7 +16,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.schema import conversations, published_features
+from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.publish.tables.card import SAMPLE, Card, CardFacts
 from dailytalk_contiguous.publish.tables.templates import asset
 from dailytalk_contiguous.publish.version import Packed, Version
@@ -77,7 +77,7 @@ def test_datasets_reads_configs_and_columns_back(made: Made) -> None:
     validation = {"split": "validation", "path": "conversations/validation-*-of-00001.parquet"}
     assert configs["conversations"]["data_files"] == [train, validation]
     info = DatasetInfosDict.from_dataset_card_data(data)["conversations"]
-    assert info.features == conversations(24000)
+    assert info.features == published_features("conversations", 24000)
     sizes = {name: split.num_examples for name, split in info.splits.items()}
     assert sizes == {"train": 2, "validation": 1}
     assert info.download_size == sum(file.size for file in made[0].files)

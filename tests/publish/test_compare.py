@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.schema import conversations
+from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, shifts
 from dailytalk_contiguous.publish.version import is_version_tag, latest, next_tag, open_version, parse_tag
 from dailytalk_contiguous.store.hub import Reference
@@ -239,7 +239,7 @@ def test_split_or_config_that_is_gone_breaks_readers(tmp_path: Path) -> None:
 
 
 def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> None:
-    full = conversations(24000)
+    full = published_features("conversations", 24000)
     less = Features(full)
     del less["language"]
     old = version_in(tmp_path / "old", whole(), features=less)
@@ -255,7 +255,7 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
 
 def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
     old = version_in(tmp_path / "old", whole())
-    new = version_in(tmp_path / "new", whole(), features=conversations(16000))
+    new = version_in(tmp_path / "new", whole(), features=published_features("conversations", 16000))
     assert compare_versions(old, new).bump == "major"
 
 

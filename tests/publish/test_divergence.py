@@ -5,7 +5,7 @@ from pathlib import Path
 from datasets import Features
 from versions_on_disk import Row, row, write_version
 
-from dailytalk_contiguous.core.records.schema import conversations
+from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.publish.hub.divergence import diverged
 from dailytalk_contiguous.publish.version import Version, open_version
 
@@ -16,7 +16,8 @@ UNCOVERED = [{"channel": "left", "start": 1.0, "end": 2.5}]
 
 
 def version(folder: Path, rows: list[Row], lacks: str = "") -> Version:
-    features = Features({name: feature for name, feature in conversations(24000).items() if name != lacks})
+    columns = published_features("conversations", 24000)
+    features = Features({name: feature for name, feature in columns.items() if name != lacks})
     return open_version(write_version(folder, {"train": [rows]}, features=features, tag="v1.0.0"))
 
 

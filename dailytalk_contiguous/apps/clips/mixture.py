@@ -25,8 +25,7 @@ from dailytalk_contiguous.core.settings import setting, settings_of
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import items, opening
-from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, splits, training_folder, writing
+from dailytalk_contiguous.publish.exports import exporting, moshi_folder, splits, training_folder, writing
 from dailytalk_contiguous.publish.exports.training_folder import manifests_in
 from dailytalk_contiguous.publish.tables.displays import asked_terms
 from dailytalk_contiguous.publish.tables.tabular import Link, Strong, TableCell
@@ -401,7 +400,7 @@ def _refuse_divided_corpora(parts: Sequence[MixPart]) -> None:
 
 def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> MixRecord:
     """Write all files of the mix, the manifests last; returns the content of mix.json."""
-    lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
+    lines: dict[str, list[exporting.FileEntry]] = {"train": [], "eval": []}
     about: dict[str, dict[str, Any]] = {}
     speakers: defaultdict[str, set[str]] = defaultdict(set)
     for part in parts:
@@ -460,7 +459,7 @@ def _link_files(
     part: MixPart,
     settings: Settings,
     speakers: Mapping[str, set[str]],
-    lines: Mapping[str, list[exports.FileEntry]],
+    lines: Mapping[str, list[exporting.FileEntry]],
 ) -> dict[Path, str]:
     """Put the files of a part into the mix; returns the name that each has there, by its own path.
 
@@ -479,7 +478,7 @@ def _link_files(
         speaker = annotation.get("speaker") or ""
         speakers[file.side].add(str(speaker))
         line = {"path": f"{stem}.wav", "duration": file.seconds, **file.labels}
-        entry = exports.FileEntry(line, file.seconds)
+        entry = exporting.FileEntry(line, file.seconds)
         entries = [entry] * part.listed[file.id]
         lines[file.side].extend(entries)
     return names

@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.words.word import Span
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -107,7 +107,7 @@ def _plain_part(text: str, left_out: Counter[str]) -> str:
     return plain
 
 
-def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
+def open_orpheus(row: Row, export: exporting.Export) -> VoiceClips:
     """The clips of a row, one or those of a conversation, with tags in the texts. Raises BadInput without any."""
     is_clip = "audio_file" in row or row.get("labels")
     clips = open_clips(row, export).clips if is_clip else _tagged_utterances(row, export)
@@ -124,9 +124,9 @@ def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
     return VoiceClips(named)
 
 
-def _tagged_utterances(row: Row, export: exports.Export) -> list[VoiceClip]:
+def _tagged_utterances(row: Row, export: exporting.Export) -> list[VoiceClip]:
     """The utterances of a conversation that were not resynthesised, each with the labelled sounds beside it."""
-    item = exports.seen_talk(row, export)
+    item = exporting.seen_talk(row, export)
     talk = item.talk
     recorded = own_utterances(talk, export)
     sounds_of = _sounds_beside(talk, recorded, export.left_out)
@@ -197,21 +197,21 @@ def _behind_letters(text: str, n_letters: int) -> int:
     return len(text)
 
 
-def write_orpheus(export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
+def write_orpheus(export: exporting.Export, item: VoiceClips) -> Iterator[exporting.FileEntry]:
     for clip in item.clips:
         name = f"wavs/{uuid5(NAMESPACE_URL, clip.name)}"
         export.write_sound(name, clip.pcm)
         export.about[clip.name.casefold()] = {"file": f"{name}.wav", "id": clip.name, "speaker": clip.voice}
         line = {"file_name": f"{name}.wav", "text": f"{clip.voice}: {clip.text}"}
-        yield exports.FileEntry(line, len(clip.pcm) / export.sample_rate)
+        yield exporting.FileEntry(line, len(clip.pcm) / export.sample_rate)
 
 
-def finish_orpheus(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_orpheus(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     lines = [json_text(entry.line) for entry in lists["train"]]
     return {ORPHEUS_LIST: lines, ORPHEUS_CLIPS: json_document([*export.about.values()])}
 
 
-ORPHEUS = exports.ExportFormat(
+ORPHEUS = exporting.ExportFormat(
     "orpheus",
     reader="Orpheus-TTS (canopyai), its finetuning",
     holds="mono clips; their texts with the speaker's name and tags for sounds (`<laugh>`)",

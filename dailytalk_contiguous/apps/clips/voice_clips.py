@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.files import file_name
 
@@ -51,7 +51,7 @@ class VoiceClips(NamedTuple):
         return tuple({clip.voice: None for clip in self.clips})
 
 
-def _plain(text: str, export: exports.Export) -> str:
+def _plain(text: str, export: exporting.Export) -> str:
     """A text with single spaces, and without what ends a field of a list, which is counted."""
     for mark, name in (("|", "|"), ("\0", "NUL")):
         count = text.count(mark)
@@ -62,7 +62,7 @@ def _plain(text: str, export: exports.Export) -> str:
     return " ".join(words)
 
 
-def open_clips(row: Row, export: exports.Export) -> VoiceClips:
+def open_clips(row: Row, export: exporting.Export) -> VoiceClips:
     """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
     if "audio_file" in row:
         clip = VoiceClip(
@@ -74,7 +74,7 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
             pcm=mixed_down(read_pcm(row["audio"], sample_rate=export.sample_rate)),
         )
         return VoiceClips([_named_clip(clip, row["conversation_id"], export)])
-    item = exports.seen_talk(row, export)
+    item = exporting.seen_talk(row, export)
     talk = item.talk
     labels: Labels | None = talk.extra.get("labels")
     if labels:
@@ -99,7 +99,7 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
     return VoiceClips(refuse_nobody(clips))
 
 
-def _named_clip(clip: VoiceClip, name: str, export: exports.Export) -> VoiceClip:
+def _named_clip(clip: VoiceClip, name: str, export: exporting.Export) -> VoiceClip:
     """A clip whose text and voice have no marks of lists, under a name that no other clip has.
 
     It is its own name where that is safe everywhere and free, whatever the case, and else that of the row `name`.
@@ -113,7 +113,7 @@ def _named_clip(clip: VoiceClip, name: str, export: exports.Export) -> VoiceClip
     return clip._replace(name=file, text=text, voice=_plain(clip.voice, export))
 
 
-def own_utterances(talk: Conversation, export: exports.Export) -> list[Utterance]:
+def own_utterances(talk: Conversation, export: exporting.Export) -> list[Utterance]:
     """The utterances that were not resynthesised, each with an id; the others are counted."""
     recorded: list[Utterance] = []
     for number, utterance in enumerate(talk.utterances):
@@ -125,7 +125,7 @@ def own_utterances(talk: Conversation, export: exports.Export) -> list[Utterance
     return recorded
 
 
-def own_clip(item: exports.SeenTalk, utterance: Utterance, span: Span, text: str) -> VoiceClip:
+def own_clip(item: exporting.SeenTalk, utterance: Utterance, span: Span, text: str) -> VoiceClip:
     """The clip of an utterance, whose sound is that of a span of its conversation."""
     talk = item.talk
     voice = talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from dailytalk_contiguous.apps.clips.voice_clips import VoiceClip, VoiceClips, open_clips, voice_folder
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.sources import whisper_json
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
@@ -51,7 +51,7 @@ class VoiceList:
     languages: tuple[str, ...] = ()
     with_json: bool = False
 
-    def write(self, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
+    def write(self, export: exporting.Export, item: VoiceClips) -> Iterator[exporting.FileEntry]:
         refused = Counter[str]()
         for clip in item.clips:
             if self.is_pandas and clip.text in _MISSING:
@@ -70,16 +70,16 @@ class VoiceList:
             export.about[clip.name.casefold()] = entry
             no_samples = np.empty(0, np.int16)
             written = clip._replace(path=path, entry=entry, pcm=no_samples)
-            yield exports.FileEntry(written, seconds)
+            yield exporting.FileEntry(written, seconds)
         if refused.total() == len(item.clips):
             raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
         export.left_out += refused
 
-    def finish(self, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    def finish(self, export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
         clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
         has_several = len({clip.voice for clip in clips}) > 1
         root = export.target.root.resolve()
-        texts: dict[str, exports.FileText] = {}
+        texts: dict[str, exporting.FileText] = {}
         for side, entries in lists.items():
             rows = [self.header] if self.header else []
             for entry in entries:
@@ -101,16 +101,16 @@ class VoiceList:
         return texts
 
 
-def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
+def refuse_separators(out: Path, settings: exporting.ExportSettings) -> None:
     if "|" in str(out.resolve()) or "\n" in str(out.resolve()):
         raise DailytalkError(f"--out {str(out)!r} can't be in a list of the trainer", "choose another folder")
 
 
-def _format(name: str, reader: str, checked: str, sample_rate: int, lists: VoiceList) -> exports.ExportFormat:
+def _format(name: str, reader: str, checked: str, sample_rate: int, lists: VoiceList) -> exporting.ExportFormat:
     manifests = [*lists.files.values()]
     if lists.with_json:
         manifests.append(whisper_json.WHISPER_JSON)
-    return exports.ExportFormat(
+    return exporting.ExportFormat(
         name,
         reader=reader,
         holds="mono clips, and a list of their texts and speakers",

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.records.record import AnyRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.machine.audio import from_uri, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, annotation_of, tiers
 from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
@@ -57,12 +57,12 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
             yield row | {"part": sound}
 
 
-def open_annotation(row: Row, export: exports.Export) -> Annotation:
+def open_annotation(row: Row, export: exporting.Export) -> Annotation:
     """Return a row with its labels. Raises BadInput for one that can't be used."""
     name = file_name(row["conversation_id"])
     part: ItemSound | None = row.get("part")
     if part is None:
-        item = exports.seen_talk(row, export)
+        item = exporting.seen_talk(row, export)
         talk = item.talk
         rebuilt_name = f"{name}{REBUILT}"
         address = f"./{rebuilt_name}.wav"
@@ -180,17 +180,17 @@ def ctm(item: Annotation) -> str:
 
 
 def write_annotation(
-    ending: str, text: Callable[[Annotation], str], export: exports.Export, item: Annotation
-) -> Iterator[exports.FileEntry]:
+    ending: str, text: Callable[[Annotation], str], export: exporting.Export, item: Annotation
+) -> Iterator[exporting.FileEntry]:
     content = text(item)
     for folder in ("", f"{ORIGINALS}/"):
         export.target.write_text(f"{folder}{item.name}{ending}", content)
     if item.pcm is not None:
         export.write_sound(item.name, item.pcm)
-    yield exports.FileEntry(None, item.seconds)
+    yield exporting.FileEntry(None, item.seconds)
 
 
-def refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
+def refuse_edited(out: Path, settings: exporting.ExportSettings) -> None:
     """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
@@ -203,8 +203,8 @@ _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
 _LINES = "utterances with their speakers and tags"
 _NOT_IN_LINES = "words, sounds"
 
-ANNOTATIONS: list[exports.ExportFormat] = [
-    exports.ExportFormat(
+ANNOTATIONS: list[exporting.ExportFormat] = [
+    exporting.ExportFormat(
         name,
         reader,
         f"a file a conversation: {holds}",

@@ -9,7 +9,7 @@ from dailytalk_contiguous.core.sound.quality import PAUSE_DB
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
 from dailytalk_contiguous.core.words.word import Span
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, CutEvent, cut_wanted
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -30,7 +30,7 @@ BENCH_RATE = 16000
 SAMPLES = "samples.json"
 
 
-def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_samples(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write clips as samples of the tasks of Full-Duplex-Bench.
 
     There is no `clean_output.wav`: the agent was never recorded without the user.
@@ -46,10 +46,10 @@ def write_samples(export: exports.Export, item: exports.SeenTalk) -> Iterator[ex
                 continue
             made[task] += 1
             export.about[folder] = {name: fact for name, fact in cut.facts.items() if name != "words"}
-            yield exports.FileEntry(None, len(cut.pcm) / export.sample_rate)
+            yield exporting.FileEntry(None, len(cut.pcm) / export.sample_rate)
 
 
-def write_sample(export: exports.Export, folder: str, cut: CutEvent) -> bool:
+def write_sample(export: exporting.Export, folder: str, cut: CutEvent) -> bool:
     """Write the files of a sample; whether it can be one of its task."""
     clip = cut.clip
     event = clip.event
@@ -116,13 +116,13 @@ def _power(part: Pcm) -> float:
     return float(np.mean(np.square(part, dtype=np.float64)))
 
 
-def finish_samples(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_samples(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     counts = [f"{count:,} {name}" for name, count in export.facts["made"].items()]
     export.notes.append(", ".join(counts))
     return {SAMPLES: json_document(export.about)}
 
 
-FULL_DUPLEX_BENCH = exports.ExportFormat(
+FULL_DUPLEX_BENCH = exporting.ExportFormat(
     "full-duplex-bench",
     reader="Full-Duplex-Bench, v1 and v1.5",
     holds="samples of its tasks: user and agent apart, words with times, the event",

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.store.files import file_name
 
 CONVERSATIONS = "conversations.jsonl"
@@ -40,10 +40,10 @@ def turns(utterances: Iterable[Utterance]) -> list[Utterance]:
     return joined
 
 
-def write_csm(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_csm(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write the sound of each turn."""
     talk = item.talk
-    exports.refuse_mute(talk)
+    exporting.refuse_mute(talk)
     messages = []
     for number, turn in enumerate(turns(talk.utterances)):
         name = f"audio/{file_name(talk.id)}/{number:04d}"
@@ -52,17 +52,17 @@ def write_csm(export: exports.Export, item: exports.SeenTalk) -> Iterator[export
         audio = {"type": "audio", "path": f"{name}.wav"}
         messages.append({"role": str(CHANNELS.index(turn.channel)), "content": [text, audio]})
     line = {"conversation_id": talk.id, "language": talk.main_language, "messages": messages}
-    yield exports.FileEntry(line, talk.duration)
+    yield exporting.FileEntry(line, talk.duration)
 
 
-CSM = exports.ExportFormat(
+CSM = exporting.ExportFormat(
     "csm",
     reader="CSM in transformers (`CsmProcessor`)",
     holds="turns of both speakers: a text and mono WAV each",
     loses="overlap and pauses between turns, times of words, tags, sounds without text",
     checked="a reader written from its chat template",
     write=write_csm,
-    finish=exports.json_lists(train=CONVERSATIONS),
+    finish=exporting.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
     options=frozenset({"main", "prosodic_tokens"}),
 )

@@ -37,13 +37,13 @@ from dailytalk_contiguous.core.turns.interaction import (
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed, Unions, unions
 from dailytalk_contiguous.core.words.word import Word, words_between
 from dailytalk_contiguous.publish.checks.verdict import all_findings, verdict_of
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.speech_spans import timed_of
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
 
 @dataclass(frozen=True)
-class ClipSettings(exports.ExportSettings):
+class ClipSettings(exporting.ExportSettings):
     """The settings of both formats of clips.
 
     `clips`: ids of those that are wanted; None for all. `bench`: whether clips are samples of Full-Duplex-Bench.
@@ -112,7 +112,7 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
             event, last = _answered(event, audible, duration)
         window = window_around(first, last, audible.together, duration, settings.context, settings.after)
         clip = EventClip(name, event, *window, event_certainty)
-        reason = exports.certainty_doubt(event_certainty, settings.certainty)
+        reason = exporting.certainty_doubt(event_certainty, settings.certainty)
         if settings.bench and not reason:
             clip, reason = _sample(clip, scene, audible, settings.context)
         if reason:
@@ -224,7 +224,7 @@ class CutEvent(NamedTuple):
     facts: dict[str, Any]
 
 
-def cut_wanted(export: exports.Export, item: exports.SeenTalk) -> tuple[list[CutEvent], list[Interaction]]:
+def cut_wanted(export: exporting.Export, item: exporting.SeenTalk) -> tuple[list[CutEvent], list[Interaction]]:
     """The clips of a conversation that are wanted, and the events of all. Raises BadInput as `cut_clips` does."""
     settings = export.settings
     licence = usable_licence(item.finished) or settings.licence

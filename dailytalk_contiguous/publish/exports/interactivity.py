@@ -24,8 +24,7 @@ from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.core.words.moshi_words import alignments_of
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
-from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder
+from dailytalk_contiguous.publish.exports import exporting, moshi_folder
 from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, CutEvent, cut_wanted
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
 from dailytalk_contiguous.publish.exports.speech_spans import spans_between, timed_of
@@ -56,7 +55,7 @@ class InteractivitySettings(ClipSettings):
         return self.layout == STEREO
 
 
-def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_event_clips(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`.
 
     With the layout `USER_ONLY`, each is a mono WAV and a line of a list.
@@ -76,12 +75,12 @@ def write_event_clips(export: exports.Export, item: exports.SeenTalk) -> Iterato
         record = {"alignments": alignments_of(placed), "clip": cut.facts}
         export.target.write_text(f"{name}.json", json_text(record))
         seconds = len(cut.pcm) / export.sample_rate
-        yield exports.FileEntry({"path": f"{name}.wav", "duration": seconds}, seconds)
+        yield exporting.FileEntry({"path": f"{name}.wav", "duration": seconds}, seconds)
 
 
 def _write_user_clip(
-    export: exports.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
-) -> exports.FileEntry:
+    export: exporting.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
+) -> exporting.FileEntry:
     """Write the user's side of a clip, and return its line; `events`: those of the conversation."""
     clip = cut.clip
     name = f"user/{file_name(clip.id)}"
@@ -102,16 +101,16 @@ def _write_user_clip(
         "user_speech": spans_between(speech.get("right", ()), clip.start, clip.end),
         "events": inside,
     }
-    return exports.FileEntry(line, len(cut.pcm) / export.sample_rate)
+    return exporting.FileEntry(line, len(cut.pcm) / export.sample_rate)
 
 
-def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_event_clips(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     counts = [f"{count:,} {name}" for name, count in export.facts["made"].items()]
     export.notes.append(", ".join(counts))
     layout = export.settings.layout
     summary = {**export.facts, "left_out_events": export.left_out, "layout": layout}
     if layout == USER_ONLY:
-        user_lists = exports.json_lists(**USER_LISTS)(export, lists)
+        user_lists = exporting.json_lists(**USER_LISTS)(export, lists)
         texts = {name: lines for name, lines in user_lists.items() if lines}
     else:
         texts, _ = moshi_folder.training_lists(export.target.root, lists)
@@ -135,7 +134,7 @@ def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingS
     return kept, facts
 
 
-INTERACTIVITY = exports.ExportFormat(
+INTERACTIVITY = exporting.ExportFormat(
     "interactivity",
     reader="moshi-finetune (Kyutai), clip by clip; trainers of turn-taking (--layout user-only)",
     holds="a WAV for each pause, turn, backchannel and interruption, with what is before and after it: stereo, or "
@@ -145,7 +144,7 @@ INTERACTIVITY = exports.ExportFormat(
     write=write_event_clips,
     finish=finish_event_clips,
     manifests=(*moshi_folder.MANIFESTS, *USER_LISTS.values(), SUMMARY),
-    sides=exports.TWO_LISTS,
+    sides=exporting.TWO_LISTS,
     settings=InteractivitySettings(),
     options=frozenset({"main", "certainty"}),
     unit="clip",

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns.turn_taking import SPACELESS
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.store.files import file_name, json_text
 
 _AUDIO = "audio"
 _TEXT = "text"
 
 
-def write_jmoshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_jmoshi(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
     talk = item.talk
     speakers = {"left": "A", "right": "B"}
@@ -25,7 +25,7 @@ def write_jmoshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exp
         spoken = [word.text for word in talk.alignments if word.side == side]
         if not spoken:
             raise BadInput(f"speaker {speaker} has no words", "transcribe both channels, or leave it out")
-        exports.refuse_tags(spoken, talk)
+        exporting.refuse_tags(spoken, talk)
     name = file_name(talk.id)
     words = []
     for word in talk.alignments:
@@ -35,10 +35,10 @@ def write_jmoshi(export: exports.Export, item: exports.SeenTalk) -> Iterator[exp
     export.target.write_text(f"{_TEXT}/{name}.json", json_text(words))
     language = (talk.main_language or "").partition("-")[0]
     export.about[talk.id] = language in SPACELESS
-    yield exports.FileEntry(None, talk.duration)
+    yield exporting.FileEntry(None, talk.duration)
 
 
-def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_jmoshi(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     """Add the commands of the trainer's tools to the facts.
 
     The tools put a space before every word, which in a language without spaces is a token of its own, unless an
@@ -60,7 +60,7 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     return {}
 
 
-JMOSHI = exports.ExportFormat(
+JMOSHI = exporting.ExportFormat(
     "j-moshi",
     reader="moshi-finetune of nu-dialogue (J-Moshi)",
     holds="stereo WAV, the words of both speakers with times",

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, 
 from dailytalk_contiguous.core.words.word import Span, Word, words_between
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.exports.moshi_config import (
     CONFIG,
@@ -100,7 +100,7 @@ def placed_words(
     return placed, frames
 
 
-def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> None:
+def refuse_path(out: Path, settings: exporting.ExportSettings | None = None) -> None:
     """Raise DailytalkError for a folder whose path the trainer can't take, or a wrong tokenizer."""
     # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
     path = str(out.resolve())
@@ -114,7 +114,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.FileEntry]:
+def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[exporting.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings = export.settings
     talk = item.talk
@@ -122,7 +122,7 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.
     trained = [word for word in talk.alignments if word.side == "left" or settings.both_speakers]
     if not any(word.side == "left" for word in trained):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
-    exports.refuse_tags([word.text for word in trained], talk)
+    exporting.refuse_tags([word.text for word in trained], talk)
     counts = export.facts.setdefault("words", Counter(total=0, moved=0, lost=0, cut=0))
     inaudible = inaudible_spans(talk)
     if inaudible:
@@ -147,7 +147,7 @@ def write_moshi(export: exports.Export, item: exports.SeenTalk) -> list[exports.
         export.write_sound(name, item.pcm[piece.first : piece.last])
         export.target.write_text(f"{name}.json", json_text(alignments))
         duration = (piece.last - piece.first) / rate
-        entries.append(exports.FileEntry({"path": f"{name}.wav", "duration": duration}, duration))
+        entries.append(exporting.FileEntry({"path": f"{name}.wav", "duration": duration}, duration))
     about = {  # for the check; no trainer reads it
         "duration": talk.duration,
         "language": talk.main_language,
@@ -177,8 +177,8 @@ def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:
 
 
 def finish_moshi(
-    export: exports.Export, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
-) -> Mapping[str, exports.FileText]:
+    export: exporting.Export, lists: exporting.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> Mapping[str, exporting.FileText]:
     """Return the manifests and the configuration, after the record for `check` is written.
 
     `prefix`: seconds of a window that prompts take at most.
@@ -211,12 +211,12 @@ def finish_moshi(
 
 
 def training_lists(
-    root: Path, lists: exports.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
-) -> tuple[dict[str, exports.FileText], dict[str, int]]:
+    root: Path, lists: exporting.Lists, trainer: Trainer = MOSHI_FINETUNE, prefix: float = 0.0
+) -> tuple[dict[str, exporting.FileText], dict[str, int]]:
     """Return the manifests and the configuration of a folder, and the number of windows of each side."""
     lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
     duration_sec = window_seconds(lengths, trainer.window)
-    texts: dict[str, exports.FileText] = {}
+    texts: dict[str, exporting.FileText] = {}
     windows = {}
     for side, entries in lists.items():
         windows[side] = window_count([entry.seconds for entry in entries], duration_sec)
@@ -227,7 +227,7 @@ def training_lists(
     return texts, windows
 
 
-MOSHI = exports.ExportFormat(
+MOSHI = exporting.ExportFormat(
     "moshi",
     reader="moshi-finetune (Kyutai)",
     holds="stereo WAV with the voice to learn on the left, its words with times, a configuration",
@@ -236,7 +236,7 @@ MOSHI = exports.ExportFormat(
     write=write_moshi,
     finish=finish_moshi,
     manifests=MANIFESTS,
-    sides=exports.TWO_LISTS,
+    sides=exporting.TWO_LISTS,
     settings=MoshiSettings(),
     options=frozenset({"main", "prosodic_tokens"}),
     unit="file",

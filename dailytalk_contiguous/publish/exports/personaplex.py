@@ -17,8 +17,7 @@ import numpy as np
 from dailytalk_contiguous.core.spans import total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.word import Span
-from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import moshi_folder, prompts
+from dailytalk_contiguous.publish.exports import exporting, moshi_folder, prompts
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
 from dailytalk_contiguous.publish.exports.moshi_config import Trainer
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
@@ -41,7 +40,7 @@ class _Prompted(NamedTuple):
     text: str | None
 
 
-def write_personaplex(export: exports.Export, item: exports.SeenTalk) -> list[exports.FileEntry]:
+def write_personaplex(export: exporting.Export, item: exporting.SeenTalk) -> list[exporting.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
     entries = moshi_folder.write_moshi(export, item)
     talk = item.talk
@@ -59,7 +58,7 @@ def _sound_of(name: str) -> str:
     return f"{PERSONAPLEX_FINETUNE.prompts}/{file_name(name)}.wav"
 
 
-def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_personaplex(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     """Return Moshi's files, with the prompts of a conversation in its lines."""
     prompts.note_personas(export)
     prompted: dict[str, _Prompted] = export.about

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.cutting import balanced_range
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.words.word import Span, words_between
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
@@ -18,7 +18,7 @@ SHORTEST_SILENCE = 0.2
 
 
 @dataclass(frozen=True)
-class PieceSettings(exports.ExportSettings):
+class PieceSettings(exporting.ExportSettings):
     max_length: float = setting(
         0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
         panel="result", unit="time", words={"never": 0.0}, shown="never",

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, total_seconds, true_runs
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.read_documents import json_objects, read_bytes
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 
 #: Seconds of a voice prompt at least.
 SHORTEST_PROMPT = 5.0
@@ -41,7 +41,7 @@ def heard_voice(talk: Conversation, utterance: Utterance) -> str:
     return f"speaker {person}"
 
 
-def voice_prompt(item: exports.SeenTalk) -> tuple[str, list[Span]]:
+def voice_prompt(item: exporting.SeenTalk) -> tuple[str, list[Span]]:
     """Return the voice that the agent of a conversation mostly has, empty if unknown, and the spans of its prompt.
 
     Spans are speech of the agent in that voice while the other is silent. They begin and end in pauses. A
@@ -70,7 +70,7 @@ def voice_prompt(item: exports.SeenTalk) -> tuple[str, list[Span]]:
     return voice, _prompt_spans(spoken, barred)
 
 
-def loud_stretches(item: exports.SeenTalk, spoken: Sequence[Span]) -> Iterator[Span]:
+def loud_stretches(item: exporting.SeenTalk, spoken: Sequence[Span]) -> Iterator[Span]:
     """Yield the spans with sound on the other channel, relative to the level of the agent's speech, `spoken`."""
     quiet = 0.01  # the power against the agent's, -20 dB
     seconds = 0.1  # of a frame
@@ -150,7 +150,7 @@ _REMEDY = "correct the file that --persona names"
 
 
 @dataclass(frozen=True)
-class PersonaSettings(exports.ExportSettings):
+class PersonaSettings(exporting.ExportSettings):
     persona: str | None = setting(
         None, "CSV or JSONL of text prompts: text, and conversation_id, recording_id or speaker.",
         panel="result", metavar="FILE", shown="none", reference=True,
@@ -217,7 +217,7 @@ def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
     return keys[0] if keys else _OTHERS, text
 
 
-def text_prompt(export: exports.Export, item: exports.SeenTalk) -> str | None:
+def text_prompt(export: exporting.Export, item: exporting.SeenTalk) -> str | None:
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     personas: Personas = export.prepared
     talk = item.talk
@@ -235,7 +235,7 @@ def text_prompt(export: exports.Export, item: exports.SeenTalk) -> str | None:
     return None
 
 
-def note_personas(export: exports.Export) -> None:
+def note_personas(export: exporting.Export) -> None:
     """Count the texts of `--persona` that name no exported conversation, once all are written."""
     personas: Personas = export.prepared
     unused = sorted(personas.texts.keys() - personas.used - {_OTHERS})

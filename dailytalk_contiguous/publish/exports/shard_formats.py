@@ -23,8 +23,7 @@ from dailytalk_contiguous.core.records.schema import BUILT, CHANNELS, LABELLED
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.publish.exports import exporting as exports
-from dailytalk_contiguous.publish.exports import prompts
+from dailytalk_contiguous.publish.exports import exporting, prompts
 from dailytalk_contiguous.publish.items import ABOUT
 from dailytalk_contiguous.store.files import file_name, json_document, json_text
 
@@ -48,8 +47,8 @@ def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes
 
 
 def _write_parts(
-    export: exports.Export, talk: Conversation, parts: Mapping[str, bytes]
-) -> Iterator[exports.FileEntry]:
+    export: exporting.Export, talk: Conversation, parts: Mapping[str, bytes]
+) -> Iterator[exporting.FileEntry]:
     """Write the parts of a conversation for each of its shards, by the names of these without the side.
 
     Sides are divided when all is written, so each part is a file of its own until then: members of a tar without
@@ -61,10 +60,10 @@ def _write_parts(
         names[shard] = f"parts/{_key(talk)}.{number}"
         export.target.write_bytes(names[shard], content)
         largest = max(largest, len(content))
-    yield exports.FileEntry((names, largest), talk.duration)
+    yield exporting.FileEntry((names, largest), talk.duration)
 
 
-def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_shards(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     if export.prepared:
         prompts.note_personas(export)
     for side, entries in lists.items():
@@ -151,14 +150,14 @@ def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool, fra
 
 
 def _write_cut(
-    export: exports.Export,
-    item: exports.SeenTalk,
+    export: exporting.Export,
+    item: exporting.SeenTalk,
     sounds: Mapping[str, tuple[Pcm, int]],
     names: tuple[str, str],
     framed: bool = False,
-) -> Iterator[exports.FileEntry]:
+) -> Iterator[exporting.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `names`: of the speakers, the agent first."""
-    exports.refuse_mute(item.talk)
+    exporting.refuse_mute(item.talk)
     key = _key(item.talk)
     parts = {}
     recordings: dict[str, dict[str, Any]] = {}
@@ -197,8 +196,8 @@ def _write_cut(
 
 
 def write_nemo(
-    export: exports.Export, item: exports.SeenTalk, framed: bool = False
-) -> Iterator[exports.FileEntry]:
+    export: exporting.Export, item: exporting.SeenTalk, framed: bool = False
+) -> Iterator[exporting.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
     user_rate = 16000  # Hz, as NeMo reads it
     recorded = read_pcm(item.talk.audio, sample_rate=user_rate)
@@ -207,13 +206,13 @@ def write_nemo(
     return _write_cut(export, item, sounds, ("agent", "user"), framed)
 
 
-def write_cuts(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_cuts(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     talk = item.talk
     names = (talk.person("left") or "agent", talk.person("right") or "user")
     return _write_cut(export, item, {"recording": (item.pcm, talk.sample_rate)}, names)
 
 
-def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_webdataset(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     # Not the columns of clips, nor what no column is; those of own stages stay.
     left_out = {"problem", "problem_column", "remedy", UNWRITTEN, *LABELLED} - BUILT.keys()
     left_out.add("audio")
@@ -225,10 +224,10 @@ def write_webdataset(export: exports.Export, item: exports.SeenTalk) -> Iterator
 
 
 _shards = partial(
-    exports.ExportFormat,
+    exporting.ExportFormat,
     finish=finish_shards,
     manifests=(ABOUT,),
-    sides=exports.TWO_LISTS,
+    sides=exporting.TWO_LISTS,
 )
 _prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.read_personas)
 _nemo = partial(

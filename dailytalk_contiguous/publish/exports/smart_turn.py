@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.turns.inner_pauses import inner_pauses
 from dailytalk_contiguous.core.turns.turn_ends import SHIFT
 from dailytalk_contiguous.core.turns.turn_taking import join_spans
 from dailytalk_contiguous.models.turn_end import SILENCE_SECONDS
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.speech_spans import speech_of, timed_of
 from dailytalk_contiguous.publish.exports.turn_end_clips import (
     SideSpeech,
@@ -59,14 +59,14 @@ _UNDIVIDED = "clips"
 
 
 @dataclass(frozen=True)
-class SmartTurnSettings(exports.ExportSettings):
+class SmartTurnSettings(exporting.ExportSettings):
     layout: str = setting(
         "audiofolder", "Layout of smart-turn: {choices} (a folder for each language and label).",
         panel="result", choices=("audiofolder", RAW),
     )  # fmt: skip
 
 
-def write_smart_turn(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_smart_turn(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write a clip for each end of a turn of both sides, and for each pause in an utterance."""
     talk = item.talk
     sides = speech_of_sides(talk)
@@ -91,11 +91,11 @@ def write_smart_turn(export: exports.Export, item: exports.SeenTalk) -> Iterator
             "in_utterance": in_utterance,
             "turn_end": None if in_utterance else or_none(utterance.turn_end),
         }
-        yield exports.FileEntry(metadata, len(pcm) / talk.sample_rate)
+        yield exporting.FileEntry(metadata, len(pcm) / talk.sample_rate)
 
 
 def _clips(
-    export: exports.Export, item: exports.SeenTalk, sides: Mapping[str, SideSpeech]
+    export: exporting.Export, item: exporting.SeenTalk, sides: Mapping[str, SideSpeech]
 ) -> Iterator[TurnEndClip]:
     """The clips of a conversation; ends and pauses that can't be one are counted."""
     talk = item.talk
@@ -110,7 +110,7 @@ def _clips(
         export.left_out[reason] += n_others
     for end in ends:
         utterance = talk.utterances[end.utterance]
-        doubt = exports.certainty_doubt(or_none(utterance.transition_certainty), least)
+        doubt = exporting.certainty_doubt(or_none(utterance.transition_certainty), least)
         is_complete = end.transition == SHIFT
         clip = TurnEndClip(end.time + SILENCE_SECONDS, utterance, end.utterance, None, is_complete)
         candidates.append((end.transition, doubt, clip))
@@ -124,7 +124,7 @@ def _clips(
         elif words_in(sides[utterance.channel].words, pause.start, clip_end):
             doubt = "a word is where nothing sounds"
         else:
-            doubt = exports.certainty_doubt(pause.certainty, least)
+            doubt = exporting.certainty_doubt(pause.certainty, least)
         clip = TurnEndClip(clip_end, utterance, pause.utterance, pause.number, is_complete=False)
         candidates.append(("pause inside an utterance", doubt, clip))
     for kind, doubt, clip in candidates:
@@ -139,14 +139,14 @@ def _clips(
             yield clip._replace(start=start)
 
 
-def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_smart_turn(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     """Balance both sides, and move each clip to where its layout has it."""
     target = export.target
     is_raw = export.settings.layout == RAW
     if is_raw:  # it has no sides: who takes the clips divides them
         lists["train"].extend(lists["eval"])
         lists["eval"].clear()
-    texts: dict[str, exports.FileText] = {}
+    texts: dict[str, exporting.FileText] = {}
     clips = {}
     for side, entries in lists.items():
         folder = SMART_TURN_FOLDERS[side]
@@ -181,7 +181,7 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
         remedy = "export more conversations, or look at `dailytalk check` of the source for its ends of turns"
         if export.settings.certainty is not None:
             reason += f" with --certainty {export.settings.certainty:g}"
-            remedy = exports.LOWER_CERTAINTY
+            remedy = exporting.LOWER_CERTAINTY
         raise DailytalkError(reason, remedy)
     texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": clips})
     if not is_raw and not lists["eval"]:
@@ -189,7 +189,7 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
     return texts
 
 
-SMART_TURN_FORMAT = exports.ExportFormat(
+SMART_TURN_FORMAT = exporting.ExportFormat(
     "smart-turn",
     reader="Smart Turn (pipecat-ai), its training",
     holds="a mono FLAC for each end of a turn and each pause in an utterance, complete or incomplete, "
@@ -199,7 +199,7 @@ SMART_TURN_FORMAT = exports.ExportFormat(
     write=write_smart_turn,
     finish=finish_smart_turn,
     manifests=(*(f"{folder}/{METADATA}" for folder in SMART_TURN_FOLDERS.values()), SMART_TURN_CLIPS),
-    sides=exports.TWO_LISTS,
+    sides=exporting.TWO_LISTS,
     settings=SmartTurnSettings(),
     options=frozenset({"certainty"}),
     sample_rate=ANALYSIS_RATE,

@@ -14,19 +14,19 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.sound.samples import mixed_down
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.pieces import PieceSettings, inaudible_spans, trained_pieces
 from dailytalk_contiguous.publish.exports.prompts import heard_voice
 from dailytalk_contiguous.store.files import file_name, json_document
 
 
-def write_sesame(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_sesame(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write each speaker's channel, and an entry an utterance: its text, its place, and a number for the voice.
 
     The trainer learns single utterances, so a number has to mean one voice in the whole folder.
     """
     talk = item.talk
-    exports.refuse_mute(talk)
+    exporting.refuse_mute(talk)
     name = file_name(talk.id)
     folders = {"left": "agent", "right": "user"}
     for number, folder in enumerate(folders.values()):
@@ -44,15 +44,15 @@ def write_sesame(export: exports.Export, item: exports.SeenTalk) -> Iterator[exp
             "end": round(utterance.end, 6),
             "speaker": export.about.setdefault(voice, len(export.about)),
         }
-        yield exports.FileEntry(line, utterance.end - utterance.start)
+        yield exporting.FileEntry(line, utterance.end - utterance.start)
 
 
-def _absolute(export: exports.Export, name: str) -> str:
+def _absolute(export: exporting.Export, name: str) -> str:
     return str(export.target.root.resolve() / f"{name}.wav")
 
 
-def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    texts: dict[str, exports.FileText] = {}
+def finish_sesame(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
+    texts: dict[str, exporting.FileText] = {}
     for side, entries in lists.items():
         texts[f"metadata_{side}.json"] = json_document([entry.line for entry in entries])
     return texts
@@ -61,12 +61,12 @@ def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 def _write_mixed(
     script: Callable[[Sequence[Utterance]], str],
     columns: tuple[str, str],
-    export: exports.Export,
-    item: exports.SeenTalk,
-) -> Iterator[exports.FileEntry]:
+    export: exporting.Export,
+    item: exporting.SeenTalk,
+) -> Iterator[exporting.FileEntry]:
     """Write the pieces of a conversation as the mean of both channels, with the script of each."""
     talk = item.talk
-    exports.refuse_mute(talk)
+    exporting.refuse_mute(talk)
     utterances = []
     for utterance in talk.utterances:
         text = " ".join(utterance.text.split())
@@ -88,7 +88,7 @@ def _write_mixed(
             pcm = item.pcm[piece.first : piece.last]
             export.write_sound(name, mixed_down(pcm))
             line = {sound_column: _absolute(export, name), text_column: text}
-            yield exports.FileEntry(line, len(pcm) / talk.sample_rate)
+            yield exporting.FileEntry(line, len(pcm) / talk.sample_rate)
 
 
 def moss_script(utterances: Sequence[Utterance]) -> str:
@@ -108,12 +108,12 @@ def vibevoice_script(utterances: Sequence[Utterance]) -> str:
     return "\n".join(f"Speaker {numbers[utterance.channel]}: {utterance.text}" for utterance in utterances)
 
 
-_format = partial(exports.ExportFormat, sides=exports.TWO_LISTS)
+_format = partial(exporting.ExportFormat, sides=exporting.TWO_LISTS)
 _mixed = partial(
     _format,
     loses="times, words, tags, sounds without text",
     checked="a reader written from its source",
-    finish=exports.json_lists(train="dialogues_train.jsonl", eval="dialogues_eval.jsonl"),
+    finish=exporting.json_lists(train="dialogues_train.jsonl", eval="dialogues_eval.jsonl"),
     manifests=("dialogues_train.jsonl", "dialogues_eval.jsonl"),
     settings=PieceSettings(),
     unit="file",

@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.turns.turnbench_layout import (
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.publish.checks.findings import loudness_of
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.turnbench_labels import labelled_tracks
 from dailytalk_contiguous.publish.exports.turnbench_oracle import perfect_prediction
 from dailytalk_contiguous.store.files import file_name, json_document
@@ -79,17 +79,17 @@ def columns(sample_rate: int | None) -> Features:
     return Features(features)
 
 
-def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_turnbench(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write the sound of each speaker; it becomes part of a table once all conversations have their numbers."""
     talk = item.talk
     least = export.settings.certainty
-    exports.refuse_mute(talk)
+    exporting.refuse_mute(talk)
     labelled = labelled_tracks(item.finished, talk.duration, least)
     channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
     tracks = {speaker: labelled.tracks[channel] for speaker, channel in zip(SPEAKERS, channels, strict=True)}
     if not any(tracks.values()):
         if least is not None:
-            raise BadInput(f"nothing in it has a label with --certainty {least:g}", exports.LOWER_CERTAINTY)
+            raise BadInput(f"nothing in it has a label with --certainty {least:g}", exporting.LOWER_CERTAINTY)
         raise BadInput("nothing in it has a label", "check its transcript")
     export.left_out.update(labelled.left_out)
     sounds = {}
@@ -100,10 +100,10 @@ def write_turnbench(export: exports.Export, item: exports.SeenTalk) -> Iterator[
         export.target.write_bytes(sounds[column], data)
         size += len(data)
     line = LabelledConversation(talk.id, talk.recording_id, sounds, tracks, size)
-    yield exports.FileEntry(line, talk.duration)
+    yield exporting.FileEntry(line, talk.duration)
 
 
-def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_turnbench(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     """Number the conversations, and write the tables of each side."""
     root = export.target.root
     numbers: dict[str, dict[str, str]] = {}
@@ -258,7 +258,7 @@ def _track_findings(
     yield from several("bad-time", location, misplaced, problem, total, _TURNBENCH_AGAIN)
 
 
-TURNBENCH = exports.ExportFormat(
+TURNBENCH = exporting.ExportFormat(
     "turnbench",
     reader="TurnBench's scorer (Sesame), and `datasets`",
     holds="Parquet: mono FLAC of each speaker, and every stretch of speech with its text, times and label",
@@ -267,7 +267,7 @@ TURNBENCH = exports.ExportFormat(
     write=write_turnbench,
     finish=finish_turnbench,
     manifests=(ORACLE, NUMBERS),
-    sides=exports.TWO_LISTS,
+    sides=exporting.TWO_LISTS,
     options=frozenset({"main", "certainty"}),
     recognises=lambda folder: (folder / NUMBERS).is_file(),
     check=check_turnbench,

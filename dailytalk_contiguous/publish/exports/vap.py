@@ -18,7 +18,7 @@ import pandas as pd
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
-from dailytalk_contiguous.publish.exports import exporting as exports
+from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.speech_spans import spans_between, speech_of
 from dailytalk_contiguous.store.files import file_name
 
@@ -49,7 +49,7 @@ def window_starts(duration: float) -> list[float]:
     return starts
 
 
-def write_vap(export: exports.Export, item: exports.SeenTalk) -> Iterator[exports.FileEntry]:
+def write_vap(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write the sound of a conversation, and return its windows."""
     talk = item.talk
     starts = window_starts(talk.duration)
@@ -77,15 +77,15 @@ def write_vap(export: exports.Export, item: exports.SeenTalk) -> Iterator[export
             "dataset": export.settings.dataset or root.name,
         }
         is_last = start == starts[-1]
-        yield exports.FileEntry(line, WINDOW if is_last else WINDOW - OVERLAP)
+        yield exporting.FileEntry(line, WINDOW if is_last else WINDOW - OVERLAP)
 
 
-def finish_vap(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+def finish_vap(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
     """Return the lists by their names; a side without windows has none."""
     seconds = round(sum(export.about.values()))
     if seconds:
         export.left_out["seconds at the ends of conversations, which fill no window"] = seconds
-    texts: dict[str, exports.FileText] = {}
+    texts: dict[str, exporting.FileText] = {}
     for side, entries in lists.items():
         if entries:
             table = pd.DataFrame([entry.line for entry in entries])
@@ -95,7 +95,7 @@ def finish_vap(export: exports.Export, lists: exports.Lists) -> Mapping[str, exp
     return texts
 
 
-VAP = exports.ExportFormat(
+VAP = exporting.ExportFormat(
     "vap",
     reader="VoiceActivityProjection (VAP)",
     holds="stereo WAV of 16 kHz; windows of 20 s with the speech of both sides up to 2 s after them",
@@ -104,7 +104,7 @@ VAP = exports.ExportFormat(
     write=write_vap,
     finish=finish_vap,
     manifests=tuple(LISTS.values()),
-    sides=exports.TWO_LISTS,
+    sides=exporting.TWO_LISTS,
     sample_rate=ANALYSIS_RATE,
     is_only_rate=True,
     unit="window",
