@@ -5,11 +5,12 @@ it, and an older version: a fact that is null or of another type counts as one t
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
 
-from dailytalk_contiguous.core.documents import JsonObject, Number, Whole, fits
+from dailytalk_contiguous.core.documents import JsonObject, Number, Whole
 from dailytalk_contiguous.core.licensing import Credit, Origin
 
 
@@ -210,6 +211,7 @@ def _read(record: Mapping[str, Any], kind: type[_Facts]) -> _Facts:
         is_part = isinstance(field.default, msgspec.Struct)
         if is_part and isinstance(value, Mapping):
             facts[field.name] = _read(value, field.type)
-        elif fits(value, field.type):
+            continue
+        with suppress(msgspec.ValidationError):
             facts[field.name] = msgspec.convert(value, field.type)
     return kind(**facts)
