@@ -12,12 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
-from dailytalk_contiguous.core.records.run_record import TaggedFolder
+from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.style.tags import check_tags
@@ -114,7 +116,7 @@ def read_synthesis_input(
     if transcript is None:
         run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
-    fields = (*FIELDS, *_fields_of(run))
+    fields = (*FIELDS, *published(RunRecord.of(run).fields, work_folder.RUN))
     rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
@@ -123,20 +125,16 @@ def read_synthesis_input(
     return replace(script, not_at_hand=not_at_hand)
 
 
-def _fields_of(run: JsonObject) -> tuple[Field, ...]:
-    """The fields of a line that stages of the first half publish, as its run.json has them."""
-    return published(run.get("fields") or (), work_folder.RUN)
-
-
 def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
     """The input of a synthesis, of the transcript that a run has written, or people have edited."""
+    facts = RunRecord.of(run)
     return SynthesisInput(
         groups=list(group(script.conversations, shard_seconds)),
         rejects=script.rejects,
-        models=run.get("models", {}),
-        source=run.get("source", {}),
+        models=msgspec.to_builtins(facts.models),
+        source=run.get("source") or {},
         digest=script.digest,
-        fields=_fields_of(run),
+        fields=published(facts.fields, work_folder.RUN),
     )
 
 
