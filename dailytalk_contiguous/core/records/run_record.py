@@ -191,7 +191,8 @@ class RunRecord(RunHalf, frozen=True):
         """
         credits = []
         for folder, sources in self.sources.items():
-            for source in sources or [SourceFacts(name=folder)]:
+            named_sources = [source for source in sources or () if source.name]
+            for source in named_sources or [SourceFacts(name=folder)]:
                 credits.append(source.credit)
         credits += [self.corpus.credit, self.source.credit]
         named = [credit for credit in credits if credit.name]
