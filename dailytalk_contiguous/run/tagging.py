@@ -25,7 +25,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.turnbench_transcripts import LABELS_UNREAD
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
-from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED
+from dailytalk_contiguous.store.work_folder import RATED, TAGGED
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class TagSpec(Spec):
         about = dict(self.about)
         addresses = self.recordings.inputs.addresses
         if addresses:
-            about[RECORDINGS] = [*addresses]
+            about["recordings"] = [*addresses]
         if self.recordings.source:
             about["source"] = self.recordings.source
         about["time"] = time_spent

@@ -97,9 +97,6 @@ TABLES = (UTTERANCES, CONVERSATIONS)
 #: What the scripts in `builder_scripts` call the work folder that they keep beside a transcript and results.
 BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
 
-#: Key of run.json with the addresses of recordings that are in a store.
-RECORDINGS = "recordings"
-
 
 def work_folder_of(path: Path) -> Path:
     """The folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
