@@ -40,8 +40,8 @@ def readme(
 
     Args:
         about: a description of the folder. load: how to load it; both in Markdown.
-        made: the provenance of its rows, each a JSON or empty, with numbers of rows; if rows
-            name no models and sources, those of `run` are named.
+        made: the provenance of its rows, each as JSON or empty, with numbers of rows; if rows name no models and
+            sources, those of `run` are named.
         run: run.json of the folder that they are from.
         defaults: of `cli.defaults.default_settings`.
     """
