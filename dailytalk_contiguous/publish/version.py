@@ -23,12 +23,12 @@ from datasets import Features, List, Value
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import JsonObject, Number, Whole, parse_json, quoted, typed
+from dailytalk_contiguous.core.documents import JsonObject, Number, Whole, fits, parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.published_fields import Described, described
-from dailytalk_contiguous.core.records.run_record import BalanceFacts, RejectedFacts
+from dailytalk_contiguous.core.records.run_record import BalanceFacts, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
     BUILT,
@@ -110,7 +110,10 @@ _KEPT_FACTS = {
 
 
 def kept_run_facts(folder: Path) -> JsonObject:
-    """Return the part of a folder's run.json that findings follow from, without paths of this machine."""
+    """Return the part of a folder's run.json that findings follow from, without paths of this machine.
+
+    It is empty where one of its facts has another type than `RunRecord` says: no reader would take it.
+    """
     run = run_json(folder)
     kept = {}
     for name, names in _KEPT_FACTS.items():
@@ -119,7 +122,7 @@ def kept_run_facts(folder: Path) -> JsonObject:
             facts = {key: _published(value) for key, value in part.items() if key in names}
             if facts:
                 kept[name] = facts
-    return kept
+    return kept if fits(kept, RunRecord) else {}
 
 
 def _published(value: Any) -> Any:
@@ -378,6 +381,7 @@ class Version:
         remedy = "publish this version again"
         record = parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES)
         typed(record, Manifest, name, remedy)
+        typed(record.get("run") or {}, RunRecord, name, remedy)
         return msgspec.convert(record, Manifest)
 
     @property

@@ -188,7 +188,9 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
     assert version.manifest == Manifest(layout=1)
     assert compare_versions(version, version) == Changes()
     large: dict[str, Any] = {"totals": {"conversations": {"size": 10**400}}}
-    for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, large, {"assets": {}}, {"files": {"a": {}}}):
+    lost: dict[str, Any] = {"run": {"rejected": {"seconds": "many"}}}
+    wrong_files: dict[str, Any] = {"files": {"a": {}}}
+    for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, large, {"assets": {}}, wrong_files, lost):
         (tmp_path / "manifest.json").write_text(json.dumps(wrong))
         with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):
             _ = open_version(tmp_path).manifest
