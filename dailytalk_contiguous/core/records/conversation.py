@@ -563,7 +563,8 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         for sound in self.sounds:
             channel = sides[sound.channel]
             sounds.append(replace(sound, channel=channel, start=sound.new_start, end=sound.new_end))
-        built_sides = [replace(side, channel=sides[side.channel]) for side in self.built_sides]
+        known_sides = [side for side in self.built_sides if side.channel in sides]
+        built_sides = [replace(side, channel=sides[side.channel]) for side in known_sides]
         names = or_none(self.speakers)
         speakers = {sides[channel]: names.get(channel) if names else None for channel in ("left", "right")}
         return replace(
@@ -583,11 +584,15 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
         """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
         marks: list[Mark] = []
+        recorded = [utterance for utterance in self.heard if utterance.is_recorded]
+        recorded = [utterance for utterance in recorded if utterance.has_recorded_times]
         for mark in self.transcript_marks or ():
-            for utterance in self.heard:
+            if not is_number(mark.start) or not is_number(mark.end):
+                continue
+            for utterance in recorded:
                 marked = utterance.span & mark.span
                 is_same_side = utterance.source_channel == mark.channel
-                if is_same_side and utterance.is_recorded and marked and utterance.new_start is not None:
+                if is_same_side and marked and utterance.new_start is not None:
                     shift = utterance.new_start - utterance.start
                     start = marked.start + shift
                     end = marked.end + shift
