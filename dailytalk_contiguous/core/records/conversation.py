@@ -353,8 +353,10 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         span = self.new_span
         if span is None:
             return []
-        around = Span(span.start - SAME_TIME, span.end + SAME_TIME)
-        return [word for word in words if word.side == self.channel and word.middle in around]
+        first = span.start - SAME_TIME
+        last = span.end + SAME_TIME
+        of_channel = [word for word in words if word.side == self.channel]
+        return [word for word in of_channel if first <= word.middle <= last]
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set fields by their names. Raises AttributeError for a name that no field has."""
