@@ -116,7 +116,7 @@ def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: 
     for utterance in utterances:
         set_null(utterance, JUDGED_FIELDS)
         span = utterance.new_sounding
-        if span and utterance.is_heard:
+        if span is not None and utterance.is_heard:
             heard.append(utterance)
             timed.append(Timed(utterance.channel, *span))
     judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)

@@ -235,6 +235,19 @@ def test_row_that_no_reader_can_use_is_rejected_with_its_reason_and_the_rest_goe
     assert reason in error["what"]
 
 
+def test_row_with_an_unknown_side_or_without_times_in_the_recording_is_exported(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    row = built_row("odd", sides=[{"channel": "mix"}])
+    marked = {"channel": "right", "name": "ring", "kind": "sound"}
+    row["transcript_marks"] = [marked | {"start": 0.0, "end": 9.0}, marked | {"start": 0.0, "end": None}]
+    for utterance in row["utterances"]:
+        utterance["source_start"] = None
+    folder = write_dataset(tmp_path / "work", [row])
+    done = dailytalk("export", str(folder), "--out", str(tmp_path / "out"))
+    assert done.code == 0, done.err
+
+
 def test_row_that_can_not_be_published_is_rejected_and_the_rest_is(
     hub: Any, dailytalk: Command, tmp_path: Path
 ) -> None:

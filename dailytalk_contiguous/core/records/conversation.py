@@ -353,8 +353,10 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
         span = self.new_span
         if span is None:
             return []
-        around = Span(span.start - SAME_TIME, span.end + SAME_TIME)
-        return [word for word in words if word.side == self.channel and word.middle in around]
+        first = span.start - SAME_TIME
+        last = span.end + SAME_TIME
+        of_channel = [word for word in words if word.side == self.channel]
+        return [word for word in of_channel if first <= word.middle <= last]
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set fields by their names. Raises AttributeError for a name that no field has."""
@@ -563,7 +565,8 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         for sound in self.sounds:
             channel = sides[sound.channel]
             sounds.append(replace(sound, channel=channel, start=sound.new_start, end=sound.new_end))
-        built_sides = [replace(side, channel=sides[side.channel]) for side in self.built_sides]
+        known_sides = [side for side in self.built_sides if side.channel in sides]
+        built_sides = [replace(side, channel=sides[side.channel]) for side in known_sides]
         names = or_none(self.speakers)
         speakers = {sides[channel]: names.get(channel) if names else None for channel in ("left", "right")}
         return replace(
@@ -583,11 +586,15 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
         """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
         marks: list[Mark] = []
+        recorded = [utterance for utterance in self.heard if utterance.is_recorded]
+        recorded = [utterance for utterance in recorded if utterance.has_recorded_times]
         for mark in self.transcript_marks or ():
-            for utterance in self.heard:
+            if not is_number(mark.start) or not is_number(mark.end):
+                continue
+            for utterance in recorded:
                 marked = utterance.span & mark.span
                 is_same_side = utterance.source_channel == mark.channel
-                if is_same_side and utterance.is_recorded and marked and utterance.new_start is not None:
+                if is_same_side and marked and utterance.new_start is not None:
                     shift = utterance.new_start - utterance.start
                     start = marked.start + shift
                     end = marked.end + shift

@@ -556,7 +556,7 @@ def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[F
     values = finished_fields(utterance, features_of_fields(fields))
     values["audio_file"] = or_none(talk.audio_file)
     values["conversation_id"] = talk.id
-    values["duration"] = round(span.end - span.start, 4) if span else None
+    values["duration"] = None if span is None else round(span.end - span.start, 4)
     values["words"] = rows_of_words(utterance.words_among(talk.alignments))
     return _line_of(values, fields, rebuilt=True)
 
