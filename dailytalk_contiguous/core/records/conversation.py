@@ -563,7 +563,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         for sound in self.sounds:
             channel = sides[sound.channel]
             sounds.append(replace(sound, channel=channel, start=sound.new_start, end=sound.new_end))
-        built_sides = [replace(side, channel=sides[side.channel]) for side in self.built_sides]
+        built_sides = [replace(side, channel=sides.get(side.channel, side.channel)) for side in self.built_sides]
         names = or_none(self.speakers)
         speakers = {sides[channel]: names.get(channel) if names else None for channel in ("left", "right")}
         return replace(
@@ -585,9 +585,12 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         marks: list[Mark] = []
         for mark in self.transcript_marks or ():
             for utterance in self.heard:
-                marked = utterance.span & mark.span
+                times = (utterance.start, utterance.end, mark.start, mark.end)
                 is_same_side = utterance.source_channel == mark.channel
-                if is_same_side and utterance.is_recorded and marked and utterance.new_start is not None:
+                if None in times or not is_same_side or not utterance.is_recorded:
+                    continue
+                marked = utterance.span & mark.span
+                if marked and utterance.new_start is not None:
                     shift = utterance.new_start - utterance.start
                     start = marked.start + shift
                     end = marked.end + shift
