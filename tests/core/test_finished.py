@@ -92,3 +92,15 @@ def test_marks_are_seen_where_the_utterance_is_that_was_kept() -> None:
     (mark,) = from_finished(row).seen_by(24000, "left").transcript_marks
     assert mark.channel == kept["channel"]
     assert mark.span == pytest.approx(Span(kept["start"], kept["start"] + 0.1))
+
+
+def test_row_whose_sides_have_no_names_and_whose_marks_have_no_times_is_seen_without_them() -> None:
+    row = built_row()  # of somebody who knows nothing of its recording
+    mark = {"channel": "left", "start": 0.5, "end": 0.7, "name": "door", "kind": "note"}
+    row["transcript_marks"] = [mark]
+    row["sides"][0]["channel"] = None
+    for utterance in row["utterances"]:
+        utterance |= {"status": "kept", "synthesis": None}
+    seen = from_finished(row).seen_by(24000, "right")
+    assert seen.transcript_marks == []
+    assert [side.channel for side in seen.built_sides] == ["left"]

@@ -214,6 +214,12 @@ def test_text_conditions_for_a_stock_model(data):
     assert kinds(data) == []
 
 
+def test_wav_beside_the_manifests_that_none_names_is_found_from_within_the_folder(data, monkeypatch):
+    shutil.copy(wav(data), data / "other.wav")
+    monkeypatch.chdir(data)
+    assert "unnamed-audio" in kinds(Path("."), "advice")
+
+
 def test_a_folder_that_was_moved(data, tmp_path):
     moved = data.rename(tmp_path / "moved")
     assert set(kinds(moved)) == {"config"}

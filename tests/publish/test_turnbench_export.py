@@ -95,6 +95,16 @@ def test_every_stretch_of_speech_has_the_label_of_its_rule() -> None:
     assert {rule.label for rule in RULES} == {line[-1] for line in LABELLED}
 
 
+def test_speech_with_words_and_without_a_text_has_its_label() -> None:
+    row = labelled_row()
+    row["utterances"][0]["text"] = None
+    labelled = labelled_tracks(from_finished(row), SECONDS)
+    first = min(
+        (entry for track in labelled.tracks.values() for entry in track), key=lambda entry: entry["start_s"]
+    )
+    assert (first["label"], first["text"]) == (LABELLED[0][-1], "")
+
+
 def test_labels_and_their_rules_are_those_of_the_page_and_of_the_scorer() -> None:
     page = (ROOT / "docs/trainers.md").read_text(encoding="utf-8")
     for rule in (*RULES, *SOUND_RULES):

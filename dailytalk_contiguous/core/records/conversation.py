@@ -586,8 +586,10 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
         """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
         marks: list[Mark] = []
-        recorded = [utterance for utterance in self.heard if utterance.is_recorded]
-        recorded = [utterance for utterance in recorded if utterance.has_recorded_times]
+        recorded = []
+        for utterance in self.heard:
+            if utterance.is_recorded and utterance.has_recorded_times:
+                recorded.append(utterance)
         for mark in self.transcript_marks or ():
             if not is_number(mark.start) or not is_number(mark.end):
                 continue

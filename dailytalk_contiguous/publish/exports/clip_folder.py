@@ -90,7 +90,6 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     facts: dict[str, object] = {"id": talk.id, "language": talk.main_language}
     facts |= {"sample_rate": talk.built_rate, "duration": talk.built_duration}
     facts |= known_columns(utterance, _FIELDS)
-    facts["text"] = utterance.text or None
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
     facts["prosody"] = prosody if has_prosody else None
     facts |= talk.extra["labels"]

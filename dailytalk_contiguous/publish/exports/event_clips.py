@@ -261,6 +261,7 @@ def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence:
         for word in words_between(talk.alignments, clip.start, clip.end):
             if word.text.strip():
                 words.append(word.at(round(word.start, 6), round(word.end, 6)))
+        rows = [{**row, "source": row["source"] or None} for row in rows_of_words(words)]
         facts = {
             "clip_id": clip.id,
             "conversation_id": talk.id,
@@ -278,7 +279,7 @@ def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence:
             "ends_in_silence": clip.ends_in_silence,
             "duration": (last - first) / rate,
             "speakers": talk.speakers,
-            "words": rows_of_words(words),
+            "words": rows,
             "licence": licence,
         }
         yield CutEvent(clip, pcm[first:last], words, facts)

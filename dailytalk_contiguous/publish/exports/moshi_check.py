@@ -245,7 +245,9 @@ class _Contents:
         """WAV files that no line names, except in the folder `prompts`."""
         if not self.checked:
             return
-        wavs = [wav for wav in sorted(self.folder.rglob("*.wav")) if wav.parent.name != prompts]
+        wavs = sorted(self.folder.rglob("*.wav"))
+        if prompts:
+            wavs = [wav for wav in wavs if wav.parent != self.folder / prompts]
         unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.checked]
         if unnamed:
             problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"

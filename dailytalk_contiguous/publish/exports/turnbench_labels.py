@@ -225,7 +225,7 @@ def labelled_tracks(talk: Conversation, seconds: float, least_certainty: float |
         if doubt:
             labelled.left_out[f"speech: {doubt}"] += 1
             continue
-        text = " ".join(utterance.text.strip() for utterance in members)
+        text = " ".join((utterance.text or "").strip() for utterance in members)
         rule = next(rule for rule in RULES if rule.applies(facts))
         labelled.add(stretch.channel, stretch.start, stretch.end, rule.label, text.strip(), seconds)
     for sound in talk.sounds:
