@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
 from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.schema import LABELLED, Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
@@ -284,7 +285,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
             lost = verdict.losses(run)
             remedy = verdict.remedy_of_losses(lost, [*lost.reasons, *lost.remedies])
             findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
-    elif work_folder.run_json(folder) or has_tags or has_transcript:
+    elif run != NO_RUN or has_tags or has_transcript:
         try:
             tables = tables_of(open_items(folder))
         except DailytalkError:  # its transcript, whose findings are there, or its shards

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.licensing import SOURCE
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.run_record import RunRecord
+from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -75,10 +75,9 @@ def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[s
 
     After a run that made no shard (`n_made`) it stays as it is: a million conversations are not read again.
     """
-    record = work_folder.run_json(folder)
-    if not record or (not n_made and (folder / README).exists()) or is_foreign(folder):
+    run = work_folder.read_run(folder)
+    if run == NO_RUN or (not n_made and (folder / README).exists()) or is_foreign(folder):
         return
-    run = RunRecord.of(record)
     n_tagged = run.counts.conversations or 0
     n_finished = run.speak.counts.conversations or 0
     rows = open_items(folder).rows(["provenance"]) if n_finished else ()
