@@ -5,13 +5,12 @@ PyTorch and transformers.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 from dailytalk_contiguous.core.errors import ModelMissing, ModelUnreachable
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
-from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
+from dailytalk_contiguous.models.devices import cpu_instructions, device_of, lacking, thread_count
 from dailytalk_contiguous.models.forks import loaded_once
 
 #: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
@@ -74,11 +73,7 @@ FLOAT16_CAPABILITY = 7
 def fast_precisions(device: str) -> tuple[str, ...]:
     """The members of `PRECISIONS` that `device` (one of `models.devices.DEVICES`) multiplies in, best first."""
     if device_of(device) == "cpu":
-        try:
-            instructions = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-        except OSError:  # nothing is known, so nothing is risked
-            instructions = set()
-        return ("bfloat16", "float32") if BFLOAT16_FLAGS & instructions else ("float32",)
+        return ("bfloat16", "float32") if BFLOAT16_FLAGS & cpu_instructions() else ("float32",)
     if lacking():
         return ("bfloat16", "float16", "float32")
     import torch
