@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.figures import ends_of_turns, same_ends
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, to_pcm
 from dailytalk_contiguous.core.turns.turn_ends import (
     HOLD,
     SHIFT,
@@ -36,7 +36,7 @@ from dailytalk_contiguous.core.turns.turn_ends import (
     mean_change,
 )
 from dailytalk_contiguous.machine.read_documents import read_json
-from dailytalk_contiguous.models.turn_end import load_smart_turn
+from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.work_folder import RUN
@@ -47,7 +47,7 @@ GOALS = {"piper": (0.10, 0.06), "shift": (0.05, 0.03)}
 
 #: Seconds of a judgement on one thread, and the share of a build that all of them take.
 JUDGED_GOAL = 0.05
-SHARE_GOAL = 0.25
+SHARE_GOAL = 0.08
 
 
 def main() -> int:
@@ -152,9 +152,9 @@ def in_words(figures: TurnEndFigures) -> str:
 def speed() -> bool:
     judge = load_smart_turn()
     samples, rate = soundfile.read(next(EXAMPLES.glob("*.flac")), dtype="float32")
-    side = np.asarray(soxr.resample(samples[:, 0], rate, ANALYSIS_RATE), np.float32)
+    side = to_pcm(soxr.resample(samples[:, 0], rate, ANALYSIS_RATE))
     started = time.process_time()
-    judge.finished(side, [float(second) for second in range(10, 30)])
+    judge.finished([SpokenEnd(side, float(second)) for second in range(10, 30)])
     seconds = (time.process_time() - started) / 20
     return judged(f"a judgement on one thread: {seconds:.3f} s (goal {JUDGED_GOAL})", seconds <= JUDGED_GOAL)
 

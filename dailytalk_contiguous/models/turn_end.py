@@ -10,13 +10,13 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, pcm_to_float
+from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_SMART_TURN,
     SMART_TURN,
@@ -25,7 +25,7 @@ from dailytalk_contiguous.models.checkpoints import (
     Missing,
     find_files,
 )
-from dailytalk_contiguous.models.devices import open_onnx
+from dailytalk_contiguous.models.devices import open_onnx, run_side_by_side
 
 #: Seconds that it hears, with the silence behind a turn.
 HEARD_SECONDS = 8
@@ -37,8 +37,15 @@ SILENCE_SECONDS = 0.2
 MOST_REMEMBERED = 10_000
 
 
+class SpokenEnd(NamedTuple):
+    """The end of a turn: the sound of its side, int16 at 16 kHz, shape (n,), and the second of its last speech."""
+
+    side: Pcm
+    time: float
+
+
 class SmartTurn:
-    """The loaded judge, on one thread. Several threads may call it at once."""
+    """The loaded judge. Several threads may call it at once."""
 
     def __init__(self, path: Path) -> None:
         from transformers import WhisperFeatureExtractor
@@ -48,33 +55,27 @@ class SmartTurn:
         self._features = extractor(chunk_length=HEARD_SECONDS)
         self._remembered: dict[bytes, float] = {}  # judgements, by a digest of the sound
 
-    def finished(self, side: Samples, ends: Sequence[float]) -> list[float]:
-        """How finished a side's speech sounds at each of these ends, in [0, 1].
+    def finished(self, ends: Sequence[SpokenEnd]) -> list[float]:
+        """How finished speech sounds at each of these ends, in [0, 1].
 
-        Args:
-            side: one channel at 16 kHz, shape (n,), in [-1, 1].
-            ends: seconds at which its speaker falls silent. The judge hears `SILENCE_SECONDS` behind each, in
-                which a side that ends earlier is silent.
+        The judge hears `SILENCE_SECONDS` behind an end, in which a side that ends earlier is silent. It hears as
+        many ends at a time as there are threads, each on one: a batch of eight takes longer than eight alone.
         """
-        import torch
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)  # of this thread: for so little sound more of them take ten times as long
-        try:
-            judged = []
-            for end in steps("ends of turns", ends):
-                judged.append(self._judge(last_seconds(side, end + SILENCE_SECONDS)))
-            return judged
-        finally:
-            torch.set_num_threads(before)
+        def judge(batch: list[SpokenEnd]) -> list[float]:
+            return [self._judge(end) for end in batch]
 
-    def _judge(self, heard: Samples) -> float:
+        seconds = [HEARD_SECONDS] * len(ends)
+        return run_side_by_side(ends, seconds, HEARD_SECONDS, judge, threads_of_one())
+
+    def _judge(self, end: SpokenEnd) -> float:
+        heard = last_seconds(end.side, end.time + SILENCE_SECONDS)
         key = hashlib.sha256(heard.tobytes()).digest()
         remembered = self._remembered.get(key)
         if remembered is not None:
             return remembered
         features = self._features(
-            heard,
+            pcm_to_float(heard),
             sampling_rate=ANALYSIS_RATE,
             return_tensors="np",
             padding="max_length",
@@ -91,16 +92,15 @@ class SmartTurn:
         return judgement
 
 
-def last_seconds(side: Samples, until: float) -> Samples:
+def last_seconds(side: Pcm, until: float) -> Pcm:
     """The `HEARD_SECONDS` of 16 kHz samples before a time in seconds, with silence where there are none."""
     last = round(until * ANALYSIS_RATE)
     n_samples = HEARD_SECONDS * ANALYSIS_RATE
     first = max(0, last - n_samples)
-    sound = np.asarray(side[first:last], np.float32)
+    sound = side[first:last]
     n_behind = max(0, min(last, n_samples) - len(sound))
-    sound = np.pad(sound, (0, n_behind))
-    n_before = n_samples - len(sound)
-    return np.pad(sound, (n_before, 0))
+    n_before = n_samples - len(sound) - n_behind
+    return np.pad(sound, (n_before, n_behind))
 
 
 _loading = threading.Lock()

@@ -5,8 +5,9 @@ A pause inside a turn that sounds finished teaches a model to answer where it sh
 that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import ClassVar, NamedTuple
 
 from datasets import Features
@@ -23,19 +24,19 @@ from dailytalk_contiguous.core.records.conversation import (
 from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.sound.samples import Pcm, pcm_to_float
+from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.turns.certainty import (
     edge_error,
     edge_errors_of,
     event_certainties,
     transition_certainty,
 )
-from dailytalk_contiguous.core.turns.turn_ends import turn_ends
+from dailytalk_contiguous.core.turns.turn_ends import TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
-from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
+from dailytalk_contiguous.models.turn_end import SpokenEnd, lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
 
 #: Smart Turn judges where its weights are on this machine.
@@ -82,34 +83,52 @@ class JudgedEnd(NamedTuple):
     finished: float | None
 
 
-def judged_ends(
-    timed: Sequence[Timed], groups: Sequence[Sequence[int]], sound: Pcm | None, side_of: Callable[[str], int]
-) -> dict[int, JudgedEnd]:
-    """The ends of turns among utterances, by the index of the utterance that ends there.
+class PlacedSpeech(NamedTuple):
+    """Utterances as recorded or as built, and the sound that they are in.
+
+    Attributes:
+        timed: utterances, as `core.turns.turn_taking.stretches` takes them.
+        sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
+        revoice: whose voice is new in the sound, as `result_sides` takes it.
+    """
+
+    timed: Sequence[Timed]
+    sound: Pcm | None
+    revoice: str = NOBODY
+
+
+def judged_ends(versions: Iterable[PlacedSpeech], groups: Sequence[Sequence[int]]) -> list[dict[int, JudgedEnd]]:
+    """The ends of turns in versions of a conversation, by the index of the utterance that ends there.
 
     Args:
-        timed: utterances, as `core.turns.turn_taking.stretches` takes them.
-        groups: which of them are one stretch of speech.
-        sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
-        side_of: the column of `sound` in which a channel is.
+        versions: the same utterances in each. All of them have sound, or none has.
+        groups: which utterances are one stretch of speech.
     """
-    judged: dict[int, JudgedEnd] = {}
-    ends = turn_ends(timed, groups)
-    for channel in CHANNELS:
-        ends_of_channel = [end for end in ends if timed[end.utterance].channel == channel]
-        finished: Sequence[float | None] = [None] * len(ends_of_channel)
-        if sound is not None and ends_of_channel:
-            side = pcm_to_float(sound[:, side_of(channel)])
-            finished = load_smart_turn().finished(side, [end.time for end in ends_of_channel])
-        for end, value in zip(ends_of_channel, finished, strict=True):
-            judged[end.utterance] = JudgedEnd(end.transition, value)
+    ends_of_versions: list[list[TurnEnd]] = []
+    spoken: list[SpokenEnd] = []
+    for timed, sound, revoice in versions:
+        ends = turn_ends(timed, groups)
+        ends_of_versions.append(ends)
+        if sound is not None:
+            sides = result_sides(revoice)
+            for end in ends:
+                column = CHANNELS.index(sides[timed[end.utterance].channel])
+                spoken.append(SpokenEnd(sound[:, column], end.time))
+    finished: Iterator[float | None] = repeat(None)
+    if spoken:
+        finished = iter(load_smart_turn().finished(spoken))
+    judged: list[dict[int, JudgedEnd]] = []
+    for ends in ends_of_versions:
+        judged.append({end.utterance: JudgedEnd(end.transition, next(finished)) for end in ends})
     return judged
 
 
 def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: Iterable[BuiltSide]) -> None:
     """Set `JUDGED_FIELDS` of utterances of a finished conversation with other times in its result than before.
 
-    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: those of its sound.
+    Args:
+        sound: that of the conversation, int16 at 16 kHz, shape (n, 2); None for no judgement.
+        sides: those of its sound.
     """
     heard: list[Utterance] = []
     timed: list[Timed] = []
@@ -119,7 +138,7 @@ def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: 
         if span is not None and utterance.is_heard:
             heard.append(utterance)
             timed.append(Timed(utterance.channel, *span))
-    judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
+    (judged,) = judged_ends([PlacedSpeech(timed, sound)], join_spans(timed))
     errors = edge_errors_of(sides)
     leak_shares = [or_none(utterance.leak_share) or 0.0 for utterance in heard]
     judgements = judgements_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
@@ -253,16 +272,14 @@ class JudgeTurnEnds(Stage):
         self, talk: Conversation, source: Sequence[Timed], built: Sequence[Timed]
     ) -> tuple[dict[int, JudgedEnd], dict[int, JudgedEnd]]:
         """The ends in the recording and in the result, which are the same stretches of speech."""
-        groups = join_spans(source)
         judges = self.judge == JUDGED
         recording = read_pcm(talk.audio, talk.offset, talk.duration) if judges else None
-        recorded_ends = judged_ends(source, groups, recording, CHANNELS.index)
-        if self.revoice == NOBODY:
-            return recorded_ends, recorded_ends
-        result = read_pcm(talk.built_audio) if judges else None
-        sides = result_sides(self.revoice)
-        ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
-        return recorded_ends, ends
+        versions = [PlacedSpeech(source, recording)]
+        if self.revoice != NOBODY:
+            result = read_pcm(talk.built_audio) if judges else None
+            versions.append(PlacedSpeech(built, result, self.revoice))
+        judged = judged_ends(versions, join_spans(source))
+        return judged[0], judged[-1]
 
 
 def _timed(utterance: Utterance, span: Span, start_trim: float | None, end_trim: float | None) -> Timed:

@@ -22,9 +22,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.conversation import to_flat
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.machine.audio import read_pcm
-from dailytalk_contiguous.models.turn_end import load_smart_turn
+from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
 from dailytalk_contiguous.publish.exports.writing import write_export
@@ -388,13 +387,13 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
     assert sum(clip["in_utterance"] for clip in clips.values()) >= 2
     for path in (tmp_path / "out").rglob("*.flac"):
         clip = clips[path.stem]
-        samples, _ = soundfile.read(path, dtype="float32")
-        (probability,) = smart_turn.finished(samples, [len(samples) / RATE - 0.2])
+        samples, _ = soundfile.read(path, dtype="int16")
+        (probability,) = smart_turn.finished([SpokenEnd(samples, len(samples) / RATE - 0.2)])
         expected = clip["turn_end"]
         if clip["in_utterance"]:
             recording = recordings[clip["conversation_id"]]
-            side = pcm_to_float(recording[:, CHANNELS.index(clip["channel"])])
-            (expected,) = smart_turn.finished(side, [clip["end"] - 0.2])
+            side = recording[:, CHANNELS.index(clip["channel"])]
+            (expected,) = smart_turn.finished([SpokenEnd(side, clip["end"] - 0.2)])
         assert probability == pytest.approx(expected, abs=0.02)
 
 
