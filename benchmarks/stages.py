@@ -50,12 +50,13 @@ GOAL = 4.0
 #: Cores of the machine that the goal is for.
 CORES = 16
 
-#: What would run on a GPU: CTranslate2 computes in threads of its own, so it gets the time of the process.
+#: What would run on a GPU.
 ON_A_GPU = [(ctranslate2.models.Whisper, name) for name in ("encode", "generate", "align", "detect_language")]
 
-#: Other models, and what takes as long as one. They compute in the thread that calls them.
+#: Other models, and what takes as long as one.
 ON_A_CPU = [
     (Sphinx, "extra_sounds"),
+    (Sphinx, "align"),
     (prosody, "track_pitch"),
     (linear_emotion, "measure_voice"),
     (SmartTurn, "finished"),
@@ -64,13 +65,18 @@ ON_A_CPU = [
 
 #: The calls that are the model alone, by stage; that of Segment is measured by itself.
 ALONE = {
-    "Transcribe": ("encode", "generate"),
-    "MeasureProsody": ("track_pitch",),
-    "RateAffect": ("measure_voice",),
-    "Speak": ("speak",),
-    "Align": ("encode", "align"),
-    "JudgeTurnEnds": ("finished",),
+    "Transcribe": ("Whisper.encode", "Whisper.generate"),
+    "MeasureProsody": ("prosody.track_pitch",),
+    "RateAffect": ("linear_emotion.measure_voice",),
+    "Speak": ("Piper.speak",),
+    "Align": ("Sphinx.align",),
+    "JudgeTurnEnds": ("SmartTurn.finished",),
 }
+
+
+def label(owner: Any, name: str) -> str:
+    """The name of a call of a class or a module: `Whisper.encode`, `prosody.track_pitch`."""
+    return f"{owner.__name__.rpartition('.')[2]}.{name}"
 
 
 class Account:
@@ -97,15 +103,15 @@ class Account:
 
         return timed
 
-    def timed_model(self, name: str, call: Callable[..., Any], clock: Callable[[], float]) -> Callable[..., Any]:
-        """A call of a model, whose time counts."""
+    def timed_model(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A call of a model, whose time counts: that of all threads, since some models have their own."""
 
         def timed(*arguments: Any, **options: Any) -> Any:
-            started = clock()
+            started = time.process_time()
             try:
                 return call(*arguments, **options)
             finally:
-                self.inside[self._stage, name] += clock() - started
+                self.inside[self._stage, name] += time.process_time() - started
 
         return timed
 
@@ -122,9 +128,8 @@ def watched() -> Account:
     account = Account()
     Segment.prepares = False  # on CUDA it would run beside another stage, whose time would count twice
     shard.after_stage = account.timed_stage(shard.after_stage)
-    for models, clock in ((ON_A_GPU, time.process_time), (ON_A_CPU, time.thread_time)):
-        for owner, name in models:
-            setattr(owner, name, account.timed_model(name, getattr(owner, name), clock))
+    for owner, name in (*ON_A_GPU, *ON_A_CPU):
+        setattr(owner, name, account.timed_model(label(owner, name), getattr(owner, name)))
     return account
 
 
@@ -168,14 +173,14 @@ def print_account(title: str, account: Account, whole: float, minutes: float, si
         return [name, f"{clock:.2f}" if clock else "", *shown]
 
     rows = []
-    gpu_models = [name for _, name in ON_A_GPU]
+    gpu_models = [label(owner, name) for owner, name in ON_A_GPU]
     outside = whole
     for stage, processor in account.processor.items():
         on_gpu = account.of_models(stage, gpu_models)
         outside -= on_gpu
         alone = silero if stage == "Segment" else account.of_models(stage, ALONE.get(stage, ()))
         rows.append(row(stage, processor, on_gpu, alone))
-        searches = account.of_models(stage, ("extra_sounds",))
+        searches = account.of_models(stage, ("Sphinx.extra_sounds",))
         if searches:
             rows.append(row("  searches for hesitations", searches))
     rows.append(row("reading, writing", whole - sum(account.processor.values())))
