@@ -42,6 +42,14 @@ def test_another_context_of_affect_leaves_what_was_recognised(tiny_affect: str) 
     assert changed == ["RateAffect"]
 
 
+def test_utterances_and_their_edges_are_found_without_a_gpu() -> None:
+    """Of the recogniser's work only the words count, by which `JoinSentences` joins."""
+    inner = [getattr(stage, "stage", stage) for stage in tag_stages()]
+    finders = [stage for stage in inner if not {"utterance_id", "start", "end"}.isdisjoint(stage.adds)]
+    assert [stage.name for stage in finders] == ["Segment", "MatchTranscript", "JoinSentences"]
+    assert not any(hasattr(stage, "device") for stage in finders)
+
+
 def field_of(stages: Sequence[Stage], path: str) -> Any:
     """A setting of the one stage of a name: `Segment.channel`."""
     name, field = path.split(".")

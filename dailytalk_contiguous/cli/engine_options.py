@@ -23,7 +23,7 @@ WORKERS = option(
     "Processes; each loads its models once.",
     metavar="N",
     min=1,
-    show_default="1; to tag on GPUs up to 4 each, by cores and memory",
+    show_default="1; to tag on GPUs one for each core, by memory",
 )
 RUNNER = option(
     RUNNERS[0],

@@ -6,6 +6,7 @@ lost to another one, once.
 """
 
 import logging
+import math
 import os
 import socket
 import time
@@ -23,10 +24,11 @@ from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.processes import as_they_come
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shards_of, neighbours
 from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.run.workers import fitting_workers, free_gpu_bytes, weights_on_gpu
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stages, stages_digest
 
-#: Cores of a worker, which holds all models in memory.
+#: Cores of a worker, which holds all models in memory; fewer where several share a GPU.
 CORES_EACH = 2
 
 
@@ -126,16 +128,6 @@ def cluster_gone(why: str) -> DailytalkError:
     )
 
 
-def plan_workers(cpus: int, gpus: int, workers: int) -> tuple[int, float]:
-    """How many workers, and the GPUs of each, on a cluster of so many cores and GPUs; `gpus`: 0 if none is used.
-
-    If `workers` is 0: one for each GPU, or one for two cores. If there are more workers than GPUs, several share
-    one.
-    """
-    wanted = workers or gpus or max(1, cpus // CORES_EACH)
-    return wanted, 1 / -(-wanted // gpus) if gpus else 0.0
-
-
 @dataclass(frozen=True)
 class RayJob:
     """What all tasks of a run have in common.
@@ -155,6 +147,24 @@ class RayJob:
     work: WorkFolder
     inputs: tuple[Mirror, ...] = ()
     folder: str = ""
+
+
+def default_workers(ray: Any, job: RayJob, n_gpus: int) -> int:
+    """How many workers a job has on a cluster; `n_gpus`: 0 if none is used.
+
+    Without GPUs, one for two cores. On GPUs as many as `run.workers` has on a machine, and one for each at least:
+    one GPU is asked for its free memory, and the others are taken to have as much.
+    """
+    resources = ray.cluster_resources()
+    n_cores = int(resources.get("CPU", 1))
+    if not n_gpus:
+        return max(1, n_cores // CORES_EACH)
+    weights = weights_on_gpu(job.stages)
+    says_lines = not job.batch_seconds
+    if says_lines or not weights:  # models of an unknown size
+        return n_gpus
+    free_on_gpu = ray.get(ray.remote(num_cpus=0, num_gpus=1)(free_gpu_bytes).remote(0))
+    return max(n_gpus, fitting_workers(n_cores, n_gpus, free_on_gpu, int(resources["memory"]), weights))
 
 
 def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
@@ -205,8 +215,9 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     resources = ray.cluster_resources()
     cpus = int(resources.get("CPU", 1))
     n_gpus = int(resources.get("GPU", 0)) if gpus else 0
-    at_once, gpus_each = plan_workers(cpus, n_gpus, workers)
+    at_once = workers or default_workers(ray, job, n_gpus)
     cpus_each = max(1, min(CORES_EACH, cpus // at_once))
+    gpus_each = 1 / math.ceil(at_once / n_gpus) if n_gpus else 0.0  # several workers may share one
     # By itself a worker with a GPU would end after each task, and load its models for the next one.
     limits = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
     make = ray.remote(**limits)(make_there)
@@ -214,7 +225,7 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     calls: dict[Future[list[ShardReport]], object] = {}
     unfinished: set[Future[list[ShardReport]]] = set()
     watch = ClusterWatch(ray)
-    pieces = neighbours(plan.tasks, job.batch_seconds)
+    pieces = neighbours(plan.tasks, job.batch_seconds, at_once)
 
     def submit(tasks: list[Task]) -> Future[list[ShardReport]]:
         tasks = [task.absolute() for task in tasks]

@@ -178,12 +178,12 @@ def make_shards(
         job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
         yield from run_on_ray(plan, job, options.address, options.workers, on_cuda)
         return
-    batches = list(neighbours(plan.tasks, batch_seconds))
     workers = options.workers
-    if not workers and on_cuda and len(batches) > 1 and not voice_stage_of(stages):
-        workers = min(len(batches), workers_here(stages))
+    if not workers and on_cuda and len(plan.tasks) > 1 and not voice_stage_of(stages):
+        workers = min(len(plan.tasks), workers_here(stages))
     if workers > 1:
         make = partial(make_shards_of, stages=tuple(stages), batch_seconds=batch_seconds)
+        batches = neighbours(plan.tasks, batch_seconds, workers)
         gpus = gpus_to_share() if device else []
         for reports in in_processes(make, batches, workers, gpus):
             yield from reports

@@ -488,14 +488,21 @@ def _pieces(portion: Portion) -> Iterator[Portion]:
         first = end
 
 
-def neighbours(tasks: Iterable[Task], seconds: float) -> Iterator[list[Task]]:
-    """Tasks in lists of up to so many seconds of audio that goes through stages; each alone where that is 0."""
+def neighbours(tasks: Sequence[Task], seconds: float, workers: int) -> Iterator[list[Task]]:
+    """Tasks in lists of up to so many seconds of audio that goes through stages; each alone where that is 0.
+
+    None has more than half of what each worker would get of what is left. So lists become shorter towards the end,
+    and all workers end at about the same time.
+    """
+    seconds_left = sum(task.seconds for task in tasks)
     batch = list[Task]()
     total = 0.0
     for task in tasks:
-        is_full = not seconds or total + task.seconds > seconds
+        most = min(seconds, seconds_left / workers / 2)
+        is_full = not seconds or total + task.seconds > most
         if batch and is_full:
             yield batch
+            seconds_left -= total
             batch = []
             total = 0.0
         batch.append(task)

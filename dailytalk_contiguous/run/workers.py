@@ -1,8 +1,9 @@
 """How many processes make shards where `--workers` does not say it, and models run on the GPUs of this machine.
 
-One process leaves a GPU idle most of the time, because Segment, MeasureProsody and the search for fillers run on
-the CPU. On an H100 with 16 cores and Whisper base, before that search was added, `tag` was 138 times real time
-with one worker, 256 times with four and 300 times with eight (docs/measures.md).
+Speech activity, pitch and the search for fillers run on the CPU, and take longer than Whisper base on a GPU. So
+there is a process for each core: while some wait for the GPU, others compute. On an H100 with 16 cores and Whisper
+base, before that search was added, `tag` was 138 times real time with one worker, 256 with four and 300 with eight
+(docs/measures.md). Sixteen were not measured.
 """
 
 import logging
@@ -10,68 +11,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.machine.resources import cores
+from dailytalk_contiguous.machine.resources import available_memory, cores
 from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, is_model_folder, stored_files
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 
 log = logging.getLogger(__name__)
 
-#: Cores for each worker.
-CORES_EACH = 4
-
-#: The most workers on a GPU: eight were a sixth faster than four there, for twice the memory.
-MOST_ON_A_GPU = 4
-
-
-def fitting_workers(n_cores: int, n_gpus: int, free_bytes: int, worker_bytes: int) -> int:
-    """How many workers share the cores and the GPUs of a machine; 1 at least.
-
-    Args:
-        n_cores: cores that this process may use.
-        n_gpus: GPUs that it may use.
-        free_bytes: free memory of the fullest of them, since workers take them in turn.
-        worker_bytes: memory that a worker takes on its GPU.
-    """
-    on_a_gpu = min(MOST_ON_A_GPU, free_bytes // worker_bytes)
-    return max(1, min(n_cores // CORES_EACH, n_gpus * on_a_gpu))
-
-
-def workers_here(stages: Iterable[Stage]) -> int:
-    """How many workers this machine, which has a CUDA that works, has room for; 1 if no model runs on a GPU."""
-    worker_bytes = bytes_on_gpu(stages)
-    if not worker_bytes:
-        return 1
-    import torch  # only with models on CUDA, which import it in any case
-
-    n_gpus = torch.cuda.device_count()
-    free_bytes = min(map(free_gpu_bytes, range(n_gpus)))
-    n_cores = cores()
-    workers = fitting_workers(n_cores, n_gpus, free_bytes, worker_bytes)
-    log.info(
-        "%s for %s and %s with %.1f GB free, at %.1f GB each; --workers sets another number",
-        counted(workers, "worker"),
-        counted(n_cores, "core"),
-        counted(n_gpus, "GPU"),
-        free_bytes / 1e9,
-        worker_bytes / 1e9,
-    )
-    return workers
-
-
-def free_gpu_bytes(number: int) -> int:
-    """Free memory of a GPU; 0 for one that another program has to itself."""
-    import torch
-
-    try:
-        free, _ = torch.cuda.mem_get_info(number)
-    except RuntimeError as error:
-        log.info("GPU %d can't be used (%s)", number, error)
-        return 0
-    return free
-
-
-#: Bytes on a GPU for a process, whatever its models: a CUDA context, libraries, and a batch of a small model.
+#: Bytes of main memory, and of a GPU, for a process, whatever its models: a CUDA context, libraries, and a batch
+#: of a small model. On a CPU, a process that tags with Whisper base uses 0.7 GB of main memory.
 PROCESS_BYTES = 2_000_000_000
 
 #: Bytes on a GPU for each byte of weights: those, and what the largest batch adds. By the shapes of the networks
@@ -81,8 +29,58 @@ PROCESS_BYTES = 2_000_000_000
 BYTES_A_WEIGHT_BYTE = 6
 
 
-def bytes_on_gpu(stages: Iterable[Stage]) -> int:
-    """About how many bytes a process takes on a GPU for the models of stages; 0 if none of them runs on one."""
+def fitting_workers(n_cores: int, n_gpus: int, free_on_gpu: int, free_memory: int, weights: int) -> int:
+    """How many workers a machine has room for: one for each core, if so many fit into memory; 1 at least.
+
+    Args:
+        n_cores: cores that this process may use.
+        n_gpus: GPUs that it may use.
+        free_on_gpu: free bytes of the fullest of them, since workers take them in turn.
+        free_memory: free bytes of main memory.
+        weights: bytes of the weights that a worker has on its GPU.
+    """
+    on_a_gpu = free_on_gpu // (PROCESS_BYTES + BYTES_A_WEIGHT_BYTE * weights)
+    in_memory = free_memory // (PROCESS_BYTES + weights)
+    return max(1, min(n_cores, n_gpus * on_a_gpu, in_memory))
+
+
+def workers_here(stages: Iterable[Stage]) -> int:
+    """How many workers this machine, which has a CUDA that works, has room for; 1 if no model runs on a GPU."""
+    weights = weights_on_gpu(stages)
+    if not weights:
+        return 1
+    import torch  # only with models on CUDA, which import it in any case
+
+    n_gpus = torch.cuda.device_count()
+    free_on_gpu = min(map(free_gpu_bytes, range(n_gpus)))
+    free_memory = available_memory()
+    n_cores = cores()
+    workers = fitting_workers(n_cores, n_gpus, free_on_gpu, free_memory, weights)
+    log.info(
+        "%s for %s, %s with %.1f GB free and %.1f GB of free memory; --workers sets another number",
+        counted(workers, "worker"),
+        counted(n_cores, "core"),
+        counted(n_gpus, "GPU"),
+        free_on_gpu / 1e9,
+        free_memory / 1e9,
+    )
+    return workers
+
+
+def free_gpu_bytes(number: int) -> int:
+    """Free memory of a GPU; 0 for one that can't be used, as where another program has it to itself."""
+    import torch
+
+    try:
+        free, _ = torch.cuda.mem_get_info(number)
+    except (AssertionError, RuntimeError) as error:  # a PyTorch without CUDA asserts that it has it
+        log.info("GPU %d can't be used (%s)", number, error)
+        return 0
+    return free
+
+
+def weights_on_gpu(stages: Iterable[Stage]) -> int:
+    """Bytes of the weights that a process has on a GPU for the models of stages; 0 if none of them runs on one."""
     models = set[str]()
     for stage in stages:
         inner = stage.stage if isinstance(stage, PerUtterance) else stage
@@ -90,8 +88,7 @@ def bytes_on_gpu(stages: Iterable[Stage]) -> int:
             continue
         for names in inner.models().values():
             models.update(names.split(", "))  # aligners are listed
-    weights = sum(map(weights_bytes, models))
-    return PROCESS_BYTES + BYTES_A_WEIGHT_BYTE * weights if weights else 0
+    return sum(map(weights_bytes, models))
 
 
 #: Endings of files of weights in a folder.

@@ -467,7 +467,7 @@ def _power(channel: Pcm) -> float:
     for start in range(0, len(channel), BLOCK):
         block = channel[start : start + BLOCK].astype(np.float64)
         total += float(block.sum())
-        squares += float(block @ block)
+        squares += float(np.square(block).sum())  # a product would start the threads of BLAS
     n_samples = max(1, len(channel))
     return (squares - total**2 / n_samples) / n_samples / 32768**2
 

@@ -311,7 +311,7 @@ def test_tags_are_never_joined_with_what_was_heard_later(folder: Folder) -> None
 def test_each_worker_copies_a_shard_at_a_time(folder: Folder) -> None:
     folder.run(CALLS, 600.0)
     tasks = folder.planned(CALLS, 30.0).plan().tasks
-    assert [len(batch) for batch in neighbours(tasks, 0.0)] == [1] * len(CALLS)
+    assert [len(batch) for batch in neighbours(tasks, 0.0, 1)] == [1] * len(CALLS)
 
 
 # Batches

@@ -107,10 +107,10 @@ class OnGpu(Where):
 @pytest.mark.parametrize(
     ("n_cores", "free_bytes", "names", "is_this_process"),
     [
-        (8, 80 * 10**9, "abc", False),
+        (2, 80 * 10**9, "abc", False),
         (8, 80 * 10**9, "a", True),
         (8, 4 * 10**9, "abc", True),
-        (4, 80 * 10**9, "abc", True),
+        (1, 80 * 10**9, "abc", True),
     ],
 )
 def test_run_on_a_gpu_has_by_default_as_many_workers_as_fit(
@@ -124,6 +124,7 @@ def test_run_on_a_gpu_has_by_default_as_many_workers_as_fit(
     # What a machine has: this one may have no GPU.
     monkeypatch.setattr(run_module, "device_of", lambda device: "cuda")
     monkeypatch.setattr(workers_module, "cores", lambda: n_cores)
+    monkeypatch.setattr(workers_module, "available_memory", lambda: 64 * 10**9)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free_bytes, free_bytes))
     paths = run(plan(tmp_path, *names, stage=OnGpu()), 0, OnGpu())
