@@ -69,7 +69,12 @@ def english_calls(data: Path | None) -> list[Path]:
 
 def dailytalk(*arguments: object, **environment: str) -> Cost:
     """Run a command in a process of its own. Ends this one unless all, or all except rejects, went well."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments)]
+    return python("-m", "dailytalk_contiguous", *arguments, **environment)
+
+
+def python(*arguments: object, **environment: str) -> Cost:
+    """Run Python in a process of its own. Ends this one unless all, or all except rejects, went well."""
+    command = [sys.executable, *map(str, arguments)]
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=out, stderr=err)
@@ -78,7 +83,7 @@ def dailytalk(*arguments: object, **environment: str) -> Cost:
         wall = time.perf_counter() - started
         printed, complaints = (file.seek(0) or file.read() for file in (out, err))
     if process.returncode not in (0, 3):
-        raise SystemExit(f"{' '.join(command[3:])} failed:\n{complaints[-2000:]}")
+        raise SystemExit(f"{' '.join(command[1:])} failed:\n{complaints[-2000:]}")
     return Cost(printed, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

@@ -25,7 +25,14 @@ from numpy.typing import NDArray
 from words import TELEPHONE, channels, sentence_samples
 
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.sound.voice_likeness import SHORTEST_HALF, ConversationVoices, voiced_side
+from dailytalk_contiguous.core.sound.voice_likeness import (
+    FIRST_LOOK,
+    LONGEST_SIDE,
+    SHORTEST_HALF,
+    ConversationVoices,
+    halves_of_speech,
+    voiced_side,
+)
 from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER
 from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
 from dailytalk_contiguous.models.speech_activity import hear
@@ -39,9 +46,6 @@ from dailytalk_contiguous.publish.checks.voice_check import (
 
 #: Speakers who are one person in two recordings.
 SAME_PERSON = {"SNG1640 left": "MUL1423 left", "SNG1640 right": "MUL1423 right"}
-
-#: Seconds of speech of a side that are compared, at most.
-SIDE = 30.0
 
 #: Speech without pauses at 16 kHz, by speaker.
 Speech = Mapping[str, Samples]
@@ -85,10 +89,33 @@ def callers(paths: Sequence[Path]) -> dict[str, Samples]:
     return voices
 
 
-def as_recorded(name: str, left: NDArray[np.float32], right: NDArray[np.float32]) -> ConversationVoices:
-    """A conversation of two people by the vectors of their halves."""
-    sides = {"left": voiced_side(left, SIDE), "right": voiced_side(right, SIDE)}
-    return ConversationVoices(name, 60.0, "", sides)
+#: What is heard first, and what is heard where that is unclear.
+LOOKS = (FIRST_LOOK, LONGEST_SIDE)
+
+#: The vectors of the halves of a side, by look, shape (2, n), or of all of it, shape (1, n).
+Side = Mapping[float, NDArray[np.float32]]
+
+
+def side_of(encoder: SpeakerEncoder, speech: Samples) -> Side:
+    """The side of a person."""
+    side = {}
+    for look in LOOKS:
+        halves = []
+        for half in halves_of_speech([(0.0, len(speech) / ANALYSIS_RATE)], look):
+            spans = [slice(round(start * ANALYSIS_RATE), round(end * ANALYSIS_RATE)) for start, end in half]
+            halves.append(np.concatenate([speech[span] for span in spans]))
+        side[look] = encoder.embed(halves, overlapping=look > FIRST_LOOK)
+    return side
+
+
+def as_recorded(name: str, left: Side, right: Side) -> ConversationVoices:
+    """A conversation of two people, heard as long as `check` hears it."""
+    for look in LOOKS:
+        sides = {"left": voiced_side(left[look], look), "right": voiced_side(right[look], look)}
+        voices = ConversationVoices(name, 60.0, "", sides)
+        if voices.is_clear(LIMITS[SEVERAL_VOICES], LIMITS[SAME_VOICE]):
+            break
+    return voices
 
 
 def findings_of_pairs(pairs: Sequence[ConversationVoices], kind: str) -> int:
@@ -96,24 +123,28 @@ def findings_of_pairs(pairs: Sequence[ConversationVoices], kind: str) -> int:
     return sum(any(finding.kind == kind for finding in voice_findings([pair], LIMITS)) for pair in pairs)
 
 
-def judge_pairs(encoder: SpeakerEncoder, speech: Speech, label: str) -> list[bool]:
+def judge_pairs(encoder: SpeakerEncoder, sounds: Speech, label: str) -> list[bool]:
     """Two readers as recorded, one on both sides, and two on one side; of those with speech enough."""
-    halves = {
-        name: encoder.embed(np.array_split(sound[: round(SIDE * ANALYSIS_RATE)], 2))
-        for name, sound in speech.items()
-        if len(sound) >= 2 * SHORTEST_HALF * ANALYSIS_RATE
-    }
-    label += f", {len(halves)} speakers"
-    two = [as_recorded(f"{one} {other}", halves[one], halves[other]) for one, other in combinations(halves, 2)]
+    people = {}
+    one = []
+    for name, sound in sounds.items():
+        if len(sound) >= 2 * SHORTEST_HALF * ANALYSIS_RATE:
+            speech = sound[: round(LONGEST_SIDE * ANALYSIS_RATE)]
+            people[name] = side_of(encoder, speech)
+            first_half, second_half = np.array_split(speech, 2)
+            one.append(as_recorded(name, side_of(encoder, first_half), side_of(encoder, second_half)))
+    label += f", {len(people)} speakers"
+    two = []
+    mixed = []
+    for first, second in combinations(people, 2):
+        name = f"{first} {second}"
+        two.append(as_recorded(name, people[first], people[second]))
+        halves = {look: np.stack([people[first][look][0], people[second][look][1]]) for look in LOOKS}
+        mixed.append(as_recorded(name, halves, people[first]))
     false = {kind: findings_of_pairs(two, kind) for kind in (SEVERAL_VOICES, SAME_VOICE)}
     goals = [
         measuring.judged(f"{label}: {kind} in {n} of {len(two)} pairs as recorded", n == 0)
         for kind, n in false.items()
-    ]
-    one = [as_recorded(name, each[:1], each[1:]) for name, each in halves.items()]
-    mixed = [
-        as_recorded(f"{one} {other}", np.stack([halves[one][0], halves[other][1]]), halves[one])
-        for one, other in combinations(halves, 2)
     ]
     print(f"{label}: one reader on both sides, found {findings_of_pairs(one, SAME_VOICE)} of {len(one)}")
     print(f"{label}: two readers on one side, found {findings_of_pairs(mixed, SEVERAL_VOICES)} of {len(mixed)}")

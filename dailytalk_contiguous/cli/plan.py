@@ -7,7 +7,7 @@ run that it is for.
 import inspect
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,16 @@ from dailytalk_contiguous.cli.options import (
 )
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, own_of_voice, speak, turns_text
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
-from dailytalk_contiguous.cli.terminal import Panel, option
+from dailytalk_contiguous.cli.terminal import Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import refusal_of, speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.run.estimate import Estimate, estimate_run
+from dailytalk_contiguous.run.estimate import Estimate, estimate_run, sample_of
 from dailytalk_contiguous.run.run import refuse_downloads, voice_stage_of
 from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.sources.inputs import Inputs, open_inputs
 from dailytalk_contiguous.stages.base import Stages
 
@@ -97,8 +98,11 @@ def plan(
         recordings = find(source, Path(folder), folder_config(options, stages))
         seconds_to_find = time.perf_counter() - started
         show.say_left_out(recordings.left_out)
+        pieces = sample_of(recordings, 60 * sample_minutes, seed)
+        amount = _amount_text(recordings.conversations, "conversation")
+        say(f"plan: {amount}, of which a sample is run here: {_amount_text(pieces, 'piece')}")
         with show.bar() as planned:
-            estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed, planned)
+            estimate = estimate_run(recordings, pieces, Path(folder), stages, spoken, planned, say)
     details = [show.transcripts(recordings)]
     if options["align_sides"]:
         details.append(
@@ -117,6 +121,12 @@ def plan(
     rejects = [problem.as_dict() for problem in recordings.problems]
     record = {"rejects": rejects, "transcribed": recordings.n_transcribed, "refusal": refusal}
     return plan_outcome(estimate, record, [*details, *show.each_reject(recordings.problems)])
+
+
+def _amount_text(conversations: Sequence[PendingConversation], noun: str) -> str:
+    """How much audio there is, and in how many of what `noun` names."""
+    seconds = sum(pending.duration for pending in conversations)
+    return f"{length_text(seconds)} of audio in {counted(len(conversations), noun)}"
 
 
 def _refuse_to_fetch(source: Inputs) -> None:

@@ -34,6 +34,9 @@ BANDS = 40
 #: Frames of the spectrum that the network hears at a time (1.6 s): a part of the sound.
 PART_FRAMES = 160
 
+#: Frames from one part to the next, in the original package.
+PART_HOP = 77
+
 #: Units of each layer of the network.
 UNITS = 256
 
@@ -59,46 +62,49 @@ class SpeakerEncoder(nn.Module):
         vectors: torch.Tensor = raw / torch.linalg.vector_norm(raw, dim=1, keepdim=True)
         return vectors
 
-    def embed(self, sounds: Sequence[Samples]) -> NDArray[np.float32]:
+    def embed(self, sounds: Sequence[Samples], overlapping: bool = True) -> NDArray[np.float32]:
         """Vectors of speech, each a mean over parts of 1.6 s, brought to length 1.
 
         Args:
             sounds: each the speech of one person without long pauses, at 16 kHz, float32, shape (samples,), not
                 empty. From about 6 s on, two of one person are mostly alike.
+            overlapping: whether parts overlap by half, as in the original package, which takes twice as long.
 
         Returns:
             Shape (len(sounds), SIZE), float32, no negative values: products of two are likenesses in [0, 1].
         """
-        vectors = [np.zeros((0, SIZE), np.float32)]
+        part_hop = PART_HOP if overlapping else PART_FRAMES
+        parts = list[NDArray[np.float32]]()
+        ends = list[int]()
+        for sound in sounds:
+            starts = part_starts(len(sound), part_hop)
+            end = (starts[-1] + PART_FRAMES) * HOP
+            padded = np.pad(at_level(sound), (0, max(0, end - len(sound))))
+            spectrum = mel_spectrum(padded)
+            parts += [spectrum[start : start + PART_FRAMES] for start in starts]
+            ends.append(len(parts))
+        if not parts:
+            return np.zeros((0, SIZE), np.float32)
         before = torch.get_num_threads()
         torch.set_num_threads(1)  # for this thread: with so few parts, more threads take nine times as long
         try:
-            for sound in sounds:
-                starts = part_starts(len(sound))
-                end = (starts[-1] + PART_FRAMES) * HOP
-                padded = np.pad(at_level(sound), (0, max(0, end - len(sound))))
-                spectrum = mel_spectrum(padded)
-                parts = np.stack([spectrum[start : start + PART_FRAMES] for start in starts])
-                with torch.inference_mode():
-                    mean = self(torch.from_numpy(parts)).numpy().mean(axis=0)
-                vectors.append(mean[None] / np.linalg.norm(mean))
+            with torch.inference_mode():
+                of_parts = self(torch.from_numpy(np.stack(parts))).numpy()
         finally:
             torch.set_num_threads(before)
-        return np.concatenate(vectors)
+        vectors = [of_sound.mean(axis=0) for of_sound in np.split(of_parts, ends[:-1])]
+        return np.stack([vector / np.linalg.norm(vector) for vector in vectors])
 
-
-#: Frames from one part to the next.
-PART_HOP = 77
 
 #: The share of a last part that the sound covers at least; a part that is covered less is left out.
 LEAST_COVERED = 0.75
 
 
-def part_starts(n_samples: int) -> list[int]:
-    """The first frame of each part of a sound; one at least."""
+def part_starts(n_samples: int, part_hop: int) -> list[int]:
+    """The first frame of each part of a sound, `part_hop` frames apart; one at least."""
     n_frames = math.ceil((n_samples + 1) / HOP)
-    end = max(1, n_frames - PART_FRAMES + PART_HOP + 1)
-    starts = list(range(0, end, PART_HOP))
+    end = max(1, n_frames - PART_FRAMES + part_hop + 1)
+    starts = list(range(0, end, part_hop))
     covered = (n_samples / HOP - starts[-1]) / PART_FRAMES
     if covered < LEAST_COVERED and len(starts) > 1:
         starts.pop()

@@ -60,7 +60,7 @@ def check_rows(
 
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
-    checks = RowChecks()
+    checks = RowChecks(limits)
     maker = TableMaker()
     ids = set[str]()
     splits = Counter[str | None]()
@@ -118,7 +118,7 @@ def check_rows(
     facts |= voice_facts(checks.voices, limits)
     if items.kind == "version":
         facts["splits"] = dict(splits)
-    return checks.all_findings(limits) + table_findings(items, tables, limits), facts
+    return checks.all_findings() + table_findings(items, tables, limits), facts
 
 
 def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple[str, Iterator[Row]]]:

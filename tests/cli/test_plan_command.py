@@ -35,6 +35,11 @@ def corpus(tmp_path: Path) -> Path:
 # The command
 
 
+def runs_announced(err: str) -> list[str]:
+    """The runs of a plan that it names before they begin, each by its number and its command."""
+    return re.findall(r"^plan, (\d of \d: \w+)", err, re.MULTILINE)
+
+
 def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
     quick = (*EMBEDDED, "--asr-model", "tiny.en")
     before = state(tmp_path)
@@ -42,6 +47,10 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
     assert (done.code, state(tmp_path)) == (0, before)
     assert " tag: 0 %, " in done.err
     assert " speak: 0 %, " in done.err
+    assert runs_announced(done.err) == ["1 of 4: tag", "2 of 4: tag", "3 of 4: speak", "4 of 4: speak"]
+    before_runs, _, _ = done.err.partition("1 of 4")
+    assert "40.0 s of audio in 2 conversations" in before_runs
+    assert "12.0 s of audio in 3 pieces" in before_runs
     planned = json.loads(done.out)
     assert planned["conversations"] == 2
     assert planned["sample_pieces"] == 3
@@ -58,6 +67,7 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
     quick = (*EMBEDDED, "--asr-model", "tiny.en")
     done = dailytalk("plan", corpus, *quick, "--tts", "fish", "--sample-minutes", "0.2")
     assert done.code == 0
+    assert runs_announced(done.err) == ["1 of 2: tag", "2 of 2: tag"]
     assert "40.0 s of audio in 2 conversations" in done.out
     assert "priced, and not timed" in done.out
     assert "spoken by fish at https://api.fish.audio\n" in done.out

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.sound.voice_likeness import (
+    FIRST_LOOK,
     LONGEST_SIDE,
     ConversationVoices,
     halves_of_speech,
@@ -158,6 +159,48 @@ def test_long_side_is_heard_from_its_beginning_to_its_end() -> None:
     assert end_of_first <= start_of_second
     for start, end in heard:
         assert any(low <= start < end <= high for low, high in spans)
+
+
+def test_first_look_is_short_and_reaches_from_the_beginning_to_the_end() -> None:
+    first, second = halves_of_speech([(0.0, 500.0), (600.0, 1100.0)], FIRST_LOOK)
+    seconds = sum(end - start for start, end in [*first, *second])
+    assert seconds == pytest.approx(FIRST_LOOK)
+    assert first[0][0] == 0.0
+    assert second[-1][1] == 1100.0
+    assert all(end <= 500.0 for _, end in first)
+
+
+def test_all_of_a_side_that_is_short_is_heard_at_first_sight() -> None:
+    spans = [(0.0, 5.0), (6.0, 12.0)]
+    assert halves_of_speech(spans, FIRST_LOOK) == halves_of_speech(spans) == [spans]
+
+
+def with_likenesses(steadiness: float, of_sides: float) -> ConversationVoices:
+    """A conversation whose left halves, and whose sides, are as alike as these."""
+    turned = np.sqrt(1 - steadiness**2)
+    left = np.array([[1.0, 0.0, 0.0], [steadiness, turned, 0.0]], np.float32)
+    left_side = voiced_side(left, 20.0)
+    right = of_sides * left_side.vector + np.sqrt(1 - of_sides**2) * np.array([0.0, 0.0, 1.0], np.float32)
+    sides = {"left": left_side, "right": voiced_side(right[None], 20.0)}
+    return ConversationVoices("a", 60.0, "", sides)
+
+
+@pytest.mark.parametrize(
+    ("steadiness", "of_sides", "least", "most", "is_clear"),
+    [
+        (0.95, 0.6, 0.72, 0.93, True),
+        (0.75, 0.6, 0.72, 0.93, False),
+        (0.5, 0.6, 0.72, 0.93, False),
+        (0.95, 0.9, 0.72, 0.93, False),
+        (0.95, 0.98, 0.72, 0.93, False),
+        (0.95, 0.6, 0.9, 0.93, False),
+        (0.5, 0.98, None, None, True),
+    ],
+)
+def test_what_is_near_a_limit_or_beyond_it_is_not_clear(
+    steadiness: float, of_sides: float, least: float | None, most: float | None, is_clear: bool
+) -> None:
+    assert with_likenesses(steadiness, of_sides).is_clear(least, most) == is_clear
 
 
 def test_side_of_a_second_is_not_heard() -> None:

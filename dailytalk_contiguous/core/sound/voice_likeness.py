@@ -48,6 +48,10 @@ class VoicedSide(NamedTuple):
         return self.seconds >= SHORTEST_HALF
 
 
+#: How far within its limit a likeness is at least where no more speech is heard for it.
+CLEARLY = 0.08
+
+
 class ConversationVoices(NamedTuple):
     """The voices of a conversation.
 
@@ -72,6 +76,19 @@ class ConversationVoices(NamedTuple):
         left = self.sides["left"].vector
         right = self.sides["right"].vector
         return float(left @ right)
+
+    def is_clear(self, least: float | None, most: float | None) -> bool:
+        """Whether all likenesses are so far within their limits that more speech would hardly take one beyond.
+
+        Args:
+            least: likeness under which the halves of a side are two voices; None if that is not judged.
+            most: likeness over which both sides are one voice; None if that is not judged.
+        """
+        for side in self.sides.values():
+            if least is not None and side.steadiness is not None and side.steadiness < least + CLEARLY:
+                return False
+        likeness = self.likeness_of_sides
+        return most is None or likeness is None or likeness < most - CLEARLY
 
 
 def voiced_side(halves: NDArray[np.float32], seconds: float, is_one_voice: bool = True) -> VoicedSide:
@@ -120,11 +137,19 @@ class VoiceMatch(NamedTuple):
         return is_long and is_far and not self.is_exchanged
 
 
-def halves_of_speech(spans: Sequence[TimeSpan]) -> list[list[TimeSpan]]:
-    """The parts of a side's speech that stand for its halves, at most `LONGEST_SIDE` seconds of both together.
+#: Seconds of speech of a side that are heard first: of each half three stretches of 1.6 s, a part of the encoder.
+FIRST_LOOK = 9.6
+
+#: Seconds of speech of a side that are heard at most, where the first ones leave unclear what is within a limit.
+LONGEST_SIDE = 30.0
+
+
+def halves_of_speech(spans: Sequence[TimeSpan], longest: float = LONGEST_SIDE) -> list[list[TimeSpan]]:
+    """The parts of a side's speech that stand for its halves, at most `longest` seconds of both together.
 
     Args:
         spans: starts and ends of its speech in seconds, in order and apart.
+        longest: `FIRST_LOOK` or `LONGEST_SIDE`.
 
     Returns:
         Starts and ends of each half, which are spread over it; all of it in one list where that is too short for
@@ -141,25 +166,29 @@ def halves_of_speech(spans: Sequence[TimeSpan]) -> list[list[TimeSpan]]:
     if total < 2 * SHORTEST_HALF:
         return [list(spans)]
     middle = total / 2
-    return [_spread(spans, 0.0, middle), _spread(spans, middle, total)]
+    most = longest / 2
+    return [_spread(spans, 0.0, middle, most), _spread(spans, middle, total, most)]
 
 
-#: Seconds of speech that are compared at most.
-LONGEST_SIDE = 30.0
-
-#: Seconds of a stretch that is taken of a longer side.
+#: Seconds of a stretch that is taken of a longer side, at most.
 STRETCH = 3.0
 
+#: The fewest stretches of a half.
+FEWEST_STRETCHES = 3
 
-def _spread(spans: Sequence[TimeSpan], first: float, last: float) -> list[TimeSpan]:
-    """What is between two moments of speech, counted without pauses; of a longer part stretches, evenly apart."""
-    most = LONGEST_SIDE / 2
+
+def _spread(spans: Sequence[TimeSpan], first: float, last: float, most: float) -> list[TimeSpan]:
+    """What is between two moments of speech, counted without pauses.
+
+    Of more than `most` seconds it is stretches, evenly apart.
+    """
     if last - first <= most:
         return _between(spans, first, last)
-    n_stretches = round(most / STRETCH)
+    stretch = min(STRETCH, most / FEWEST_STRETCHES)
+    n_stretches = round(most / stretch)
     parts = []
-    for start in np.linspace(first, last - STRETCH, n_stretches).tolist():
-        parts += _between(spans, start, start + STRETCH)
+    for start in np.linspace(first, last - stretch, n_stretches).tolist():
+        parts += _between(spans, start, start + stretch)
     return parts
 
 

@@ -1,7 +1,7 @@
 """The vectors of voices that were heard already, kept in the cache: `check`, and a push after it, hear them once.
 
-The speaker encoder takes several times as long as all else that a push does. The vectors of a conversation are
-kept under a digest of its audio, of the stretches that were heard, and of the code of this package.
+The vectors of a conversation are kept under a digest of its audio, of the stretches that were heard, and of the
+code of this package.
 """
 
 import hashlib

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import changed_sounds
 from dailytalk_contiguous.publish.checks.findings import Loudness, loudness_of, pcm_loudness, word_findings
 from dailytalk_contiguous.publish.checks.known_voices import KnownVoices
+from dailytalk_contiguous.publish.checks.verdict import LIMITS
 from dailytalk_contiguous.publish.checks.voice_check import find_speaker_encoder, hear_voices, voice_findings
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
@@ -51,7 +52,8 @@ class RowChecks:
         voices: of these rows, where there is an encoder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: FindingLimits = LIMITS) -> None:
+        self._limits = limits
         encoder = find_speaker_encoder()
         self._known = KnownVoices(encoder) if encoder else None
         self.findings = list[Finding]()
@@ -78,7 +80,7 @@ class RowChecks:
         is_heard = all(finding.kind not in unheard for finding in findings)
         voices = None
         if self._known and is_heard and not talk.labels:
-            voices = hear_voices(self._known, talk)
+            voices = hear_voices(self._known, talk, self._limits)
         return JudgedRow(findings, talk, voices)
 
     def add(self, judged: JudgedRow) -> None:
@@ -86,9 +88,9 @@ class RowChecks:
         if judged.voices:
             self.voices.append(judged.voices)
 
-    def all_findings(self, limits: FindingLimits) -> list[Finding]:
+    def all_findings(self) -> list[Finding]:
         """The findings on the rows that were added, and those on their voices."""
-        return [*self.findings, *voice_findings(self.voices, limits)]
+        return [*self.findings, *voice_findings(self.voices, self._limits)]
 
 
 def _sound_findings(file: str, talk: Conversation, pcm: Pcm | None) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """What `dailytalk check` finds about voices: whether a side is one voice, the right one, and not the other side's.
 
-It needs the speaker encoder, which is optional. At most half a minute of speech of a side is heard, spread over
-it, so that a long conversation costs little more than a short one.
+It needs the speaker encoder, which is optional, and takes several times as long as all else that a push does. So a
+few seconds of speech of a side are heard, spread over it, and half a minute where these leave something unclear.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,8 @@ from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Se
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.sound.voice_likeness import (
+    FIRST_LOOK,
+    LONGEST_SIDE,
     SHORTEST_SIDE,
     ConversationVoices,
     halves_of_speech,
@@ -63,11 +65,19 @@ def find_speaker_encoder() -> "SpeakerEncoder | None":
     return load_speaker_encoder(path)
 
 
-def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | None:
+def hear_voices(known: KnownVoices, talk: Conversation, limits: FindingLimits) -> ConversationVoices | None:
     """The voices of a finished conversation with two channels; None where its sound can't be read.
 
-    What is heard now is added to what is `known`.
+    As much is heard as tells what is within the `limits`. What is heard now is added to what is `known`.
     """
+    voices = _heard_voices(known, talk, FIRST_LOOK)
+    if voices and not voices.is_clear(limits[SEVERAL_VOICES], limits[SAME_VOICE]):
+        voices = _heard_voices(known, talk, LONGEST_SIDE)
+    return voices
+
+
+def _heard_voices(known: KnownVoices, talk: Conversation, longest: float) -> ConversationVoices | None:
+    """The voices of a conversation by at most `longest` seconds of a side; None where it can't be read."""
     is_recorded = talk.has_recorded_voices
     name = ""
     if len(talk.voices) == 1 and not is_recorded:
@@ -75,8 +85,8 @@ def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | 
     has_one_voice = len(talk.voices) == 1 and name != ANY
     says_one_voice = {"left": is_recorded or has_one_voice, "right": True}
     halves = {
-        "left": _halves(talk, "left", "kept" if is_recorded else "spoken"),
-        "right": _halves(talk, "right", "kept"),
+        "left": _halves(talk, "left", "kept" if is_recorded else "spoken", longest),
+        "right": _halves(talk, "right", "kept", longest),
     }
     audio = talk.built_audio
     encoded = audio["bytes"]
@@ -84,7 +94,7 @@ def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | 
     heard = known.sides(key) if encoded else None
     if heard is None:
         try:
-            heard = _hear_sides(known.encoder, audio, halves)
+            heard = _hear_sides(known.encoder, audio, halves, overlapping=longest > FIRST_LOOK)
         except BadInput:
             return None  # which is a finding of its own
         if encoded:
@@ -101,22 +111,30 @@ def hear_voices(known: KnownVoices, talk: Conversation) -> ConversationVoices | 
 
 
 def _hear_sides(
-    encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves]
+    encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves], overlapping: bool
 ) -> dict[str, HeardSide]:
-    """Hear each channel that says enough. Raises BadInput where the sound can't be read."""
+    """Hear each channel that says enough. Raises BadInput where the sound can't be read.
+
+    `overlapping`: whether in parts that overlap.
+    """
     sounds = {channel: _sound(audio, halves[channel]) for channel in CHANNELS}
     if _is_swapped(sounds):
         sounds = {"left": sounds["right"], "right": sounds["left"]}
-    sides = {}
+    heard = []
     for number, channel in enumerate(CHANNELS):
-        heard = [half[:, number] for half in sounds[channel]]
-        if heard:
-            seconds = sum(map(len, heard)) / ANALYSIS_RATE
-            sides[channel] = HeardSide(encoder.embed(heard), seconds)
+        heard += [half[:, number] for half in sounds[channel]]
+    vectors = encoder.embed(heard, overlapping)
+    n_left = len(sounds["left"])
+    vectors_of = {"left": vectors[:n_left], "right": vectors[n_left:]}
+    sides = {}
+    for channel, of_side in vectors_of.items():
+        if len(of_side):
+            seconds = sum(map(len, sounds[channel])) / ANALYSIS_RATE
+            sides[channel] = HeardSide(of_side, seconds)
     return sides
 
 
-def _halves(talk: Conversation, channel: str, status: str) -> Halves:
+def _halves(talk: Conversation, channel: str, status: str, longest: float) -> Halves:
     """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
     spans = []
     for utterance in talk.heard:
@@ -126,7 +144,7 @@ def _halves(talk: Conversation, channel: str, status: str) -> Halves:
             if 0 <= span.start < end:
                 spans.append((span.start, end))
     speech = merge_gaps(sorted(spans), 0.0)
-    return halves_of_speech(speech)
+    return halves_of_speech(speech, longest)
 
 
 def _sound(audio: AudioStruct, halves: Halves) -> list[Samples]:

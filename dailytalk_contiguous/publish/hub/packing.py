@@ -46,7 +46,6 @@ from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.row_check import JudgedRow, RowChecks
-from dailytalk_contiguous.publish.checks.verdict import LIMITS
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
@@ -250,7 +249,7 @@ def pack_version(
         disjoint=disjoint_in(publishable.voices, split_of),
         rejects=tuple(reject for reject, _ in publishable.rejected),
         fields=items.fields,
-        row_findings=tuple(checks.all_findings(LIMITS)),
+        row_findings=tuple(checks.all_findings()),
         run=run,
         kept_findings=tuple(items.kept_findings()),
     )

@@ -13,7 +13,6 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.publish.checks.row_check import RowChecks
-from dailytalk_contiguous.publish.checks.verdict import LIMITS
 from dailytalk_contiguous.publish.hub.pushing import (
     PushSettings,
     Release,
@@ -89,7 +88,7 @@ def _published_files(items: VersionItems) -> Packed:
         rows = items.rows([*LABELLED, *items.digested_columns])
         for row in steps("conversations checked", rows):
             checks.add(checks.judge(row))
-        row_findings = checks.all_findings(LIMITS)
+        row_findings = checks.all_findings()
     return Packed(
         files=tuple(sorted(files)),
         disjoint=source.manifest.splits_disjoint_in or "conversations",
