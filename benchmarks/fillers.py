@@ -13,8 +13,8 @@ Whisper base. A filler is in place if `tag` writes one within 0.5 s of it. The p
   of its own sound. Limits were chosen on the speakers of `words.CHOSEN_ON`.
 - leak: fillers of one side that the microphone of the other side hears, too.
 - voice: fillers that the voice joe says.
-- languages: fillers that espeak says in other languages, and "um" and "uh" between German sentences of people;
-  the same without a filler shows how many are invented.
+- languages: fillers that espeak says in other languages; the same without a filler shows how many are invented.
+- german: "um" and "uh" between German sentences of people, two pairs of each, and silence in their place.
 
 Limits of fillers in `models/hesitations.py` were chosen on these recordings; nothing else of this kind is public.
 """
@@ -530,24 +530,24 @@ def languages(data: Path, folder: Path) -> bool:
                 f"{n_invented} without",
                 flush=True,
             )
-    german_people(data, whisper)
     return True
 
 
-def german_people(data: Path, whisper: Whisper) -> None:
-    """A filler, or as much silence, between two German sentences of a person."""
+def german(data: Path, folder: Path) -> bool:
+    """A filler, or as much silence, between two German sentences of a person. No goals."""
+    whisper = load_whisper("base", "cpu", "int8")
     clips_of: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(data.glob("emodb/?????N?.flac")):
         clips_of[path.stem[:2]].append(path)
     bank = [*single_sounds(data)]
     if not bank or not clips_of:
-        return
+        return True
     gap = room_tone(round(GAP * ANALYSIS_RATE), ROOM_DBFS)
     n_pairs = 0
     n_heard = 0
     n_invented = 0
     for clips in clips_of.values():
-        for first, second in zip(clips[::2], clips[1::2], strict=False):
+        for first, second in (clips[:2], clips[2:4]):
             sentence = first_channel(first)
             following = first_channel(second)
             filler = bank[n_pairs % len(bank)]
@@ -557,6 +557,7 @@ def german_people(data: Path, whisper: Whisper) -> None:
             n_heard += has_filler(whisper, np.concatenate([sentence, gap, filler, gap, following]), "de")
             n_invented += has_filler(whisper, np.concatenate([sentence, gap, silence, gap, following]), "de")
     print(f"a filler between two German sentences of people: {n_heard} of {n_pairs} heard; {n_invented} without")
+    return True
 
 
 #: Parts by name: each is given FOLDER and an empty folder to work in, and says whether its goals are met.
@@ -568,6 +569,7 @@ PARTS: dict[str, Callable[[Path, Path], bool]] = {
     "leak": leak,
     "voice": voice,
     "languages": languages,
+    "german": german,
 }
 
 
