@@ -16,7 +16,7 @@ Whisper base. A filler is in place if `tag` writes one within 0.5 s of it. The p
 - languages: fillers that espeak says in other languages; the same without a filler shows how many are invented.
 - german: "um" and "uh" between German sentences of people, two pairs of each, and silence in their place.
 
-Limits of fillers in `models/hesitations.py` were chosen on recordings of `real`, `planted` and `voice`.
+Limits of fillers in `models/hesitations.py` were chosen on the recordings of `real` and `planted`.
 """
 
 import json
