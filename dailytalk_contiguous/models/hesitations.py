@@ -6,6 +6,7 @@ word covers may be a filler. Both find more places than there are: a recogniser 
 says at which of them a speaker hesitates (`models.whisper`).
 """
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -159,6 +160,9 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     return places
 
 
+#: Samples of a frame in which sound is audible or not.
+FRAME_LENGTH = 160
+
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
 READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 
@@ -181,12 +185,15 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
     with _loading:  # threads of a recogniser that all come first would load one each
         sphinx = _load_sphinx(BEAM, EVERY)
-    for piece in _pieces(words, len(samples) / ANALYSIS_RATE):
+    for piece in _stretches(samples, words):
         sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
         numbers = range(piece.first, piece.behind)
         spoken = [number for number in numbers if has_words(words[number].text)]
         texts = [words[number].text for number in spoken]
-        for extra in sphinx.extra_sounds(sound, texts, READINGS):
+        positions = [index for index, number in enumerate([*spoken, piece.behind]) if number in piece.doubtful]
+        if not positions or not len(sound):
+            continue
+        for extra in sphinx.extra_sounds(sound, texts, READINGS, positions):
             before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
             candidate = HesitationPlace(before, extra.start + piece.start, extra.end + piece.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
@@ -213,37 +220,77 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
 
 
-class _Piece(NamedTuple):
-    """A part of a window: its words, from number `first` to the one before `behind`, and its times in seconds."""
+class _Stretch(NamedTuple):
+    """A part of a window that is searched: its words, from number `first` to the one before `behind`, and its times
+    in seconds. `doubtful`: the numbers of the words before which something may be unaccounted for.
+    """
 
     first: int
     behind: int
     start: float
     end: float
+    doubtful: frozenset[int]
 
 
-#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
-#: 66; in whole windows, in 160.
-PIECE = 6.0
+#: Seconds of sound that the words on both sides of a place don't account for, from which on it is searched.
+UNACCOUNTED = 0.2
 
-#: Seconds between the words where one piece ends and the next begins, at least.
-PIECE_GAP = 0.2
+#: Seconds around the words of a stretch that are searched with it: a recogniser's edges are as inexact.
+MARGIN = 0.1
+
+CONTEXT = (2, 2)
+PAIR_SECONDS = 0.13
+LETTER_SECONDS = 0.037
+MARK_SECONDS = 0.12
+
+#: By how many dB sound may be under the loudest tenth of its window and still be a word's.
+AUDIBLE_DB = 25.0
 
 
-def _pieces(words: Sequence[Word], seconds: float) -> Iterator[_Piece]:
-    """The pieces that a window is searched in, in order."""
-    first = 0
-    piece_start = 0.0
-    for index in range(1, len(words)):
-        end = words[index - 1].end
-        start = words[index].start
-        is_pause = start - end >= PIECE_GAP
-        if is_pause and start - piece_start >= PIECE and seconds - start >= PIECE / 2:
-            middle = (start + end) / 2
-            yield _Piece(first, index, piece_start, middle)
-            first = index
-            piece_start = middle
-    yield _Piece(first, len(words), piece_start, seconds)
+def _word_seconds(text: str) -> float:
+    """About how long a word lasts, by its letters; a digit or a sign is said in several, and so is a capital."""
+    letters = sum(map(str.isalpha, text))
+    signs = sum(character.isdigit() or character in "$€£%" for character in text)
+    capitals = len(re.findall(r"(?<![a-z])[A-Z](?![a-z'])", text)) if len(text.strip(" .,?!")) > 1 else 0
+    seconds = PAIR_SECONDS / 2 + LETTER_SECONDS * (letters + 5 * signs + 4 * capitals)
+    if text.rstrip()[-1:] in NO_COMMA_AFTER:
+        seconds += MARK_SECONDS
+    return seconds
+
+
+def _stretches(samples: Samples, words: Sequence[Word]) -> Iterator[_Stretch]:
+    """The stretches of a window in which something may be unaccounted for, in order."""
+    seconds = len(samples) / ANALYSIS_RATE
+    levels = frame_levels(samples, FRAME_LENGTH)
+    audible = levels > np.quantile(levels, 0.9) * 10 ** (-AUDIBLE_DB / 10)
+    audible_until = np.concatenate([[0.0], np.cumsum(audible)]) * FRAME_LENGTH / ANALYSIS_RATE
+
+    def audible_seconds(start, end):
+        first = min(int(start * ANALYSIS_RATE / FRAME_LENGTH), len(levels))
+        last = min(int(end * ANALYSIS_RATE / FRAME_LENGTH), len(levels))
+        return audible_until[max(last, first)] - audible_until[first]
+
+    doubtful = []
+    expected = [_word_seconds(word.text) for word in words]
+    for before in range(len(words) + 1):
+        start = words[before - 1].start if before else 0.0
+        end = words[before].end if before < len(words) else seconds
+        accounted = sum(expected[max(0, before - 1) : before + 1])
+        if audible_seconds(start, end) - accounted > UNACCOUNTED:
+            doubtful.append(before)
+    ranges = []
+    for before in doubtful:
+        first = max(0, before - CONTEXT[0])
+        behind = min(len(words), before + CONTEXT[1])
+        if ranges and first < ranges[-1][1]:
+            ranges[-1][1] = behind
+            ranges[-1][2].append(before)
+        else:
+            ranges.append([first, behind, [before]])
+    for first, behind, places in ranges:
+        start = words[first].start - MARGIN if first < len(words) and places[0] > 0 else 0.0
+        end = words[behind - 1].end + MARGIN if behind and places[-1] < len(words) else seconds
+        yield _Stretch(first, behind, max(0.0, start), min(end, seconds), frozenset(places))
 
 
 def bare_word(word: str) -> str:

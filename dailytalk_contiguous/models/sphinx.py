@@ -29,7 +29,7 @@ FRAME_DELAY = 0.005
 
 #: Seconds of room tone before and behind the sound: in a short line without a pause there is too little silence to
 #: know the channel by. Chosen on four speakers of TIMIT, as recorded and by telephone, as the next two are.
-ROOM_SECONDS = 0.6
+ROOM_SECONDS = 0.3
 
 #: The divisor of the logarithms of its scores.
 SCORE_SCALE = 1024
@@ -212,7 +212,9 @@ class Sphinx:
         self._add(BEHIND + token, readings)
         return BEHIND + token
 
-    def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
+    def extra_sounds(
+        self, samples: Samples, words: Sequence[str], readings: Sequence[str], places: Sequence[int]
+    ) -> list[Extra]:
         """Where 16 kHz samples have sounds besides words, before, between or behind these, each said in its order.
 
         They are `readings`, each in the phones of the dictionary; a word, or two, that are said twice; and the
@@ -227,9 +229,9 @@ class Sphinx:
             for reading in readings:
                 sound = reading.replace(" ", "-").lower() + EXTRA
                 self._add(sound, [reading])
-                for index in range(len(tokens) + 1):
+                for index in places:
                     arcs.append(GrammarArc(index, index, EXTRA_PROBABILITY, sound))
-            arcs += self._words_said_twice(tokens, n_states)
+            arcs += self._words_said_twice(tokens, n_states, places)
             self._set_grammar("extra", arcs, len(words))
             segments = _whole_words(self._search(samples))
             extras: list[Extra] = []
@@ -241,7 +243,9 @@ class Sphinx:
                     n_words += 1
         return extras if n_words == len(tokens) else []
 
-    def _words_said_twice(self, tokens: Sequence[str], n_states: int) -> list[GrammarArc]:
+    def _words_said_twice(
+        self, tokens: Sequence[str], n_states: int, places: Sequence[int]
+    ) -> list[GrammarArc]:
         """The arcs of a grammar on which a word is said that is said again; none for an empty token.
 
         Two words that are said twice need a state between them, which is numbered from `n_states`.
@@ -249,7 +253,7 @@ class Sphinx:
         arcs: list[GrammarArc] = []
         sounds = [str(self._decoder.lookup_word(token)).split() if token else [] for token in tokens]
         for index, token in enumerate(tokens):
-            if not token:
+            if not token or index not in places:
                 continue
             n_sounds = len(sounds[index])
             broken_off = range(FEWEST_SOUNDS, min(n_sounds, MOST_SOUNDS + 1))
@@ -257,13 +261,15 @@ class Sphinx:
                 part = f"{token}{AGAIN}{n_said}"
                 self._add(part, [" ".join(sounds[index][:n_said])])
                 arcs.append(GrammarArc(index, index, AGAIN_PROBABILITY, part))
+        states = count(n_states)
         for index, (token, following) in enumerate(pairwise(tokens)):
             n_sounds = len(sounds[index])
             n_following = len(sounds[index + 1])
-            if token and following and max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
-                between = n_states + index
+            if index in places and token and following and max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
+                between = next(states)
                 first = f"{token}{AGAIN}{n_sounds}"
                 second = f"{following}{AGAIN}{n_following}"
+                self._add(second, [" ".join(sounds[index + 1])])
                 arcs.append(GrammarArc(index, between, AGAIN_PROBABILITY, first))
                 arcs.append(GrammarArc(between, index, 1.0, second))
         return arcs
