@@ -160,9 +160,6 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     return places
 
 
-#: Samples of a frame in which sound is audible or not.
-FRAME_LENGTH = 160
-
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
 READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 
@@ -220,77 +217,92 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
 
 
+#: By how many seconds a word lasts longer than it takes to say, where a hesitation may be in its time.
+LONGER = 0.25
+
+#: Seconds of sound between two words, or before the first or behind the last, that may be a hesitation.
+UNCOVERED = 0.3
+
+#: By how many dB a frame may be under the loudest tenth of its window and still be sound of a speaker.
+UNDER_LOUD_DB = 25.0
+
+#: How many words on either side of a doubtful place are searched with it.
+WORDS_AROUND = 2
+
+#: Seconds before the first and behind the last of these words: about as inexact are a recogniser's times.
+MARGIN = 0.05
+
+
 class _Stretch(NamedTuple):
-    """A part of a window that is searched: its words, from number `first` to the one before `behind`, and its times
-    in seconds. `doubtful`: the numbers of the words before which something may be unaccounted for.
+    """A part of a window to search: its words, from number `first` to the one before `behind`, its start and end in
+    seconds, and the numbers of the words before which a hesitation may be.
     """
 
     first: int
     behind: int
     start: float
     end: float
-    doubtful: frozenset[int]
+    doubtful: list[int]
 
 
-#: Seconds of sound that the words on both sides of a place don't account for, from which on it is searched.
-UNACCOUNTED = 0.2
+def _stretches(samples: Samples, words: Sequence[Word]) -> list[_Stretch]:
+    """The parts of a window in which a hesitation may be, in order, without overlap of their words."""
+    seconds = len(samples) / ANALYSIS_RATE
+    stretches: list[_Stretch] = []
+    for before in _doubtful_places(samples, words):
+        first = max(0, before - WORDS_AROUND)
+        behind = min(len(words), before + WORDS_AROUND)
+        doubtful = [before]
+        if stretches and first < stretches[-1].behind:
+            last = stretches.pop()
+            first = last.first
+            doubtful = [*last.doubtful, before]
+        start = max(0.0, words[first].start - MARGIN) if doubtful[0] > 0 else 0.0
+        end = min(words[behind - 1].end + MARGIN, seconds) if before < len(words) else seconds
+        stretches.append(_Stretch(first, behind, start, end, doubtful))
+    return stretches
 
-#: Seconds around the words of a stretch that are searched with it: a recogniser's edges are as inexact.
-MARGIN = 0.1
 
-CONTEXT = (2, 2)
-PAIR_SECONDS = 0.13
+def _doubtful_places(samples: Samples, words: Sequence[Word]) -> list[int]:
+    """The numbers of the words before which a hesitation may be; that behind the last word for the end.
+
+    A recogniser that leaves a hesitation out gives its time to a word beside it, or leaves it without a word.
+    """
+    levels = frame_levels(samples, FRAME)
+    is_loud = levels > np.quantile(levels, 0.9) * 10 ** (-UNDER_LOUD_DB / 10)
+    frames_per_second = ANALYSIS_RATE / FRAME
+    is_longer = [word.end - word.start - seconds_to_say(word.text) > LONGER for word in words]
+    ends = [0.0, *(word.end for word in words)]
+    starts = [*(word.start for word in words), len(samples) / ANALYSIS_RATE]
+    doubtful: list[int] = []
+    for before, (pause_start, pause_end) in enumerate(zip(ends, starts, strict=True)):
+        first_frame = int(pause_start * frames_per_second)
+        last_frame = int(pause_end * frames_per_second)
+        uncovered = is_loud[first_frame:last_frame].sum() / frames_per_second
+        if uncovered > UNCOVERED or any(is_longer[max(0, before - 1) : before + 1]):
+            doubtful.append(before)
+    return doubtful
+
+
+#: What a word takes to say: seconds for the word and for each letter, and how many letters a digit or a sign and a
+#: capital behind the first letter last; and seconds more before a mark. A regression on the bundled recordings.
+WORD_SECONDS = 0.065
 LETTER_SECONDS = 0.037
+LETTERS_OF_A_DIGIT = 5
+LETTERS_OF_A_CAPITAL = 5
 MARK_SECONDS = 0.12
 
-#: By how many dB sound may be under the loudest tenth of its window and still be a word's.
-AUDIBLE_DB = 25.0
 
-
-def _word_seconds(text: str) -> float:
-    """About how long a word lasts, by its letters; a digit or a sign is said in several, and so is a capital."""
-    letters = sum(map(str.isalpha, text))
-    signs = sum(character.isdigit() or character in "$€£%" for character in text)
-    capitals = len(re.findall(r"(?<![a-z])[A-Z](?![a-z'])", text)) if len(text.strip(" .,?!")) > 1 else 0
-    seconds = PAIR_SECONDS / 2 + LETTER_SECONDS * (letters + 5 * signs + 4 * capitals)
-    if text.rstrip()[-1:] in NO_COMMA_AFTER:
+def seconds_to_say(word: str) -> float:
+    """About how long a word with its marks takes to say, by its letters."""
+    n_letters = sum(map(str.isalpha, word))
+    n_digits = sum(character.isdigit() or character in "$€£%" for character in word)
+    n_capitals = len(re.findall(r"(?<![a-z])[A-Z](?![a-z'])", word)) if n_letters + n_digits > 1 else 0
+    n_letters += LETTERS_OF_A_DIGIT * n_digits + (LETTERS_OF_A_CAPITAL - 1) * n_capitals
+    seconds = WORD_SECONDS + LETTER_SECONDS * n_letters
+    if word.rstrip()[-1:] in NO_COMMA_AFTER:
         seconds += MARK_SECONDS
     return seconds
-
-
-def _stretches(samples: Samples, words: Sequence[Word]) -> Iterator[_Stretch]:
-    """The stretches of a window in which something may be unaccounted for, in order."""
-    seconds = len(samples) / ANALYSIS_RATE
-    levels = frame_levels(samples, FRAME_LENGTH)
-    audible = levels > np.quantile(levels, 0.9) * 10 ** (-AUDIBLE_DB / 10)
-    audible_until = np.concatenate([[0.0], np.cumsum(audible)]) * FRAME_LENGTH / ANALYSIS_RATE
-
-    def audible_seconds(start, end):
-        first = min(int(start * ANALYSIS_RATE / FRAME_LENGTH), len(levels))
-        last = min(int(end * ANALYSIS_RATE / FRAME_LENGTH), len(levels))
-        return audible_until[max(last, first)] - audible_until[first]
-
-    doubtful = []
-    expected = [_word_seconds(word.text) for word in words]
-    for before in range(len(words) + 1):
-        start = words[before - 1].start if before else 0.0
-        end = words[before].end if before < len(words) else seconds
-        accounted = sum(expected[max(0, before - 1) : before + 1])
-        if audible_seconds(start, end) - accounted > UNACCOUNTED:
-            doubtful.append(before)
-    ranges = []
-    for before in doubtful:
-        first = max(0, before - CONTEXT[0])
-        behind = min(len(words), before + CONTEXT[1])
-        if ranges and first < ranges[-1][1]:
-            ranges[-1][1] = behind
-            ranges[-1][2].append(before)
-        else:
-            ranges.append([first, behind, [before]])
-    for first, behind, places in ranges:
-        start = words[first].start - MARGIN if first < len(words) and places[0] > 0 else 0.0
-        end = words[behind - 1].end + MARGIN if behind and places[-1] < len(words) else seconds
-        yield _Stretch(first, behind, max(0.0, start), min(end, seconds), frozenset(places))
 
 
 def bare_word(word: str) -> str:
