@@ -1,23 +1,25 @@
 """Where a speaker may have hesitated in sound that a recogniser has no word for.
 
-In English a grammar of the recognised words, with a filler between any two, each of which may be said twice or
-broken off, finds fillers, repeats and words that are cut off (`models.sphinx`); in other languages, speech that no
-word covers may be a filler. Both find more places than there are: a recogniser that is prompted to write fillers
-says at which of them a speaker hesitates (`models.whisper`).
+In English a grammar of the recognised words, with fillers between them, each of which may be said twice or broken
+off, finds fillers, repeats and words that are cut off (`models.sphinx`). To search takes time, so it is done only
+where a word lasts longer than it takes to say, or a sound has no word. In other languages, speech that no word
+covers may be a filler. Both find more places than there are: a recogniser that is prompted to write fillers says
+at which of them a speaker hesitates (`models.whisper`).
 """
 
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.levels import frame_levels
-from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME, FRAME_SECONDS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.words.fillers import SPACELESS, are_fillers
@@ -129,7 +131,13 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
 
     No filler is beside one that was recognised, and none where speech was lost.
     """
-    candidates = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
+    levels = frame_levels(samples, FRAME)
+    is_audible = levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
+    if language == "en":
+        stretches = _stretches(words, len(samples) / ANALYSIS_RATE, _doubtful_places(words, is_audible))
+        candidates = _in_grammar(samples, words, stretches)
+    else:
+        candidates = _uncovered(samples, words)
     # The first word of a sentence is behind a mark, and behind nothing.
     has_mark = [True, *(word.text.rstrip()[-1:] in NO_COMMA_AFTER for word in words)]
     long_enough: list[HesitationPlace] = []
@@ -142,9 +150,7 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     lost |= {candidate.before for candidate in long_enough if candidate.end - candidate.start > LONGEST}
     is_filler = are_fillers([word.text for word in words], language)
     # The mean square of what is audible of a window, without the silence between its utterances.
-    levels = frame_levels(samples, FRAME)
-    audible = levels[levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)]
-    audible_level = float(audible.mean()) if len(audible) else 0.0
+    audible_level = float(levels[is_audible].mean()) if is_audible.any() else 0.0
     least_level = audible_level * 10 ** (-MOST_UNDER_DB / 10)
     places: list[HesitationPlace] = []
     for candidate in long_enough:
@@ -169,6 +175,9 @@ BEAM = 1e-100
 #: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
 EVERY = 2
 
+#: Seconds of room tone around a stretch: 0.6 finds as much, and takes an eighth longer.
+ROOM_SECONDS = 0.3
+
 #: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
 LEAST_LIKELY = -6.0
 
@@ -176,23 +185,23 @@ LEAST_LIKELY = -6.0
 TOGETHER = 0.15
 
 
-def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
+def _in_grammar(samples: Samples, words: Sequence[Word], stretches: Sequence["_Stretch"]) -> list[HesitationPlace]:
     """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
     places: list[HesitationPlace] = []
     unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
     with _loading:  # threads of a recogniser that all come first would load one each
-        sphinx = _load_sphinx(BEAM, EVERY)
-    for piece in _stretches(samples, words):
-        sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
-        numbers = range(piece.first, piece.behind)
+        sphinx = _load_sphinx(BEAM, EVERY, ROOM_SECONDS)
+    for stretch in stretches:
+        sound = samples[int(stretch.start * ANALYSIS_RATE) : int(stretch.end * ANALYSIS_RATE)]
+        numbers = range(stretch.first, stretch.behind)
         spoken = [number for number in numbers if has_words(words[number].text)]
         texts = [words[number].text for number in spoken]
-        positions = [index for index, number in enumerate([*spoken, piece.behind]) if number in piece.doubtful]
-        if not positions or not len(sound):
-            continue
-        for extra in sphinx.extra_sounds(sound, texts, READINGS, positions):
-            before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
-            candidate = HesitationPlace(before, extra.start + piece.start, extra.end + piece.start)
+        # Its first and last word may be cut, and a part of one beside them be in its sound.
+        first_place = 0 if stretch.first == 0 else 1
+        last_place = len(spoken) if stretch.behind == len(words) else len(spoken) - 1
+        for extra in sphinx.extra_sounds(sound, texts, READINGS, range(first_place, last_place + 1)):
+            before = spoken[extra.before] if extra.before < len(spoken) else stretch.behind
+            candidate = HesitationPlace(before, extra.start + stretch.start, extra.end + stretch.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
             goes_on = False
             if extra.again is None:
@@ -217,92 +226,80 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
 
 
-#: By how many seconds a word lasts longer than it takes to say, where a hesitation may be in its time.
-LONGER = 0.25
-
-#: Seconds of sound between two words, or before the first or behind the last, that may be a hesitation.
-UNCOVERED = 0.3
-
-#: By how many dB a frame may be under the loudest tenth of its window and still be sound of a speaker.
-UNDER_LOUD_DB = 25.0
-
-#: How many words on either side of a doubtful place are searched with it.
-WORDS_AROUND = 2
-
-#: Seconds before the first and behind the last of these words: about as inexact are a recogniser's times.
-MARGIN = 0.05
-
-
 class _Stretch(NamedTuple):
-    """A part of a window to search: its words, from number `first` to the one before `behind`, its start and end in
-    seconds, and the numbers of the words before which a hesitation may be.
-    """
+    """A part of a window: words from number `first` to the one before `behind`, its start and end in seconds."""
 
     first: int
     behind: int
     start: float
     end: float
-    doubtful: list[int]
 
 
-def _stretches(samples: Samples, words: Sequence[Word]) -> list[_Stretch]:
-    """The parts of a window in which a hesitation may be, in order, without overlap of their words."""
-    seconds = len(samples) / ANALYSIS_RATE
+#: How many words on either side of a doubtful place are searched with it.
+WORDS_AROUND = 2
+
+#: Seconds before and behind these words that are searched, too.
+MARGIN = 0.05
+
+
+def _stretches(words: Sequence[Word], seconds: float, places: Iterable[int]) -> list[_Stretch]:
+    """The parts of a window of so many seconds around doubtful places, in order; no word is in two of them."""
     stretches: list[_Stretch] = []
-    for before in _doubtful_places(samples, words):
+    for before in places:
         first = max(0, before - WORDS_AROUND)
         behind = min(len(words), before + WORDS_AROUND)
-        doubtful = [before]
         if stretches and first < stretches[-1].behind:
-            last = stretches.pop()
-            first = last.first
-            doubtful = [*last.doubtful, before]
-        start = max(0.0, words[first].start - MARGIN) if doubtful[0] > 0 else 0.0
-        end = min(words[behind - 1].end + MARGIN, seconds) if before < len(words) else seconds
-        stretches.append(_Stretch(first, behind, start, end, doubtful))
+            first = stretches.pop().first
+        start = max(0.0, words[first].start - MARGIN) if first > 0 else 0.0
+        end = min(words[behind - 1].end + MARGIN, seconds) if behind < len(words) else seconds
+        stretches.append(_Stretch(first, behind, start, end))
     return stretches
 
 
-def _doubtful_places(samples: Samples, words: Sequence[Word]) -> list[int]:
-    """The numbers of the words before which a hesitation may be; that behind the last word for the end.
+#: A word that lasts so many seconds longer than it takes to say may have a hesitation in its time. Chosen on four
+#: calls and on repeats in TIMIT.
+LONGER = 0.25
 
-    A recogniser that leaves a hesitation out gives its time to a word beside it, or leaves it without a word.
+#: Seconds of sound between two words, before the first or behind the last, that may be a hesitation.
+UNCOVERED = 0.25
+
+
+def _doubtful_places(words: Sequence[Word], is_audible: NDArray[np.bool_]) -> Iterator[int]:
+    """The numbers of the words before which a hesitation may be, or how many words there are for the end.
+
+    A recogniser gives the time of a hesitation that it leaves out to a word beside it, or to none. `is_audible`:
+    of each frame of a window.
     """
-    levels = frame_levels(samples, FRAME)
-    is_loud = levels > np.quantile(levels, 0.9) * 10 ** (-UNDER_LOUD_DB / 10)
-    frames_per_second = ANALYSIS_RATE / FRAME
     is_longer = [word.end - word.start - seconds_to_say(word.text) > LONGER for word in words]
     ends = [0.0, *(word.end for word in words)]
-    starts = [*(word.start for word in words), len(samples) / ANALYSIS_RATE]
-    doubtful: list[int] = []
+    starts = [*(word.start for word in words), len(is_audible) * FRAME_SECONDS]
     for before, (pause_start, pause_end) in enumerate(zip(ends, starts, strict=True)):
-        first_frame = int(pause_start * frames_per_second)
-        last_frame = int(pause_end * frames_per_second)
-        uncovered = is_loud[first_frame:last_frame].sum() / frames_per_second
-        if uncovered > UNCOVERED or any(is_longer[max(0, before - 1) : before + 1]):
-            doubtful.append(before)
-    return doubtful
+        pause = is_audible[int(pause_start / FRAME_SECONDS) : int(pause_end / FRAME_SECONDS)]
+        uncovered = int(pause.sum()) * FRAME_SECONDS
+        is_beside_longer = any(is_longer[max(0, before - 1) : before + 1])
+        if is_beside_longer or uncovered > UNCOVERED:
+            yield before
 
 
-#: What a word takes to say: seconds for the word and for each letter, and how many letters a digit or a sign and a
-#: capital behind the first letter last; and seconds more before a mark. A regression on the bundled recordings.
+#: Seconds that a word and each of its letters take to say, and that the last sounds before a mark take longer; by
+#: a regression on the bundled recordings with the words of Whisper base.
 WORD_SECONDS = 0.065
 LETTER_SECONDS = 0.037
-LETTERS_OF_A_DIGIT = 5
-LETTERS_OF_A_CAPITAL = 5
 MARK_SECONDS = 0.12
+
+#: How many letters a digit, a sign or a capital inside a word takes: its name is said.
+LETTERS_OF_A_NAME = 5
+
+#: Digits and signs whose names are said, and capitals of abbreviations.
+_NAMED = re.compile(r"[\d$€£%]|(?<=[A-Z])[A-Z]|(?<=[-.])[A-Z]")
 
 
 def seconds_to_say(word: str) -> float:
-    """About how long a word with its marks takes to say, by its letters."""
-    n_letters = sum(map(str.isalpha, word))
-    n_digits = sum(character.isdigit() or character in "$€£%" for character in word)
-    n_capitals = len(re.findall(r"(?<![a-z])[A-Z](?![a-z'])", word)) if n_letters + n_digits > 1 else 0
-    n_letters += LETTERS_OF_A_DIGIT * n_digits + (LETTERS_OF_A_CAPITAL - 1) * n_capitals
-    seconds = WORD_SECONDS + LETTER_SECONDS * n_letters
-    if word.rstrip()[-1:] in NO_COMMA_AFTER:
-        seconds += MARK_SECONDS
-    return seconds
+    """About how long a word takes to say with its marks, by its letters."""
+    n_named = len(_NAMED.findall(word))
+    n_letters = sum(map(str.isalpha, word)) + LETTERS_OF_A_NAME * n_named
+    before_mark = word.rstrip()[-1:] in NO_COMMA_AFTER
+    return WORD_SECONDS + LETTER_SECONDS * n_letters + MARK_SECONDS * before_mark
 
 
 def bare_word(word: str) -> str:
