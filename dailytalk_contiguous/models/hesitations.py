@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME, FRAME_SECONDS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.words.fillers import SPACELESS, are_fillers
 from dailytalk_contiguous.core.words.sentences import (
     AUXILIARIES,
@@ -121,6 +120,9 @@ LONGEST = 2.0
 #: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
 MOST_BETWEEN = 2
 
+#: By how many dB a frame may be under the loudest one of its window to be sound of the speaker.
+UNDER_LOUDEST_DB = 30.0
+
 #: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
 #: calls got the filler of the next one.
 MOST_UNDER_DB = 24.0
@@ -132,7 +134,7 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     No filler is beside one that was recognised, and none where speech was lost.
     """
     levels = frame_levels(samples, FRAME)
-    is_audible = levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
+    is_audible = levels > levels.max(initial=0.0) * 10 ** (-UNDER_LOUDEST_DB / 10)
     if language == "en":
         stretches = _stretches(words, len(samples) / ANALYSIS_RATE, _doubtful_places(words, is_audible))
         candidates = _in_grammar(samples, words, stretches)
@@ -164,66 +166,6 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
             if level > least_level:
                 places.append(candidate)
     return places
-
-
-#: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
-READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
-
-#: The beam of the search.
-BEAM = 1e-100
-
-#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
-EVERY = 2
-
-#: Seconds of room tone around a stretch: 0.6 finds as much, and takes an eighth longer.
-ROOM_SECONDS = 0.3
-
-#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
-LEAST_LIKELY = -6.0
-
-#: Sounds of one filler are at most this far apart, in seconds.
-TOGETHER = 0.15
-
-
-def _in_grammar(samples: Samples, words: Sequence[Word], stretches: Sequence["_Stretch"]) -> list[HesitationPlace]:
-    """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
-    places: list[HesitationPlace] = []
-    unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
-    with _loading:  # threads of a recogniser that all come first would load one each
-        sphinx = _load_sphinx(BEAM, EVERY, ROOM_SECONDS)
-    for stretch in stretches:
-        sound = samples[int(stretch.start * ANALYSIS_RATE) : int(stretch.end * ANALYSIS_RATE)]
-        numbers = range(stretch.first, stretch.behind)
-        spoken = [number for number in numbers if has_words(words[number].text)]
-        texts = [words[number].text for number in spoken]
-        # Its first and last word may be cut, and a part of one beside them be in its sound.
-        first_place = 0 if stretch.first == 0 else 1
-        last_place = len(spoken) if stretch.behind == len(words) else len(spoken) - 1
-        for extra in sphinx.extra_sounds(sound, texts, READINGS, range(first_place, last_place + 1)):
-            before = spoken[extra.before] if extra.before < len(spoken) else stretch.behind
-            candidate = HesitationPlace(before, extra.start + stretch.start, extra.end + stretch.start)
-            is_unlikely = extra.likelihood < LEAST_LIKELY
-            goes_on = False
-            if extra.again is None:
-                if is_unlikely:
-                    continue
-                if places:  # it may belong to the filler of the last place
-                    last = places[-1]
-                    is_together = candidate.start - last.end < TOGETHER
-                    goes_on = last.before == before and not last.again and is_together
-            else:
-                part = _said_in_part(texts[extra.again], extra.share)
-                repeated = Word(part, candidate.start, candidate.end, None)
-                candidate = candidate._replace(again=(repeated,))
-                if is_unlikely or part.startswith("-"):  # a part of a compound
-                    unlikely.add(before)
-                goes_on = extra.again > extra.before
-            if goes_on:
-                earlier = places.pop()
-                again = earlier.again + candidate.again
-                candidate = candidate._replace(start=earlier.start, again=again)
-            places.append(candidate)
-    return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
 
 
 class _Stretch(NamedTuple):
@@ -258,10 +200,10 @@ def _stretches(words: Sequence[Word], seconds: float, places: Iterable[int]) -> 
 
 #: A word that lasts so many seconds longer than it takes to say may have a hesitation in its time. Chosen on four
 #: calls and on repeats in TIMIT.
-LONGER = 0.25
+LONGER = 0.2
 
 #: Seconds of sound between two words, before the first or behind the last, that may be a hesitation.
-UNCOVERED = 0.25
+UNCOVERED = 0.2
 
 
 def _doubtful_places(words: Sequence[Word], is_audible: NDArray[np.bool_]) -> Iterator[int]:
@@ -300,6 +242,69 @@ def seconds_to_say(word: str) -> float:
     n_letters = sum(map(str.isalpha, word)) + LETTERS_OF_A_NAME * n_named
     before_mark = word.rstrip()[-1:] in NO_COMMA_AFTER
     return WORD_SECONDS + LETTER_SECONDS * n_letters + MARK_SECONDS * before_mark
+
+
+#: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
+READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
+
+#: The beam of the search.
+BEAM = 1e-100
+
+#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
+EVERY = 2
+
+#: Seconds of room tone around a stretch: 0.6 finds as much, and takes an eighth longer.
+ROOM_SECONDS = 0.3
+
+#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
+LEAST_LIKELY = -6.0
+
+#: Sounds of one filler are at most this far apart, in seconds.
+TOGETHER = 0.15
+
+
+def _in_grammar(samples: Samples, words: Sequence[Word], stretches: Iterable[_Stretch]) -> list[HesitationPlace]:
+    """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
+    places: list[HesitationPlace] = []
+    unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
+    with _loading:  # threads of a recogniser that all come first would load one each
+        sphinx = _load_sphinx(BEAM, EVERY, ROOM_SECONDS)
+    for stretch in stretches:
+        sound = samples[int(stretch.start * ANALYSIS_RATE) : int(stretch.end * ANALYSIS_RATE)]
+        numbers = range(stretch.first, stretch.behind)
+        spoken = [number for number in numbers if has_words(words[number].text)]
+        texts = [words[number].text for number in spoken]
+        # Its first and last word may be cut off, unless the window begins or ends there.
+        first_place = 0 if stretch.first == 0 else 1
+        behind_places = len(spoken) + 1 if stretch.behind == len(words) else len(spoken) - 1
+        places_searched = range(first_place, behind_places)
+        if not places_searched:
+            continue
+        for extra in sphinx.extra_sounds(sound, texts, READINGS, places_searched):
+            before = spoken[extra.before] if extra.before < len(spoken) else stretch.behind
+            candidate = HesitationPlace(before, extra.start + stretch.start, extra.end + stretch.start)
+            is_unlikely = extra.likelihood < LEAST_LIKELY
+            goes_on = False
+            if extra.again is None:
+                if is_unlikely:
+                    continue
+                if places:  # it may belong to the filler of the last place
+                    last = places[-1]
+                    is_together = candidate.start - last.end < TOGETHER
+                    goes_on = last.before == before and not last.again and is_together
+            else:
+                part = _said_in_part(texts[extra.again], extra.share)
+                repeated = Word(part, candidate.start, candidate.end, None)
+                candidate = candidate._replace(again=(repeated,))
+                if is_unlikely or part.startswith("-"):  # a part of a compound
+                    unlikely.add(before)
+                goes_on = extra.again > extra.before
+            if goes_on:
+                earlier = places.pop()
+                again = earlier.again + candidate.again
+                candidate = candidate._replace(start=earlier.start, again=again)
+            places.append(candidate)
+    return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
 
 
 def bare_word(word: str) -> str:

@@ -248,7 +248,7 @@ class Sphinx:
     def _words_said_twice(self, tokens: Sequence[str], n_states: int, places: Sequence[int]) -> list[GrammarArc]:
         """The arcs of a grammar on which a word is said that is said again, for the tokens at `places`.
 
-        An empty token has none. Two words that are said twice need a state between them, which is numbered from `n_states`.
+        An empty token has none. Two words that are said twice need a state between them, numbered from `n_states`.
         """
         arcs: list[GrammarArc] = []
         sounds = [str(self._decoder.lookup_word(token)).split() if token else [] for token in tokens]
