@@ -7,6 +7,7 @@ needs, and leaves out what is not there:
 - `talk/NAME.flac`: other calls, a speaker a channel
 - `readers/NAME/*.flac`: readers of LibriSpeech
 - `labelled`: recordings whose words people have labelled (`words.py`), `labelled/timit/NAME/*` those of TIMIT
+- `fillers`: single sounds of a person, "um" and "uh" among them
 - `emodb`, `other-emotion`: clips of the Berlin database and of TESS
 """
 

@@ -1,24 +1,26 @@
 """Where a speaker may have hesitated in sound that a recogniser has no word for.
 
-In English a grammar of the recognised words, with a filler between any two, each of which may be said twice or
-broken off, finds fillers, repeats and words that are cut off (`models.sphinx`); in other languages, speech that no
-word covers may be a filler. Both find more places than there are: a recogniser that is prompted to write fillers
-says at which of them a speaker hesitates (`models.whisper`).
+In English a grammar of the recognised words, with fillers between them, each of which may be said twice or broken
+off, finds fillers, repeats and words that are cut off (`models.sphinx`). To search takes time, so it is done only
+where a word lasts longer than it takes to say, or a sound has no word. In other languages, speech that no word
+covers may be a filler. Both find more places than there are: a recogniser that is prompted to write fillers says
+at which of them a speaker hesitates (`models.whisper`).
 """
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.levels import frame_levels
-from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME
+from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME, FRAME_SECONDS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.sound.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.words.fillers import SPACELESS, are_fillers
 from dailytalk_contiguous.core.words.sentences import (
     AUXILIARIES,
@@ -118,6 +120,9 @@ LONGEST = 2.0
 #: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
 MOST_BETWEEN = 2
 
+#: By how many dB a frame may be under the loudest one of its window to be sound of the speaker.
+UNDER_LOUDEST_DB = 30.0
+
 #: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
 #: calls got the filler of the next one.
 MOST_UNDER_DB = 24.0
@@ -128,7 +133,13 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
 
     No filler is beside one that was recognised, and none where speech was lost.
     """
-    candidates = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
+    levels = frame_levels(samples, FRAME)
+    is_audible = levels > levels.max(initial=0.0) * 10 ** (-UNDER_LOUDEST_DB / 10)
+    if language == "en":
+        stretches = _stretches(words, len(samples) / ANALYSIS_RATE, _doubtful_places(words, is_audible))
+        candidates = _in_grammar(samples, words, stretches)
+    else:
+        candidates = _uncovered(samples, words)
     # The first word of a sentence is behind a mark, and behind nothing.
     has_mark = [True, *(word.text.rstrip()[-1:] in NO_COMMA_AFTER for word in words)]
     long_enough: list[HesitationPlace] = []
@@ -141,9 +152,7 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     lost |= {candidate.before for candidate in long_enough if candidate.end - candidate.start > LONGEST}
     is_filler = are_fillers([word.text for word in words], language)
     # The mean square of what is audible of a window, without the silence between its utterances.
-    levels = frame_levels(samples, FRAME)
-    audible = levels[levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)]
-    audible_level = float(audible.mean()) if len(audible) else 0.0
+    audible_level = float(levels[is_audible].mean()) if is_audible.any() else 0.0
     least_level = audible_level * 10 ** (-MOST_UNDER_DB / 10)
     places: list[HesitationPlace] = []
     for candidate in long_enough:
@@ -159,6 +168,82 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     return places
 
 
+class _Stretch(NamedTuple):
+    """A part of a window: words from number `first` to the one before `behind`, its start and end in seconds."""
+
+    first: int
+    behind: int
+    start: float
+    end: float
+
+
+#: How many words on either side of a doubtful place are searched with it.
+WORDS_AROUND = 2
+
+#: Seconds before and behind these words that are searched, too.
+MARGIN = 0.05
+
+
+def _stretches(words: Sequence[Word], seconds: float, places: Iterable[int]) -> list[_Stretch]:
+    """The parts of a window of so many seconds around doubtful places, in order; no word is in two of them."""
+    stretches: list[_Stretch] = []
+    for before in places:
+        first = max(0, before - WORDS_AROUND)
+        behind = min(len(words), before + WORDS_AROUND)
+        if stretches and first < stretches[-1].behind:
+            first = stretches.pop().first
+        start = max(0.0, words[first].start - MARGIN) if first > 0 else 0.0
+        end = min(words[behind - 1].end + MARGIN, seconds) if behind < len(words) else seconds
+        stretches.append(_Stretch(first, behind, start, end))
+    return stretches
+
+
+#: A word that lasts so many seconds longer than it takes to say may have a hesitation in its time. Chosen on four
+#: calls and on repeats in TIMIT.
+LONGER = 0.2
+
+#: Seconds of sound between two words, before the first or behind the last, that may be a hesitation.
+UNCOVERED = 0.2
+
+
+def _doubtful_places(words: Sequence[Word], is_audible: NDArray[np.bool_]) -> Iterator[int]:
+    """The numbers of the words before which a hesitation may be, or how many words there are for the end.
+
+    A recogniser gives the time of a hesitation that it leaves out to a word beside it, or to none. `is_audible`:
+    of each frame of a window.
+    """
+    is_longer = [word.end - word.start - seconds_to_say(word.text) > LONGER for word in words]
+    ends = [0.0, *(word.end for word in words)]
+    starts = [*(word.start for word in words), len(is_audible) * FRAME_SECONDS]
+    for before, (pause_start, pause_end) in enumerate(zip(ends, starts, strict=True)):
+        pause = is_audible[int(pause_start / FRAME_SECONDS) : int(pause_end / FRAME_SECONDS)]
+        uncovered = int(pause.sum()) * FRAME_SECONDS
+        is_beside_longer = any(is_longer[max(0, before - 1) : before + 1])
+        if is_beside_longer or uncovered > UNCOVERED:
+            yield before
+
+
+#: Seconds that a word and each of its letters take to say, and that the last sounds before a mark take longer; by
+#: a regression on the bundled recordings with the words of Whisper base.
+WORD_SECONDS = 0.065
+LETTER_SECONDS = 0.037
+MARK_SECONDS = 0.12
+
+#: How many letters a digit, a sign or a capital inside a word takes: its name is said.
+LETTERS_OF_A_NAME = 5
+
+#: Digits and signs whose names are said, and capitals of abbreviations.
+_NAMED = re.compile(r"[\d$€£%]|(?<=[A-Z])[A-Z]|(?<=[-.])[A-Z]")
+
+
+def seconds_to_say(word: str) -> float:
+    """About how long a word takes to say with its marks, by its letters."""
+    n_named = len(_NAMED.findall(word))
+    n_letters = sum(map(str.isalpha, word)) + LETTERS_OF_A_NAME * n_named
+    before_mark = word.rstrip()[-1:] in NO_COMMA_AFTER
+    return WORD_SECONDS + LETTER_SECONDS * n_letters + MARK_SECONDS * before_mark
+
+
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
 READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 
@@ -168,6 +253,9 @@ BEAM = 1e-100
 #: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
 EVERY = 2
 
+#: Seconds of room tone around a stretch: 0.6 finds as much, and takes an eighth longer.
+ROOM_SECONDS = 0.3
+
 #: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
 LEAST_LIKELY = -6.0
 
@@ -175,20 +263,26 @@ LEAST_LIKELY = -6.0
 TOGETHER = 0.15
 
 
-def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
+def _in_grammar(samples: Samples, words: Sequence[Word], stretches: Iterable[_Stretch]) -> list[HesitationPlace]:
     """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
     places: list[HesitationPlace] = []
     unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
     with _loading:  # threads of a recogniser that all come first would load one each
-        sphinx = _load_sphinx(BEAM, EVERY)
-    for piece in _pieces(words, len(samples) / ANALYSIS_RATE):
-        sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
-        numbers = range(piece.first, piece.behind)
+        sphinx = _load_sphinx(BEAM, EVERY, ROOM_SECONDS)
+    for stretch in stretches:
+        sound = samples[int(stretch.start * ANALYSIS_RATE) : int(stretch.end * ANALYSIS_RATE)]
+        numbers = range(stretch.first, stretch.behind)
         spoken = [number for number in numbers if has_words(words[number].text)]
         texts = [words[number].text for number in spoken]
-        for extra in sphinx.extra_sounds(sound, texts, READINGS):
-            before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
-            candidate = HesitationPlace(before, extra.start + piece.start, extra.end + piece.start)
+        # Its first and last word may be cut off, unless the window begins or ends there.
+        first_place = 0 if stretch.first == 0 else 1
+        behind_places = len(spoken) + 1 if stretch.behind == len(words) else len(spoken) - 1
+        places_searched = range(first_place, behind_places)
+        if not places_searched:
+            continue
+        for extra in sphinx.extra_sounds(sound, texts, READINGS, places_searched):
+            before = spoken[extra.before] if extra.before < len(spoken) else stretch.behind
+            candidate = HesitationPlace(before, extra.start + stretch.start, extra.end + stretch.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
             goes_on = False
             if extra.again is None:
@@ -211,39 +305,6 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
                 candidate = candidate._replace(start=earlier.start, again=again)
             places.append(candidate)
     return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
-
-
-class _Piece(NamedTuple):
-    """A part of a window: its words, from number `first` to the one before `behind`, and its times in seconds."""
-
-    first: int
-    behind: int
-    start: float
-    end: float
-
-
-#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
-#: 66; in whole windows, in 160.
-PIECE = 6.0
-
-#: Seconds between the words where one piece ends and the next begins, at least.
-PIECE_GAP = 0.2
-
-
-def _pieces(words: Sequence[Word], seconds: float) -> Iterator[_Piece]:
-    """The pieces that a window is searched in, in order."""
-    first = 0
-    piece_start = 0.0
-    for index in range(1, len(words)):
-        end = words[index - 1].end
-        start = words[index].start
-        is_pause = start - end >= PIECE_GAP
-        if is_pause and start - piece_start >= PIECE and seconds - start >= PIECE / 2:
-            middle = (start + end) / 2
-            yield _Piece(first, index, piece_start, middle)
-            first = index
-            piece_start = middle
-    yield _Piece(first, len(words), piece_start, seconds)
 
 
 def bare_word(word: str) -> str:

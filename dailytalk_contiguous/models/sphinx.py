@@ -127,16 +127,17 @@ class Sphinx:
     """A decoder with the given beam. Searches of several threads wait for each other.
 
     A narrow beam is faster, and may lose its way; a wider one takes longer. `every`: of how many frames one is
-    compared with the model; the others have its scores.
+    compared with the model; the others have its scores. `room_seconds`: of room tone before and behind the sound.
     """
 
-    def __init__(self, beam: float, every: int = 1) -> None:
+    def __init__(self, beam: float, every: int = 1, room_seconds: float = ROOM_SECONDS) -> None:
         import pocketsphinx
 
         model = pocketsphinx.get_model_path("en-us")
         files = {"hmm": f"{model}/en-us", "lm": None, "dict": f"{model}/cmudict-en-us.dict"}
         beams = {"beam": beam, "pbeam": beam, "wbeam": beam}
         self._decoder: Decoder = pocketsphinx.Decoder(**files, bestpath=False, loglevel="FATAL", ds=every, **beams)
+        self._room_seconds = room_seconds
         self._lock = threading.Lock()
 
     def align(
@@ -212,11 +213,14 @@ class Sphinx:
         self._add(BEHIND + token, readings)
         return BEHIND + token
 
-    def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
-        """Where 16 kHz samples have sounds besides words, before, between or behind these, each said in its order.
+    def extra_sounds(
+        self, samples: Samples, words: Sequence[str], readings: Sequence[str], places: Sequence[int]
+    ) -> list[Extra]:
+        """Where 16 kHz samples have sounds besides words, each said in its order, before those of these numbers.
 
-        They are `readings`, each in the phones of the dictionary; a word, or two, that are said twice; and the
-        beginning of a word that is broken off and said again. Empty if the search is lost.
+        The number behind that of the last word stands for the end. These sounds are `readings`, each in the phones
+        of the dictionary; a word, or two, that are said twice; and the beginning of a word that is broken off and
+        said again. Empty if the search is lost.
         """
         forms = written_forms(words)
         with self._lock:
@@ -227,9 +231,9 @@ class Sphinx:
             for reading in readings:
                 sound = reading.replace(" ", "-").lower() + EXTRA
                 self._add(sound, [reading])
-                for index in range(len(tokens) + 1):
+                for index in places:
                     arcs.append(GrammarArc(index, index, EXTRA_PROBABILITY, sound))
-            arcs += self._words_said_twice(tokens, n_states)
+            arcs += self._words_said_twice(tokens, n_states, places)
             self._set_grammar("extra", arcs, len(words))
             segments = _whole_words(self._search(samples))
             extras: list[Extra] = []
@@ -241,15 +245,15 @@ class Sphinx:
                     n_words += 1
         return extras if n_words == len(tokens) else []
 
-    def _words_said_twice(self, tokens: Sequence[str], n_states: int) -> list[GrammarArc]:
-        """The arcs of a grammar on which a word is said that is said again; none for an empty token.
+    def _words_said_twice(self, tokens: Sequence[str], n_states: int, places: Sequence[int]) -> list[GrammarArc]:
+        """The arcs of a grammar on which a word is said that is said again, for the tokens at `places`.
 
-        Two words that are said twice need a state between them, which is numbered from `n_states`.
+        An empty token has none. Two words that are said twice need a state between them, numbered from `n_states`.
         """
         arcs: list[GrammarArc] = []
         sounds = [str(self._decoder.lookup_word(token)).split() if token else [] for token in tokens]
         for index, token in enumerate(tokens):
-            if not token:
+            if not token or index not in places:
                 continue
             n_sounds = len(sounds[index])
             broken_off = range(FEWEST_SOUNDS, min(n_sounds, MOST_SOUNDS + 1))
@@ -257,13 +261,15 @@ class Sphinx:
                 part = f"{token}{AGAIN}{n_said}"
                 self._add(part, [" ".join(sounds[index][:n_said])])
                 arcs.append(GrammarArc(index, index, AGAIN_PROBABILITY, part))
+        states = count(n_states)
         for index, (token, following) in enumerate(pairwise(tokens)):
             n_sounds = len(sounds[index])
             n_following = len(sounds[index + 1])
-            if token and following and max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
-                between = n_states + index
+            if index in places and token and following and max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
+                between = next(states)
                 first = f"{token}{AGAIN}{n_sounds}"
                 second = f"{following}{AGAIN}{n_following}"
+                self._add(second, [" ".join(sounds[index + 1])])
                 arcs.append(GrammarArc(index, between, AGAIN_PROBABILITY, first))
                 arcs.append(GrammarArc(between, index, 1.0, second))
         return arcs
@@ -288,7 +294,7 @@ class Sphinx:
         """The words that a search finds in samples, without pauses."""
         self._decoder.reinit_feat()  # else the mean of its features goes on from the sound before
         self._decoder.start_utt()
-        pcm = to_pcm(_in_a_room(samples))
+        pcm = to_pcm(_in_a_room(samples, self._room_seconds))
         self._decoder.process_raw(pcm.tobytes(), False, True)
         self._decoder.end_utt()
         seconds = len(samples) / ANALYSIS_RATE
@@ -296,8 +302,8 @@ class Sphinx:
         for segment in self._decoder.seg() or ():
             if segment.word[0] in "<[(":  # a pause or a noise
                 continue
-            start = segment.start_frame * FRAME + FRAME_DELAY - ROOM_SECONDS
-            end = (segment.end_frame + 1) * FRAME + FRAME_DELAY - ROOM_SECONDS
+            start = segment.start_frame * FRAME + FRAME_DELAY - self._room_seconds
+            end = (segment.end_frame + 1) * FRAME + FRAME_DELAY - self._room_seconds
             start = min(max(start, 0.0), seconds)
             end = min(max(end, 0.0), seconds)
             n_frames = segment.end_frame + 1 - segment.start_frame
@@ -363,13 +369,13 @@ SPEECH_RMS = 0.05
 ROOM_UNDER_DB = 40.0
 
 
-def _in_a_room(samples: Samples) -> Samples:
+def _in_a_room(samples: Samples, room_seconds: float) -> Samples:
     """Samples at one level, with room tone under, before and behind them; always the same."""
     level = 0.0
     if len(samples):
         level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     levelled = samples * np.float32(SPEECH_RMS / max(level, 1e-6))
-    silence = np.zeros(round(ROOM_SECONDS * ANALYSIS_RATE), np.float32)
+    silence = np.zeros(round(room_seconds * ANALYSIS_RATE), np.float32)
     whole = np.concatenate([silence, levelled, silence])
     tone = np.random.default_rng(0).standard_normal(len(whole), np.float32)
     tone_level = np.float32(SPEECH_RMS * 10 ** (-ROOM_UNDER_DB / 20))

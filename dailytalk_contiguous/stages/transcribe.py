@@ -154,7 +154,7 @@ class Transcribe(WhisperStage, UtteranceStage):
     device: str = setting("auto", DEVICE, execution=True)
     batch_windows: int = unlisted(16, execution=True)
 
-    VERSION: ClassVar[int] = 6
+    VERSION: ClassVar[int] = 7
     if_model_fails: ClassVar[str] = "write its text into transcript.jsonl, or choose another --asr-model"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
