@@ -16,6 +16,7 @@ from dailytalk_contiguous.models.hesitations import (
     Hesitation,
     HesitationPlace,
     places_of_hesitations,
+    seconds_to_say,
     with_hesitations,
     without_filler_words,
 )
@@ -113,6 +114,13 @@ def test_a_text_with_a_filler_stays_one_sentence(text: str, before: int, result:
         assert first.end <= second.start + 0.51
     without = text_of(without_filler_words(both, "en"))
     assert without.replace(",", "") == text
+
+
+@pytest.mark.parametrize(
+    ("written", "shorter"), [("1406", "fourteen"), ("£19.98", "nineteen"), ("BZF893", "seven")]
+)
+def test_digits_signs_and_abbreviations_take_as_long_to_say_as_their_names(written: str, shorter: str) -> None:
+    assert seconds_to_say(written) > seconds_to_say(shorter) > 0.2
 
 
 def test_words_that_are_said_twice_are_written_twice_where_they_were_said() -> None:
