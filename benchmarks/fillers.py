@@ -10,13 +10,14 @@ Whisper base. A filler is in place if `tag` writes one within 0.5 s of it. The p
 - planted: "um" and "uh" that are mixed into pauses of the bundled recordings and of calls, at 70 % of the level of
   the line before. The bundled recordings have no other fillers: every further one there is an invention.
 - repeats: in TIMIT one word of most sentences, or two, are said twice, or half a word before the whole one: a copy
-  of its own sound. Limits were chosen on the speakers of `words.CHOSEN_ON`.
+  of its own sound. Limits of repeats were chosen on the speakers of `words.CHOSEN_ON`.
 - leak: fillers of one side that the microphone of the other side hears, too.
 - voice: fillers that the voice joe says.
 - languages: fillers that espeak says in other languages; the same without a filler shows how many are invented.
 - german: "um" and "uh" between German sentences of people, two pairs of each, and silence in their place.
 
-Limits of fillers in `models/hesitations.py` were chosen on the recordings of `real` and `planted`.
+Limits of fillers in `models/hesitations.py` were chosen on the recordings of `real` and `planted`; where speech is
+searched at all, on the calls and on all speakers of `repeats`, so no figure of these parts is of other data.
 """
 
 import json

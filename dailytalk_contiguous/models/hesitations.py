@@ -199,7 +199,7 @@ def _stretches(words: Sequence[Word], seconds: float, places: Iterable[int]) -> 
 
 
 #: A word that lasts so many seconds longer than it takes to say may have a hesitation in its time. Chosen on four
-#: calls and on repeats in TIMIT.
+#: calls and on repeats by eight speakers of TIMIT: with 0.25, eleven repeats of twelve are still found.
 LONGER = 0.2
 
 #: Seconds of sound between two words, before the first or behind the last, that may be a hesitation.
@@ -229,7 +229,8 @@ WORD_SECONDS = 0.065
 LETTER_SECONDS = 0.037
 MARK_SECONDS = 0.12
 
-#: How many letters a digit, a sign or a capital inside a word takes: its name is said.
+#: How many letters a digit, a sign or a capital inside a word takes, whose name is said: 4 to 10 in the bundled
+#: recordings and in four calls.
 LETTERS_OF_A_NAME = 5
 
 #: Digits and signs whose names are said, and capitals of abbreviations.
