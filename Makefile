@@ -28,11 +28,13 @@ demo: install
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
 	$(BIN)/python benchmarks/real.py --built $(DEMO_OUT)
 
-# The pages that are made of the commands, the stages and the table of fields. After it, git says what has changed.
+# The pages that are made of the commands, the stages and the table of fields; after it, git says what has changed.
+# The last lines say how much there is to read.
 pages: install
 	$(BIN)/python benchmarks/options_page.py
 	$(BIN)/python benchmarks/columns_page.py
 	$(BIN)/python benchmarks/fields_page.py
+	$(BIN)/python benchmarks/reading.py
 
 # All pictures of docs, from the demo of today, and what they say, which a test compares with the pages.
 pictures: demo
@@ -73,8 +75,9 @@ hub: install
 proof: install
 	$(BIN)/python benchmarks/proof.py $(CALLS) $(if $(TEST),--test $(TEST))
 
+# All tests, or those of one room: make test ROOM=stages
 test: install
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal $(addprefix tests/,$(ROOM))
 
 # What somebody sees who has just cloned this: a PATH with Python and make alone.
 test-bare: install

@@ -1,7 +1,10 @@
-"""The examples in docstrings of public names, run as a reader would type them."""
+"""Docstrings: sentences with a subject; their examples are run as a reader would type them."""
 
+import ast
 import doctest
 import inspect
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +50,24 @@ def test_calls_that_are_not_obvious_have_an_example() -> None:
     shown = {test.name for test in examples()}
     names = ("Folder", "Stage.map", "add_speech", "load", "moshi_windows", "speak_stages", "tag_stages")
     assert shown >= set(names)
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """All docstrings of the package, each with where it is."""
+    package = Path(dailytalk_contiguous.__file__).parent
+    documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            text = ast.get_docstring(node) if isinstance(node, documented) else None
+            if text:
+                yield f"{path.relative_to(package)}: {text[:60]}", text
+
+
+def test_docstring_is_a_sentence_with_a_subject() -> None:
+    telegram = re.compile(r"[a-z]|(What|Of|Those|Whose|Where|How|Passed|By|From|At|On|With)\b")
+    assert [place for place, text in docstrings() if telegram.match(text)] == []
+
+
+def test_attributes_and_arguments_of_docstrings_have_a_line_each() -> None:
+    several = re.compile(r"^ +\w+(, \w+)+: ", re.MULTILINE)
+    assert [place for place, text in docstrings() if several.search(text)] == []

@@ -41,3 +41,11 @@ def test_citation_is_of_the_package_and_its_version() -> None:
     assert citation["license"] == PROJECT["license"]
     assert citation["keywords"] == PROJECT["keywords"]
     assert citation["title"].replace("_", "-") == PROJECT["name"]
+
+
+def test_readme_is_read_in_two_minutes_and_docs_in_an_afternoon() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [page for page in DOCS.glob("*.md") if page.name != "options.md"]
+    words = [word for page in pages for word in page.read_text(encoding="utf-8").split()]
+    assert len(readme.splitlines()) <= 110
+    assert len(words) <= 30_000

@@ -30,6 +30,37 @@ VAGUE = {
     "what",
 }
 
+#: Verbs and adjectives that don't say, as the name of a function or an attribute, what it returns or holds.
+VAGUE_MEMBERS = VAGUE | {
+    "again",
+    "alone",
+    "apart",
+    "asked",
+    "done",
+    "drawn",
+    "earlier",
+    "fit",
+    "foreseen",
+    "good",
+    "heard",
+    "held",
+    "kept",
+    "late",
+    "left_over",
+    "made",
+    "met",
+    "needed",
+    "other",
+    "others",
+    "same",
+    "seen",
+    "several",
+    "shown",
+    "taken",
+    "used",
+    "wanted",
+}
+
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -83,6 +114,19 @@ def is_vague(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
 
 
+def is_vague_member(node: ast.AST) -> bool:
+    """A function, a method or an attribute; names that users and files rely on are those of `PUBLIC`."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        name = node.name
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        name = node.target.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        name = node.attr
+    else:
+        return False
+    return name.strip("_") in VAGUE_MEMBERS and name not in PUBLIC
+
+
 #: How many of each the package may have.
 ALLOWED = {
     unpacks_a_literal: 0,
@@ -90,7 +134,8 @@ ALLOWED = {
     assigns_several: 0,
     assigns_inside: 0,
     nests_comprehensions: 0,
-    is_vague: 20,
+    is_vague: 0,
+    is_vague_member: 0,
 }
 
 

@@ -384,10 +384,10 @@ def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
 
 def test_documented_ways_to_load_work_and_give_both_channels(published: str) -> None:
     blocks = []
-    for page in ("README.md", "docs/loading.md"):
+    for page, title in (("README.md", "## Publish and load a version\n"), ("docs/loading.md", "## Load it\n")):
         path = Path(__file__).parents[2] / page
         text = path.read_text(encoding="utf-8")
-        _, _, after_title = text.partition("## Load it\n")
+        _, _, after_title = text.partition(title)
         section, _, _ = after_title.partition("\n## ")
         blocks += re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     results = []

@@ -33,7 +33,7 @@ def test_readme_opens_with_its_picture() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     before, shown, _ = page.partition("](docs/conversation.png)")
     assert shown
-    assert len(before) < 1500  # after the two commands
+    assert len(before) < 500  # after the first sentence
     picture = ROOT / "docs" / "conversation.png"
     assert picture.stat().st_size < LARGEST
     assert imread(picture).shape[1] >= NARROWEST
