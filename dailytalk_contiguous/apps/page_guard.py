@@ -1,4 +1,4 @@
-"""What a page that this machine serves refuses: requests of other pages, and of other people.
+"""Guards a page that this machine serves against requests of other pages and of other people.
 
 Any other page that is open in the browser can send requests to ours. So the host that a request names (Host) and
 the page that it came from (Origin) are checked, and requests that change something must be JSON. Anyone with an

@@ -67,7 +67,7 @@ def report(
         raise BadValue("--conversations and --limit are only for the report", "leave them out of this page")
     dataset = version_or_path(source, revision)
     for page in instead:
-        made: Outcome | None = page.made(dataset, out, against)
+        made: Outcome | None = page.write_page(dataset, out, against)
         if made is not None:
             return made
     shown = chosen_conversations(conversations or [])

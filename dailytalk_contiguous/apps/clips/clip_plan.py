@@ -362,7 +362,8 @@ class PlannedClips:
     Attributes:
         rows: sources and copies in order of their ids, as the finishing stages take them.
         rejects: clips that are not among them, and why.
-        split, balance: the results of planning; None where nothing is kept, or no balance was asked for.
+        split: the split of the clips; None where none is kept.
+        balance: the balance of the clips; None where none was asked for.
         refused: how many copies of each kind were impossible.
         unprompted: how many clips lack the prompt that they should have.
     """

@@ -125,7 +125,7 @@ _MEASURED = (
 
 
 class BalanceFigures(TypedDict):
-    """How clips were balanced, for run.json: minutes of each cell (see `core.style.sampling.Balance`)."""
+    """The balance of clips, for run.json: minutes of each cell (see `core.style.sampling.Balance`)."""
 
     target_minutes: float
     limited_by: str
@@ -148,7 +148,7 @@ class CorpusSpec(Spec):
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
         stages: the two lists, measuring and finishing (see `apps.clips.to_clips.clip_stages`).
-        wanted: which clips are kept, split, balanced and copied.
+        plan: which clips are kept, split, balanced and copied.
         about: goes into run.json as it is.
         text_conditions: whether annotations condition on emotion and style.
 
@@ -162,20 +162,20 @@ class CorpusSpec(Spec):
         read: Read,
         out: Path,
         stages: tuple[Sequence[Stage], Sequence[Stage]],
-        wanted: ClipPlan = ClipPlan(),
+        plan: ClipPlan = ClipPlan(),
         about: Mapping[str, Any] = {},
         text_conditions: bool = False,
     ) -> None:
         self.read = read
         self.out = out
         self.about = about
-        split = wanted.split or read.corpus.split
-        self.wanted = replace(wanted, split=split)
+        split = plan.split or read.corpus.split
+        self.clip_plan = replace(plan, split=split)
         measuring, finishing = stages
         self.measuring = tuple(measuring)
         self.finishing = tuple(finishing)
         self.stages = (*self.measuring, *self.finishing)
-        if self.wanted.copies and find_stage(Augment, self.stages) is None:
+        if self.clip_plan.copies and find_stage(Augment, self.stages) is None:
             raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
         self.rejects = [*read.problems]
         #: Of models, on clips that went on without their results.
@@ -192,9 +192,9 @@ class CorpusSpec(Spec):
         step = Pass(folder, groups, self.measuring, _CLIPS, later=self.finishing)
         yield step
         measured = self._measured(step)
-        affect_model = self.wanted.affect(self.measuring)
-        described = describe(measured, affect_model, self.wanted.emotion)
-        kept, filtered = filter_clips(described, self.wanted)
+        affect_model = self.clip_plan.affect(self.measuring)
+        described = describe(measured, affect_model, self.clip_plan.emotion)
+        kept, filtered = filter_clips(described, self.clip_plan)
         self.rejects += [*step.rejects, *filtered]
         files = {row["id"]: row["audio_file"] for row in self.read.rows}
         self.failures = []
@@ -204,7 +204,7 @@ class CorpusSpec(Spec):
             if row["scale_note"]:
                 file = files[row["conversation_id"]]
                 self.scaled.append((file, row["scale_note"]))
-        self._clips = plan_clips(kept, self.wanted, self.finishing)
+        self._clips = plan_clips(kept, self.clip_plan, self.finishing)
         planned = map(PendingConversation.of_row, self._clips.rows)
         groups = list(group(planned, options.shard_seconds))
         kept_columns = self.finishing[-1].adds
@@ -256,9 +256,9 @@ class CorpusSpec(Spec):
         reduce_noise_under = condition.reduce_noise_under if condition else None
         clip_counts, hours = _counted(self.out, paths, reduce_noise_under)
         stages = [*self.measuring, *self.finishing]
-        if self.wanted.emotion:
-            stages.insert(len(self.measuring), self.wanted.emotion)
-        settings = settings_of(*stages, self.wanted)
+        if self.clip_plan.emotion:
+            stages.insert(len(self.measuring), self.clip_plan.emotion)
+        settings = settings_of(*stages, self.clip_plan)
         settings |= self.about.get("settings", {})
         about = asdict(self.read.corpus.about)
         about.pop("title")
@@ -277,8 +277,8 @@ class CorpusSpec(Spec):
             split = {"by": planned.split.by, "share": planned.split.share, "note": planned.split.note}
         balance = None
         if planned.balance:
-            figures = _balance_figures(planned.balance, noun_of(self.wanted.cells_by))
-            balance = {"by": list(self.wanted.cells_by), **figures}
+            figures = _balance_figures(planned.balance, noun_of(self.clip_plan.cells_by))
+            balance = {"by": list(self.clip_plan.cells_by), **figures}
         return {
             **self.about,
             "settings": settings,

@@ -187,7 +187,7 @@ def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
     minutes = f"{record['hours']['audio'] * 60:.1f} min"
     headline = f"{files_read}: {made}, {minutes}, licence {record['corpus']['licence']}"
     details += _lines_on_clips(record)
-    details += _lines_on_division(record, spec.wanted)
+    details += _lines_on_division(record, spec.clip_plan)
     details.append(f"results in {as_text(out)}: data/ for trainers, clips/, rejects.jsonl, run.json")
     code = exit_code(counts["clips"], len(done.rejects))
     next_step = to_run("check", out) if code != 1 else ""

@@ -155,7 +155,7 @@ class MixPart:
     listed: dict[str, int] = field(default_factory=dict)
 
     @property
-    def used(self) -> list[File]:
+    def listed_files(self) -> list[File]:
         return [file for file in self.files if self.listed[file.id]]
 
     @property
@@ -170,10 +170,10 @@ class MixPart:
     def summary(self) -> PartSummary:
         seconds = sum(file.seconds for file in self.trains)
         seconds_listed = sum(file.seconds * self.listed[file.id] for file in self.trains)
-        licences = {file.licence or "unknown" for file in self.used}
+        licences = {file.licence or "unknown" for file in self.listed_files}
         return {
             "weight": self.weight,
-            "files": len(self.used),
+            "files": len(self.listed_files),
             "train_hours": round(seconds / 3600, 5),
             "train_hours_listed": round(seconds_listed / 3600, 5),
             "licences": sorted(licences),
@@ -424,7 +424,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     if on_both_sides:
         who = counted(len(on_both_sides), "speaker")
         warnings.append(f"{who} in training and in evaluation, {min(on_both_sides)} first")
-    used = [part for part in parts if part.used]
+    used = [part for part in parts if part.listed_files]
     target.write_text(LICENCES, _licences_text(used, licence, warnings))
     eval_share = settings.eval_share or splits.EVAL_SHARE
     times_listed = [count for part in parts for count in part.listed.values()]
@@ -466,7 +466,7 @@ def _link_files(
     Adds their speakers and their lines of the manifests to those of their side.
     """
     names = {}
-    for file in part.used:
+    for file in part.listed_files:
         stem = f"{AUDIO_FOLDER}/{part.name}/{file.wav.stem}"
         _, annotation = training_folder.annotated(file.wav.parent, file.wav.name)
         if not settings.text_conditions:
@@ -489,7 +489,7 @@ def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnin
     credits: list[Sequence[TableCell]] = []
     models: list[Sequence[TableCell]] = []
     for part in parts:
-        numbers = Counter(file.licence for file in part.used)
+        numbers = Counter(file.licence for file in part.listed_files)
         for name, number in sorted(numbers.items(), key=str):
             recordings.append((part.name, name or Strong("not known"), number, asked_terms(name)))
         for credit in part.credits:
@@ -518,9 +518,9 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
     sentences: dict[str, None] = {}
     banned: set[str] = set()
     for part in parts:
-        for file in part.used:
+        for file in part.listed_files:
             users[file.licence].add(part.name)
-        for model in part.models if part.used else ():
+        for model in part.models if part.listed_files else ():
             _, _, role = model.role.rpartition(": ")
             role = role.replace("_", " ")
             sentence = f"{part.name}: the {role} is from {model_name(model.name)}"

@@ -82,7 +82,7 @@ ChannelLevels = NDArray[np.float16]
 
 
 def silence_threshold(levels: ChannelLevels) -> float | None:
-    """dBFS under which a frame of a channel is silent; None if nothing is louder.
+    """Return the level in dBFS under which a frame of a channel is silent; None if nothing is louder.
 
     Room tone is the softest sound that lasts, so the floor is a low percentile and not the minimum. Speech is 12
     dB over the floor, as sounds are (`core.sound.nonspeech_sounds`), or half way to the loudest if a noisy

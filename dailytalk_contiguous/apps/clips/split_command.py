@@ -84,7 +84,7 @@ class PieceLine(PieceRow):
 
 
 class SplitTotals(TypedDict):
-    """How many pieces there are, and how many seconds of each kind; of what is not usable by its reason."""
+    """The number and the seconds of pieces of each kind; those of unusable ones by reason."""
 
     counts: dict[str, int]
     seconds: dict[str, float]
@@ -92,7 +92,7 @@ class SplitTotals(TypedDict):
 
 
 class SplitResult(NamedTuple):
-    """What a split has made: its totals, its rejects, and how many files were written."""
+    """The result of a split: its totals, its rejects, and the number of files written."""
 
     totals: SplitTotals
     rejects: list[Reject]
@@ -164,7 +164,7 @@ class FirstWords:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the names of pieces depend on besides their sound."""
+        """The settings on which the names of pieces depend, besides their sound."""
         return str(self.count), self.transcribe.digest
 
     def recognise(self, row: Row, pieces: Sequence[PieceRow]) -> list[list[str]]:
@@ -347,7 +347,7 @@ def _lines(row: Row, pieces: Sequence[PieceRow], names: Sequence[str]) -> list[P
 
 
 def _totals(lines: Sequence[PieceLine], n_rejects: int) -> SplitTotals:
-    """How many pieces there are, and how many seconds of each kind, for run.json."""
+    """Count the pieces and the seconds of each kind, for run.json."""
     seconds = {"audio": 0.0, "usable": 0.0, "non_usable": 0.0, "silent": 0.0}
     reasons: defaultdict[str, float] = defaultdict(float)
     for line in lines:
@@ -537,7 +537,7 @@ def split(
 def _outcome(
     result: SplitResult, out: Path, dry_run: bool, wall_seconds: float, following: Sequence[str]
 ) -> Outcome:
-    """What `split` says at its end; `following`: options of the command that may come next."""
+    """Return the outcome of `split`; `following` are options of the command that may come next."""
     totals = result.totals
     counts = totals["counts"]
     seconds = totals["seconds"]

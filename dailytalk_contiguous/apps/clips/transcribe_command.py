@@ -92,7 +92,7 @@ class ClipsToHear:
         matches = whisper_json.match_names(written.entries, rows)
         self.file = file
         self.entries = written.entries
-        self.heard: list[str] = []
+        self.recognised: list[str] = []
         self.left = {name: row for name, row in rows.items() if name not in matches.keys}
         self.rejects: list[Reject] = []
         for row in clips.values():
@@ -125,7 +125,7 @@ class ClipsToHear:
         now = _existing(self.file).entries  # another program may have written it meanwhile
         taken = whisper_json.match_names(now, made).keys
         added = [name for name in made if name not in taken]
-        self.heard += added
+        self.recognised += added
         self.entries = now | {name: made[name] for name in added}
         try:
             write_text(self.file, whisper_json.whisper_json_text(self.entries))
@@ -247,8 +247,8 @@ def transcribe(
         disable_progress_bars()
         with shown_steps():
             clips.transcribe(stages)
-    heard = [*clips.left] if dry_run else clips.heard
-    empty = [name for name in clips.heard if not clips.entries[name]["text"]]
+    heard = [*clips.left] if dry_run else clips.recognised
+    empty = [name for name in clips.recognised if not clips.entries[name]["text"]]
     record = {
         "dry_run": dry_run,
         "out": as_text(file),

@@ -130,7 +130,7 @@ def converse(
             interrupts.answered()
     details = [f"talked: {length_text(talk.time)}"]
     seconds = round(talk.time, 3)
-    kept = talk.kept
+    kept = talk.kept_sound
     if kept is None:
         reason = "nothing: nobody spoke" if record else "nothing"
         return Outcome({"talk": None, "seconds": seconds}, f"kept: {reason}", details=details)
@@ -142,7 +142,7 @@ def _settings_of(options: Mapping[str, object], profile: str) -> TalkSettings:
     """The settings of a talk by the options of the command, with those of a voice in a file of its own."""
     shared = cli_options.chosen(options, CONVERSE_SETTINGS)
     (chosen,) = with_settings((TalkSettings(),), shared)
-    settings = chosen.of(profile)
+    settings = chosen.with_profile(profile)
     if not is_own_file(settings.tts):
         return settings
     defaults = engine_named(settings.tts).options

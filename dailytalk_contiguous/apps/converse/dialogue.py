@@ -50,8 +50,10 @@ class Endpointer:
         language: of the speaker (ISO 639-1).
 
     Attributes:
-        start, end: edges of the speech of the latest turn, in seconds.
-        speech, silence: seconds of speech in the turn so far, and seconds since its speech ended.
+        start: where the speech of the latest turn begins, in seconds.
+        end: where the speech of the latest turn ends, in seconds.
+        speech: seconds of speech in the turn so far.
+        silence: seconds since the speech of the turn ended.
     """
 
     def __init__(self, language: str) -> None:

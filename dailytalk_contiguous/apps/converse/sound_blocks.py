@@ -180,13 +180,13 @@ class DeviceBlocks:
 
     def __init__(self, device: str = "") -> None:
         self._device = device
-        self._heard: queue.SimpleQueue[Samples] = queue.SimpleQueue()
+        self._recorded: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._spoken: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._reads = False
 
         # In threads of `sounddevice`, a block at a time.
         def take(samples: Samples, *_: object) -> None:
-            self._heard.put(samples[:, 0].copy())
+            self._recorded.put(samples[:, 0].copy())
 
         def fill(out: Samples, *_: object) -> None:
             out[:] = 0.0
@@ -202,12 +202,12 @@ class DeviceBlocks:
         self.lag = latency + _AHEAD * BLOCK_SECONDS
 
     def read(self, idle: bool) -> Samples | None:
-        while not self._reads and not self._heard.empty():  # of the time in which models were loaded
-            self._heard.get()
+        while not self._reads and not self._recorded.empty():  # of the time in which models were loaded
+            self._recorded.get()
         self._reads = True
         interrupts.check_interrupt()
         try:
-            return self._heard.get(timeout=GONE_AFTER)
+            return self._recorded.get(timeout=GONE_AFTER)
         except queue.Empty:
             raise DailytalkError(f"{self.name} sends no sound", "plug it in, and start again") from None
 

@@ -66,7 +66,8 @@ class QueuedSentence:
         samples: at `TALK_RATE`.
         words: with times in seconds of `samples`.
         position: how many samples were played.
-        start, end: of what was played, in seconds of the talk.
+        start: of what was played, in seconds of the talk.
+        end: of what was played, in seconds of the talk.
         spoken: the words that were begun, with times in seconds of the talk.
         stopped: whether nothing more of it will be played.
     """
@@ -90,7 +91,7 @@ class QueuedSentence:
         return self.position >= min(n_samples, last * TALK_RATE)
 
     @property
-    def heard(self) -> str:
+    def audible_text(self) -> str:
         """The text up to the word in which the voice stopped; an interrupted one ends in `CUT_MARK`."""
         if self.complete or not self.words:
             return self.sentence.text
@@ -295,7 +296,7 @@ class _Turn:
 
 @dataclass
 class _Reply:
-    """A reply. `heard`: the part that was heard or read; `unspoken`: what is not spoken at its end.
+    """A reply. `audible`: the part that was played or read; `unspoken`: what is not spoken at its end.
 
     Its thread puts what it has made into the `inbox`, from which nothing is taken once it is cancelled.
     """
@@ -305,7 +306,7 @@ class _Reply:
     cancelled: bool = False
     ended: bool = False
     is_audible: bool = False
-    heard: list[str] = field(default_factory=list)
+    audible: list[str] = field(default_factory=list)
     unspoken: str = ""
 
     def end(self) -> None:
@@ -380,7 +381,7 @@ class Talk:
         self._record_failed = False
         self._echo_until = 0.0
         self._state = ""
-        self._shown: QueuedSentence | None = None
+        self._shown_sentence: QueuedSentence | None = None
 
     def _executor(self, name: str) -> Executor:
         return ThreadPoolExecutor(1, name) if self._threaded else _InlineExecutor()
@@ -396,7 +397,7 @@ class Talk:
         return not (self._turn or self._unanswered or self._reply or self._player.active)
 
     @property
-    def kept(self) -> Path | None:
+    def kept_sound(self) -> Path | None:
         """The sound of the talk, if anything of it is kept."""
         return self._record.path if self._record else None
 
@@ -679,22 +680,22 @@ class Talk:
         if current is not None:
             played.append(current)
         for queued in played:
-            if queued is not self._shown:
-                self._shown = queued
+            if queued is not self._shown_sentence:
+                self._shown_sentence = queued
                 if reply is not None:
                     reply.is_audible = True
                 self._show_reply(queued.sentence)
             if reply is not None and queued in done:
                 self._finish_sentence(reply, queued)
         if reply is not None and reply.ended and not self._player.active:
-            parts = [*reply.heard, reply.unspoken.strip()]
+            parts = [*reply.audible, reply.unspoken.strip()]
             self._memory.add("assistant", " ".join(filter(None, parts)))
             self._reply = None
         return out
 
     def _finish_sentence(self, reply: _Reply, queued: QueuedSentence) -> None:
-        heard = queued.sentence.written.strip() if queued.complete else queued.heard
-        reply.heard.append(heard)
+        heard = queued.sentence.written.strip() if queued.complete else queued.audible_text
+        reply.audible.append(heard)
         self._keep_voice(queued)
 
     def _interrupt(self) -> None:
@@ -716,7 +717,7 @@ class Talk:
             reply.pieces.close()
         if queued is not None:
             self._finish_sentence(reply, queued)
-        heard = " ".join(filter(None, reply.heard))
+        heard = " ".join(filter(None, reply.audible))
         if heard:
             whole = heard.removesuffix(CUT_MARK).rstrip()
             self._memory.add("assistant", f"{whole} {CUT_MARK}")
@@ -750,7 +751,7 @@ class Talk:
             "start": queued.start,
             "end": words[-1].end,
             "text_raw": queued.sentence.text,
-            "text": queued.heard,
+            "text": queued.audible_text,
             "written": queued.sentence.written,
             "tag": queued.sentence.tag,
             "interrupted": not queued.complete,

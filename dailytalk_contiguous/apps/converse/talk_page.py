@@ -154,7 +154,7 @@ class TalkPage:
         if self._loop is None:
             self._socket.close()
             return
-        path = self._talk.kept
+        path = self._talk.kept_sound
         kept = f"It is kept in {as_text(path)}." if path else "Nothing is kept."
         length = length_text(self._talk.time)
         self._send({"kind": "ended", "text": f"The talk has ended after {length}. {kept}"})

@@ -232,7 +232,7 @@ class TalkRecord:
             self._wav.setparams((2, 2, TALK_RATE, 0, "NONE", ""))
             n_late = round(lag * TALK_RATE)
             self.lag = n_late / TALK_RATE
-            self._late = np.zeros(n_late, np.float32)
+            self._delayed = np.zeros(n_late, np.float32)
             began = datetime.now(UTC).isoformat(timespec="seconds")
             self._about = {**about, "began": began}
             self._words: list[_MoshiWord] = []
@@ -252,9 +252,9 @@ class TalkRecord:
 
     def sound(self, left: Samples, right: Samples) -> None:
         """Append a block of both sides, of equal length, and then write the header. Raises OSError."""
-        late = np.concatenate((self._late, left))
+        late = np.concatenate((self._delayed, left))
         left = late[: len(right)]
-        self._late = late[len(right) :]
+        self._delayed = late[len(right) :]
         both = np.stack((left, right), axis=1)
         self._wav.writeframes(to_pcm(both).tobytes())
 
@@ -284,7 +284,7 @@ class TalkRecord:
     def close(self) -> None:
         """Write what remains of the delayed channel, and close the record; without utterances, remove it."""
         with suppress(OSError):  # it was reported when the disk first failed
-            self.sound(self._late, np.zeros_like(self._late))
+            self.sound(self._delayed, np.zeros_like(self._delayed))
             self._wav.close()
             if not self._utterances:
                 for ending in ("wav", "json"):

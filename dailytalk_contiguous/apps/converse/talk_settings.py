@@ -47,7 +47,7 @@ class TalkSettings:
     )
     device: str = setting("auto", DEVICE, execution=True)
 
-    def of(self, profile: str) -> "TalkSettings":
+    def with_profile(self, profile: str) -> "TalkSettings":
         """The settings, with the models of a profile in place of empty names."""
         models = profile_named(profile).models
         recogniser = self.recogniser or models["recogniser"]

@@ -132,8 +132,9 @@ class ClusterQuality(NamedTuple):
         sizes: frames of each token.
         dead: centres without a frame.
         perplexity: of the tokens of voiced frames; as many as there are centres if all are equally frequent.
-        silhouette, calinski_harabasz, davies_bouldin: of a seeded sample of voiced frames; None for one token, or
-            one for each frame.
+        silhouette: of a seeded sample of voiced frames; None for one token, or one for each frame.
+        calinski_harabasz: likewise.
+        davies_bouldin: likewise.
     """
 
     frames: int
@@ -164,7 +165,9 @@ class ClusteringPipeline:
         device: of PyTorch, for distances: auto, cpu or cuda.
         weights: of the features, by name.
         seed: of the sample and of k-means++.
-        smoothing, emphasize_ratio, speaker_relative: of the frames; stored with the codebook.
+        smoothing: of the frames; stored with the codebook.
+        emphasize_ratio: likewise.
+        speaker_relative: likewise.
         licence: of the frames, stored with the codebook.
         codebook: that was trained or loaded.
 
@@ -213,7 +216,8 @@ class ClusteringPipeline:
                 the mean of its frames' features in either case.
             dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`).
             max_iter: Lloyd's steps.
-            features_collation, clustering_model_dir: other names of `features` and `model_dir`.
+            features_collation: another name of `features`.
+            clustering_model_dir: another name of `model_dir`.
 
         Raises DailytalkError for fewer (different) voiced frames than clusters, for no frames of contours, and if
         an extra is missing; BadValue for other `reduced_dims` and methods.
@@ -232,7 +236,7 @@ class ClusteringPipeline:
         frames = _array_of(collected)
         n_centres = self.n_clusters - 1
         voiced = np.flatnonzero(np.any(frames, axis=1))
-        sample = self._drawn(frames, voiced, SAMPLE_PER_CLUSTER * n_centres)
+        sample = self._sample(frames, voiced, SAMPLE_PER_CLUSTER * n_centres)
         n_different = len(np.unique(sample, axis=0))
         if n_different < n_centres:
             n_frames = counted(len(frames), "frame")
@@ -285,7 +289,7 @@ class ClusteringPipeline:
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sizes, inertia = self._sizes(codebook, frames)
         voiced_sizes = sizes[codebook.n_silent :]
-        sample = self._drawn(frames, voiced, SILHOUETTE_FRAMES)
+        sample = self._sample(frames, voiced, SILHOUETTE_FRAMES)
         tokens, _ = codebook.assign(sample)
         shares = voiced_sizes[voiced_sizes > 0] / max(1, voiced_sizes.sum())
         perplexity = 0.0
@@ -317,7 +321,7 @@ class ClusteringPipeline:
         inertia = float(np.einsum("i,i->", distances, distances, dtype=np.float64))
         return np.bincount(tokens, minlength=codebook.n_clusters), inertia
 
-    def _drawn(self, frames: FeatureArray, indices: NDArray[np.intp], count: int) -> FeatureArray:
+    def _sample(self, frames: FeatureArray, indices: NDArray[np.intp], count: int) -> FeatureArray:
         """The frames at so many of the indices, drawn by the seed; at all of them if there are no more."""
         if count < len(indices):
             generator = np.random.default_rng(self.seed)

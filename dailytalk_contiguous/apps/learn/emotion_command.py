@@ -176,11 +176,11 @@ def _evaluated(
     its training held out. Raises DailytalkError for too few speakers, and without scikit-learn.
     """
 
-    def fit(train: EmotionExamples) -> TrainedEmotionModel:
+    def fit_on(train: EmotionExamples) -> TrainedEmotionModel:
         return fit_emotion(kind, train, settings, device)
 
     if kind == "linear":
-        evaluation = evaluate_speakers(fit, examples, seed=settings.seed)
+        evaluation = evaluate_speakers(fit_on, examples, seed=settings.seed)
         return "speakers that it had not heard", evaluation
     from dailytalk_contiguous.apps.learn.emotion_networks_training import held_out  # which imports PyTorch
 

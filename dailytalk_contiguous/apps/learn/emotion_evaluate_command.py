@@ -133,10 +133,10 @@ def emotion_evaluate(
     if model is None:
         examples = examples_asked(inputs, None, **asked)
 
-        def fit(train: EmotionExamples) -> EmotionModel:
+        def fit_on(train: EmotionExamples) -> EmotionModel:
             return fit_emotion(kind, train, NetworkSettings(seed=seed), resolved)
 
-        evaluation = evaluate_speakers(fit, examples, folds, seed, emotion_confidence)
+        evaluation = evaluate_speakers(fit_on, examples, folds, seed, emotion_confidence)
     else:
         classifier = load_emotion_model(model, resolved)
         examples = examples_asked(inputs, classifier, **asked)

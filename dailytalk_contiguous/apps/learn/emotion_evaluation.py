@@ -69,7 +69,8 @@ class EmotionEvaluation(NamedTuple):
     Attributes:
         model: its name.
         classes: those that it distinguishes; chance is one in as many.
-        utterances, speakers: of the test.
+        utterances: their number in the test.
+        speakers: their number in the test.
         recall: mean recall of the classes, where the utterances of a speaker are judged together.
         recall_alone: the same of a model that judges each utterance by itself, as if it knew no other of its
             speaker; of one that compares nothing it is the same.

@@ -79,8 +79,9 @@ class EmotionExamples:
 
     Attributes:
         classes: their names, sorted.
-        ids, corpora, speakers: of each utterance. Those of a corpus whose speaker is unknown count as utterances
-            of one person.
+        ids: of each utterance.
+        corpora: of each utterance.
+        speakers: of each utterance; all utterances of a corpus without speakers count as one person's.
         labels: indices into `classes`.
         groups: numbers of groups that are never on two sides: of equal sound, or copies of one source.
         copies: whether each is an altered copy of another: to train on, not to test on.

@@ -215,7 +215,7 @@ class _EmotionTrainer(training.ResumingTrainer):
         return inputs
 
     def _varied(self, sound: Samples, index: int) -> NDArray[np.float32]:
-        """What the network hears of an example in training: a picture is of the sound at another speed."""
+        """Return the input that the network gets of an example in training: a picture is at another speed."""
         if self._model.kind != "spectrogram":
             return self._model.prepared(sound)
         slowest, fastest = _SPEEDS
@@ -245,9 +245,9 @@ class _EmotionTrainer(training.ResumingTrainer):
 def _voice_offsets(
     model: _Network, examples: EmotionExamples, train: NDArray[np.intp]
 ) -> dict[int, NDArray[np.float32]]:
-    """By example to train on, how its speaker's usual picture differs from that of all, which the model gets.
+    """Return, for each example to train on, by how much its speaker's usual picture differs from everybody's.
 
-    Empty for a network that compares no pictures.
+    The result is empty for a network that compares no pictures.
     """
     if not isinstance(model, networks.SpectrogramEmotions):
         return {}

@@ -56,7 +56,8 @@ class JudgedLine(NamedTuple):
         id: of the utterance.
         conversation: the part of the recording (`sources.folder.folder_rows`) that it is in.
         channel: `left`, `right`, or `mix` in a recording of one voice.
-        start, end: seconds of the recording.
+        start: in seconds of the recording.
+        end: in seconds of the recording.
         sound: the number of its sound in `Sounds`.
     """
 

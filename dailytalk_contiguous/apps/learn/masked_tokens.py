@@ -94,7 +94,7 @@ def train_encoder(
     A training that was stopped goes on from its last checkpoint when it is called again.
 
     Args:
-        sequences: of whole numbers from 0 to `n_tokens` - 1. Those longer than the encoder sees at a time are cut
+        sequences: of whole numbers from 0 to `n_tokens` - 1. Longer ones than the encoder sees at a time are cut
             into windows of about equal length.
         out: a new or empty folder, or the one of a training to continue.
         settings: of the training; None for the defaults.

@@ -24,7 +24,7 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 
 class Mood(TypedDict):
-    """How an utterance, or all speech of a speaker, sounds.
+    """The mood that an utterance, or all speech of a speaker, sounds like.
 
     `speaker` is `left`, `right`, or `mix` for a recording of one voice. `start` and `end` are seconds of the
     recording. `emotion` is a class, `unsure`, or None where nothing can be said; `confidence` is the highest of

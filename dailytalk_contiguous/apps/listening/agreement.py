@@ -149,7 +149,7 @@ class Naturalness(TypedDict):
 
 
 class HeardTags(TypedDict):
-    """How often the tag of a line is heard, over all and by tag, and what is heard instead."""
+    """The shares of lines whose tag listeners hear, over all and by tag, and what they hear instead."""
 
     heard: Score
     by_tag: dict[str, Score]
@@ -389,7 +389,7 @@ def against_labels(ratings: pd.DataFrame) -> AgainstLabels:
 
 
 def raters(ratings: pd.DataFrame) -> dict[str, Rater]:
-    """How much each listener has rated, and how often that matches the labels and others' ratings."""
+    """Count each listener's ratings, and how often they match the labels and others' ratings."""
     matches = ratings["choice"] == ratings["label"]
     is_right = matches.where(ratings["label"].notna()).astype(float)
     accuracy = _by_name(is_right.groupby(ratings["listener"]).mean())

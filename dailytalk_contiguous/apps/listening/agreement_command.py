@@ -45,7 +45,7 @@ class ListeningTest:
     )
     seed: int = setting(0, SEED)
 
-    def made(self, source: Path | Version, out: Path | None, against: str | None) -> Outcome | None:
+    def write_page(self, source: Path | Version, out: Path | None, against: str | None) -> Outcome | None:
         """Write the page of a test; return None if none is requested. Raises DailytalkError."""
         if self.listening_test is None:
             return None

@@ -1,1 +1,1 @@
-"""What can be foreseen of two speakers in a dataset."""
+"""Measures how well the turns of two speakers in a dataset can be predicted."""

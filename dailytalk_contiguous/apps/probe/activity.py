@@ -64,7 +64,7 @@ def _activity(seconds: float | None, spans: Iterable[tuple[str, Span | None]]) -
 
 
 class ActivityFrames(NamedTuple):
-    """What is known at each frame of conversations, one after another; arrays of shape (frames, 2).
+    """The state of both sides at each frame of conversations, one after another; arrays of shape (frames, 2).
 
     Attributes:
         active: whether each side speaks.
@@ -89,8 +89,10 @@ class ActivityFrames(NamedTuple):
     sound: NDArray[np.float16]
 
     @classmethod
-    def of(cls, conversations: Sequence[Activity], sounds: Sequence[NDArray[np.float16]] = ()) -> "ActivityFrames":
-        """The frames of conversations, and what is heard in them, if it is."""
+    def from_conversations(
+        cls, conversations: Sequence[Activity], sounds: Sequence[NDArray[np.float16]] = ()
+    ) -> "ActivityFrames":
+        """Return the frames of conversations, with the sound of each where `sounds` has it."""
         parts: list[ActivityFrames] = []
         for number, active in enumerate(conversations):
             sound = sounds[number] if sounds else np.empty((len(active), 2, 0), np.float16)
@@ -108,8 +110,8 @@ class ActivityFrames(NamedTuple):
         has_spoken = self.total[frames] > 0
         return np.asarray(~self.active[frames] & is_new & has_spoken)
 
-    def known(self, frames: NDArray[np.intp], side: int) -> NDArray[np.float32]:
-        """What is known of a side at frames, shape (n, width): ages of what it does, shares, last lengths."""
+    def features(self, frames: NDArray[np.intp], side: int) -> NDArray[np.float32]:
+        """Return the features of a side at frames, shape (n, width): ages of its state, shares, last lengths."""
         active = self.active[frames, side]
         age = np.log2(self.age[frames, side]).astype(np.float32)
         deviations = (age[:, None] - AGES) / 0.7

@@ -1,4 +1,4 @@
-"""What probe adds (see docs/architecture.md)."""
+"""The parts that probe adds (see docs/architecture.md)."""
 
 COMMANDS = {"Look": {"probe": "probe_command"}}
 FINDINGS = ("probed:probed_findings",)

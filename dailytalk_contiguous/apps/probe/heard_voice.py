@@ -1,4 +1,4 @@
-"""What is heard of a speaker at a frame: pitch, power and voicing, and how they have moved.
+"""The voice of a speaker at a frame: pitch, power and voicing, and how they have moved.
 
 Pitch and power are those of `models.contours`, less the speaker's mean so far, so that no voice is known by
 them. The path through the candidates of a pitch looks ahead, so all is known a frame late: of 90 frames of a call
@@ -43,7 +43,7 @@ _PRIOR = 20
 
 
 def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> NDArray[np.float16]:
-    """What is heard of both sides at each frame of a conversation, shape (frames, 2, 8).
+    """Return the voice features of both sides at each frame of a conversation, shape (frames, 2, 8).
 
     `turned`: its channels are right and left. Raises BadInput for sound that can't be read, or of one channel.
     """
@@ -60,29 +60,31 @@ def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> ND
             last = first + len(voice.f0)
             pitch[first:last, side] = voice.f0
             power[first:last, side] = voice.power
-    sides = [_heard(pitch[:, side], power[:, side], active[:, side]) for side in (0, 1)]
+    sides = [_voice_features(pitch[:, side], power[:, side], active[:, side]) for side in (0, 1)]
     return np.stack(sides, axis=1)
 
 
 def _blocks(sound: ItemSound, count: int) -> Iterator[tuple[int, Samples]]:
     """The first frame and the samples of whole frames, `_AT_ONCE` of them at a time."""
-    held = np.zeros((0, 2), np.float32)
+    waiting = np.zeros((0, 2), np.float32)
     first = 0
     for block in blocks_at(sound.audio, ANALYSIS_RATE, sound.offset, count / RATE):
         if block.shape[1] != 2:
             raise BadInput(f"its sound has {block.shape[1]} channels, not 2", "build it again")
-        held = np.concatenate((held, block))
-        while len(held) >= _AT_ONCE * _HOP:
-            yield first, held[: _AT_ONCE * _HOP]
-            held = held[_AT_ONCE * _HOP :]
+        waiting = np.concatenate((waiting, block))
+        while len(waiting) >= _AT_ONCE * _HOP:
+            yield first, waiting[: _AT_ONCE * _HOP]
+            waiting = waiting[_AT_ONCE * _HOP :]
             first = first + _AT_ONCE
-    whole = min(len(held) // _HOP, count - first)
+    whole = min(len(waiting) // _HOP, count - first)
     if whole:
-        yield first, held[: whole * _HOP]
+        yield first, waiting[: whole * _HOP]
 
 
-def _heard(pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activity) -> NDArray[np.float16]:
-    """What is heard of a side at each frame, shape (frames, 8)."""
+def _voice_features(
+    pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activity
+) -> NDArray[np.float16]:
+    """Return the voice features of a side at each frame, shape (frames, 8)."""
     voiced = (pitch > 0) & active
     (voiced_frames,) = np.nonzero(voiced)
     octaves = np.log2(pitch[voiced_frames]) / _OCTAVES
@@ -95,11 +97,11 @@ def _heard(pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activ
         prior = _PRIOR * float(values[:1].sum())
         so_far = (sums[n_before] + prior) / (n_before + _PRIOR)
         last = _mean(sums, n_before, LAST)
-        earlier = _mean(sums, np.maximum(n_before - LAST, 0), BEFORE)
+        before_last = _mean(sums, np.maximum(n_before - LAST, 0), BEFORE)
         recent = _mean(sums, n_before, RECENT)
         columns.append(np.where(n_before > 0, last - so_far, 0.0))
         columns.append(np.where(n_before > 0, recent - so_far, 0.0))
-        columns.append(np.where(n_before > LAST, last - earlier, 0.0))
+        columns.append(np.where(n_before > LAST, last - before_last, 0.0))
     return np.stack(columns, axis=1).clip(-8, 8).astype(np.float16)
 
 

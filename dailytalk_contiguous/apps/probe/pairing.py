@@ -16,7 +16,7 @@ from dailytalk_contiguous.apps.probe.activity import RATE, Activity
 
 
 class Way(NamedTuple):
-    """How the right side is paired: later by seconds at the start and at the end, or turned by a share of it."""
+    """A way to pair the right side: later by seconds at the start and at the end, or turned by a share of it."""
 
     start: float = 0.0
     end: float = 0.0
@@ -58,7 +58,7 @@ SHIFTED = "shifted"
 
 
 class Pairing(TypedDict):
-    """How the sides of a conversation fit, as probe.json has it.
+    """The fit of the sides of a conversation, as probe.json has it.
 
     Attributes:
         id: of the conversation.
@@ -91,7 +91,7 @@ def paired_in(active: Activity) -> list[Activity]:
 
 
 def pairings(names: Sequence[str], fits: NDArray[np.float64], frames: Sequence[int]) -> list[Pairing]:
-    """How the sides of each conversation fit.
+    """Judge how the sides of each conversation fit.
 
     Args:
         names: ids of the conversations.

@@ -1,4 +1,4 @@
-"""`dailytalk probe`: how much of what two speakers do can be foreseen, and how much of it from each other."""
+"""`dailytalk probe`: how well two speakers' turns can be predicted, and how much of that from each other."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import json_document, write_text
 
 
-class Kept(TypedDict):
+class KeptShare(TypedDict):
     """The share of a figure that is kept, and the interval in which 95 % of the draws are."""
 
     kept: float
@@ -52,9 +52,9 @@ def probe(
     """Say how many bits of turn-taking a dataset holds.
 
     Tiny models predict the next two seconds of conversations and speakers that they have not seen: from the
-    speech of one speaker, of both, of exchanged partners, and with pitch and power. What the true partner adds
-    is the contingency; what the sound adds are the cues. It measures both timelines, recorded and rebuilt. It
-    takes minutes, without a GPU.
+    speech of one speaker, of both, of exchanged partners, and with pitch and power. The contingency is what
+    the true partner adds, and the cues are what the sound adds. It measures both timelines, recorded and
+    rebuilt. It takes minutes, without a GPU.
     """
     cli_options.on_this_machine("--out", out)
     if out is None:
@@ -70,10 +70,10 @@ def probe(
             timelines.append(with_enough(name, timelines_of(items, seed)))
         probed: list[dict[str, ProbedTimeline]] = []
         for items, talks_by_timeline in zip(opened, timelines, strict=True):
-            heard: dict[str, ProbedTalks] = {}
+            probed_talks: dict[str, ProbedTalks] = {}
             for name, talks in talks_by_timeline.items():
-                heard[name] = ProbedTalks(talks, heard_in_talks(items, talks, workers))
-            probed.append({name: probe_timeline(talks, seed, workers) for name, talks in heard.items()})
+                probed_talks[name] = ProbedTalks(talks, heard_in_talks(items, talks, workers))
+            probed.append({name: probe_timeline(talks, seed, workers) for name, talks in probed_talks.items()})
     ours = _records(probed[0], seed)
     record: dict[str, object] = {"layout": 1, "seed": seed, "definitions": DEFINITIONS, "timelines": ours}
     columns = dict(ours)
@@ -83,7 +83,7 @@ def probe(
         for name, timeline in theirs.items():
             columns[f"{other}: {name}"] = timeline
     details = [*_details(columns)]
-    shares: dict[str, Kept] = {}
+    shares: dict[str, KeptShare] = {}
     for name, sentence, share in _ratios(probed, seed):
         shares[name] = share
         details.append(f"{sentence} {share['kept']:.0%} [{share['low']:.0%}, {share['high']:.0%}]")
@@ -136,7 +136,7 @@ def _details(columns: Mapping[str, TimelineRecord]) -> Iterator[str | Figures]:
 
 
 def _headline(timelines: Mapping[str, TimelineRecord]) -> str:
-    """What is foreseen on the last of the timelines."""
+    """Say what can be predicted on the last of the timelines."""
     name, timeline = [*timelines.items()][-1]
     talk = f"{name}, {timeline['hours']:.2f} h of {counted(timeline['conversations'], 'conversation')}"
     contingency = timeline["contingency"]
@@ -153,7 +153,7 @@ class _Comparison(NamedTuple):
 
     name: str
     verb: str
-    drawn: dict[str, NDArray[np.float64]]
+    rates: dict[str, NDArray[np.float64]]
     reference: dict[str, NDArray[np.float64]]
 
 
@@ -163,14 +163,14 @@ def _comparisons(probed: Sequence[Mapping[str, ProbedTimeline]], seed: int) -> I
         after = probed[0][REBUILT]
         is_same = [talk.name for talk in before.talks] == [talk.name for talk in after.talks]
         after_seed = seed if is_same else seed + 1
-        yield _Comparison("rebuilt", "kept", after.drawn(after_seed), before.drawn(seed))
+        yield _Comparison("rebuilt", "kept", after.bootstrap_rates(after_seed), before.bootstrap_rates(seed))
     if len(probed) > 1:
         (*_, ours) = probed[0].values()
         (*_, theirs) = probed[1].values()
-        yield _Comparison("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed))
+        yield _Comparison("other", "in the other", theirs.bootstrap_rates(seed + 1), ours.bootstrap_rates(seed))
 
 
-def _ratios(probed: Sequence[Mapping[str, ProbedTimeline]], seed: int) -> Iterator[tuple[str, str, Kept]]:
+def _ratios(probed: Sequence[Mapping[str, ProbedTimeline]], seed: int) -> Iterator[tuple[str, str, KeptShare]]:
     """The shares that the rebuilt timeline keeps of the recorded one, and the other dataset has of this one.
 
     Two timelines with the same conversations are drawn alike, so that a draw has the same of both; others are
@@ -178,13 +178,13 @@ def _ratios(probed: Sequence[Mapping[str, ProbedTimeline]], seed: int) -> Iterat
     """
     for comparison in _comparisons(probed, seed):
         for name in ("contingency", "cues", "cues_left", "cues_right"):
-            if name not in comparison.drawn or name not in comparison.reference:
+            if name not in comparison.rates or name not in comparison.reference:
                 continue
-            drawn = comparison.drawn[name]
+            rates = comparison.rates[name]
             reference = comparison.reference[name]
-            if not (reference > 0).all() or not drawn.any():
+            if not (reference > 0).all() or not rates.any():
                 continue
-            ratio = figure(drawn / reference)
+            ratio = figure(rates / reference)
             sentence = f"{name.replace('_', ' of the ')} {comparison.verb}:"
-            share: Kept = {"kept": ratio["bits_a_second"], "low": ratio["low"], "high": ratio["high"]}
+            share: KeptShare = {"kept": ratio["bits_a_second"], "low": ratio["low"], "high": ratio["high"]}
             yield f"{comparison.name}_{name}", sentence, share

@@ -1,4 +1,4 @@
-"""probe.json, which is beside corpus-stats.json: read again, and what it says of conversations as findings."""
+"""Reads probe.json, which is beside corpus-stats.json, and makes findings of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +104,7 @@ def _early_text(seconds: float) -> str:
 
 
 def fits_text(pairing: Mapping[str, object]) -> str:
-    """How well the sides of a conversation fit, and how well they should."""
+    """Say how well the sides of a conversation fit, and how well they should."""
     return f"{pairing['bits']:.0f} bits, where {pairing['expected']:.0f} are to be expected"
 
 

@@ -1,4 +1,4 @@
-"""The section of the report with what `dailytalk probe` has found."""
+"""The section of the report with the figures of `dailytalk probe`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,12 +26,12 @@ def probed_section(folder: Path) -> list[Section]:
         return []
     if not timelines:
         return []
-    tables = [_foreseen(timelines), _told(timelines)]
+    tables = [_predicted_rates(timelines), _contingencies(timelines)]
     html = rendered("probed.html", __package__, tables=tables)
     return [Section("probe", "Turn-taking that can be predicted", html)]
 
 
-def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
+def _predicted_rates(timelines: Mapping[str, Timeline]) -> Table:
     """A row of bars for each kind of model that has a figure in one of the timelines."""
     rates: dict[str, list[float]] = {}
     for name, title in _ROWS.items():
@@ -60,7 +60,7 @@ def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
     )
 
 
-def _told(timelines: Mapping[str, Timeline]) -> Table:
+def _contingencies(timelines: Mapping[str, Timeline]) -> Table:
     """A row for each figure that one of the timelines has."""
     rows: list[tuple[str, ...]] = []
     for name, title in _FIGURES.items():

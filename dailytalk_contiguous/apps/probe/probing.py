@@ -1,7 +1,7 @@
-"""The probe of a dataset: how much of what each speaker does can be foreseen, and how much of it from the other.
+"""The probe of a dataset: how well each speaker's turns can be predicted, and how much of that from the other.
 
 Conversations are divided so that no speaker who is known, no recording and no copy of one is on both sides; each
-is judged once, by models that were trained on others. The contingency is what is foreseen less what is foreseen
+is judged once, by models that were trained on others. The contingency is what is predicted less what is predicted
 where each side has the partner of another conversation, by models trained and judged in the same way.
 """
 
@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.probe.activity import AHEAD, ActivityFrames, with_other_partners
-from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, Foreseen, Foresight, one_thread
 from dailytalk_contiguous.apps.probe.pairing import WAYS, Pairing, paired_in, pairings
 from dailytalk_contiguous.apps.probe.probed import SHOWN_DIGITS
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
+from dailytalk_contiguous.apps.probe.turn_predictor import (
+    BOTH,
+    OWN,
+    PLACES,
+    SOUND,
+    PredictedBits,
+    TurnPredictor,
+    one_thread,
+)
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
@@ -101,8 +109,8 @@ class Job(NamedTuple):
     full: bool = True
 
 
-#: What a model foresees, and the fits of the judged conversations in `pairing.WAYS`, if those are to be known.
-JobResult = tuple[Foreseen, NDArray[np.float64]]
+#: What a model predicts, and the fits of the judged conversations in `pairing.WAYS`, if those are to be known.
+JobResult = tuple[PredictedBits, NDArray[np.float64]]
 
 
 class ProbedTalks(NamedTuple):
@@ -123,10 +131,10 @@ class ProbedTalks(NamedTuple):
                 sound = self.sounds[number]
                 if sound is not None:
                     sounds.append(sound)
-        return ActivityFrames.of(active, sounds)
+        return ActivityFrames.from_conversations(active, sounds)
 
-    def heard(self, numbers: Sequence[int]) -> list[int]:
-        """Those of some of them that have sound."""
+    def with_sound(self, numbers: Sequence[int]) -> list[int]:
+        """Return the numbers of the conversations that have sound."""
         return [number for number in numbers if self.sounds[number] is not None]
 
 
@@ -157,19 +165,20 @@ def jobs_of(probed: ProbedTalks, seed: int) -> Iterator[Job]:
     for number, (train, judged) in enumerate(divisions(groups, FOLDS, seed)):
         for model in (BOTH, OWN, EXCHANGED):
             yield Job(model, train, judged)
-        heard_train = probed.heard(train)
-        heard_judged = probed.heard(judged)
+        heard_train = probed.with_sound(train)
+        heard_judged = probed.with_sound(judged)
         if len(heard_train) > 1 and heard_judged:
             yield Job(SOUND, heard_train, heard_judged)
             if some_unheard:
                 yield Job(OF_HEARD, heard_train, heard_judged)
         order = np.random.default_rng(seed).permutation(train).tolist()
         hours = np.cumsum([probed.talks[index].hours for index in order])
-        wanted = LEAST_CURVE_HOURS if number == 0 else hours[-1]
-        while wanted < 0.75 * hours[-1]:
-            n_train = int(np.searchsorted(hours, wanted)) + 1
+        is_first_division = number == 0
+        curve_hours = LEAST_CURVE_HOURS
+        while is_first_division and curve_hours < 0.75 * hours[-1]:
+            n_train = int(np.searchsorted(hours, curve_hours)) + 1
             yield Job(BOTH, order[:n_train], judged, full=False)
-            wanted *= 2
+            curve_hours *= 2
 
 
 def divisions(groups: Sequence[object], count: int, seed: int) -> Iterator[tuple[list[int], list[int]]]:
@@ -187,19 +196,19 @@ def divisions(groups: Sequence[object], count: int, seed: int) -> Iterator[tuple
             yield train, judged
 
 
-def done(probed: ProbedTalks, seed: int, job: Job) -> JobResult:
-    """The result of a job."""
+def train_and_judge(probed: ProbedTalks, seed: int, job: Job) -> JobResult:
+    """Train the model of a job, and judge it."""
     train = probed.frames(job.train, job.model, seed)
     judged = probed.frames(job.judged, job.model, seed)
     sees = job.model if job.model in (OWN, SOUND) else BOTH
     fitted = job.judged if job.model == BOTH and job.full else []
     with one_thread():
-        model = Foresight(train, sees, seed)
-        fits = [model.fit(paired_in(probed.talks[number].active)) for number in fitted]
-        return model.foreseen(judged, len(job.judged)), np.array(fits)
+        model = TurnPredictor(train, sees, seed)
+        fits = [model.pairing_bits(paired_in(probed.talks[number].active)) for number in fitted]
+        return model.predicted_bits(judged, len(job.judged)), np.array(fits)
 
 
-#: The places of frames (`foresight.PLACES`) of each figure of cues.
+#: The places of frames (`turn_predictor.PLACES`) of each figure of cues.
 _CUES = {
     "cues": range(PLACES),
     "cues_left": [1],
@@ -213,17 +222,17 @@ class ProbedTimeline(NamedTuple):
 
     Attributes:
         talks: its conversations.
-        foreseen: what each model foresees of them; 0 where it has not judged one.
+        predicted: the bits that each model predicts of them; 0 where it has not judged one.
         curve: hours of training, and the bits a second of `both`.
         pairings: how the sides of each conversation fit.
     """
 
     talks: list[ActiveTalk]
-    foreseen: dict[str, Foreseen]
+    predicted: dict[str, PredictedBits]
     curve: list[tuple[float, float]]
     pairings: list[Pairing]
 
-    def drawn(self, seed: int) -> dict[str, NDArray[np.float64]]:
+    def bootstrap_rates(self, seed: int) -> dict[str, NDArray[np.float64]]:
         """Bits a second by the names of `DEFINITIONS`: of all, and of draws of them, shape (1 + draws,)."""
         chance = np.random.default_rng(seed)
         count = len(self.talks)
@@ -231,15 +240,15 @@ class ProbedTimeline(NamedTuple):
         chosen = np.concatenate(([np.arange(count)], draws))
 
         def rate(model: str, places: Sequence[int] = range(PLACES)) -> NDArray[np.float64]:
-            bits = self.foreseen[model].bits[:, places].sum(axis=1)
-            frames = self.foreseen[model].frames[:, places].sum(axis=1)
+            bits = self.predicted[model].bits[:, places].sum(axis=1)
+            frames = self.predicted[model].frames[:, places].sum(axis=1)
             n_frames = np.maximum(frames[chosen].sum(axis=1), 1)
             return np.asarray(bits[chosen].sum(axis=1) / n_frames / AHEAD)
 
-        rates = {model: rate(model) for model in self.foreseen if model != OF_HEARD}
+        rates = {model: rate(model) for model in self.predicted if model != OF_HEARD}
         rates["contingency"] = rates[BOTH] - rates[EXCHANGED]
         if SOUND in rates:
-            silent = OF_HEARD if OF_HEARD in self.foreseen else BOTH
+            silent = OF_HEARD if OF_HEARD in self.predicted else BOTH
             for name, places in _CUES.items():
                 rates[name] = rate(SOUND, places) - rate(silent, places)
         return rates
@@ -249,13 +258,13 @@ class ProbedTimeline(NamedTuple):
         hours = np.array([talk.hours for talk in self.talks])
         total_hours = float(hours.sum())
         hours_heard = 0.0
-        if SOUND in self.foreseen:
-            is_heard = self.foreseen[SOUND].frames.any(axis=1)
+        if SOUND in self.predicted:
+            is_heard = self.predicted[SOUND].frames.any(axis=1)
             hours_heard = float(hours @ is_heard)
         curve: list[CurvePoint] = []
         for point_hours, rate in self.curve:
             curve.append({"hours": round(point_hours, 3), "bits_a_second": round(rate, 4)})
-        figures = {name: told(values) for name, values in self.drawn(seed).items()}
+        figures = {name: figure_if_learnt(values) for name, values in self.bootstrap_rates(seed).items()}
         record = {
             "conversations": len(self.talks),
             "hours": round(total_hours, 3),
@@ -280,34 +289,34 @@ def figure(values: NDArray[np.float64]) -> Figure:
     return {"bits_a_second": round(float(values[0]), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
-def told(values: NDArray[np.float64]) -> Figure | None:
-    """Their figure; None if its interval has no width: too little, for nothing was learnt."""
+def figure_if_learnt(values: NDArray[np.float64]) -> Figure | None:
+    """Return the figure of values; None if its interval has no width, because nothing was learnt."""
     result = figure(values)
     width = result["high"] - result["low"]
     return result if round(width, SHOWN_DIGITS) > 0 else None
 
 
 def probe_timeline(probed: ProbedTalks, seed: int, workers: int) -> ProbedTimeline:
-    """Train and judge all models, and say what each foresees."""
+    """Train and judge all models, and return what each predicts."""
     talks = probed.talks
     jobs = list(jobs_of(probed, seed))
-    work = partial(done, probed, seed)
+    work = partial(train_and_judge, probed, seed)
     results = in_processes(work, jobs, workers) if workers > 1 else map(work, jobs)
     shape = (len(talks), PLACES)
-    totals: dict[str, Foreseen] = {}
+    totals: dict[str, PredictedBits] = {}
     fits = np.zeros((len(talks), len(WAYS)))
     curve: list[tuple[float, float]] = []
-    for job, (foreseen, fit) in zip(jobs, steps("models trained", results, len(jobs)), strict=True):
+    for job, (predicted, job_fits) in zip(jobs, steps("models trained", results, len(jobs)), strict=True):
         if job.full:
             if job.model not in totals:
-                totals[job.model] = Foreseen(np.zeros(shape), np.zeros(shape, np.int64))
-            totals[job.model].bits[job.judged] = foreseen.bits
-            totals[job.model].frames[job.judged] = foreseen.frames
-        if len(fit):
-            fits[job.judged] = fit
+                totals[job.model] = PredictedBits(np.zeros(shape), np.zeros(shape, np.int64))
+            totals[job.model].bits[job.judged] = predicted.bits
+            totals[job.model].frames[job.judged] = predicted.frames
+        if len(job_fits):
+            fits[job.judged] = job_fits
         if job.model == BOTH and job.judged == jobs[0].judged:
             hours = sum(talks[number].hours for number in job.train)
-            rate = foreseen.bits.sum() / foreseen.frames.sum() / AHEAD
+            rate = predicted.bits.sum() / predicted.frames.sum() / AHEAD
             curve.append((hours, float(rate)))
     names = [talk.name for talk in talks]
     lengths = [len(talk.active) for talk in talks]

@@ -52,9 +52,9 @@ class ActiveTalk(NamedTuple):
 
 
 def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
-    """The conversations in which both speak, by timeline, in order; of each a sample of about `MOST_HOURS`.
+    """The conversations in which both speak, by timeline, in order, or of many a sample of about `MOST_HOURS`.
 
-    One that is as it was recorded is on `RECORDED` alone. Of variants of one recording, the first is there.
+    A conversation as recorded is on `RECORDED` alone. Only the first of several variants of a recording is used.
     """
     timelines: dict[str, list[ActiveTalk]] = {RECORDED: [], REBUILT: []}
     links: dict[str, list[tuple[int, str]]] = {RECORDED: [], REBUILT: []}
@@ -114,11 +114,11 @@ def _sample(talks: Sequence[ActiveTalk], links: Sequence[tuple[int, str]], seed:
 
 
 def heard_in_talks(items: Items, talks: Sequence[ActiveTalk], workers: int) -> list[NDArray[np.float16] | None]:
-    """What is heard of each conversation of a timeline (`heard_voice`); None where no sound is available."""
+    """Return the voice features (`heard_voice`) of each conversation of a timeline; None for one without sound."""
     recordings = recordings_of(items)
     reading = Lock()
 
-    def heard(talk: ActiveTalk) -> NDArray[np.float16] | None:
+    def voices_of(talk: ActiveTalk) -> NDArray[np.float16] | None:
         source = recordings if talk.recording else items
         if source is None:
             return None
@@ -130,4 +130,4 @@ def heard_in_talks(items: Items, talks: Sequence[ActiveTalk], workers: int) -> l
             return None
 
     with ThreadPoolExecutor(workers) as pool:  # NumPy takes most of the time, and runs beside Python
-        return [*steps("conversations heard", pool.map(heard, talks), len(talks))]
+        return [*steps("conversations heard", pool.map(voices_of, talks), len(talks))]

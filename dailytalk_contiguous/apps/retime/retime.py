@@ -89,7 +89,7 @@ class TransitionEvent(TypedDict):
 
 
 class Retiming(TypedDict):
-    """How a variant of a conversation came by its timing: a value of the column `RETIMING`."""
+    """The origin of the timing of a variant: a value of the column `RETIMING`."""
 
     parent: Text
     variant: Count
@@ -121,7 +121,7 @@ def name_of(parent: str, variant: int) -> str:
 class Retime(Stage):
     """A variant of a finished conversation: other gaps, overlaps and pauses, and every sound as it was.
 
-    An utterance, a laugh or a breath has the samples that it had. Those that belong to each other move as one
+    An utterance, a laugh or a breath has the samples that it had. Sounds that belong to each other move as one
     (`apps.retime.units`); the transitions between them are drawn from a timing (`apps.retime.timing`), or are as
     recorded where no offset of that can be placed. Between them is the recording's own room. Times move by whole
     milliseconds, as far as these are whole samples.
@@ -247,7 +247,7 @@ class Drawn(NamedTuple):
     """The seconds by which each unit moves, and whether its transition was drawn (the first has none)."""
 
     shifts: list[float]
-    drawn: list[bool]
+    is_drawn: list[bool]
 
 
 def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.random.Generator) -> Drawn:
@@ -263,10 +263,10 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
         assert unit.transition is not None
         kind = unit.transition.kind
         recorded = unit.transition.offset
-        offset = timing.drawn(unit.transition, before.get(kind), pace, placing.least, rng)
+        offset = timing.draw_offset(unit.transition, before.get(kind), pace, placing.least, rng)
         if offset is not None:
             law = timing.laws[kind]
-            offset = placing.place(offset, law.low, law.high)
+            offset = placing.place_next(offset, law.low, law.high)
         is_drawn.append(offset is not None)
         if offset is not None:
             before[kind] = offset
@@ -278,7 +278,7 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
                 "leave it out, or draw from a corpus that waits longer (--like)",
             )
         before[kind] = recorded
-        placing.place(recorded)
+        placing.place_next(recorded)
     return Drawn(placing.shifts, is_drawn)
 
 
@@ -321,7 +321,7 @@ def _samples(event: UnitEvent, rate: int) -> tuple[int, int]:
 def _moves(events: Iterable[tuple[UnitEvent, float]], rate: int) -> list[tuple[int, int, int]]:
     """(start, end, new start) in samples of the events of a channel, each with the seconds by which it is later.
 
-    The new start is that of the written time. Those that touch are one: a time on a half sample is rounded
+    The new start is that of the written time. Events that touch are one: a time on a half sample is rounded
     up or down, which would tear them apart.
     """
     moves: list[tuple[int, int, int]] = []
@@ -344,7 +344,7 @@ def _later(time: float, shift: float) -> float:
 
 
 class _MovedSpan(NamedTuple):
-    """From when to when an utterance was, and by how many seconds it is later."""
+    """The span in which an utterance was, and the seconds by which it is later."""
 
     start: float
     end: float
@@ -446,7 +446,7 @@ def _timeline(talk: Conversation, moved: Conversation, mode: str) -> TimelineMea
 def _events(talk: Conversation, units: Sequence[Unit], drawn: Drawn) -> Iterator[TransitionEvent]:
     """Each stretch that takes the floor or goes on with it, in order: its offset as recorded, and now."""
     last: tuple[Stretch, float] | None = None
-    for unit, shift, is_drawn in zip(units, drawn.shifts, drawn.drawn, strict=True):
+    for unit, shift, is_drawn in zip(units, drawn.shifts, drawn.is_drawn, strict=True):
         for stretch in unit.speech:
             if stretch.event == "backchannel":
                 continue

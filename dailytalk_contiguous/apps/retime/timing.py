@@ -3,7 +3,7 @@
 How long people wait depends on what was before, and nobody has a theory of it; recordings have the joint law. So
 the next offset is that of a transition like this one: of its kind, after a like offset and a turn as long (after a
 long one the next speaker takes longer: arXiv 2602.04776), in a pair of its pace (pairs have a timing of their own:
-arXiv 2505.24736, 2509.15808). What the neighbours differ by is corrected for by linear regression, because few are
+arXiv 2505.24736, 2509.15808). Linear regression corrects for what the neighbours differ by, because few are
 exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Genetics 162:2025).
 """
 
@@ -96,14 +96,14 @@ NEAREST = 12
 
 @dataclass(frozen=True)
 class Timing:
-    """What a conversation's transitions are drawn from.
+    """The transitions from which those of a conversation are drawn.
 
     Attributes:
         target: the name of the corpus that has this timing.
         laws: its transitions by kind; without a kind of which it has too few, which stays as it was recorded.
         paces: those of its pairs, sorted.
         pairs: the paces of those that get this timing, by conversation, in order: a pair gets the pace that has
-            its rank in the target. Those of one pace are in an order by chance.
+            its rank in the target. Pairs of one pace are in random order.
     """
 
     target: str
@@ -112,7 +112,7 @@ class Timing:
     pairs: Mapping[str, float]
 
     def pace_of(self, transitions: Sequence[Transition]) -> float:
-        """How much later a pair answers than others, in deviations of the offsets; 0 without an answer."""
+        """Return how much later a pair answers than others, in deviations of the offsets; 0 without an answer."""
         offsets = [transition.offset for transition in transitions if transition.kind == SHIFT]
         if not offsets:
             return 0.0
@@ -142,7 +142,7 @@ class Timing:
         quantile = (turned_rank + rng.random()) / max(len(self.pairs), 1)
         return float(np.quantile(self.paces, min(quantile, 1.0)))
 
-    def drawn(
+    def draw_offset(
         self, transition: Transition, before: float | None, pace: float, least: float, rng: np.random.Generator
     ) -> float | None:
         """The offset of one of the transitions that are most like this one; at least `least` seconds.
@@ -180,11 +180,11 @@ class Timing:
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:
-        return {kind: _Scale.of(law) for kind, law in self.laws.items()}
+        return {kind: _Scale.from_law(law) for kind, law in self.laws.items()}
 
     @property
     def digest(self) -> str:
-        """Of all that is drawn from: 16 hexadecimal digits."""
+        """The digest of all transitions and paces: 16 hexadecimal digits."""
         return hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
@@ -221,7 +221,7 @@ class _Scale(NamedTuple):
     slopes: _Array
 
     @classmethod
-    def of(cls, law: Law) -> "_Scale":
+    def from_law(cls, law: Law) -> "_Scale":
         offsets = np.clip(law.offset, law.low, law.high)
         before = np.clip(law.before, law.low, law.high)
         features = np.stack((before, law.turn, law.pace), axis=1)

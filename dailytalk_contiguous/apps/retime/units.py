@@ -1,6 +1,6 @@
-"""What moves as one when a conversation gets another timing, and where it then begins.
+"""The units that move as one when a conversation gets another timing, and where they then begin.
 
-What people do to each other is held: a backchannel stays at its place in the other's words, an interruption at its
+Sounds that belong together stay so: a backchannel stays at its place in the other's words, an interruption at its
 distance to what it cuts off, a laugh or a breath beside its speech or in the other's. So the timing of a
 conversation is that of the transitions between such units: how long after the last speaker has ended the next one
 begins (a floor transfer), or the same one goes on (a pause).
@@ -37,7 +37,7 @@ class UnitEvent(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """How a unit follows the one before it.
+    """The transition to a unit from the one before it.
 
     Attributes:
         kind: of `KINDS`.
@@ -122,7 +122,7 @@ def units_of(talk: Conversation) -> list[Unit]:
 
 
 def _transitions(speech: Sequence[Stretch], floors: Sequence[int], unit_of: Sequence[int]) -> Iterator[Transition]:
-    """How each unit but the first follows the one before."""
+    """Yield the transition to each unit but the first."""
     turn_start = speech[floors[0]].start
     for before, after in pairwise(floors):
         last = speech[before]
@@ -148,7 +148,7 @@ def _add_sounds(units: Sequence[Unit], sounds: Sequence[MovedSound]) -> None:
 
 
 def _distance(sound: UnitEvent, speech: UnitEvent) -> tuple[int, float]:
-    """How far a sound is from speech: the rank of how they are to each other, and the seconds between them."""
+    """Return the distance of a sound from speech: the rank of their relation, and the seconds between them."""
     seconds = max(speech.start - sound.end, sound.start - speech.end, 0.0)
     is_own = speech.channel == sound.channel
     if is_own and seconds <= JOIN:
@@ -238,7 +238,7 @@ class Placing:
         least_offset = max(least_shifts) + unit.start - last.end - self.shifts[-1]
         return max(floor, OUTLASTS - shorter, least_offset)
 
-    def place(self, offset: float, low: float = -math.inf, high: float = math.inf) -> float | None:
+    def place_next(self, offset: float, low: float = -math.inf, high: float = math.inf) -> float | None:
         """Place the next unit so that it begins about `offset` seconds after the speech before it ends.
 
         Returns the offset that it has: a whole step later than it was, never less than `least`, and within `low`

@@ -85,14 +85,14 @@ _DIGITS = 3
 class Item(NamedTuple):
     """The limits of an edit: the seconds of the file that the item fills, its channels, and its legal tags.
 
-    `used` are ids that lines have or had: a new line never gets one of them.
+    `used_ids` are ids that lines have or had: a new line never gets one of them.
     """
 
     start: float
     end: float
     channels: Sequence[str]
     tags: Collection[str]
-    used: Collection[str] = ()
+    used_ids: Collection[str] = ()
 
 
 class EntryState(TypedDict):
@@ -184,7 +184,7 @@ def edit(lines: Lines, action: WantedAction, item: Item, author: str) -> EditCha
         item: the limits of the result.
         author: who does it; goes into the lines that change.
     """
-    return change_between(lines, {**lines, **_patch(LineIndex(lines, item.used), action, item, author)})
+    return change_between(lines, {**lines, **_patch(LineIndex(lines, item.used_ids), action, item, author)})
 
 
 def _patch(index: "LineIndex", action: WantedAction, item: Item, author: str) -> Patch:
@@ -210,15 +210,15 @@ class LineIndex:
         self._next_numbers: dict[str, int] = {}
 
     @cached_property
-    def _used(self) -> set[str]:
+    def _used_ids(self) -> set[str]:
         return {*self.lines, *self._earlier_ids}
 
     @cached_property
     def _highest_number(self) -> int | None:
         """The highest id where all of them are numbers; None otherwise."""
         # A number of 64 bits has no more digits.
-        are_numbers = all(key.isdecimal() and len(key) <= 18 for key in self._used)
-        return max(map(int, self._used), default=-1) if are_numbers else None
+        are_numbers = all(key.isdecimal() and len(key) <= 18 for key in self._used_ids)
+        return max(map(int, self._used_ids), default=-1) if are_numbers else None
 
     @cached_property
     def _latest_first(self) -> dict[str, list[tuple[float, float, int, str]]]:
@@ -232,7 +232,7 @@ class LineIndex:
 
     @cached_property
     def _named_by(self) -> defaultdict[str, Counter[str | None]]:
-        """How many lines of each channel name each speaker, in the order in which they first do."""
+        """Count the lines of each channel that name each speaker, in the order in which they first do."""
         counts: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
         for line in self.lines.values():
             counts[line["channel"]][line.get("speaker")] += 1
@@ -247,10 +247,10 @@ class LineIndex:
             self.lines.pop(key, None)
             return
         self._named_by[line["channel"]][line.get("speaker")] += 1
-        position = len(self._used)
+        position = len(self._used_ids)
         self.lines[key] = line
-        if key not in self._used:
-            self._used.add(key)
+        if key not in self._used_ids:
+            self._used_ids.add(key)
             if self._highest_number is not None:
                 self._highest_number = max(self._highest_number, int(key))
         heap = self._latest_first.setdefault(line["channel"], [])
@@ -278,7 +278,7 @@ class LineIndex:
             return str(self._highest_number + 1)
         stem = like.partition("+")[0]
         number = self._next_numbers.get(stem, 1)
-        while f"{stem}+{number}" in self._used:
+        while f"{stem}+{number}" in self._used_ids:
             number += 1
         self._next_numbers[stem] = number
         return f"{stem}+{number}"
@@ -289,7 +289,7 @@ class EditedLines:
 
     def __init__(self, lines: Lines, item: Item, author: str) -> None:
         self.lines: Lines = {**lines}
-        self._index = LineIndex(self.lines, item.used)
+        self._index = LineIndex(self.lines, item.used_ids)
         self._item = item
         self._author = author
 
@@ -418,7 +418,7 @@ ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap"
 
 
 class Action:
-    """What a person does with the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
+    """Applies a person's action to the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
 
     def __init__(self, index: LineIndex, action: WantedAction, item: Item) -> None:
         self.index = index

@@ -104,7 +104,7 @@ def entry_states(before: EntryText, after: EntryText) -> tuple[EntryState, Entry
 
 
 def _n_equal(old_parts: Sequence[str], new_parts: Sequence[str]) -> int:
-    """With how many equal parts both begin."""
+    """Count the equal parts with which both begin."""
     count = 0
     for old, new in zip(old_parts, new_parts, strict=False):
         if old != new:
@@ -147,9 +147,9 @@ class Editable(ABC, Generic[EntryT]):
 
     def reread(self) -> None:
         """Read the file anew. Raises BadInput, and keeps what it has, for a file that can't be read."""
-        seen = self.signature()
+        signature = self.signature()
         self.entries = self._read(self.path)
-        self._seen = seen
+        self._read_signature = signature
         self._originals: dict[bytes, bytes] | None = None
 
     @abstractmethod
@@ -168,7 +168,7 @@ class Editable(ABC, Generic[EntryT]):
     def lines(self, name: str) -> Lines:
         """The lines of an item, with times in seconds of the file. Raises BadInput."""
         key = self._key(name)
-        return self._lines_in(name, self.entries.get(key, self.gone.get(key)))
+        return self._lines_in(name, self.entries.get(key, self.discarded_entries.get(key)))
 
     @abstractmethod
     def _lines_in(self, name: str, entry: EntryT | None) -> Lines:
@@ -267,7 +267,7 @@ class Editable(ABC, Generic[EntryT]):
                 self._write(original)
             else:  # no document is empty: there was no file
                 self.path.unlink(missing_ok=True)
-                self._seen = self.signature()
+                self._read_signature = self.signature()
         self.entries = entries
 
     def _read_originals(self) -> dict[bytes, bytes]:
@@ -285,18 +285,18 @@ class Editable(ABC, Generic[EntryT]):
         return originals
 
     def _write(self, data: bytes) -> None:
-        """Write the file whole. What it was before the first edit is kept in a backup, and never written again."""
+        """Write the file whole. A backup keeps its content before the first edit, and is never written again."""
         if not os.path.lexists(self._backup):
             write_bytes(self._backup, self.path.read_bytes() if self.path.is_file() else b"")
         write_bytes(self.path, data)
-        self._seen = self.signature()
+        self._read_signature = self.signature()
 
     def _key(self, name: str) -> str:
         """The key of the entry of an item."""
         return name
 
     @cached_property
-    def gone(self) -> dict[str, EntryT]:
+    def discarded_entries(self) -> dict[str, EntryT]:
         """The entries of discarded items. Raises BadInput."""
         path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
         if not path.exists():
@@ -306,29 +306,31 @@ class Editable(ABC, Generic[EntryT]):
         return typed(value, Json, as_text(path))
 
     def is_discarded(self, name: str) -> bool:
-        return name not in self.entries and name in self.gone
+        return name not in self.entries and name in self.discarded_entries
 
     def discard(self, names: Sequence[str], discarded: bool) -> None:
         """Move sounds and entries of items to the discarded ones, or back. Raises OSError and BadInput.
 
         Where it is stopped, an entry is in both files, never in none, and each sound in one place.
         """
-        source = self.entries if discarded else self.gone
+        source = self.entries if discarded else self.discarded_entries
         moved = {key: source[key] for key in map(self._key, names) if key in source}
         if discarded:
-            self._write_gone(self.gone | moved)
+            self._write_discarded(self.discarded_entries | moved)
             self._move_sounds(names, discarded)
             self._save({key: entry for key, entry in self.entries.items() if key not in moved})
         else:
             self._save(self._placed(moved | self.entries))
             self._move_sounds(names, discarded)
-            self._write_gone({key: entry for key, entry in self.gone.items() if key not in moved})
+            self._write_discarded(
+                {key: entry for key, entry in self.discarded_entries.items() if key not in moved}
+            )
 
-    def _write_gone(self, entries: dict[str, EntryT]) -> None:
-        if entries != self.gone:
+    def _write_discarded(self, entries: dict[str, EntryT]) -> None:
+        if entries != self.discarded_entries:
             path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
             write_text(path, whisper_json.whisper_json_text(entries))
-            self.gone = entries
+            self.discarded_entries = entries
 
     def _move_sounds(self, names: Sequence[str], discarded: bool) -> None:
         return None  # a recording of the user's is never moved
@@ -343,7 +345,7 @@ class Editable(ABC, Generic[EntryT]):
 
     def refuse_changed(self) -> None:
         """Raise ChangedElsewhere if another program has written the file."""
-        if self.signature() != self._seen:
+        if self.signature() != self._read_signature:
             raise ChangedElsewhere(self.path)
 
     def decide(self, mine: bool) -> Path:
@@ -385,7 +387,7 @@ class TaggedLines(Editable[list[str]]):
 
     def predecessors(self) -> dict[str, str | None]:
         emptied = [name for name in self.follows if name in self._tagged]
-        names = self._in_file_order([*self.entries, *self.gone, *emptied])
+        names = self._in_file_order([*self.entries, *self.discarded_entries, *emptied])
         return dict(zip(names, [None, *names], strict=False))
 
     def _in_file_order(self, names: Sequence[str]) -> list[str]:
@@ -417,7 +419,7 @@ class TaggedLines(Editable[list[str]]):
         return {name: entries[name] for name in self.predecessors() if name in entries} | entries
 
     def lines(self, name: str) -> Lines:
-        discarded = filter(_conversation_of, self.gone.get(name, ()))
+        discarded = filter(_conversation_of, self.discarded_entries.get(name, ()))
         return self._lines_in(name, self.entries.get(name) or [*discarded])
 
     def _lines_in(self, name: str, entry: list[str] | None) -> Lines:
@@ -536,7 +538,7 @@ class ClipsLines(Editable[Json]):
 
     def reread(self) -> None:
         super().reread()
-        self._keys = whisper_json.match_names([*self.entries, *self.gone], self._names).keys
+        self._keys = whisper_json.match_names([*self.entries, *self.discarded_entries], self._names).keys
 
     def _read(self, path: Path) -> dict[str, Json]:
         return whisper_json.read_whisper_json(inside(self.root, path.name)).entries if path.exists() else {}

@@ -209,7 +209,7 @@ class Preparation:
     def _state(self, request: Request) -> dict[str, object]:
         """The parts of the page that show what is done."""
         cut = request.query_params.get("cut") != "false"
-        done = {step.command: self._done(step.command, cut) for step in self._steps}
+        done = {step.command: self._result_of(step.command, cut) for step in self._steps}
         silences = self._runs.get("silences")
         following = "review" if done["transcribe"] else "transcribe"
         if cut and not done.get("split", True):
@@ -230,7 +230,7 @@ class Preparation:
         )
         return {"running": bool(running), "html": html}
 
-    def _done(self, command: str, cut: bool) -> str | None:
+    def _result_of(self, command: str, cut: bool) -> str | None:
         """The result of a step; None if it is not on the disk."""
         clips = self._clips(cut)
         results = {

@@ -116,7 +116,7 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
             taken. Nothing is renamed then.
         OSError: as the disk does; nothing is renamed then.
     """
-    with _held(folder) as root:
+    with _folder_locked(folder) as root:
         contents = _Contents(root)
         names = contents.numbered(digits)
         documents = contents.renamed_documents(names)
@@ -140,7 +140,7 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
 
     Their state until then is kept in the backup, which is returned. Raises DailytalkError if there is none.
     """
-    with _held(folder) as root:
+    with _folder_locked(folder) as root:
         backups = _backups(root)
         if not backups:
             raise DailytalkError(f"{as_text(folder)!r} has no reindex to undo", "leave --undo out")
@@ -168,7 +168,7 @@ def _whole(root: Path, name: Path) -> bytes:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[Path]:
+def _folder_locked(folder: Path) -> Iterator[Path]:
     """Hold a folder, and the one above if another command may."""
     root = Path(os.path.realpath(folder))
     if not os.path.lexists(root):
@@ -326,9 +326,9 @@ def _largest_numbers(stems: Iterable[str]) -> dict[tuple[str, str], int]:
 
 
 def _pattern_of_names(series: Iterable[tuple[str, str]]) -> re.Pattern[str]:
-    """What finds the names of items of some series in a text.
+    """Return the pattern that finds the names of items of some series in a text.
 
-    Its groups: the folder of a name, and the name, which ends before an ending or the number of a line.
+    Its groups are the folder of a name, and the name, which ends before an ending or the number of a line.
     """
     prefixes: set[str] = set()
     for _, prefix in series:

@@ -47,11 +47,11 @@ class OpenReview:
             if (folder.why_not or why_not_writable(folder.root)) is None:
                 stack.enter_context(folder_locked(folder.root))
             session = Session(folder, author)
-            self._held = stack.pop_all()
+            self._lock = stack.pop_all()
         self.app = make_app(session)
 
     def close(self) -> None:
-        self._held.close()
+        self._lock.close()
 
 
 class _Edit(TypedDict):

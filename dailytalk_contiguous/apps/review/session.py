@@ -133,7 +133,7 @@ class Session:
 
     def _list(self) -> None:
         """List all items, and hold their lines as they are read."""
-        self._held: dict[str, Lines] = {}
+        self._lines_by_item: dict[str, Lines] = {}
         self._listed = {name: self._entry(name, lines) for name, lines in self.editable.all_lines()}
 
     def _entry(self, name: str, lines: Lines) -> ListedItem:
@@ -183,9 +183,9 @@ class Session:
         """The lines of an item, with times in seconds of the file. Raises BadInput."""
         with self._lock:
             self._refuse_unknown(name)
-            if name not in self._held:
-                self._held[name] = self.editable.lines(name)
-            return self._held[name]
+            if name not in self._lines_by_item:
+                self._lines_by_item[name] = self.editable.lines(name)
+            return self._lines_by_item[name]
 
     def item(self, name: str) -> ShownItem:
         """One item, as `GET /api/item` answers."""
@@ -194,7 +194,7 @@ class Session:
             offset = self.editable.offset(name)
             listed = self._listed[name]
         sided = len(self.editable.channels(name)) > 1
-        shown = [_shown(key, line, offset, sided) for key, line in in_order(lines)]
+        shown = [_shown_line(key, line, offset, sided) for key, line in in_order(lines)]
         seconds = listed["duration"] or 0.0
         why_silent: str | None = None
         channels = 0
@@ -322,8 +322,8 @@ class Session:
 
     def _write(self, name: str, entry: EntryText) -> None:
         self.editable.write(name, entry)
-        self._held[name] = self.editable.lines(name)
-        self._listed[name] = self._entry(name, self._held[name])
+        self._lines_by_item[name] = self.editable.lines(name)
+        self._listed[name] = self._entry(name, self._lines_by_item[name])
 
     def decide(self, mine: bool) -> dict[str, str]:
         """Take over the state of a file that another program has written, or keep ours; `kept` is the other one.
@@ -401,7 +401,7 @@ def number_in(name: str) -> int:
     return int(max(reversed(numbers), key=len, default=-1))
 
 
-def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> ShownLine:
+def _shown_line(key: str, line: SpokenLine, offset: float, sided: bool) -> ShownLine:
     """A line as the page gets it; `sided`: its channel says who speaks."""
     words: list[WordRow] = []
     for word in shown_words(line):

@@ -91,7 +91,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     again = ClipsToHear(source, out)
     again.transcribe(stages)
     assert list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    assert sorted([*before, *again.heard]) == ["0.wav", "1.wav", "2.wav", "3.wav"]
+    assert sorted([*before, *again.recognised]) == ["0.wav", "1.wav", "2.wav", "3.wav"]
 
 
 def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(

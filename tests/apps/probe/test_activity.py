@@ -30,11 +30,11 @@ def test_what_is_known_at_a_frame_depends_on_nothing_that_comes(
     length = min(map(len, sides))
     active = np.stack([side[:length] for side in sides], axis=1)
     frame = data.draw(st.integers(0, length - 1))
-    whole = ActivityFrames.of([active])
-    part = ActivityFrames.of([active[: frame + 1]])
+    whole = ActivityFrames.from_conversations([active])
+    part = ActivityFrames.from_conversations([active[: frame + 1]])
     for side in (0, 1):
-        of_whole = whole.known(np.array([frame]), side)
-        of_part = part.known(np.array([frame]), side)
+        of_whole = whole.features(np.array([frame]), side)
+        of_part = part.features(np.array([frame]), side)
         assert np.isfinite(of_whole).all()
         assert np.array_equal(of_whole, of_part)
 

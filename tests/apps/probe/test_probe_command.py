@@ -1,4 +1,4 @@
-"""`dailytalk probe`: bits that are foreseen, and where they are shown."""
+"""`dailytalk probe`: bits that are predicted, and where they are shown."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from built_conversations import COLUMNS, tagged, write_dataset
 from command import Command
 from paired_talks import paired, row_of
 
-from dailytalk_contiguous.apps.probe import foresight
+from dailytalk_contiguous.apps.probe import turn_predictor
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
@@ -21,7 +21,7 @@ from dailytalk_contiguous.shards import Entry, Shard, write_shard
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings of a second; what they find is less."""
     for name, value in {"STEPS": 150, "LOOK": 50, "BATCH": 1024}.items():
-        monkeypatch.setattr(foresight, name, value)
+        monkeypatch.setattr(turn_predictor, name, value)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_partner_tells_what_comes_and_too_little_is_said_to_be_too_little(
 
 @pytest.mark.nightly
 @pytest.mark.usefixtures("quick")
-def test_nothing_is_foreseen_of_partners_of_other_conversations(
+def test_nothing_is_predicted_of_partners_of_other_conversations(
     work: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     talks = [paired(60.0, n) for n in range(9)]
@@ -108,7 +108,7 @@ def test_nothing_is_foreseen_of_partners_of_other_conversations(
 def test_a_figure_of_which_nothing_was_learnt_is_null(
     work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foresight, "STEPS", 1)
+    monkeypatch.setattr(turn_predictor, "STEPS", 1)
     record = probed(dailytalk, work)["timelines"]["rebuilt"]
     for name in ("cues", "cues_left", "cues_right", "cues_elsewhere"):
         assert record[name] is None

@@ -13,7 +13,7 @@ def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: 
     transition = Transition(SHIFT, 0.4, turn)
     offsets = []
     for _ in range(200):
-        offset = timing.drawn(transition, before, pace, -0.5, chance)
+        offset = timing.draw_offset(transition, before, pace, -0.5, chance)
         if offset is not None:
             offsets.append(offset)
     return offsets
@@ -30,10 +30,10 @@ def test_nothing_is_drawn_beyond_the_percentiles_or_below_what_can_be_placed() -
     chance = np.random.default_rng(0)
     transition = Transition(SHIFT, 0.4, 1.0)
     for _ in range(50):
-        late = timing.drawn(transition, None, 0.0, 1.2, chance)
+        late = timing.draw_offset(transition, None, 0.0, 1.2, chance)
         assert late is not None
         assert late >= 1.2
-    assert timing.drawn(transition, None, 0.0, 1.7, chance) is None
+    assert timing.draw_offset(transition, None, 0.0, 1.7, chance) is None
 
 
 def test_offset_follows_the_one_before_it() -> None:

@@ -65,7 +65,7 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
     placing = Placing(units, steps)
     for offset in wanted[: len(units) - 1]:
         least = placing.least
-        placed = placing.place(offset)
+        placed = placing.place_next(offset)
         assert placed is not None
         allowed = max(least, offset - 0.6 / steps)
         assert placed >= allowed - 1e-6

@@ -115,7 +115,7 @@ class Corpus:
         codes = match.groupdict()
         row: Row = {"clip": stem}
         for name, meanings in self.codes.items():
-            row |= known(meanings, codes[name], name)
+            row |= meaning_of(meanings, codes[name], name)
         for column, template in self.columns.items():
             row[column] = template.format(**codes)
         return row
@@ -241,7 +241,7 @@ def _measured(file: FoundFile) -> Row:
 Meaning = TypeVar("Meaning")
 
 
-def known(meanings: Mapping[str, Meaning], code: str, noun: str, table: str = "") -> Meaning:
+def meaning_of(meanings: Mapping[str, Meaning], code: str, noun: str, table: str = "") -> Meaning:
     """The meaning of a code in a clip's name, or in a table. Raises BadInput if it has none.
 
     `noun`: what the code stands for.

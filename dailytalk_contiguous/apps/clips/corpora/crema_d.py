@@ -127,7 +127,7 @@ def perceived(tree: Tree) -> dict[str, Row]:
             with corpus.reading(summary):
                 levels = [float(part) for part in line["VoiceLevel"].split(":")]
                 mean = sum(levels) / len(levels)
-                heard[clip] = _heard(line["VoiceVote"])
+                heard[clip] = _perceived(line["VoiceVote"])
                 heard[clip]["perceived_intensity"] = corpus.measure_of(mean / 100)
     table = tree.named("tabulatedVotes.csv")
     if table:
@@ -138,13 +138,13 @@ def perceived(tree: Tree) -> dict[str, Row]:
             for letter, share in shares.items():
                 votes.append({"emotion": VOTES[letter], "share": corpus.measure_of(share)})
             row = heard.setdefault(clip, {})
-            row |= _heard(letters)
+            row |= _perceived(letters)
             row["agreement"] = corpus.measure_of(most)
             row["perceived_votes"] = votes
     return heard
 
 
-def _heard(letters: str) -> Row:
+def _perceived(letters: str) -> Row:
     """The emotion of the letters that most raters chose; a KeyError for an unknown one."""
     emotions = [VOTES[letter] for letter in letters.split(":")]
     emotion = emotions[0] if len(emotions) == 1 else "other"

@@ -7,7 +7,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
     Corpus,
     PublishedCounts,
     Reader,
-    known,
+    meaning_of,
     reading,
     text_beside,
 )
@@ -56,7 +56,7 @@ def _read(tree: Tree) -> Reader:
         row["text"] = " ".join(words)
         compared = [normalise(word) for word in words]
         row["sentence"] = " ".join(filter(None, compared)) or None
-        row["emotion"] = known(EMOTIONS, label, "emotion", "metadata.json")
+        row["emotion"] = meaning_of(EMOTIONS, label, "emotion", "metadata.json")
         row["label"] = label
         row["act"] = None if act is None else str(act)
         return row

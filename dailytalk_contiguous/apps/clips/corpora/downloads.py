@@ -94,8 +94,10 @@ def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Seque
 
     Args:
         archive: address of a zip of the commit, with the pointers.
-        lfs, plain: addresses under which files in LFS, and others, are.
-        folder: of the files in LFS. tables: the other files.
+        lfs: address of the files in LFS.
+        plain: address of the other files.
+        folder: of the files in LFS.
+        tables: the other files.
     """
     files = []
     pointers = f"{folder}/"

@@ -55,9 +55,9 @@ def _read(tree: Tree) -> corpus.Reader:
             )
         label = line["EmoClass"]
         speaker = line["SpkrID"].strip()
-        emotion = corpus.known(EMOTIONS, label, "emotion", TABLE)
-        gender = corpus.known(GENDERS, line["Gender"].strip(), "gender", TABLE)
-        split = corpus.known(SPLITS, line["Split_Set"].strip(), "split", TABLE)
+        emotion = corpus.meaning_of(EMOTIONS, label, "emotion", TABLE)
+        gender = corpus.meaning_of(GENDERS, line["Gender"].strip(), "gender", TABLE)
+        split = corpus.meaning_of(SPLITS, line["Split_Set"].strip(), "split", TABLE)
         row: Row = {
             "clip": file.pure.stem,
             "text": corpus.one_line(written) if written else None,

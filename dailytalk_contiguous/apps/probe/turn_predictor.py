@@ -1,4 +1,4 @@
-"""How many bits of what two speakers do next can be foreseen from what was before, by tiny causal models.
+"""Tiny causal models predict what two speakers do next from what was before, measured in bits.
 
 A model gives each speaker's future (`activity.EDGES`) probabilities; both speakers are one model's examples, with
 which side they are. Bits are the logarithm of how much more probable it makes what comes than the rates of the
@@ -58,15 +58,15 @@ _AT_ONCE = 16_384
 _APART = 5
 
 
-class Foreseen(NamedTuple):
+class PredictedBits(NamedTuple):
     """Bits of conversations, summed over their frames, and numbers of these; shape (conversations, `PLACES`)."""
 
     bits: NDArray[np.float64]
     frames: NDArray[np.int64]
 
 
-class Foresight:
-    """A model, trained on conversations, that foresees others; of a seed, in `one_thread`, it is always the same.
+class TurnPredictor:
+    """A model that is trained on conversations and predicts others; one seed gives one model, in `one_thread`.
 
     `sees` is `OWN`, `BOTH` or `SOUND`. The last is that of `BOTH` with a second network, which adds to the scores
     what sound tells: nothing, unless that helps with conversations that were held back.
@@ -94,8 +94,8 @@ class Foresight:
         for part in parts:
             self._add(train, part, learnt, looked, chance)
 
-    def foreseen(self, judged: ActivityFrames, count: int) -> Foreseen:
-        """What it foresees of `count` conversations."""
+    def predicted_bits(self, judged: ActivityFrames, count: int) -> PredictedBits:
+        """Return the bits that the model predicts of `count` conversations."""
         cells = count * PLACES
         bits = np.zeros(cells)
         frames = np.zeros(cells, np.int64)
@@ -107,16 +107,16 @@ class Foresight:
             cell = judged.number[batch] * PLACES + places
             bits += np.bincount(cell, self._gains(judged, batch), cells)
             frames += np.bincount(cell, minlength=cells)
-        return Foreseen(bits.reshape(count, PLACES), frames.reshape(count, PLACES))
+        return PredictedBits(bits.reshape(count, PLACES), frames.reshape(count, PLACES))
 
-    def fit(self, pairs: Sequence[Activity]) -> NDArray[np.float64]:
-        """Bits of what both do, all that a conversation holds, where its sides are paired in these ways."""
-        fits: list[float] = []
+    def pairing_bits(self, pairs: Sequence[Activity]) -> NDArray[np.float64]:
+        """Return the predicted bits of a whole conversation for each way of pairing its sides."""
+        bits: list[float] = []
         for active in pairs:
-            frames = ActivityFrames.of([active])
+            frames = ActivityFrames.from_conversations([active])
             gains = self._gains(frames, frames.usable[::_APART])
-            fits.append(gains.sum() * _APART / RATE / AHEAD)
-        return np.array(fits)
+            bits.append(gains.sum() * _APART / RATE / AHEAD)
+        return np.array(bits)
 
     def _gains(self, frames: ActivityFrames, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
         """Bits by which futures of both sides are more probable than their rates make them, at chosen frames."""
@@ -158,15 +158,15 @@ class Foresight:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
         best = -np.inf
         n_worse = 0
-        kept: dict[str, torch.Tensor] = {}
+        best_weights: dict[str, torch.Tensor] = {}
         for step in range(STEPS + 1):
             if step % LOOK == 0:
                 means = [self._log_probability(train, looked, side).mean() for side in (0, 1)]
-                foreseen = float(np.mean(means))
-                if foreseen > best:
-                    best = foreseen
+                mean = float(np.mean(means))
+                if mean > best:
+                    best = mean
                     n_worse = 0
-                    kept = {name: value.clone() for name, value in network.state_dict().items()}
+                    best_weights = {name: value.clone() for name, value in network.state_dict().items()}
                 else:
                     n_worse += 1
                     if n_worse >= PATIENCE:
@@ -179,7 +179,7 @@ class Foresight:
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-        network.load_state_dict(kept)
+        network.load_state_dict(best_weights)
 
 
 #: Units of a hidden layer.
@@ -202,11 +202,11 @@ def _new_network(n_inputs: int, is_first: bool) -> torch.nn.Sequential:
 
 
 def inputs_of(frames: ActivityFrames, chosen: NDArray[np.intp], side: int, sees: str) -> torch.Tensor:
-    """What a model sees at chosen frames to foresee a side, shape (n, width)."""
+    """Return the inputs of a model that predicts a side at chosen frames, shape (n, width)."""
     other = 1 - side
-    parts = [np.full((len(chosen), 1), side, np.float32), frames.known(chosen, side)]
+    parts = [np.full((len(chosen), 1), side, np.float32), frames.features(chosen, side)]
     if sees != OWN:
-        parts.append(frames.known(chosen, other))
+        parts.append(frames.features(chosen, other))
     if sees == SOUND:
         parts.append(frames.sound[chosen, side].astype(np.float32))
         parts.append(frames.sound[chosen, other].astype(np.float32))
