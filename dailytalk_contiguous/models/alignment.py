@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import has_words
 from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models import aligners as bundled
-from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
+from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, resolve_folder, stored_files
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.failures import ModelFailed
 
@@ -81,8 +81,8 @@ class Aligner:
         return f"aligned-{self.name}-{self.grid * 1000:.0f}ms"
 
     def fetch(self) -> str:
-        """The folder of its weights, downloaded if need be. Raises ModelMissing as `find_folder` does."""
-        return find_folder(self.model, MODEL_FILES, ())
+        """The folder of its weights, downloaded if need be. Raises ModelMissing as `resolve_folder` does."""
+        return resolve_folder(self.model, MODEL_FILES, ())
 
     def lacking(self) -> list[Missing]:
         """Its weights, if they are not on this machine."""

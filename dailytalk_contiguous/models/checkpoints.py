@@ -228,7 +228,7 @@ def is_model_folder(name: str, role: str = "") -> bool:
     return role not in ("affect", "emotion") or name != VOICE_LINEAR
 
 
-def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
+def resolve_checkpoint(name: str, fetch: bool = True) -> StoredModel:
     """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
 
     Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. What is
@@ -274,7 +274,7 @@ def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]
     )
 
 
-def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:
+def resolve_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:
     """Those of the files that a model has, by name: as they are on this machine, or else of the Hub.
 
     Raises ModelMissing as `hub_files` does.
@@ -409,7 +409,7 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     return paths
 
 
-def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:
+def resolve_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:
     """The folder of a model: itself, or a version on the Hub with the files of some patterns and not of others.
 
     Raises ModelMissing as `hub_files` does.

@@ -192,7 +192,7 @@ class Client:
         return f".{host}".endswith(f".{domain}")
 
     @property
-    def stopped(self) -> bool:
+    def has_stopped(self) -> bool:
         """Whether no request will be sent any more: the service refused what a person must act on."""
         return self._stop is not None
 
@@ -282,7 +282,7 @@ class Client:
 
     def _error(self, failure: RequestFailure, tried: int) -> DailytalkError:
         """The error of a line that has no answer after so many tries."""
-        remedy = failure.remedy or self._advice.again
+        remedy = failure.remedy or self._advice.retry_remedy
         reason = f"{self.service} {failure.reason}"
         if failure.ends_run:
             return DailytalkError(reason, remedy)
@@ -373,7 +373,7 @@ class Client:
             self._n_unanswered = 0
         elif has_begun:
             reason = f"{self.service} {failure.reason}, after part of its answer had come"
-            raise BrokenOff(reason, failure.remedy or self._advice.again)
+            raise BrokenOff(reason, failure.remedy or self._advice.retry_remedy)
         else:
             raise self._error(self._stop or self._given_up(failure), 1)
 

@@ -38,7 +38,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.checkpoints import find_folder
+from dailytalk_contiguous.models.checkpoints import resolve_folder
 from dailytalk_contiguous.models.devices import plan_batches
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences, check_tokens
 from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
@@ -283,7 +283,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     def _tokens(self, row: int, tokens: ArrayLike, may_mask: bool = True) -> NDArray[np.int64]:
         """A sequence as an array. Raises BadInput, with its row and frame, for one that can't be embedded."""
         mask = self.config.vocab_size - 1 if may_mask else 0
-        array = check_tokens(tokens, self.config.n_tokens, f"row {row}", row, mask)
+        check_tokens(tokens, self.config.n_tokens, f"row {row}", row, mask)
+        array = np.asarray(tokens, np.int64)
         if not len(array):
             raise BadInput(f"row {row} has no tokens", "leave it out", row)
         return array
@@ -452,7 +453,7 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
 
     Raises DailytalkError for what is neither, and ModelMissing as `from_pretrained`.
     """
-    folder = find_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
+    folder = resolve_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
     return ProsodicSequenceEncoder.from_pretrained(folder)
 
 

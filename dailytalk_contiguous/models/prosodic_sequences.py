@@ -135,13 +135,8 @@ def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> Fe
     return features
 
 
-def check_tokens(
-    tokens: ArrayLike, n_clusters: int, sequence: str, row: int | None = None, mask: int = 0
-) -> NDArray[np.int64]:
-    """Tokens of a codebook, which may include the token `mask`, as an array.
-
-    Raises BadInput, naming the sequence and the frame, for a token that the codebook does not have.
-    """
+def check_tokens(tokens: ArrayLike, n_clusters: int, sequence: str, row: int | None = None, mask: int = 0) -> None:
+    """Raise BadInput, with the sequence and the frame, for a token that is not in the codebook and not `mask`."""
     array = np.asarray(tokens)
     if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
         raise BadInput(f"{sequence} is not a sequence of whole numbers ({array.dtype})", "encode it again", row)
@@ -153,7 +148,6 @@ def check_tokens(
             "encode it again, or name the codebook that it was encoded with",
             row,
         )
-    return array.astype(np.int64)
 
 
 def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:

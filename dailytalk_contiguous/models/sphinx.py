@@ -58,17 +58,23 @@ class WordSegment(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """A sound before word number `before` of a text, or behind the last one; see `WordSegment`.
+    """A sound between the words of a text, with times and likelihood as in `WordSegment`.
 
-    `again`: the number of the word that it is, or begins, and that is said again behind it; None for another
-    sound. `share`: how much of that word it is, in (0, 1].
+    Attributes:
+        before: the number of the word that follows it; the number of words if it is behind the last one.
+        start: in seconds.
+        end: in seconds.
+        likelihood: mean of its frames.
+        repeated_word: the number of the word that is said here, whole or in part, and once more behind it; None
+            for another sound.
+        share: of that word, the part that is said here, in (0, 1].
     """
 
     before: int
     start: float
     end: float
     likelihood: float
-    again: int | None = None
+    repeated_word: int | None = None
     share: float = 1.0
 
 
@@ -280,10 +286,10 @@ class Sphinx:
         token, is_again, n_sounds = segment.token.partition(AGAIN)
         if not is_again:
             return Extra(before, start, end, likelihood)
-        again = before if tokens[before] == token else before + 1
+        repeated_word = before if tokens[before] == token else before + 1
         sounds = str(self._decoder.lookup_word(token)).split()
         share = int(n_sounds) / len(sounds)
-        return Extra(before, start, end, likelihood, again, share)
+        return Extra(before, start, end, likelihood, repeated_word, share)
 
     def sounds(self, token: str) -> list[str]:
         """The sounds of a token of a `WordSegment`."""

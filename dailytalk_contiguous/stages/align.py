@@ -132,7 +132,7 @@ class AligningStage(WhisperStage):
         parts = [super().digest, *aligner_digests(self.aligner)]
         return short_digest("\0".join(parts))
 
-    def place(
+    def align_words(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
     ) -> list[Word | None] | None:
         """Words in seconds of 16 kHz samples, with their source; None if no aligner can place most of them.
@@ -209,7 +209,7 @@ class LineToAlign:
         else:
             self.words = with_times(self.text, self.words, words, self.sound_seconds)
 
-    def heard(self) -> list[Word]:
+    def transcript_words(self) -> list[Word]:
         """The words of its transcript, in its own seconds."""
         words: list[Word] = []
         for word in self.utterance.words:
@@ -219,7 +219,7 @@ class LineToAlign:
 
     def as_heard(self) -> list[Word] | None:
         """Its words by the times of its transcript, in the text's own spelling; None where it has others."""
-        heard = self.heard()
+        heard = self.transcript_words()
         if [normalise(word.text) for word in heard] != [normalise(word) for word in self.text]:
             return None
         return [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
@@ -246,7 +246,7 @@ class LineToAlign:
         words = self.as_heard()
         if words is not None:
             return words
-        mapped = by_edit_distance(self.text, self.heard(), self.utterance.span.seconds)
+        mapped = by_edit_distance(self.text, self.transcript_words(), self.utterance.span.seconds)
         if mapped is None:
             return None
         source = GIVEN_FITTED if self.is_fitted else self.transcript
@@ -338,7 +338,7 @@ class Align(AligningStage):
     def of_talk(self, talk: Conversation) -> Conversation:
         sides = result_sides(self.revoice)
         lines = _lines_of(talk)
-        failures = [*(or_none(talk.model_failures) or ()), *self._place(talk, lines)]
+        failures = [*(or_none(talk.model_failures) or ()), *self._align_lines(talk, lines)]
         words_of_sides: dict[str, list[Word]] = {side: [] for side in CHANNELS}
         for line in lines:
             side = sides[line.utterance.source_channel]
@@ -351,7 +351,7 @@ class Align(AligningStage):
         talk.model_failures = failures or None
         return talk
 
-    def _place(self, talk: Conversation, lines: Sequence[LineToAlign]) -> list[Reject]:
+    def _align_lines(self, talk: Conversation, lines: Sequence[LineToAlign]) -> list[Reject]:
         """Give each word of lines the time of the first source that knows it; returns where a model has failed."""
         for line in lines:
             line.words = line.as_given() or line.as_spoken()
@@ -401,9 +401,9 @@ class Align(AligningStage):
         for line in lines:
             # Fitted times are guesses, by which no aligner is lost.
             is_heard = not line.is_take and not line.is_fitted
-            heard = line.heard() if is_heard else []
+            heard = line.transcript_words() if is_heard else []
             try:
-                placed = self.place(line.sound, line.text, line.language, heard)
+                placed = self.align_words(line.sound, line.text, line.language, heard)
             except ModelFailed as error:
                 remedy = "its words have other times (see their source); --aligner chooses another"
                 failures.append(Reject(line.utterance.id, self.name, str(error), remedy))

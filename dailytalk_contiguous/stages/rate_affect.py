@@ -98,10 +98,10 @@ class RateAffect(UtteranceStage):
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or is_model_folder(self.model, "affect"):
-            affect.find_affect_model(self.model)
+            affect.resolve_affect_model(self.model)
 
     def lacking(self) -> list[Missing]:
-        if "/" not in self.model or is_model_folder(self.model, "affect") or affect.available(self.model):
+        if "/" not in self.model or is_model_folder(self.model, "affect") or affect.is_available(self.model):
             return []
         return [Missing(self.model, affect.AUDEERING_BYTES if self.model == affect.AUDEERING else None)]
 

@@ -173,9 +173,9 @@ class Segment(Stage):
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
-        again: the same in sound of a second or more that no utterance covers: Silero is less sure of a hoarse
-            voice. Hum, noise and chords have less. What is still not covered is searched once more for shouts
-            (`models.speech_activity.missed_speech`).
+        second_threshold: the same in sound of a second or more that no utterance covers: Silero is less sure of a
+            hoarse voice. Hum, noise and chords have less. Sound that is still not covered is searched once more
+            for shouts (`models.speech_activity.missed_speech`).
         min_speech: seconds; less is no speech.
         min_silence: seconds of silence that end an utterance.
         pad: seconds added on both sides.
@@ -189,7 +189,7 @@ class Segment(Stage):
     VERSION: ClassVar[int] = 5
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
-    again: float = unlisted(0.3)
+    second_threshold: float = unlisted(0.3)
     min_speech: float = unlisted(0.25)
     min_silence: float = unlisted(0.35)
     pad: float = unlisted(0.03)
@@ -350,7 +350,7 @@ class Segment(Stage):
             spans = self._spans_from(heard, self.threshold)
             sounds = heard.uncovered(spans)
             long_sounds = _long_sounds(sounds)
-            for span in self._spans_from(heard, self.again):
+            for span in self._spans_from(heard, self.second_threshold):
                 if _touches(span, long_sounds) and not _touches(span, spans):
                     missed.append(span)
         if missed:

@@ -69,7 +69,7 @@ from dailytalk_contiguous.models.engines import (
 )
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.whisper import find_whisper, lacking_whisper, settled_type
+from dailytalk_contiguous.models.whisper import lacking_whisper, resolve_whisper, settled_type
 from dailytalk_contiguous.stages.align import aligner_digests
 from dailytalk_contiguous.stages.base import (
     COMPUTE_TYPE,
@@ -228,7 +228,7 @@ class Speak(UtteranceStage):
     def preflight(self, fetch: bool = True) -> None:
         prepare_model(self.synthesiser(), fetch)
         if self.verify:
-            find_whisper(self.verify, fetch)
+            resolve_whisper(self.verify, fetch)
 
     def lacking(self) -> list[Missing]:
         return [*self.synthesiser().lacking(), *lacking_whisper(self.verify)]
@@ -344,15 +344,15 @@ class TakesOfTurn:
     """The takes of a turn so far.
 
     Attributes:
-        good: those that can be used.
-        keys: those of all takes in the cache.
-        n_refused: how many can't be used.
+        good_takes: the takes that can be used.
+        keys: the keys of all takes in the cache.
+        n_refused: number of takes that can't be used.
         problem: why the last refused take can't be used.
         cost: of all takes, in USD.
         not_answered: why no further take came; None if one came.
     """
 
-    good: list[GoodTake] = field(default_factory=list)
+    good_takes: list[GoodTake] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     n_refused: int = 0
     problem: str = ""
@@ -361,7 +361,7 @@ class TakesOfTurn:
 
     @property
     def n_judged(self) -> int:
-        return len(self.good) + self.n_refused
+        return len(self.good_takes) + self.n_refused
 
 
 class SpeechOfBatch:
@@ -460,11 +460,11 @@ class SpeechOfBatch:
     def _say(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> None:
         """Fill in the utterances of a turn, from its first take and as many more as are refused or wanted."""
         takes = self._judged_takes(turn, first, habits)
-        cut = [good for good in takes.good if self._judge.is_cut(turn, good.take, habits.voice)]
+        cut = [good for good in takes.good_takes if self._judge.is_cut(turn, good.take, habits.voice)]
         if cut:
             best = min(cut, key=lambda good: good.score)
             self._set_spoken(turn, best, takes)
-        elif len(turn.utterances) > 1 and (takes.good or takes.not_answered is None):
+        elif len(turn.utterances) > 1 and (takes.good_takes or takes.not_answered is None):
             for key in takes.keys:
                 verdict = self._cache.verdict(key) or {}
                 if not verdict.get(SAID_APART):
@@ -490,11 +490,11 @@ class SpeechOfBatch:
                 return takes
             if verdict.problem is None:
                 deliveries = deliveries_of(turn, take, habits.registers)
-                takes.good.append(GoodTake(take, verdict.word_error_rate, deliveries))
+                takes.good_takes.append(GoodTake(take, verdict.word_error_rate, deliveries))
             else:
                 takes.problem = verdict.problem
                 takes.n_refused += 1
-            if len(takes.good) >= n_wanted or takes.n_refused >= n_tries:
+            if len(takes.good_takes) >= n_wanted or takes.n_refused >= n_tries:
                 return takes
             take = self._take(turn, take.number + self._stage.variants)
         takes.not_answered = take

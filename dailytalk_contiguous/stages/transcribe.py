@@ -41,9 +41,9 @@ from dailytalk_contiguous.models.whisper import (
     Recognised,
     Whisper,
     check_language,
-    find_whisper,
     lacking_whisper,
     load_whisper,
+    resolve_whisper,
     settled_type,
 )
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, UtteranceStage, find_stage
@@ -104,7 +104,7 @@ class WhisperStage(Stage):
 
     def preflight(self, fetch: bool = True) -> None:
         if self.whisper:
-            find_whisper(self.whisper, fetch)
+            resolve_whisper(self.whisper, fetch)
 
     def lacking(self) -> list[Missing]:
         return lacking_whisper(self.whisper)
