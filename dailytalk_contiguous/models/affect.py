@@ -27,9 +27,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 def threads_of_one() -> ThreadPoolExecutor:
     """A thread for each core of this process, in which PyTorch itself uses no others.
 
-    What PyTorch computes with two threads differs in the last bits from what it computes with one, and a row must
-    be the same on a machine of many cores, in one of several workers, and on Ray. So batches run side by side
-    instead. PyTorch's number of threads elsewhere in the process stays as it is.
+    PyTorch's results with two threads differ in the last bits from those with one, and a row must be the same on a
+    machine of many cores, in one of several workers, and on Ray. So batches run side by side instead. PyTorch's
+    number of threads elsewhere in the process stays as it is.
     """
     import torch
 
@@ -97,7 +97,10 @@ def is_available(name: str) -> bool:
 
 
 def resolve_affect_model(name: str) -> StoredModel:
-    """`resolve_checkpoint`, which names the model that needs no download where the Hub can't be reached."""
+    """Return the result of `resolve_checkpoint`.
+
+    If the Hub can't be reached, the error's remedy names the model that needs no download.
+    """
     try:
         return resolve_checkpoint(name)
     except ModelUnreachable as error:

@@ -76,7 +76,7 @@ class NetworkEmotions:
         self.limits = DEFAULT_LIMITS
 
     def prepared(self, sound: Samples) -> NDArray[np.float32]:
-        """What the network hears of a sound as `at_one_level` gives it, not empty; windows are cut from it."""
+        """Prepare a sound of `at_one_level`, not empty, for the network; windows are cut from the result."""
         return sound
 
     def inputs(self, windows: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -278,7 +278,7 @@ class SpectrogramEmotions(NetworkEmotions):
     def voice_offsets(
         self, means: NDArray[np.float32], speakers: Sequence[Hashable] | None
     ) -> NDArray[np.float32]:
-        """What to subtract from each picture, shape (n, `BANDS`): 0 if it is the only one of its speaker.
+        """Return the offset to subtract from each picture, shape (n, `BANDS`); 0 for the only one of its speaker.
 
         Args:
             means: of each picture over time, shape (n, `BANDS`).

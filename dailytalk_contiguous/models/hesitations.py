@@ -1,4 +1,4 @@
-"""Where a speaker may have hesitated in sound that a recogniser has no word for.
+"""Places where a speaker may have hesitated, in sound for which a recogniser has no word.
 
 In English a grammar of the recognised words, with fillers between them, each of which may be said twice or broken
 off, finds fillers, repeats and words that are cut off (`models.sphinx`). To search takes time, so it is done only
@@ -86,23 +86,26 @@ class HesitationPlace(NamedTuple):
 
     @property
     def least_probable(self) -> float:
-        """How probable a recogniser must find it that a speaker hesitates here."""
+        """The probability from which a recogniser's hesitation counts here."""
         if self.repeated:
             return LEAST_PROBABLE_REPEAT
         return LEAST_PROBABLE_INSIDE if self.is_inside else LEAST_PROBABLE
 
     @property
     def shortest(self) -> float:
-        """Seconds that a hesitation here has at least."""
+        """The shortest hesitation here, in seconds."""
         if self.repeated:
             return SHORTEST_REPEAT
         return SHORTEST_INSIDE if self.is_inside else SHORTEST
 
 
 class Hesitation(NamedTuple):
-    """A filler in a spelling, or the words that are said twice if its position has some.
+    """A filler, or words that are said twice.
 
-    `probability`: that it was said, in [0, 1].
+    Attributes:
+        position: its place.
+        spelling: of a filler.
+        probability: the probability that it was said, in [0, 1].
     """
 
     position: HesitationPlace
@@ -134,9 +137,9 @@ MOST_UNDER_DB = 24.0
 
 
 def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
-    """Where a speaker may hesitate in 16 kHz samples in which these words were recognised, in order.
+    """Find the places in 16 kHz samples where a speaker may hesitate, given the recognised words, in order.
 
-    No filler is beside one that was recognised, and none where speech was lost.
+    No filler is placed beside a recognised one, or where speech was lost.
     """
     levels = frame_levels(samples, FRAME)
     is_audible = levels > levels.max(initial=0.0) * 10 ** (-UNDER_LOUDEST_DB / 10)

@@ -198,12 +198,14 @@ def word_prosody(
     usual: SpeakerLevels,
     origin: float = 0.0,
 ) -> list[ProsodicWord]:
-    """How each word is said: its tokens, and what a model of text can read.
+    """Describe how each word is said: by its tokens, and in numbers that a model of text can read.
 
     Args:
-        words: of the utterance, with times in seconds.
-        tokens, features: of the frames of the utterance, which begins at second `origin` of the words' time.
+        words: the words of the utterance, with times in seconds.
+        tokens: the tokens of the frames of the utterance.
+        features: the features of the frames of the utterance.
         usual: the usual values of the speaker.
+        origin: the second of the words' time at which the utterance begins.
     """
     middles = origin + (np.arange(len(tokens)) + 0.5) * HOP_SECONDS
     prosodic_words: list[ProsodicWord] = []

@@ -56,7 +56,7 @@ class SmartTurn:
         self._remembered: dict[bytes, float] = {}  # judgements, by a digest of the sound
 
     def finished(self, ends: Sequence[SpokenEnd]) -> list[float]:
-        """How finished speech sounds at each of these ends, in [0, 1].
+        """Rate how finished speech sounds at each of these ends, in [0, 1].
 
         The judge hears `SILENCE_SECONDS` behind an end, in which a side that ends earlier is silent. It hears as
         many ends at a time as there are threads, each on one: a batch of eight takes longer than eight alone.
