@@ -59,11 +59,14 @@ class Line(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """Synthesised speech: mono float32 in [-1, 1], its rate in Hz, word times in its seconds or None, and USD.
+    """Synthesised speech.
 
-    `words` hold the words of the text as they are written there, in order, when the engine knows their times: only
-    the first of them where it stopped before the text ended. `cost` counts every answer that was
-    charged, also those that broke off.
+    Attributes:
+        samples: mono float32 in [-1, 1].
+        sample_rate: in Hz.
+        words: the words of the text as they are written there, in order, with times in seconds of the speech; None
+            if the engine knows no times. If it stopped before the text ended, they are the first words.
+        cost: cost in USD of every answer that was charged, also those that broke off.
     """
 
     samples: NDArray[np.float32]

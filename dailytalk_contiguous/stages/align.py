@@ -84,7 +84,7 @@ MOST_LOST = 0.5
 
 
 def aligner_digests(name: str) -> list[str]:
-    """What decides how a choice of `ALIGNER` places words, for the digest of a stage that uses it."""
+    """Return digests of whatever decides how a choice of `ALIGNER` places words, for the digest of a stage."""
     names: Sequence[str] = [name]
     if name == AUTO:
         # All of them, wherever the stage runs: a cluster has the digests of the machine that plans.
@@ -163,13 +163,13 @@ class LineToAlign:
     """An utterance whose words get times.
 
     Attributes:
-        utterance: in the conversation.
-        new_span: where it is in the result.
+        utterance: the utterance of the conversation.
+        new_span: its span in the result.
         text: its words as they are written.
         is_take: whether its sound is a take of a synthesiser.
-        sound: at 16 kHz; empty where no model listens to it.
-        words: in its own seconds, by the sources that were asked so far; None in place of a word that none of them
-            knows, and None for no words at all.
+        sound: its sound at 16 kHz; empty if no model listens to it.
+        words: its words in its own seconds, by the sources that were asked so far; None in place of a word that
+            none of them knows, and None for no words at all.
     """
 
     utterance: Utterance
@@ -218,28 +218,31 @@ class LineToAlign:
         return words
 
     def as_heard(self) -> list[Word] | None:
-        """Its words by the times of its transcript, in the text's own spelling; None where it has others."""
+        """Return its words with its transcript's times, in the text's spelling; None if these are other words."""
         heard = self.transcript_words()
         if [normalise(word.text) for word in heard] != [normalise(word) for word in self.text]:
             return None
         return [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
 
     def as_given(self) -> list[Word] | None:
-        """By a transcript that came with the recording; None for a take, fitted times, and another text."""
+        """Return its words as a transcript that came with the recording has them.
+
+        None for a take, for fitted times, and for another text.
+        """
         if self.is_take or self.is_fitted or self.transcript != GIVEN:
             return None
         return self.as_heard()
 
     def as_spoken(self) -> list[Word] | None:
-        """By the voice that says them; None for what is no take, and where the voice gives no times."""
+        """Return its words with the synthesiser's times; None if it is no take, or the voice gives none."""
         if not self.is_take or not self.utterance.spoken_words:
             return None
         return [word.known_by(SYNTHESISER) for word in self.utterance.spoken_words]
 
     def as_recognised(self) -> list[Word] | None:
-        """By the times of a transcript, over which a text that a person changed is laid.
+        """Return its words with the times of its transcript, to which a text that a person changed is mapped.
 
-        None for a take, and where too few of its words are those of the text.
+        None for a take, and if too few words of the transcript are those of the text.
         """
         if self.is_take:
             return None
@@ -253,7 +256,7 @@ class LineToAlign:
         return [word.known_by(source) for word in mapped]
 
     def by_share(self) -> list[Word]:
-        """By their share of the sound of a take, or of the time of the line."""
+        """Return its words, each with its share of the sound of a take, or of the time of the line."""
         seconds = self.utterance.span.seconds
         spans = [(0.0, seconds)]
         if self.is_take:

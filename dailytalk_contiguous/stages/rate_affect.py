@@ -51,8 +51,8 @@ class RateAffect(UtteranceStage):
         context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
             batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
             batch (`PerUtterance` sees to that). `voice-linear` borrows nothing.
-        precision: in place of `auto` a stage has what suits `device` (see `models.affect.settled_precision`).
-            What it changes was measured on random weights only (docs/measures.md).
+        precision: in place of `auto` a stage has the one that suits `device` (see
+            `models.affect.settled_precision`). Its effect was measured on random weights only (docs/measures.md).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 

@@ -86,9 +86,9 @@ class FoundSpeech(NamedTuple):
     """The result for one channel.
 
     Attributes:
-        utterances: what was found, in order, without names and samples.
-        uncovered: sound in no utterance.
-        notes: what a person should know about the channel.
+        utterances: its utterances, in order, without names and samples.
+        uncovered: its sound in no utterance.
+        notes: notes about the channel for people.
         side: the measures of its sound.
     """
 
@@ -110,9 +110,9 @@ class HeardChannel:
         name: `left`, `right` or `mix`.
         recorded: 16 kHz int16, shape (n,).
         pcm: the same without the other speaker's voice, at the level at which it is heard.
-        probabilities: of speech, shape (frames,).
+        probabilities: probabilities of speech, shape (frames,).
         levels: mean square of `pcm`, shape (frames,).
-        leak: what leaks into it from the other one; None where nothing does.
+        leak: the leak from the other channel; None if there is none.
     """
 
     name: str
@@ -151,7 +151,7 @@ class HeardChannel:
             heard[:] = np.maximum(heard, afresh)
 
     def leak_share(self, start: float, end: float) -> float | None:
-        """How much of the energy between two times is the other speaker's voice."""
+        """Return the share of energy between two times that is the other speaker's voice; None without a leak."""
         if self.leak is None:
             return None
         frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
@@ -367,7 +367,7 @@ class Segment(Stage):
         return spans, sounds
 
     def _spans_from(self, heard: HeardChannel, threshold: float) -> list[TimeSpan]:
-        """Speech that begins at a probability."""
+        """Return the spans of speech that begins at a probability."""
         return speech_spans(
             heard.probabilities,
             heard.seconds,
@@ -406,7 +406,7 @@ class Segment(Stage):
 
 
 def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
-    """What a person should know about the recording."""
+    """Return notes about the recording for people."""
     notes: list[str] = []
     for side in searched:
         notes += side.notes
@@ -430,7 +430,7 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
 
 
 def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: Pcm) -> SideShift | None:
-    """How far the two channels are out of step, where a leak or a transcript tells."""
+    """Return how far the two channels are out of step; None if neither a leak nor a transcript tells."""
     speech = {side.side.channel: side.spans for side in searched}
     if speech.keys() != {*CHANNELS}:
         return None
@@ -477,7 +477,7 @@ CLIPPED = 0.001
 
 
 def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> list[str]:
-    """What people should know of a channel: that it is clipped, holds the other speaker, or no speech."""
+    """Return notes about a channel for people: it is clipped, has a leak of the other speaker, or no speech."""
     notes: list[str] = []
     if side.clipping_ratio and side.clipping_ratio > CLIPPED:
         notes.append(f"{side.clipping_ratio:.1%} of the {side.channel} channel is clipped")
@@ -502,6 +502,6 @@ def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | N
 
 
 def channel_of(stages: Iterable[Stage]) -> str:
-    """Whose utterances a list of stages tags: one of `CHANNEL_CHOICES`."""
+    """Return the choice of channels that a list of stages tags: one of `CHANNEL_CHOICES`."""
     segment = find_stage(Segment, stages)
     return segment.channel if segment else Segment.channel

@@ -2,7 +2,7 @@
 
 Nothing is bought twice: every take is in a content-addressed cache before anything is made of it. A take that is
 refused counts for every later run, too: after `tries` of them an utterance has failed until its text, its tag, the
-voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
+voice or `tries` changes. Failed synthesis never becomes silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
 The utterances of a turn are said in one take (`core.turns.turn_lines`), with one key of the cache, one price, one
@@ -131,12 +131,13 @@ class Speak(UtteranceStage):
     how far a take is from it, and the best of several candidates is the nearest in words and delivery.
 
     Attributes:
-        aligner: cuts takes of turns where the voice gives no times of words.
-        tag_map: pairs of a tag and what is sent in its place.
+        aligner: the aligner that cuts takes of turns if the voice gives no times of words.
+        tag_map: pairs of a tag and the text that is sent in its place.
         verify: a recogniser that checks every take; empty for none.
-        worst: word error rate that is still good.
-        measure_takes: measuring pitch takes longer than an engine of this machine, and less than a service.
-        options: of an engine in a person's own file; by default those of its `Engine`.
+        worst: the highest word error rate that is still good.
+        measure_takes: whether takes are measured as their sources are. Measuring pitch takes longer than an engine
+            on this machine, and less than a service.
+        options: the options of an engine in a person's own file; by default those of its `Engine`.
         gate: see `core.style.takes`.
         cache: folder; empty for the user's.
     """
@@ -260,9 +261,7 @@ class Speak(UtteranceStage):
 
     @property
     def digest(self) -> str:
-        """The digest of every stage, of the engine's code and model, of the environment's voice and server, and of
-        the aligner.
-        """
+        """The digest of the stage, engine (code and model), voice and server of the environment, and aligner."""
         engine = engine_named(self.engine)
         synthesiser = self.synthesiser()
         parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
@@ -287,7 +286,7 @@ class Speak(UtteranceStage):
         return [*talks]
 
     def _turns_to_say(self, talk: Conversation) -> list[TurnToSay]:
-        """What is said of a conversation; its other utterances are left unspoken."""
+        """Return the turns of a conversation that are said; its other utterances are left unspoken."""
         asked: list[Utterance] = []
         for utterance in talk.utterances:
             if utterance.source_channel != self.revoice:
@@ -306,13 +305,13 @@ class Speak(UtteranceStage):
         return Line(text.strip(), self._sent_tag(tag), language, take, rate_sent)
 
     def _sent_tag(self, tag: str | None) -> str:
-        """What the voice is given of a tag. A null stays one: it is in the keys of what was bought."""
+        """Return a tag as the voice is given it. Null stays null: the keys of bought takes have it."""
         if not engine_named(self.engine).tags:
             return ""
         return dict(self.tag_map).get(tag, tag)  # type: ignore[arg-type, return-value]
 
     def turns(self, talk: Conversation) -> list[tuple[str, list[Utterance]]]:
-        """What is said in one take each: its text, and its utterances."""
+        """Return the text and the utterances of each take to say."""
         turns: list[list[Utterance]] = []
         if self.takes_of == TURN and or_none(talk.id) is not None:
             for indices in sorted(group_turns(talk.utterances, self.revoice, self._sent_tag)):
@@ -322,9 +321,9 @@ class Speak(UtteranceStage):
         return [(turn_text(utterances), utterances) for utterances in turns]
 
     def first_take(self, utterance_id: str) -> int:
-        """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it.
+        """Return which of the `variants` of its text an utterance gets.
 
-        A turn gets that of its first utterance.
+        It is always the same one, whatever is around it. A turn gets that of its first utterance.
         """
         return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
 
@@ -333,7 +332,7 @@ class Speak(UtteranceStage):
 
 
 class VoiceHabits(NamedTuple):
-    """What is usual in a conversation: of the voice, and of source and voice where both are measured."""
+    """The usual values in a conversation: of the voice, and of source and voice if both are measured."""
 
     voice: Voice
     registers: Registers | None
@@ -348,7 +347,7 @@ class TakesOfTurn:
         keys: the keys of all takes in the cache.
         n_refused: number of takes that can't be used.
         problem: why the last refused take can't be used.
-        cost: of all takes, in USD.
+        cost: cost of all takes, in USD.
         not_answered: why no further take came; None if one came.
     """
 
