@@ -176,11 +176,11 @@ class Segment(Stage):
         second_threshold: the same in sound of a second or more that no utterance covers: Silero is less sure of a
             hoarse voice. Hum, noise and chords have less. Sound that is still not covered is searched once more
             for shouts (`models.speech_activity.missed_speech`).
-        min_speech: seconds; less is no speech.
-        min_silence: seconds of silence that end an utterance.
-        pad: seconds added on both sides.
-        longest: seconds; a longer utterance is cut where it is quietest.
-        short: seconds; a shorter utterance has the kind `short` instead of `speech`.
+        min_speech_seconds: less speech than this is none.
+        min_silence_seconds: silence that ends an utterance.
+        pad_seconds: time that is added on both sides.
+        longest_seconds: a longer utterance is cut where it is quietest.
+        short_seconds: a shorter utterance has the kind `short` instead of `speech`.
         crosstalk: whether the other speaker's voice that leaks into a side is taken out (see
             `core.sound.crosstalk`).
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
@@ -190,13 +190,16 @@ class Segment(Stage):
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     second_threshold: float = unlisted(0.3)
-    min_speech: float = unlisted(0.25)
-    min_silence: float = unlisted(0.35)
-    pad: float = unlisted(0.03)
-    longest: float = unlisted(12.0)
-    short: float = unlisted(0.8)
-    min_duration: float = setting(
-        0.0, "Utterances shorter than this, such as 0.8s, are rejected; 0 keeps every mm-hm.", unit="s"
+    min_speech_seconds: float = unlisted(0.25)
+    min_silence_seconds: float = unlisted(0.35)
+    pad_seconds: float = unlisted(0.03)
+    longest_seconds: float = unlisted(12.0)
+    short_seconds: float = unlisted(0.8)
+    min_duration_seconds: float = setting(
+        0.0,
+        "Utterances shorter than this, such as 0.8s, are rejected; 0 keeps every mm-hm.",
+        option="min_duration",
+        unit="s",
     )
     crosstalk: bool = unlisted(True)
     mono: bool = unlisted(False)
@@ -266,17 +269,17 @@ class Segment(Stage):
         return talk
 
     def _long_enough(self, talk: Conversation, searched: Sequence[FoundSpeech]) -> list[Utterance]:
-        """The utterances that are not shorter than `min_duration`; the others are rejected."""
+        """The utterances that are not shorter than `min_duration_seconds`; the others are rejected."""
         kept: list[Utterance] = []
         talk.rejected = []
         for side in searched:
             for utterance in side.utterances:
                 seconds = utterance.span.seconds
-                if seconds >= self.min_duration:
+                if seconds >= self.min_duration_seconds:
                     kept.append(utterance)
                     continue
                 reject_id = f"{talk.id}/{utterance.channel}@{utterance.start:.3f}"
-                reason = f"{seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration"
+                reason = f"{seconds:.2f} s long, under the {self.min_duration_seconds:g} s of --min-duration"
                 talk.rejected.append(Reject(reject_id, self.name, reason, "lower --min-duration to keep it"))
         return kept
 
@@ -288,7 +291,7 @@ class Segment(Stage):
         counts: Counter[str] = Counter()
         for utterance in utterances:
             channel = utterance.channel
-            is_short = utterance.span.seconds < self.short
+            is_short = utterance.span.seconds < self.short_seconds
             speech = excerpt(pcm[channel], utterance.start, utterance.end)
             if headroom != 1.0:
                 speech = to_pcm(pcm_to_float(speech) / np.float32(headroom))
@@ -373,9 +376,9 @@ class Segment(Stage):
             heard.seconds,
             FRAME_SECONDS,
             threshold,
-            self.min_speech,
-            self.min_silence,
-            self.pad,
+            self.min_speech_seconds,
+            self.min_silence_seconds,
+            self.pad_seconds,
         )
 
     def _cut(self, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]) -> list[Utterance]:
@@ -383,7 +386,7 @@ class Segment(Stage):
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
         rate = ANALYSIS_RATE
         pieces = []
-        for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest):
+        for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest_seconds):
             pieces.append(CutSpan(round(start * rate) / rate, round(end * rate) / rate, run))
         utterances = []
         for number, (start, end, run) in enumerate(pieces):

@@ -191,9 +191,10 @@ class Speak(UtteranceStage):
         shown="the user's cache folder",
     )
     concurrency: int = setting(5, "Requests that each worker makes at a time.", execution=True, least=1)
-    max_cost: float | None = setting(
+    max_cost_usd: float | None = setting(
         None,
         "Limit on what this run spends, all workers together.",
+        option="max_cost",
         execution=True,
         panel="run",
         least=0,
@@ -418,7 +419,7 @@ class SpeechOfBatch:
         except BaseException:
             for future in futures:
                 future.cancel()
-            with open_budget(self._stage.max_cost).halted():
+            with open_budget(self._stage.max_cost_usd).halted():
                 wait(futures)
             load_synthesiser.cache_clear()  # the next run may meet a token, an account or a server that was mended
             raise
@@ -443,7 +444,7 @@ class SpeechOfBatch:
     def _take(self, turn: TurnToSay, number: int) -> Take | NotAnswered:
         """A take of a turn, from the cache or bought, or why no whole answer came."""
         line = self._stage.line(turn.text, turn.first.tag, turn.language, number, turn.rate)
-        budget = open_budget(self._stage.max_cost)
+        budget = open_budget(self._stage.max_cost_usd)
         try:
             with self._requests:
                 key, entry = obtain(self._synthesiser, line, turn.voice_samples, self._cache, budget)

@@ -157,7 +157,7 @@ class TalkVoice:
         self.samples: list[VoiceSample] = []
         self._language = settings.language
         self._cache = SpeechCache()
-        self._budget = open_budget(settings.max_cost)
+        self._budget = open_budget(settings.max_cost_usd)
         if settings.voice.startswith(CLONED):
             self._clone(settings, Path(settings.voice.removeprefix(CLONED)), ask)
 
