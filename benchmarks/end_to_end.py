@@ -101,7 +101,7 @@ class Plain:
         torch.set_num_threads(THREADS)
         self.clock = Clock()
         self._silero = silero_vad.load_silero_vad()
-        weights = whisper.find_whisper(WHISPER)
+        weights = whisper.resolve_whisper(WHISPER)
         self._whisper = WhisperModel(weights, "cpu", compute_type="float32", cpu_threads=THREADS)
         self._affect = affect_network.load_affect_model(affect, "cpu")
         self._range = {"fmin": librosa.note_to_hz("C2"), "fmax": librosa.note_to_hz("C7"), "sr": ANALYSIS_RATE}

@@ -27,7 +27,7 @@ from measuring import Side, bundled_sides, call_sides, dailytalk, data_parser, j
 from rapidfuzz.distance import Levenshtein
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from dailytalk_contiguous.models.whisper import RecogniserInput, find_whisper, recognise
+from dailytalk_contiguous.models.whisper import RecogniserInput, recognise, resolve_whisper
 
 #: Goals: word error rates of the recordings, the calls and the voice; sounds that get words of those without any.
 RECORDINGS_GOAL = 0.03
@@ -76,7 +76,7 @@ def plain_ways(size: str) -> dict[str, Callable[[np.ndarray], str]]:
     """Three ways of faster-whisper by itself, each with word times, as its README has them."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    model = WhisperModel(find_whisper(size), device="cpu", compute_type="int8")
+    model = WhisperModel(resolve_whisper(size), device="cpu", compute_type="int8")
     batched = BatchedInferencePipeline(model)
 
     def text(transcribe: Callable[..., Any], samples: np.ndarray) -> str:

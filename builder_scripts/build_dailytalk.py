@@ -15,7 +15,9 @@ CHAIN = [
     dc.PerUtterance(dc.Transcribe(model="medium", language="en")),
     dc.JoinSentences(),
     dc.PerUtterance(dc.MeasureProsody()),
-    dc.PerUtterance(dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context=3.0)),
+    dc.PerUtterance(
+        dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context_seconds=3.0)
+    ),
     dc.Bucket(preset="percentile"),
     dc.PerUtterance(dc.Tag(rules="standard")),
     dc.PerUtterance(dc.Punctuate()),

@@ -6,9 +6,9 @@ renamed, so that a shard that exists is done, and nothing else says so. Its reje
 separate them from its rows. The record of a conversation has the key of its row, so that shards of other
 conversations can take it over.
 
-A run that was stopped leaves the shards of the run before it beside its own. Of a conversation in several shards
-the row of the highest generation counts. A shard has its generation in it, since its time of modification changes
-with a copy, or in a store.
+A run that was stopped leaves the shards of the run before it beside its own. If a conversation is in several
+shards, the row of the highest generation counts. A shard has its generation in it, since its time of modification
+changes with a copy, or in a store.
 """
 
 import hashlib
@@ -72,8 +72,10 @@ class PendingConversation(msgspec.Struct, frozen=True):
 
     Attributes:
         id: its `conversation_id`.
-        recording_id, audio, duration, input_digest: the columns of its row that a plan reads, and a worker that
-            fetches recordings; `duration` is in seconds.
+        recording_id: as in its row, for the plan and for workers that fetch recordings.
+        audio: as in its row.
+        duration: as in its row, in seconds.
+        input_digest: as in its row.
         compressed: all other columns; empty where they are not known.
     """
 
@@ -150,8 +152,8 @@ class Entry:
         recording_id: the recording that it belongs to.
         duration: seconds of audio.
         reject: why it was rejected; None if it has a row.
-        audio: digest of the encoded audio in its row; empty where it has none.
-        key: of its row (`conversation_key`).
+        audio: digest of the encoded audio in its row; empty if it has none.
+        key: the key of its row (`conversation_key`).
     """
 
     recording_id: str
@@ -165,8 +167,8 @@ class Entry:
 class Shard:
     """The finished rows, and an entry for each conversation that went in, by its id.
 
-    `generation`: one more than that of any shard with the same conversations that was there before it; 0 if there
-    was none.
+    `generation` is one more than that of any shard with the same conversations that was there before it; 0 if
+    there was none.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -192,8 +194,8 @@ def group(
 
     Where `seconds` is 0 they are those of `seconds_of_a_shard`.
 
-    What is too long is cut at the conversation whose id has the least hash. So an added or removed recording
-    changes the shard that it is in, and seldom a neighbour.
+    A group that is too long is cut at the conversation whose id has the least hash. So an added or removed
+    recording changes the shard that it is in, and seldom a neighbour.
     """
     every = list(conversations)
     if not seconds:
@@ -221,7 +223,7 @@ def shard_path(folder: Path, conversations: Sequence[PendingConversation], made_
 
 
 def conversation_key(pending: PendingConversation, made_by: str) -> str:
-    """What decides the row of a conversation: its id, its input, and the digest of the stages that make it."""
+    """Return a key of all that decides the row of a conversation: its id, its input, and the stages' digest."""
     return _hash(pending.id, pending.input_digest, made_by)
 
 
@@ -299,7 +301,7 @@ def by_generation(paths: Iterable[Path]) -> list[tuple[Path, Shard]]:
 
 
 class EarlierRows(NamedTuple):
-    """What the files of earlier runs have of some conversations, by their ids.
+    """The rows of some conversations in the files of earlier runs, by the ids of the conversations.
 
     Attributes:
         files: the file of the row, or of the reject, that the conversation would have again.

@@ -10,7 +10,7 @@ from typing import Any
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.machine.resources import cache_folder
-from dailytalk_contiguous.models.whisper import Whisper, find_whisper
+from dailytalk_contiguous.models.whisper import Whisper, resolve_whisper
 
 #: What names the folder in the environment, for processes that tests start.
 FOLDER = "DAILYTALK_TESTS_HEARD"
@@ -70,7 +70,7 @@ def hear_once(patch: Any) -> type[Whisper]:
 
     def loaded(self: Any) -> Any:
         if not hasattr(self, "_model"):
-            real.__init__(self, find_whisper(self._name), *self._loading)
+            real.__init__(self, resolve_whisper(self._name), *self._loading)
         return self
 
     def transcribe(

@@ -8,7 +8,7 @@ from typing import Any
 import soundfile
 from audio_files import Samples, example
 
-from dailytalk_contiguous.models.whisper import find_whisper
+from dailytalk_contiguous.models.whisper import resolve_whisper
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -54,7 +54,7 @@ def calls(folder: Path, *names: str) -> Path:
 
 def nameless_whisper(folder: Path, size: str = "tiny.en") -> str:
     """Weights of Whisper in a folder: not by their name, by which tests recognise a sound once (`heard`)."""
-    (folder / "whisper").symlink_to(find_whisper(size))
+    (folder / "whisper").symlink_to(resolve_whisper(size))
     return str(folder / "whisper")
 
 

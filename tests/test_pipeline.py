@@ -88,7 +88,7 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
         ("tries", 2, ["Speak.tries"]),
         ("asr_model", "base", ["Align.recogniser"]),
         ("no_text", "keep-original", ["Speak.no_text"]),
-        ("max_cost", 1.5, ["Speak.max_cost"]),
+        ("max_cost", 1.5, ["Speak.max_cost_usd"]),
     ],
 )
 def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, paths: list[str]) -> None:

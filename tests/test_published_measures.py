@@ -164,7 +164,7 @@ def affect_and_emotion_of_a_voice() -> Any:
 def utterances_of_a_recording() -> Any:
     rows = []
     recording_of_half_a_minute = wav_bytes(example("burnt_dinner")[: 30 * RATE])
-    for settings in ({}, {"longest": 3.0, "short": 0.5, "min_duration": 1.0}):
+    for settings in ({}, {"longest_seconds": 3.0, "short_seconds": 0.5, "min_duration_seconds": 1.0}):
         segment = Segment(**settings)
         row = segment(conversations(recording_of_half_a_minute))
         rows.append({name: values[0] for name, values in row.items() if name != "speech"})

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.machine.resources import PACKAGES, cores
-from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
+from dailytalk_contiguous.models.affect import AUDEERING_BYTES, is_available
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_OFFLINE,
     INSTALL_RESEMBLYZER,
@@ -144,7 +144,7 @@ def _profile_needs(name: str) -> ProfileNeeds:
     how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
     to_tag = [missing_text(missing, how) for missing in lacking_whisper(models["recogniser"])]
     affect = models["affect"]
-    if affect != VOICE_LINEAR and not available(affect):
+    if affect != VOICE_LINEAR and not is_available(affect):
         to_tag.append(missing_text(Missing(affect, AUDEERING_BYTES), how))
     to_speak: list[str] = []
     try:

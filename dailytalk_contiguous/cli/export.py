@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.settings import chosen_for, is_own_file, one_of
+from dailytalk_contiguous.core.settings import is_own_file, one_of
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings
@@ -57,7 +57,7 @@ def export(
     """
     layout = format_named(format)
     settings = cli_options.chosen(options, EXPORT_SETTINGS)
-    settings |= chosen_for(type(layout.settings), options.get("own", {}))
+    settings |= cli_options.own_of(options, layout.settings)
     cli_options.on_this_machine("--out", out)
     clips = layout.source(Path(source))
     if split and (clips or layout.sides == TWO_LISTS):

@@ -9,7 +9,7 @@ from threading import Barrier
 
 from dailytalk_contiguous.core.errors import ModelMissing, ModelUnreachable
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
-from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
+from dailytalk_contiguous.models.checkpoints import StoredModel, resolve_checkpoint
 from dailytalk_contiguous.models.devices import cpu_instructions, device_of, lacking, thread_count
 from dailytalk_contiguous.models.forks import loaded_once
 
@@ -27,9 +27,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 def threads_of_one() -> ThreadPoolExecutor:
     """A thread for each core of this process, in which PyTorch itself uses no others.
 
-    What PyTorch computes with two threads differs in the last bits from what it computes with one, and a row must
-    be the same on a machine of many cores, in one of several workers, and on Ray. So batches run side by side
-    instead. PyTorch's number of threads elsewhere in the process stays as it is.
+    PyTorch's results with two threads differ in the last bits from those with one, and a row must be the same on a
+    machine of many cores, in one of several workers, and on Ray. So batches run side by side instead. PyTorch's
+    number of threads elsewhere in the process stays as it is.
     """
     import torch
 
@@ -87,19 +87,22 @@ def fast_precisions(device: str) -> tuple[str, ...]:
     return (*precisions, "float32")
 
 
-def available(name: str) -> bool:
-    """Whether the files of a model (a folder, or a name on the Hub) are all here. Does not ask the network."""
+def is_available(name: str) -> bool:
+    """Return whether the files of a model, a folder or a name on the Hub, are here. Uses no network."""
     try:
-        find_checkpoint(name, fetch=False)
+        resolve_checkpoint(name, fetch=False)
     except ModelMissing:
         return False
     return True
 
 
-def find_affect_model(name: str) -> StoredModel:
-    """`find_checkpoint`, which names the model that needs no download where the Hub can't be reached."""
+def resolve_affect_model(name: str) -> StoredModel:
+    """Return the result of `resolve_checkpoint`.
+
+    If the Hub can't be reached, the error's remedy names the model that needs no download.
+    """
     try:
-        return find_checkpoint(name)
+        return resolve_checkpoint(name)
     except ModelUnreachable as error:
         remedy = f"pass --affect-model {VOICE_LINEAR}, which needs no download; or {error.remedy}"
         raise ModelUnreachable(error.reason, remedy, in_profile=True) from None

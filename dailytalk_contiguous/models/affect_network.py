@@ -20,7 +20,7 @@ from transformers.activations import GELUActivation
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model
+from dailytalk_contiguous.models.affect import AUDEERING, resolve_affect_model
 from dailytalk_contiguous.models.checkpoints import StoredModel
 from dailytalk_contiguous.models.devices import Room
 from dailytalk_contiguous.models.speech_models import (
@@ -106,7 +106,7 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> Aff
 
     Raises ModelMissing, or DailytalkError if it does not fit into memory.
     """
-    checkpoint = find_affect_model(name)
+    checkpoint = resolve_affect_model(name)
     return load_network(lambda: AffectModel(checkpoint, device, precision), name, device)
 
 

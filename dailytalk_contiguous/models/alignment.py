@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import has_words
 from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models import aligners as bundled
-from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
+from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, resolve_folder, stored_files
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.failures import ModelFailed
 
@@ -52,17 +52,17 @@ MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 
 @dataclass(frozen=True)
 class Aligner:
-    """What an aligner is, and how to make one.
+    """The description of an aligner, and how to load it.
 
     Attributes:
-        name: a word's `source` is `aligned-NAME`, with the grid behind it if it has one.
-        load: makes it for `cpu` or `cuda`, once a process.
+        name: its name; a word's `source` is `aligned-NAME`, with the grid behind it if there is one.
+        load: loads it for `cpu` or `cuda`, once a process.
         languages: ISO 639-1 codes; empty for all.
         grid: seconds of which its times are multiples; 0 where these are too few to matter.
         model: the folder of its weights, or their OWNER/NAME on the Hub; empty if it has none. `auto` takes an
             aligner with weights only on CUDA, and if the weights are on this machine.
-        size: about how many bytes its weights have.
-        version: of one of this package: raised whenever it places words otherwise.
+        size: approximate bytes of its weights.
+        version: a number that is raised whenever an aligner of this package places words otherwise.
     """
 
     name: str
@@ -81,8 +81,8 @@ class Aligner:
         return f"aligned-{self.name}-{self.grid * 1000:.0f}ms"
 
     def fetch(self) -> str:
-        """The folder of its weights, downloaded if need be. Raises ModelMissing as `find_folder` does."""
-        return find_folder(self.model, MODEL_FILES, ())
+        """The folder of its weights, downloaded if need be. Raises ModelMissing as `resolve_folder` does."""
+        return resolve_folder(self.model, MODEL_FILES, ())
 
     def lacking(self) -> list[Missing]:
         """Its weights, if they are not on this machine."""

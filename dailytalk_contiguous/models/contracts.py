@@ -32,7 +32,7 @@ class NotAnswered(DailytalkError):
 
 
 class BrokenOff(NotAnswered):
-    """An answer that came piece by piece ended too early. What came until then has been delivered."""
+    """An answer that came piece by piece ended too early. Its pieces up to then have been delivered."""
 
 
 class SynthesisFailed(NotAnswered):
@@ -40,11 +40,15 @@ class SynthesisFailed(NotAnswered):
 
 
 class Line(NamedTuple):
-    """A line to say: the text without its tag, the style tag (empty for none), ISO 639-1 language, and the take.
+    """A line to say.
 
-    The same line with another `take` is another performance; where an engine is deterministic, `take` changes
-    nothing. `rate`: how fast the source says it, as a multiple of its speaker's own, for an `Engine.follows_rate`;
-    None where that is unknown.
+    Attributes:
+        text: the words, without the tag.
+        tag: the style tag; empty for none.
+        language: ISO 639-1.
+        take: the number of the performance. If an engine is deterministic, all takes of a line are the same.
+        rate: how fast the source says it, as a multiple of its speaker's usual rate, for an engine with
+            `Engine.follows_rate`; None if unknown.
     """
 
     text: str
@@ -55,11 +59,14 @@ class Line(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """Synthesised speech: mono float32 in [-1, 1], its rate in Hz, word times in its seconds or None, and USD.
+    """Synthesised speech.
 
-    `words` hold the words of the text as they are written there, in order, when the engine knows their times: only
-    the first of them where it stopped before the text ended. `cost` counts every answer that was
-    charged, also those that broke off.
+    Attributes:
+        samples: mono float32 in [-1, 1].
+        sample_rate: in Hz.
+        words: the words of the text as they are written there, in order, with times in seconds of the speech; None
+            if the engine knows no times. If it stopped before the text ended, they are the first words.
+        cost: cost in USD of every answer that was charged, also those that broke off.
     """
 
     samples: NDArray[np.float32]
@@ -81,14 +88,15 @@ class Synthesiser(Protocol):
     A class that inherits it has to define `speak` alone.
 
     Attributes:
-        engine, model, voice: names that go into the dataset and the cache key; where they are empty, those that
-            were chosen.
-        server: address that lines are sent to; empty where a program of this machine says them. The code of such
+        engine: name of its engine, in the dataset and the cache key; empty for the name that was chosen.
+        model: name of its model, in the dataset and the cache key; empty for the one that was chosen.
+        voice: name of its voice, in the dataset and the cache key; empty for the one that was chosen.
+        server: address that lines are sent to; empty if a program on this machine says them. The code of such
             a program is part of the cache key.
-        concurrency: requests at a time; it sees to that itself.
+        concurrency: requests at a time; the synthesiser keeps to it itself.
         deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
-        licence: of its voice, where that is not the one of its `Engine`.
-        version: of a program of this machine in this package: raised whenever it says a line otherwise.
+        licence: the licence of its voice, if that is not the one of its `Engine`.
+        version: a number that is raised whenever a program of this package says a line otherwise.
         other_options: values of `Engine.options` that `settings` does not name, by their options; set when it is
             loaded.
     """
@@ -108,7 +116,7 @@ class Synthesiser(Protocol):
 
     @property
     def served_by(self) -> str:
-        """Whose speech it is: part of the cache key. The address of its server without user, password and query.
+        """The source of the speech, part of the cache key: the server's address without user, password and query.
 
         A service that is the same at several addresses overrides this.
         """
@@ -218,11 +226,12 @@ class Engine:
     """A synthesiser's description, one literal `ENGINE` in a file of its own (see `models.engines`).
 
     Attributes:
-        name: in rows, cards and cache keys.
-        load: makes the synthesiser, and is called often: what takes long (weights) is loaded by `speak`. Raises
-            DailytalkError for settings that it does not have.
-        licence: of what it says.
-        model, voice: those that it has if none is chosen.
+        name: its name in rows, cards and cache keys.
+        load: makes the synthesiser, and is called often: `speak` loads whatever takes long, such as weights.
+            Raises DailytalkError for settings that it does not have.
+        licence: the licence of its speech.
+        model: its default model.
+        voice: its default voice.
         clones: whether it can speak in the voice of a `VoiceSample`.
         tags: the list in `core.style.tags.STYLES` of tags that it understands, or such a list for each of its
             models; empty where it takes none, and lines are said without theirs.

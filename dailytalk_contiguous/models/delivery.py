@@ -71,15 +71,15 @@ class Register(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a performance ends.
+    """The end of a performance.
 
     Attributes:
         rise: semitones by which pitch rises in `ENDING_SECONDS`, by the median slope of its last voiced frames
             (Sen 1968, "Estimates of the regression coefficient based on Kendall's tau", JASA 63:1379); less than 0
             where it falls, None where too few are voiced.
-        lengthening: how many times twice as long the last syllable is as is usual for its speaker; less than 0
+        lengthening: the length of the last syllable over the usual one of its speaker, in doublings; less than 0
             where it is shorter.
-        level: dB of the last `ENDING_SECONDS` above what is usual for its speaker.
+        level: level of the last `ENDING_SECONDS` over the usual one of its speaker, in dB.
     """
 
     rise: float | None
@@ -88,14 +88,15 @@ class Ending(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """How far apart two performances are.
+    """The distance of two performances.
 
     Attributes:
-        distance: in [0, 2.3]; 0 is alike. Of it, pitch and level have 1 each, and how far pitch moves has 0.3.
-        semitones: mean difference of pitch where both are voiced; None where they never are.
+        distance: in [0, 2.3]; 0 is alike. Pitch and level contribute up to 1 each, and the range of pitch up to
+            0.3.
+        semitones: mean difference of pitch where both are voiced; None if they never are.
         decibels: mean difference of level where either is voiced.
-        cosine: of the embeddings of both, in [-1, 1], where an encoder was asked; 1 is alike.
-        ending: how far apart their ends are (`compare_endings`), in [0, 1], where that was asked; 0 is alike.
+        cosine: cosine of the embeddings of both, in [-1, 1], if an encoder was chosen; 1 is alike.
+        ending: distance of their ends (`compare_endings`), in [0, 1], if they were compared; 0 is alike.
     """
 
     distance: float
@@ -158,7 +159,7 @@ MOST_OCTAVES = 2.0
 def compare_delivery(
     source: Performance, source_register: Register, take: Performance, take_register: Register
 ) -> Delivery | None:
-    """How far a take is from its source, each against its own speaker; None where either is not voiced at all.
+    """Compare a take with its source, each against its own speaker; None if either is not voiced at all.
 
     >>> rising = Performance(np.linspace(100, 150, 20), np.full(20, -20.0))
     >>> faster = Performance(np.linspace(200, 300, 10), np.full(10, -30.0))
@@ -204,7 +205,7 @@ FEWEST_VOICED = 4
 
 
 def measure_ending(performance: Performance, register: Register) -> Ending | None:
-    """How a performance ends, by its speaker's usual values; None where it is longer than a minute, or silent."""
+    """Measure the end of a performance by its speaker's usual values; None if silent or over a minute long."""
     from scipy.stats import theilslopes  # half a second, which commands that say nothing can spare
 
     sounding = _sounding(performance, register.level)
@@ -233,7 +234,7 @@ MOST_LENGTHENING = 1.0
 
 
 def compare_endings(source: Ending, take: Ending) -> float:
-    """How far apart two endings are, in [0, 1]: the mean of what pitch, length and level differ.
+    """Return the distance of two endings, in [0, 1]: the mean of their differences in pitch, length and level.
 
     `MOST_SEMITONES` in pitch, `MOST_LENGTHENING` in length and `MOST_DB` in level are as far as can be counted, 1
     each. Where one has a pitch and the other none, that counts as `VOICING_COST`.
@@ -291,7 +292,7 @@ STILL_SEMITONES = 0.5
 
 
 def _octaves(semitones: float, others: float) -> float:
-    """How many times twice as far as another one a melody moves."""
+    """Return by how many doublings a melody moves farther than another one."""
     return math.log2((semitones + STILL_SEMITONES) / (others + STILL_SEMITONES))
 
 

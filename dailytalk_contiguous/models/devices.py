@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 @lru_cache(maxsize=1)
 def lacking() -> str:
-    """Why models can't run on CUDA on this machine; empty where they can.
+    """Return the reason why models can't run on CUDA on this machine; empty if they can.
 
     PyTorch is not imported without a GPU.
     """
@@ -119,7 +119,7 @@ def preferred_type(supported: Collection[str]) -> str:
 
 @lru_cache(maxsize=1)
 def cpu_instructions() -> frozenset[str]:
-    """What this CPU has, by Linux's names of its instructions; empty on other systems."""
+    """Return the names, as Linux has them, of this CPU's instruction sets; empty on other systems."""
     try:
         return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
@@ -169,7 +169,7 @@ def open_libraries() -> None:
 
 
 def cublas() -> str:
-    """Where the cuBLAS that CTranslate2 opens is from, in words; empty where there is none."""
+    """Describe where the cuBLAS that CTranslate2 opens is from; empty if there is none."""
     open_libraries()
     try:
         ctypes.CDLL(CUBLAS)
@@ -215,7 +215,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Room:
-    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known."""
+    """The room in memory for a model's batches: `seconds` of padded audio, as far as is known."""
 
     seconds: float = math.inf
 

@@ -5,7 +5,7 @@ Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin 
 pitch and its strength from `models.contours`; the range and the slopes of loudness; the shape of the spectrum
 and how it moves; pauses and the lengths of voiced stretches, but not how long the utterance is, which its sentence
 and its cutting decide. Nothing depends on what is around a sound, or on how loud it was recorded: `at_one_level`
-comes first. What was never voiced is missing (NaN), not zero.
+comes first. Measures of pitch in sound that is never voiced are missing (NaN), not zero.
 """
 
 import math
@@ -130,7 +130,7 @@ _SILENCE = 1e-14
 def at_one_level(samples: Samples) -> Samples:
     """A sound without the silence at both ends, its loud frames brought to `LEVEL`; empty for one without any.
 
-    What is below `RUMBLE_HZ`, such as an offset of the recorder, is taken out first. Loud frames are the 95th
+    Sound below `RUMBLE_HZ`, such as an offset of the recorder, is removed first. Loud frames are the 95th
     percentile of those within `LOUDNESS_DB` of the loudest; sound begins and ends with a frame within `PAUSE_DB`
     of that. A gain over the sound changes nothing but the last bits, and silence around it moves its beginning by
     some milliseconds. Peaks may be over 1.
@@ -248,7 +248,7 @@ HIGHEST_HZ = 7600.0
 
 @lru_cache(maxsize=1)
 def _mel_filters() -> NDArray[np.float64]:
-    """How much of each bin belongs to each band, shape (BANDS, bins).
+    """Return the weight of each bin in each mel band, shape (BANDS, bins).
 
     The triangles are those of `librosa.filters.mel(htk=True, norm=None)`, on the scale of O'Shaughnessy (1987).
     Importing librosa takes longer than rating a minute of speech, and twenty seconds the first time on a machine.

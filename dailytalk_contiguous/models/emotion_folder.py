@@ -49,9 +49,9 @@ class _About(TypedDict):
 
 
 def heard_part(sound: Samples) -> tuple[Samples, str]:
-    """What is heard of 16 kHz mono sound, shape (n,), and why nothing can be said of it; empty if something can.
+    """Return the audible part of 16 kHz mono sound, shape (n,), and why it can't be classified; empty if it can.
 
-    Silence at both ends is not heard: a click in silence is too short, however long the silence is.
+    Silence at both ends is left out: a click in silence is too short, however long the silence is.
     """
     if not np.isfinite(sound).all():
         return sound, "its sound holds a value that is not a number"
@@ -64,7 +64,7 @@ def heard_part(sound: Samples) -> tuple[Samples, str]:
 
 
 def why_unheard(sound: Samples) -> str:
-    """Why nothing can be said of a sound (see `heard_part`); empty if something can."""
+    """Return why a sound can't be classified (see `heard_part`); empty if it can."""
     _, reason = heard_part(sound)
     return reason
 

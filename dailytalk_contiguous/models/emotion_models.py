@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
-from dailytalk_contiguous.models.checkpoints import CONFIG, find_files
+from dailytalk_contiguous.models.checkpoints import CONFIG, resolve_files
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.emotion_folder import (
     ABOUT,
@@ -56,5 +56,5 @@ def _trained(name: str) -> EmotionFolder | None:
     if path.exists():
         is_checkpoint = (path / CONFIG).exists() and not (path / ABOUT).exists()
         return None if is_checkpoint else open_emotion_folder(path)  # a file lacks a description
-    paths = find_files(name, (ABOUT, WEIGHTS))
+    paths = resolve_files(name, (ABOUT, WEIGHTS))
     return emotion_folder_of(name, *paths.values()) if len(paths) == 2 else None

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.style.emotions import CLASS_OF_LABEL, DEFAULT_LIM
 from dailytalk_contiguous.machine.librosa_import import import_librosa
 from dailytalk_contiguous.models import speech_models
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel, find_checkpoint
+from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel, resolve_checkpoint
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import SHORTEST, run_batched
 from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, heard_part, nothing_said
@@ -76,7 +76,7 @@ class NetworkEmotions:
         self.limits = DEFAULT_LIMITS
 
     def prepared(self, sound: Samples) -> NDArray[np.float32]:
-        """What the network hears of a sound as `at_one_level` gives it, not empty; windows are cut from it."""
+        """Prepare a sound of `at_one_level`, not empty, for the network; windows are cut from the result."""
         return sound
 
     def inputs(self, windows: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -278,7 +278,7 @@ class SpectrogramEmotions(NetworkEmotions):
     def voice_offsets(
         self, means: NDArray[np.float32], speakers: Sequence[Hashable] | None
     ) -> NDArray[np.float32]:
-        """What to subtract from each picture, shape (n, `BANDS`): 0 if it is the only one of its speaker.
+        """Return the offset to subtract from each picture, shape (n, `BANDS`); 0 for the only one of its speaker.
 
         Args:
             means: of each picture over time, shape (n, `BANDS`).
@@ -412,7 +412,7 @@ def classifier_on(encoder: str, classes: Sequence[str], device: str) -> AudioEmo
 
     Raises ModelMissing for an encoder that is not there, is of another kind, or lacks weights.
     """
-    checkpoint = find_checkpoint(encoder)
+    checkpoint = resolve_checkpoint(encoder)
     values = checkpoint.config | _FIXED
     kind, config = _configured(checkpoint, values, classes, FIND_REMEDY)
     # Its weights are compared with its settings before these take memory.
@@ -439,7 +439,7 @@ def checkpoint_of(name: str, device: str) -> EmotionModel:
     """
 
     def load() -> AudioEmotions:
-        checkpoint = find_checkpoint(name)
+        checkpoint = resolve_checkpoint(name)
         labels = _labels(checkpoint)
         classes = [class_of_label(label) for label in labels]
         return AudioEmotions(checkpoint, classes, _network(checkpoint, labels), device)

@@ -1,7 +1,7 @@
 """Synthesisers by name: those of this package, a file each in `synthesisers`, and a person's own files.
 
-What an engine is it says itself, in its `ENGINE`; nothing else asks for its name. Its code is part of the digest
-of what it spoke (`stages.synthesis.Speak.digest`), and that of no other engine.
+An engine describes itself, in its `ENGINE`; no other code asks for its name. Its code is part of the digest of its
+speech (`stages.synthesis.Speak.digest`), and that of no other engine is.
 """
 
 import json

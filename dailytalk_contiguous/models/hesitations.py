@@ -1,4 +1,4 @@
-"""Where a speaker may have hesitated in sound that a recogniser has no word for.
+"""Places where a speaker may have hesitated, in sound for which a recogniser has no word.
 
 In English a grammar of the recognised words, with fillers between them, each of which may be said twice or broken
 off, finds fillers, repeats and words that are cut off (`models.sphinx`). To search takes time, so it is done only
@@ -67,37 +67,45 @@ SMALL_WORDS = (_OPENING | {"a", "an", "at", "in", "on"}) - {"i"}
 
 
 class HesitationPlace(NamedTuple):
-    """Where a speaker may hesitate: before word number `before` or behind the last, from `start` to `end` s.
+    """A place where a speaker may hesitate.
 
-    `is_inside`: it is in the midst of a sentence, behind a word without a mark. `again`: the words that are said
-    here, whole or in part, and once more behind it; where there is none, it may be a filler.
+    Attributes:
+        before: the number of the word that follows it; the number of words if it is behind the last one.
+        start: in seconds.
+        end: in seconds.
+        is_inside: whether it is in the middle of a sentence, behind a word without a punctuation mark.
+        repeated: the words that are said here, whole or in part, and once more behind it; if there are none, a
+            filler may have been said here.
     """
 
     before: int
     start: float
     end: float
     is_inside: bool = False
-    again: tuple[Word, ...] = ()
+    repeated: tuple[Word, ...] = ()
 
     @property
     def least_probable(self) -> float:
-        """How probable a recogniser must find it that a speaker hesitates here."""
-        if self.again:
+        """The probability from which a recogniser's hesitation counts here."""
+        if self.repeated:
             return LEAST_PROBABLE_REPEAT
         return LEAST_PROBABLE_INSIDE if self.is_inside else LEAST_PROBABLE
 
     @property
     def shortest(self) -> float:
-        """Seconds that a hesitation here has at least."""
-        if self.again:
+        """The shortest hesitation here, in seconds."""
+        if self.repeated:
             return SHORTEST_REPEAT
         return SHORTEST_INSIDE if self.is_inside else SHORTEST
 
 
 class Hesitation(NamedTuple):
-    """A filler in a spelling, or the words that are said twice if its position has some.
+    """A filler, or words that are said twice.
 
-    `probability`: that it was said, in [0, 1].
+    Attributes:
+        position: its place.
+        spelling: of a filler.
+        probability: the probability that it was said, in [0, 1].
     """
 
     position: HesitationPlace
@@ -129,9 +137,9 @@ MOST_UNDER_DB = 24.0
 
 
 def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
-    """Where a speaker may hesitate in 16 kHz samples in which these words were recognised, in order.
+    """Find the places in 16 kHz samples where a speaker may hesitate, given the recognised words, in order.
 
-    No filler is beside one that was recognised, and none where speech was lost.
+    No filler is placed beside a recognised one, or where speech was lost.
     """
     levels = frame_levels(samples, FRAME)
     is_audible = levels > levels.max(initial=0.0) * 10 ** (-UNDER_LOUDEST_DB / 10)
@@ -157,7 +165,7 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     places: list[HesitationPlace] = []
     for candidate in long_enough:
         beside = is_filler[max(0, candidate.before - 1) : candidate.before + 1]
-        is_beside_filler = not candidate.again and any(beside)
+        is_beside_filler = not candidate.repeated and any(beside)
         if candidate.before in lost or is_beside_filler:
             continue
         sound = samples[int(candidate.start * ANALYSIS_RATE) : int(candidate.end * ANALYSIS_RATE)]
@@ -286,26 +294,26 @@ def _in_grammar(samples: Samples, words: Sequence[Word], stretches: Iterable[_St
             candidate = HesitationPlace(before, extra.start + stretch.start, extra.end + stretch.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
             goes_on = False
-            if extra.again is None:
+            if extra.repeated_word is None:
                 if is_unlikely:
                     continue
                 if places:  # it may belong to the filler of the last place
                     last = places[-1]
                     is_together = candidate.start - last.end < TOGETHER
-                    goes_on = last.before == before and not last.again and is_together
+                    goes_on = last.before == before and not last.repeated and is_together
             else:
-                part = _said_in_part(texts[extra.again], extra.share)
-                repeated = Word(part, candidate.start, candidate.end, None)
-                candidate = candidate._replace(again=(repeated,))
+                part = _said_in_part(texts[extra.repeated_word], extra.share)
+                word = Word(part, candidate.start, candidate.end, None)
+                candidate = candidate._replace(repeated=(word,))
                 if is_unlikely or part.startswith("-"):  # a part of a compound
                     unlikely.add(before)
-                goes_on = extra.again > extra.before
+                goes_on = extra.repeated_word > extra.before
             if goes_on:
                 earlier = places.pop()
-                again = earlier.again + candidate.again
-                candidate = candidate._replace(start=earlier.start, again=again)
+                repeated = earlier.repeated + candidate.repeated
+                candidate = candidate._replace(start=earlier.start, repeated=repeated)
             places.append(candidate)
-    return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
+    return [candidate for candidate in places if not (candidate.repeated and candidate.before in unlikely)]
 
 
 def bare_word(word: str) -> str:
@@ -350,10 +358,10 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
         here = [hesitation for hesitation in hesitations if hesitation.position.before == index]
         begins_sentence = not result or ends_sentence(result[-1].text)
         for position, spelling, probability in here:
-            if not position.again:
+            if not position.repeated:
                 _end_in_comma(result, language)
             filler = Word(spelling, position.start, position.end, None)
-            for word in position.again or (filler,):
+            for word in position.repeated or (filler,):
                 _put(result, word.said_with(probability), language)
             _end_in_comma(result, language)
         if index == len(words):

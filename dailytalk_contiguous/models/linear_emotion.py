@@ -44,7 +44,7 @@ def measure_voice(samples: Samples) -> Numbers:
 
 
 def own_share(count: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much a speaker's own usual counts, in [0, 1], by the number of his utterances."""
+    """Return the weight of a speaker's own usual, in [0, 1], by the number of his utterances."""
     others = np.maximum(count - 1, 0)
     share: NDArray[np.float64] = others / (others + SHRINKAGE)
     return share
@@ -133,7 +133,7 @@ FARTHEST = 2.5
 def standardised(
     numbers: Numbers, usuals: NDArray[np.float64], spreads: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How far numbers are from the usual, in spreads, within `FARTHEST`; 0 where one is missing."""
+    """Return the distance of numbers from the usual, in spreads, within `FARTHEST`; 0 where one is missing."""
     differences = numbers.astype(np.float64) - usuals
     offsets = np.nan_to_num(differences / spreads, nan=0.0)
     return np.clip(offsets, -FARTHEST, FARTHEST)

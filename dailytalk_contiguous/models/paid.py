@@ -92,12 +92,12 @@ class Answer(NamedTuple, Generic[Value]):
 
 
 class Purchase(NamedTuple):
-    """What a request may cost, and what it buys.
+    """The purchase that a request makes.
 
     Attributes:
-        price: USD, held in `reserve` while the request is under way.
-        reserve: of the budget that pays.
-        about: names what is bought, for messages.
+        price: the highest cost in USD, held in `reserve` while the request is under way.
+        reserve: the reserve of the budget that pays.
+        about: the name of the purchase, for messages.
     """
 
     price: float = 0.0
@@ -110,7 +110,7 @@ NO_PURCHASE = Purchase()
 
 
 class RequestLimits(NamedTuple):
-    """How long and how often a service is asked.
+    """Limits of time and number for the requests to a service.
 
     Attributes:
         read_seconds: the longest silence while an answer is read.
@@ -139,8 +139,8 @@ class Client:
         service: its name, for messages.
         base_url: `http` or `https`, with no user name in it.
         token: sent as a bearer token; over plain http only to this machine (`refuse_plain_http`).
-        limits: how long and how often it is asked.
-        advice: what messages tell people.
+        limits: limits of time and number for its requests.
+        advice: the advice in its messages.
     """
 
     def __init__(
@@ -192,8 +192,8 @@ class Client:
         return f".{host}".endswith(f".{domain}")
 
     @property
-    def stopped(self) -> bool:
-        """Whether no request will be sent any more: the service refused what a person must act on."""
+    def has_stopped(self) -> bool:
+        """Whether no request will be sent any more, since the service refused one in a way that needs a person."""
         return self._stop is not None
 
     def post(
@@ -217,7 +217,7 @@ class Client:
                 4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row,
                 begins with `UNUSABLE_ANSWERS` that can't be used, or wants a rest of over
                 `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
-                What `reserve` raises.
+                Any error that `reserve` raises.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
         return self._ask(lambda: self._read_whole(request, read, absent, purchase.about), purchase)
@@ -242,12 +242,15 @@ class Client:
         and raises ShortRead where it is not.
 
         Args:
-            path, body, headers: as in `post`.
+            path: as in `post`.
+            body: as in `post`.
+            headers: as in `post`.
             read: makes pieces of events.
 
         Raises, from the iterator:
             BrokenOff: the answer ended in the middle.
-            NotAnswered, DailytalkError: as `post` does.
+            NotAnswered: as `post` does.
+            DailytalkError: as `post` does.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
         return StreamedAnswer(lambda stream: self._pieces(request, read, stream))
@@ -282,7 +285,7 @@ class Client:
 
     def _error(self, failure: RequestFailure, tried: int) -> DailytalkError:
         """The error of a line that has no answer after so many tries."""
-        remedy = failure.remedy or self._advice.again
+        remedy = failure.remedy or self._advice.retry_remedy
         reason = f"{self.service} {failure.reason}"
         if failure.ends_run:
             return DailytalkError(reason, remedy)
@@ -373,7 +376,7 @@ class Client:
             self._n_unanswered = 0
         elif has_begun:
             reason = f"{self.service} {failure.reason}, after part of its answer had come"
-            raise BrokenOff(reason, failure.remedy or self._advice.again)
+            raise BrokenOff(reason, failure.remedy or self._advice.retry_remedy)
         else:
             raise self._error(self._stop or self._given_up(failure), 1)
 
@@ -456,7 +459,7 @@ class Client:
             stream_of_request.reset(outer)
 
     def _message(self, response: requests.Response, seconds: float) -> str:
-        """What the service says in place of an answer, of which only the beginning is read."""
+        """Read the service's message in place of an answer; only the beginning is read."""
         body = b""
         for part in self._parts(response, seconds, MOST_ANSWER_BYTES):
             body += part
@@ -492,10 +495,11 @@ class ServedSynthesiser(Synthesiser):
 
     Args:
         service: its name, for messages.
-        base_url, token: as in `Client`.
-        domain: of the public service.
+        base_url: as in `Client`.
+        token: as in `Client`.
+        domain: the domain of the public service.
         concurrency: requests at a time.
-        client: in place of one that is made of these.
+        client: a client to use in place of a new one.
     """
 
     def __init__(

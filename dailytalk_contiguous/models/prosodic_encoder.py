@@ -4,7 +4,7 @@ The network is transformers' `ModernBertForMaskedLM`: norms come before attentio
 positions are rotations of queries and keys, so only distances between frames count. On a grammar of 12 tokens,
 each of which stays or is followed by the next or by any, it comes within 5 % of the known entropy in 500 steps;
 `BertForMaskedLM` stays 46 % above.
-There is no dropout: what is masked differs each time.
+There is no dropout: the masks differ each time.
 """
 
 import math
@@ -38,7 +38,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.checkpoints import find_folder
+from dailytalk_contiguous.models.checkpoints import resolve_folder
 from dailytalk_contiguous.models.devices import plan_batches
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences, check_tokens
 from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
@@ -201,13 +201,13 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         training: bool = False,
         generator: torch.Generator | None = None,
     ) -> Tensor | tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Embeddings of sequences; or with `training`, what a masked-token loss needs.
+        """Return embeddings of sequences; or with `training`, the tensors for a masked-token loss.
 
         Args:
-            x: tokens, integers of shape (batch, frames). What follows a sequence is `padding_token_id` or 120.
-            lengths: frames of each sequence, at least 1, shape (batch,); what follows them is not looked at.
-                None: up to the padding.
-            training: mask spans, and predict them.
+            x: tokens, integers of shape (batch, frames), with `padding_token_id` or 120 after each sequence.
+            lengths: frames of each sequence, at least 1, shape (batch,); later frames are ignored. None: all
+                frames up to the padding.
+            training: whether to mask spans, and predict them.
             generator: draws the masks, on the CPU whatever the device; None: PyTorch's own.
 
         Returns:
@@ -283,7 +283,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     def _tokens(self, row: int, tokens: ArrayLike, may_mask: bool = True) -> NDArray[np.int64]:
         """A sequence as an array. Raises BadInput, with its row and frame, for one that can't be embedded."""
         mask = self.config.vocab_size - 1 if may_mask else 0
-        array = check_tokens(tokens, self.config.n_tokens, f"row {row}", row, mask)
+        check_tokens(tokens, self.config.n_tokens, f"row {row}", row, mask)
+        array = np.asarray(tokens, np.int64)
         if not len(array):
             raise BadInput(f"row {row} has no tokens", "leave it out", row)
         return array
@@ -372,12 +373,12 @@ def mask_spans(
     vocab_size: int,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Tokens with spans of frames masked, and which frames that were, both (batch, frames).
+    """Mask spans of frames. Returns the masked tokens, and which frames are masked, both of shape (batch, frames).
 
     Spans begin anywhere with equal probability and may overlap or reach over an end, so each frame is masked with
-    probability `mask_prob`. A row in which none would be gets one masked frame, unless `mask_prob` is 0. Of masked
-    frames 80 % become the mask token, 10 % a random token and 10 % keep their own. The same generator state gives
-    the same masks on every device.
+    probability `mask_prob`. A row in which none would be gets one masked frame, unless `mask_prob` is 0. Masked
+    frames become the mask token (80 %) or a random token (10 %), or keep their own (10 %). The same generator
+    state gives the same masks on every device.
     """
     batch, n_frames = x.shape
     before = max(SPANS) - 1  # spans that begin before the first frame reach into it
@@ -403,7 +404,7 @@ def mask_spans(
 
 @lru_cache(maxsize=64)
 def _start_probability(mask_prob: float) -> float:
-    """How probable a span must be to begin at a frame for each frame to be masked with `mask_prob`.
+    """Return the probability with which spans begin at a frame, so that each frame is masked with `mask_prob`.
 
     A frame stays unless one of the spans that began up to nine frames before reaches it.
     """
@@ -452,16 +453,18 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
 
     Raises DailytalkError for what is neither, and ModelMissing as `from_pretrained`.
     """
-    folder = find_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
+    folder = resolve_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
     return ProsodicSequenceEncoder.from_pretrained(folder)
 
 
 def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:
-    """How 16 kHz sounds, each of shape (n,), are said: embeddings (sounds, hidden_dim), 0 for one without a frame.
+    """Return embeddings (sounds, hidden_dim) of how 16 kHz sounds, shape (n,) each, are said.
+
+    The embedding of a sound without a frame is 0.
 
     Args:
-        name: of the encoder.
-        codebook: the one that the encoder was trained with: `bundled`, or its folder.
+        name: the name of the encoder.
+        codebook: the codebook that the encoder was trained with: `bundled`, or its folder.
 
     Raises DailytalkError if the encoder was trained with another codebook.
     """
@@ -484,7 +487,7 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without the warnings and progress bars of transformers, which are settings of the whole process."""
+    """Turn off the warnings and progress bars of transformers, which are settings of the whole process."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]

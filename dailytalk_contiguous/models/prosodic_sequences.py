@@ -135,13 +135,8 @@ def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> Fe
     return features
 
 
-def check_tokens(
-    tokens: ArrayLike, n_clusters: int, sequence: str, row: int | None = None, mask: int = 0
-) -> NDArray[np.int64]:
-    """Tokens of a codebook, which may include the token `mask`, as an array.
-
-    Raises BadInput, naming the sequence and the frame, for a token that the codebook does not have.
-    """
+def check_tokens(tokens: ArrayLike, n_clusters: int, sequence: str, row: int | None = None, mask: int = 0) -> None:
+    """Raise BadInput, with the sequence and the frame, for a token that is not in the codebook and not `mask`."""
     array = np.asarray(tokens)
     if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
         raise BadInput(f"{sequence} is not a sequence of whole numbers ({array.dtype})", "encode it again", row)
@@ -153,7 +148,6 @@ def check_tokens(
             "encode it again, or name the codebook that it was encoded with",
             row,
         )
-    return array.astype(np.int64)
 
 
 def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:
@@ -204,12 +198,14 @@ def word_prosody(
     usual: SpeakerLevels,
     origin: float = 0.0,
 ) -> list[ProsodicWord]:
-    """How each word is said: its tokens, and what a model of text can read.
+    """Describe how each word is said: by its tokens, and in numbers that a model of text can read.
 
     Args:
-        words: of the utterance, with times in seconds.
-        tokens, features: of the frames of the utterance, which begins at second `origin` of the words' time.
+        words: the words of the utterance, with times in seconds.
+        tokens: the tokens of the frames of the utterance.
+        features: the features of the frames of the utterance.
         usual: the usual values of the speaker.
+        origin: the second of the words' time at which the utterance begins.
     """
     middles = origin + (np.arange(len(tokens)) + 0.5) * HOP_SECONDS
     prosodic_words: list[ProsodicWord] = []

@@ -76,15 +76,15 @@ class ServiceRefused(RequestFailure):
 
 
 class Advice(NamedTuple):
-    """What messages about a service tell people.
+    """Advice to the user in messages about a service.
 
     Attributes:
-        chosen: what they chose of the service, and might have chosen wrongly.
-        again: what to do about what may pass.
+        chosen: the settings of the service that the user chose, perhaps wrongly.
+        retry_remedy: the remedy for a failure that may pass.
     """
 
     chosen: Sequence[str] = ("voice", "model")
-    again: str = "run the same command again: what was bought is kept, and only the rest is asked for"
+    retry_remedy: str = "run the same command again: what was bought is kept, and only the rest is asked for"
 
 
 #: Seconds. A service that wants a longer rest than this is better left alone until another run.
@@ -101,7 +101,7 @@ def failure_of(response: requests.Response, message: str, advice: Advice, token:
         except (ValueError, OverflowError, InvalidHeader):  # neither a number nor a date
             seconds = 0.0
         if seconds > LONGEST_RETRY_AFTER:
-            remedy = f"wait {seconds / 60:.0f} minutes, then {advice.again}"
+            remedy = f"wait {seconds / 60:.0f} minutes, then {advice.retry_remedy}"
             return ServiceRefused(f"asks for a rest of {seconds:.0f} s", remedy)
         return RequestFailure(reason, retry_seconds=seconds)
     if status == 401:
@@ -110,7 +110,7 @@ def failure_of(response: requests.Response, message: str, advice: Advice, token:
             "answered 401: it does not accept the token", f"check the token in {token.variables}"
         )
     if status == 402:
-        return ServiceRefused(reason, f"the account has no credit left; add some, and {advice.again}")
+        return ServiceRefused(reason, f"the account has no credit left; add some, and {advice.retry_remedy}")
     choices = ", the ".join(advice.chosen)
     return ServiceRefused(reason, f"check the {choices}, the settings and the address")
 

@@ -140,7 +140,7 @@ def mel_spectrum(sound: Samples) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> NDArray[np.float64]:
-    """How much of each bin of the spectrum belongs to each band, shape (BANDS, bins), as in librosa.
+    """Return the weight of each bin of the spectrum in each band, shape (BANDS, bins), as in librosa.
 
     Slaney's scale (1998, "Auditory Toolbox"): straight up to 1 kHz, a logarithm above. A band's area is 1.
     """

@@ -324,11 +324,17 @@ SHORTEST_PAUSE = 0.1
 
 
 class Clip(NamedTuple):
-    """One channel of a clip: float32 samples of shape (n,), their rate in Hz, and which channel they are."""
+    """One channel of a clip.
+
+    Attributes:
+        samples: float32, shape (n,).
+        sample_rate: in Hz.
+        channel: the name of the channel.
+    """
 
     samples: Samples
     sample_rate: int
-    taken: str
+    channel: str
 
 
 class Heard(NamedTuple):
@@ -349,8 +355,8 @@ def read_clip(audio: AudioStruct) -> Clip:
         raise BadInput(f"it is {info.seconds:.0f} s long, which is too long for a clip", "cut it into clips")
     nothing = np.zeros((0, info.channels), np.float32)
     whole = np.concatenate([nothing, *blocks(audio)])
-    samples, taken = one_channel(whole)
-    return Clip(samples, info.sample_rate, taken)
+    samples, channel = one_channel(whole)
+    return Clip(samples, info.sample_rate, channel)
 
 
 #: Seconds of the shortest speech. Less than Silero's 0.25, because a clip may be one word ("no").

@@ -38,7 +38,7 @@ _Verdict = Mapping[str, object]
 
 
 class _Receipt(TypedDict):
-    """What an entry cost, in USD, and when it was bought (ISO 8601, UTC)."""
+    """The cost of an entry in USD, and the time of its purchase (ISO 8601, UTC)."""
 
     cost: float
     time: str
@@ -172,7 +172,7 @@ class SpeechCache:
         return CacheEntry(spoken._replace(samples=samples), None)
 
     def set_verdict(self, key: str, verdict: _Verdict) -> None:
-        """Write down what was thought of an entry, in place of any earlier verdict."""
+        """Store the verdict on an entry, in place of any earlier one."""
         _, notes = self._files(key)
         record: Mapping[str, object] = self._record(key) or {}
         with self._disk():

@@ -1,6 +1,7 @@
-"""pocketsphinx, whose English acoustic model and pronouncing dictionary come in its wheel: words in their sound.
+"""The pocketsphinx decoder: places words in their sound.
 
-It is not asked what is said: it places words that are known, or says where a sound is that none of them makes.
+Its English acoustic model and pronouncing dictionary come in its wheel. It does not recognise speech here: it
+places known words, or finds sounds that none of them makes.
 """
 
 import re
@@ -45,10 +46,13 @@ LETTERS = dict(
 
 
 class WordSegment(NamedTuple):
-    """A word of a search: its token, start and end in seconds of the sound, and how likely it was said there.
+    """A word that a search has placed.
 
-    `likelihood` is the mean log likelihood of its frames, each against the likeliest sound of that frame: 0 at
-    most.
+    Attributes:
+        token: the token of the word in the decoder's dictionary.
+        start: in seconds of the sound.
+        end: in seconds of the sound.
+        likelihood: mean log likelihood of its frames, each against the likeliest sound of that frame: 0 at most.
     """
 
     token: str
@@ -58,17 +62,23 @@ class WordSegment(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """A sound before word number `before` of a text, or behind the last one; see `WordSegment`.
+    """A sound between the words of a text, with times and likelihood as in `WordSegment`.
 
-    `again`: the number of the word that it is, or begins, and that is said again behind it; None for another
-    sound. `share`: how much of that word it is, in (0, 1].
+    Attributes:
+        before: the number of the word that follows it; the number of words if it is behind the last one.
+        start: in seconds.
+        end: in seconds.
+        likelihood: mean of its frames.
+        repeated_word: the number of the word that is said here, whole or in part, and once more behind it; None
+            for another sound.
+        share: of that word, the part that is said here, in (0, 1].
     """
 
     before: int
     start: float
     end: float
     likelihood: float
-    again: int | None = None
+    repeated_word: int | None = None
     share: float = 1.0
 
 
@@ -115,7 +125,7 @@ MOST_SOUNDS_OF_TWO = 3
 
 
 class GrammarArc(NamedTuple):
-    """A step of a grammar: from a state to a state, how likely it is, and the token that is said."""
+    """A step of a grammar from state `start` to state `end`: its probability, and the token that is said."""
 
     start: int
     end: int
@@ -126,8 +136,10 @@ class GrammarArc(NamedTuple):
 class Sphinx:
     """A decoder with the given beam. Searches of several threads wait for each other.
 
-    A narrow beam is faster, and may lose its way; a wider one takes longer. `every`: of how many frames one is
-    compared with the model; the others have its scores. `room_seconds`: of room tone before and behind the sound.
+    Args:
+        beam: the width of the search. A narrow beam is faster, and may lose its way; a wider one takes longer.
+        every: the number of frames of which one is compared with the model; the others have its scores.
+        room_seconds: seconds of room tone before and behind the sound.
     """
 
     def __init__(self, beam: float, every: int = 1, room_seconds: float = ROOM_SECONDS) -> None:
@@ -143,9 +155,9 @@ class Sphinx:
     def align(
         self, samples: Samples, words: Sequence[str], forms: Sequence[WrittenForm | None]
     ) -> list[WordSegment] | None:
-        """Where words, each with a letter or digit, are in 16 kHz samples; None if the search is lost.
+        """Place words, each with a letter or digit, in 16 kHz samples; None if the search is lost.
 
-        `forms`: their `written_forms`. Any sound is taken for one without readings.
+        `forms` are their `written_forms`. Any sound may stand for a form without readings.
         """
         with self._lock:
             if any(forms):
@@ -157,7 +169,7 @@ class Sphinx:
         return segments if len(segments) == len(words) else None
 
     def _set_grammar(self, name: str, arcs: Sequence[GrammarArc], last: int) -> None:
-        """Search for what leads from state 0 to the last one."""
+        """Make the next search one for a way from state 0 to the last one."""
         grammar = self._decoder.create_fsg(name, 0, last, arcs)
         self._decoder.add_fsg(name, grammar)
         self._decoder.activate_search(name)
@@ -216,11 +228,12 @@ class Sphinx:
     def extra_sounds(
         self, samples: Samples, words: Sequence[str], readings: Sequence[str], places: Sequence[int]
     ) -> list[Extra]:
-        """Where 16 kHz samples have sounds besides words, each said in its order, before those of these numbers.
+        """Find sounds in 16 kHz samples between words that are said in their order.
 
-        The number behind that of the last word stands for the end. These sounds are `readings`, each in the phones
-        of the dictionary; a word, or two, that are said twice; and the beginning of a word that is broken off and
-        said again. Empty if the search is lost.
+        The sounds that are found are `readings`, each in the phones of the dictionary; a word, or two, that are
+        said twice; and the beginning of a word that is broken off and said again. Sounds are looked for before the
+        words with the numbers in `places`; the number behind that of the last word stands for the end. Empty if
+        the search is lost.
         """
         forms = written_forms(words)
         with self._lock:
@@ -280,10 +293,10 @@ class Sphinx:
         token, is_again, n_sounds = segment.token.partition(AGAIN)
         if not is_again:
             return Extra(before, start, end, likelihood)
-        again = before if tokens[before] == token else before + 1
+        repeated_word = before if tokens[before] == token else before + 1
         sounds = str(self._decoder.lookup_word(token)).split()
         share = int(n_sounds) / len(sounds)
-        return Extra(before, start, end, likelihood, again, share)
+        return Extra(before, start, end, likelihood, repeated_word, share)
 
     def sounds(self, token: str) -> list[str]:
         """The sounds of a token of a `WordSegment`."""

@@ -54,5 +54,5 @@ STYLE_PROSODY: dict[str, StyleProsody] = {
 
 
 def prosody_of_tag(tag: str) -> StyleProsody:
-    """How to say something in the style `tag`: neutrally, for a tag that isn't in `STYLE_PROSODY` or for none."""
+    """Return the prosody of the style `tag`: neutral for no tag, and for one that isn't in `STYLE_PROSODY`."""
     return STYLE_PROSODY.get(tag, NEUTRAL)

@@ -1,7 +1,7 @@
 """The language of what is said, found in its text: transcripts that come with recordings seldom name theirs.
 
-py3langid brings its model along (139 languages, 4.6 MB) and needs nothing but NumPy. Of short texts of talk its
-first guess may be a language nearby (Norwegian for Danish), and a close second shows it.
+py3langid brings its model along (139 languages, 4.6 MB) and needs nothing but NumPy. Its
+first guess for a short text of talk may be a language nearby (Norwegian for Danish), which a close second shows.
 """
 
 from collections.abc import Iterable

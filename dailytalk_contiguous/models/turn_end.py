@@ -23,7 +23,7 @@ from dailytalk_contiguous.models.checkpoints import (
     SMART_TURN_FILE,
     WHEELS,
     Missing,
-    find_files,
+    resolve_files,
 )
 from dailytalk_contiguous.models.devices import open_onnx, run_side_by_side
 
@@ -56,7 +56,7 @@ class SmartTurn:
         self._remembered: dict[bytes, float] = {}  # judgements, by a digest of the sound
 
     def finished(self, ends: Sequence[SpokenEnd]) -> list[float]:
-        """How finished speech sounds at each of these ends, in [0, 1].
+        """Rate how finished speech sounds at each of these ends, in [0, 1].
 
         The judge hears `SILENCE_SECONDS` behind an end, in which a side that ends earlier is silent. It hears as
         many ends at a time as there are threads, each on one: a batch of eight takes longer than eight alone.
@@ -134,5 +134,5 @@ def lacking_smart_turn() -> list[Missing]:
 
 def smart_turn_here() -> Path | None:
     """The judge's file of weights, in the Hub's cache or an installed wheel."""
-    files = find_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False)
+    files = resolve_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False)
     return files.get(SMART_TURN_FILE)

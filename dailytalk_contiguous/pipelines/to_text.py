@@ -61,7 +61,7 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
         PerUtterance(make(Transcribe)),
         make(JoinSentences),
         PerUtterance(make(MeasureProsody)),
-        PerUtterance(make(RateAffect, context=3.0)),
+        PerUtterance(make(RateAffect, context_seconds=3.0)),
         *classified,
         *tokenised,
         make(Bucket),

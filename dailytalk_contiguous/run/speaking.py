@@ -293,7 +293,7 @@ def opened_budget(stages: Sequence[Stage]) -> Budget:
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
     open_budget.cache_clear()
     paid = paid_voice(stages)
-    return open_budget(paid.max_cost if paid else None)
+    return open_budget(paid.max_cost_usd if paid else None)
 
 
 def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:

@@ -84,7 +84,7 @@ MOST_LOST = 0.5
 
 
 def aligner_digests(name: str) -> list[str]:
-    """What decides how a choice of `ALIGNER` places words, for the digest of a stage that uses it."""
+    """Return digests of whatever decides how a choice of `ALIGNER` places words, for the digest of a stage."""
     names: Sequence[str] = [name]
     if name == AUTO:
         # All of them, wherever the stage runs: a cluster has the digests of the machine that plans.
@@ -132,7 +132,7 @@ class AligningStage(WhisperStage):
         parts = [super().digest, *aligner_digests(self.aligner)]
         return short_digest("\0".join(parts))
 
-    def place(
+    def align_words(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
     ) -> list[Word | None] | None:
         """Words in seconds of 16 kHz samples, with their source; None if no aligner can place most of them.
@@ -163,13 +163,13 @@ class LineToAlign:
     """An utterance whose words get times.
 
     Attributes:
-        utterance: in the conversation.
-        new_span: where it is in the result.
+        utterance: the utterance of the conversation.
+        new_span: its span in the result.
         text: its words as they are written.
         is_take: whether its sound is a take of a synthesiser.
-        sound: at 16 kHz; empty where no model listens to it.
-        words: in its own seconds, by the sources that were asked so far; None in place of a word that none of them
-            knows, and None for no words at all.
+        sound: its sound at 16 kHz; empty if no model listens to it.
+        words: its words in its own seconds, by the sources that were asked so far; None in place of a word that
+            none of them knows, and None for no words at all.
     """
 
     utterance: Utterance
@@ -209,7 +209,7 @@ class LineToAlign:
         else:
             self.words = with_times(self.text, self.words, words, self.sound_seconds)
 
-    def heard(self) -> list[Word]:
+    def transcript_words(self) -> list[Word]:
         """The words of its transcript, in its own seconds."""
         words: list[Word] = []
         for word in self.utterance.words:
@@ -218,42 +218,45 @@ class LineToAlign:
         return words
 
     def as_heard(self) -> list[Word] | None:
-        """Its words by the times of its transcript, in the text's own spelling; None where it has others."""
-        heard = self.heard()
+        """Return its words with its transcript's times, in the text's spelling; None if these are other words."""
+        heard = self.transcript_words()
         if [normalise(word.text) for word in heard] != [normalise(word) for word in self.text]:
             return None
         return [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
 
     def as_given(self) -> list[Word] | None:
-        """By a transcript that came with the recording; None for a take, fitted times, and another text."""
+        """Return its words as a transcript that came with the recording has them.
+
+        None for a take, for fitted times, and for another text.
+        """
         if self.is_take or self.is_fitted or self.transcript != GIVEN:
             return None
         return self.as_heard()
 
     def as_spoken(self) -> list[Word] | None:
-        """By the voice that says them; None for what is no take, and where the voice gives no times."""
+        """Return its words with the synthesiser's times; None if it is no take, or the voice gives none."""
         if not self.is_take or not self.utterance.spoken_words:
             return None
         return [word.known_by(SYNTHESISER) for word in self.utterance.spoken_words]
 
     def as_recognised(self) -> list[Word] | None:
-        """By the times of a transcript, over which a text that a person changed is laid.
+        """Return its words with the times of its transcript, to which a text that a person changed is mapped.
 
-        None for a take, and where too few of its words are those of the text.
+        None for a take, and if too few words of the transcript are those of the text.
         """
         if self.is_take:
             return None
         words = self.as_heard()
         if words is not None:
             return words
-        mapped = by_edit_distance(self.text, self.heard(), self.utterance.span.seconds)
+        mapped = by_edit_distance(self.text, self.transcript_words(), self.utterance.span.seconds)
         if mapped is None:
             return None
         source = GIVEN_FITTED if self.is_fitted else self.transcript
         return [word.known_by(source) for word in mapped]
 
     def by_share(self) -> list[Word]:
-        """By their share of the sound of a take, or of the time of the line."""
+        """Return its words, each with its share of the sound of a take, or of the time of the line."""
         seconds = self.utterance.span.seconds
         spans = [(0.0, seconds)]
         if self.is_take:
@@ -338,7 +341,7 @@ class Align(AligningStage):
     def of_talk(self, talk: Conversation) -> Conversation:
         sides = result_sides(self.revoice)
         lines = _lines_of(talk)
-        failures = [*(or_none(talk.model_failures) or ()), *self._place(talk, lines)]
+        failures = [*(or_none(talk.model_failures) or ()), *self._align_lines(talk, lines)]
         words_of_sides: dict[str, list[Word]] = {side: [] for side in CHANNELS}
         for line in lines:
             side = sides[line.utterance.source_channel]
@@ -351,7 +354,7 @@ class Align(AligningStage):
         talk.model_failures = failures or None
         return talk
 
-    def _place(self, talk: Conversation, lines: Sequence[LineToAlign]) -> list[Reject]:
+    def _align_lines(self, talk: Conversation, lines: Sequence[LineToAlign]) -> list[Reject]:
         """Give each word of lines the time of the first source that knows it; returns where a model has failed."""
         for line in lines:
             line.words = line.as_given() or line.as_spoken()
@@ -401,9 +404,9 @@ class Align(AligningStage):
         for line in lines:
             # Fitted times are guesses, by which no aligner is lost.
             is_heard = not line.is_take and not line.is_fitted
-            heard = line.heard() if is_heard else []
+            heard = line.transcript_words() if is_heard else []
             try:
-                placed = self.place(line.sound, line.text, line.language, heard)
+                placed = self.align_words(line.sound, line.text, line.language, heard)
             except ModelFailed as error:
                 remedy = "its words have other times (see their source); --aligner chooses another"
                 failures.append(Reject(line.utterance.id, self.name, str(error), remedy))

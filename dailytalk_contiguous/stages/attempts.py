@@ -61,19 +61,19 @@ def attempted(
         while group:
             check_interrupt()
             try:
-                made, reasons = _made(stage, items, group, call, divides)
+                group_results, reasons = _results_of_group(stage, items, group, call, divides)
             except BadInput as error:
                 position = error.row or 0
                 problems[group.pop(position)] = error
                 continue
-            results |= made
+            results |= group_results
             for index, reason in reasons.items():
                 problems[index] = model_failure(stage, reason)
             break
     return results, problems
 
 
-def _made(
+def _results_of_group(
     stage: Called,
     items: Sequence[_Item],
     group: Sequence[int],

@@ -119,10 +119,10 @@ class Stage:
             `Field` fit. A `Column` belongs to the row and has one value a conversation.
         transient: columns of `adds` that are too large to be stored.
         if_model_fails: the remedy for an utterance on which the stage's model raises an error. The utterance goes
-            on without results (`PerUtterance`), or is rejected (a dataset of utterances). Empty: the error ends
+            on without results (`PerUtterance`), or is rejected (a dataset of utterances). If empty, the error ends
             the run. The stage must take an utterance whose `speech` is empty.
-        VERSION: raised whenever the results of a stage of this package change; rows of another version are made
-            again. A person's own stage needs none: its file counts.
+        VERSION: a number that is raised whenever the results of a stage of this package change; rows of another
+            version are made again. A person's own stage needs none: its file counts.
         prepares: whether the stage needs no model's device, so that a thread may run it while the device is busy.
         refuses: whether the stage may meet a row that it can't use. `map` then adds the columns of
             `core.records.schema.PROBLEM`: such a row keeps its place, with null in what this and all further
@@ -217,7 +217,10 @@ class Stage:
         return []
 
     def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
-        """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place."""
+        """Call the stage on rows of which some may be unusable.
+
+        Returns columns with null for such a row, and the reasons, by the places of the rows.
+        """
         rows = self._rows_in(batch)
         made, problems = self.attempt_rows(rows)
         nothing: Row = dict.fromkeys(self.adds)
@@ -225,7 +228,7 @@ class Stage:
         return columns_from_rows(after, self.adds), problems
 
     def attempt_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], Problems]:
-        """What the stage adds to rows of what it reads, and why it can't use the others, by their places."""
+        """Return the columns that the stage adds to rows, and why it can't use the other rows, by their places."""
         if self.takes_columns:
             return attempted(self, rows, self.rows_after)
         done, problems = self.worked([from_row(row) for row in rows])
@@ -237,7 +240,10 @@ class Stage:
         return [*rows_in(batch, self._read(batch) or [*batch])]
 
     def rows_after(self, rows: Sequence[Row]) -> list[Row]:
-        """What the stage adds to rows; it maps columns. Raises as it does, BadInput with the place of a row."""
+        """Return the columns that the stage, which maps columns, adds to rows.
+
+        Raises the errors of the stage; BadInput has the place of a row.
+        """
         if not self.by_row:
             columns = self(columns_from_rows(rows, rows[0] if rows else self.needs))
             _check_added(self, columns)
@@ -253,7 +259,10 @@ class Stage:
         return made
 
     def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        """Conversations after the stage. What it can't use gets a `problem`; what has one before is left alone."""
+        """Return conversations after the stage.
+
+        One that it can't use gets a `problem`; one that has a problem already is left alone.
+        """
         for talk in talks:
             missing = [name for name in self.needs if not talk.problem and not has_column(talk, name)]
             if missing:
@@ -271,7 +280,7 @@ class Stage:
         return after
 
     def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
-        """Conversations after the stage, and why it can't use the others, by their places."""
+        """Return conversations after the stage, and why it can't use the others, by their places."""
         if not self.takes_columns:
             return attempted(self, talks, self._called)
         return self._worked_on_rows(talks)

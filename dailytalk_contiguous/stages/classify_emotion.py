@@ -78,7 +78,7 @@ class ClassifyEmotion(UtteranceStage):
         return {"emotion": self.model}
 
     def limit(self, model: "EmotionModel", count: int) -> float:
-        """The confidence under which a class is unsure, of a speaker's `count` utterances judged together."""
+        """Return the confidence under which a class is unsure, for `count` utterances of a speaker together."""
         from dailytalk_contiguous.models.linear_emotion import limit_of
 
         return limit_of(model, count) if self.confidence is None else self.confidence
@@ -107,10 +107,11 @@ class ClassifyEmotion(UtteranceStage):
 
 
 def guess_of(model: "EmotionModel", shares: Sequence[float], limit: float) -> dict[str, object]:
-    """What a model says of an utterance.
+    """Return a model's guess about an utterance, by the names of the columns.
 
     Args:
-        shares: the probabilities of its classes; none: no guess.
+        model: the model.
+        shares: the probabilities of its classes; empty for no guess.
         limit: the confidence under which it is unsure.
     """
     chosen = choose_emotion(shares, model.classes, limit)

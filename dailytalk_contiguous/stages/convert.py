@@ -49,8 +49,8 @@ class Convert(Stage):
     that can't be converted: BadInput.
 
     Attributes:
-        engine: one with `Engine.converts`.
-        options: of an engine in a person's own file.
+        engine: an engine with `Engine.converts`.
+        options: the options of an engine in a person's own file.
     """
 
     # In the digest by the name of its engine: a file of one's own may move.

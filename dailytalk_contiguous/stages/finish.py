@@ -155,7 +155,7 @@ class Finish(Stage):
         return finished
 
     def _provenance(self, talk: Conversation) -> str:
-        """How a row was made: it names no recogniser that it has no words of."""
+        """Return the provenance of a row, as JSON; it names no recogniser of which the row has no words."""
         recognisers = {utterance.models["recogniser"] for utterance in talk.utterances}
         made = json.loads(self.provenance)
         recogniser = made.get("models", {}).pop("recogniser", None)

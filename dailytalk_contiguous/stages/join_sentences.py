@@ -46,23 +46,23 @@ _COLUMNS = {
 class JoinSentences(Stage):
     """Makes one utterance of those that a speaker's pause has torn; all columns of utterances are made again.
 
-    Two are joined where less than `pause` seconds are between them, nobody else speaks there, the words of both
+    Two are joined where less than `pause_seconds` are between them, nobody else speaks there, the words of both
     are a recogniser's, and the sentence goes on (`core.words.sentences.goes_on`). The pause stays in the times of
     the words. The whole has the id of its first part; `joined` has the ids of all parts, empty where there is one.
 
     Attributes:
-        pause: seconds; 0 joins nothing.
-        longest: seconds of the whole.
+        pause_seconds: 0 joins nothing.
+        longest_seconds: length of the longest whole.
     """
 
-    pause: float = setting(
+    pause_seconds: float = setting(
         1.0,
         "Join utterances of one sentence with less than this between them; 0 joins none.",
         option="join_sentences",
         unit="s",
         least=0,
     )
-    longest: float = unlisted(Segment.longest)
+    longest_seconds: float = unlisted(Segment.longest_seconds)
 
     VERSION: ClassVar[int] = 3
     needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, "audio", "offset", "duration")
@@ -110,9 +110,9 @@ class JoinSentences(Stage):
         before = parts[-1]
         pause_start = before.end
         pause_end = following.start
-        if pause_end - pause_start >= self.pause:
+        if pause_end - pause_start >= self.pause_seconds:
             return False
-        if following.end - parts[0].start > self.longest:
+        if following.end - parts[0].start > self.longest_seconds:
             return False
         if before.recogniser in (GIVEN, "") or following.recogniser in (GIVEN, ""):
             return False
@@ -151,7 +151,7 @@ def _joined(parts: Sequence[Utterance], runs: Mapping[tuple[str, int], int]) -> 
     leak_share = None
     if first.leak_share is not None:
         leak_share = float(np.average([part.leak_share or 0.0 for part in parts], weights=speech_seconds))
-    is_short = last.end - first.start < Segment.short
+    is_short = last.end - first.start < Segment.short_seconds
     return replace(
         first,
         end=last.end,

@@ -75,8 +75,9 @@ def check_judge(judge: str) -> None:
 
 
 class JudgedEnd(NamedTuple):
-    """Who speaks next behind an end (`core.turns.turn_ends`), and how finished it sounds; None where nobody
-    judged.
+    """The end of a turn: who speaks next (`core.turns.turn_ends`), and how finished it sounds.
+
+    The latter is None if nobody judged.
     """
 
     transition: str
@@ -87,9 +88,9 @@ class PlacedSpeech(NamedTuple):
     """Utterances as recorded or as built, and the sound that they are in.
 
     Attributes:
-        timed: utterances, as `core.turns.turn_taking.stretches` takes them.
-        sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
-        revoice: whose voice is new in the sound, as `result_sides` takes it.
+        timed: the utterances, as `core.turns.turn_taking.stretches` takes them.
+        sound: their sound, int16 at 16 kHz, shape (n, 2); None for no judgement.
+        revoice: the speaker whose voice is new in the sound, as `result_sides` takes it.
     """
 
     timed: Sequence[Timed]
@@ -147,7 +148,7 @@ def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: 
 
 
 class TurnJudgement(NamedTuple):
-    """What is said of an utterance: `transition` and `turn_end` are None where it ends no turn."""
+    """The judgement of an utterance; `transition` and `turn_end` are None if it ends no turn."""
 
     event_certainty: float
     transition: str | None = None
@@ -162,12 +163,15 @@ def judgements_of(
     judged: Mapping[int, JudgedEnd],
     source: Sequence[Timed] | None = None,
 ) -> list[TurnJudgement]:
-    """Return what is said of each utterance.
+    """Return the judgement of each utterance.
 
     Args:
-        timed, errors, source: as `core.turns.certainty.event_certainties` takes them.
-        leak_shares: how much of the energy of each is the other speaker's: so far it is uncertain who speaks.
-        judged: what `judged_ends` says of the utterances.
+        timed: as for `core.turns.certainty.event_certainties`.
+        errors: as for `core.turns.certainty.event_certainties`.
+        leak_shares: share of the energy of each utterance that is the other speaker's: the larger it is, the less
+            certain is it who speaks.
+        judged: the result of `judged_ends` for the utterances.
+        source: as for `core.turns.certainty.event_certainties`.
     """
     certain = event_certainties(timed, errors, source)
     judgements: list[TurnJudgement] = []
@@ -185,7 +189,7 @@ def judgements_of(
 
 @dataclass(frozen=True)
 class JudgeTurnEnds(Stage):
-    """For the end of each turn who speaks next, and how finished it sounds, as recorded and as built.
+    """Adds who speaks next after the end of each turn, and how finished it sounds, as recorded and as built.
 
     Ends are those of `core.turns.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2
     s. The columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both
@@ -283,6 +287,6 @@ class JudgeTurnEnds(Stage):
 
 
 def _timed(utterance: Utterance, span: Span, start_trim: float | None, end_trim: float | None) -> Timed:
-    """Where an utterance sounds that has this span and, where a stage has made them, these trims."""
+    """Return when an utterance sounds, by its span and, if a stage has made them, its trims."""
     sounding = sounding_between(*span, or_none(start_trim), or_none(end_trim))
     return Timed(utterance.source_channel, *sounding)

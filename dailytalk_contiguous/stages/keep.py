@@ -1,7 +1,8 @@
 """Keep: a conversation as it was recorded, in place of `Speak` and `Reconstruct`.
 
-Both voices are real, every sample and every time is the recording's, and nothing is synthesised. What it adds is
-what `Align` and `Finish` read, so that such a conversation is checked, exported and published like any other.
+Both voices are real, every sample and every time is the recording's, and nothing is synthesised. It adds the
+columns that `Align` and `Finish` read, so that such a conversation is checked, exported and published like any
+other.
 """
 
 from dataclasses import dataclass

@@ -58,10 +58,10 @@ class TurnToSay:
     """Utterances of a conversation that are said in one take; they are filled in when they are said.
 
     Attributes:
-        talk: whose utterances they are.
-        text: that of the take.
-        utterances: one or more, whose tags the voice is given alike.
-        usual_rate: of all utterances of their speaker in the conversation (`usual_rate`).
+        talk: the conversation.
+        text: the text of the take.
+        utterances: one or more, with one tag as the voice is given it.
+        usual_rate: the usual rate of their speaker in the conversation (see `usual_rate`).
     """
 
     talk: Conversation
@@ -75,7 +75,7 @@ class TurnToSay:
 
     @property
     def language(self) -> str:
-        """ISO 639-1; `und` where no stage has named it. A null stays one: it is in the keys of what was bought."""
+        """ISO 639-1; `und` if no stage has named it. Null stays null: the keys of bought takes have it."""
         return self.first.language if is_set(self.first.language) else "und"  # type: ignore[return-value]
 
     @property
@@ -84,7 +84,7 @@ class TurnToSay:
 
     @property
     def rate(self) -> float | None:
-        """How fast the source is said, as a multiple of the usual rate; None if unknown.
+        """The rate at which the source is said, as a multiple of the usual one; None if unknown.
 
         It is the mean of its utterances, weighted by the seconds that they take.
         """

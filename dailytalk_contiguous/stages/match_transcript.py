@@ -225,7 +225,10 @@ FOREIGN_CUES = 5
 
 
 def _common_time(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]) -> float | None:
-    """How much time cues share with the speech of their channels (`shared_time`); None where too few have text."""
+    """Return the time that cues share with the speech of their channels (`shared_time`).
+
+    None if too few cues have text.
+    """
     n_with_text = 0
     for listed in cues.values():
         n_with_text += len([cue for cue in listed if cue.text])
@@ -273,11 +276,11 @@ CLEARLY_MORE = 0.02
 
 
 def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
-    """By how many seconds the lines of a voice agent's record must become later to be where the speech is.
+    """Return the seconds by which the lines of a voice agent's record must become later to be where the speech is.
 
-    Its clock may be that of a server, or begin with its first line. Of the distances from the starts of lines to
-    those of utterances, it is the one that most have, if clearly more speech is under the lines then. 0 otherwise,
-    and for other transcripts.
+    Its clock may be that of a server, or begin with its first line. The result is the commonest distance from the
+    start of a line to that of an utterance, if it puts clearly more speech under the lines; otherwise, and for
+    other transcripts, it is 0.
     """
     starts: dict[str, list[float]] = {channel: [] for channel in CHANNELS}
     for cue in cues:
@@ -411,10 +414,10 @@ NO_FIT = 0.3
 
 
 def _lead(start: float, end: float, spans: Mapping[str, Sequence[TimeSpan]], around: float) -> float:
-    """By how much better a cue or a word fits the left side than the right one, from -1 to 1.
+    """Return how much better a cue or a word fits the left side than the right one, from -1 to 1.
 
-    The fit is what it shares with the utterances of a side that it touches, as a share of what either has within
-    `around` seconds of it.
+    The fit is the time that it shares with the utterances of a side that it touches, as a share of the time that
+    either has within `around` seconds of it.
     """
     fits = []
     for channel in CHANNELS:

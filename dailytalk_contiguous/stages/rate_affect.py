@@ -48,11 +48,11 @@ class RateAffect(UtteranceStage):
     the same batch (`PerUtterance` sees to that); without `conversation_id` each is rated by itself.
 
     Attributes:
-        context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
-            batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
+        context_seconds: length that a short utterance is filled up to with its speaker's speech next to it, where
+            the batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
             batch (`PerUtterance` sees to that). `voice-linear` borrows nothing.
-        precision: in place of `auto` a stage has what suits `device` (see `models.affect.settled_precision`).
-            What it changes was measured on random weights only (docs/measures.md).
+        precision: in place of `auto` a stage has the one that suits `device` (see
+            `models.affect.settled_precision`). Its effect was measured on random weights only (docs/measures.md).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
@@ -67,7 +67,7 @@ class RateAffect(UtteranceStage):
         shown="the profile's",
         reference=True,
     )
-    context: float = setting(
+    context_seconds: float = setting(
         0.0,
         "Length to which a short utterance is extended for the affect model, with its speaker's speech around "
         "it. 0 rates it alone.",
@@ -98,10 +98,10 @@ class RateAffect(UtteranceStage):
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or is_model_folder(self.model, "affect"):
-            affect.find_affect_model(self.model)
+            affect.resolve_affect_model(self.model)
 
     def lacking(self) -> list[Missing]:
-        if "/" not in self.model or is_model_folder(self.model, "affect") or affect.available(self.model):
+        if "/" not in self.model or is_model_folder(self.model, "affect") or affect.is_available(self.model):
             return []
         return [Missing(self.model, affect.AUDEERING_BYTES if self.model == affect.AUDEERING else None)]
 
@@ -135,7 +135,7 @@ class RateAffect(UtteranceStage):
         model = load_affect_model(self.model, device, self.precision)
         sounds: list[Pcm] = [np.frombuffer(utterance.speech, "<i2") for utterance in heard]
         are_placed = [is_set(part.channel) and is_set(part.start) and is_set(part.end) for part in heard]
-        if self.context and speakers and all(are_placed):
+        if self.context_seconds and speakers and all(are_placed):
             sounds = self._filled_up(heard, speakers, sounds)
         lengths = [len(pcm) / ANALYSIS_RATE for pcm in sounds]
         budget = self.batch_seconds or BATCH_SECONDS[device]
@@ -160,7 +160,7 @@ class RateAffect(UtteranceStage):
             indices.sort(key=lambda index: heard[index].start)
             spans = [heard[index].span for index in indices]
             for number, index in enumerate(indices):
-                before, after = borrowed(spans, number, self.context, REACH)
+                before, after = borrowed(spans, number, self.context_seconds, REACH)
                 parts = []
                 for part in (*before, *after):
                     begin = spans[part.span].start

@@ -24,10 +24,10 @@ class Part:
     """An event of the conversation.
 
     Attributes:
-        event: where it is in the source, and how long in the result.
-        utterance: that it is; None for a sound.
-        spoken: its new sound; None where it is as it was recorded.
-        start: where it begins in the result, in seconds.
+        event: its place in the source, and its length in the result.
+        utterance: the utterance that it is; None for a sound.
+        spoken: its new sound; None if it is as it was recorded.
+        start: its start in the result, in seconds.
     """
 
     event: TurnEvent
@@ -47,9 +47,9 @@ class RebuiltSide(NamedTuple):
     Attributes:
         samples: its sound.
         lost_speech: seconds of its speech that are not as they were.
-        lost_sound: seconds of its other sounds that are not.
-        gain_db: by which another voice was made louder (`core.sound.loudness.Levelled`).
-        missing_db: by which it is quieter than the source.
+        lost_sound: seconds of its other sounds that are not as they were.
+        gain_db: gain by which another voice was made louder (`core.sound.loudness.Levelled`).
+        missing_db: by how many dB it is quieter than the source.
     """
 
     samples: Samples
@@ -70,7 +70,7 @@ class RebuiltSides:
     Attributes:
         recorded: the sides of the source.
         parts: all events.
-        length: of the result, in samples.
+        length: length of the result, in samples.
     """
 
     recorded: RecordedSides

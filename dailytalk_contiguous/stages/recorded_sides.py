@@ -24,11 +24,11 @@ class RecordedSides:
 
     Attributes:
         talk: the conversation.
-        rate: in Hz, that of the result.
+        rate: the rate of the result in Hz.
         sound: float32 in [-1, 1], shape (n, 2).
-        leaks: what leaks into each channel.
-        sounds: laughs, breaths and coughs, in seconds, of the channels whose own sound is moved, and not replaced,
-            by their numbers.
+        leaks: the leak into each channel.
+        sounds: laughs, breaths and coughs, in seconds, by the numbers of the channels whose own sound is moved,
+            and not replaced.
     """
 
     talk: Conversation
@@ -113,7 +113,7 @@ OWN_DB = 10.0
 def audible_leak(samples: Samples, leak: Leak | None, tone: Samples, rate: int) -> list[tuple[int, int]]:
     """(start, end) in samples of where a leak is heard over the room tone of its channel, and nothing else is.
 
-    What replaces it fades in before, and out behind it.
+    Its replacement fades in before it, and out behind it.
     """
     if leak is None:
         return []

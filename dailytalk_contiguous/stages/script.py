@@ -1,10 +1,9 @@
-"""Script: what is to be said and kept of a tagged conversation, by its transcript.
+"""Script: the utterances of a tagged conversation to say and to keep, by its transcript.
 
 Between tagging and speaking there is a transcript for people to read and edit. It has times in milliseconds of the
 recording, measures of a few digits, and other names for some columns (`core.records.utterance`). Both directions
 are here: `dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `from_line` and
-    makes a
-conversation of them with `scripted`; `Script` does all at once where there is no file.
+makes a conversation of them with `scripted`; `Script` does all at once where there is no file.
 """
 
 import math
@@ -230,7 +229,7 @@ def _silent_speakers(talk: Conversation, utterances: Sequence[Utterance]) -> Spe
 
 
 def _complete(utterance: Utterance, talk: Conversation) -> None:
-    """Set what a script has of an utterance of a line, but for what other utterances decide."""
+    """Complete an utterance of a line, except the fields that depend on other utterances."""
     text = utterance.text.strip()
     span = span_within(utterance.span, talk)
     utterance.start = span.start
@@ -256,9 +255,9 @@ def _complete(utterance: Utterance, talk: Conversation) -> None:
 
 
 def _verbatim(utterance: Utterance, punctuated: str | None) -> str:
-    """The words of an utterance without the marks that `Punctuate` set for a voice: it made `punctuated` of them.
+    """Return the words of an utterance without the marks that `Punctuate` set for a voice.
 
-    Those of a person who wrote another text are that text.
+    `Punctuate` made `punctuated` of them. If a person wrote another text, the result is that text.
     """
     raw = (utterance.text_raw or "").strip()
     is_as_punctuated = punctuated is not None and utterance.text == punctuated.strip()

@@ -86,9 +86,9 @@ class FoundSpeech(NamedTuple):
     """The result for one channel.
 
     Attributes:
-        utterances: what was found, in order, without names and samples.
-        uncovered: sound in no utterance.
-        notes: what a person should know about the channel.
+        utterances: its utterances, in order, without names and samples.
+        uncovered: its sound in no utterance.
+        notes: notes about the channel for people.
         side: the measures of its sound.
     """
 
@@ -110,9 +110,9 @@ class HeardChannel:
         name: `left`, `right` or `mix`.
         recorded: 16 kHz int16, shape (n,).
         pcm: the same without the other speaker's voice, at the level at which it is heard.
-        probabilities: of speech, shape (frames,).
+        probabilities: probabilities of speech, shape (frames,).
         levels: mean square of `pcm`, shape (frames,).
-        leak: what leaks into it from the other one; None where nothing does.
+        leak: the leak from the other channel; None if there is none.
     """
 
     name: str
@@ -151,7 +151,7 @@ class HeardChannel:
             heard[:] = np.maximum(heard, afresh)
 
     def leak_share(self, start: float, end: float) -> float | None:
-        """How much of the energy between two times is the other speaker's voice."""
+        """Return the share of energy between two times that is the other speaker's voice; None without a leak."""
         if self.leak is None:
             return None
         frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
@@ -173,14 +173,14 @@ class Segment(Stage):
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
-        again: the same in sound of a second or more that no utterance covers: Silero is less sure of a hoarse
-            voice. Hum, noise and chords have less. What is still not covered is searched once more for shouts
-            (`models.speech_activity.missed_speech`).
-        min_speech: seconds; less is no speech.
-        min_silence: seconds of silence that end an utterance.
-        pad: seconds added on both sides.
-        longest: seconds; a longer utterance is cut where it is quietest.
-        short: seconds; a shorter utterance has the kind `short` instead of `speech`.
+        second_threshold: the same in sound of a second or more that no utterance covers: Silero is less sure of a
+            hoarse voice. Hum, noise and chords have less. Sound that is still not covered is searched once more
+            for shouts (`models.speech_activity.missed_speech`).
+        min_speech_seconds: less speech than this is none.
+        min_silence_seconds: silence that ends an utterance.
+        pad_seconds: time that is added on both sides.
+        longest_seconds: a longer utterance is cut where it is quietest.
+        short_seconds: a shorter utterance has the kind `short` instead of `speech`.
         crosstalk: whether the other speaker's voice that leaks into a side is taken out (see
             `core.sound.crosstalk`).
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
@@ -189,14 +189,17 @@ class Segment(Stage):
     VERSION: ClassVar[int] = 5
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
-    again: float = unlisted(0.3)
-    min_speech: float = unlisted(0.25)
-    min_silence: float = unlisted(0.35)
-    pad: float = unlisted(0.03)
-    longest: float = unlisted(12.0)
-    short: float = unlisted(0.8)
-    min_duration: float = setting(
-        0.0, "Utterances shorter than this, such as 0.8s, are rejected; 0 keeps every mm-hm.", unit="s"
+    second_threshold: float = unlisted(0.3)
+    min_speech_seconds: float = unlisted(0.25)
+    min_silence_seconds: float = unlisted(0.35)
+    pad_seconds: float = unlisted(0.03)
+    longest_seconds: float = unlisted(12.0)
+    short_seconds: float = unlisted(0.8)
+    min_duration_seconds: float = setting(
+        0.0,
+        "Utterances shorter than this, such as 0.8s, are rejected; 0 keeps every mm-hm.",
+        option="min_duration",
+        unit="s",
     )
     crosstalk: bool = unlisted(True)
     mono: bool = unlisted(False)
@@ -266,17 +269,17 @@ class Segment(Stage):
         return talk
 
     def _long_enough(self, talk: Conversation, searched: Sequence[FoundSpeech]) -> list[Utterance]:
-        """The utterances that are not shorter than `min_duration`; the others are rejected."""
+        """The utterances that are not shorter than `min_duration_seconds`; the others are rejected."""
         kept: list[Utterance] = []
         talk.rejected = []
         for side in searched:
             for utterance in side.utterances:
                 seconds = utterance.span.seconds
-                if seconds >= self.min_duration:
+                if seconds >= self.min_duration_seconds:
                     kept.append(utterance)
                     continue
                 reject_id = f"{talk.id}/{utterance.channel}@{utterance.start:.3f}"
-                reason = f"{seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration"
+                reason = f"{seconds:.2f} s long, under the {self.min_duration_seconds:g} s of --min-duration"
                 talk.rejected.append(Reject(reject_id, self.name, reason, "lower --min-duration to keep it"))
         return kept
 
@@ -288,7 +291,7 @@ class Segment(Stage):
         counts: Counter[str] = Counter()
         for utterance in utterances:
             channel = utterance.channel
-            is_short = utterance.span.seconds < self.short
+            is_short = utterance.span.seconds < self.short_seconds
             speech = excerpt(pcm[channel], utterance.start, utterance.end)
             if headroom != 1.0:
                 speech = to_pcm(pcm_to_float(speech) / np.float32(headroom))
@@ -350,7 +353,7 @@ class Segment(Stage):
             spans = self._spans_from(heard, self.threshold)
             sounds = heard.uncovered(spans)
             long_sounds = _long_sounds(sounds)
-            for span in self._spans_from(heard, self.again):
+            for span in self._spans_from(heard, self.second_threshold):
                 if _touches(span, long_sounds) and not _touches(span, spans):
                     missed.append(span)
         if missed:
@@ -367,15 +370,15 @@ class Segment(Stage):
         return spans, sounds
 
     def _spans_from(self, heard: HeardChannel, threshold: float) -> list[TimeSpan]:
-        """Speech that begins at a probability."""
+        """Return the spans of speech that begins at a probability."""
         return speech_spans(
             heard.probabilities,
             heard.seconds,
             FRAME_SECONDS,
             threshold,
-            self.min_speech,
-            self.min_silence,
-            self.pad,
+            self.min_speech_seconds,
+            self.min_silence_seconds,
+            self.pad_seconds,
         )
 
     def _cut(self, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]) -> list[Utterance]:
@@ -383,7 +386,7 @@ class Segment(Stage):
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
         rate = ANALYSIS_RATE
         pieces = []
-        for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest):
+        for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest_seconds):
             pieces.append(CutSpan(round(start * rate) / rate, round(end * rate) / rate, run))
         utterances = []
         for number, (start, end, run) in enumerate(pieces):
@@ -406,7 +409,7 @@ class Segment(Stage):
 
 
 def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
-    """What a person should know about the recording."""
+    """Return notes about the recording for people."""
     notes: list[str] = []
     for side in searched:
         notes += side.notes
@@ -430,7 +433,7 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
 
 
 def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: Pcm) -> SideShift | None:
-    """How far the two channels are out of step, where a leak or a transcript tells."""
+    """Return how far the two channels are out of step; None if neither a leak nor a transcript tells."""
     speech = {side.side.channel: side.spans for side in searched}
     if speech.keys() != {*CHANNELS}:
         return None
@@ -477,7 +480,7 @@ CLIPPED = 0.001
 
 
 def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> list[str]:
-    """What people should know of a channel: that it is clipped, holds the other speaker, or no speech."""
+    """Return notes about a channel for people: it is clipped, has a leak of the other speaker, or no speech."""
     notes: list[str] = []
     if side.clipping_ratio and side.clipping_ratio > CLIPPED:
         notes.append(f"{side.clipping_ratio:.1%} of the {side.channel} channel is clipped")
@@ -502,6 +505,6 @@ def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | N
 
 
 def channel_of(stages: Iterable[Stage]) -> str:
-    """Whose utterances a list of stages tags: one of `CHANNEL_CHOICES`."""
+    """Return the choice of channels that a list of stages tags: one of `CHANNEL_CHOICES`."""
     segment = find_stage(Segment, stages)
     return segment.channel if segment else Segment.channel

@@ -1,4 +1,4 @@
-"""From measures to style: a bucket for every measure, a tag by them, and punctuation by the tag."""
+"""Style by measures: a bucket for every measure, a tag by the buckets, and punctuation by the tag."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -205,7 +205,7 @@ class Tag(UtteranceStage):
         utterance.rule = choice.rule
 
     def _as_usual(self, utterance: Utterance) -> list[str]:
-        """Which of valence, arousal and dominance can't be told from what is usual."""
+        """Return which of valence, arousal and dominance can't be distinguished from the usual."""
         if self.rules != tags.CAREFUL or or_none(utterance.affect_model) != VOICE_LINEAR:
             return []
         from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need

@@ -2,7 +2,7 @@
 
 Nothing is bought twice: every take is in a content-addressed cache before anything is made of it. A take that is
 refused counts for every later run, too: after `tries` of them an utterance has failed until its text, its tag, the
-voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
+voice or `tries` changes. Failed synthesis never becomes silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
 The utterances of a turn are said in one take (`core.turns.turn_lines`), with one key of the cache, one price, one
@@ -69,7 +69,7 @@ from dailytalk_contiguous.models.engines import (
 )
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.whisper import find_whisper, lacking_whisper, settled_type
+from dailytalk_contiguous.models.whisper import lacking_whisper, resolve_whisper, settled_type
 from dailytalk_contiguous.stages.align import aligner_digests
 from dailytalk_contiguous.stages.base import (
     COMPUTE_TYPE,
@@ -131,12 +131,13 @@ class Speak(UtteranceStage):
     how far a take is from it, and the best of several candidates is the nearest in words and delivery.
 
     Attributes:
-        aligner: cuts takes of turns where the voice gives no times of words.
-        tag_map: pairs of a tag and what is sent in its place.
+        aligner: the aligner that cuts takes of turns if the voice gives no times of words.
+        tag_map: pairs of a tag and the text that is sent in its place.
         verify: a recogniser that checks every take; empty for none.
-        worst: word error rate that is still good.
-        measure_takes: measuring pitch takes longer than an engine of this machine, and less than a service.
-        options: of an engine in a person's own file; by default those of its `Engine`.
+        worst: the highest word error rate that is still good.
+        measure_takes: whether takes are measured as their sources are. Measuring pitch takes longer than an engine
+            on this machine, and less than a service.
+        options: the options of an engine in a person's own file; by default those of its `Engine`.
         gate: see `core.style.takes`.
         cache: folder; empty for the user's.
     """
@@ -190,9 +191,10 @@ class Speak(UtteranceStage):
         shown="the user's cache folder",
     )
     concurrency: int = setting(5, "Requests that each worker makes at a time.", execution=True, least=1)
-    max_cost: float | None = setting(
+    max_cost_usd: float | None = setting(
         None,
         "Limit on what this run spends, all workers together.",
+        option="max_cost",
         execution=True,
         panel="run",
         least=0,
@@ -228,7 +230,7 @@ class Speak(UtteranceStage):
     def preflight(self, fetch: bool = True) -> None:
         prepare_model(self.synthesiser(), fetch)
         if self.verify:
-            find_whisper(self.verify, fetch)
+            resolve_whisper(self.verify, fetch)
 
     def lacking(self) -> list[Missing]:
         return [*self.synthesiser().lacking(), *lacking_whisper(self.verify)]
@@ -260,9 +262,7 @@ class Speak(UtteranceStage):
 
     @property
     def digest(self) -> str:
-        """The digest of every stage, of the engine's code and model, of the environment's voice and server, and of
-        the aligner.
-        """
+        """The digest of the stage, engine (code and model), voice and server of the environment, and aligner."""
         engine = engine_named(self.engine)
         synthesiser = self.synthesiser()
         parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
@@ -287,7 +287,7 @@ class Speak(UtteranceStage):
         return [*talks]
 
     def _turns_to_say(self, talk: Conversation) -> list[TurnToSay]:
-        """What is said of a conversation; its other utterances are left unspoken."""
+        """Return the turns of a conversation that are said; its other utterances are left unspoken."""
         asked: list[Utterance] = []
         for utterance in talk.utterances:
             if utterance.source_channel != self.revoice:
@@ -306,13 +306,13 @@ class Speak(UtteranceStage):
         return Line(text.strip(), self._sent_tag(tag), language, take, rate_sent)
 
     def _sent_tag(self, tag: str | None) -> str:
-        """What the voice is given of a tag. A null stays one: it is in the keys of what was bought."""
+        """Return a tag as the voice is given it. Null stays null: the keys of bought takes have it."""
         if not engine_named(self.engine).tags:
             return ""
         return dict(self.tag_map).get(tag, tag)  # type: ignore[arg-type, return-value]
 
     def turns(self, talk: Conversation) -> list[tuple[str, list[Utterance]]]:
-        """What is said in one take each: its text, and its utterances."""
+        """Return the text and the utterances of each take to say."""
         turns: list[list[Utterance]] = []
         if self.takes_of == TURN and or_none(talk.id) is not None:
             for indices in sorted(group_turns(talk.utterances, self.revoice, self._sent_tag)):
@@ -322,9 +322,9 @@ class Speak(UtteranceStage):
         return [(turn_text(utterances), utterances) for utterances in turns]
 
     def first_take(self, utterance_id: str) -> int:
-        """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it.
+        """Return which of the `variants` of its text an utterance gets.
 
-        A turn gets that of its first utterance.
+        It is always the same one, whatever is around it. A turn gets that of its first utterance.
         """
         return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
 
@@ -333,7 +333,7 @@ class Speak(UtteranceStage):
 
 
 class VoiceHabits(NamedTuple):
-    """What is usual in a conversation: of the voice, and of source and voice where both are measured."""
+    """The usual values in a conversation: of the voice, and of source and voice if both are measured."""
 
     voice: Voice
     registers: Registers | None
@@ -344,15 +344,15 @@ class TakesOfTurn:
     """The takes of a turn so far.
 
     Attributes:
-        good: those that can be used.
-        keys: those of all takes in the cache.
-        n_refused: how many can't be used.
+        good_takes: the takes that can be used.
+        keys: the keys of all takes in the cache.
+        n_refused: number of takes that can't be used.
         problem: why the last refused take can't be used.
-        cost: of all takes, in USD.
+        cost: cost of all takes, in USD.
         not_answered: why no further take came; None if one came.
     """
 
-    good: list[GoodTake] = field(default_factory=list)
+    good_takes: list[GoodTake] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     n_refused: int = 0
     problem: str = ""
@@ -361,7 +361,7 @@ class TakesOfTurn:
 
     @property
     def n_judged(self) -> int:
-        return len(self.good) + self.n_refused
+        return len(self.good_takes) + self.n_refused
 
 
 class SpeechOfBatch:
@@ -419,7 +419,7 @@ class SpeechOfBatch:
         except BaseException:
             for future in futures:
                 future.cancel()
-            with open_budget(self._stage.max_cost).halted():
+            with open_budget(self._stage.max_cost_usd).halted():
                 wait(futures)
             load_synthesiser.cache_clear()  # the next run may meet a token, an account or a server that was mended
             raise
@@ -444,7 +444,7 @@ class SpeechOfBatch:
     def _take(self, turn: TurnToSay, number: int) -> Take | NotAnswered:
         """A take of a turn, from the cache or bought, or why no whole answer came."""
         line = self._stage.line(turn.text, turn.first.tag, turn.language, number, turn.rate)
-        budget = open_budget(self._stage.max_cost)
+        budget = open_budget(self._stage.max_cost_usd)
         try:
             with self._requests:
                 key, entry = obtain(self._synthesiser, line, turn.voice_samples, self._cache, budget)
@@ -460,11 +460,11 @@ class SpeechOfBatch:
     def _say(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> None:
         """Fill in the utterances of a turn, from its first take and as many more as are refused or wanted."""
         takes = self._judged_takes(turn, first, habits)
-        cut = [good for good in takes.good if self._judge.is_cut(turn, good.take, habits.voice)]
+        cut = [good for good in takes.good_takes if self._judge.is_cut(turn, good.take, habits.voice)]
         if cut:
             best = min(cut, key=lambda good: good.score)
             self._set_spoken(turn, best, takes)
-        elif len(turn.utterances) > 1 and (takes.good or takes.not_answered is None):
+        elif len(turn.utterances) > 1 and (takes.good_takes or takes.not_answered is None):
             for key in takes.keys:
                 verdict = self._cache.verdict(key) or {}
                 if not verdict.get(SAID_APART):
@@ -490,11 +490,11 @@ class SpeechOfBatch:
                 return takes
             if verdict.problem is None:
                 deliveries = deliveries_of(turn, take, habits.registers)
-                takes.good.append(GoodTake(take, verdict.word_error_rate, deliveries))
+                takes.good_takes.append(GoodTake(take, verdict.word_error_rate, deliveries))
             else:
                 takes.problem = verdict.problem
                 takes.n_refused += 1
-            if len(takes.good) >= n_wanted or takes.n_refused >= n_tries:
+            if len(takes.good_takes) >= n_wanted or takes.n_refused >= n_tries:
                 return takes
             take = self._take(turn, take.number + self._stage.variants)
         takes.not_answered = take

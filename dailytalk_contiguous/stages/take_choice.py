@@ -1,7 +1,7 @@
 """Take choice: whether a take can be used, by its sound and what a recogniser hears in it; and which is best.
 
-A take is judged by how long its text takes at the voice's own rate (`core.style.takes`). Of several good ones, the
-best is the nearest to its text and to the delivery of its source.
+A take is judged by how long its text takes at the voice's own rate (`core.style.takes`). The best of several good
+takes is the nearest to its text and to the delivery of its source.
 """
 
 import json
@@ -65,7 +65,7 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> HeardTake:
 
 
 class TakeVerdict(NamedTuple):
-    """The word error rate of a take, None if nobody listened, and why it can't be used; None if it can."""
+    """The word error rate of a take, None if no recogniser listened, and why it can't be used, None if it can."""
 
     word_error_rate: float | None
     problem: str | None
@@ -80,7 +80,7 @@ class TakeJudge:
         recogniser: checks every take; empty for none.
         compute_type: precision of the recogniser.
         device: where the recogniser runs.
-        worst: word error rate that is still good.
+        worst: the highest word error rate that is still good.
         fades: whether the engine may break off (a service). Its takes then have to die away.
         cache: where verdicts are noted.
     """
@@ -96,9 +96,9 @@ class TakeJudge:
     def judge(self, turn: TurnToSay, take: Take, voice: Voice) -> TakeVerdict:
         """The verdict on a take.
 
-        What was heard is taken from the cache, and nothing else: the same take may be too short in one
-        conversation and right in another. Raises ModelFailed where the recogniser fails. No verdict is kept then:
-        the take may be verified another time.
+        Only the recogniser's result is taken from the cache: the same take may be too short in one conversation
+        and right in another. Raises ModelFailed if the recogniser fails. No verdict is kept then: the take may be
+        verified another time.
         """
         problem = self.incomplete(turn, take, voice, self.fades)
         # A verdict of the cache counts if these settings would give it, too.
@@ -146,7 +146,7 @@ class TakeJudge:
         return True
 
     def _listen(self, turn: TurnToSay, take: Take) -> HeardTake | None:
-        """What the recogniser hears in a take; None if there is no recogniser, or no word to compare."""
+        """Return the recogniser's result for a take; None if there is no recogniser, or no word to compare."""
         language = turn.language
         # A recogniser leaves most fillers out, however clearly they are said: they are not compared.
         expected = compared_words(turn.text.strip().split(), language)
@@ -161,7 +161,7 @@ class TakeJudge:
 
     @property
     def _name(self) -> str:
-        """Names the limits of a verdict: one by other limits is made again."""
+        """A name for the limits of a verdict: a verdict by other limits is made again."""
         listening = [self.worst, self.compute_type] if self.recogniser else None
         parts = [asdict(self.gate), self.recogniser, listening]
         text = json.dumps(parts, sort_keys=True)
@@ -169,7 +169,7 @@ class TakeJudge:
 
 
 def _noted_hearing(verdict: Mapping[str, object] | None) -> HeardTake | None:
-    """What a recogniser has heard in a take, as the cache has noted it; None if it has not."""
+    """Return the recogniser's result for a take that the cache has noted; None if there is none."""
     noted = verdict.get("heard") if verdict else None
     if not isinstance(noted, list) or len(noted) != 2:
         return None
@@ -180,15 +180,19 @@ def _noted_hearing(verdict: Mapping[str, object] | None) -> HeardTake | None:
 
 
 class Registers(NamedTuple):
-    """What is usual in a conversation for the source and for the voice that speaks in its place."""
+    """The usual values in a conversation of the source, and of the voice that speaks in its place."""
 
     source: Register
     voice: Register
 
 
 class GoodTake(NamedTuple):
-    """A take that can be used, its word error rate if somebody listened, and how far its parts are from theirs of
-    the source.
+    """A take that can be used.
+
+    Attributes:
+        take: the take.
+        error_rate: its word error rate; None if no recogniser listened.
+        deliveries: distance of each of its parts from that of the source.
     """
 
     take: Take
@@ -213,9 +217,9 @@ class GoodTake(NamedTuple):
 
 
 def usual_registers(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> Registers | None:
-    """What is usual for the source and for the voice in a conversation, by takes of its turns.
+    """Return the usual values of the source and of the voice in a conversation, by takes of its turns.
 
-    None where one of them is not voiced.
+    None if one of them is not voiced.
     """
     sources: list[Performance] = []
     voices: list[Performance] = []
@@ -234,13 +238,13 @@ def usual_registers(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> Re
 
 
 def deliveries_of(turn: TurnToSay, take: Take, registers: Registers | None) -> list[Delivery | None]:
-    """How far each part of a take is from its source; empty for a take that can't be cut."""
+    """Return the distance of each part of a take from its source; empty for a take that can't be cut."""
     pairs = zip(turn.utterances, take.parts, strict=False)
     return [_delivery_of(utterance, part, registers) for utterance, part in pairs]
 
 
 def _delivery_of(utterance: Utterance, part: TakePart, registers: Registers | None) -> Delivery | None:
-    """How far a part of a take is from its source; None where either has no voice."""
+    """Return the distance of a part of a take from its source; None if either has no voice."""
     source = source_performance(utterance)
     performance = part.performance
     if source is None or performance is None or registers is None:

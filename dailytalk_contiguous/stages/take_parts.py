@@ -81,8 +81,8 @@ class TakeCutter:
     """Cuts takes of turns into the parts of their utterances.
 
     Attributes:
-        gate: says what is edge silence.
-        aligner: times the words where the voice does not.
+        gate: the limits of edge silence.
+        aligner: the aligner that times the words if the voice does not.
         device: where the aligner runs.
         delivery: the encoder by which parts are compared with their source.
         codebook: that of the encoder.
@@ -109,7 +109,7 @@ class TakeCutter:
             return []  # said alone, the others can be compared
 
     def _cut(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
-        """Empty where the take can't be cut between words, or nothing is heard in a part."""
+        """Cut a take of a turn. Empty if it can't be cut between words, or nothing is heard in a part."""
         if trimmed.reason is not None:
             return []
         texts = [split_words(utterance.text) for utterance in turn.utterances]

@@ -5,8 +5,8 @@ twenty-nine. So utterances of one speaker of one conversation share windows, in 
 between them, and every word comes back to the utterance that holds its midpoint. A short utterance gets its
 context for free.
 
-Utterances whose text was given by a person are not recognised. What a recogniser invents on noise is guarded: such
-an utterance keeps its row, with empty text and the reason.
+Utterances whose text was given by a person are not recognised. Inventions of the recogniser on noise are rejected:
+such an utterance keeps its row, with empty text and the reason.
 """
 
 import math
@@ -41,9 +41,9 @@ from dailytalk_contiguous.models.whisper import (
     Recognised,
     Whisper,
     check_language,
-    find_whisper,
     lacking_whisper,
     load_whisper,
+    resolve_whisper,
     settled_type,
 )
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, UtteranceStage, find_stage
@@ -104,7 +104,7 @@ class WhisperStage(Stage):
 
     def preflight(self, fetch: bool = True) -> None:
         if self.whisper:
-            find_whisper(self.whisper, fetch)
+            resolve_whisper(self.whisper, fetch)
 
     def lacking(self) -> list[Missing]:
         return lacking_whisper(self.whisper)
@@ -123,7 +123,7 @@ class Transcribe(WhisperStage, UtteranceStage):
     says why `text_raw` is empty.
 
     Attributes:
-        model: empty for none: what has no given words has no text then.
+        model: the recogniser; empty for none: utterances without given words then have no text.
         language: `en`, or `en,es` for left and right. With `auto`, a conversation in which nothing has to be
             recognised is in the language of its given texts, if that is known (`given_language`), and the sides of
             others have languages of their own where they surely differ.
@@ -369,7 +369,7 @@ def _marked(words: Sequence[Word], language: str) -> list[Word]:
 
 
 def _n_words(words: Sequence[Word]) -> int:
-    """How many words are no fillers."""
+    """Count the words that are not fillers."""
     return len([word for word in words if not word.filler])
 
 

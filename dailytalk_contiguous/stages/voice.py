@@ -53,7 +53,7 @@ class ChooseVoice(Stage):
         recording = read_at(talk.audio, rate, talk.offset, talk.duration)
         channel = recording[:, CHANNELS.index(self.revoice)]
         clean: list[tuple[Samples, Utterance]] = []
-        for utterance in self._alone(talk):
+        for utterance in self._undisturbed(talk):
             samples = channel[round(utterance.start * rate) : round(utterance.end * rate)]
             if len(samples) and float(np.abs(samples).max()) < FULL_SCALE:
                 clean.append((samples, utterance))
@@ -76,12 +76,12 @@ class ChooseVoice(Stage):
         talk.voice_text = " ".join(utterance.text.strip() for _, utterance in chosen)
         return talk
 
-    def _alone(self, talk: Conversation) -> list[Utterance]:
+    def _undisturbed(self, talk: Conversation) -> list[Utterance]:
         """The utterances of the re-voiced speaker with text, during which nobody else speaks."""
         others = [utterance for utterance in talk.utterances if utterance.side != self.revoice]
-        alone: list[Utterance] = []
+        undisturbed: list[Utterance] = []
         for utterance in talk.side(self.revoice):
             is_over_another = any(utterance.span & other.span for other in others)
             if utterance.text.strip() and not is_over_another:
-                alone.append(utterance)
-        return alone
+                undisturbed.append(utterance)
+        return undisturbed

@@ -13,14 +13,16 @@ from dailytalk_contiguous.store.files import file_name
 @dataclass(frozen=True)
 class LineSettings(ExportSettings):
     upper: bool = setting(False, "Texts in capitals.", panel="result")
-    shortest: float = setting(0.0, "Lines that last less are left out.", panel="result", unit="s")
+    shortest_seconds: float = setting(
+        0.0, "Lines that last less are left out.", option="shortest", panel="result", unit="s"
+    )
 
 
 def write_lines(export, item):
     main = [utterance for utterance in item.talk.utterances if utterance.channel == "left"]
     for number, utterance in enumerate(main):
         seconds = utterance.end - utterance.start
-        if seconds < export.settings.shortest:
+        if seconds < export.settings.shortest_seconds:
             export.left_out["shorter than --shortest"] += 1
             continue
         name = f"audio/{file_name(item.talk.id)}-{number:04d}"

@@ -18,7 +18,7 @@ from recordings import calls, read_lines
 from dailytalk_contiguous import run_recipe, tag_stages
 from dailytalk_contiguous.models import checkpoints
 from dailytalk_contiguous.models.affect import AUDEERING
-from dailytalk_contiguous.models.whisper import find_whisper
+from dailytalk_contiguous.models.whisper import resolve_whisper
 
 #: The profile standard with a recogniser that is here: of its weights those of affect lack.
 STANDARD = ("--language", "en", "--asr-model", "tiny.en")
@@ -195,7 +195,7 @@ def test_whisper_in_a_folder_that_is_called_like_a_size_is_named_by_its_path(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "base").symlink_to(find_whisper("tiny.en"))
+    (tmp_path / "base").symlink_to(resolve_whisper("tiny.en"))
     command = ("tag", calls(Path("in"), "a"), "--out", "out", *EMBEDDED)
     done = dailytalk(*command, "--asr-model", "./base")
     assert done.code == 0, done.err

@@ -1,9 +1,13 @@
 """Settings: a field says itself what a person must know to set it, and everything else is made from that."""
 
+import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+import dailytalk_contiguous
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import (
     EXECUTION,
@@ -90,3 +94,45 @@ def test_nothing_is_none_of_the_choices() -> None:
     for value in ("", "mp3"):
         with pytest.raises(BadValue, match=f"--to can't be '{value}': give wav, flac"):
             one_of("--to", value, ("wav", "flac"))
+
+
+# Units
+
+#: The ends of a field's name, by the unit or the metavar with which it is declared.
+UNITS = {
+    "s": ("_seconds",),
+    "time": ("_seconds",),
+    "SECONDS": ("_seconds",),
+    "DB": ("_db", "_dbfs"),
+    "HZ": ("_hz", "sample_rate"),
+    "USD": ("_usd",),
+}
+
+#: Settings from Python alone that are numbers without a unit: probabilities and rates of errors.
+WITHOUT_UNIT = {"threshold", "second_threshold", "worst"}
+
+
+def declared_settings() -> Iterator[tuple[str, str, ast.Call]]:
+    """Yield the name, the type and the declaration of each setting of the package."""
+    for path in sorted(Path(dailytalk_contiguous.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Call):
+                continue
+            if ast.unparse(node.value.func) in ("setting", "unlisted", "_limit"):
+                yield ast.unparse(node.target), ast.unparse(node.annotation), node.value
+
+
+def test_name_of_a_setting_ends_in_its_unit() -> None:
+    unnamed = []
+    n_with_unit = 0
+    for name, kind, declaration in declared_settings():
+        values = [*declaration.args, *(keyword.value for keyword in declaration.keywords)]
+        texts = [value.value for value in values if isinstance(value, ast.Constant)]
+        ends = [UNITS[text] for text in texts if text in UNITS]
+        n_with_unit += len(ends)
+        is_from_python = ast.unparse(declaration.func) == "unlisted" and len(declaration.args) == 1
+        if is_from_python and kind.startswith("float") and name not in WITHOUT_UNIT:
+            ends.append(("_seconds", "_db", "_hz"))
+        unnamed += [name for possible in ends if not name.endswith(possible)]
+    assert unnamed == []
+    assert n_with_unit > 10

@@ -12,7 +12,7 @@ from tiny_models import make_tiny_affect
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.affect import (
-    find_affect_model,
+    resolve_affect_model,
 )
 from dailytalk_contiguous.models.affect_network import AffectModel
 
@@ -22,7 +22,7 @@ UTTERANCES = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in LEN
 
 
 def load(folder: str | Path) -> AffectModel:
-    return AffectModel(find_affect_model(str(folder)), "cpu")
+    return AffectModel(resolve_affect_model(str(folder)), "cpu")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_numbers_that_overflow_are_an_error_and_no_rating(copy: Path) -> None:
     weights = load_file(copy / "model.safetensors")
     name = "wav2vec2.encoder.layers.0.feed_forward.output_dense.bias"
     change_weights(copy, {name: torch.full_like(weights[name], 1e6)})
-    model = AffectModel(find_affect_model(str(copy)), "cpu", "float16")
+    model = AffectModel(resolve_affect_model(str(copy)), "cpu", "float16")
     with pytest.raises(DailytalkError, match="overflowed in float16") as error:
         model.rate(UTTERANCES[:1])
     assert "--affect-precision float32" in error.value.remedy
@@ -71,7 +71,7 @@ def test_a_model_of_other_outputs_is_refused(copy: Path) -> None:
 
 @pytest.mark.needs("a GPU")
 def test_cuda_rates_as_the_cpu_does(tiny_affect: str) -> None:
-    on_cuda = AffectModel(find_affect_model(tiny_affect), "cuda")
+    on_cuda = AffectModel(resolve_affect_model(tiny_affect), "cuda")
     by_cuda = on_cuda.rate(UTTERANCES)
     by_cpu = load(tiny_affect).rate(UTTERANCES)
     np.testing.assert_allclose(by_cuda, by_cpu, atol=1e-4)

@@ -82,7 +82,7 @@ def test_only_what_is_said_beside_a_code_or_an_amount_is_a_filler(spoken: str, n
         assert [place.before for place in places] == [n_words] * bool(filler)
         for place in places:
             assert place.start == pytest.approx(words[n_words].start, abs=0.1)
-            assert place.again == ()
+            assert place.repeated == ()
 
 
 def words_of(text: str) -> list[Word]:
@@ -165,7 +165,7 @@ def test_a_text_with_a_repeat_stays_one_sentence(text: str, before: int, again: 
     for n, word in enumerate(again):
         begins = start + 0.1 * n
         repeated.append(Word(word, begins, begins + 0.1, None))
-    repeat = HesitationPlace(before, start, repeated[-1].end, again=tuple(repeated))
+    repeat = HesitationPlace(before, start, repeated[-1].end, repeated=tuple(repeated))
     both = with_hesitations(words, [Hesitation(repeat, "um", 0.5)], "en")
     assert text_of(both) == result
     said_twice = both[before : before + len(again) + 1]

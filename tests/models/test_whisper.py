@@ -19,8 +19,8 @@ from dailytalk_contiguous.models.whisper import (
     MODEL_FILES,
     Recognised,
     Whisper,
-    find_whisper,
     load_whisper,
+    resolve_whisper,
 )
 
 VOICE = example("bicycle_repair")[:, 1]
@@ -51,7 +51,7 @@ def recognising(heard_once: type[Whisper]) -> Callable[..., Whisper]:
     """What recognises each sound anew, by size."""
 
     def load(size: str, compute_type: str = "auto") -> Whisper:
-        return heard_once(find_whisper(size), "cpu", compute_type, 5, 16)
+        return heard_once(resolve_whisper(size), "cpu", compute_type, 5, 16)
 
     return load
 
@@ -178,7 +178,7 @@ def test_known_words_are_placed_where_they_are_said(whisper: Whisper) -> None:
 def linked(folder: Path, leave_out: str = "") -> Path:
     """A folder of links to the files of tiny.en."""
     folder.mkdir(parents=True)
-    for path in Path(find_whisper("tiny.en")).iterdir():
+    for path in Path(resolve_whisper("tiny.en")).iterdir():
         if path.name != leave_out:
             (folder / path.name).symlink_to(path)
     return folder
@@ -188,13 +188,13 @@ def linked(folder: Path, leave_out: str = "") -> Path:
 def test_a_folder_without_all_its_files_is_named(tmp_path: Path, name: str) -> None:
     folder = linked(tmp_path / "model", name)
     with pytest.raises(ModelMissing, match=f"not a complete Whisper model in CTranslate2 format: no {name}"):
-        find_whisper(str(folder))
+        resolve_whisper(str(folder))
 
 
 @pytest.mark.parametrize("name", MODEL_FILES)
 def test_a_damaged_folder_is_one_sentence_that_names_it(tmp_path: Path, name: str) -> None:
     folder = linked(tmp_path / "model", name)
-    content = (Path(find_whisper("tiny.en")) / name).read_bytes()
+    content = (Path(resolve_whisper("tiny.en")) / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelMissing, match=f"the Whisper model in {folder} does not load"):
         load_whisper(str(folder), "cpu", "int8")

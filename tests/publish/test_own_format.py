@@ -15,7 +15,7 @@ LINES = (ROOT / "examples/own/export.py").read_text(encoding="utf-8")
 
 @pytest.fixture
 def own_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    code = LINES.replace("settings=LineSettings()", "settings=LineSettings(upper=True, shortest=2.5)")
+    code = LINES.replace("settings=LineSettings()", "settings=LineSettings(upper=True, shortest_seconds=2.5)")
     return own_file(tmp_path, monkeypatch, code)
 
 

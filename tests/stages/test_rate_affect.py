@@ -53,7 +53,7 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
     before = first[-second:]
     after = last[:second]
     filled = before + short + after
-    stage = RateAffect(tiny_affect, context=2.5, device="cpu")
+    stage = RateAffect(tiny_affect, context_seconds=2.5, device="cpu")
     in_context = stage(batch)
     assert in_context["context_seconds"] == pytest.approx([0.0, 2.0, 0.0, 0.0])
     without_context = RateAffect(tiny_affect, device="cpu")

@@ -205,7 +205,7 @@ def test_line_is_paid_for_by_the_bytes_that_are_sent_and_costs_nothing_again(
     text = "Schöne Grüße aus Köln."
     sent = f"(calm) {text}".encode()
     price = 15e-6 * len(sent)
-    bought = stage(tmp_path, max_cost=price - 15e-6 * lacking)
+    bought = stage(tmp_path, max_cost_usd=price - 15e-6 * lacking)
     if lacking:
         with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
             bought(batch(text))

@@ -253,7 +253,7 @@ class CorpusSpec(Spec):
     def _record(self, planned: PlannedClips, paths: Sequence[Path], fingerprint: str) -> dict[str, object]:
         """The content of run.json; the tables of the clips are written meanwhile."""
         condition = find_stage(Condition, self.finishing)
-        reduce_noise_under = condition.reduce_noise_under if condition else None
+        reduce_noise_under = condition.reduce_noise_under_db if condition else None
         clip_counts, hours = _counted(self.out, paths, reduce_noise_under)
         stages = [*self.measuring, *self.finishing]
         if self.clip_plan.emotion:

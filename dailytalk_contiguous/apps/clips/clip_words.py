@@ -139,7 +139,7 @@ class TimeWords(AligningStage):
         language = batch["language"][index] or ""
         known_times = [] if PROPORTIONAL in sources else words
         try:
-            placed = self.place(pcm_to_float(speech), spelled, language, known_times)
+            placed = self.align_words(pcm_to_float(speech), spelled, language, known_times)
         except ModelFailed as error:
             placed = None
             name = batch["conversation_id"][index] if "conversation_id" in batch else ""

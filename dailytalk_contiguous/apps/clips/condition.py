@@ -70,16 +70,17 @@ class Condition(Stage):
     `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of the clip; the
     prompt is levelled alike. An offset of the source stays (`MeasureQuality` measures it).
 
-    Under `reduce_noise_under` dB of signal to noise, the noise of a clip (or prompt) is reduced a little. Then
+    Under `reduce_noise_under_db` of signal to noise, the noise of a clip (or prompt) is reduced a little. Then
     `noise_reduced_db` says by how much its quiet stretches became softer; null if noise was not reduced.
 
     Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
     soft to have a loudness.
     """
 
-    reduce_noise_under: float | None = setting(
+    reduce_noise_under_db: float | None = setting(
         None,
         "Reduce the noise of clips under this signal-to-noise ratio.",
+        option="reduce_noise_under",
         panel="quality",
         metavar="DB",
         shown="never",
@@ -92,12 +93,12 @@ class Condition(Stage):
     adds: ClassVar[Features] = Features(record_features(ConditionedClip))
 
     def preflight(self, fetch: bool = True) -> None:
-        if self.reduce_noise_under is not None:
+        if self.reduce_noise_under_db is not None:
             voice_effects.noisereduce_version()
 
     def models(self) -> dict[str, str]:
         used = {"speech_activity": speech_activity.NAME}
-        if self.reduce_noise_under is not None:
+        if self.reduce_noise_under_db is not None:
             version = voice_effects.noisereduce_version()
             used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL} {version}"
         return used
@@ -170,7 +171,7 @@ class Condition(Stage):
         resampled = soxr.resample(clip.samples, clip.sample_rate, RATE)
         samples = np.asarray(resampled, np.float32)
         reduced_db = None
-        limit = self.reduce_noise_under
+        limit = self.reduce_noise_under_db
         if limit is not None and ratio_db is not None and ratio_db < limit:
             samples, reduced_db = _denoised(samples, sounds)
         first_sound, _ = sounds[0]

@@ -50,7 +50,7 @@ class MeasureQuality(Stage):
         heard = hear(clip.samples, clip.sample_rate)
         measures = measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds)
         columns: Row = {**measures}
-        columns["channel_taken"] = clip.taken
+        columns["channel_taken"] = clip.channel
         columns["heard"] = [{"start": start, "end": end} for start, end in heard.sounds]
         columns["scale_note"] = scale_note(row["audio"]) or None
         return columns

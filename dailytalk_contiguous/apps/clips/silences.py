@@ -29,7 +29,7 @@ from dailytalk_contiguous.stages.base import Stage
 #: Seconds of the shortest silence in which a piece that is too long is cut: stop consonants close for as long.
 SHORTEST_SILENCE = 0.05
 
-#: A piece ends at a silence of `CutAtSilences.silence` or longer.
+#: A piece ends at a silence of `CutAtSilences.silence_seconds` or longer.
 SILENCE = "silence"
 
 #: A piece ends with the recording.
@@ -206,13 +206,18 @@ class CutAtSilences(Stage):
     Raises DailytalkError if no piece could be within the limits.
     """
 
-    silence: float = setting(
-        0.8, "Cut at the midpoint of silences at least this long.", panel="result", unit="s", least=0.05
+    silence_seconds: float = setting(
+        0.8,
+        "Cut at the midpoint of silences at least this long.",
+        option="silence",
+        panel="result",
+        unit="s",
+        least=0.05,
     )
-    shortest: float = setting(
+    shortest_seconds: float = setting(
         0.6, "Shorter pieces are Non Usable.", option="min", panel="result", unit="s", least=0.0
     )
-    longest: float = setting(
+    longest_seconds: float = setting(
         11.0,
         "Longer pieces are cut again, at silences half as long, down to 50 ms.",
         option="max",
@@ -220,9 +225,10 @@ class CutAtSilences(Stage):
         unit="s",
         least=0.5,
     )
-    below: float | None = setting(
+    below_dbfs: float | None = setting(
         None,
         "Level of a silence in dBFS.",
+        option="below",
         panel="result",
         least=-120.0,
         most=0.0,
@@ -239,29 +245,30 @@ class CutAtSilences(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shortest > self.longest:
+        if self.shortest_seconds > self.longest_seconds:
             raise DailytalkError(
-                f"--min {self.shortest:g} is longer than --max {self.longest:g}", "give a --min under --max"
+                f"--min {self.shortest_seconds:g} is longer than --max {self.longest_seconds:g}",
+                "give a --min under --max",
             )
 
     def row(self, row: Row) -> Row:
         levels = measure_levels(row["audio"])
-        silences = levels.silences(self.below)
+        silences = levels.silences(self.below_dbfs)
         pieces = self.cut(levels.n_samples, levels.sample_rate, silences)
         return {"pieces": [piece._asdict() for piece in pieces]}
 
     def cut(self, n_samples: int, sample_rate: int, silences: Silences) -> list[CutPiece]:
         """The pieces of a recording of `n_samples`, in order, without a gap and without overlap.
 
-        A piece that is too long is cut again in one of its silences that are half as long as `silence`, of several
-        in the one nearest to its middle that leaves no piece too short, so that few cuts are made; then in one of
-        a quarter, and so on down to `SHORTEST_SILENCE`. Silence at the edge of a piece (the half of a long one, or
-        the beginning of the recording) is cut again if it is as long as `silence`. `silences` are all of at least
-        `SHORTEST_SILENCE`.
+        A piece that is too long is cut again in one of its silences that are half as long as `silence_seconds`, of
+        several in the one nearest to its middle that leaves no piece too short, so that few cuts are made; then in
+        one of a quarter, and so on down to `SHORTEST_SILENCE`. Silence at the edge of a piece (the half of a long
+        one, or the beginning of the recording) is cut again if it is as long as `silence_seconds`. `silences` are
+        all of at least `SHORTEST_SILENCE`.
         """
-        silence = round(self.silence * sample_rate)
-        shortest = round(self.shortest * sample_rate)
-        longest = round(self.longest * sample_rate)
+        silence = round(self.silence_seconds * sample_rate)
+        shortest = round(self.shortest_seconds * sample_rate)
+        longest = round(self.longest_seconds * sample_rate)
         least = round(SHORTEST_SILENCE * sample_rate)
         silence_lengths = silences[:, 1] - silences[:, 0]
         long_enough = silences[silence_lengths >= silence]
@@ -301,9 +308,9 @@ class CutAtSilences(Stage):
             if inside.tolist() == [[start, end]]:
                 reason = SILENT_PIECE
             elif end - start < shortest:
-                reason = f"{length} (at least {self.shortest:g} s)"
+                reason = f"{length} (at least {self.shortest_seconds:g} s)"
             elif end - start > longest:
-                reason = f"{length} (at most {self.longest:g} s), without a silence to cut it in"
+                reason = f"{length} (at most {self.longest_seconds:g} s), without a silence to cut it in"
             pieces.append(CutPiece(start, end, reason, cut))
         if pieces:
             pieces[-1] = pieces[-1]._replace(cut=END)

@@ -93,9 +93,9 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
     outcomes = {}
     n_samples = levels.n_samples
     rate = levels.sample_rate
-    silences = levels.silences(cut.below)
+    silences = levels.silences(cut.below_dbfs)
     for silence in CANDIDATES:
-        candidate = replace(cut, silence=silence)
+        candidate = replace(cut, silence_seconds=silence)
         pieces = pd.DataFrame(candidate.cut(n_samples, rate, silences))
         seconds = (pieces["end"] - pieces["start"]) / rate
         is_usable = pieces["reason"].isna()

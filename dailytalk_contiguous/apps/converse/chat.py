@@ -144,13 +144,13 @@ class ChatServer:
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",  # a compressed answer comes in blocks, and late
         }
-        if self._client.stopped:  # a person may have acted between two turns
+        if self._client.has_stopped:  # a person may have acted between two turns
             self._client = self._connected(self._limits)
         encoded = json.dumps(body).encode()
         return self._client.stream(COMPLETIONS_PATH, encoded, headers, read_completion)
 
     def _connected(self, limits: RequestLimits) -> Client:
-        advice = Advice(chosen=("model",), again="say it again")
+        advice = Advice(chosen=("model",), retry_remedy="say it again")
         return Client("the chat server", self._url, self._token, limits, advice)
 
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteriaLi
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models.affect import fast_precisions
-from dailytalk_contiguous.models.checkpoints import find_folder
+from dailytalk_contiguous.models.checkpoints import resolve_folder
 from dailytalk_contiguous.models.contracts import ChatMessage, NotAnswered, ReplyPieces
 from dailytalk_contiguous.models.devices import resolve_device, within_memory
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
@@ -56,7 +56,7 @@ class ChatNetwork:
         with self._loading:
             if self._network is not None:
                 return
-            folder = find_folder(self._source, _FILES, _OTHER_FILES)  # only files that are read are fetched
+            folder = resolve_folder(self._source, _FILES, _OTHER_FILES)  # only files that are read are fetched
             try:
                 with quiet_transformers():
                     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

@@ -37,9 +37,10 @@ class TalkSettings:
         shown="the synthesiser's",
         reference=True,
     )
-    max_cost: float | None = setting(
+    max_cost_usd: float | None = setting(
         None,
         "Limit on what this run spends, all workers together.",
+        option="max_cost",
         panel="run",
         least=0,
         metavar="USD",

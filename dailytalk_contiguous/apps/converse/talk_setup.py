@@ -39,9 +39,9 @@ from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,
     check_language,
-    find_whisper,
     load_whisper,
     recognise,
+    resolve_whisper,
 )
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.store.secrets import is_this_machine
@@ -157,7 +157,7 @@ class TalkVoice:
         self.samples: list[VoiceSample] = []
         self._language = settings.language
         self._cache = SpeechCache()
-        self._budget = open_budget(settings.max_cost)
+        self._budget = open_budget(settings.max_cost_usd)
         if settings.voice.startswith(CLONED):
             self._clone(settings, Path(settings.voice.removeprefix(CLONED)), ask)
 
@@ -229,7 +229,7 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
         raise DailytalkError(
             f"a talk can't be in the language {settings.language!r}", "give one code of ISO 639-1, such as en"
         )
-    find_whisper(settings.recogniser)
+    resolve_whisper(settings.recogniser)
     chat = load_chat(settings.chat, settings.device)
     chat.preflight()
     voice.try_once()

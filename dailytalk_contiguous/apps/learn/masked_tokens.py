@@ -156,7 +156,8 @@ def _usable(sequences: Sequence[ArrayLike], n_tokens: int) -> list[_Sequence]:
     """
     arrays: list[_Sequence] = []
     for index, sequence in enumerate(sequences):
-        array = check_tokens(sequence, n_tokens, f"sequence {index}", index)
+        check_tokens(sequence, n_tokens, f"sequence {index}", index)
+        array = np.asarray(sequence, np.int64)
         if len(array):
             arrays.append(array)
     if len(arrays) < 2:

@@ -66,8 +66,8 @@ class QualityLimits:
     the first to the last sound.
     """
 
-    shortest: float | None = _limit(0.5, "Shortest clip; 0 sets no limit.", "min_seconds", "SECONDS")
-    longest: float | None = _limit(30.0, "Longest clip; inf sets no limit.", "max_seconds", "SECONDS")
+    shortest_seconds: float | None = _limit(0.5, "Shortest clip; 0 sets no limit.", "min_seconds", "SECONDS")
+    longest_seconds: float | None = _limit(30.0, "Longest clip; inf sets no limit.", "max_seconds", "SECONDS")
     lowest_snr_db: float | None = _limit(
         10.0, "Lowest signal-to-noise ratio; -inf sets no limit.", "min_snr", "DB"
     )
@@ -78,7 +78,7 @@ class QualityLimits:
     lowest_speech_ratio: float | None = _limit(
         0.4, "Share of speech; 0 sets no limit.", "min_speech_ratio", "SHARE"
     )
-    longest_silence: float | None = setting(
+    longest_silence_seconds: float | None = setting(
         1.5,
         "Longest silence inside a clip: 1.5s, 300ms; inf sets no limit.",
         option="max_silence",
@@ -101,12 +101,12 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
 
     seconds = "{:.2f} s".format
     checks = (
-        ("duration", "it is {} long", seconds, limits.shortest, limits.longest),
+        ("duration", "it is {} long", seconds, limits.shortest_seconds, limits.longest_seconds),
         ("snr_db", "its signal-to-noise ratio is {}", "{:.1f} dB".format, limits.lowest_snr_db, None),
         ("clipping_ratio", "{} of it is clipped", "{:.2%}".format, None, limits.most_clipping),
         ("bandwidth_hz", "its bandwidth is {}", kilohertz, limits.lowest_bandwidth_hz, None),
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
-        ("silence_seconds", "it is silent for {} inside", seconds, None, limits.longest_silence),
+        ("silence_seconds", "it is silent for {} inside", seconds, None, limits.longest_silence_seconds),
     )
     reasons = []
     for name, clause, shown, least, most in checks:

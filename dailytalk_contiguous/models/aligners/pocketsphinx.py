@@ -1,7 +1,7 @@
-"""pocketsphinx, the aligner of English (see `models.sphinx`).
+"""The pocketsphinx aligner, for English (see `models.sphinx`).
 
-A word that the dictionary lacks is said by its letters: with all words of a recording said so, half of the edges
-were still within 10 ms of a person's labels, because the sounds around a border place it, and not the spelling.
+A word that the dictionary lacks is spelled out by its letters. With all words of a recording spelled out, half of
+the edges were still within 10 ms of a person's labels: the sounds around a border place it, not the spelling.
 """
 
 from collections.abc import Iterator, Sequence
@@ -127,7 +127,7 @@ LEVEL_SECONDS = 0.005
 
 
 def _audible(edges: list[list[float]], samples: Samples) -> Iterator[tuple[float, float]]:
-    """Words without the silence that the model gives to them at a pause."""
+    """Yield the start and end of each word without the silence that the model gives it at a pause."""
     levels = frame_levels(samples, round(LEVEL_SECONDS * ANALYSIS_RATE))
     seconds = len(samples) / ANALYSIS_RATE
     ends_before = [-np.inf, *(end for _, end in edges[:-1])]

@@ -1,4 +1,4 @@
-"""espeak-ng, the synthesiser of the embedded profile: small, robotic, a hundred languages, exact word times.
+"""The espeak-ng synthesiser: small, robotic, a hundred languages, exact word times.
 
 Its library comes as the wheel `espeakng-loader` (an optional extra, GPL-3, loaded when it is first needed) and
 is called through ctypes. It carries its noise and phase from one line into the next and no call clears them, so
@@ -268,7 +268,7 @@ _NEUTRAL_VOLUME = 50.0
 
 
 def parameters(prosody: StyleProsody) -> dict[int, int]:
-    """espeak's settings for a style, by parameter: words a minute, and numbers around 50."""
+    """Return the settings of espeak for a style, by parameter: words a minute, and numbers around 50."""
     rate = min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))
     volume = _NEUTRAL_VOLUME * 10 ** (prosody.gain_db / 20)
     pitch = 50 + 50 * log2(prosody.pitch) / log2(_HIGHEST_PITCH)

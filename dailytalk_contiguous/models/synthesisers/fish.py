@@ -83,7 +83,7 @@ _ABSENT = frozenset({404, 405, 501})
 
 
 class FishSampling(NamedTuple):
-    """How the model draws what it says, both in [0, 1], and the rate in Hz to ask for."""
+    """Sampling settings of the model, both in [0, 1], and the rate in Hz to ask for."""
 
     temperature: float = 0.7
     top_p: float = 0.7

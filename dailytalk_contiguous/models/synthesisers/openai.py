@@ -106,7 +106,8 @@ class OpenAISpeech(ServedSynthesiser):
     """A `Synthesiser`. It gives no word times.
 
     Args:
-        model, voice: as the server knows them; the voice `clone` is that of samples.
+        model: a model of the server.
+        voice: a voice of the server; `clone` for that of samples.
         base_url: with or without `/v1`; empty or None: OPENAI_BASE_URL, else OpenAI's own.
         concurrency: requests at a time.
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
@@ -199,7 +200,7 @@ class OpenAISpeech(ServedSynthesiser):
         name = f"dailytalk-{digest[:24]}"
         with self._cloning:
             if self._reads_samples is None:
-                self._reads_samples = self._proved(reference, reserve)
+                self._reads_samples = self._can_read_samples(reference, reserve)
             if not self._reads_samples and name not in self._uploaded:
                 self._uploaded[name] = self._listed(name) or self._upload(name, sample)
         if self._reads_samples:
@@ -208,8 +209,8 @@ class OpenAISpeech(ServedSynthesiser):
             raise _no_clone(f"the speech server at {self.server}")
         return {"voice": self._uploaded[name]}
 
-    def _proved(self, reference: dict[str, str], reserve: Reserve) -> bool:
-        """Whether the server reads samples in requests: one that passes over them says a trial with any.
+    def _can_read_samples(self, reference: dict[str, str], reserve: Reserve) -> bool:
+        """Return whether the server reads samples in requests: one that ignores them answers any trial.
 
         A status of 500 may also come from a server that is just not ready, so no sound has to be rejected twice.
         """

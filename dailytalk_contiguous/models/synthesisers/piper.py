@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import has_words, normalise, share_spans, split_words, within_sound
 from dailytalk_contiguous.machine.read_documents import read_json
-from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
+from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, resolve_files
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,
@@ -160,7 +160,7 @@ class Piper(Synthesiser):
             network = f"{self._folder}/{self._name}.onnx"
         settings = f"{network}.json"
         card = str(Path(network).with_name("MODEL_CARD"))
-        paths = find_files(folder, (network, settings, card), fetch)
+        paths = resolve_files(folder, (network, settings, card), fetch)
         if network in paths and settings in paths:
             return VoiceFiles(paths[network], paths[settings], paths.get(card))
         if not fetch:

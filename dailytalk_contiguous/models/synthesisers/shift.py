@@ -1,10 +1,10 @@
-"""shift, a voice for every language: the recorded sound itself with another timbre, sample for sample in time.
+"""The shift engine: the recorded sound itself with another timbre, in any language, sample for sample in time.
 
 It is McAdams' coefficient after Patino, Tomashenko, Todisco, Nautsch and Evans 2021 ("Speaker anonymisation using
 the McAdams coefficient", Interspeech), the second baseline of the VoicePrivacy challenge, written from the paper:
 the angles of the poles of linear prediction, which are the resonances of the vocal tract, are raised to the power
-of a coefficient, and what the prediction leaves is filtered by the new poles. What is said, its pitch, its timing
-and its loudness stay. Two things are not the paper's: angles near the end of the band are spread over what is
+of a coefficient, and the residual of the prediction is filtered by the new poles. The words, the pitch, the timing
+and the loudness stay. Two things are not the paper's: angles near the end of the band are spread over what is
 left of it, and sound above 6 kHz is left alone, so that a wideband recording stays one. The pitch is left alone,
 too: by two semitones a voice becomes hardly less like its speaker's. It is a change of voice for a dataset, and no
 protection of a person: whoever knows the method can undo it.

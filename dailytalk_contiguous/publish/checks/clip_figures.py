@@ -41,12 +41,12 @@ class ClipMeasure(NamedTuple):
 
 #: Measures of the quality of a clip, as rows have them.
 MEASURES = {
-    "duration": ClipMeasure("length", "s", (0, 32), least="shortest", most="longest"),
+    "duration": ClipMeasure("length", "s", (0, 32), least="shortest_seconds", most="longest_seconds"),
     "snr_db": ClipMeasure("signal-to-noise ratio", "dB", (-10, 80), least="lowest_snr_db"),
     "clipping_ratio": ClipMeasure("clipped samples", "%", (0, 2), 100.0, most="most_clipping"),
     "bandwidth_hz": ClipMeasure("bandwidth", "kHz", (0, 24), 0.001, least="lowest_bandwidth_hz"),
     "speech_ratio": ClipMeasure("share of speech", "%", (0, 100), 100.0, least="lowest_speech_ratio"),
-    "silence_seconds": ClipMeasure("longest silence inside", "s", (0, 4), most="longest_silence"),
+    "silence_seconds": ClipMeasure("longest silence inside", "s", (0, 4), most="longest_silence_seconds"),
 }
 
 

@@ -54,8 +54,12 @@ class ClipSettings(exporting.ExportSettings):
         OWN_RULES, "Which events become clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
         panel="result", choices=(OWN_RULES, "kyutai"),
     )  # fmt: skip
-    context: float = setting(CONTEXT, "Seconds that a clip has before its event.", panel="result", unit="s")
-    after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
+    context_seconds: float = setting(
+        CONTEXT, "Seconds that a clip has before its event.", option="context", panel="result", unit="s"
+    )
+    after_seconds: float = setting(
+        AFTER, "Seconds that a clip has after its event.", option="after", panel="result", unit="s"
+    )
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
     bench: bool = unlisted(False)
@@ -110,11 +114,13 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
         first, last = sorted((event.start, event.end))
         if settings.bench and event.kind == "interruption":
             event, last = _answered(event, audible, duration)
-        window = window_around(first, last, audible.together, duration, settings.context, settings.after)
+        window = window_around(
+            first, last, audible.together, duration, settings.context_seconds, settings.after_seconds
+        )
         clip = EventClip(name, event, *window, event_certainty)
         reason = exporting.certainty_doubt(event_certainty, settings.certainty)
         if settings.bench and not reason:
-            clip, reason = _sample(clip, scene, audible, settings.context)
+            clip, reason = _sample(clip, scene, audible, settings.context_seconds)
         if reason:
             left_out[f"{event.kind}: {reason}"] += 1
         else:

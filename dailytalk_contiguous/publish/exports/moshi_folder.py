@@ -132,7 +132,7 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
         if utterance.said_tag:
             seconds_of_tag[utterance.said_tag] += utterance.end - utterance.start
     entries = []
-    for piece in trained_pieces(talk, inaudible, settings.max_length):
+    for piece in trained_pieces(talk, inaudible, settings.max_length_seconds):
         name = f"{AUDIO_FOLDER}/{piece.name}"
         start = piece.first / rate
         end = piece.last / rate

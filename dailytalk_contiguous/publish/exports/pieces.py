@@ -19,8 +19,8 @@ SHORTEST_SILENCE = 0.2
 
 @dataclass(frozen=True)
 class PieceSettings(exporting.ExportSettings):
-    max_length: float = setting(
-        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
+    max_length_seconds: float = setting(
+        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.", option="max_length",
         panel="result", unit="time", words={"never": 0.0}, shown="never",
     )  # fmt: skip
 

@@ -72,7 +72,7 @@ def _write_mixed(
         text = " ".join(utterance.text.split())
         if text:
             utterances.append(replace(utterance, text=text))
-    pieces = trained_pieces(talk, inaudible_spans(talk), export.settings.max_length)
+    pieces = trained_pieces(talk, inaudible_spans(talk), export.settings.max_length_seconds)
     scripts = []
     for piece in pieces:
         inside = []

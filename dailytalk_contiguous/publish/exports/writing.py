@@ -66,7 +66,7 @@ def write_export(
         before: the side of ids that were divided before, which stays; None for those of earlier exports in `out`.
         readme: makes the text of the README from a description, the provenances of the rows with their numbers,
             and how to load the folder; None for none. A README that a person wrote stays as it is.
-        settings: of `format.settings`.
+        settings: of `format.settings`, by the names of the options.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
     is left to train on.
@@ -129,11 +129,14 @@ def write_export(
 
 
 def settings_of_export(format: ExportFormat, settings: Mapping[str, Any]) -> ExportSettings:
-    """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
+    """Return the settings of a format with these values, by the names of the options.
+
+    Raises DailytalkError for one that the format does not take.
+    """
     common = {field.name for field in fields(ExportSettings)}
-    listed = {placed.name for placed in settings_in(format.settings)}
-    unlisted = {field.name for field in fields(format.settings)} - listed
-    taken = {"sample_rate", "fillers", *format.options, *unlisted, *(listed - common)}
+    field_of = {placed.option: placed.name for placed in settings_in(format.settings)}
+    unlisted = {field.name for field in fields(format.settings)} - {*field_of.values()}
+    taken = {"sample_rate", "fillers", *format.options, *unlisted, *(field_of.keys() - common)}
     if len(format.sides) > 1:
         taken |= _DIVIDING
     unfit = [f"--{name.replace('_', '-')}" for name in settings if name not in taken]
@@ -141,7 +144,8 @@ def settings_of_export(format: ExportFormat, settings: Mapping[str, Any]) -> Exp
         raise DailytalkError(
             f"{', '.join(unfit)} does not go with --format {format.name}", "leave it out, or export for another"
         )
-    chosen = replace(format.settings, **settings)
+    values = {field_of.get(name, name): value for name, value in settings.items()}
+    chosen = replace(format.settings, **values)
     check_values(chosen)
     return chosen
 

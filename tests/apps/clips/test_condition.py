@@ -61,7 +61,7 @@ def test_noise_is_reduced_in_clips_under_the_limit_alone_and_the_row_says_by_how
     loud = (noise * 10 ** (-36 / 20)).astype(np.float32)
     soft = (noise * 10 ** (-60 / 20)).astype(np.float32)
     batch = clips(line() + loud, line() + soft)
-    noisy, clean = conditioned(batch, reduce_noise_under=25.0)
+    noisy, clean = conditioned(batch, reduce_noise_under_db=25.0)
     noisy_before, clean_before = conditioned(batch)
     assert 5 < noisy["noise_reduced_db"] <= 11
     assert clean == clean_before
@@ -75,7 +75,7 @@ def test_noise_is_reduced_in_clips_under_the_limit_alone_and_the_row_says_by_how
         return float(np.corrcoef(left, source[: len(left)])[0, 1])
 
     assert likeness(noisy) > likeness(noisy_before)
-    assert conditioned(batch, reduce_noise_under=25.0) == [noisy, clean]
+    assert conditioned(batch, reduce_noise_under_db=25.0) == [noisy, clean]
 
 
 @pytest.mark.parametrize("edge", [0.3, 1.0])

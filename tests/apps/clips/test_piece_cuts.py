@@ -38,9 +38,9 @@ def recordings(draw: st.DrawFn) -> tuple[int, np.ndarray]:
 
 rules = st.builds(
     CutAtSilences,
-    silence=st.sampled_from([0.05, 0.3, 0.8, 2.0]),
-    shortest=st.sampled_from([0.0, 0.6, 1.5]),
-    longest=st.sampled_from([1.5, 3.0, 11.0]),
+    silence_seconds=st.sampled_from([0.05, 0.3, 0.8, 2.0]),
+    shortest_seconds=st.sampled_from([0.0, 0.6, 1.5]),
+    longest_seconds=st.sampled_from([1.5, 3.0, 11.0]),
 )
 
 
@@ -55,7 +55,7 @@ def test_any_pattern_of_silences_splits_losslessly_and_within_limits(
         assert piece.end > piece.start
         end = piece.end
         n_samples = piece.end - piece.start
-        if rule.shortest * RATE <= n_samples <= rule.longest * RATE:
+        if rule.shortest_seconds * RATE <= n_samples <= rule.longest_seconds * RATE:
             assert piece.reason in (None, SILENT_PIECE)
         else:
             assert piece.reason
@@ -69,7 +69,7 @@ def test_every_silence_as_long_as_asked_for_is_cut_at_its_midpoint(
     length, spans = recording
     ends = {piece.end for piece in rule.cut(length, RATE, spans)}
     for start, end in spans:
-        if end - start >= rule.silence * RATE:
+        if end - start >= rule.silence_seconds * RATE:
             assert int(start + end) // 2 in ends
 
 
