@@ -12,7 +12,7 @@ def content(form: ExportFormat) -> tuple[str, str]:
 def test_page_of_formats_says_what_the_table_says() -> None:
     page = Path("docs/formats.md").read_text(encoding="utf-8")
     rows = []
-    for (holds, loses), group in groupby(FORMATS.values(), content):  # neighbours with the same content share a row
+    for (holds, loses), group in groupby(FORMATS.values(), content):  # neighbours of one content share a row
         forms = [*group]
         names = ", ".join(f"`{form.name}`" for form in forms)
         readers = ", ".join(dict.fromkeys(form.reader for form in forms))
