@@ -6,6 +6,7 @@ column means is what the table of fields says, or else `MEANINGS`, unless datase
 
 import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,12 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "transcripts": ("", ""),
     "uncovered_sound": ("seconds of the source", ""),
     "sound_digest": ("", "the same in another lossless format, too; null in datasets of earlier versions"),
+    "side_shift": (
+        "seconds",
+        "by how much the right side is later (below 0: earlier), and becomes later; `lacking`: sound that a side "
+        "lacks, its start in the side's time and its length; `known_by`: a `leak` or the `transcript`; `aligned`: "
+        "all times are those after `--align-sides`; None if nothing tells that the sides are out of step",
+    ),
     "transcript_repair": ("", ""),
     "transcript_marks": (
         "seconds of the source",
@@ -176,18 +183,17 @@ def short_type(feature: Any) -> str:
     return text
 
 
-def line(column: StageColumn, feature: Any, mark: str = "") -> str:
+def cells(column: StageColumn, feature: Any) -> list[str]:
+    """The cells of a column's row, after that of its name."""
     unit, about = meanings()[column.name]
     if about in FIELDS_PAGE.read_text(encoding="utf-8"):
         about = ""
     if column.is_transient:
         about += "; during a run alone, in no file"
-    cells = [f"`{column.name}` {mark}".strip(), short_type(feature)]
-    if unit:
-        cells[1] += f", {unit}"
+    described = [f"{short_type(feature)}, {unit}" if unit else short_type(feature)]
     if about:
-        cells.append(about)
-    return f"| {' | '.join(cells)} |"
+        described.append(about)
+    return described
 
 
 def of_utterances(stages: Stages) -> set[str]:
@@ -203,21 +209,20 @@ def heading(stage: str) -> str:
 
 
 def table(stages: Stages, of_utterance: bool) -> list[str]:
-    """The table of the columns with one value an utterance, or of the others."""
+    """The table of the columns with one value an utterance, or of the others; columns alike share a row."""
     lines = ["| column | type, unit, range | note |", "|---|---|---|"]
     flat = of_utterances(stages)
-    last_stage = ""
+    rows = list[tuple[str, str, list[str]]]()
     for column in columns(stages):
-        if (column.name in flat) != of_utterance:
-            continue
-        if column.stage != last_stage:
-            lines.append(heading(column.stage))
-            last_stage = column.stage
-        if of_utterance:
-            lines.append(line(column, column.feature.feature))
-        else:
-            mark = r"\*" if column.name in CONVERSATION_COLUMNS else ""
-            lines.append(line(column, column.feature, mark))
+        if (column.name in flat) == of_utterance:
+            feature = column.feature.feature if of_utterance else column.feature
+            mark = r" \*" if not of_utterance and column.name in CONVERSATION_COLUMNS else ""
+            rows.append((column.stage, f"`{column.name}`{mark}", cells(column, feature)))
+    for stage, of_stage in itertools.groupby(rows, itemgetter(0)):
+        lines.append(heading(stage))
+        for alike, group in itertools.groupby(of_stage, itemgetter(2)):
+            names = ", ".join(name for _, name, _ in group)
+            lines.append(f"| {' | '.join([names, *alike])} |")
     return lines
 
 
