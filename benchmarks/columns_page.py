@@ -1,34 +1,46 @@
 """The columns that a stage of one's own may ask for, as docs/columns.md.
 
 `python benchmarks/columns_page.py` writes the page. Names, types and origins are those of the stages; what a
-column means is what the table of fields says, or else `MEANINGS`.
+column means is what the table of fields says, or else `MEANINGS`, unless dataset_card/fields.md says it.
 """
 
 import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.records.schema import COLUMNS, CONVERSATION_COLUMNS, MODEL_FAILURES, SOURCE
+from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.schema import (
+    COLUMNS,
+    CONVERSATION_COLUMNS,
+    MODEL_FAILURES,
+    REJECTED,
+    SOURCE,
+)
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.words.word import UTTERED, WordRow
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
 
-PAGE = Path(__file__).parents[1] / "docs" / "columns.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "columns.md"
+
+#: A sentence that is on this page is not on ours.
+FIELDS_PAGE = ROOT / "dataset_card" / "fields.md"
 
 HEAD = """# Columns for a stage of your own
 
-`python benchmarks/columns_page.py` writes this page from the stages. `dailytalk tag --stage FILE.py` runs your
-stage after those of the package, so it may ask for every column here, by its name in `needs`, or in `uses` if the
-stage can do without it. It may also ask for columns of your own stages before it.
-[extending.md](extending.md#add-a-stage) shows a stage.
+`dailytalk tag --stage FILE.py` runs [your stage](extending.md#add-a-stage) after those of the package. It may
+name every column here, and those of your own stages before it, in `needs`, or in `uses` if it can do without.
+`python benchmarks/columns_page.py` writes this page from the stages.
 
-Types are those of Python. Any value may be None, and an unknown number None or NaN. Times are seconds of the
-conversation, which begins at `offset` seconds of its recording.
+Types are those of Python; any value may be None, and an unknown number None or NaN. Times are seconds of the
+conversation. [Fields](../dataset_card/fields.md) explain the columns, except for the notes here.
 """
 
 UTTERANCES = """## One value an utterance
@@ -43,70 +55,81 @@ A stage in `PerUtterance` can ask for those marked with \\*. If it maps columns,
 for each utterance; if it takes objects, it finds the value on the conversation in `of_talks`.
 """
 
-#: Unit or range, and meaning, of columns that are no fields of a transcript, or mean something else there.
+#: Unit or range of columns, and what `FIELDS_PAGE` does not say of them.
 MEANINGS: dict[str, tuple[str, str]] = {
-    "recording_id": ("", "the recording, which may be cut into several conversations"),
-    "audio": (
-        "",
-        "where the recording is: `path` is a file:// address, which `machine/audio.py` decodes",
+    "recording_id": ("", ""),
+    "audio": ("", "`path` is a file:// address, which `machine/audio.py` decodes"),
+    "audio_identity": ("", ""),
+    "offset": ("seconds of the recording", ""),
+    "duration": ("seconds", ""),
+    "sample_rate": ("Hz, of the recording", ""),
+    "channels": ("", ""),
+    "given": ("seconds", "one cue after another"),
+    "given_language": ("ISO 639-1", "`en,es` for left and right"),
+    "transcripts": ("", ""),
+    "uncovered_sound": ("seconds of the source", ""),
+    "sound_digest": ("", "the same in another lossless format, too; null in datasets of earlier versions"),
+    "side_shift": (
+        "seconds",
+        "by how much the right side is later (below 0: earlier), and becomes later; `lacking`: sound that a side "
+        "lacks, its start in the side's time and its length; `known_by`: a `leak` or the `transcript`; `aligned`: "
+        "all times are those after `--align-sides`; None if nothing tells that the sides are out of step",
     ),
-    "audio_identity": ("", "digest of the recording's size and of 192 KiB of its bytes"),
-    "offset": ("seconds of the recording", "where the conversation begins"),
-    "duration": ("seconds", "length of the conversation"),
-    "sample_rate": ("Hz", "sample rate of the recording"),
-    "channels": ("", "number of channels of the recording"),
-    "given": ("seconds", "the transcript that came with the recording, one cue after another"),
-    "given_language": ("ISO 639-1", "language of that transcript; `en,es` for left and right"),
-    "transcripts": ("", "the files of that transcript"),
-    "input_digest": ("", "digest of the recording and its transcript"),
+    "transcript_repair": ("", ""),
+    "transcript_marks": (
+        "seconds of the source",
+        "`kind` may also be `note`; an `inaudible` stretch has no words, so nothing is trained on it",
+    ),
+    "model_failures": ("", "published rows have only the kind of the error"),
+    "input_digest": ("", "of the recording and its transcript"),
     "problem": ("", "always None: unusable recordings do not reach a stage"),
-    "remedy": ("", "always None, as `problem`"),
-    "channel": ("`left`, `right`, `mix`", "the side of the recording that speaks"),
-    "start": ("seconds", "where speech begins"),
-    "end": ("seconds", "where it ends"),
-    "start_trim": ("seconds", "time from `start` to its first sound; below 0 if it sounds before `start`"),
-    "end_trim": ("seconds", "time from its last sound to `end`"),
-    "run": ("", "number of the run of speech; pieces cut from one run share it"),
-    "speech_seconds": ("seconds", "how much of the utterance is speech"),
+    "remedy": ("", "always None"),
+    "channel": ("`left`, `right`, `mix`", ""),
+    "start": ("seconds", ""),
+    "end": ("seconds", ""),
+    "start_trim": ("seconds", ""),
+    "end_trim": ("seconds", ""),
+    "run": ("", ""),
+    "speech_seconds": ("seconds", ""),
     "speech": (
         "16 kHz, mono",
-        "its sound as little-endian 16-bit samples; `pcm_to_float` (`core/sound/samples.py`) converts them to "
-        "float32 in [-1, 1), shape (n,)",
+        "little-endian 16-bit samples; `pcm_to_float` (`core/sound/samples.py`) converts them to float32 in "
+        "[-1, 1), shape (n,)",
     ),
-    "sides": ("", "measures of each channel that was listened to ([fields](../dataset_card/fields.md))"),
-    "notes": ("", "remarks: a silent or clipped channel, leaked speech that was left out"),
-    "rejected": ("", "utterances under `--min-duration`"),
-    "given_text": ("", "the part of the transcript that belongs to the utterance; None without a transcript"),
-    "given_words": ("seconds, [0, 1]", "its words with their times; None without a transcript"),
-    "unmatched": ("", "parts of the transcript that are near no utterance"),
-    "words": ("seconds, [0, 1]", "words in order, inside the utterance, each longer than 0 s"),
-    "avg_logprob": ("", "mean log probability of the recognised words"),
-    "no_speech_prob": ("[0, 1]", "the recogniser's probability that nothing is said"),
-    "recogniser": ("", "the recogniser's name; `given` for a transcript by people"),
-    "question": (
-        "",
-        "whether it is a question, by its mark, or by its first words if the recogniser writes no marks",
-    ),
-    "text_reason": ("", "why `text_raw` is empty; None if it is not"),
-    "tagged_text": ("", "`(tag) text`; None if `text` is empty"),
-    "joined": ("", "ids of the parts into which a pause had split one sentence; empty for most"),
-    "f0_mean": ("Hz", "mean pitch by pYIN, 65–500 Hz; NaN with fewer than 5 voiced frames"),
-    "f0_std": ("Hz", "standard deviation of the pitch; NaN if `f0_mean` is"),
-    "affect_model": ("", "the model that rated valence, arousal and dominance; None if none did"),
-    "valence": ("[0, 1]", "rating by `affect_model`; NaN without a model"),
-    "arousal": ("[0, 1]", "rating by `affect_model`; NaN without a model"),
-    "dominance": ("[0, 1]", "rating by `affect_model`; NaN without a model"),
-    "emotion_class": ("", "the likeliest class by a classifier; `unsure`, or None if no guess is possible"),
-    "emotion_probabilities": ("[0, 1]", "probability of each class (sum 1); empty if no guess is possible"),
-    "emotion_model": ("", "name of the classifier"),
-    "prosody_tokens": ("0 to 119", "its prosody, a token every 16 ms ([tokens](tokens.md))"),
-    "prosody_runs": ("", "the same tokens in run-length form"),
-    "prosody_words": ("seconds, semitones, ratio, dB", "tokens and prosody of each word"),
-    "prosody_model": ("", "name of the codebook"),
-    "rms_gain_db": ("dB", "`rms` relative to the speaker's median in the conversation"),
-    "f0_ratio": ("ratio", "`f0_mean` relative to that median"),
-    "rate_ratio": ("ratio", "`speech_rate` relative to that median"),
+    "sides": ("", ""),
+    "notes": ("", ""),
+    "rejected": ("", ""),
+    "given_text": ("", "None without a transcript"),
+    "given_words": ("seconds, [0, 1]", "None without a transcript"),
+    "unmatched": ("", ""),
+    "words": ("seconds, [0, 1]", ""),
+    "avg_logprob": ("", ""),
+    "no_speech_prob": ("[0, 1]", ""),
+    "recogniser": ("", ""),
+    "question": ("", ""),
+    "text_reason": ("", "None if it is not"),
+    "tagged_text": ("", "None if `text` is empty"),
+    "joined": ("", "empty for most"),
+    "f0_mean": ("Hz", "unknown with fewer than 5 voiced frames"),
+    "f0_std": ("Hz", "unknown if `f0_mean` is"),
+    "affect_model": ("", "None if none rated the utterance"),
+    "valence": ("[0, 1]", "NaN without a model"),
+    "arousal": ("[0, 1]", "NaN without a model"),
+    "dominance": ("[0, 1]", "NaN without a model"),
+    "emotion_class": ("", ""),
+    "emotion_probabilities": ("[0, 1]", ""),
+    "emotion_model": ("", ""),
+    "prosody_tokens": ("0 to 119", ""),
+    "prosody_runs": ("", ""),
+    "prosody_words": ("seconds, semitones, ratio, dB", ""),
+    "prosody_model": ("", ""),
+    "rms_gain_db": ("dB", ""),
+    "f0_ratio": ("ratio", ""),
+    "rate_ratio": ("ratio", ""),
 }
+
+#: Types with a name on the page.
+NAMED_TYPES = {"word": record_features(WordRow, UTTERED), "reject": REJECTED}
 
 #: Columns that are there with an option only.
 WITH_OPTION = {"ClassifyEmotion": "--emotion", "TokeniseProsody": "--prosodic-tokens"}
@@ -138,7 +161,7 @@ def type_text(feature: Any) -> str:
 def columns(stages: Stages) -> Iterator[StageColumn]:
     """Each column of the rows once, in the order in which they are added."""
     names: set[str] = set()
-    added: list[tuple[str, Features, tuple[str, ...]]] = [("the source", SOURCE, ())]
+    added: list[tuple[str, Features, tuple[str, ...]]] = [("The source", SOURCE, ())]
     added += [(stage.name, stage.adds, stage.transient) for stage in stages]
     for stage, features, transient in added:
         for name, feature in features.items():
@@ -152,15 +175,25 @@ def meanings() -> dict[str, tuple[str, str]]:
     return {field.name: (field.unit, field.about) for field in (*FIELDS, *COLUMNS)} | MEANINGS
 
 
-def line(column: StageColumn, feature: Any, mark: str = "") -> str:
+def short_type(feature: Any) -> str:
+    """A type of Python with the names of `NAMED_TYPES`."""
+    text = type_text(feature)
+    for name, named in NAMED_TYPES.items():
+        text = text.replace(type_text(named), name)
+    return text
+
+
+def cells(column: StageColumn, feature: Any) -> list[str]:
+    """The cells of a column's row, after that of its name."""
     unit, about = meanings()[column.name]
-    option = WITH_OPTION.get(column.stage)
-    if option:
-        about += f"; with `{option}`"
+    if about in FIELDS_PAGE.read_text(encoding="utf-8"):
+        about = ""
     if column.is_transient:
         about += "; during a run alone, in no file"
-    name = f"`{column.name}` {mark}".strip()
-    return f"| {name} | {type_text(feature)} | {unit} | {about} | {column.stage} |"
+    described = [f"{short_type(feature)}, {unit}" if unit else short_type(feature)]
+    if about:
+        described.append(about)
+    return described
 
 
 def of_utterances(stages: Stages) -> set[str]:
@@ -169,20 +202,36 @@ def of_utterances(stages: Stages) -> set[str]:
     return {name for stage in after for name in stage.adds} - MODEL_FAILURES.keys()
 
 
+def heading(stage: str) -> str:
+    """The row of a table that says which stage adds the columns below it."""
+    option = WITH_OPTION.get(stage)
+    return f"| **{stage}**, with `{option}` |" if option else f"| **{stage}** |"
+
+
+def table(stages: Stages, of_utterance: bool) -> list[str]:
+    """The table of the columns with one value an utterance, or of the others; columns alike share a row."""
+    lines = ["| column | type, unit, range | note |", "|---|---|---|"]
+    flat = of_utterances(stages)
+    rows = list[tuple[str, str, list[str]]]()
+    for column in columns(stages):
+        if (column.name in flat) == of_utterance:
+            feature = column.feature.feature if of_utterance else column.feature
+            mark = r" \*" if not of_utterance and column.name in CONVERSATION_COLUMNS else ""
+            rows.append((column.stage, f"`{column.name}`{mark}", cells(column, feature)))
+    for stage, of_stage in itertools.groupby(rows, itemgetter(0)):
+        lines.append(heading(stage))
+        for alike, group in itertools.groupby(of_stage, itemgetter(2)):
+            names = ", ".join(name for _, name, _ in group)
+            lines.append(f"| {' | '.join([names, *alike])} |")
+    return lines
+
+
 def page() -> str:
     stages = tag_stages("embedded", emotion=VOICE_LINEAR, prosodic_tokens="bundled", device="cpu")
-    head = ["| column | type | unit, range | what it is | added by |", "|---|---|---|---|---|"]
-    utterances = [*head]
-    conversations = [*head]
-    flat = of_utterances(stages)
-    for column in columns(stages):
-        if column.name in flat:
-            utterances.append(line(column, column.feature.feature))
-        else:
-            conversations.append(
-                line(column, column.feature, r"\*" if column.name in CONVERSATION_COLUMNS else "")
-            )
-    parts = [HEAD, UTTERANCES, *utterances, "", CONVERSATIONS, *conversations]
+    utterances = table(stages, of_utterance=True)
+    conversations = table(stages, of_utterance=False)
+    named = [f"A `{name}` is {type_text(feature)}." for name, feature in NAMED_TYPES.items()]
+    parts = [HEAD, *named, "", UTTERANCES, *utterances, "", CONVERSATIONS, *conversations]
     return "\n".join(parts) + "\n"
 
 
