@@ -317,7 +317,7 @@ def earlier_rows(paths: Iterable[Path], keys: Mapping[str, str], retried: Collec
 
     Args:
         paths: the files.
-        keys: of the rows that the conversations should have, by their ids.
+        keys: the keys of the rows that the conversations should have, by their ids.
         retried: the stages whose rejects may be fine in another run: such a conversation is to be made again.
     """
     earlier = EarlierRows({}, {})

@@ -77,8 +77,8 @@ class WheelFile(NamedTuple):
     """A file of a model that installed packages hold, in one part or several to be laid end to end.
 
     Attributes:
-        parts: of each the package and the path in it.
-        sha256: of the whole file.
+        parts: the package of each part, and its path there.
+        sha256: the digest of the whole file.
     """
 
     parts: tuple[tuple[str, str], ...]
@@ -163,7 +163,7 @@ class StoredModel(NamedTuple):
     """Files of a model of transformers, and what its JSON says.
 
     Attributes:
-        name: as it was asked for.
+        name: the name by which it was asked for.
         config: values of `CONFIG`.
         preparation: values of `PREPARATION`; empty if there is none.
         weights: paths of its files of weights.

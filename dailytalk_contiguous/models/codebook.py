@@ -171,7 +171,7 @@ class Codebook:
         Args:
             features: normalised contours, shape (frames, features), as `models.contours.as_features` makes
                 them.
-            device: of PyTorch; tokens are the same on all.
+            device: a device of PyTorch; tokens are the same on all.
 
         Raises BadInput for another number of features, and for NaN or infinity.
         """

@@ -58,8 +58,8 @@ class Register(NamedTuple):
     """The usual values of a speaker, as medians.
 
     Attributes:
-        f0: of pitch over voiced frames, in Hz.
-        level: of level over voiced frames, in dBFS.
+        f0: median pitch of voiced frames, in Hz.
+        level: median level of voiced frames, in dBFS.
         semitones: over which pitch moves in a performance.
         syllable: seconds of a syllable that is not the last of its performance.
     """

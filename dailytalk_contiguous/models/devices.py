@@ -260,9 +260,9 @@ def run_batched(
         seconds: length of each item.
         budget: seconds of padded audio in a batch, as in `plan_batches`.
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
-        room: of the model that `call` runs. No batch is larger; it shrinks where one does not fit.
-        kinds: of the items, as in `plan_batches`.
-        pool: for `run_side_by_side`, on a CPU.
+        room: the room for the model that `call` runs. No batch is larger; it shrinks if one does not fit.
+        kinds: the kinds of the items, as in `plan_batches`.
+        pool: the pool for `run_side_by_side`, on a CPU.
 
     Raises DailytalkError if a single item does not fit into memory.
     """

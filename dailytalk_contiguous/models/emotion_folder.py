@@ -81,10 +81,10 @@ class EmotionFolder:
         kind: one of `EMOTION_KINDS`.
         classes: sorted.
         temperature: over 0.
-        limits: of its confidence; the default ones for a model of an earlier version, which has none.
-        settings: of that kind.
-        facts: what it was trained on, with which result.
-        name: of the folder, or of the repository with its version.
+        limits: the limits of its confidence; the default ones for a model of an earlier version, which has none.
+        settings: the settings of its kind.
+        facts: the facts about its training: its data and its results.
+        name: the name of the folder, or of the repository with its version.
         about: the file with its description.
         weights_path: the file with its weights.
     """

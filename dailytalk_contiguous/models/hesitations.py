@@ -71,8 +71,8 @@ class HesitationPlace(NamedTuple):
 
     Attributes:
         before: the number of the word that follows it; the number of words if it is behind the last one.
-        start: in seconds.
-        end: in seconds.
+        start: start in seconds.
+        end: end in seconds.
         is_inside: whether it is in the middle of a sentence, behind a word without a punctuation mark.
         repeated: the words that are said here, whole or in part, and once more behind it; if there are none, a
             filler may have been said here.
@@ -104,7 +104,7 @@ class Hesitation(NamedTuple):
 
     Attributes:
         position: its place.
-        spelling: of a filler.
+        spelling: the spelling of a filler.
         probability: the probability that it was said, in [0, 1].
     """
 

@@ -69,8 +69,8 @@ def sound_library(device: str, instead: str = "") -> ModuleType:
     """The module `sounddevice`.
 
     Args:
-        device: what it is for, in messages: `microphone` or `loudspeaker`.
-        instead: what else can be done without it.
+        device: the device that needs it, for messages: `microphone` or `loudspeaker`.
+        instead: a way to do without it, for messages.
 
     Raises DailytalkError where it or PortAudio is not installed.
     """

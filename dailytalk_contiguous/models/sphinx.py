@@ -50,8 +50,8 @@ class WordSegment(NamedTuple):
 
     Attributes:
         token: the token of the word in the decoder's dictionary.
-        start: in seconds of the sound.
-        end: in seconds of the sound.
+        start: start in seconds of the sound.
+        end: end in seconds of the sound.
         likelihood: mean log likelihood of its frames, each against the likeliest sound of that frame: 0 at most.
     """
 
@@ -66,12 +66,12 @@ class Extra(NamedTuple):
 
     Attributes:
         before: the number of the word that follows it; the number of words if it is behind the last one.
-        start: in seconds.
-        end: in seconds.
+        start: start in seconds.
+        end: end in seconds.
         likelihood: mean of its frames.
         repeated_word: the number of the word that is said here, whole or in part, and once more behind it; None
             for another sound.
-        share: of that word, the part that is said here, in (0, 1].
+        share: the part of that word that is said here, in (0, 1].
     """
 
     before: int

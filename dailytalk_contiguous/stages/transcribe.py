@@ -412,7 +412,7 @@ def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list
 
     Args:
         seconds: length of each utterance. One that is longer than `WINDOW_SECONDS` gets a separate window.
-        speakers: of each utterance; equal values may share a window.
+        speakers: the speaker of each utterance; equal values may share a window.
     """
     open_windows: dict[Hashable, Window] = {}
     windows: list[Window] = []

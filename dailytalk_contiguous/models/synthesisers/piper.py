@@ -465,8 +465,8 @@ class _VoiceSession:
     """A session of ONNX Runtime that uses the same noise for every line.
 
     Args:
-        session: of a voice whose noise is an input.
-        names: those inputs.
+        session: the session of a voice whose noise is an input.
+        names: the names of those inputs.
         voice: its name, for errors.
     """
 
