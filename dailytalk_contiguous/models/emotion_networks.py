@@ -157,7 +157,7 @@ def _mel_filters() -> Tensor:
 #: network hears its pitch.
 WINDOW = 1024
 
-#: What is added to the power before its logarithm: -80 dB of a full-scale tone.
+#: Power that is added before the logarithm is taken: -80 dB of a full-scale tone.
 FLOOR = 1e-4
 
 

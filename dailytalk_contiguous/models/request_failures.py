@@ -17,7 +17,7 @@ from dailytalk_contiguous.models.service_token import Token
 #: Characters that are shown of what a service says.
 LONGEST_MESSAGE = 200
 
-#: What to do about an address at which nothing answers as it should.
+#: The remedy for an address at which nothing answers as it should.
 CHECK_ADDRESS = "check that it runs, its address, and the network"
 
 

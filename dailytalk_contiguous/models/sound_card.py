@@ -18,7 +18,7 @@ _INSTALL = "pip install 'dailytalk-contiguous[converse]'"
 #: How to install its library.
 _PORT_AUDIO = "install PortAudio (libportaudio2)"
 
-#: What to do without a loudspeaker.
+#: The remedy for a missing loudspeaker.
 _SAY_TO = "pass --say-to FILE.wav"
 
 

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import ModelMissing
 #: Used in pretraining only; checkpoints have it or not.
 _UNUSED = "masked_spec_embed"
 
-#: What to do about a file that can't be read.
+#: The remedy for a file that can't be read.
 _UNREADABLE = "download it again, or name a version with model.safetensors, on the Hub often OWNER/NAME@refs/pr/1"
 
 

@@ -161,7 +161,7 @@ def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
     )
 
 
-#: By which a take sounds, as what it replaces does (`core.sound.sound_edges.sounding`).
+#: The gate by which a take sounds, as the sound that it replaces does (`core.sound.sound_edges.sounding`).
 TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 
 

@@ -225,7 +225,7 @@ class Piper(Synthesiser):
         return Spoken(longer, sample_rate, words, 0.0)
 
 
-#: What is imported: Piper, and what changes its networks.
+#: The packages that are imported: Piper, and the one that changes its networks.
 PACKAGES = ("piper", "onnx")
 
 
