@@ -33,8 +33,9 @@ from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
-# What waits for its turn is compressed: a transcript of a thousand hours takes 8 GB as rows of words, and a
-# twentieth of that compressed. Compressed values never leave this process and its workers: no file has them.
+# Conversations that wait for their turn are compressed: a transcript of a thousand hours takes 8 GB as
+# rows of words, and a twentieth of that compressed. Compressed values never leave this process and its workers: no
+# file has them.
 
 
 #: zlib's fastest level: higher ones take several times as long for a tenth less.
@@ -47,7 +48,7 @@ _WINDOW = 13
 #: zlib's `memLevel`, smaller than the default as `_WINDOW` is.
 _MEMORY = 6
 
-#: What zlib has seen before: a recording without a transcript is little more than the names of columns.
+#: The bytes that zlib has seen before: a recording without a transcript is little more than the names of columns.
 _SEEN = pickle.dumps(
     dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "given": [], "transcripts": []},
     pickle.HIGHEST_PROTOCOL,
@@ -139,7 +140,7 @@ _DAMAGED = "delete it and run the command that wrote it again"
 #: The names that `shard_path` gives.
 _NAMES = "shard-????????????????-????????????????*.parquet"
 
-#: What ends the name of a shard that the next run tries again: some of its conversations were rejected for a
+#: The end of the name of a shard that the next run tries again: some of its conversations were rejected for a
 #: reason that may pass.
 _HELD = ".held.parquet"
 
@@ -317,7 +318,7 @@ def earlier_rows(paths: Iterable[Path], keys: Mapping[str, str], retried: Collec
 
     Args:
         paths: the files.
-        keys: of the rows that the conversations should have, by their ids.
+        keys: the keys of the rows that the conversations should have, by their ids.
         retried: the stages whose rejects may be fine in another run: such a conversation is to be made again.
     """
     earlier = EarlierRows({}, {})

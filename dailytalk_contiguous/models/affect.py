@@ -19,7 +19,7 @@ AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
 #: Bytes of its weights.
 AUDEERING_BYTES = 661_000_000
 
-#: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
+#: The encoder's types; `auto` is the one of them that suits the device (see `settled_precision`).
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -63,7 +63,7 @@ def settled_precision(model: str, device: str, precision: str) -> str:
     return best
 
 
-#: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
+#: Linux's names for a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 #: The first major compute capability of CUDA cards that multiply faster in float16 than in float32.

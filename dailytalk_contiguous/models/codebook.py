@@ -44,8 +44,7 @@ CENTRES = "cluster_centers.pt"
 #: The token of a frame without voice.
 SILENCE = 0
 
-#: What the differences of each contour are multiplied with: power says more about delivery than the second
-#: formant.
+#: Factors for the differences of each contour: power says more about delivery than the second formant.
 WEIGHTS = {"f0": 1.5, "f0_width": 1.0, "f1": 1.5, "f2": 0.75, "power": 2.0, "snr": 1.0}
 
 #: The largest weight.
@@ -171,7 +170,7 @@ class Codebook:
         Args:
             features: normalised contours, shape (frames, features), as `models.contours.as_features` makes
                 them.
-            device: of PyTorch; tokens are the same on all.
+            device: a device of PyTorch; tokens are the same on all.
 
         Raises BadInput for another number of features, and for NaN or infinity.
         """

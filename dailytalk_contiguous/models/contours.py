@@ -136,7 +136,7 @@ class ProsodicFeatureExtractor:
     def load_audio(self, path: str | Path, loader: str = "librosa") -> Samples:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
 
-        `extract` uses it if no samples are passed. `loader`: `librosa`, which gives the mean of the channels,
+        `extract` uses it if no samples are passed. `loader` is `librosa`, which gives the mean of the channels,
         (n,), or `soundfile`, which reads all formats of this package and keeps the channels. Raises BadInput for a
         file that can't be read, DailytalkError for another loader.
         """
@@ -556,7 +556,7 @@ WIDEST = 3.0
 def _formant_costs(hertz: Frames, widths: Frames, lower: NDArray[np.intp], upper: NDArray[np.intp]) -> Frames:
     """The cost of each pair of resonances as the formants of each frame, shape (frames, pairs).
 
-    `lower` and `upper`: the numbers of the resonances of each pair.
+    `lower` and `upper` are the numbers of the resonances of each pair.
     """
     deviation_f1 = np.abs(hertz[:, lower] - MIDDLE_F1)
     deviation_f2 = np.abs(hertz[:, upper] - MIDDLE_F2)
@@ -621,9 +621,9 @@ def best_path(scores: Frames, changes: Callable[[int, int], Frames]) -> NDArray[
     """The choices whose scores and changes sum to most (Viterbi), shape (frames,).
 
     Args:
-        scores: of each choice in each frame, shape (frames, choices).
-        changes: of the steps from frame `first` up to frame `last` from a choice to another, shape
-            (last - first, choices, choices).
+        scores: the score of each choice in each frame, shape (frames, choices).
+        changes: returns the scores of the steps from frame `first` up to frame `last` from a choice to another,
+            shape (last - first, choices, choices).
     """
     count = len(scores)
     value = scores[0]

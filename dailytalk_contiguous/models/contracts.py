@@ -236,7 +236,7 @@ class Engine:
         tags: the list in `core.style.tags.STYLES` of tags that it understands, or such a list for each of its
             models; empty where it takes none, and lines are said without theirs.
         voices: its names for a `male` and a `female` voice, and for `any` where it needs a name for that.
-        price: what it costs, in words.
+        price: its price, in words.
         follows_rate: whether it can say a line as fast as its source (`Line.rate`).
         network: whether it runs a network on `VoiceSettings.device`.
         converts: whether it is given the recorded sound in place of text: `load` makes a `VoiceConverter`.
@@ -268,8 +268,8 @@ class EmotionGuess(NamedTuple):
     """A classifier's answer for an utterance. It is a guess from sound, not a diagnosis.
 
     Attributes:
-        probabilities: of the classes of its model, in their order, float32 (classes,), sum 1; empty if it has no
-            answer.
+        probabilities: the probabilities of its model's classes, in their order, float32 (classes,), sum 1; empty
+            if it has no answer.
         reason: why it has none, such as "no sound"; else empty.
     """
 
@@ -281,8 +281,8 @@ class EmotionModel(Protocol):
     """Classifies utterances; called from one thread.
 
     Attributes:
-        name: that of the model or its folder, as it is written into rows.
-        classes: those that it distinguishes, sorted.
+        name: the name of the model or its folder, in rows.
+        classes: the classes that it distinguishes, sorted.
         compares: whether a guess depends on the other sounds of the same speaker.
         limits: the confidence under which its guesses are unsure. May be set.
     """
@@ -306,7 +306,7 @@ class TrainedEmotionModel(EmotionModel, Protocol):
     """A classifier that `dailytalk emotion train` makes, and that a model folder holds.
 
     Attributes:
-        kind: `linear`, `spectrogram` or `audio`: who reads its settings and weights.
+        kind: the class that reads its settings and weights: `linear`, `spectrogram` or `audio`.
         temperature: over 0; its probabilities are the softmax of its logits over this. May be set.
     """
 
@@ -338,7 +338,7 @@ class ChatModel(Protocol):
     """Answers a person; used by one conversation at a time.
 
     Attributes:
-        name: of the model, for the screen and the record.
+        name: the name of the model, for the screen and the record.
         service: the host that messages go to, for the screen; empty where nothing leaves this machine.
     """
 

@@ -28,7 +28,7 @@ class StreamedAnswer(Generic[Value]):
 
     Attributes:
         is_closed: whether nobody wants any more.
-        socket: that of the request while it is under way.
+        socket: the socket of the request while it is under way.
     """
 
     def __init__(self, pieces: "Callable[[StreamedAnswer[Value]], Generator[Value]]") -> None:

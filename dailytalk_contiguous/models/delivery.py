@@ -58,8 +58,8 @@ class Register(NamedTuple):
     """The usual values of a speaker, as medians.
 
     Attributes:
-        f0: of pitch over voiced frames, in Hz.
-        level: of level over voiced frames, in dBFS.
+        f0: median pitch of voiced frames, in Hz.
+        level: median level of voiced frames, in dBFS.
         semitones: over which pitch moves in a performance.
         syllable: seconds of a syllable that is not the last of its performance.
     """
@@ -152,7 +152,7 @@ def register_of(performances: Iterable[Performance]) -> Register | None:
 #: The most that is added for a melody that moves less, or more, than its source.
 RANGE_COST = 0.3
 
-#: How many times twice as far a melody moves for `RANGE_COST` to be added in full.
+#: Doublings by which a melody moves farther for `RANGE_COST` to be added in full.
 MOST_OCTAVES = 2.0
 
 
@@ -229,7 +229,7 @@ def measure_ending(performance: Performance, register: Register) -> Ending | Non
     return Ending(rise, lengthening, level - register.level)
 
 
-#: How many times twice as long a last syllable is that is as far as can be counted.
+#: Doublings by which a last syllable is longer that count as the greatest distance.
 MOST_LENGTHENING = 1.0
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # installs the former, and what was opened by its path, as here, is found by its name afterwards.
 
 
-#: Where models may be asked to run. `auto` is CUDA where both libraries can use it.
+#: The devices that models may be asked to run on. `auto` is CUDA where both libraries can use it.
 DEVICES = ("auto", "cpu", "cuda")
 
 #: Whisper's default compute type on CUDA is the first of these that the card has: float16, which costs next to no
@@ -181,7 +181,7 @@ def cublas() -> str:
         return "this system's"
 
 
-#: What to do without a library of CUDA.
+#: The remedy for a missing library of CUDA.
 _INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
 
 
@@ -202,8 +202,8 @@ def naming_libraries() -> Iterator[None]:
 #
 # Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
 # fixed number of items would waste memory on short ones and run out of it on long ones. How much fits is only
-# known by trying: a batch that does not fit is cut in half, and so are those after it. What can't be cut is tried
-# once more with the caches freed.
+# known by trying: a batch that does not fit is cut in half, and so are those after it. A batch of one
+# item is tried once more with the caches freed.
 
 
 #: The fewest seconds that an item counts: a budget of nothing would hold any number of items of no length.
@@ -260,9 +260,9 @@ def run_batched(
         seconds: length of each item.
         budget: seconds of padded audio in a batch, as in `plan_batches`.
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
-        room: of the model that `call` runs. No batch is larger; it shrinks where one does not fit.
-        kinds: of the items, as in `plan_batches`.
-        pool: for `run_side_by_side`, on a CPU.
+        room: the room for the model that `call` runs. No batch is larger; it shrinks if one does not fit.
+        kinds: the kinds of the items, as in `plan_batches`.
+        pool: the pool for `run_side_by_side`, on a CPU.
 
     Raises DailytalkError if a single item does not fit into memory.
     """

@@ -179,7 +179,7 @@ class _Spectra(NamedTuple):
 
     Attributes:
         level: dB, shape (frames,).
-        cosines: of the mel bands, shape (frames, COSINES).
+        cosines: the cosine transform of the mel bands, shape (frames, COSINES).
         alpha: the alpha ratio in dB, shape (frames,).
         hammarberg: the Hammarberg index in dB, shape (frames,).
         centroid: octaves over 1 kHz, shape (frames,).

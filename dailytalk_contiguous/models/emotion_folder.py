@@ -30,10 +30,10 @@ ABOUT = "emotion.json"
 #: The file of a model folder with its weights.
 WEIGHTS = "model.safetensors"
 
-#: Where training keeps its checkpoints, in the folder of the model to be.
+#: The folder of training's checkpoints, in the folder of the model to be.
 CHECKPOINTS = "checkpoints"
 
-#: What is trained here, from the quickest to the slowest.
+#: The kinds of models that are trained here, from the quickest to the slowest.
 EMOTION_KINDS = ("linear", "spectrogram", "audio")
 
 RETRAIN = "train it again with `dailytalk emotion train`"
@@ -81,10 +81,10 @@ class EmotionFolder:
         kind: one of `EMOTION_KINDS`.
         classes: sorted.
         temperature: over 0.
-        limits: of its confidence; the default ones for a model of an earlier version, which has none.
-        settings: of that kind.
-        facts: what it was trained on, with which result.
-        name: of the folder, or of the repository with its version.
+        limits: the limits of its confidence; the default ones for a model of an earlier version, which has none.
+        settings: the settings of its kind.
+        facts: the facts about its training: its data and its results.
+        name: the name of the folder, or of the repository with its version.
         about: the file with its description.
         weights_path: the file with its weights.
     """

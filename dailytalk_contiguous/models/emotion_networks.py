@@ -60,7 +60,7 @@ class NetworkEmotions:
         rate: rows a second of what `prepared` returns.
         longest: rows that it hears at a time.
         temperature: over 0; its probabilities are the softmax of its logits over this.
-        limits: of its confidence.
+        limits: the limits of its confidence.
     """
 
     compares = False
@@ -157,7 +157,7 @@ def _mel_filters() -> Tensor:
 #: network hears its pitch.
 WINDOW = 1024
 
-#: What is added to the power before its logarithm: -80 dB of a full-scale tone.
+#: Power that is added before the logarithm is taken: -80 dB of a full-scale tone.
 FLOOR = 1e-4
 
 
@@ -281,8 +281,8 @@ class SpectrogramEmotions(NetworkEmotions):
         """Return the offset to subtract from each picture, shape (n, `BANDS`); 0 for the only one of its speaker.
 
         Args:
-            means: of each picture over time, shape (n, `BANDS`).
-            speakers: of each picture; None if they are unknown.
+            means: the mean of each picture over time, shape (n, `BANDS`).
+            speakers: the speaker of each picture; None if they are unknown.
         """
         usual = self.network.usual.double().cpu().numpy()
         usuals, _ = usual_of(means, speakers, usual)
@@ -302,7 +302,7 @@ class AudioEmotions(NetworkEmotions):
 
     Args:
         checkpoint: tells how sound is prepared.
-        classes: of each of the network's outputs; the probabilities of equal ones are summed.
+        classes: the class of each output of the network; the probabilities of equal ones are summed.
     """
 
     kind = "audio"

@@ -110,7 +110,7 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
     voice = chosen.voice or engine.voice
     with one_sentence(engine.name):
         synthesiser = engine.load(chosen._replace(model=model, voice=voice, options=options))
-        # What a person's own class says of itself is left alone; it may be a property.
+        # Names that a person's own class has are left alone; they may be properties.
         if not synthesiser.engine:
             synthesiser.engine = engine.name
         if not synthesiser.model:
@@ -193,7 +193,7 @@ def speaker_text(synthesiser: Synthesiser) -> str:
     return text if costs else f"{text}, which costs nothing"
 
 
-#: The largest sample of sound. What is a little above 1 is limited where it is written; larger numbers are no
+#: The largest sample of sound. Samples a little above 1 are limited where they are written; larger numbers are no
 #: sound.
 LOUDEST = 2.0
 

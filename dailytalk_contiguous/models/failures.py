@@ -45,7 +45,7 @@ class _Record:
     def failed(self, model: str, reason: str, utterance: Hashable = None) -> None:
         """Count a failure. Raises DailytalkError for a model that has failed on everything so far.
 
-        `utterance`: what tells it from all others, where it may be counted again; None where it comes once.
+        `utterance` is a key of the utterance, if it may be counted again; None if it comes once.
         """
         with self._lock:
             failed = self._failed.setdefault(model, set())
@@ -97,7 +97,7 @@ def failing_softly(model: str, utterance: Hashable = None) -> Iterator[None]:
 
     Args:
         model: its name.
-        utterance: what tells the utterance from all others, where the model may be called on it again.
+        utterance: a key of the utterance, if the model may be called on it again.
     """
     try:
         yield

@@ -43,16 +43,16 @@ SHORTEST_INSIDE = 0.18
 #: Seconds of the shortest repeat.
 SHORTEST_REPEAT = 0.11
 
-#: How probable a recogniser must find a filler behind a mark. In the bundled recordings, which have none, it finds
+#: The probability from which a filler behind a mark counts. In the bundled recordings, which have none, it finds
 #: 0.0015 behind marks at most.
 LEAST_PROBABLE = 0.04
 
-#: How probable it must find a filler in the midst of a sentence, where it is asked for the filler behind a comma
-#: that it has not written itself.
+#: The probability from which a filler in the middle of a sentence counts, where the recogniser is asked for it
+#: behind a comma that it has not written itself.
 LEAST_PROBABLE_INSIDE = 0.35
 
-#: How probable it must find a word behind itself and a comma. Where TIMIT's speakers dr1 to dr4 say a word once,
-#: it finds 0.002 at most.
+#: The probability from which a word behind itself and a comma counts. It is at most 0.002 where TIMIT's speakers
+#: dr1 to dr4 say a word once.
 LEAST_PROBABLE_REPEAT = 0.2
 
 #: Seconds that the words around a filler keep at least.
@@ -71,8 +71,8 @@ class HesitationPlace(NamedTuple):
 
     Attributes:
         before: the number of the word that follows it; the number of words if it is behind the last one.
-        start: in seconds.
-        end: in seconds.
+        start: start in seconds.
+        end: end in seconds.
         is_inside: whether it is in the middle of a sentence, behind a word without a punctuation mark.
         repeated: the words that are said here, whole or in part, and once more behind it; if there are none, a
             filler may have been said here.
@@ -104,7 +104,7 @@ class Hesitation(NamedTuple):
 
     Attributes:
         position: its place.
-        spelling: of a filler.
+        spelling: the spelling of a filler.
         probability: the probability that it was said, in [0, 1].
     """
 

@@ -1,4 +1,4 @@
-"""`linear`: emotion by a multinomial regression on statistics of a voice, relative to its speaker's usual.
+"""The kind `linear`: emotion by a multinomial regression on a voice's statistics, relative to its speaker's usual.
 
 There are two regressions. One sees how an utterance differs from the usual of the training set, and is asked of a
 voice of which nothing else is known; the other how it differs from its speaker's own usual. The answer is a mean
@@ -74,8 +74,8 @@ def usual_of(
 
     Args:
         numbers: shape (n, measures), NaN where missing.
-        speakers: of each utterance; None if they are unknown.
-        usual: of the training set, shape (measures,).
+        speakers: the speaker of each utterance; None if they are unknown.
+        usual: the usual values of the training set, shape (measures,).
     """
     usuals = np.tile(usual, (len(numbers), 1))
     shares = np.zeros(len(numbers))
@@ -108,9 +108,9 @@ def spreads_of(
 
     Args:
         numbers: shape (n, measures), NaN where missing.
-        speakers: of each utterance; None if they are unknown.
-        usuals: of each utterance's speaker, shape (n, measures).
-        spread: of the training set, shape (measures,).
+        speakers: the speaker of each utterance; None if they are unknown.
+        usuals: the usual values of each utterance's speaker, shape (n, measures).
+        spread: the spreads of the training set, shape (measures,).
     """
     spreads = np.tile(spread, (len(numbers), 1))
     for members in members_of(speakers or ()):
@@ -146,11 +146,11 @@ class LinearEmotion:
     """A trained regression.
 
     Args:
-        name: as it is written into rows.
+        name: its name in rows.
         classes: sorted.
-        arrays: by the names and of the shapes of `linear_shapes`, all finite.
+        arrays: its arrays, all finite, with the names and shapes of `linear_shapes`.
         temperature: over 0.
-        limits: of its confidence.
+        limits: the limits of its confidence.
     """
 
     kind = "linear"

@@ -407,7 +407,7 @@ class Client:
     ) -> "Iterator[tuple[requests.Response, float]]":
         """One request, and an answer with status 200 to read in the block, within the seconds beside it.
 
-        `stream`: ends it from another thread.
+        `stream` ends it from another thread.
 
         Raises RequestFailure in place of what `requests` does, there too, and NotServed.
         """

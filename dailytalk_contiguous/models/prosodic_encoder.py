@@ -56,7 +56,7 @@ SIZES: dict[str, dict[str, int]] = {
 #: The lengths of masked spans, in frames.
 SPANS = (10, 5, 3, 1)
 
-#: How often a span has each of these lengths.
+#: The share of spans with each of these lengths.
 SPAN_SHARES = (0.5, 0.25, 0.15, 0.1)
 
 #: Frames in a batch of `ProsodicSequenceEncoder.embed`: few, so that sequences of like length share one.

@@ -32,7 +32,7 @@ class ProsodicClusterSequences:
     Args:
         prosodic_cluster_model_dir: folder of a codebook; None for the bundled one.
         max_duration: seconds of the longest sound; None for any length.
-        device: of PyTorch, for the distances: auto, cpu or cuda; tokens are the same on all.
+        device: the device for the distances: auto, cpu or cuda; tokens are the same on all.
 
     Raises DailytalkError for a folder without a codebook, and for CUDA where there is none.
 

@@ -17,7 +17,7 @@ from dailytalk_contiguous.models.service_token import Token
 #: Characters that are shown of what a service says.
 LONGEST_MESSAGE = 200
 
-#: What to do about an address at which nothing answers as it should.
+#: The remedy for an address at which nothing answers as it should.
 CHECK_ADDRESS = "check that it runs, its address, and the network"
 
 
@@ -38,9 +38,9 @@ class RequestFailure(Exception):
 
     Attributes:
         reason: what the service did.
-        remedy: what a person can do; empty where asking again is all that can be done.
+        remedy: what a person can do; empty if they can only try again.
         paid: whether the answer began with 200, so that it may be charged.
-        retry_seconds: how long the service wants to be left alone, at least.
+        retry_seconds: seconds that the service wants to be left alone, at least.
         can_retry: whether another try may succeed.
         ends_run: whether any other request would fail in the same way.
     """
@@ -92,7 +92,7 @@ LONGEST_RETRY_AFTER = 300.0
 
 
 def failure_of(response: requests.Response, message: str, advice: Advice, token: Token) -> RequestFailure:
-    """The failure of an answer with a status other than 200; `message` is what the service says about it."""
+    """Return the failure of an answer with a status other than 200; `message` is the service's message."""
     status = response.status_code
     reason = f"answered {status} ({message})" if message else f"answered {status}"
     if status in (408, 429) or status >= 500:
@@ -121,7 +121,7 @@ def connection_failure(
     """The failure of a request that ended in an error of the connection.
 
     Args:
-        error: of requests, or of urllib3 while an answer is read.
+        error: an error of requests, or of urllib3 while an answer is read.
         base_url: address of the service, for messages.
         has_answered: whether the service has ever answered a request.
         paid: whether this answer began with 200.

@@ -18,7 +18,7 @@ _INSTALL = "pip install 'dailytalk-contiguous[converse]'"
 #: How to install its library.
 _PORT_AUDIO = "install PortAudio (libportaudio2)"
 
-#: What to do without a loudspeaker.
+#: The remedy for a missing loudspeaker.
 _SAY_TO = "pass --say-to FILE.wav"
 
 
@@ -69,8 +69,8 @@ def sound_library(device: str, instead: str = "") -> ModuleType:
     """The module `sounddevice`.
 
     Args:
-        device: what it is for, in messages: `microphone` or `loudspeaker`.
-        instead: what else can be done without it.
+        device: the device that needs it, for messages: `microphone` or `loudspeaker`.
+        instead: a way to do without it, for messages.
 
     Raises DailytalkError where it or PortAudio is not installed.
     """

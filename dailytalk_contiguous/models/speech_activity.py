@@ -141,9 +141,9 @@ class SpeechActivity:
         return np.array(probabilities, np.float32)
 
 
-#: dB of what is above 4.2 kHz against all of a signal, under which it is a telephone's. Of 100 readers, meetings
-#: and acted lines all have more than -33 dB, and 80 that are cut to a telephone's band -40 dB or less; two real
-#: calls have -49 to -56 dB.
+#: dB of sound above 4.2 kHz against all of a signal, under which it is a telephone's. All 100 readers,
+#: meetings and acted lines have more than -33 dB; 80 that are cut to a telephone's band have -40 dB or less, and
+#: two real calls have -49 to -56 dB.
 NARROW_DB = -36.0
 
 #: The most frames of a signal that its band is measured by.
@@ -240,8 +240,8 @@ UNCOVERED = 1.0
 #: Seconds before and behind it that the model gets with it.
 AROUND = 0.5
 
-# The four lines have 0.36, 3.3 and 0.23 of the next three, or more. Of the other sounds (`benchmarks/real.py`),
-# coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
+# The four lines have 0.36, 3.3 and 0.23 of the next three, or more. Other sounds (`benchmarks/real.py`) have
+# less: coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
 
 
 def missed_speech(channel: Pcm, sounds: Sequence[TimeSpan]) -> list[TimeSpan]:

@@ -62,7 +62,7 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 Module = TypeVar("Module", bound=nn.Module)
 Loaded = TypeVar("Loaded")
 
-#: What to do about weights of another model.
+#: The remedy for weights of another model.
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
 
 

@@ -50,8 +50,8 @@ class WordSegment(NamedTuple):
 
     Attributes:
         token: the token of the word in the decoder's dictionary.
-        start: in seconds of the sound.
-        end: in seconds of the sound.
+        start: start in seconds of the sound.
+        end: end in seconds of the sound.
         likelihood: mean log likelihood of its frames, each against the likeliest sound of that frame: 0 at most.
     """
 
@@ -66,12 +66,12 @@ class Extra(NamedTuple):
 
     Attributes:
         before: the number of the word that follows it; the number of words if it is behind the last one.
-        start: in seconds.
-        end: in seconds.
+        start: start in seconds.
+        end: end in seconds.
         likelihood: mean of its frames.
         repeated_word: the number of the word that is said here, whole or in part, and once more behind it; None
             for another sound.
-        share: of that word, the part that is said here, in (0, 1].
+        share: the part of that word that is said here, in (0, 1].
     """
 
     before: int
@@ -85,13 +85,13 @@ class Extra(NamedTuple):
 #: The end of the tokens of sounds that are no words.
 EXTRA = "~~"
 
-#: How likely the grammar takes each of these sounds to be between any two words.
+#: The grammar's probability of each of these sounds between any two words.
 EXTRA_PROBABILITY = 3e-4
 
 #: The mark between a token and the number of its sounds that are said, where the word is said again behind it.
 AGAIN = "^"
 
-#: How likely the grammar takes such a repeat to be between any two words.
+#: The grammar's probability of such a repeat between any two words.
 AGAIN_PROBABILITY = 1e-6
 
 #: The mark before the token of a word that is said behind others for one written word.
@@ -100,7 +100,7 @@ BEHIND = "+"
 #: The mark behind a sound that is said for a written word of which no reading is known.
 ANY_SOUND = "?"
 
-#: How likely the grammar takes each of these sounds to be, behind any other.
+#: The grammar's probability of each of these sounds behind any other.
 ANY_PROBABILITY = 0.01
 
 #: The sounds of the dictionary.
@@ -367,7 +367,7 @@ def _whole_words(segments: Sequence[WordSegment]) -> list[WordSegment]:
             words.append(segment)
             continue
         first = words[-1]
-        # What a search has put outside of the sound has no length there.
+        # Words that a search has put outside of the sound have no length there.
         so_far = max(first.end - first.start, FRAME)
         more = max(segment.end - segment.start, FRAME)
         likelihood = (first.likelihood * so_far + segment.likelihood * more) / (so_far + more)

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import ModelMissing
 #: Used in pretraining only; checkpoints have it or not.
 _UNUSED = "masked_spec_embed"
 
-#: What to do about a file that can't be read.
+#: The remedy for a file that can't be read.
 _UNREADABLE = "download it again, or name a version with model.safetensors, on the Hub often OWNER/NAME@refs/pr/1"
 
 
@@ -43,9 +43,9 @@ def read_weights(
     """The weights of these names and shapes in files, as float32.
 
     Args:
-        name: of the model, in errors.
-        remedy: what to do where the weights are those of another.
-        prefixes: what may stand before their names; that counts with which most of them are there.
+        name: the name of the model, for errors.
+        remedy: the remedy if the weights are those of another model.
+        prefixes: possible prefixes of their names; the one with which most of them are there counts.
         strict: whether the files may have no others.
 
     Raises ModelMissing where a file can't be read, and where a weight is missing, too many, of another shape or no

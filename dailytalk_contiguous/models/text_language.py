@@ -18,7 +18,7 @@ LEAST_WORDS = 20
 #: A language is not clear if another one is at least so likely, as a share of its own likelihood.
 CLOSE_SECOND = 0.3
 
-#: What py3langid calls text that is in no language.
+#: py3langid's name for text that is in no language.
 _NO_LANGUAGE = "zxx"
 
 _REMEDY = "name it with --language, such as --language en"

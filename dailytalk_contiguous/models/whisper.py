@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 #: The size that is used where none is named.
 WHISPER = "medium"
 
-#: What to do about a folder that can't be used.
+#: The remedy for a folder that can't be used.
 ANOTHER_WHISPER = "pass --asr-model with a size such as base or medium, or a folder in CTranslate2 format"
 
 #: Seconds that the encoder sees.
@@ -70,7 +70,7 @@ ALIGNED_PADDING = 5.0
 #: Frames that the times of known words are smoothed over, as in openai/whisper.
 SMOOTHED_FRAMES = 7
 
-#: How probable a filler in one spelling must be for the others to be tried. With 0.003, three of 82 planted
+#: The probability of a filler in one spelling from which the others are tried. With 0.003, three of 82 planted
 #: fillers would be lost.
 WORTH_ASKING = 0.0003
 
@@ -109,7 +109,7 @@ class _Segment(TypedDict, total=False):
     words: list[_TimedWord]
 
 
-#: What was recognised at each place of a window: the likeliest hesitation.
+#: The likeliest hesitation at each place of a window.
 _Likeliest = dict[HesitationPlace, Hesitation]
 
 

@@ -27,7 +27,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     """The stages from a transcript to finished stereo conversations.
 
     Args:
-        profile: of `models.profiles.PROFILES`.
+        profile: one of `models.profiles.PROFILES`.
         verify: whether every take is recognised, and rejected for wrong words.
         options: settings of the stages by the names of the options of `dailytalk speak`: `tts`, `timeline`, …
 

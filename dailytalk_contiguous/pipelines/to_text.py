@@ -34,7 +34,7 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
     Emotion comes before the tag, on which it may vote.
 
     Args:
-        profile: of `models.profiles.PROFILES`.
+        profile: one of `models.profiles.PROFILES`.
         options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
 
     Raises DailytalkError for a profile or an option that does not exist, and for a vote without a classifier.

@@ -454,9 +454,9 @@ class Align(AligningStage):
         return failures
 
 
-#: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
-#: lines by Piper and espeak, base gives all more and tiny.en all but two; of 84 with the text of another line they
-#: give three more.
+#: Median probability, by Whisper, of the words of a line under which the voice has said something else. In
+#: 84 lines by Piper and espeak, base gives more to all and tiny.en to all but two; in 84 with the text of another
+#: line they give more to three.
 LEAST_SURE = 0.24
 
 

@@ -38,15 +38,15 @@ def attempted(
     call: Callable[[Sequence[_Item]], Sequence[_Result]],
     divides: bool = True,
 ) -> tuple[dict[int, _Result], Problems]:
-    """The results of a stage for items, and why it has none for the others, by their places.
+    """Return the results of a stage for items, and why it has none for the others, by their places.
 
     A stage that takes its items one by one is called once for each. One that takes several at once is called again
     without an item that it refused, and on ever smaller parts if its model fails (`Stage.if_model_fails`). Between
     two calls, a Ctrl-C is raised.
 
     Args:
-        stage: whose model may fail.
-        items: in order.
+        stage: the stage, whose model may fail.
+        items: the items, in order.
         call: returns a result for each item. It raises BadInput, with its place, for one that it refuses.
         divides: whether a group on which the model fails is divided; `call` may do that itself.
 

@@ -326,7 +326,7 @@ class Stage:
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
 
-        `fetch`: whether models that are not on this machine are downloaded. If not, missing ones are no error.
+        `fetch` says whether models that are not on this machine are downloaded. If not, missing ones are no error.
         """
 
     def lacking(self) -> list[Missing]:

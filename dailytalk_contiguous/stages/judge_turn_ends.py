@@ -103,7 +103,7 @@ def judged_ends(versions: Iterable[PlacedSpeech], groups: Sequence[Sequence[int]
 
     Args:
         versions: the same utterances in each. All of them have sound, or none has.
-        groups: which utterances are one stretch of speech.
+        groups: the utterances of each stretch of speech.
     """
     ends_of_versions: list[list[TurnEnd]] = []
     spoken: list[SpokenEnd] = []
@@ -128,8 +128,8 @@ def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: 
     """Set `JUDGED_FIELDS` of utterances of a finished conversation with other times in its result than before.
 
     Args:
-        sound: that of the conversation, int16 at 16 kHz, shape (n, 2); None for no judgement.
-        sides: those of its sound.
+        sound: the sound of the conversation, int16 at 16 kHz, shape (n, 2); None for no judgement.
+        sides: the sides of its sound.
     """
     heard: list[Utterance] = []
     timed: list[Timed] = []

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.models.contracts import VoiceSample
 from dailytalk_contiguous.models.delivery import Performance
 
-#: What became of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,
+#: The outcome of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,
 #: `kept-original` or `failed`. `unspoken_reason` and `unspoken_remedy` say why nothing was said and what to do
 #: about it. `spoken` is mono int16 PCM; `spoken_words` are in its seconds. `tag_said`: whether the voice was given
 #: its tag; null without a tag.

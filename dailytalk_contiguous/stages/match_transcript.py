@@ -48,7 +48,7 @@ FOREIGN_COMMON = 0.7
 #: The same where sides are found in the sound: at least 0.96 with their own transcripts, at most 0.82 with others.
 FOREIGN_FOUND = 0.88
 
-#: What `transcript_repair` calls a transcript that is about something else.
+#: The name in `transcript_repair` for a transcript that is about something else.
 NOT_USED = "not used"
 
 #: Seconds that the middle of a word may be from the utterance that gets it.

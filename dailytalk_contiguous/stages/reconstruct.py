@@ -148,7 +148,7 @@ def _cut_length(start: float, end: float, rate: int) -> float:
 
 
 def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
-    """The event of an utterance that is used as it was recorded; `length`: in the result, in seconds."""
+    """Return the event of an utterance that is used as recorded; `length` is in seconds of the result."""
     return TurnEvent(
         utterance.source_channel,
         utterance.start,
@@ -161,7 +161,7 @@ def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
     )
 
 
-#: By which a take sounds, as what it replaces does (`core.sound.sound_edges.sounding`).
+#: The gate by which a take sounds, as the sound that it replaces does (`core.sound.sound_edges.sounding`).
 TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 
 

@@ -170,9 +170,9 @@ def scripted(
 
     Args:
         talk: its columns of the source and of `Segment`; cues and `silent_speakers` may be missing.
-        utterances: of lines of a transcript, as `from_line` returns them, which are completed; one that was not
-            tagged has a `run`.
-        fields: those of a line.
+        utterances: utterances of lines of a transcript, as `from_line` returns them, which are completed; one that
+            was not tagged has a `run`.
+        fields: the fields of a line.
 
     Raises BadInput if there is no utterance, or no channel for each of two speakers.
     """

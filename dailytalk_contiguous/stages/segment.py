@@ -286,7 +286,7 @@ class Segment(Stage):
     def _complete(
         self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, Pcm], headroom: float
     ) -> None:
-        """Set ids, speakers, kinds and samples of utterances; `headroom`: of `pcm` over the recording."""
+        """Set ids, speakers, kinds and samples of utterances; `headroom` is that of `pcm` over the recording."""
         names = {cue.channel: cue.speaker for cue in or_none(talk.cues) or ()}
         counts: Counter[str] = Counter()
         for utterance in utterances:
@@ -323,7 +323,7 @@ class Segment(Stage):
         return {name: samples[:, CHANNELS.index(name)] for name in names}
 
     def _channel(self, name: str, recorded: Pcm, pcm: Pcm, meter: SideMeter, leak: Leak | None) -> FoundSpeech:
-        """The utterances of a channel; `pcm`: without the other speaker's voice."""
+        """Return the utterances of a channel; `pcm` is without the other speaker's voice."""
         pcm = at_speech_level(pcm)
         with speech_activity.refusing(f"the {name} channel"):
             probabilities, levels = _listen(pcm)

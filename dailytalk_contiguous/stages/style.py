@@ -217,8 +217,8 @@ class Tag(UtteranceStage):
 
 # The text to be spoken, with its end mark, and the same text with the style tag before it.
 #
-# What was heard or given stays in `text_raw`; `text` and `tagged_text` are made from it here and nowhere else, so
-# that a changed tag changes all three together.
+# The recognised or given text stays in `text_raw`; `text` and `tagged_text` are made from it here and nowhere
+# else, so that a changed tag changes all three together.
 
 
 #: Which end marks may be set: where a recogniser wrote none (default), or those of the tag everywhere.

@@ -79,10 +79,10 @@ class TakeJudge:
         gate: the limits of `core.style.takes`.
         recogniser: checks every take; empty for none.
         compute_type: precision of the recogniser.
-        device: where the recogniser runs.
+        device: the device that the recogniser runs on.
         worst: the highest word error rate that is still good.
         fades: whether the engine may break off (a service). Its takes then have to die away.
-        cache: where verdicts are noted.
+        cache: the cache in which verdicts are noted.
     """
 
     gate: Gate

@@ -45,11 +45,11 @@ class Take(NamedTuple):
 
     Attributes:
         key: its key in the cache.
-        number: which take of its text it is.
+        number: its number among the takes of its text.
         spoken: its sound, with edge silence.
-        verdict: what the cache has noted about it; None if it was not judged yet.
+        verdict: the cache's notes about it; None if it was not judged yet.
         trimmed: its sound, without edge silence.
-        parts: those of the utterances of its turn, in order; empty where it can't be cut into them.
+        parts: the parts of its turn's utterances, in order; empty if it can't be cut into them.
     """
 
     key: str
@@ -83,9 +83,9 @@ class TakeCutter:
     Attributes:
         gate: the limits of edge silence.
         aligner: the aligner that times the words if the voice does not.
-        device: where the aligner runs.
+        device: the device that the aligner runs on.
         delivery: the encoder by which parts are compared with their source.
-        codebook: that of the encoder.
+        codebook: the codebook of the encoder.
     """
 
     gate: Gate

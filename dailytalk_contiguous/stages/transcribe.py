@@ -51,7 +51,7 @@ from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, St
 #: Seconds that a window may hold: under Whisper's 30, whose last second it tends to leave out.
 WINDOW_SECONDS = 29.0
 
-#: What becomes of fillers (see `core.words.fillers`).
+#: The choices for fillers (see `core.words.fillers`).
 KEEP = "keep"
 DROP = "drop"
 
@@ -412,7 +412,7 @@ def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list
 
     Args:
         seconds: length of each utterance. One that is longer than `WINDOW_SECONDS` gets a separate window.
-        speakers: of each utterance; equal values may share a window.
+        speakers: the speaker of each utterance; equal values may share a window.
     """
     open_windows: dict[Hashable, Window] = {}
     windows: list[Window] = []

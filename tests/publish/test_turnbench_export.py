@@ -108,7 +108,7 @@ def test_speech_with_words_and_without_a_text_has_its_label() -> None:
 def test_labels_and_their_rules_are_those_of_the_page_and_of_the_scorer() -> None:
     page = (ROOT / "docs/trainers.md").read_text(encoding="utf-8")
     for rule in (*RULES, *SOUND_RULES):
-        assert f"| {rule.label} | {rule.about} |" in page
+        assert f"\n- {rule.label}: {rule.about}\n" in page
         assert rule.label in KINDS
 
 

@@ -22,14 +22,14 @@ from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment
 #: Beams of its search, one after another until every word has a place.
 BEAMS = (1e-48, 1e-100, 1e-200)
 
-#: `WordSegment.likelihood` under which a word was not said. Of words that four speakers of TIMIT said, 2 % have
-#: less, 1 % by telephone; of words that were put where nobody said them, 80 %.
+#: `WordSegment.likelihood` under which a word was not said. It is lower for 2 % of the words that four
+#: speakers of TIMIT said (1 % by telephone), and for 80 % of the words that were put where nobody said them.
 LEAST_LIKELY = -6.0
 
 #: The same of a written form (`core.words.written_forms`), under which it was said in another way than its
-#: readings. Of 70 that joe and espeak say, those with one of their readings have -3.3 at least, except for two by
-#: espeak, and those for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of
-#: TIMIT said, 0.5 % have less, 3 % by telephone.
+#: readings. Among 70 forms that joe and espeak say, those with one of their readings have at least -3.3, but for
+#: two by espeak, and those for which other words are said at most -4.2. It is lower for 0.5 % of the words of over
+#: 0.2 s that four speakers of TIMIT said, 3 % by telephone.
 LEAST_LIKELY_FORM = -3.7
 
 #: The same of a line's median word, under which the text is that of another sound.
@@ -103,7 +103,7 @@ def _search_by_readings(
         fitting.append(form if form is None or is_found else UNREADABLE)
     if fitting == forms:
         return forms, search
-    # What was said for the others keeps its room, and drags no word beside it.
+    # The sound of the others keeps its room, and drags no word beside it.
     return fitting, _search(samples, words, fitting)
 
 

@@ -100,9 +100,9 @@ class Fish(ServedSynthesiser):
         model: one of `MODELS`.
         voice: the id of a voice of the service, `clone`, or `any`, which may be another one for every line; empty:
             FISH_AUDIO_REFERENCE_ID. With neither, `preflight` refuses.
-        base_url: of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one. Another one than that
-            costs nothing, unless FISH_AUDIO_USD_PER_MILLION_BYTES says so.
-        sampling: how the model draws. The rate of what comes is in `Spoken`.
+        base_url: the address of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one. Another one
+            than that costs nothing, unless FISH_AUDIO_USD_PER_MILLION_BYTES says so.
+        sampling: the sampling settings. The rate of the speech that comes is in `Spoken`.
         concurrency: requests at a time; 5 is what a new account may make.
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
     """

@@ -46,7 +46,7 @@ VOICES_PATH = "/v1/audio/voices"
 #: Where a voice is uploaded, and the form's fields for name and sample: OpenAI's form, and chatterbox-tts-api's.
 UPLOADS = ((VOICES_PATH, "name", "audio_sample"), ("/v1/voices", "voice_name", "voice_file"))
 
-#: What is said to find out whether a server reads samples, and a reference that is none.
+#: The line that is said to find out whether a server reads samples, and a reference that is no sound.
 TRIAL = Line("Test.", "", "en", 0)
 NO_SOUND = "no sound"
 
@@ -132,7 +132,7 @@ class OpenAISpeech(ServedSynthesiser):
         super().__init__("the speech server", base_url, token, DOMAIN, concurrency, client)
         # Found out by the first line that needs it.
         self._reads_samples: bool | None = None
-        # What the voice of each uploaded sample is called; empty where the server took none.
+        # The server's name for the voice of each uploaded sample; empty if it took none.
         self._uploaded: dict[str, str] = {}
         self._cloning = threading.Lock()
         self._usd_per_character = 0.0  # a server of one's own is free

@@ -225,7 +225,7 @@ class Piper(Synthesiser):
         return Spoken(longer, sample_rate, words, 0.0)
 
 
-#: What is imported: Piper, and what changes its networks.
+#: The packages that are imported: Piper, and the one that changes its networks.
 PACKAGES = ("piper", "onnx")
 
 
@@ -465,8 +465,8 @@ class _VoiceSession:
     """A session of ONNX Runtime that uses the same noise for every line.
 
     Args:
-        session: of a voice whose noise is an input.
-        names: those inputs.
+        session: the session of a voice whose noise is an input.
+        names: the names of those inputs.
         voice: its name, for errors.
     """
 

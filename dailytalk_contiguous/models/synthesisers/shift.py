@@ -27,7 +27,7 @@ LOWEST = 0.77
 #: The highest coefficient that a speaker is given. Those nearer to 1 leave a voice too much like the recorded one.
 HIGHEST = 0.81
 
-#: Hz. What lies above half of this rate stays as it is: the hiss of consonants tells words, and hardly a speaker.
+#: Hz. Sound above half of this rate stays as it is: the hiss of consonants tells words, and hardly a speaker.
 HIGHEST_CONVERTED_RATE = 12000
 
 #: Frames that are converted at once: 10 s.
