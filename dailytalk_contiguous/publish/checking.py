@@ -7,9 +7,10 @@ read to their end: a header can promise anything.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from msgspec import structs
 
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -98,7 +99,7 @@ def check_rows(
             checks.findings.append(error("unreadable-shard", shown, reason, remedy))
     for index, finding in enumerate(checks.findings):
         if items.remedy and finding.remedy == SPEAK_AGAIN:
-            checks.findings[index] = replace(finding, remedy=items.remedy)
+            checks.findings[index] = structs.replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()

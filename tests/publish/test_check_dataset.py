@@ -120,7 +120,7 @@ def test_a_dataset_from_before_laughs_were_told_says_what_to_do(tmp_path):
     findings, _ = check_folder(tmp_path)
     [finding] = [finding for finding in findings if finding.level == "error"]
     assert finding.kind == "unreadable-shard"
-    assert "has no column sounds" in finding.what
+    assert "has no column sounds" in finding.problem
     assert "again" in finding.remedy
 
 

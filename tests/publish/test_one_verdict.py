@@ -198,7 +198,7 @@ def name_of(finding: Finding) -> str:
 
 
 def said(findings: Iterable[Finding]) -> set[tuple[str, ...]]:
-    return {(finding.level, finding.kind, name_of(finding), finding.what) for finding in findings}
+    return {(finding.level, finding.kind, name_of(finding), finding.problem) for finding in findings}
 
 
 def one_line(text: str) -> str:
@@ -235,7 +235,7 @@ def test_card_lists_a_conversation_that_is_rejected_and_counts_its_hours_as_lost
     of_folder, release, card = findings_that_agree(folder, tmp_path / "stage")
     (reject,) = release.packed.rejects
     errors = [finding for finding in of_folder if finding.level == "error"]
-    assert [(name_of(finding), finding.what) for finding in errors] == [(reject.id, reject.reason)]
+    assert [(name_of(finding), finding.problem) for finding in errors] == [(reject.id, reject.reason)]
     assert "| push |" in card.text
     assert said(of_folder) - said(errors) <= said(card.verdict.findings)
     kinds = {finding.kind for finding in card.verdict.findings}
