@@ -83,8 +83,8 @@ def check_rows(
                 for name, split, judged in steps(noun, checked_rows):
                     splits[split] += 1
                     if name in ids and not judged.is_unused:
-                        problem = f"this conversation occurs twice, again in {shown or items.name}"
-                        duplicate = error("duplicate", name, problem, "delete one of the shards")
+                        remedy = f"delete one of the files that have it, such as {shown or items.name}"
+                        duplicate = error("duplicate", name, "this conversation occurs twice", remedy)
                         judged = JudgedRow([duplicate, *judged.findings])
                     if judged.talk:
                         maker.add(judged.talk)
