@@ -397,6 +397,9 @@ NO_CONVERSATION = "empty: there is no conversation"
 #: The reasons on the first screen of the report, and in the first lines of `check`.
 MOST_REASONS = 3
 
+#: The findings of a kind that the report, and `check` without -v, show besides these.
+MOST_OF_A_KIND = 5
+
 
 def by_weight(findings: Iterable[Finding]) -> list[Finding]:
     """Return findings, the weightiest first: errors, then advice that is bad, doubtful, or a note."""
@@ -462,6 +465,11 @@ class Verdict(NamedTuple):
         """The findings that are not among `reasons`."""
         reasons = self.reasons
         return [finding for finding in self.findings if all(finding is not reason for reason in reasons)]
+
+    @property
+    def others_by_kind(self) -> list[FindingsOfAKind]:
+        """The other findings, the first of each kind."""
+        return by_kind(self.other_findings, MOST_OF_A_KIND)
 
     def as_dict(self) -> dict[str, object]:
         findings = [finding.as_dict() for finding in self.findings]

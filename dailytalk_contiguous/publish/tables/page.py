@@ -174,7 +174,8 @@ def _clips(items: Items, limits: FindingLimits, show: Displays) -> tuple[tuple[s
         values = [clip.labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
         samples.append((name, about, clip.utterances[0].text, mp3_address(sound)))
-    return tuple(heard), {"verdict": verdict, "samples": samples}
+    context = {"verdict": verdict, "samples": samples[:OPEN_SAMPLES], "more_samples": samples[OPEN_SAMPLES:]}
+    return tuple(heard), context
 
 
 def _conversations(
@@ -331,5 +332,6 @@ def _decoded(items: Items, name: str, seconds: float | None) -> tuple[Samples, s
     return samples, "" if len(samples) else "No sound: the recording is empty."
 
 
-#: Clips to listen to.
+#: Clips to listen to, and those of them that are in sight: a row of the page.
 SAMPLES = 20
+OPEN_SAMPLES = 3

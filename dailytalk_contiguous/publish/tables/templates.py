@@ -87,7 +87,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "latex": in_latex,
     "model": model_name,
     "n": "{:,}".format,
-    "named_in": lambda file: file.rpartition(": ")[2],  # the conversation that a finding is about
     "picture": lambda plot: f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}",
     "public": public,
     "shown": cell_text,
