@@ -210,8 +210,8 @@ def test_every_format_is_exported_alike(stereo: Path, sides: Path, tmp_path: Pat
 def test_report_plays_both_sides(sides: Path, tmp_path: Path) -> None:
     written = write_report(sides, tmp_path / "report.html")
     page = written.path.read_text(encoding="utf-8")
-    assert written.shown
-    assert page.count("data:audio/mpeg") == len(written.shown)
+    assert written.examples
+    assert page.count("data:audio/mpeg") == len(written.examples)
 
 
 def test_row_with_a_column_for_each_side_has_the_stereo_sound(stereo: Path, sides: Path) -> None:

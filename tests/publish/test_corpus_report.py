@@ -168,7 +168,7 @@ def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_i
     written = write_report(tmp_path)
     page = written.path.read_text(encoding="utf-8")
     assert written.number == 2
-    assert sorted(written.shown) == ["acted/s1-0", "acted/s3-0"]
+    assert sorted(written.examples) == ["acted/s1-0", "acted/s3-0"]
     assert f"<td>acted/s2-0</td><td>report</td><td>{reason}</td>" in page
 
 

@@ -231,7 +231,7 @@ def sounds(text: str) -> list[tuple[np.ndarray, int]]:
 def test_examples_are_embedded_in_stereo(tmp_path):
     folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
     written = write_report(folder, shown=3)
-    assert len(written.shown) == 3
+    assert len(written.examples) == 3
     heard = sounds(written.path.read_text())
     assert len(heard) == 3
     samples, rate = heard[0]
@@ -246,8 +246,8 @@ def test_examples_are_embedded_in_stereo(tmp_path):
 def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
     folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
     report = write_report(folder, shown=["d", "b", "d"])
-    assert report.shown == ("d", "b")
-    assert write_report(folder, shown=0).shown == ()
+    assert report.examples == ("d", "b")
+    assert write_report(folder, shown=0).examples == ()
     with pytest.raises(DailytalkError, match="'x'"):
         write_report(folder, shown=["a", "x"])
 

@@ -463,8 +463,8 @@ class Verdict(NamedTuple):
     @property
     def other_findings(self) -> list[Finding]:
         """The findings that are not among `reasons`."""
-        reasons = self.reasons
-        return [finding for finding in self.findings if all(finding is not reason for reason in reasons)]
+        reasons = {id(reason) for reason in self.reasons}
+        return [finding for finding in self.findings if id(finding) not in reasons]
 
     @property
     def others_by_kind(self) -> list[FindingsOfAKind]:

@@ -25,7 +25,7 @@ from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
 
 
 class Section(NamedTuple):
-    """What an app adds to a report: its anchor, its heading, and what its template made."""
+    """A section that an app adds to a report: its anchor, its heading, and the text from its template."""
 
     name: str
     title: str
@@ -145,7 +145,8 @@ def page(
     """Yield the pieces of a page's text.
 
     Args:
-        name: its title. template: of its content, in `package`, with `context`.
+        name: its title.
+        template: of its content, in `package`, with `context`.
         data: what its script reads, by the ids of the blocks that hold it; no browser runs them.
     """
     toc: list[tuple[str, str]] = []  # which the sections of the content fill
