@@ -459,7 +459,7 @@ PLANTED = [
         "less than 10 dB between speech and noise, down to 9 dB in a",
     ),
     ({"sides": sides(clipping_ratio=0.0125)}, "clipping", "doubtful", "over 0.5 % is clipped, up to 1.25 % in a"),
-    ({"sides": sides(silent_end=42.0)}, "dead-side", "doubtful", "over 10 s at its end, while the other goes on"),
+    ({"sides": sides(silent_end=42.0)}, "dead-side", "doubtful", "falls silent over 10 s before the other one"),
     ({"sides": sides(leak_db=-4.0)}, "leakage", "doubtful", "heard above -6 dB, up to -4 dB in a"),
     ({"utterances": changed(text="a " * 20, text_raw="a " * 20)}, "fast-words", "doubtful", "more than 7 words/s"),
     (

@@ -181,7 +181,7 @@ BOUNDS = (
     Bound(
         "dead-side",
         "silent_end",
-        "have a side without any sound for over {} at its end, while the other goes on",
+        "have a side that falls silent over {} before the other one",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
         limit=10.0,
@@ -189,7 +189,7 @@ BOUNDS = (
     Bound(
         "same-words",
         "same_words",
-        "have a side with over {} of its words said by the other at the same time",
+        "have over {} of the words of a side on both sides at once",
         "listen there: one voice may be on both sides; use headsets, or leave them out",
         "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
         limit=0.1,
