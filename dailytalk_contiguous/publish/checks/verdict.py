@@ -695,9 +695,7 @@ def recognised_times(data: JudgedData) -> Finding | None:
     if not n_recognised >= WIDESPREAD * total > 0:
         return None
     n_words = counted(total, "word")
-    problem = (
-        f"{n_recognised:,} of {n_words} have the recogniser's times, half of them in the right frame of 80 ms"
-    )
+    problem = f"{n_recognised:,} of {n_words} have the recogniser's times, about half in the right frame of 80 ms"
     remedy = "expect words that are a frame or two off"
     if not data.tables.conversations.talk.all():
         remedy = (
