@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.judgement import finding_lines, judgement_of
+from dailytalk_contiguous.cli.judgement import judgement_of, other_lines, reason_lines
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
@@ -114,19 +114,24 @@ def check(
         record,
         judgement_of(verdict),
         code=1 if has_errors else 0,
-        details=[*_details(facts, bool(against) or verbose()), *finding_lines(verdict)],
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",
+        after=[
+            *reason_lines(verdict),
+            *_total_lines(facts),
+            *other_lines(verdict),
+            *_tables(facts, bool(against) or verbose()),
+        ],
     )
 
 
-def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figures]:
-    """The facts in words: measures of turn-taking, ends of turns, sizes, and what the steps of a training show."""
-    details: list[str | Figures] = []
+def _tables(facts: Mapping[str, Any], with_measures: bool) -> list[Figures]:
+    """The measures of turn-taking, and the ends of turns."""
+    tables: list[Figures] = []
     measures = facts.get("measures")
     if measures and with_measures:
         head = ("measure", "side", "here", "is", "there", "corpus")
         rows = [(fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in measures]
-        details.append(Figures(head, rows))
+        tables.append(Figures(head, rows))
     turn_ends = facts.get("turn_ends")
     if turn_ends:
         columns = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
@@ -138,18 +143,8 @@ def _details(facts: Mapping[str, Any], with_measures: bool) -> list[str | Figure
             ends = (f"{side['n_shifts']}", at_shifts)
             holds = (f"{side['n_holds']}", at_holds)
             rows.append((side["side"], side["timeline"], *ends, *holds, auc))
-        details.append(Figures(columns, rows))
-    details += _fact_lines(facts)
-    if "training" in facts:
-        seen = facts["training"]
-        steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')}"
-        windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
-        amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
-        silence = (
-            f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
-        )
-        details.append(f"training: {steps} ({facts['duration_sec']:g} s) show {windows}: {amounts}; {silence}")
-    return details
+        tables.append(Figures(columns, rows))
+    return tables
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
@@ -158,24 +153,40 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
 
 
-def _fact_lines(facts: Mapping[str, object]) -> list[str]:
-    """The facts in words: with --verbose one a line, else the sizes in one line.
+def _total_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The totals in words: with --verbose all facts, one a line; and what the steps of a training show.
 
     A size that each set has for itself is their sum, with the sizes of the sets: `4 files (train 3, eval 1)`.
     """
+    lines: list[str] = []
     if verbose():
-        listed = [name for name in facts if name not in ("measures", "turn_ends", "training")]
-        return [f"{name} {_figure(name, facts[name])}" for name in listed]
-    sizes: list[str] = []
-    for name in ("conversations", "files", "utterances", "words", "hours"):
-        size = facts.get(name)
-        if isinstance(size, dict):
-            total = _figure(name, sum(size.values()))
-            sizes.append(f"{total} {name} ({_figure(name, size)})")
-        elif size is not None:
-            noun = name.removesuffix("s") if size == 1 else name
-            sizes.append(f"{_figure(name, size)} {noun}")
-    return [f"{facts['kind']}: {', '.join(sizes)}"]
+        in_tables = ("measures", "turn_ends", "training")
+        lines += [f"{name} {_figure(name, facts[name])}" for name in facts if name not in in_tables]
+    else:
+        sizes: list[str] = []
+        for name in ("hours", "words", "voices", "conversations", "files", "utterances"):
+            size = facts.get(name)
+            if size == {}:
+                sizes.append(f"{name} not named")
+            elif size is not None:
+                total = sum(size.values()) if isinstance(size, dict) else size
+                noun = name.removesuffix("s") if total == 1 else name
+                parts = f" ({_figure(name, size)})" if isinstance(size, dict) else ""
+                sizes.append(f"{_figure(name, total)} {noun}{parts}")
+        lines.append(f"{facts['kind']}: {', '.join(sizes)}")
+    if "training" in facts:
+        lines.append(_training_line(facts["training"], facts["duration_sec"]))
+    return lines
+
+
+def _training_line(training: Mapping[str, Any], duration_sec: float) -> str:
+    """The facts of `PlannedTraining` in words."""
+    steps = f"{counted(training['steps'], 'step')} of {counted(training['batch'], 'window')}"
+    windows = f"each of {counted(training['windows'], 'window')} {three_digits(training['passes'])} times"
+    amounts = f"{three_digits(training['hours'])} hours, {counted(training['words'], 'word')}"
+    left = f"the left side is silent for {training['main_silent']:.0%}"
+    both = f"both sides for {training['both_silent']:.0%}"
+    return f"training: {steps} ({duration_sec:g} s) show {windows}: {amounts}; {left}, {both}"
 
 
 def _figure(name: str, value: object) -> str:
@@ -184,6 +195,8 @@ def _figure(name: str, value: object) -> str:
         return ", ".join(f"{key} {_figure(name, part)}" for key, part in value.items())
     if name.startswith("hours") and is_number(value):
         return three_digits(value)
+    if isinstance(value, int):
+        return f"{value:,}"
     return str(value)
 
 

@@ -8,7 +8,7 @@ from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-def
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
-from dailytalk_contiguous.cli.judgement import finding_lines, judgement_of
+from dailytalk_contiguous.cli.judgement import judgement_of, other_lines, reason_lines
 from dailytalk_contiguous.cli.options import chosen, setting_options, size_text, with_options
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
@@ -155,7 +155,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
             next_command = to_run("push", f"{repo}@{done.tag}", repo, "--tag", AUTO, *on_branch)
         return Outcome(record, headline, code, rejected=rejected, next=next_command)
     verdict = done.card.verdict
-    details: list[str | Judgement | Figures] = [*finding_lines(verdict), judgement_of(verdict)]
+    details: list[str | Judgement | Figures] = [judgement_of(verdict), *reason_lines(verdict)]
+    details += other_lines(verdict)
     details += [f"licence: {warning}" for warning in done.card.warnings]
     if refusal:
         return Outcome(record, "nothing was changed on the Hub", 1, details, rejected, error=refusal)

@@ -85,7 +85,7 @@ def _report_outcome(written: WrittenReport) -> Outcome:
         "out": file,
         "bytes": written.size,
         f"{written.unit}s": written.number,
-        "shown": written.shown,
+        "shown": written.examples,
     }
     details: list[str | Judgement] = []
     verdict = written.verdict
@@ -93,7 +93,7 @@ def _report_outcome(written: WrittenReport) -> Outcome:
         record["verdict"] = verdict.as_dict()
         is_good = {"good": True, "bad": False}.get(verdict.level)  # None with reservations
         details.append(Judgement(verdict.headline, is_good))
-    contents = f"{len(written.shown)} of {counted(written.number, written.unit)} can be heard"
+    contents = f"{len(written.examples)} of {counted(written.number, written.unit)} can be heard"
     headline = f"report  {file} ({written.size / 1e6:.1f} MB, {contents})"
     return Outcome(record, headline, details=details, next=f"open {file} in a browser")
 

@@ -223,7 +223,7 @@ def show_outcome(outcome: Outcome, json_wanted: bool = False, stderr: bool = Fal
         judged = headline if isinstance(headline, Judgement) else Judgement(headline, good)
         rejected = [line for part in outcome.rejected for line in rejected_lines(part)]
         console = Console(stderr=stderr)
-        for detail in [*outcome.details, judged, *rejected]:
+        for detail in [*outcome.details, judged, *outcome.after, *rejected]:
             console.detail(detail)
         if outcome.next and not outcome.error:
             console.detail(f"next: {outcome.next}")

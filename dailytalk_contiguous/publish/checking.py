@@ -7,9 +7,10 @@ read to their end: a header can promise anything.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from msgspec import structs
 
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -32,6 +33,7 @@ from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, fin
 from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
 from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obstacles, unnamed_parquet
 from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
+from dailytalk_contiguous.publish.checks.totals import numbers_of_voices
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.voice_check import voice_facts
 from dailytalk_contiguous.publish.exports.exporting import ExportFormat
@@ -82,8 +84,8 @@ def check_rows(
                 for name, split, judged in steps(noun, checked_rows):
                     splits[split] += 1
                     if name in ids and not judged.is_unused:
-                        problem = f"this conversation occurs twice, again in {shown or items.name}"
-                        duplicate = error("duplicate", name, problem, "delete one of the shards")
+                        remedy = f"delete one of the files that have it, such as {shown or items.name}"
+                        duplicate = error("duplicate", name, "this conversation occurs twice", remedy)
                         judged = JudgedRow([duplicate, *judged.findings])
                     if judged.talk:
                         maker.add(judged.talk)
@@ -98,7 +100,7 @@ def check_rows(
             checks.findings.append(error("unreadable-shard", shown, reason, remedy))
     for index, finding in enumerate(checks.findings):
         if items.remedy and finding.remedy == SPEAK_AGAIN:
-            checks.findings[index] = replace(finding, remedy=items.remedy)
+            checks.findings[index] = structs.replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
@@ -110,6 +112,7 @@ def check_rows(
         "utterances": int(conversations.utterances.sum()),
         "words": int(conversations.words.sum()),
         "hours": round(float(conversations.duration.sum()) / 3600, 7),
+        "voices": numbers_of_voices(tables),
         "hours_of_voice": _hours(tables, "voices"),
         "hours_of_language": _hours(tables, "language"),
         "measures": measure_facts(tables, references),

@@ -34,7 +34,9 @@ def test_conversation_that_was_held_out_stays_so_when_others_come_and_go(
     assert divided(tmp_path / "data", 16, "--divide-anew") == fresh
 
 
-def test_check_shows_a_few_findings_with_v_more_and_as_json_all(tmp_path: Path, dailytalk: Command) -> None:
+def test_check_shows_a_few_findings_of_a_kind_and_all_with_v_and_as_json(
+    tmp_path: Path, dailytalk: Command
+) -> None:
     names = [f"data_stereo/{n}.wav" for n in range(22)]
     lines = [json.dumps({"path": name, "duration": 90.0}) for name in names]
     (tmp_path / "train.jsonl").write_text("\n".join(lines) + "\n")
@@ -42,11 +44,14 @@ def test_check_shows_a_few_findings_with_v_more_and_as_json_all(tmp_path: Path, 
     for options in ((), ("-v",)):
         done = dailytalk("check", tmp_path, *options)
         assert done.code == 1
-        shown = done.out.splitlines()
-        n_errors.append(len([line for line in shown if line.startswith("error: ")]))
-        assert shown[-1].startswith(f"bad: {names[0]}: ")
-    few, more = n_errors
-    assert 0 < few < more < 22
+        verdict, first, remedy, *lines = done.out.splitlines()
+        assert verdict.startswith("bad: 22 reasons ")
+        assert first.startswith(f"error: {names[0]}: ")
+        assert remedy.startswith("  ")
+        n_errors.append(len([line for line in (first, *lines) if line.startswith("error: ")]))
+    few, every = n_errors
+    assert 0 < few < every == 22
+    assert f"{22 - few} more findings" in dailytalk("check", tmp_path).out
     as_json = dailytalk("check", tmp_path, "--json")
     assert as_json.code == 1
     findings = json.loads(as_json.out)["findings"]

@@ -210,8 +210,8 @@ def test_every_format_is_exported_alike(stereo: Path, sides: Path, tmp_path: Pat
 def test_report_plays_both_sides(sides: Path, tmp_path: Path) -> None:
     written = write_report(sides, tmp_path / "report.html")
     page = written.path.read_text(encoding="utf-8")
-    assert written.shown
-    assert page.count("data:audio/mpeg") == len(written.shown)
+    assert written.examples
+    assert page.count("data:audio/mpeg") == len(written.examples)
 
 
 def test_row_with_a_column_for_each_side_has_the_stereo_sound(stereo: Path, sides: Path) -> None:
@@ -295,8 +295,8 @@ def test_sides_that_are_no_sound_are_findings_of_their_row_alone(
     version = open_version(damaged(sides, tmp_path / "talks", change))
     findings, facts = check_version(version)
     of_row = {finding.kind: finding for finding in findings if EXAMPLE_NAMES[0] in finding.file}
-    assert f"its {side} is not that of its {side}_sha256" in of_row["changed-audio"].what
-    assert reason in of_row["unreadable-audio"].what
+    assert f"its {side} is not that of its {side}_sha256" in of_row["changed-audio"].problem
+    assert reason in of_row["unreadable-audio"].problem
     assert facts["conversations"] == len(EXAMPLE_NAMES)
     kinds = {finding.kind for finding in findings if EXAMPLE_NAMES[1] in finding.file}
     assert not kinds & {"changed-audio", "unreadable-audio"}
@@ -308,7 +308,7 @@ def test_side_that_somebody_replaced_is_found(sides: Path, tmp_path: Path) -> No
     version = open_version(damaged(sides, tmp_path / "talks", replace_left))
     findings, _ = check_version(version)
     changed = [finding for finding in findings if finding.kind == "changed-audio"]
-    assert [finding.what for finding in changed] == ["its left is not that of its left_sha256"]
+    assert [finding.problem for finding in changed] == ["its left is not that of its left_sha256"]
     assert EXAMPLE_NAMES[0] in changed[0].file
 
 

@@ -99,11 +99,12 @@ def test_duration_may_be_ten_milliseconds_off_and_a_laugh_may_end_as_much_later(
     assert checked(tmp_path / "c", **empty, **columns) == ["bad-sound"]
 
 
-def test_an_id_that_occurs_twice_over_shards_is_named_with_the_second_shard(tmp_path):
+def test_remedy_of_an_id_that_occurs_twice_over_shards_names_the_second_shard(tmp_path):
     folder = write_dataset(tmp_path, [built_row()], [built_row()])
     findings, _ = check_folder(folder)
     [duplicate] = [finding for finding in findings if finding.kind == "duplicate"]
-    assert duplicate.sentence == "call: this conversation occurs twice, again in dataset/shard-1.parquet"
+    assert duplicate.sentence == "call: this conversation occurs twice"
+    assert "dataset/shard-1.parquet" in duplicate.remedy
 
 
 def test_finding_on_a_conversation_has_its_id_and_not_the_name_of_its_shard(tmp_path):
@@ -120,7 +121,7 @@ def test_a_dataset_from_before_laughs_were_told_says_what_to_do(tmp_path):
     findings, _ = check_folder(tmp_path)
     [finding] = [finding for finding in findings if finding.level == "error"]
     assert finding.kind == "unreadable-shard"
-    assert "has no column sounds" in finding.what
+    assert "has no column sounds" in finding.problem
     assert "again" in finding.remedy
 
 

@@ -55,7 +55,7 @@ def edit_words(folder: Path, change: Callable[[list], object]) -> None:
 def kinds(folder: Path, level: str = "error") -> list[str]:
     findings, _ = check_folder(folder)
     for finding in findings:
-        assert finding.what
+        assert finding.problem
         assert finding.remedy
         assert finding.file
     kinds = [finding.kind for finding in findings if finding.level == level]
@@ -63,8 +63,8 @@ def kinds(folder: Path, level: str = "error") -> list[str]:
 
 
 def test_sizes_are_told_for_each_set_and_hours_with_three_digits(data: Path, dailytalk: Command) -> None:
-    first = dailytalk("check", data).out.splitlines()[0]
-    assert first == "moshi: 4 files (train 3, eval 1), 36 words, 0.00667 hours (train 0.00500, eval 0.00167)"
+    lines = dailytalk("check", data).out.splitlines()
+    assert "moshi: 0.00667 hours (train 0.00500, eval 0.00167), 36 words, 4 files (train 3, eval 1)" in lines
     details = dailytalk("check", data, "-v").out.splitlines()
     assert "hours train 0.00500, eval 0.00167" in details
 
@@ -254,7 +254,7 @@ def test_configuration_that_leaves_a_side_out_is_wrong_where_that_side_has_files
     if not kept:
         (data / f"{key}.jsonl").unlink()
     _, findings = read_plan(data)
-    assert [finding.what for finding in findings] == messages
+    assert [finding.problem for finding in findings] == messages
     assert {finding.kind for finding in findings} <= {"config"}
 
 
@@ -263,7 +263,7 @@ def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data
     shutil.copy(data / "train.jsonl", elsewhere)
     config(data, str(data / "train.jsonl"), str(elsewhere))
     plan, [finding] = read_plan(data)
-    assert finding.what == f"train_data names {elsewhere}, which is not a file of this folder"
+    assert finding.problem == f"train_data names {elsewhere}, which is not a file of this folder"
     assert plan.manifests == {"eval": data / "eval.jsonl"}
 
 
@@ -307,7 +307,7 @@ def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
     findings, _ = check_folder(data)
     [finding] = [finding for finding in findings if finding.level == "error"]
     assert finding.kind == "unreadable-about"
-    assert "not [start, end, speaker, words]" in finding.what
+    assert "not [start, end, speaker, words]" in finding.problem
 
 
 @pytest.mark.parametrize("clips", [False, True])
@@ -348,7 +348,7 @@ def test_clips_that_are_exported_have_the_verdict_of_their_corpus(tmp_path: Path
         assert {finding.kind for finding in findings if finding.severity != "note"} == sounds
         [silent] = [finding for finding in findings if finding.kind == "silent-right"]
         assert silent.remedy == "run dailytalk corpus with --prompt-channel"
-        assert silent.what.startswith("the right channel of 12 of 12 files is silent, such as data_stereo/")
+        assert silent.problem.startswith("the right channel of 12 of 12 files is silent, such as data_stereo/")
 
 
 def test_conversation_of_one_speaker_in_a_mix_with_clips_is_left_out_and_clips_stay(
@@ -361,7 +361,7 @@ def test_conversation_of_one_speaker_in_a_mix_with_clips_is_left_out_and_clips_s
     findings, _ = check_folder(tmp_path / "mixed")
     silent = {finding.severity: finding for finding in findings if finding.kind == "silent-right"}
     assert silent["doubtful"].file == "data_stereo/data/call0.wav"
-    assert silent["note"].what.startswith("the right channel of 12 of 12 files")
+    assert silent["note"].problem.startswith("the right channel of 12 of 12 files")
 
 
 @pytest.mark.parametrize(("hours", "enough"), [(20.0, True), (19.999, False)])

@@ -168,7 +168,7 @@ def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_i
     written = write_report(tmp_path)
     page = written.path.read_text(encoding="utf-8")
     assert written.number == 2
-    assert sorted(written.shown) == ["acted/s1-0", "acted/s3-0"]
+    assert sorted(written.examples) == ["acted/s1-0", "acted/s3-0"]
     assert f"<td>acted/s2-0</td><td>report</td><td>{reason}</td>" in page
 
 
@@ -186,7 +186,7 @@ def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emot
         perceived = "happy" if number < 2 else "sad"
         clips.append(clip_row(f"s{number}-0", "happy", perceived=perceived, quality=good))
     unheard = "raters heard the emotion that was meant in 40 % of 5 clips"
-    thin = "1 emotion of the corpus with under 30.0 min to train on, down to 5.0 s of happy"
+    thin = "the corpus has 1 emotion with under 30.0 min to train on, down to 5.0 s of happy"
     assert verdict_of_clips(tmp_path / "a", clips) == [("doubtful", unheard), ("note", thin)]
     limits = LIMITS | {"unheard-emotion": 0.4}
     assert verdict_of_clips(tmp_path / "b", clips, limits=limits) == [("note", thin)]

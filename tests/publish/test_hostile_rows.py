@@ -143,7 +143,7 @@ def test_row_that_names_an_unknown_channel_is_rejected_and_the_rest_goes_on(
     assert reject["reason"] == f"its {item} 1 names a channel '<img src=x>', not left or right"
     report = write_report(folder)
     assert report.number == 1
-    assert report.shown == ("good",)
+    assert report.examples == ("good",)
     assert f"its {item} 1 names a channel" in report.path.read_text(encoding="utf-8")
     done = dailytalk("check", str(folder))
     assert done.code == 1
@@ -228,7 +228,7 @@ def test_row_that_no_reader_can_use_is_rejected_with_its_reason_and_the_rest_goe
     assert reason in reject["reason"]
     report = write_report(folder)
     assert report.number == 1
-    assert report.shown == ("good",)
+    assert report.examples == ("good",)
     assert reason in report.path.read_text(encoding="utf-8")
     findings = findings_of(dailytalk, folder)
     (error,) = [finding for finding in findings if finding["level"] == "error"]

@@ -192,13 +192,8 @@ def packed(folder: Path, stage: Path) -> tuple[Release, Version, Card]:
     return release, version, release.card
 
 
-def name_of(finding: Finding) -> str:
-    """The conversation of a finding, which a folder's has behind its shard."""
-    return finding.file.rpartition(": ")[2]
-
-
 def said(findings: Iterable[Finding]) -> set[tuple[str, ...]]:
-    return {(finding.level, finding.kind, name_of(finding), finding.what) for finding in findings}
+    return {(finding.level, finding.kind, finding.file, finding.problem) for finding in findings}
 
 
 def one_line(text: str) -> str:
@@ -235,7 +230,7 @@ def test_card_lists_a_conversation_that_is_rejected_and_counts_its_hours_as_lost
     of_folder, release, card = findings_that_agree(folder, tmp_path / "stage")
     (reject,) = release.packed.rejects
     errors = [finding for finding in of_folder if finding.level == "error"]
-    assert [(name_of(finding), finding.what) for finding in errors] == [(reject.id, reject.reason)]
+    assert [(finding.file, finding.problem) for finding in errors] == [(reject.id, reject.reason)]
     assert "| push |" in card.text
     assert said(of_folder) - said(errors) <= said(card.verdict.findings)
     kinds = {finding.kind for finding in card.verdict.findings}
@@ -247,7 +242,7 @@ def test_card_lists_a_conversation_that_is_rejected_and_counts_its_hours_as_lost
 def test_push_that_stops_names_the_conversation_of_the_finding(damage: str, tmp_path: Path) -> None:
     folder = work(tmp_path / "work", REFUSED[damage])
     findings, _ = check_folder(folder)
-    assert {name_of(finding) for finding in findings if finding.level == "error"} == {"call"}
+    assert {finding.file for finding in findings if finding.level == "error"} == {"call"}
     with pytest.raises(DailytalkError, match="the audio of 'call' can't be used"):
         pack_version(folder, tmp_path / "stage")
 

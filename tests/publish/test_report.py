@@ -1,4 +1,5 @@
 import base64
+import html
 import io
 import json
 import math
@@ -122,6 +123,75 @@ def test_page_is_not_put_among_shards(tmp_path):
     assert write_report(folder, tmp_path / "page.html").number == 1
 
 
+# The first screen
+
+
+def doubtful_folder(folder: Path) -> Path:
+    """Conversations with an error in two of them, and more than three reasons against them."""
+    quality = {"speech_ratio": 0.5, "bandwidth_hz": 3600.0, "snr_db": 5.0, "clipping_ratio": 0.2}
+    sides = [{"channel": channel, "level_dbfs": -20.0, **quality} for channel in ("left", "right")]
+    rows = [built_row(name) | {"sides": sides} for name in ("a", "b", "broken", "a")]
+    rows[2]["audio"] = {"bytes": b"fLaC" + bytes(1000), "path": None}
+    return write_dataset(folder, rows[:3], rows[3:])
+
+
+def shown_at_once(page: str) -> str:
+    """The page from its heading to its first sound, without what is folded away."""
+    before_sound = page.partition("<h1>")[2].partition("<audio")[0]
+    return re.sub(r"<details.*?</details>", "", before_sound, flags=re.DOTALL)
+
+
+def test_three_reasons_and_the_totals_are_all_that_is_open_before_the_first_sound(tmp_path):
+    folder = doubtful_folder(tmp_path)
+    page = page_of(folder)
+    findings, facts = check_folder(folder)
+    verdict = verdict_of(findings, facts["conversations"])
+    assert len(verdict.findings) > 5
+    first_screen = shown_at_once(page)
+    listed = re.findall(r'<li class="(?:bad|doubtful|note)">', first_screen)
+    assert len(listed) == len(verdict.reasons) == 3
+    assert first_screen.count('class="headline"') == 1
+    assert [name for name in ("audio", "words", "voices") if f"<dt>{name}</dt>" not in first_screen] == []
+    assert 'class="made"' not in first_screen
+    assert "<nav" not in first_screen
+    (section,) = re.findall(r'<section id="verdict".*?</section>', page, re.DOTALL)
+    assert section.count("</b>") == len(verdict.findings)
+    assert '<div id="player"' in page.partition('class="made"')[0]
+
+
+def test_check_prints_the_reasons_of_the_page_in_its_order_before_the_totals(tmp_path, dailytalk):
+    folder = doubtful_folder(tmp_path)
+    first_screen = html.unescape(shown_at_once(page_of(folder)))
+    lines = dailytalk("check", folder).out.splitlines()
+    reasons = lines[1:7:2]
+    assert lines[0] in first_screen
+    places = [first_screen.index(line.partition(": ")[2]) for line in reasons]
+    assert places == sorted(places)
+    assert reasons[0].startswith("error: ")
+    assert [line[:4] for line in lines[2:8:2]] == ["  → "] * 3
+    assert re.match(r"work: \S+ hours, [\d,]+ words, ", lines[7])
+    assert lines[8:] != []
+
+
+def test_errors_are_weightier_than_advice_and_a_kind_is_one_reason(tmp_path):
+    findings, facts = check_folder(doubtful_folder(tmp_path))
+    verdict = verdict_of([*findings][::-1], facts["conversations"])
+    levels = [finding.level for finding in verdict.findings]
+    assert levels == sorted(levels, key=("error", "advice").index)
+    kinds = [reason.kind for reason in verdict.reasons]
+    assert len(set(kinds)) == 3
+    n_kinds_of_error = len({finding.kind for finding in findings if finding.level == "error"})
+    assert [reason.level for reason in verdict.reasons].count("error") == min(3, n_kinds_of_error)
+    assert verdict_of([*verdict.other_findings], 1).level != "empty"
+    assert len(verdict.reasons) + len(verdict.other_findings) == len(findings)
+
+
+def test_no_finding_on_conversations_names_a_shard(tmp_path):
+    findings, _ = check_folder(doubtful_folder(tmp_path))
+    assert {finding.file for finding in findings} >= {"a", "broken"}
+    assert [finding.sentence for finding in findings if ".parquet" in finding.sentence] == []
+
+
 # What is measured
 
 
@@ -159,7 +229,7 @@ def sounds(text: str) -> list[tuple[np.ndarray, int]]:
 def test_examples_are_embedded_in_stereo(tmp_path):
     folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
     written = write_report(folder, shown=3)
-    assert len(written.shown) == 3
+    assert len(written.examples) == 3
     heard = sounds(written.path.read_text())
     assert len(heard) == 3
     samples, rate = heard[0]
@@ -174,8 +244,8 @@ def test_examples_are_embedded_in_stereo(tmp_path):
 def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
     folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
     report = write_report(folder, shown=["d", "b", "d"])
-    assert report.shown == ("d", "b")
-    assert write_report(folder, shown=0).shown == ()
+    assert report.examples == ("d", "b")
+    assert write_report(folder, shown=0).examples == ()
     with pytest.raises(DailytalkError, match="'x'"):
         write_report(folder, shown=["a", "x"])
 

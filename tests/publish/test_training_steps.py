@@ -235,6 +235,7 @@ def test_word_is_counted_where_the_trainer_has_a_frame_for_it(
 
 def test_a_batch_that_is_too_large_for_any_step_is_to_be_smaller(data: Path, dailytalk: Command) -> None:
     done = dailytalk("check", data, "--steps", 1, "--batch", 64)
-    advice = [line for line in done.out.splitlines() if "learnt by heart" in line]
+    lines = done.out.splitlines()
+    advice = [number for number, line in enumerate(lines) if "learnt by heart" in line]
     assert len(advice) == 1
-    assert "smaller batch" in advice[0]
+    assert "smaller batch" in lines[advice[0] + 1]

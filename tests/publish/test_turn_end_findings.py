@@ -58,7 +58,7 @@ def test_a_voice_whose_pauses_sound_finished_is_a_reason_against_its_data() -> N
     lenient = {"finished-pauses": 0.5, "lost-cues": None}
     assert kinds(FINISHED + SHIFTS, **lenient) == []
     pauses, _ = findings_on(conversation("a", FINISHED + SHIFTS))
-    assert "0.46 of 1 (Smart Turn, 5 pauses), as recorded 0.09" in pauses.what
+    assert "0.46 of 1 (Smart Turn, 5 pauses), as recorded 0.09" in pauses.problem
     assert pauses.severity == "doubtful"
 
 

@@ -274,6 +274,6 @@ def test_table_without_the_columns_is_named(tmp_path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["speaker_2_annotation_c"]), path)
     findings, _ = check_folder(tmp_path / "data")
-    reasons = [finding.what for finding in findings if finding.kind == "unreadable-table"]
+    reasons = [finding.problem for finding in findings if finding.kind == "unreadable-table"]
     assert len(reasons) == 1
     assert "speaker_2_annotation_c" in reasons[0]

@@ -88,7 +88,7 @@ def test_transcripts_that_were_corrected_come_first_and_uncovered_sound_has_its_
     verdict = verdict_of(findings, 2)
     assert "the transcripts of 1 of 2 conversations did not fit" in verdict.headline
     (finding,) = [finding for finding in verdict.findings if finding.kind == "uncovered-sound"]
-    assert "1.0 to 5.5 s of the left side of b" in finding.what
+    assert "1.0 to 5.5 s of the left side of b" in finding.problem
 
 
 @pytest.mark.parametrize(("late", "kinds"), [(0.0, []), (3.0, ["sides-out-of-step"])])
@@ -108,7 +108,7 @@ def test_conversation_whose_sides_do_not_wait_for_each_other_is_doubtful(late, k
     assert [finding.kind for finding in findings] == kinds
     assert severities_of(findings) == ["doubtful"] * len(kinds)
     for finding in findings:
-        assert "may not be in step (a: both speak at once" in finding.what
+        assert "may not be in step, such as a: both speak at once" in finding.problem
 
 
 def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
@@ -125,7 +125,8 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
     lively = rated("lively", 0.02)
     other = rated("of another", 0.001, "audeering/model")
     (finding,) = findings_of("flat-affect", [flat, lively, other])
-    assert "in 1 conversation, such as flat: LOW, MID and HIGH" in finding.what
+    assert finding.problem.endswith("in 1 conversation, such as flat")
+    assert "LOW, MID and HIGH" in finding.remedy
 
 
 def monologues(name: str, text: str, seconds: float, **columns: Any) -> dict[str, Any]:
@@ -158,8 +159,8 @@ def test_minutes_of_talk_without_a_filler_are_noted(text, seconds, columns, is_n
     noted = findings_of("no-fillers", [row])
     assert severities_of(noted) == ["note"] * is_noted
     for finding in noted:
-        assert "2 sides with over 3.0 min of talk have no um or uh" in finding.what
-        assert "the left one of call" in finding.what
+        assert "2 sides with over 3.0 min of talk have no um or uh" in finding.problem
+        assert "the left one of call" in finding.problem
 
 
 LETTERS = str.maketrans("0123456789", "abcdefghij")
@@ -203,8 +204,8 @@ def test_words_of_a_given_text_that_an_aligner_did_not_find_are_noted(sources, r
     noted = findings_of("absent-words", [call, fine])
     assert severities_of(noted) == ["note"] * is_noted
     for finding in noted:
-        assert "3 of 100 given words of the left side of call are not in its sound" in finding.what
-        assert "wjh wji wjj" in finding.what
+        assert "3 of 100 given words of the left side of call are not in its sound" in finding.problem
+        assert "wjh wji wjj" in finding.problem
 
 
 def test_numbers_and_codes_that_an_aligner_can_not_read_are_not_said_to_be_absent():
@@ -280,20 +281,23 @@ def turns_apart():
 
 
 @pytest.mark.parametrize(
-    ("timelines", "what", "remedy"),
+    ("timelines", "problem", "remedy"),
     [
-        ([("anchor", 0.0), ("anchor", 0.0)], "the recordings do not overlap", "add recordings"),
+        (
+            [("anchor", 0.0), ("anchor", 0.0)],
+            "natural talk",
+            "add recordings in which people talk over each other: the recordings do not overlap",
+        ),
         (
             [("anchor", 1.5), ("anchor", 0.0)],
-            "in half of 2 conversations at most 0 % of the turns touch an overlap (natural talk: over 40 %); "
-            "the recordings overlap for 1.5 s in all",
-            "add recordings",
+            "in half of 2 conversations at most 0 % of the turns touch an overlap (natural talk: over 40 %)",
+            "add recordings in which people talk over each other: the recordings overlap for 1.5 s in all",
         ),
         ([("anchor", 0.0)], "0 % of the turns touch an overlap (natural talk: over 40 %)", "add recordings"),
         ([("anchor", 0.0), ("sequential", 0.0)], "natural talk", "--timeline anchor"),
     ],
 )
-def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, what, remedy):
+def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, problem, remedy):
     apart = turns_apart()
     rows = []
     for name, (mode, overlap) in zip("ab", timelines, strict=False):
@@ -304,7 +308,7 @@ def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, what,
     for folder in (work, tmp_path / "data"):
         findings, _ = check_folder(folder)
         [finding] = [finding for finding in findings if finding.kind == "little-overlap"]
-        assert what in finding.what
+        assert problem in finding.problem
         assert remedy in finding.remedy
 
 
@@ -321,7 +325,7 @@ def test_what_was_made_of_recordings_is_not_blamed_for_overlap_that_their_record
     }
     rows = [talk("a.1", **columns), talk("a.2", **columns)]
     [made] = findings_of("made-of-others", rows)
-    assert "2 of 2 conversations are made of 1 others by dailytalk retime" in made.what
+    assert "2 of 2 conversations are made of 1 others by dailytalk retime" in made.problem
     [finding] = findings_of("little-overlap", rows)
     assert finding.severity == severity
     assert remedy in finding.remedy
@@ -416,12 +420,13 @@ def test_telephone_data_is_said_to_be_good_with_the_limit_that_the_finding_names
 ) -> None:
     work = write_dataset(tmp_path / "work", [telephone("a"), telephone("b")])
     judged = dailytalk("check", work)
-    last_line = judged.out.splitlines()[-1]
-    assert last_line.startswith("doubtful: 2 of 2 conversations have a side that ends below 6.5 kHz")
+    verdict, reason, *_ = judged.out.splitlines()
+    assert verdict.startswith("doubtful: ")
+    assert reason.startswith("doubtful: 2 of 2 conversations have a side that ends below 6.5 kHz")
     option = re.search(r"--limit (\S+)", judged.out)
     assert option is not None
     lenient = dailytalk("check", work, "--limit", option[1])
-    assert lenient.out.splitlines()[-2].startswith("good")
+    assert lenient.out.startswith("good: ")
 
 
 def later(seconds):
@@ -454,14 +459,14 @@ PLANTED = [
         "less than 10 dB between speech and noise, down to 9 dB in a",
     ),
     ({"sides": sides(clipping_ratio=0.0125)}, "clipping", "doubtful", "over 0.5 % is clipped, up to 1.25 % in a"),
-    ({"sides": sides(silent_end=42.0)}, "dead-side", "doubtful", "over 10 s at its end, while the other goes on"),
+    ({"sides": sides(silent_end=42.0)}, "dead-side", "doubtful", "falls silent over 10 s before the other one"),
     ({"sides": sides(leak_db=-4.0)}, "leakage", "doubtful", "heard above -6 dB, up to -4 dB in a"),
     ({"utterances": changed(text="a " * 20, text_raw="a " * 20)}, "fast-words", "doubtful", "more than 7 words/s"),
     (
         {"utterances": lines_that_begin("Lee: ")},
         "repeated-opening",
         "doubtful",
-        "over 50 % of the transcript's lines begin with the same word",
+        "over 50 % of the lines begin with the same word",
     ),
     ({"utterances": changed(text="", text_raw="")}, "without-text", "doubtful", "no text for over 20 %"),
     (
@@ -522,7 +527,7 @@ def test_a_leak_is_a_note_and_doubtful_where_much_speech_may_be_the_other_speake
     leaking = sides(leak_db=-20.0, leak_seconds=0.1)
     handled = found_in(talk(sides=leaking, utterances=changed(leak_share=0.2)))["leakage"]
     assert handled.severity == "note"
-    assert "-20 dB, 100 ms late" in handled.what
+    assert "-20 dB, 100 ms late" in handled.problem
     in_doubt = found_in(talk(sides=leaking, utterances=changed(leak_share=0.8)))["leakage"]
     assert in_doubt.severity == "doubtful"
     assert "leakage" not in found_in(talk())
@@ -549,7 +554,7 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     run = {"rejected": LOST | {"reasons": {"its takes are too short": 119.8}}}
     finding = found_in(talk(), run=run)["lost-hours"]
     assert finding.severity == "doubtful"
-    assert finding.what == (
+    assert finding.problem == (
         "59 % of the input was rejected (119.8 s of 3.4 min, 1 of 2 conversations): its takes are too short"
     )
     short = {"rejected": LOST | {"seconds": 20.0}}
@@ -561,7 +566,7 @@ def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful(
     run = {"rejected": nothing_lost, "counts": {"recordings_rejected": 2}}
     few = found_in(talk(), run=run)["lost-recordings"]
     assert few.severity == "note"
-    assert few.what == "2 recordings can't be used, and none of the hours here are theirs"
+    assert few.problem == "2 recordings can't be used, and none of the hours here are theirs"
     run["counts"] = {"recordings_rejected": 3}
     many = found_in(talk(), run=run)["lost-recordings"]
     assert many.severity == "doubtful"
@@ -575,22 +580,22 @@ def test_each_reason_of_recordings_that_cannot_be_used_is_told_with_their_number
     nothing_lost = LOST | {"seconds": 0.0, "recordings": UNUSABLE, "remedies": remedies}
     run = {"rejected": nothing_lost, "counts": {"recordings_rejected": 4}}
     finding = found_in(talk(), run=run)["lost-recordings"]
-    assert finding.what == (
+    assert finding.problem == (
         "4 recordings can't be used, and none of the hours here are theirs: "
         "it has one channel (mono) (2); it is empty (1); it is a pipe (1)"
     )
     assert finding.remedy == "export it again; see rejects.jsonl"
     remedies["it is empty"] = "copy it again"
-    assert found_in(talk(), run=run)["lost-recordings"].remedy == "rejects.jsonl has what to do about each"
+    assert found_in(talk(), run=run)["lost-recordings"].remedy == "do what rejects.jsonl says about each"
     more = nothing_lost | {"recordings": UNUSABLE | {"it is silent": 1, "it is a link": 1, "it is short": 1}}
     many = found_in(talk(), run=run | {"rejected": more})["lost-recordings"]
-    assert many.what.endswith("it is a pipe (1); it is silent (1); 2 other reasons")
+    assert many.problem.endswith("it is a pipe (1); it is silent (1); 2 other reasons")
 
 
 def test_each_reason_of_lost_hours_is_told_with_its_seconds():
     reasons = {"its takes are too short": 100.0, "nobody speaks": 19.8}
     finding = found_in(talk(), run={"rejected": LOST | {"reasons": reasons}})["lost-hours"]
-    assert finding.what.endswith(": its takes are too short (100.0 s); nobody speaks (19.8 s)")
+    assert finding.problem.endswith(": its takes are too short (100.0 s); nobody speaks (19.8 s)")
 
 
 def test_conversation_that_hardly_weighs_in_the_hours_is_doubtful_where_many_would_be_bad():
@@ -652,9 +657,9 @@ RUN = {
 
 def made_of(run):
     """What the header of a report says of a run, by its label."""
-    template = environment().get_template("verdict.html")
+    template = environment().get_template("made.html")
     show = Displays(tables_from(map(from_finished, [talk()])), RunRecord.of(run), {})
-    page = template.render(show=show, verdict=verdict_of([], 1))
+    page = template.render(show=show)
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
 
 
@@ -705,12 +710,13 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
     kinds = {finding["kind"] for finding in verdict["findings"]}
     assert kinds >= {"noise", "low-confidence", "repaired-transcripts"}
     sentences = [one_line(finding["what"]) for finding in verdict["findings"]]
-    sentences.append(one_line(verdict["headline"]))
+    assert one_line(verdict["headline"]) in one_line(card.replace("\\", ""))
     done = dailytalk("report", version, "--out", page)
     assert done.code == 0
     shown = dailytalk("check", version, "-v").out
     for output in (shown, unescape(page.read_text()), card):
         text = one_line(output.replace("\\", ""))
+        assert f"{verdict['level']}: " in text
         assert [sentence for sentence in sentences if sentence not in text] == []
 
 

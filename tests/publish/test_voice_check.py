@@ -94,7 +94,7 @@ def test_conversation_with_exchanged_sides_is_named(tmp_path: Path, name: str, i
     assert finding.kind == "several-voices"
     assert finding.file == name
     assert finding.severity == "bad"
-    assert "exchanged" in finding.what
+    assert "exchanged" in finding.problem
     assert verdict_of([finding], 3).level == "bad"
 
 
@@ -104,7 +104,7 @@ def test_another_voice_on_the_left_is_named(tmp_path: Path) -> None:
     (finding,) = of_voices(tmp_path, rows(burnt_dinner=row))
     assert finding.kind == "several-voices"
     assert finding.file == "burnt_dinner"
-    assert "another voice" in finding.what
+    assert "another voice" in finding.problem
 
 
 @needs_encoder
@@ -115,7 +115,7 @@ def test_two_people_on_the_kept_side_are_named(tmp_path: Path) -> None:
     findings = of_voices(tmp_path, rows(burnt_dinner=row))
     (finding,) = [finding for finding in findings if finding.file == "burnt_dinner"]
     assert finding.kind == "several-voices"
-    assert "right" in finding.what
+    assert "right" in finding.problem
 
 
 @needs_encoder

@@ -17,7 +17,7 @@ def words(*times: tuple[float, float], speaker: str = MAIN) -> list[Word]:
 
 def found(spoken: list[Word], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
     findings = word_findings("x", spoken, loudness)
-    return [(finding.level, finding.kind, finding.what) for finding in findings]
+    return [(finding.level, finding.kind, finding.problem) for finding in findings]
 
 
 def loud(seconds: float, *silent: tuple[float, float], channels: int = 2) -> Loudness:

@@ -1,8 +1,9 @@
 """Findings: what is wrong or doubtful, a sentence about a file or a conversation, with its remedy."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+import msgspec
 
 from dailytalk_contiguous.core.errors import DailytalkError
 
@@ -13,31 +14,30 @@ Level = Literal["error", "advice"]
 Severity = Literal["bad", "doubtful", "note"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A sentence about a file, a conversation or all of them, with its remedy.
+class Finding(msgspec.Struct, frozen=True):
+    """A problem of a file, of a conversation or of all of them, with its remedy.
 
     Attributes:
         level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
-        file: path in the checked folder, or a conversation's id (of several, the worst); `.` for all of it.
-        what: the problem, with figures.
-        remedy: how to fix it.
+        file: path in the checked folder, or the id of a conversation (the worst of several); `.` for all of it.
+        problem: a sentence of one line, with figures; `what` in JSON.
+        remedy: an imperative sentence that says how to fix it.
         kind: short name of the kind of finding, for programs.
         severity: its weight for the verdict; an error is always `bad`.
     """
 
     level: Level
     file: str
-    what: str
+    problem: str = msgspec.field(name="what")
     remedy: str
     kind: str
     severity: Severity = "doubtful"
 
     @property
     def sentence(self) -> str:
-        """The file and the problem; `.` is left out, and so is a conversation that `what` names already."""
-        is_named = self.file == "." or f" in {self.file}" in self.what
-        return self.what if is_named else f"{self.file}: {self.what}"
+        """The file and the problem; `.` is left out, and so is a conversation that the problem names already."""
+        is_named = self.file == "." or f" in {self.file}" in self.problem
+        return self.problem if is_named else f"{self.file}: {self.problem}"
 
     @property
     def shown_level(self) -> str:
@@ -45,7 +45,8 @@ class Finding:
         return "error" if self.level == "error" else self.severity
 
     def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+        """The finding as in JSON."""
+        return dict(msgspec.to_builtins(self))
 
 
 class NotChecked(DailytalkError):
@@ -57,14 +58,14 @@ class NotChecked(DailytalkError):
         self.kind = kind
 
 
-def error(kind: str, file: str, what: str, remedy: str) -> Finding:
+def error(kind: str, file: str, problem: str, remedy: str) -> Finding:
     """Return a finding for which the exit code is 1."""
-    return Finding("error", file, what, remedy, kind, "bad")
+    return Finding("error", file, problem, remedy, kind, "bad")
 
 
-def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
+def advice(kind: str, file: str, problem: str, remedy: str, severity: Severity = "doubtful") -> Finding:
     """Return a finding that the user may decide to ignore."""
-    return Finding("advice", file, what, remedy, kind, severity)
+    return Finding("advice", file, problem, remedy, kind, severity)
 
 
 #: Limits by the names of their findings; None sets no limit (`publish.checks.verdict.LIMITS`).
@@ -75,18 +76,17 @@ FindingLimits = Mapping[str, float | None]
 Checked = tuple[list[Finding], dict[str, Any]]
 
 
-def several(
-    kind: str, file: str, examples: Sequence[str], what: str, total: int, remedy: str, level: Level = "error"
-) -> Iterator[Finding]:
-    """Yield a finding on examples, if any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
+def finding_on_examples(
+    kind: str, file: str, examples: Sequence[str], clause: str, total: int, remedy: str, level: Level = "error"
+) -> Finding | None:
+    """Return a finding on examples: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`; None if none."""
     if not examples:
-        return
-    shown = ", ".join(map(str, examples[:2]))
+        return None
+    listed = ", ".join(map(str, examples[:2]))
     if len(examples) > 2:
-        shown += ", …"
-    clause = f"{len(examples)} of {total} {what}: {shown}"
+        listed += ", …"
+    problem = f"{len(examples)} of {total} {clause}: {listed}"
     # Advice: a problem of only a few words of one file says little of the data; of many words it is an error.
     if level == "error":
-        yield error(kind, file, clause, remedy)
-    else:
-        yield advice(kind, file, clause, remedy, "note")
+        return error(kind, file, problem, remedy)
+    return advice(kind, file, problem, remedy, "note")

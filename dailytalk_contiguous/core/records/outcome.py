@@ -58,6 +58,7 @@ class Outcome:
         rejected: what was rejected, in as many parts as have a place or a stage of their own.
         next: the command to run next, or what else to do.
         error: what is in the way of a run that was only planned; raised once the rest is printed.
+        after: lines and tables shown after the headline.
     """
 
     record: object
@@ -67,6 +68,7 @@ class Outcome:
     rejected: Sequence[Rejected] = ()
     next: str = ""
     error: DailytalkError | None = None
+    after: Sequence[str | Judgement | Figures] = ()
 
 
 def exit_code(done: int, rejected: int) -> int:

@@ -112,7 +112,7 @@ class CorpusFigures:
 
     @property
     def noun(self) -> str:
-        """What a cell of the balance is called."""
+        """The name of a cell of the balance."""
         return sampling.noun_of(self.cells_by)
 
     def training(self) -> pd.DataFrame:
@@ -138,7 +138,7 @@ class CorpusFigures:
         return pd.DataFrame({"recorded": np.maximum(recorded, before), "seen": seen})
 
     def disparity(self) -> tuple[float, float]:
-        """How many times the smallest emotion (or cell) the largest has, as recorded and as seen."""
+        """The largest emotion (or cell) divided by the smallest one, as recorded and as seen."""
         named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
         return sampling.disparity(named.recorded), sampling.disparity(named.seen)
 
@@ -197,7 +197,7 @@ def findings_of_clips(clips: CorpusFigures, run: RunRecord, limits: FindingLimit
     if shortfalls:
         thinnest = max(shortfalls, key=shortfalls.__getitem__)
         problem = (
-            f"{counted(len(shortfalls), clips.noun)} of the corpus with under {length_text(clips.target)} to "
+            f"the corpus has {counted(len(shortfalls), clips.noun)} with under {length_text(clips.target)} to "
             f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
         )
         remedy = "add another corpus, or record what it lacks"

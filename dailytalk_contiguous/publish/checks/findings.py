@@ -3,7 +3,7 @@
 A file with a thousand bad words has one finding of that kind, with their number and the first of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_SECONDS, Quota
-from dailytalk_contiguous.core.records.finding import Finding, Level, error, several
+from dailytalk_contiguous.core.records.finding import Finding, Level, error, finding_on_examples
 from dailytalk_contiguous.core.records.schema import MAIN
 from dailytalk_contiguous.core.sound.levels import frame_levels, pcm_levels
 from dailytalk_contiguous.core.sound.quality import BELOW_LOUDEST, SILENCE_DBFS
@@ -135,44 +135,47 @@ SILENT_SHARE = 0.05
 #: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
 SAME_FRAME_SHARE = 0.05
 
-_BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
+#: The remedy of words that are wrong in themselves.
+AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
 
 
-def word_findings(
-    file: str, words: Sequence[Word], loudness: Loudness | None, left: str = MAIN
-) -> Iterator[Finding]:
-    """Yield the findings on the words of a file, in the order of the file.
+def word_findings(file: str, words: Sequence[Word], loudness: Loudness | None, left: str = MAIN) -> list[Finding]:
+    """Return the findings on the words of a file, in the order of the file.
 
     moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
-    trains those past the end of the audio on padding, all without a message, so each of these is an error here. Of
-    two words that begin in one frame of 80 ms it loses the first.
+    trains those past the end of the audio on padding, all without a message, so each of these is an error here. If
+    two words begin in one frame of 80 ms, it loses the first.
 
     Without `loudness` (the audio can't be read) their times are not compared with the audio. `left` is the `side`
     of words on the left channel.
     """
-    total = len(words)
+
+    def errors_on(kind: str, examples: Sequence[str], clause: str, remedy: str = AGAIN) -> Finding | None:
+        return finding_on_examples(kind, file, examples, clause, len(words), remedy)
+
     backwards = [_quoted(after) for before, after in pairwise(words) if after.start < before.start]
-    problem = "words start before the one in front of them"
-    remedy = "sort them by start: the trainer loses words that are not"
-    yield from several("unsorted-words", file, backwards, problem, total, remedy)
     empty = [_quoted(word) for word in words if not word.text.strip()]
-    yield from several("empty-word", file, empty, "words have no text", total, _BUILD_AND_EXPORT_AGAIN)
     short = [_quoted(word) for word in words if word.end <= word.start]
-    yield from several("zero-length-word", file, short, "words have no length", total, _BUILD_AND_EXPORT_AGAIN)
-    problem = "words begin before the same speaker's last one ends"
-    yield from several("overlapping-words", file, _overlapping(words), problem, total, _BUILD_AND_EXPORT_AGAIN)
-    yield from _same_frame(file, [word for word in words if word.side == MAIN])
+    sort_them = "sort them by start: the trainer loses words that are not"
+    overlap = "words begin before the same speaker's last one ends"
+    candidates = [
+        errors_on("unsorted-words", backwards, "words start before the one in front of them", sort_them),
+        errors_on("empty-word", empty, "words have no text"),
+        errors_on("zero-length-word", short, "words have no length"),
+        errors_on("overlapping-words", _overlapping(words), overlap),
+        _words_in_one_frame(file, [word for word in words if word.side == MAIN]),
+    ]
     for speaker in sorted({word.side for word in words}):
         tags = tags_among([word.text for word in words if word.side == speaker])
-        problem = "words are style tags, which the model would learn to say"
-        yield from several("tag-among-words", file, tags, problem, total, "align the text without tags")
-    if loudness is None:
-        return
-    latest = loudness.seconds + TOLERANCE
-    outside = [_quoted(word) for word in words if word.start < 0 or word.end > latest]
-    problem = f"words are outside the {loudness.seconds:.2f} s of audio"
-    yield from several("word-outside-audio", file, outside, problem, total, _BUILD_AND_EXPORT_AGAIN)
-    yield from _silent_words(file, words, loudness, left)
+        clause = "words are style tags, which the model would learn to say"
+        candidates.append(errors_on("tag-among-words", tags, clause, "align the text without tags"))
+    if loudness:
+        latest = loudness.seconds + TOLERANCE
+        outside = [_quoted(word) for word in words if word.start < 0 or word.end > latest]
+        clause = f"words are outside the {loudness.seconds:.2f} s of audio"
+        candidates.append(errors_on("word-outside-audio", outside, clause))
+        candidates.append(_silent_words(file, words, loudness, left))
+    return [*filter(None, candidates)]
 
 
 def _overlapping(words: Sequence[Word]) -> list[str]:
@@ -186,8 +189,11 @@ def _overlapping(words: Sequence[Word]) -> list[str]:
     return overlapping
 
 
-def _same_frame(file: str, words: Sequence[Word]) -> Iterator[Finding]:
-    """Only Moshi's own words: the trainer reads no others."""
+def _words_in_one_frame(file: str, words: Sequence[Word]) -> Finding | None:
+    """The finding on words that begin in the frame of the next one.
+
+    `words`: Moshi's own, since the trainer reads no others.
+    """
     timed = [word for word in words if 0 <= word.start < word.end < documents.LATEST]
     timed.sort(key=lambda word: word.start)
     lost = []
@@ -195,13 +201,13 @@ def _same_frame(file: str, words: Sequence[Word]) -> Iterator[Finding]:
         if frame_of(word.start) == frame_of(after.start):
             lost.append(_quoted(word))
     level: Level = "error" if len(lost) > SAME_FRAME_SHARE * len(words) else "advice"
-    problem = "words begin in the same 80 ms frame as the next, and are lost"
+    clause = "words begin in the same 80 ms frame as the next, and are lost"
     remedy = "export it again with `dailytalk export --format moshi`"
-    yield from several("same-frame", file, lost, problem, len(words), remedy, level)
+    return finding_on_examples("same-frame", file, lost, clause, len(words), remedy, level)
 
 
-def _silent_words(file: str, words: Sequence[Word], loudness: Loudness, left: str) -> Iterator[Finding]:
-    """Words where nothing is heard."""
+def _silent_words(file: str, words: Sequence[Word], loudness: Loudness, left: str) -> Finding | None:
+    """The finding on words where nothing is heard."""
     silent = []
     for word in words:
         # A silent channel has a separate finding, and so has a word outside the audio.
@@ -213,7 +219,8 @@ def _silent_words(file: str, words: Sequence[Word], loudness: Loudness, left: st
     total = len(words)
     level: Level = "error" if len(silent) > SILENT_SHARE * total else "advice"
     remedy = "build it again, with a recogniser or a transcript whose times are better"
-    yield from several("silent-word", file, silent, "words are where nothing is heard", total, remedy, level)
+    clause = "words are where nothing is heard"
+    return finding_on_examples("silent-word", file, silent, clause, total, remedy, level)
 
 
 def _quoted(word: Word) -> str:

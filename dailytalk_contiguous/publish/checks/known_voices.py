@@ -27,11 +27,11 @@ Halves: TypeAlias = Sequence[Sequence[tuple[float, float]]]
 
 
 class HeardSide(NamedTuple):
-    """What was heard of a side.
+    """The voice of a side, as an encoder hears it.
 
     Attributes:
         vectors: unit vectors of its halves, or of all of it, float32, shape (2, n) or (1, n).
-        seconds: of its speech.
+        seconds: length of its speech.
     """
 
     vectors: NDArray[np.float32]
@@ -39,7 +39,7 @@ class HeardSide(NamedTuple):
 
 
 class KnownVoices:
-    """What an encoder heard of conversations before; a cache that is damaged, or can't be written, is empty."""
+    """The cache of voices that an encoder heard before; one that is damaged, or can't be written, is empty."""
 
     def __init__(self, encoder: "SpeakerEncoder") -> None:
         self.encoder = encoder

@@ -1,4 +1,4 @@
-"""What plain `load_dataset(NAME)` makes of a repository in which others have files, too.
+"""The effect of other people's files in a repository on plain `load_dataset(NAME)`.
 
 `datasets` reads the files that the configs of the card name. Configs and files of others can keep readers from
 ours. They are found by the card and by names of files, so a push can refuse before it packs, and `check` finds the

@@ -1,7 +1,7 @@
 """The checks of a row, its sound decoded: for `dailytalk check`, and for a push, which decodes every row anyway.
 
-`RowChecks` judges the rows of a folder or a version one by one and collects what it finds. What needs all rows
-together, such as hours, is found in their tables (`publish.checks.clip_figures.table_findings`).
+`RowChecks` judges the rows of a folder or a version one by one and collects its findings. Findings that need all
+rows together, such as hours, come from their tables (`publish.checks.clip_figures.table_findings`).
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.records.conversation import Conversation
-from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, error, several
+from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, error, finding_on_examples
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row, digest_column
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
@@ -30,7 +30,7 @@ PUBLISH_AGAIN = "publish this version again"
 
 
 class JudgedRow(NamedTuple):
-    """What was found on a row.
+    """The findings on a row, and the conversation in it.
 
     Attributes:
         talk: None of a row that can't be used, or was not judged.
@@ -55,7 +55,7 @@ class RowChecks:
     def __init__(self, limits: FindingLimits = LIMITS) -> None:
         self._limits = limits
         encoder = find_speaker_encoder()
-        self._known = KnownVoices(encoder) if encoder else None
+        self._known_voices = KnownVoices(encoder) if encoder else None
         self.findings = list[Finding]()
         self.voices = list[ConversationVoices]()
 
@@ -75,12 +75,12 @@ class RowChecks:
             findings.append(error(kind, location, row["problem"], SPEAK_AGAIN))
             return JudgedRow(findings)
         talk = from_finished(row)
-        findings += _sound_findings(location, talk, pcm)
+        findings += _findings_on_talk(location, talk, pcm)
         unheard = {"unreadable-audio", "missing-audio", "not-stereo"}
         is_heard = all(finding.kind not in unheard for finding in findings)
         voices = None
-        if self._known and is_heard and not talk.labels:
-            voices = hear_voices(self._known, talk, self._limits)
+        if self._known_voices and is_heard and not talk.labels:
+            voices = hear_voices(self._known_voices, talk, self._limits)
         return JudgedRow(findings, talk, voices)
 
     def add(self, judged: JudgedRow) -> None:
@@ -93,56 +93,72 @@ class RowChecks:
         return [*self.findings, *voice_findings(self.voices, self._limits)]
 
 
-def _sound_findings(file: str, talk: Conversation, pcm: Pcm | None) -> Iterator[Finding]:
+def _findings_on_talk(file: str, talk: Conversation, pcm: Pcm | None) -> list[Finding]:
     """The findings on the sound of a conversation, `file` in them, and on what is timed in it.
 
     `pcm`: its audio, if that is decoded already, shape (n, channels), at the conversation's rate.
     """
+    findings = list[Finding]()
     loudness: Loudness | None
     if pcm is None:
-        loudness, unreadable = loudness_of(file, lambda: talk.built_audio)
-        yield from unreadable
+        loudness, findings = loudness_of(file, lambda: talk.built_audio)
     else:
         loudness = pcm_loudness(pcm, talk.built_rate)
     if loudness:
-        if loudness.channels != 2:
-            problem = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
-            yield error("not-stereo", file, problem, SPEAK_AGAIN)
-        if loudness.sample_rate != talk.built_rate:
-            problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {talk.built_rate}"
-            yield error("wrong-rate", file, problem, SPEAK_AGAIN)
-        if not LOWEST_RATE <= loudness.sample_rate <= HIGHEST_RATE:
-            problem = f"the audio's rate is {loudness.sample_rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}"
-            yield error("wrong-rate", file, problem, SPEAK_AGAIN)
-        if abs(loudness.seconds - talk.built_duration) > DURATION_TOLERANCE:
-            problem = f"the column says {talk.built_duration:.3f} s, the audio has {loudness.seconds:.3f} s"
-            yield error("wrong-duration", file, problem, SPEAK_AGAIN)
-        if loudness.is_silent(0):
-            yield error("silent-left", file, "the left channel, the re-voiced one, is silent", SPEAK_AGAIN)
-    yield from _utterance_findings(file, talk)
-    outside = []
-    for sound in talk.sounds:
-        if not 0 <= sound.new_start < sound.new_end <= talk.built_duration + DURATION_TOLERANCE:
-            outside.append(f"{sound.new_start}..{sound.new_end} s")
-    problem = "sounds have no length or are outside the audio"
-    yield from several("bad-sound", file, outside, problem, len(talk.sounds), SPEAK_AGAIN)
+        findings += _sound_findings(file, talk, loudness)
+    findings += _utterance_findings(file, talk)
+    findings += filter(None, [_bad_sounds(file, talk)])
     if not any(word.side == "left" for word in talk.alignments):
         remedy = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
-        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", remedy)
-    yield from word_findings(file, talk.alignments, loudness, left="left")
+        findings.append(error("no-words", file, "no word of the left speaker, Moshi's, is aligned", remedy))
+    findings += word_findings(file, talk.alignments, loudness, left="left")
+    return findings
+
+
+def _sound_findings(file: str, talk: Conversation, loudness: Loudness) -> Iterator[Finding]:
+    """The findings on the form of the sound: its channels, rate and length, and a silent left side."""
+    if loudness.channels != 2:
+        problem = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
+        yield error("not-stereo", file, problem, SPEAK_AGAIN)
+    if loudness.sample_rate != talk.built_rate:
+        problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {talk.built_rate}"
+        yield error("wrong-rate", file, problem, SPEAK_AGAIN)
+    if not LOWEST_RATE <= loudness.sample_rate <= HIGHEST_RATE:
+        problem = f"the audio's rate is {loudness.sample_rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}"
+        yield error("wrong-rate", file, problem, SPEAK_AGAIN)
+    if abs(loudness.seconds - talk.built_duration) > DURATION_TOLERANCE:
+        problem = f"the column says {talk.built_duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+        yield error("wrong-duration", file, problem, SPEAK_AGAIN)
+    if loudness.is_silent(0):
+        yield error("silent-left", file, "the left channel, the re-voiced one, is silent", SPEAK_AGAIN)
 
 
 def _utterance_findings(file: str, talk: Conversation) -> Iterator[Finding]:
-    """Ids that occur twice, utterances without text, and utterances without length."""
+    """The findings on ids that occur twice, utterances without text, and utterances without length."""
     counts = Counter(utterance.id for utterance in talk.utterances)
-    twice = sorted(str(name) for name, count in counts.items() if count > 1)
+    duplicates = sorted(str(name) for name, count in counts.items() if count > 1)
     mute = []
     for utterance in talk.utterances:
         has_text = bool((utterance.text or "").strip())
         if not utterance.is_recorded and not has_text:
             mute.append(utterance.id)
     empty = [utterance.id for utterance in talk.heard if not utterance.new_span]
-    total = len(talk.utterances)
-    yield from several("duplicate", file, twice, "utterance ids occur twice", total, SPEAK_AGAIN)
-    yield from several("empty-text", file, mute, "utterances were spoken without text", total, SPEAK_AGAIN)
-    yield from several("bad-utterance", file, empty, "utterances have no length", total, SPEAK_AGAIN)
+    faults = (
+        ("duplicate", duplicates, "utterance ids occur twice"),
+        ("empty-text", mute, "utterances were spoken without text"),
+        ("bad-utterance", empty, "utterances have no length"),
+    )
+    for kind, names, clause in faults:
+        finding = finding_on_examples(kind, file, names, clause, len(talk.utterances), SPEAK_AGAIN)
+        if finding:
+            yield finding
+
+
+def _bad_sounds(file: str, talk: Conversation) -> Finding | None:
+    """The finding on laughs, breaths and other sounds without length, or outside the audio."""
+    bad_sounds = []
+    for sound in talk.sounds:
+        if not 0 <= sound.new_start < sound.new_end <= talk.built_duration + DURATION_TOLERANCE:
+            bad_sounds.append(f"{sound.new_start}..{sound.new_end} s")
+    clause = "sounds have no length or are outside the audio"
+    return finding_on_examples("bad-sound", file, bad_sounds, clause, len(talk.sounds), SPEAK_AGAIN)

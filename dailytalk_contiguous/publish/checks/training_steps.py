@@ -1,4 +1,4 @@
-"""What a number of steps of moshi-finetune show a model: windows, hours, words and silence.
+"""The windows, hours, words and silence that a number of steps of moshi-finetune show a model.
 
 The trainer (`finetune/data/dataset.py`, and `dataset_jsonl` of sphn) cuts every file from its start into windows
 of `duration_sec` and pads the last one. In a pass each window comes once, in a new order; several GPUs share a
@@ -43,9 +43,14 @@ ALL_FROM_CONFIG = TrainingSteps()
 class CheckedFile(NamedTuple):
     """A file that a manifest names, as it was found to be, and what a pass over it shows.
 
-    `n_words`: those beside it. `voices`: names of those with which it was resynthesised. `windows`: of a pass; the
-    trainer skips what has no sound that can be read, which has none. `seconds`: of its sound. `trained_words`,
-    `main_silent`, `both_silent`: see `trained_words` and `silent_seconds`.
+    Attributes:
+        n_words: words beside it.
+        voices: names of those with which it was resynthesised.
+        windows: windows of a pass; 0 without sound that can be read, since the trainer skips the file.
+        seconds: length of its sound.
+        trained_words: see the function `trained_words`.
+        main_silent: see `silent_seconds`.
+        both_silent: see `silent_seconds`.
     """
 
     name: str
@@ -104,12 +109,12 @@ class PlannedTraining(NamedTuple):
     def passes(self) -> float:
         return self.steps * self.batch / self.windows
 
-    def seen(self) -> dict[str, float]:
-        """Return what the steps show.
+    def facts(self) -> dict[str, float]:
+        """Return the amounts that the steps show, for `--json`.
 
-        `steps`, and `batch`: windows a step. `windows`: of a pass. `passes`: how often each window comes, on
-        average; any two differ by one at most on one GPU. `hours`: of sound, without padding. `words`: of the main
-        side. `main_silent`, `both_silent`: shares of the sound.
+        `batch` is the number of windows a step, `windows` that of a pass. Each window comes `passes` times on
+        average; on one GPU any two differ by one at most. `hours` are of sound, without padding; `words` are of
+        the main side; `main_silent` and `both_silent` are shares of the sound.
         """
         seconds = sum(file.seconds for file in self.files)
         words = sum(file.trained_words for file in self.files)
@@ -126,25 +131,43 @@ class PlannedTraining(NamedTuple):
             "both_silent": round(both_silent / seconds, 4),
         }
 
-    def findings(self, manifest: str, limits: FindingLimits) -> Iterator[Finding]:
-        """Yield advice on a batch that a pass does not fill, and on windows that come too often or too seldom."""
-        if self.windows < self.batch:
-            problem = f"it has {counted(self.windows, 'window')}, and a step takes {self.batch:,}: "
-            problem += "a step has windows more than once"
-            remedy = f"set the batch to {self.windows} at most, or add conversations"
-            yield advice("less-than-a-batch", manifest, problem, remedy)
+    @property
+    def sentence(self) -> str:
+        """The steps in words."""
+        return f"{self.steps:,} steps of {counted(self.batch, 'window')}"
+
+    def findings(self, manifest: str, limits: FindingLimits) -> list[Finding]:
+        """Return advice on a batch that a pass does not fill, and on windows that come too often or too seldom."""
+        often = self._often_seen(manifest, limits)
+        findings = [*filter(None, (self._small_pass(manifest), often))]
+        if not often:
+            findings += self._few_windows(manifest, limits)
+        return findings
+
+    def _small_pass(self, manifest: str) -> Finding | None:
+        """The finding on a pass with fewer windows than a batch."""
+        if self.windows >= self.batch:
+            return None
+        problem = f"it has {counted(self.windows, 'window')}, and a step takes {self.batch:,}: "
+        problem += "a step has windows more than once"
+        remedy = f"set the batch to {self.windows} at most, or add conversations"
+        return advice("less-than-a-batch", manifest, problem, remedy)
+
+    def _often_seen(self, manifest: str, limits: FindingLimits) -> Finding | None:
+        """The finding on windows that come too often."""
         most = limits["often-seen"]
-        steps = f"{self.steps:,} steps of {counted(self.batch, 'window')}"
-        if most is not None and self.passes > most:
-            fewer = math.floor(most * self.windows / self.batch)
-            problem = (
-                f"{steps} show each window {self.passes:,.0f} times, over {most:g}: it may be learnt by heart"
-            )
-            remedy = "add conversations, or take a smaller batch"
-            if fewer:
-                remedy = f"add conversations, or set max_steps to {fewer:,}"
-            yield advice("often-seen", manifest, problem, remedy, "note")
-            return
+        if most is None or self.passes <= most:
+            return None
+        fewer = math.floor(most * self.windows / self.batch)
+        times = f"{self.passes:,.0f} times, over {most:g}"
+        problem = f"{self.sentence} show each window {times}: it may be learnt by heart"
+        remedy = "add conversations, or take a smaller batch"
+        if fewer:
+            remedy = f"add conversations, or set max_steps to {fewer:,}"
+        return advice("often-seen", manifest, problem, remedy, "note")
+
+    def _few_windows(self, manifest: str, limits: FindingLimits) -> Iterator[Finding]:
+        """The findings on voices of which too few windows come."""
         fewest = limits["few-windows-of-voice"] or 0.0
         windows_of = Counter[str]()
         for file in self.files:
@@ -152,20 +175,26 @@ class PlannedTraining(NamedTuple):
         for voice, in_a_pass in sorted(windows_of.items()):
             n_seen = round(self.passes * in_a_pass)
             if n_seen < fewest:
-                problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:,g}: "
-                problem += "after 6,400 of one voice, a user's LoRA still sounded different (moshi-finetune#9)"
-                yield advice("few-windows-of-voice", manifest, problem, "raise max_steps or the batch", "note")
+                windows = counted(n_seen, "window")
+                problem = f"{self.sentence} show {windows} with the voice {voice}, under {fewest:,g}"
+                remedy = (
+                    "raise max_steps or the batch: after 6,400 windows of one voice, a user's LoRA still sounded "
+                    "different (moshi-finetune#9)"
+                )
+                yield advice("few-windows-of-voice", manifest, problem, remedy, "note")
 
 
-def context_findings(model: str, duration_sec: float, config: str) -> Iterator[Finding]:
-    """Yield advice where windows are longer than the context of a model, a name on the Hub."""
+def long_window(model: str, duration_sec: float, config: str) -> Finding | None:
+    """Return advice where windows are longer than the context of a model, a name on the Hub."""
     context = 3000  # frames that a frame of Moshi attends to, in `moshi/models/loaders.py`
     others = {"kyutai/stt-1b": 750, "kyutai/stt-2.6b": 375}  # `context` in the config.json of each
     for beginning, frames in others.items():
         if model.startswith(beginning):
             context = frames
     longest = context / FRAME_RATE
-    if duration_sec > longest:
-        problem = f"duration_sec {duration_sec:g} is longer than the context of {model}, {longest:g} s "
-        problem += f"({context:,} frames): what is farther back is not seen"
-        yield advice("long-window", config, problem, f"set duration_sec to {longest:g} at most", "note")
+    if duration_sec <= longest:
+        return None
+    problem = f"duration_sec {duration_sec:g} is longer than the context of {model}, {longest:g} s "
+    problem += f"({context:,} frames)"
+    remedy = f"set duration_sec to {longest:g} at most: the model does not see farther back"
+    return advice("long-window", config, problem, remedy, "note")

@@ -1,7 +1,7 @@
 """The verdict whether data is good to train on: bounds of its figures, and the findings of what is beyond them.
 
 `check`, `report`, the card and `--json` judge by this module alone, from the tables of rows and never from audio.
-A finding is a sentence with its figure, its place and its remedy; the verdict is made of the findings:
+A finding is a line with its figure and its place, and its remedy is another. The verdict is made of the findings:
 
 - **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
 - **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
@@ -13,11 +13,12 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
@@ -25,7 +26,6 @@ from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Se
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.style.buckets import MIN_VALUES
@@ -38,25 +38,25 @@ from dailytalk_contiguous.models.linear_emotion import bundled_voice
 
 
 class Bound(NamedTuple):
-    """How far a figure of conversations may go, and the finding of those beyond it.
+    """A limit of a figure of conversations, and the finding on conversations beyond it.
 
     Attributes:
         name: kind of the finding.
         figure: column of the table of conversations.
-        clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
-        advice: what to do.
-        source: where the limit is from.
-        limit: the most that it may be, or the least where `is_least`.
+        clause: predicate of the conversations beyond it; `{}` is the limit as it is shown.
+        remedy: imperative sentence of the finding.
+        source: origin of the limit.
+        limit: the most that the figure may be, or the least where `is_least`.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
         median: whether the median over all conversations is compared with the limit, not each of them; `clause` is
-            what half of them are or do, and `{}` the median.
+            then about half of them, and `{}` the median.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
     name: str
     figure: str
     clause: str
-    advice: str
+    remedy: str
     source: str
     limit: float
     is_least: bool = False
@@ -65,7 +65,7 @@ class Bound(NamedTuple):
     fewest: int = 1
 
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
-        """How far beyond the limit each value is; at most 0 within, NaN where one is unknown."""
+        """The distance of each value beyond the limit; at most 0 within, NaN where a value is unknown."""
         return self.limit - values if self.is_least else values - self.limit
 
 
@@ -122,7 +122,7 @@ BOUNDS = (
     Bound(
         "repeated-opening",
         "same_opening",
-        "have a side on which over {} of the transcript's lines begin with the same word",
+        "have a side on which over {} of the lines begin with the same word",
         "if it is a name that nobody says, take it off the texts of that transcript",
         "a choice: no side of the recordings that were looked at is over a third",
         limit=0.5,
@@ -139,8 +139,7 @@ BOUNDS = (
         "telephone",
         "bandwidth",
         "have a side that ends below {}, as a telephone does",
-        "leave them out, or, for a model that is to hear telephones, pass --limit telephone=none to "
-        "dailytalk check and report",
+        "leave them out, or, for a model that is to hear telephones, pass --limit telephone=none",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         limit=6500.0,
         is_least=True,
@@ -182,7 +181,7 @@ BOUNDS = (
     Bound(
         "dead-side",
         "silent_end",
-        "have a side without any sound for over {} at its end, while the other goes on",
+        "have a side that falls silent over {} before the other one",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
         limit=10.0,
@@ -190,7 +189,7 @@ BOUNDS = (
     Bound(
         "same-words",
         "same_words",
-        "have a side on which over {} of the words are those that the other one says at the same time",
+        "have over {} of the words of a side on both sides at once",
         "listen there: one voice may be on both sides; use headsets, or leave them out",
         "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
         limit=0.1,
@@ -372,12 +371,6 @@ def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
             yield bound._replace(limit=limit)
 
 
-def _most(limits: FindingLimits, name: str) -> float:
-    """The most that may be; infinite where nothing limits it."""
-    limit = limits[name]
-    return math.inf if limit is None else limit
-
-
 #: The note of a page, which judges rows without decoding their sound. It is in the first line even of good data.
 NOT_DECODED = "not-decoded"
 
@@ -397,27 +390,86 @@ ONLY_TAGGED = advice(
 
 VerdictLevel = Severity | Literal["good", "empty"]
 
+#: The summary of an empty dataset.
+NO_CONVERSATION = "empty: there is no conversation"
+
+
+#: The reasons on the first screen of the report, and in the first lines of `check`.
+MOST_REASONS = 3
+
+#: The findings of a kind that the report, and `check` without -v, show besides these.
+MOST_OF_A_KIND = 5
+
+
+def by_weight(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings, the weightiest first: errors, then advice that is bad, doubtful, or a note."""
+    severities = ("bad", "doubtful", "note")
+    return sorted(findings, key=lambda finding: (finding.level != "error", severities.index(finding.severity)))
+
+
+def weightiest(findings: Iterable[Finding], most: int = MOST_REASONS) -> list[Finding]:
+    """Return the findings that say most against training: the reasons that the report and `check` show first.
+
+    A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns garbage;
+    advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks: files and
+    rows first, then words and sound, then the manner of talking, then losses and amounts. Only the first finding
+    of a kind is taken, so that a thousand bad rows leave room for two other reasons.
+    """
+    reasons: dict[str, Finding] = {}
+    for finding in by_weight(findings):
+        if finding.severity != "note":
+            reasons.setdefault(finding.kind, finding)
+    return [*reasons.values()][:most]
+
 
 class FindingsOfAKind(NamedTuple):
-    """The first findings of a kind, and the number of the others."""
+    """The first findings of a kind, and the number of further ones."""
 
-    shown: Sequence[Finding]
+    findings: Sequence[Finding]
     n_more: int
 
 
+def by_kind(findings: Iterable[Finding], most: int) -> list[FindingsOfAKind]:
+    """Return the first `most` findings of each kind: none is left out because another has thousands."""
+    groups = defaultdict[tuple[str, str], list[Finding]](list)
+    for finding in findings:
+        groups[finding.severity, finding.kind].append(finding)
+    return [FindingsOfAKind(group[:most], len(group[most:])) for group in groups.values()]
+
+
 class Verdict(NamedTuple):
-    """The level, a sentence with the level and its reason, and the findings, the worst first."""
+    """The level, a sentence with the level and its reason, and the findings, the weightiest first."""
 
     level: VerdictLevel
     headline: str
     findings: tuple[Finding, ...]
 
-    def by_kind(self, most: int) -> list[FindingsOfAKind]:
-        """Return the first `most` findings of each kind: none is left out because another has thousands."""
-        groups = defaultdict[tuple[str, str], list[Finding]](list)
-        for finding in self.findings:
-            groups[finding.severity, finding.kind].append(finding)
-        return [FindingsOfAKind(group[:most], len(group[most:])) for group in groups.values()]
+    @property
+    def summary(self) -> str:
+        """A sentence with the level and the number of reasons, for places that list the reasons after it."""
+        n_reasons = sum(finding.severity != "note" for finding in self.findings)
+        if self.level == "empty":
+            return NO_CONVERSATION
+        if not n_reasons:
+            return self.headline
+        verb = "speaks" if n_reasons == 1 else "speak"
+        return f"{self.level}: {counted(n_reasons, 'reason')} {verb} against training on it"
+
+    @property
+    def reasons(self) -> list[Finding]:
+        """The weightiest reasons against training."""
+        return weightiest(self.findings)
+
+    @property
+    def other_findings(self) -> list[Finding]:
+        """The findings that are not among `reasons`."""
+        reasons = {id(reason) for reason in self.reasons}
+        return [finding for finding in self.findings if id(finding) not in reasons]
+
+    @property
+    def others_by_kind(self) -> list[FindingsOfAKind]:
+        """The other findings, the first of each kind."""
+        return by_kind(self.other_findings, MOST_OF_A_KIND)
 
     def as_dict(self) -> dict[str, object]:
         findings = [finding.as_dict() for finding in self.findings]
@@ -447,6 +499,33 @@ def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LI
     return columns.assign(badness=badness.sum(axis=1), breaches=breaches)
 
 
+class JudgedData(NamedTuple):
+    """The data that is judged as a whole.
+
+    Attributes:
+        rows: conversations; in a corpus of clips the recorded ones.
+        tables: all that is known of them.
+        run: run.json of the run that made them.
+        limits: of the findings, by name.
+        unit: name of a row: conversation, or clip.
+    """
+
+    rows: pd.DataFrame
+    tables: Tables
+    run: RunRecord
+    limits: FindingLimits
+    unit: str
+
+    def share(self, n_rows: int) -> str:
+        """A number of rows in words: `3 of 12 conversations`."""
+        return _share(n_rows, self.rows, self.unit)
+
+    def most(self, name: str) -> float:
+        """The most that the limit of this name allows; infinite where nothing limits it."""
+        limit = self.limits[name]
+        return math.inf if limit is None else limit
+
+
 def all_findings(
     tables: Tables,
     run: RunRecord = NO_RUN,
@@ -457,210 +536,214 @@ def all_findings(
 
     Args:
         run: run.json.
-        unit: what a row is called.
+        unit: name of a row.
     """
     rows = tables.conversations
     if unit == "clip":
         rows = rows[rows.augmented_from.isna() & ~rows.of_export]
+    data = JudgedData(rows, tables, run, limits, unit)
     findings: list[Finding] = []
-    for (stage, kind), n_rejects in tables.rejects.items():
-        if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
-            problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
-            findings.append(error("bad-row", ".", problem, "build them again with `dailytalk speak`"))
-    findings += _transcript_findings(rows, unit)
-    findings += _uncovered_sound(rows)
-    findings += _sides_out_of_step(rows, unit)
-    findings += _leaks(rows, unit)
-    findings += _word_findings(tables)
-    findings += _filler_findings(rows, limits)
-    findings += _absent_word_findings(rows, limits)
-    findings += _affect_findings(tables)
-    if not tables.finished and not rows.empty:
-        findings.append(ONLY_TAGGED)
-    for bound in bounds_of(limits):
-        if bound.median:
-            findings += _median_findings(bound, rows)
-        else:
-            findings += _bound_findings(bound, rows, unit)
-    findings += _gap_findings(tables.turn_taking, limits)
-    findings += _turn_end_findings(tables, limits)
-    findings += _origin_findings(rows, unit)
-    findings += _copy_findings(tables, rows)
-    findings += _loss_findings(run, tables, limits)
-    findings += _speaker_findings(rows, unit)
-    findings += _hour_findings(tables, rows, limits)
+    for check in CHECKS:
+        result = check(data)
+        if isinstance(result, Finding):
+            findings.append(result)
+        elif result:
+            findings += result
     return findings
 
 
-def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    repairs = figures.counts(rows.transcript_repair.astype("category"))
+def unusable_rows(data: JudgedData) -> list[Finding]:
+    """Rows that a page can't use; `check` has a finding on each of them."""
+    findings = []
+    for (stage, kind), n_rejects in data.tables.rejects.items():
+        if stage == "report":
+            problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
+            findings.append(error("bad-row", ".", problem, "build them again with `dailytalk speak`"))
+    return findings
+
+
+def repaired_transcripts(data: JudgedData) -> Finding | None:
+    repairs = figures.counts(data.rows.transcript_repair.astype("category"))
     n_repaired = repairs.total()
-    if n_repaired:
-        ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
-        problem = f"the transcripts of {_share(n_repaired, rows, unit)} did not fit their sound: {ways}"
-        remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
-        yield advice("repaired-transcripts", ".", problem, remedy, weighed("doubtful", n_repaired, len(rows)))
+    if not n_repaired:
+        return None
+    ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
+    problem = f"the transcripts of {data.share(n_repaired)} did not fit their sound: {ways}"
+    remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
+    severity = weighed("doubtful", n_repaired, len(data.rows))
+    return advice("repaired-transcripts", ".", problem, remedy, severity)
 
 
-def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
+def uncovered_sound(data: JudgedData) -> Finding | None:
     """Stretches of a recording that sound and have no utterance."""
-    stretches = [*_listed(rows, "uncovered_sound")]
+    stretches = [*_listed(data.rows, "uncovered_sound")]
     if not stretches:
-        return
+        return None
     lengths = [sound["end"] - sound["start"] for _, sound in stretches]
     total = math.fsum(lengths)
     name, sound = stretches[lengths.index(max(lengths))]
     example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
     problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
     remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
-    yield advice("uncovered-sound", ".", problem, remedy, weighed("doubtful", total, rows.duration.sum()))
+    severity = weighed("doubtful", total, data.rows.duration.sum())
+    return advice("uncovered-sound", ".", problem, remedy, severity)
 
 
-def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    """Conversations whose sides do not wait for each other, and those of which it is known by how much."""
-    apart = rows.dropna(subset="out_of_step")
-    shifts = apart.side_shift.tolist()
-    is_known = np.array([isinstance(shift, Mapping) and not shift.get("aligned") for shift in shifts], bool)
-    known = apart[is_known]
-    if len(known):
-        sides = f"the sides of {_share(len(known), rows, unit)}"
-        problem = f"{sides} are out of step ({_examples(known, 'out_of_step')})"
-        remedy = "tag them with --align-sides, or export both sides from one clock"
-        yield advice("sides-out-of-step", ".", problem, remedy)
-    suspected = apart[~is_known]
-    if len(suspected):
-        sides = f"the sides of {_share(len(suspected), rows, unit)}"
-        problem = f"{sides} may not be in step ({_examples(suspected, 'out_of_step')})"
-        remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-        severity = weighed("doubtful", len(suspected), len(rows))
-        yield advice("sides-out-of-step", ".", problem, remedy, severity)
+def sides_out_of_step(data: JudgedData) -> Finding | None:
+    """Conversations whose sides do not wait for each other, and of which it is known by how much."""
+    shifted = data.rows.dropna(subset="out_of_step")
+    shifted = shifted[_has_known_shift(shifted)]
+    if shifted.empty:
+        return None
+    problem = f"the sides of {data.share(len(shifted))} are out of step{_such_as(shifted, 'out_of_step')}"
+    remedy = "tag them with --align-sides, or export both sides from one clock"
+    return advice("sides-out-of-step", ".", problem, remedy)
 
 
-def _leaks(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    """Conversations in which a voice leaks into the other side, and those in which it may be taken for speech."""
-    most = 0.05  # of the speech may be the other speaker's voice, before who speaks is in doubt
-    leaky = rows.dropna(subset="leaks")
-    is_doubtful = leaky.leaked_speech.astype(np.float64) > most
-    doubtful = leaky[is_doubtful]
-    if len(doubtful):
-        problem = (
-            f"over {percent(most, 1)} of the speech in {_share(len(doubtful), rows, unit)} may be the "
-            f"other speaker's voice, which leaks ({_examples(doubtful, 'leaks')})"
-        )
-        remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
-        yield advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(rows)))
-    handled = leaky[~is_doubtful]
-    if len(handled):
-        problem = (
-            f"a voice leaks in {_share(len(handled), rows, unit)} ({_examples(handled, 'leaks')}); it is not "
-        )
-        problem += "taken for speech, and the sound is as it was recorded"
-        remedy = "use headsets where you can: words under a leak are recognised less well"
-        yield advice("leakage", ".", problem, remedy, "note")
+def sides_perhaps_out_of_step(data: JudgedData) -> Finding | None:
+    """Conversations whose sides do not wait for each other, for an unknown reason."""
+    suspected = data.rows.dropna(subset="out_of_step")
+    suspected = suspected[~_has_known_shift(suspected)]
+    if suspected.empty:
+        return None
+    problem = f"the sides of {data.share(len(suspected))} may not be in step{_such_as(suspected, 'out_of_step')}"
+    remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
+    severity = weighed("doubtful", len(suspected), len(data.rows))
+    return advice("sides-out-of-step", ".", problem, remedy, severity)
 
 
-def _examples(rows: pd.DataFrame, column: str) -> str:
-    """The first conversations of some, each with what a column of texts says of it."""
-    named = rows[["conversation_id", column]].head(3).itertuples(index=False)
-    return "; ".join(f"{name}: {text}" for name, text in named)
+def _has_known_shift(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether it is known by how much the sides of each row are shifted, and they still are."""
+    shifts = rows.side_shift.tolist()
+    return np.array([isinstance(shift, Mapping) and not shift.get("aligned") for shift in shifts], bool)
+
+
+#: Share of the speech that may be the other speaker's voice before it is in doubt who speaks.
+MOST_LEAKED_SPEECH = 0.05
+
+
+def leaks_among_speech(data: JudgedData) -> Finding | None:
+    """Conversations in which a voice leaks into the other side, and may be taken for speech there."""
+    leaky = data.rows.dropna(subset="leaks")
+    doubtful = leaky[leaky.leaked_speech.astype(np.float64) > MOST_LEAKED_SPEECH]
+    if doubtful.empty:
+        return None
+    most = percent(MOST_LEAKED_SPEECH, 1)
+    share = data.share(len(doubtful))
+    problem = f"over {most} of the speech in {share} may be a leak of the other voice{_such_as(doubtful, 'leaks')}"
+    remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
+    return advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(data.rows)))
+
+
+def leaks_outside_speech(data: JudgedData) -> Finding | None:
+    """Conversations in which a voice leaks into the other side, and is not taken for speech there."""
+    leaky = data.rows.dropna(subset="leaks")
+    handled = leaky[~(leaky.leaked_speech.astype(np.float64) > MOST_LEAKED_SPEECH)]
+    if handled.empty:
+        return None
+    problem = f"a voice leaks in {data.share(len(handled))}{_such_as(handled, 'leaks')}"
+    remedy = (
+        "use headsets where you can: a leak is not taken for speech, but the sound keeps it, and words under it "
+        "are recognised less well"
+    )
+    return advice("leakage", ".", problem, remedy, "note")
+
+
+def _such_as(rows: pd.DataFrame, column: str) -> str:
+    """The end of a sentence: the first conversation, and what a column of texts says of it."""
+    first = rows.iloc[0]
+    return f", such as {first.conversation_id}: {first[column]}"
 
 
 def weighed(severity: Severity, part: float, whole: float) -> Severity:
-    """How much a problem weighs that `part` of the data has: one level less under `WIDESPREAD` of the whole."""
+    """The severity of a problem that `part` of the data has: one level less under `WIDESPREAD` of the whole."""
     milder: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
     return milder[severity] if part < WIDESPREAD * whole else severity
 
 
-def _affect_findings(tables: Tables) -> Iterator[Finding]:
-    """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
-    utterances = tables.utterances
-    rated = utterances[utterances.affect_model == VOICE_LINEAR]
-    values = rated[list(AFFECT)].astype(np.float64)
-    affect = values.dropna()
-    if affect.empty:
-        return
-    sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
-    medians = affect.groupby(sides).transform("median")
-    offsets = (affect - medians).abs().groupby(sides)
-    usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
-    is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
-    is_flat = is_flat_side.groupby(level=0).all()
-    flat = is_flat.index[is_flat]
-    if len(flat):
-        problem = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
-        problem += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
-        remedy = "tag with --rules careful, or rate with another --affect-model"
-        yield advice("flat-affect", ".", problem, remedy, "note")
-
-
-def _word_findings(tables: Tables) -> Iterator[Finding]:
-    sources = figures.word_sources(tables)
-    total = sources.total()
-    n_words = counted(total, "word")
+def fitted_words(data: JudgedData) -> Finding | None:
+    sources = figures.word_sources(data.tables)
     n_fitted = sources[GIVEN_FITTED]
-    if n_fitted:
-        problem = f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were "
-        problem += "fitted to it"
-        remedy = "name an aligner of their language (speak --aligner), or listen to some"
-        yield advice("fitted-words", ".", problem, remedy, "note")
+    if not n_fitted:
+        return None
+    n_words = counted(sources.total(), "word")
+    problem = (
+        f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were fitted to it"
+    )
+    remedy = "name an aligner of their language (speak --aligner), or listen to some"
+    return advice("fitted-words", ".", problem, remedy, "note")
+
+
+def unsaid_tags(data: JudgedData) -> Finding | None:
+    utterances = data.tables.utterances
     # What was converted is heard as it was said, whatever a voice was given.
-    takes = tables.utterances[tables.utterances.tries != CONVERTED_TRIES]
+    takes = utterances[utterances.tries != CONVERTED_TRIES]
     tag_said = takes.tag_said.dropna()
     n_unsaid = int((~tag_said.astype(bool)).sum())
-    if n_unsaid:
-        tagged = counted(len(tag_said), "resynthesised utterance")
-        problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
-        remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
-        yield advice("unsaid-tags", ".", problem, remedy, "note")
+    if not n_unsaid:
+        return None
+    tagged = counted(len(tag_said), "resynthesised utterance")
+    problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
+    remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
+    return advice("unsaid-tags", ".", problem, remedy, "note")
+
+
+def recognised_times(data: JudgedData) -> Finding | None:
+    sources = figures.word_sources(data.tables)
     n_recognised = sources[RECOGNISER]
-    if n_recognised >= WIDESPREAD * total > 0:
-        problem = (
-            f"{n_recognised:,} of {n_words} have the recogniser's times: about half of those are in the right "
-            "frame of 80 ms, three quarters of an aligner's"
+    total = sources.total()
+    if not n_recognised >= WIDESPREAD * total > 0:
+        return None
+    n_words = counted(total, "word")
+    problem = f"{n_recognised:,} of {n_words} have the recogniser's times, about half in the right frame of 80 ms"
+    remedy = "expect words that are a frame or two off"
+    if not data.tables.conversations.talk.all():
+        remedy = (
+            "name an aligner of the language (speak --aligner), which is right in three quarters, or expect words "
+            "that are a frame or two off"
         )
-        remedy = "expect words that are a frame or two off"
-        if not tables.conversations.talk.all():
-            remedy = f"name an aligner of the language (speak --aligner), or {remedy}"
-        yield advice("recognised-times", ".", problem, remedy, "note")
+    return advice("recognised-times", ".", problem, remedy, "note")
 
 
-def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+def missing_fillers(data: JudgedData) -> Finding | None:
     """Sides that talk for minutes without an um; a machine that talks says none."""
-    longest = _most(limits, "no-fillers")
-    sides = _listed(rows[~rows.talk.astype(bool)], "talk_without_fillers")
+    longest = data.most("no-fillers")
+    sides = _listed(data.rows[~data.rows.talk.astype(bool)], "talk_without_fillers")
     long = [(name, side) for name, side in sides if side["seconds"] > longest]
     if not long:
-        return
+        return None
     name, side = long[0]
     have = "has" if len(long) == 1 else "have"
-    problem = (
-        f"{counted(len(long), 'side')} with over {length_text(longest)} of talk {have} no um or uh, such as the "
-        f"{side['channel']} one of {name}: talk has 1 to 4 a hundred words (Switchboard; see e.g. Shriberg "
-        "1994), so they were left out of the transcript"
+    talk = f"{counted(len(long), 'side')} with over {length_text(longest)} of talk"
+    problem = f"{talk} {have} no um or uh, such as the {side['channel']} one of {name}"
+    remedy = (
+        "recognise the words (tag --fillers keep), or take a transcript with every word that is said: talk has 1 "
+        "to 4 fillers a hundred words"
     )
-    remedy = "recognise the words (tag --fillers keep), or take a transcript with every word that is said"
-    yield advice("no-fillers", ".", problem, remedy, "note")
+    return advice("no-fillers", ".", problem, remedy, "note")
 
 
-def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+def absent_words(data: JudgedData) -> Finding | None:
     """Sides of which the given text has words that are not in the sound."""
     fewest = 3  # words that an aligner did not find are more than slips
-    least = _most(limits, "absent-words")
+    least = data.most("absent-words")
     doubtful = []
-    for name, side in _listed(rows, "absent_words"):
+    for name, side in _listed(data.rows, "absent_words"):
         if side["absent"] >= max(fewest, least * side["words"]):
             doubtful.append((name, side))
     if not doubtful:
-        return
+        return None
     name, side = max(doubtful, key=lambda named: named[1]["absent"])
-    problem = (
-        f"{side['absent']:,} of {counted(side['words'], 'given word')} of the {side['channel']} side of {name} "
-        f"are not in its sound, as far as the aligner can say: {side['first']} …"
-    )
+    n_words = counted(side["words"], "given word")
+    problem = f"{side['absent']:,} of {n_words} of the {side['channel']} side of {name} are not in its sound: "
+    problem += f"{side['first']} …"
     if len(doubtful) > 1:
         problem += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
-    remedy = "listen there (their `source` is given-fitted or recognised-text), and correct the transcript"
-    yield advice("absent-words", ".", problem, remedy, "note")
+    remedy = (
+        "listen there, since an aligner may be wrong (their `source` is given-fitted or recognised-text), and "
+        "correct the transcript"
+    )
+    return advice("absent-words", ".", problem, remedy, "note")
 
 
 def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -669,14 +752,53 @@ def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, An
     yield from items.itertuples(index=False)
 
 
-def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
-    """The finding of a median over all conversations that is beyond its bound."""
+def flat_affect(data: JudgedData) -> Finding | None:
+    """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
+    utterances = data.tables.utterances
+    rated = utterances[utterances.affect_model == VOICE_LINEAR]
+    values = rated[list(AFFECT)].astype(np.float64)
+    affect = values.dropna()
+    if affect.empty:
+        return None
+    sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
+    medians = affect.groupby(sides).transform("median")
+    offsets = (affect - medians).abs().groupby(sides)
+    usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
+    is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
+    is_flat = is_flat_side.groupby(level=0).all()
+    flat = is_flat.index[is_flat]
+    if flat.empty:
+        return None
+    n_flat = counted(len(flat), "conversation")
+    problem = f"affect varies less than its model's error in {n_flat}, such as {flat[0]}"
+    remedy = "tag with --rules careful, or rate with another --affect-model: LOW, MID and HIGH mean nothing there"
+    return advice("flat-affect", ".", problem, remedy, "note")
+
+
+def not_spoken(data: JudgedData) -> Finding | None:
+    """Data that was only tagged."""
+    is_only_tagged = not data.tables.finished and not data.rows.empty
+    return ONLY_TAGGED if is_only_tagged else None
+
+
+def beyond_bounds(data: JudgedData) -> list[Finding]:
+    """The findings on conversations, and on medians of all of them, that are beyond a bound."""
+    findings = []
+    for bound in bounds_of(data.limits):
+        finding = _median_finding(bound, data.rows) if bound.median else _bound_finding(bound, data)
+        if finding:
+            findings.append(finding)
+    return findings
+
+
+def _median_finding(bound: Bound, rows: pd.DataFrame) -> Finding | None:
+    """The finding on a median over all conversations that is beyond its bound."""
     rows = rows.dropna(subset=bound.figure)
     if len(rows) < bound.fewest:
-        return
+        return None
     median = rows[bound.figure].astype(np.float64).median()
     if not bound.beyond(pd.Series([median]))[0] > 0:
-        return
+        return None
     if len(rows) == 1:
         problem = _figure(bound.clause, bound, median)
     else:
@@ -684,17 +806,40 @@ def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
         half = bound.clause.replace("{}", f"{reach} {{}}")
         problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
     if bound.name == "little-overlap":
-        yield _little_overlap(rows, problem, bound)
-    else:
-        yield advice(bound.name, ".", problem, bound.advice, bound.severity)
+        return _little_overlap(rows, problem, bound)
+    return advice(bound.name, ".", problem, bound.remedy, bound.severity)
 
 
-def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    """The finding of conversations that are beyond a bound, each by itself."""
+def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
+    """The finding on little overlap, whose remedy depends on where the overlap was lost."""
+    recorded = rows.recorded_overlap
+    remedy = bound.remedy
+    severity: Severity = "doubtful"
+    if rows.talk.all():
+        # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
+        severity = "note"
+        remedy = "talk by converse --headphones or --web: only there you may speak over the voice"
+    elif recorded.notna().all():
+        seconds = round(recorded.sum(), 1)
+        overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
+        remedy = "add recordings in which people talk over each other"
+        if rows.parent.notna().all():
+            kept = (rows.duration * rows.overlap.fillna(0.0)).sum()
+            if kept >= 0.8 * seconds:
+                severity = "note"  # a reason against the recordings, which `check` has of them
+            else:  # it was lost when they were made
+                remedy = "make them with more overlap, as people talk over each other"
+        remedy += f": the recordings {overlap}"
+    return advice(bound.name, ".", problem, remedy, severity)
+
+
+def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
+    """The finding on conversations that are beyond a bound, each by itself."""
+    rows = data.rows
     excess = bound.beyond(rows[bound.figure].astype(np.float64))
     beyond = rows.assign(excess=excess)[excess > 0]
     if beyond.empty:
-        return
+        return None
     # The ids decide between equals, so that the order of rows doesn't.
     named = beyond.astype({"conversation_id": str})
     worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
@@ -706,127 +851,123 @@ def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Fin
         singular = "has" if verb == "have" else f"{verb}s"
         clause = f"{singular} {predicate}"
     furthest = _figure("{}", bound, worst[bound.figure])
-    problem = f"{_share(len(beyond), rows, unit)} {clause}, {direction} {furthest} in {name}"
+    problem = f"{data.share(len(beyond))} {clause}, {direction} {furthest} in {name}"
     severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
-    yield advice(bound.name, name, problem, bound.advice, severity)
+    return advice(bound.name, name, problem, bound.remedy, severity)
 
 
-def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
-    """The finding of little overlap, which says what it is due to."""
-    recorded = rows.recorded_overlap
-    remedy = bound.advice
-    severity: Severity = "doubtful"
-    if rows.talk.all():
-        # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
-        severity = "note"
-        remedy = "talk by converse --headphones or --web: only there you may speak over the voice"
-    elif recorded.notna().all():
-        seconds = round(recorded.sum(), 1)
-        overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
-        problem += f"; the recordings {overlap}"
-        remedy = "add recordings in which people talk over each other"
-        if rows.parent.notna().all():
-            kept = (rows.duration * rows.overlap.fillna(0.0)).sum()
-            if kept >= 0.8 * seconds:
-                severity = "note"  # a reason against the recordings, which `check` has of them
-            else:  # it was lost when they were made
-                remedy = "make them with more overlap, as people talk over each other"
-    return advice(bound.name, ".", problem, remedy, severity)
-
-
-def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
-    """A side that always begins after the same gap, like a metronome.
+def same_gaps(data: JudgedData) -> list[Finding]:
+    """Sides that always begin after the same gap, like a metronome.
 
     In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
     come at one moment than in talk have any gap.
     """
+    findings = []
     for channel in CHANNELS:
-        offsets = turn_taking.offsets(channel)
+        offsets = data.tables.turn_taking.offsets(channel)
         if len(offsets) < FEWEST_CHANGES:
             continue
         middle = nearest_rank(offsets, 0.5)
         is_same = abs(offsets - middle) <= SAME_GAP
         share = float(is_same.mean())
-        if middle > 0 and share > _most(limits, "same-gaps"):
+        if middle > 0 and share > data.most("same-gaps"):
             problem = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
             problem += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
             remedy = "take the times of a recording, or gaps that vary as people's do"
-            yield advice("same-gaps", ".", problem, remedy)
+            findings.append(advice("same-gaps", ".", problem, remedy))
+    return findings
 
 
-def _turn_end_findings(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
-    """A new voice whose pauses sound finished, or whose ends of turns no longer sound more finished than these.
+#: Pauses, and ends of turns, from which on the new voice is compared with the recorded one.
+FEWEST_TURN_ENDS = 5
 
-    Something is said only where chance does not explain it: the whole interval is beyond the limit.
-    """
-    fewest = 5  # pauses, and ends, of which anything is said
-    remedy = "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice"
-    shifts = figures.same_ends(tables, SHIFT)
-    holds = figures.same_ends(tables, HOLD)
-    if len(holds) < fewest:
-        return
-    n_pauses = counted(len(holds), "pause")
+
+def finished_pauses(data: JudgedData) -> Finding | None:
+    """A new voice whose pauses sound finished, beyond chance: the whole interval is above the limit."""
+    holds = figures.same_ends(data.tables, HOLD)
+    if len(holds) < FEWEST_TURN_ENDS:
+        return None
     pause_change = mean_change(holds)
-    if pause_change and pause_change.interval[0] > _most(limits, "finished-pauses"):
-        recorded, built = holds.mean(axis=0)
-        problem = (
-            f"the new voice's pauses sound finished: {built:.2f} of 1 (Smart Turn, "
-            f"{n_pauses}), as recorded {recorded:.2f}; a model learns from them to answer "
-            "where it should wait"
-        )
-        yield advice("finished-pauses", ".", problem, remedy)
-    if len(shifts) < fewest:
-        return
+    if not pause_change or not pause_change.interval[0] > data.most("finished-pauses"):
+        return None
+    recorded, built = holds.mean(axis=0)
+    judge = f"Smart Turn, {counted(len(holds), 'pause')}"
+    problem = f"the new voice's pauses sound finished: {built:.2f} of 1 ({judge}), as recorded {recorded:.2f}"
+    remedy = (
+        "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice: from these a "
+        "model learns to answer where it should wait"
+    )
+    return advice("finished-pauses", ".", problem, remedy)
+
+
+def lost_cues(data: JudgedData) -> Finding | None:
+    """A new voice whose turns end hardly more finished than it pauses: the whole interval is below the limit."""
+    shifts = figures.same_ends(data.tables, SHIFT)
+    holds = figures.same_ends(data.tables, HOLD)
+    if min(len(shifts), len(holds)) < FEWEST_TURN_ENDS:
+        return None
     cue_change = auc_change(shifts, holds)
-    if cue_change and cue_change.interval[1] < -_most(limits, "lost-cues"):
-        before = area_under_curve(shifts[:, 0], holds[:, 0])
-        after = area_under_curve(shifts[:, 1], holds[:, 1])
-        problem = (
-            f"ends of turns of the new voice sound more finished than its pauses in {percent(after, 1)} of all "
-            f"pairs, as recorded in {percent(before, 1)} (Smart Turn; {counted(len(shifts), 'end')}, "
-            f"{n_pauses})"
-        )
-        yield advice("lost-cues", ".", problem, remedy)
+    if not cue_change or not cue_change.interval[1] < -data.most("lost-cues"):
+        return None
+    before = percent(area_under_curve(shifts[:, 0], holds[:, 0]), 1)
+    after = percent(area_under_curve(shifts[:, 1], holds[:, 1]), 1)
+    problem = (
+        f"the new voice's ends of turns sound more finished than its pauses in {after} of all pairs, as recorded "
+        f"in {before}"
+    )
+    heard = f"{counted(len(shifts), 'end')} and {counted(len(holds), 'pause')}"
+    remedy = f"convert the recorded voice (speak --tts shift), or choose another voice: Smart Turn judged {heard}"
+    return advice("lost-cues", ".", problem, remedy)
 
 
-def _origin_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+def made_of_others(data: JudgedData) -> Finding | None:
     """Rows that were made of others: their hours are not all new."""
-    n_made, n_parents, commands = figures.made_of_others(rows)
-    if n_made:
-        are = "is" if n_made == 1 else "are"
-        share = _share(n_made, rows, unit)
-        problem = f"{share} {are} made of {n_parents:,} others by {', '.join(commands)}"
-        remedy = "only what that changed is new to a model: count the hours that were recorded, too"
-        yield advice("made-of-others", ".", problem, remedy, "note")
+    n_made, n_parents, commands = figures.made_of_others(data.rows)
+    if not n_made:
+        return None
+    are = "is" if n_made == 1 else "are"
+    problem = f"{data.share(n_made)} {are} made of {n_parents:,} others by {', '.join(commands)}"
+    remedy = "count the hours that were recorded, too: only the changes are new to a model"
+    return advice("made-of-others", ".", problem, remedy, "note")
 
 
-def _copy_findings(tables: Tables, rows: pd.DataFrame) -> Iterator[Finding]:
-    """Conversations with the sound of others, and those whose words are the same."""
-    recordings = rows[rows.parent.isna()].dropna(subset="sound_digest")
+def same_sound(data: JudgedData) -> Finding | None:
+    """Conversations with the sound of others."""
+    recordings = _recordings(data)
     groups = recordings.groupby("sound_digest", observed=True).conversation_id.agg(list)
-    same_sound = [names for names in groups if len(names) > 1]
-    digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
-    same_words = []
-    for name, twin in tables.same_texts:
-        if digest_of.get(name, name) != digest_of.get(twin, twin):
-            same_words.append((name, twin))
+    copies = [names for names in groups if len(names) > 1]
     seconds_of_copies = recordings.duration[recordings.duplicated("sound_digest")].sum()
-    severity = weighed("doubtful", seconds_of_copies, rows.duration.sum())
+    severity = weighed("doubtful", seconds_of_copies, data.rows.duration.sum())
     remedy = "keep one recording of each in the input, and build again"
-    yield from _repeated(same_sound, rows, "the same sound", remedy, severity)
+    return _finding_on_copies(copies, data.rows, "the same sound", remedy, severity)
+
+
+def same_words(data: JudgedData) -> Finding | None:
+    """Conversations with the words of others, and another sound."""
+    recordings = _recordings(data)
+    digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
+    twins = []
+    for name, twin in data.tables.same_texts:
+        if digest_of.get(name, name) != digest_of.get(twin, twin):
+            twins.append((name, twin))
     remedy = "listen to them, and keep one where they are copies of a recording"
-    yield from _repeated(same_words, rows, "the same words", remedy, "note")
+    return _finding_on_copies(twins, data.rows, "the same words", remedy, "note")
 
 
-def _repeated(
+def _recordings(data: JudgedData) -> pd.DataFrame:
+    """The rows that were not made of others, and whose sound has a digest."""
+    return data.rows[data.rows.parent.isna()].dropna(subset="sound_digest")
+
+
+def _finding_on_copies(
     groups: Sequence[Sequence[str]], rows: pd.DataFrame, sameness: str, remedy: str, severity: Severity
-) -> Iterator[Finding]:
+) -> Finding | None:
     """The finding on groups of ids of conversations that are the same.
 
     It names the first four of three groups; where groups are in several splits, the first in each split of those.
     """
     if not groups:
-        return
+        return None
     split_of = dict(zip(rows.conversation_id, rows.split, strict=True))
     examples = []
     across = []
@@ -845,35 +986,48 @@ def _repeated(
         problem += ", and some have it in another split"
         examples = across
         severity = "doubtful"
-    yield advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
+    return advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
 
 
-def _loss_findings(run: RunRecord, tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
-    earlier = run.speak.of_earlier_runs
-    if earlier:
-        are = "is" if len(earlier) == 1 else "are"
-        them = "it" if len(earlier) == 1 else "them"
-        conversations = f"{counted(len(earlier), 'conversation')} {are} from an earlier run"
-        problem = f"{conversations}; the last run could not make {them} again: {earlier[0]}"
-        remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
-        yield advice("of-earlier-run", ".", problem, remedy)
-    lost = losses(run)
-    if lost.of_seconds and lost.seconds > _most(limits, "lost-hours") * lost.of_seconds:
-        amounts = {kind: length_text(seconds) for kind, seconds in lost.reasons.items()}
-        if not amounts:
-            amounts = {kind: f"{n:,}" for (_, kind), n in tables.rejects.most_common()}
-        share = percent(lost.seconds, lost.of_seconds)
-        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
-        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
-        problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
-        yield advice("lost-hours", ".", problem, remedy_of_losses(lost, amounts))
-    n_recordings = run.counts.recordings_rejected
-    if n_recordings:
-        amounts = {kind: f"{n:,}" for kind, n in lost.recordings.items()}
-        unusable = counted(n_recordings, "recording")
-        problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
-        severity: Severity = "doubtful" if n_recordings > lost.of_conversations else "note"
-        yield advice("lost-recordings", ".", problem, remedy_of_losses(lost, amounts), severity)
+def rows_of_earlier_runs(data: JudgedData) -> Finding | None:
+    """Conversations that the last run could not make again."""
+    names = data.run.speak.of_earlier_runs
+    if not names:
+        return None
+    are = "is" if len(names) == 1 else "are"
+    them = "it" if len(names) == 1 else "them"
+    conversations = f"{counted(len(names), 'conversation')} {are} from an earlier run"
+    problem = f"{conversations}; the last run could not make {them} again: {names[0]}"
+    remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
+    return advice("of-earlier-run", ".", problem, remedy)
+
+
+def lost_hours(data: JudgedData) -> Finding | None:
+    """A part of the input that was rejected."""
+    lost = losses(data.run)
+    if not lost.of_seconds or not lost.seconds > data.most("lost-hours") * lost.of_seconds:
+        return None
+    amounts = {kind: length_text(seconds) for kind, seconds in lost.reasons.items()}
+    if not amounts:
+        amounts = {kind: f"{n:,}" for (_, kind), n in data.tables.rejects.most_common()}
+    share = percent(lost.seconds, lost.of_seconds)
+    lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+    conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
+    problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
+    return advice("lost-hours", ".", problem, remedy_of_losses(lost, amounts))
+
+
+def lost_recordings(data: JudgedData) -> Finding | None:
+    """Recordings that can't be used, of which nobody knows the length."""
+    n_recordings = data.run.counts.recordings_rejected
+    if not n_recordings:
+        return None
+    lost = losses(data.run)
+    amounts = {kind: f"{n:,}" for kind, n in lost.recordings.items()}
+    unusable = counted(n_recordings, "recording")
+    problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
+    severity: Severity = "doubtful" if n_recordings > lost.of_conversations else "note"
+    return advice("lost-recordings", ".", problem, remedy_of_losses(lost, amounts), severity)
 
 
 def _because(amounts: Mapping[str, str]) -> str:
@@ -887,40 +1041,80 @@ def _because(amounts: Mapping[str, str]) -> str:
     return ": " + "; ".join(parts) if parts else ""
 
 
-def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    conversations = rows[~rows["clip"].astype(bool)]
+def unnamed_speakers(data: JudgedData) -> Finding | None:
+    conversations = data.rows[~data.rows["clip"].astype(bool)]
     nameless = [names for names in conversations.kept_speakers if None in list(names)]
-    if nameless and len(conversations) > 1:
-        share = _share(len(nameless), conversations, unit)
-        problem = f"nobody is named as the recorded speaker of {share}"
-        if any(any(names) for names in nameless):
-            problem = f"not every recorded speaker of {share} is named"
-        remedy = "name them (tag --speakers), or one person may be in training and in validation"
-        yield advice("unknown-speakers", ".", problem, remedy, "note")
+    if not nameless or len(conversations) == 1:
+        return None
+    share = _share(len(nameless), conversations, data.unit)
+    problem = f"nobody is named as the recorded speaker of {share}"
+    if any(any(names) for names in nameless):
+        problem = f"not every recorded speaker of {share} is named"
+    remedy = "name them (tag --speakers), or one person may be in training and in validation"
+    return advice("unknown-speakers", ".", problem, remedy, "note")
 
 
-def _hour_findings(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
-    """Fewer hours of a voice, or of a language except English, than fine-tunings are known to have worked with."""
-    fewest = limits["few-hours-of-voice"] or 0.0
-    for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
+def few_hours_of_voices(data: JudgedData) -> list[Finding]:
+    """Voices with fewer hours than fine-tunings are known to have worked with."""
+    findings = []
+    fewest = data.limits["few-hours-of-voice"] or 0.0
+    for voice, hours in sorted(figures.hours_of(data.tables, "voices").items()):
         if hours < fewest:
             problem = f"{hours:.2f} h with the voice {voice}, under {fewest:g} h: "
             problem += "moshi-finetune's English example has 20 h"
-            remedy = "talk more with it" if rows.talk.all() else "re-voice more conversations with it"
-            yield advice("few-hours-of-voice", ".", problem, remedy, "note")
-    fewest = limits["few-hours-of-language"] or 0.0
-    for language, hours in sorted(figures.hours_of(tables, "language").items()):
+            remedy = "talk more with it" if data.rows.talk.all() else "re-voice more conversations with it"
+            findings.append(advice("few-hours-of-voice", ".", problem, remedy, "note"))
+    return findings
+
+
+def few_hours_of_languages(data: JudgedData) -> list[Finding]:
+    """Languages except English with fewer hours than fine-tunings are known to have worked with."""
+    findings = []
+    fewest = data.limits["few-hours-of-language"] or 0.0
+    for language, hours in sorted(figures.hours_of(data.tables, "language").items()):
         if language != "en" and hours < fewest:
             problem = f"{hours:.2f} h of {language}, under {fewest:g} h: "
             problem += "J-Moshi learnt Japanese from 344 h of dialogues, after pretraining on 69,000 h"
             remedy = "add recordings, or start from a model that speaks it"
-            yield advice("few-hours-of-language", ".", problem, remedy, "note")
+            findings.append(advice("few-hours-of-language", ".", problem, remedy, "note"))
+    return findings
+
+
+#: The checks of data as a whole, in the order of their findings.
+CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
+    unusable_rows,
+    repaired_transcripts,
+    uncovered_sound,
+    sides_out_of_step,
+    sides_perhaps_out_of_step,
+    leaks_among_speech,
+    leaks_outside_speech,
+    fitted_words,
+    unsaid_tags,
+    recognised_times,
+    missing_fillers,
+    absent_words,
+    flat_affect,
+    not_spoken,
+    beyond_bounds,
+    same_gaps,
+    finished_pauses,
+    lost_cues,
+    made_of_others,
+    same_sound,
+    same_words,
+    rows_of_earlier_runs,
+    lost_hours,
+    lost_recordings,
+    unnamed_speakers,
+    few_hours_of_voices,
+    few_hours_of_languages,
+)
 
 
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     """Return the verdict of findings on `n` rows."""
-    severities = ("bad", "doubtful", "note")
-    ordered = tuple(sorted(findings, key=lambda finding: severities.index(finding.severity)))
+    ordered = tuple(by_weight(findings))
     reasons = [finding for finding in ordered if finding.severity != "note"]
     is_wrong = any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered)
     level: VerdictLevel = "good"
@@ -929,15 +1123,18 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     elif reasons:
         level = reasons[0].severity
     if reasons:
-        sentence = reasons[0].sentence
+        headline = f"{level}: {reasons[0].sentence}"
+    elif level == "empty":
+        headline = NO_CONVERSATION
     else:
-        sentence = "there is no conversation" if level == "empty" else "nothing speaks against training on it"
+        headline = f"{level}: nothing speaks against training on it"
+    if not reasons:
         for finding in ordered:
             if finding.kind in (NOT_DECODED, ONE_CHECK):
-                sentence += f"; {finding.sentence}"
+                headline += f"; {finding.sentence}"
     if len(reasons) > 1:
-        sentence += f"; and {counted(len(reasons) - 1, 'more reason')}"
-    return Verdict(level, f"{level}: {sentence}", ordered)
+        headline += f"; and {counted(len(reasons) - 1, 'more reason')}"
+    return Verdict(level, headline, ordered)
 
 
 def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
@@ -960,7 +1157,7 @@ def remedy_of_losses(lost: RejectedFacts, kinds: Iterable[str]) -> str:
     """Return the remedy of rejects: that of these kinds if they share one."""
     remedies = {lost.remedies.get(kind) for kind in kinds} - {None}
     if len(remedies) > 1:
-        return "rejects.jsonl has what to do about each"
+        return "do what rejects.jsonl says about each"
     return "; ".join([*filter(None, remedies), "see rejects.jsonl"])
 
 

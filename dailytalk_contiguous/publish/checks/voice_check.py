@@ -1,10 +1,10 @@
-"""What `dailytalk check` finds about voices: whether a side is one voice, the right one, and not the other side's.
+"""The findings of `check` on voices: whether a side is one voice, the right one, and not the other side's.
 
-It needs the speaker encoder, which is optional, and takes several times as long as all else that a push does. So a
-few seconds of speech of a side are heard, spread over it, and half a minute where these leave something unclear.
+They need the speaker encoder, which is optional, and take several times as long as the rest of a push. So a few
+seconds of speech of a side are heard, spread over it, and half a minute where these leave something unclear.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,7 +68,7 @@ def find_speaker_encoder() -> "SpeakerEncoder | None":
 def hear_voices(known: KnownVoices, talk: Conversation, limits: FindingLimits) -> ConversationVoices | None:
     """The voices of a finished conversation with two channels; None where its sound can't be read.
 
-    As much is heard as tells what is within the `limits`. What is heard now is added to what is `known`.
+    As much is heard as is needed to tell what is within the `limits`. It is added to the `known` voices.
     """
     voices = _heard_voices(known, talk, FIRST_LOOK)
     if voices and not voices.is_clear(limits[SEVERAL_VOICES], limits[SAME_VOICE]):
@@ -135,7 +135,7 @@ def _hear_sides(
 
 
 def _halves(talk: Conversation, channel: str, status: str, longest: float) -> Halves:
-    """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
+    """The stretches of a channel's speech with this status, in halves; in one part, or in none, if it is short."""
     spans = []
     for utterance in talk.heard:
         span = utterance.new_span
@@ -153,7 +153,7 @@ def _sound(audio: AudioStruct, halves: Halves) -> list[Samples]:
     for half in halves:
         parts = [read_at(audio, ANALYSIS_RATE, start, end - start) for start, end in half]
         sounds.append(np.concatenate(parts))
-    # Of a row that promises more sound than it has, too little is left.
+    # A row may promise more sound than it has, so that too little is left.
     shortest = min(map(len, sounds), default=0)
     is_enough = shortest > SHORTEST_SIDE / 2 * ANALYSIS_RATE
     return sounds if is_enough else []
@@ -179,8 +179,8 @@ def _power(halves: Sequence[Samples]) -> NDArray[np.float64]:
 def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> dict[str, dict[str, float]]:
     """The likenesses that are compared with limits, for `--json`; empty if there is none.
 
-    `conversations`: those with a side that has speech enough. `left`: median likeness of left sides to the voice
-    of their corpus. `least_left`, `least_halves`, `most_sides`: the extremes of what is judged.
+    `conversations` counts those with a side that has speech enough. `left` is the median likeness of left sides to
+    the voice of their corpus; `least_left`, `least_halves` and `most_sides` are extremes.
     """
     with_sides = [conversation for conversation in conversations if conversation.sides]
     if not with_sides:
@@ -202,60 +202,84 @@ def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimi
     return {"voice_likeness": facts}
 
 
-def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[Finding]:
-    """Yield the findings on voices, each with its worst conversation.
+def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> list[Finding]:
+    """Return the findings on voices, each with its worst conversation.
 
     One weighs one level less where few of the hours have it.
     """
+    findings = list[Finding | None]()
     least = limits[SEVERAL_VOICES]
     if least is not None:
-        yield from _several_voices(conversations, least)
+        findings += [
+            _exchanged_sides(conversations, least),
+            _other_voices(conversations, least),
+            _unsteady_sides(conversations, least),
+        ]
     most = limits[SAME_VOICE]
-    if most is None:
-        return
-    alike: list[_Case] = []
-    for conversation in conversations:
-        likeness = conversation.likeness_of_sides
-        if likeness is not None and likeness > most:
-            detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
-            alike.append(_Case(likeness, conversation.conversation_id, conversation.seconds, detail))
-    sentence = "both sides of {share} are the same voice, {worst}"
-    remedy = "see that their channels are two people, or choose a voice that is not like the kept one"
-    if alike:
-        yield _finding(SAME_VOICE, "doubtful", max(alike), alike, sentence, remedy, conversations)
+    if most is not None:
+        findings.append(_alike_sides(conversations, most))
+    return [*filter(None, findings)]
 
 
-def _several_voices(conversations: Sequence[ConversationVoices], least: float) -> Iterator[Finding]:
-    """The findings on sides that are not one voice, or not the right one."""
-    exchanged: list[_Case] = []
-    others: list[_Case] = []
-    unsteady: list[_Case] = []
+def _exchanged_sides(conversations: Sequence[ConversationVoices], least: float) -> Finding | None:
+    """The finding on conversations whose corpus has the left voice on the right side here."""
+    cases: list[_Case] = []
     for match in match_voices(conversations, least):
-        name, seconds, voice, _ = match.conversation
         if match.is_exchanged:
+            name, seconds, voice, _ = match.conversation
             detail = f"the voice {voice} is on the right in {name} "
             detail += f"(likeness {match.right:.2f}, of the left side {match.left:.2f})"
-            exchanged.append(_Case(match.left, name, seconds, detail))
+            cases.append(_Case(match.left, name, seconds, detail))
+    if not cases:
+        return None
+    sentence = "the sides of {share} are exchanged: {worst}"
+    remedy = "exchange their channels, or build them again"
+    return _finding(SEVERAL_VOICES, "bad", min(cases), cases, sentence, remedy, conversations)
+
+
+def _other_voices(conversations: Sequence[ConversationVoices], least: float) -> Finding | None:
+    """The finding on left sides that are another voice than the rest of their corpus has."""
+    cases: list[_Case] = []
+    for match in match_voices(conversations, least):
         if match.is_other(least):
+            name, seconds, voice, _ = match.conversation
             detail = f"{voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"
-            others.append(_Case(match.left, name, seconds, detail))
+            cases.append(_Case(match.left, name, seconds, detail))
+    if not cases:
+        return None
+    sentence = "the left side of {share} is another voice than {worst}"
+    remedy = "listen to them, and build them again with one voice, or leave them out"
+    return _finding(SEVERAL_VOICES, "doubtful", min(cases), cases, sentence, remedy, conversations)
+
+
+def _unsteady_sides(conversations: Sequence[ConversationVoices], least: float) -> Finding | None:
+    """The finding on sides whose halves are unlike each other."""
+    cases: list[_Case] = []
     for name, seconds, _, sides in conversations:
         for channel, side in sides.items():
             if side.steadiness is not None and side.steadiness < least:
                 detail = f"the halves of the {channel} one have a likeness of {side.steadiness:.2f} in {name}"
-                unsteady.append(_Case(side.steadiness, name, seconds, detail))
-    if exchanged:
-        sentence = "the sides of {share} are exchanged: {worst}"
-        remedy = "exchange their channels, or build them again"
-        yield _finding(SEVERAL_VOICES, "bad", min(exchanged), exchanged, sentence, remedy, conversations)
-    if others:
-        sentence = "the left side of {share} is another voice than {worst}"
-        remedy = "listen to them, and build them again with one voice, or leave them out"
-        yield _finding(SEVERAL_VOICES, "doubtful", min(others), others, sentence, remedy, conversations)
-    if unsteady:
-        sentence = "a side of {share} is more than one voice: {worst}"
-        remedy = "listen to them: a side should be one person's, and the same voice throughout"
-        yield _finding(SEVERAL_VOICES, "doubtful", min(unsteady), unsteady, sentence, remedy, conversations)
+                cases.append(_Case(side.steadiness, name, seconds, detail))
+    if not cases:
+        return None
+    sentence = "a side of {share} is more than one voice: {worst}"
+    remedy = "listen to them: a side should be one person's, and the same voice throughout"
+    return _finding(SEVERAL_VOICES, "doubtful", min(cases), cases, sentence, remedy, conversations)
+
+
+def _alike_sides(conversations: Sequence[ConversationVoices], most: float) -> Finding | None:
+    """The finding on conversations whose two sides are the same voice."""
+    cases: list[_Case] = []
+    for conversation in conversations:
+        likeness = conversation.likeness_of_sides
+        if likeness is not None and likeness > most:
+            detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
+            cases.append(_Case(likeness, conversation.conversation_id, conversation.seconds, detail))
+    if not cases:
+        return None
+    sentence = "both sides of {share} are the same voice, {worst}"
+    remedy = "see that their channels are two people, or choose a voice that is not like the kept one"
+    return _finding(SAME_VOICE, "doubtful", max(cases), cases, sentence, remedy, conversations)
 
 
 def _finding(

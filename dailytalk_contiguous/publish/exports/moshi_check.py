@@ -96,9 +96,10 @@ def check_moshi(
     if files and n_steps:
         batch = training.batch or plan.windows_a_step
         planned = training_steps.PlannedTraining(n_steps, batch, files)
-        facts["training"] = planned.seen()
+        facts["training"] = planned.facts()
         findings += planned.findings(plan.manifests["train"].name, limits)
-        findings += training_steps.context_findings(plan.model, plan.duration_sec, trainer.config)
+        long_window = training_steps.long_window(plan.model, plan.duration_sec, trainer.config)
+        findings += filter(None, [long_window])
     return findings, facts
 
 

@@ -20,7 +20,14 @@ from datasets import Audio, Features, List, Value
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.arrow_types import record_features
-from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, advice, error, several
+from dailytalk_contiguous.core.records.finding import (
+    Checked,
+    Finding,
+    FindingLimits,
+    advice,
+    error,
+    finding_on_examples,
+)
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound.samples import encoded_sound
 from dailytalk_contiguous.core.turns.turnbench_layout import (
@@ -253,9 +260,11 @@ def _track_findings(
     total = len(entries)
     location = f"{location}: {speaker}"
     problem = "entries have a label that the scorer ignores"
-    yield from several("unknown-label", location, unknown, problem, total, "use the labels of docs/trainers.md")
+    labels = "use the labels of docs/trainers.md"
+    unknown_labels = finding_on_examples("unknown-label", location, unknown, problem, total, labels)
     problem = "entries end before they begin, or are outside the sound"
-    yield from several("bad-time", location, misplaced, problem, total, _TURNBENCH_AGAIN)
+    bad_times = finding_on_examples("bad-time", location, misplaced, problem, total, _TURNBENCH_AGAIN)
+    yield from filter(None, (unknown_labels, bad_times))
 
 
 TURNBENCH = exporting.ExportFormat(

@@ -34,7 +34,7 @@ from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.machine.sound_columns import sound_columns
 from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, table_findings
 from dailytalk_contiguous.publish.checks.plain_load import CardDamaged, parsed_card
-from dailytalk_contiguous.publish.checks.verdict import Verdict, verdict_of
+from dailytalk_contiguous.publish.checks.verdict import Verdict, by_kind, verdict_of
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items, VersionItems
 from dailytalk_contiguous.publish.tables.displays import Displays
@@ -242,7 +242,7 @@ def render_card(
         owner=owner,
         repository_name=repository_name,
         verdict=verdict,
-        findings=verdict.by_kind(SHOWN_OF_A_KIND),
+        findings=by_kind(verdict.findings, SHOWN_OF_A_KIND),
         fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],
         own=FIELDS,
         draw=draw,

@@ -1,4 +1,4 @@
-"""A dataset as reports and cards show it: the figures that stand first, and what is said of it in sentences.
+"""A dataset as reports and cards show it: the figures that come first, and the sentences about it.
 
 Its tables and plots are those of `publish.tables.sections`. A template places all of them, as cards of a page or
 in Markdown, and computes nothing.
@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, Quality
+from dailytalk_contiguous.publish.checks.totals import numbers_of_voices
 from dailytalk_contiguous.publish.tables.tabular import Fact, Strong
 
 #: What stands for a value that is not known.
@@ -36,16 +37,16 @@ class OtherDataset:
 
 @dataclass(frozen=True)
 class Displays:
-    """What is shown of a dataset.
+    """A dataset as pages and cards show it.
 
     Attributes:
-        tables: of the dataset.
+        tables: the tables of its rows.
         run: its run.json.
         defaults: of `cli.defaults.default_settings`.
         clips: the figures of a dataset of clips.
         comparisons: of its turn-taking with other corpora.
-        name: what it is called beside `other`.
-        other: the dataset beside which it is shown.
+        name: its name beside `other_dataset`.
+        other_dataset: the dataset beside which it is shown.
         origins: the sources and models whose licences a card lists.
     """
 
@@ -55,14 +56,14 @@ class Displays:
     clips: CorpusFigures | None = None
     comparisons: Sequence[Comparison] = ()
     name: str = ""
-    other: OtherDataset | None = None
+    other_dataset: OtherDataset | None = None
     origins: Sequence[licensing.Origin] = ()
 
     @property
     def beside(self) -> OtherDataset:
         """The other dataset, where there is one."""
-        assert self.other
-        return self.other
+        assert self.other_dataset
+        return self.other_dataset
 
     @property
     def corpus(self) -> CorpusFigures:
@@ -78,7 +79,7 @@ class Displays:
 
     @property
     def unit(self) -> str:
-        """What has labels: a clip, a file of a mix, or an utterance of conversations."""
+        """The unit that has labels: a clip, a file of a mix, or an utterance of conversations."""
         return self.clips.unit if self.clips else "utterance"
 
     @cached_property
@@ -95,7 +96,23 @@ class Displays:
         """Numbers of utterances by what became of them."""
         return figures.counts(self.tables.utterances["status"])
 
-    # What stands first.
+    # The figures that stand first.
+
+    @property
+    def totals(self) -> list[Fact]:
+        """Length, words and voices, on the first screen; empty where nothing is finished."""
+        if not self.n_clips:
+            return []
+        voices = numbers_of_voices(self.tables)
+        kinds = [f"{number:,} {kind}" for kind, number in voices.items()]
+        if voices and self.n_with_known_speakers < self.tables.n:
+            kinds.append("not every speaker is named")
+        n_voices = f"{sum(voices.values()):,}" if voices else "not named"
+        return [
+            Fact("audio", length_text(self.whole["seconds"])),
+            Fact("words", f"{int(self.whole['words']):,}"),
+            Fact("voices", n_voices, ", ".join(kinds)),
+        ]
 
     @property
     def facts(self) -> Iterator[Fact]:
@@ -157,7 +174,7 @@ class Displays:
 
     @property
     def how_made(self) -> list[tuple[str, str]]:
-        """What made it, by name; without what is not known."""
+        """The models, voices and commands that made it, by name; unknown ones are left out."""
         halves = (self.run, self.run.speak)
         made = {}
         # Models of the rows replace those of run.json, which a version has not.
@@ -200,11 +217,11 @@ class Displays:
         total = counted(used.total(), "utterance")
         return f"given transcripts ({n_given:,} of {total}), else {recogniser}"
 
-    # What is said in sentences.
+    # The sentences.
 
     @property
     def made_of_others(self) -> str:
-        """How many conversations were made of how many others; empty for none."""
+        """The numbers of conversations made of others, and of those others, in words; empty for none."""
         n_made, n_parents, _ = figures.made_of_others(self.tables.conversations)
         if not n_made:
             return ""
@@ -217,7 +234,7 @@ class Displays:
 
     @property
     def remarkable(self) -> list[str]:
-        """What is outside those of other corpora, in sentences, without the kept speaker's side."""
+        """The measures outside those of other corpora, in sentences, without the kept speaker's side."""
         remarkable = [comparison for comparison in self.comparisons if comparison.is_remarkable]
         return [comparison.sentence() for comparison in remarkable if comparison.side != "right"]
 
@@ -263,7 +280,7 @@ class Displays:
 
     @property
     def word_sources(self) -> dict[str, str]:
-        """How the times of words are known, each with its share in per cent."""
+        """The sources of the times of words, each with its share in per cent."""
         sources = figures.word_sources(self.tables)
         return {name: percent(number, sources.total()) for name, number in sources.most_common()}
 
@@ -291,7 +308,7 @@ class Displays:
 
     @property
     def n_shared_speakers(self) -> int:
-        """Those of them who are heard in several splits."""
+        """Recorded speakers who are heard in several splits."""
         splits = figures.splits_of_speakers(self.tables).values()
         return sum(len(names) > 1 for names in splits)
 
@@ -332,13 +349,13 @@ class Displays:
 
     @property
     def notes(self) -> list[str]:
-        """What to mind of the sources and models."""
+        """The notes on the sources and models."""
         notes = [(model_name(origin.name), note_of(origin)) for origin in self.origins]
         return [f"{name}: {note}." for name, note in notes if note]
 
     @property
     def tools(self) -> str:
-        """What made it, with the versions of its packages; empty where that is not known."""
+        """The tools that made it, with the versions of their packages; empty if unknown."""
         made = " and ".join(figures.named_in_provenance(self.tables, "tool"))
         packages = ", ".join(f"{name} {number}" for name, number in self.run.packages.items())
         if not made:
@@ -347,13 +364,13 @@ class Displays:
 
 
 def note_of(origin: licensing.Origin) -> str:
-    """What to mind of a model, by what is known of one of its name under the same licence; empty for nothing."""
+    """The note on a model, from the list of known models with its name and licence; empty if there is none."""
     listed = licence_of(origin.name, origin.role)
     is_listed = origin.role != licensing.SOURCE and origin.licence == listed.licence != UNKNOWN
     return listed.note if is_listed else ""
 
 
 def asked_terms(licence: str | None) -> str:
-    """What a licence asks for, in words that readers must not miss where it is not known."""
+    """The terms of a licence in words; readers must not miss them where the licence is not known."""
     words = licensing.licence_in_words(licence)
     return words if licensing.asked(licence).known else Strong(words)

@@ -90,16 +90,21 @@ MOST_DECODED = 36_000.0
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report: its path, its bytes, and its number of conversations, recorded clips or files of a mix (`unit`).
+    """A report that was written.
 
-    `shown` are the ids of those that can be heard. `verdict`: None where no clip is finished.
+    Attributes:
+        size: its bytes.
+        number: its conversations, recorded clips or files of a mix.
+        unit: noun for one of these.
+        examples: the ids of those that can be heard.
+        verdict: None where no clip is finished.
     """
 
     path: Path
     size: int
     number: int
     unit: str
-    shown: tuple[str, ...]
+    examples: tuple[str, ...]
     verdict: judging.Verdict | None
 
 
@@ -113,7 +118,7 @@ def write_report(
     *,
     defaults: Mapping[str, object],
 ) -> WrittenReport:
-    """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
+    """Write the report of conversations or clips. The rows of a version are read one by one over the network.
 
     Args:
         where: as `open_items` takes it: a work folder, a folder of finished shards, a mix, or a version.
@@ -146,12 +151,14 @@ def write_report(
             reason = f"the file {reference.name} has turn-taking alone, and these are clips"
             raise DailytalkError(reason, "name the folder or the version that it is of")
         clips = corpus_figures(items, refused)
-        show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
+        show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other_dataset=beside)
         heard, context = _clips(items, limits, show)
     else:
         tables = tables_of(items, refused)
         comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
-        show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
+        show = Displays(
+            tables, items.run, defaults, comparisons=comparisons, name=items.name, other_dataset=beside
+        )
         heard, context = _conversations(items, shown, limits, show)
     template = "clips.html" if items.labelled else "conversations.html"
     write_lines(out, page(items.name, template, show=show, rejects=_rejects(items, refused), **context))
@@ -174,7 +181,8 @@ def _clips(items: Items, limits: FindingLimits, show: Displays) -> tuple[tuple[s
         values = [clip.labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         about = " · ".join(str(value) for value in values if value)
         samples.append((name, about, clip.utterances[0].text, mp3_address(sound)))
-    return tuple(heard), {"verdict": verdict, "samples": samples}
+    context = {"verdict": verdict, "samples": samples[:OPEN_SAMPLES], "more_samples": samples[OPEN_SAMPLES:]}
+    return tuple(heard), context
 
 
 def _conversations(
@@ -237,7 +245,8 @@ def _conversations(
 def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:
     """The findings of `dailytalk check` on a folder.
 
-    Of a version, and of a long folder, those on its rows: their files and sound are not read, which a note says.
+    A version and a long folder have only the findings on rows: their files and sound are not read, and a note says
+    so.
     """
     seconds = tables.conversations["duration"].sum()
     folder = items.folder
@@ -294,7 +303,7 @@ def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
 
 
 def _example(items: Items, recordings: Items | None, number: int, row: Row) -> dict[str, Any]:
-    """What the player shows of a conversation, with its sound; the reason where there is none."""
+    """The details of a conversation for the player, with its sound, or the reason why there is none."""
     talk = from_finished(row)
     is_rebuilt = items.rebuilt and not talk.is_recorded
     samples, problem = _decoded(items, talk.id, talk.built_duration)
@@ -320,7 +329,7 @@ def _address(samples: Samples) -> str | None:
 
 
 def _decoded(items: Items, name: str, seconds: float | None) -> tuple[Samples, str]:
-    """What the player plays of a conversation of some seconds, shape (n, 2), and why there is nothing."""
+    """The sound that the player plays of a conversation, shape (n, 2), and why there is none."""
     try:
         sound = items.sound(name)
         samples = read_at(sound.audio, player.RATE, sound.offset, min(seconds or 0.0, player.LONGEST))
@@ -331,5 +340,6 @@ def _decoded(items: Items, name: str, seconds: float | None) -> tuple[Samples, s
     return samples, "" if len(samples) else "No sound: the recording is empty."
 
 
-#: Clips to listen to.
+#: Clips to listen to, and those of them that are in sight: a row of the page.
 SAMPLES = 20
+OPEN_SAMPLES = 3

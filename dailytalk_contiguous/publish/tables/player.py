@@ -136,7 +136,7 @@ def _line(span: Span, utterance: Utterance) -> dict[str, Any]:
 
 
 def _facts(utterance: Utterance) -> Iterator[str | None]:
-    """What is known of an utterance, in words."""
+    """The known facts of an utterance, in words."""
     if utterance.tag:
         yield f"tag: {utterance.tag}"
     yield utterance.event

@@ -172,14 +172,14 @@ _STYLE: dict[str, Any] = {
 def svg(plot: Plot) -> bytes:
     """Return a plot without its title, on the ground of the page."""
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    return _drawn(plot, "", format="svg", metadata=metadata, transparent=True)
+    return _draw_image(plot, "", format="svg", metadata=metadata, transparent=True)
 
 
 def png(plot: Plot) -> bytes:
-    return _drawn(plot, plot.title, format="png", metadata={"Software": None}, dpi=DPI)
+    return _draw_image(plot, plot.title, format="png", metadata={"Software": None}, dpi=DPI)
 
 
-def _drawn(plot: Plot, heading: str, **options: Any) -> bytes:
+def _draw_image(plot: Plot, heading: str, **options: Any) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 

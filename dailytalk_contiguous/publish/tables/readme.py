@@ -39,7 +39,8 @@ def readme(
     """Return the text of a README.
 
     Args:
-        about: a description of the folder. load: how to load it; both in Markdown.
+        about: a description of the folder, in Markdown.
+        load: how to load it, in Markdown.
         made: the provenance of its rows, each as JSON or empty, with numbers of rows; if rows name no models and
             sources, those of `run` are named.
         run: run.json of the folder that they are from.

@@ -1,7 +1,7 @@
 """The tables and plots of reports and cards: `PARTS` has all of them in the order in which they are shown.
 
-Each is a function of what is shown of a dataset, mostly of a query of `core.records.figures`. What is empty, and
-does not say why, is left out.
+Each is a function of a dataset's `Displays`, mostly of a query of `core.records.figures`. An empty table that does
+not say why is left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ ROLES = {
     "verifier": "check of the new voice",
 }
 
-#: What became of utterances, in words.
+#: The statuses of utterances, in words.
 STATUSES = {
     "spoken": "resynthesised",
     "kept": "kept as recorded",
@@ -49,7 +49,7 @@ STATUSES = {
 def by_label(
     show: Displays, label: str, title: str, columns: Mapping[str, str], nothing: str = "", number: str = ""
 ) -> Table:
-    """How much there is of each value of a label; nothing where none is known.
+    """The amounts of each value of a label; nothing if none is known.
 
     Args:
         columns: of `figures.sums`, with their headings; the first is drawn as bars.
@@ -87,7 +87,7 @@ def by_two_labels(show: Displays, rows: str, columns: str, title: str, note: str
 
 
 def label_of_clips(show: Displays, label: str) -> Table:
-    """How much there is of each value of a label of clips, if it has several."""
+    """The amounts of each value of a label of clips, if it has several."""
     if len(figures.sums(show.tables, label)) < 2:
         return Table("", (), ())
     columns = {"seconds": "recorded", "conversations": f"{show.unit}s", "copies": "copies"}
@@ -182,7 +182,7 @@ def offsets(show: Displays) -> Plot:
 
 
 def turns_in_figures(show: Displays) -> Table:
-    """How people take turns, as recorded and as rebuilt."""
+    """The events of turn-taking, as recorded and as rebuilt."""
     timelines = figures.timelines(show.tables)
     rows: list[Cells] = []
     note = ""
@@ -207,7 +207,7 @@ def turns_in_figures(show: Displays) -> Table:
 
 
 def turn_end_sounds(show: Displays) -> Table:
-    """How finished the ends of turns sound to a judge."""
+    """The judgements of how finished ends of turns sound."""
     rows: list[Cells] = []
     for (side, timeline), ends in figures.ends_of_turns(show.tables).items():
         at_shifts = None if ends.at_shifts is None else f"{ends.at_shifts:.2f}"
@@ -229,7 +229,7 @@ def _with_interval(value: float | None, interval: tuple[float, float] | None) ->
 
 
 def sides(show: Displays) -> Table:
-    """What conversations teach of each side."""
+    """The measures of turn-taking of each side."""
     timelines = figures.timelines(show.tables)
     head = ["measure", "side", *timelines, "90 % of conversations"]
     if show.comparisons:
@@ -253,7 +253,7 @@ def sides(show: Displays) -> Table:
 
 
 def other_corpora(_: Displays) -> Table:
-    """What is published of others."""
+    """The published measures of other corpora."""
     corpora = published_references().values()
     rows: list[Cells] = []
     for corpus in corpora:
@@ -330,7 +330,7 @@ def utterance_moments(show: Displays) -> Table:
 
 
 def synthesis(show: Displays) -> Table:
-    """What became of utterances, and what it cost."""
+    """The statuses of utterances, and the cost of their synthesis."""
     utterances = show.tables.utterances
     numbers = {STATUSES.get(name, name): number for name, number in show.statuses.most_common()}
     for reason, number in figures.reasons(show.tables).most_common(15):
@@ -365,7 +365,7 @@ def _spread(values: "pd.Series[float]") -> str:
 
 
 def delivery(show: Displays) -> Plot:
-    """How far takes are from their sources."""
+    """The distances of takes from their sources."""
     takes = show.tables.utterances.dropna(subset="delivery_distance")
     if not len(takes):
         return Plot("")
@@ -451,7 +451,7 @@ def tag_delivery(show: Displays) -> Table:
 
 
 def label_beside(show: Displays, label: str, title: str) -> Table:
-    """How much of two datasets each value of a label has; nothing where it is known of neither."""
+    """The shares of two datasets that each value of a label has; nothing if it is known of neither."""
     other = show.beside
     shares = figures.compared_label(show.tables, other.tables, label)
     rows: list[Cells] = []

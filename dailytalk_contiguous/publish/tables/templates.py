@@ -25,7 +25,7 @@ from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
 
 
 class Section(NamedTuple):
-    """What an app adds to a report: its anchor, its heading, and what its template made."""
+    """A section that an app adds to a report: its anchor, its heading, and the text from its template."""
 
     name: str
     title: str
@@ -87,7 +87,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "latex": in_latex,
     "model": model_name,
     "n": "{:,}".format,
-    "named_in": lambda file: file.rpartition(": ")[2],  # the conversation that a finding is about
     "picture": lambda plot: f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}",
     "public": public,
     "shown": cell_text,
@@ -146,7 +145,8 @@ def page(
     """Yield the pieces of a page's text.
 
     Args:
-        name: its title. template: of its content, in `package`, with `context`.
+        name: its title.
+        template: of its content, in `package`, with `context`.
         data: what its script reads, by the ids of the blocks that hold it; no browser runs them.
     """
     toc: list[tuple[str, str]] = []  # which the sections of the content fill
