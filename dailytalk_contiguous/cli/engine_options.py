@@ -46,9 +46,12 @@ SHARD_MINUTES = option(
     metavar="N",
     min=0.1,
     show_default="0.5; more, up to 10, if there would be over 1,000 files",
+    hidden=True,
 )
 PRUNE = option(False, Panel.RARE, "Drop results of recordings that are no longer in the input.", "--prune")
-FORCE = option(False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force")
+FORCE = option(
+    False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force", hidden=True
+)
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 

@@ -73,7 +73,7 @@ _NOT_OF_SPEAK = ("cache", "max_cost")
 def plan(
     with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak as well.", "--speak"),
     sample_minutes: float = option(
-        3.0, Panel.RUN, "Minutes of audio to run; all if there are fewer.", metavar="N", min=0.1
+        3.0, Panel.RUN, "Minutes of audio to run; all if there are fewer.", metavar="N", min=0.1, hidden=True
     ),
     seed: int = SEED_OPTION,
     **options: Any,

@@ -164,8 +164,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
         details.append(f"left there, and no part of the version  {shown_names(done.left, SHOWN)}")
     if dry_run:
         details += plan_details(done)
-        if done.divergence.takes_away and not settings.overwrite:
-            details.append("a push would be refused: it takes away what is published; --overwrite does so")
+        if done.divergence.takes_away and not settings.even_if_diverged:
+            details.append("a push would be refused: it takes away what is published; --even-if-diverged does so")
         if verdict.level == "bad" and not settings.even_if_bad:
             details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)

@@ -169,8 +169,8 @@ class CorpusSpec(Spec):
         self.read = read
         self.out = out
         self.about = about
-        split = wanted.split or read.corpus.split
-        self.wanted = replace(wanted, split=split)
+        split = wanted.split_by or read.corpus.split
+        self.wanted = replace(wanted, split_by=split)
         measuring, finishing = stages
         self.measuring = tuple(measuring)
         self.finishing = tuple(finishing)
