@@ -116,7 +116,7 @@ def hub_choice(options: OptionValues) -> HubChoice:
 
 
 def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfig:
-    """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
+    """Return how `tag`, `build` or `plan` makes conversations of recordings, for its stages."""
     transcripts: Path | None = options["transcripts"]
     path = str(transcripts.absolute()) if transcripts else None
     channel = channel_of(stages)

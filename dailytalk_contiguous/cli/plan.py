@@ -124,7 +124,7 @@ def plan(
 
 
 def _amount_text(conversations: Sequence[PendingConversation], noun: str) -> str:
-    """How much audio there is, and in how many of what `noun` names."""
+    """Return the amount of audio in words, with the number of conversations, which `noun` names."""
     seconds = sum(pending.duration for pending in conversations)
     return f"{length_text(seconds)} of audio in {counted(len(conversations), noun)}"
 

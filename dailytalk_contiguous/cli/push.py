@@ -114,7 +114,7 @@ def earlier_version(source: str, repo: str, settings: Iterable[str]) -> Version 
 
 
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
-    """What publishing would take away; empty if that is nothing."""
+    """Return lines on what publishing would take away; empty if it takes nothing away."""
     details: list[str | Figures] = []
     if divergence.lost_columns:
         details.append(f"lost columns  {columns_text(divergence.lost_columns)}")
@@ -197,7 +197,7 @@ def push_record(done: Release, dry_run: bool) -> dict[str, object]:
 
 
 def change_details(done: Release) -> list[str | Judgement | Figures]:
-    """What a release changes, its tag, and how much is sent."""
+    """Return lines on a release: its changes, its tag, and how much is sent."""
     changes = diff_in_words(done.changes.as_dict())
     if done.changes.previous and done.changes.bump:
         changes += f"; they call for a {done.changes.bump} version"

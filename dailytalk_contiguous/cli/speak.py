@@ -188,7 +188,7 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
 
 
 def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[list[str], DailytalkError | None]:
-    """What stages would refuse: a line for each language that the voice does not speak, or the error for all.
+    """Return a line for each language that the voice does not speak, or the error that refuses all.
 
     `languages`: how many conversations have lines to be said in each.
     """
@@ -212,7 +212,7 @@ def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[
 
 
 def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> Counter[str]:
-    """How many conversations of a script have lines to be said in each language."""
+    """Return how many conversations of a script have lines to be said in each language."""
     languages = Counter[str]()
     for talk in script.talks():
         utterances = talk.side(voice.revoice) if voice else []
@@ -221,7 +221,7 @@ def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> C
 
 
 def turns_text(joined: float, turns: float) -> str:
-    """How many utterances are said in one take with others, and what that means for edits."""
+    """Return how many utterances share a take with others, and what that means for edits."""
     takes = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
     return f"{takes}: an edit of one buys its turn again"
 
@@ -274,7 +274,7 @@ _OUTCOMES = {
 
 
 def _made_text(counts: Mapping[str, int]) -> str:
-    """What a run has made: conversations, what became of their utterances, and words."""
+    """Return the results of a run in words: conversations, outcomes of their utterances, and words."""
     if not counts["conversations"]:
         return "nothing"
     outcomes = [f"{counts[name]:,} {words}" for name, words in _OUTCOMES.items() if counts.get(name)]

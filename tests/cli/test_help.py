@@ -5,6 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from audio_files import ROOT
 from command import Command
 from rich.cells import cell_len
 
@@ -145,6 +146,16 @@ def test_help_shows_the_options_that_documents_use(
 ) -> None:
     shown = shown_options(help_of(dailytalk, name, "--help", 80, monkeypatch))
     assert {*USED[name]} <= {*shown}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_option_that_no_help_lists_is_named_by_a_page_or_a_message(name: str) -> None:
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "options.md"]
+    texts = [path.read_text(encoding="utf-8") for path in [*pages, *(ROOT / "dailytalk_contiguous").rglob("*.md")]]
+    for option in options_of(name):
+        if option.hidden:
+            named = re.compile(rf"{option.opts[0]}\b")
+            assert any(map(named.search, texts)), option.opts
 
 
 def test_help_of_build_names_that_of_its_halves(dailytalk: Command) -> None:

@@ -68,7 +68,7 @@ def test_options_of_both_halves_are_in_the_record_of_a_build(tmp_path: Path, dai
 
 
 def test_settings_without_an_option_are_in_the_record_of_a_build_from_python() -> None:
-    of_tag = {"beam": 3, "affect_context": 4.0, "affect_precision": "float32", "compute_type": "float32"}
+    of_tag = {"beam": 3, "affect_context": 4.0, "compute_type": "float32"}
     of_speak = {"variants": 4, "measure_takes": "none", "takes_of": "line"}
     stages = (*tag_stages("embedded", **of_tag), *speak_stages("embedded", **of_speak))
     assert (of_tag | of_speak).items() <= settings_of(*stages).items()
