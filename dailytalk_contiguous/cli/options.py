@@ -189,7 +189,15 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
         default = option(False, panel, about, flag, hidden=setting.hidden)
     elif hint == tuple[tuple[str, str], ...]:
         kind = list[Any]
-        default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
+        default = option(
+            [],
+            panel,
+            about,
+            metavar=setting.metavar,
+            parser=pair_of,
+            show_default=False,
+            hidden=setting.hidden,
+        )
     else:
         metavar = setting.metavar
         if not metavar and setting.unit:
