@@ -1,7 +1,7 @@
 """How much there is to read before and beside the code: README, the pages of docs, and the options.
 
-`python benchmarks/reading.py` (or `make pages`) prints each figure with its goal. docs/options.md is left out of the
-words: nobody reads it from top to bottom.
+`python benchmarks/reading.py` (or `make pages`) prints each figure with its goal. docs/options.md is left out of
+the words: nobody reads it from top to bottom.
 """
 
 import re

@@ -29,7 +29,7 @@ FINISH = (Condition(), FinishClip())
 
 def main(name: str, source: str, out: str) -> int:
     """Build it; the exit code is that of `dailytalk corpus`."""
-    wanted = ClipPlan(split="sentences" if name in FEW_VOICES else "")
+    wanted = ClipPlan(split_by="sentences" if name in FEW_VOICES else "")
     outcome = run(CorpusSpec(read_corpus(name, Path(source), Path(out)), Path(out), (MEASURE, FINISH), wanted))
     print(f"{outcome.counts['clips']} clips in {out}, {len(outcome.rejects)} rejected")
     return 1 if not outcome.counts["clips"] else 3 if outcome.rejects else 0

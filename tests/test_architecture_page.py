@@ -87,7 +87,7 @@ def test_corpus_of_the_page_makes_clips_by_command_and_in_python(
     file = ran.folder / "example_of_a_corpus.py"
     out = tmp_path / "clips"
     diary = ran.folder / "diary"
-    done = dailytalk("corpus", file, diary, "--out", out, *free, "--split", "sentences")
+    done = dailytalk("corpus", file, diary, "--out", out, *free, "--split-by", "sentences")
     assert done.code == 3, done.err
     assert "its name 'cat.wav' is not like ann-hap-1.wav; rename it" in done.out
     labels = [row["labels"] for row in open_items(out).rows()]

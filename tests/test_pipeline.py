@@ -121,3 +121,8 @@ def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> 
     assert field_of(tag, "RateAffect.model") == "feelings"
     assert field_of(speak, "Speak.engine") == "openai"
     assert field_of(speak, "Align.recogniser") == "some/ears"
+
+
+def test_a_seed_of_voices_is_refused_for_an_engine_that_says_text() -> None:
+    with pytest.raises(DailytalkError, match="voice_seed has no use with an engine that says text"):
+        speak_stages(tts="piper", voice_seed=1)

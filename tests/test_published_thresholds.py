@@ -21,7 +21,7 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("README.md", "{:g} to {:g} kHz", (LOWEST_RATE / 1000, HIGHEST_RATE / 1000)),
     ("README.md", "Recordings over {:g} minutes are cut", (folder.MAX_CONVERSATION / 60,)),
     ("docs/inputs.md", "up to {:g} % shorter", (100 * pairs.MOST_APART,)),
-    ("docs/commands.md", "`--affect-context {:g}s`", (TAG["affect_context"],)),
+    ("docs/commands.md", "`affect_context={:g}`", (TAG["affect_context"],)),
     ("docs/commands.md", "says within {:g} s of it", (rate_affect.REACH,)),
     ("docs/corpora.md", "{:g} LUFS", (loudness.TARGET_LUFS,)),
     ("docs/emotion.md", "its limit is {:g}", (emotions.LEAST_CONFIDENCE,)),

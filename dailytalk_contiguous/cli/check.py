@@ -53,14 +53,8 @@ def check(
     ),
     revision: str | None = cli_options.REVISION,
     against: str | None = cli_options.AGAINST,
-    format: str = option(
-        "",
-        Panel.INPUT,
-        "Format of an export.",
-        metavar="NAME|FILE.py",
-        show_default="what the folder shows",
-    ),
-    steps: int | None = option(
+    format: str = cli_options.format_option(""),
+    training_steps: int | None = option(
         None,
         Panel.INPUT,
         "Steps of a training on a folder for Moshi, to say what they show.",
@@ -69,7 +63,7 @@ def check(
         max=_MOST,
         show_default="those of its configuration",
     ),
-    batch: int | None = option(
+    training_batch: int | None = option(
         None,
         Panel.INPUT,
         "Windows a step, over all GPUs and micro-batches.",
@@ -89,7 +83,7 @@ def check(
     dataset = version_or_path(source, revision)
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
-    training = TrainingSteps(steps, batch)
+    training = TrainingSteps(training_steps, training_batch)
     try:
         with shown_steps():
             if isinstance(dataset, Version):

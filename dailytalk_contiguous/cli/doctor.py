@@ -76,7 +76,7 @@ _add_own_options()
 
 
 class ProfileNeeds(TypedDict):
-    """What a profile lacks on this machine: nothing if it is `ready`."""
+    """The needs of a profile that this machine lacks; a profile that lacks nothing is `ready`."""
 
     ready: bool
     needs: list[str]
@@ -85,7 +85,7 @@ class ProfileNeeds(TypedDict):
 
 
 class MachineReport(TypedDict):
-    """What `doctor --json` prints; texts are empty, or null, for what is not there."""
+    """The record that `doctor --json` prints; texts are empty or null for parts that are missing."""
 
     version: str
     python: str
@@ -139,7 +139,7 @@ def missing_text(missing: Missing, how: str) -> str:
 
 
 def _profile_needs(name: str) -> ProfileNeeds:
-    """What a profile lacks on this machine, to tag and to speak, and its models by role."""
+    """Return the needs of a profile that this machine lacks, to tag and to speak, and its models by role."""
     models = PROFILES[name].models
     how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
     to_tag = [missing_text(missing, how) for missing in lacking_whisper(models["recogniser"])]

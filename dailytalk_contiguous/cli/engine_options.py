@@ -46,9 +46,12 @@ SHARD_MINUTES = option(
     metavar="N",
     min=0.1,
     show_default="0.5; more, up to 10, if there would be over 1,000 files",
+    hidden=True,
 )
 PRUNE = option(False, Panel.RARE, "Drop results of recordings that are no longer in the input.", "--prune")
-FORCE = option(False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force")
+FORCE = option(
+    False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force", hidden=True
+)
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 
@@ -113,7 +116,7 @@ def hub_choice(options: OptionValues) -> HubChoice:
 
 
 def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfig:
-    """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
+    """Return how `tag`, `build` or `plan` makes conversations of recordings, for its stages."""
     transcripts: Path | None = options["transcripts"]
     path = str(transcripts.absolute()) if transcripts else None
     channel = channel_of(stages)

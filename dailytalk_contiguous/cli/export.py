@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.cli.terminal import Panel, argument, option
+from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.records.run_record import RunRecord
@@ -32,22 +32,33 @@ SIDES = {"train": "train", "validation": "eval"}
 #: The options of `export` that the formats of this package take.
 EXPORT_SETTINGS = cli_options.setting_options(ExportSettings(), *(layout.settings for layout in FORMATS.values()))
 
+#: The options that `export --help` shows.
+_EVERYDAY = (
+    "out",
+    "format",
+    "main",
+    "tokenizer",
+    "max_length",
+    "sample_rate",
+    "text_conditions",
+    "certainty",
+    "layout",
+    "split",
+    "eval_share",
+    "divide_anew",
+)
 
-@cli_options.with_options(EXPORT_SETTINGS, {"format": lambda file: [format_named(file).settings]})
+
+@cli_options.with_options(EXPORT_SETTINGS, {"format": lambda file: [format_named(file).settings]}, _EVERYDAY)
 def export(
     source: str = argument(
         "DIR|OWNER/NAME",
         "Folder of build, speak, corpus (annotations: tag, too), clips with a whisper.json, or a Hub dataset.",
     ),
     out: Path = cli_options.out_option(),
-    format: str = option(
-        "moshi",
-        Panel.INPUT,
-        "Which trainer or tool it is for (docs/formats.md lists them), or your own.",
-        metavar="NAME|FILE.py",
-    ),
+    format: str = cli_options.format_option("moshi"),
     revision: str | None = cli_options.REVISION,
-    split: str = cli_options.split_option("train"),
+    split: str = cli_options.SPLIT,
     **options: Any,
 ) -> Outcome:
     """Write a folder that a trainer or a tool reads.

@@ -8,7 +8,7 @@ import ast
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from itertools import pairwise
@@ -25,29 +25,40 @@ from dailytalk_contiguous.machine.interrupts import STOPPED
 from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.store.secrets import INSECURE
 
-#: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
-#: in `cli`, and what the apps add. Those of two words are listed under the first.
-LISTED: dict[str, dict[str, str]] = {
-    "Build": {
-        "demo": "demo",
-        "build": "speak",
-        "tag": "tag",
-        "speak": "speak",
-        "plan": "plan",
-        "status": "status",
-        "doctor": "doctor",
-    },
-    "Look": {"check": "check", "report": "report"},
-    "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export"},
-}
-for _commands in LISTED.values():
-    for _name, _module in _commands.items():
-        _commands[_name] = f"cli.{_module}"
+#: The commands that lead from recordings to a dataset and its readers.
+MAIN_WAY = "The main way"
+
+#: The commands that the apps add, by what a person wants, and the module of each.
+_ADDED: dict[str, dict[str, str]] = {}
 for _app, _purposes in additions("COMMANDS"):
     for _purpose, _commands in _purposes.items():
-        _listed = LISTED.setdefault(_purpose, {})
+        _listed = _ADDED.setdefault(_purpose, {})
         for _name, _module in _commands.items():
             _listed[_name] = f"apps.{_app}.{_module}"
+
+#: All commands by what a person wants, in the order in which they are listed, and the module of each. Those of two
+#: words are listed under the first.
+LISTED: dict[str, dict[str, str]] = {
+    MAIN_WAY: {
+        "build": "cli.speak",
+        "tag": "cli.tag",
+        "speak": "cli.speak",
+        "check": "cli.check",
+        **_ADDED.pop(MAIN_WAY, {}),
+        "report": "cli.report",
+        "export": "cli.export",
+        "push": "cli.push",
+    },
+    "Build": {
+        "demo": "cli.demo",
+        "doctor": "cli.doctor",
+        "plan": "cli.plan",
+        "status": "cli.status",
+    },
+    "Publish": {"versions": "cli.versions", "diff": "cli.versions"},
+}
+for _purpose, _commands in _ADDED.items():
+    LISTED.setdefault(_purpose, {}).update(_commands)
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: Descriptions of commands of two words, by the first.
@@ -74,7 +85,13 @@ ON_ONE_SCREEN = 16
 
 
 class OneCommand(TyperCommand):
-    """A command whose help lists its options by panel: `--help` those of every day, `--help-all` all of them."""
+    """A command whose help lists its options by panel: `--help` those of every day, `--help-all` all of them.
+
+    Attributes:
+        everyday: names of the options that `--help` shows; empty for those whose panel is not in `SELDOM`.
+    """
+
+    everyday: Collection[str] = ()
 
     def get_help_option(self, ctx: Any) -> Any:
         shown = super().get_help_option(ctx)
@@ -93,16 +110,23 @@ class OneCommand(TyperCommand):
         panels: dict[str, list[tuple[str, str] | None]] = {"Arguments": []}
         for panel in Panel:
             panels[panel.value] = []
-        parameters = self.get_params(ctx)
-        for parameter in parameters:
+        listed = [parameter for parameter in self.get_params(ctx) if not getattr(parameter, "hidden", False)]
+        shows_all = "--help-all" in sys.argv or len(listed) <= ON_ONE_SCREEN
+        for parameter in listed:
             heading = getattr(parameter, "rich_help_panel", None) or "Arguments"
-            records = panels.setdefault(heading, [])  # own files have panels of their own
-            records.append(parameter.get_help_record(ctx))
-        shows_all = "--help-all" in sys.argv or len(parameters) <= ON_ONE_SCREEN
+            if shows_all or self.is_everyday(parameter, heading):
+                records = panels.setdefault(heading, [])  # own files have panels of their own
+                records.append(parameter.get_help_record(ctx))
         for heading, records in panels.items():
-            if records and (shows_all or heading not in SELDOM):
+            if records:
                 with formatter.section(heading):
                     formatter.write_dl(records)
+
+    def is_everyday(self, parameter: Any, heading: str) -> bool:
+        """Return whether `--help` shows a parameter of a command with many."""
+        if not self.everyday or heading == "Arguments":
+            return heading not in SELDOM
+        return parameter.name in self.everyday or parameter.name == "help"
 
 
 class Commands(TyperGroup):
@@ -159,7 +183,8 @@ def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
     register = program.command(name.rpartition(" ")[2], cls=OneCommand, help=function.__doc__)
     register(printing(function))
     command = typer.main.get_command(program)
-    assert isinstance(command, TyperCommand)
+    assert isinstance(command, OneCommand)
+    command.everyday = getattr(function, "everyday", ())
     return command
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from functools import wraps
 from itertools import pairwise
@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, che
 from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.engines import engine_named
-from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
+from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES, STANDARD
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 from dailytalk_contiguous.store.addresses import is_address
 
@@ -131,16 +131,15 @@ STAGE_FILES: Mapping[str, HoldersOf] = {"stage": lambda file: load_stages([Path(
 VOICE_FILES: Mapping[str, HoldersOf] = {"tts": lambda file: [engine_named(file).options]}
 
 
-def setting_options(*holders: object, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
+def setting_options(*holders: object) -> dict[str, inspect.Parameter]:
     """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
     Its value is `NOT_GIVEN`, or a value of the setting's type. Settings of one name with different choices are one
-    option that takes the choices of all; the dataclass that gets the value checks it. `without`: options that are
-    left out.
+    option that takes the choices of all; the dataclass that gets the value checks it.
     """
     settings: dict[str, PlacedSetting] = {}
     for placed in settings_in(*holders):
-        if placed.option in without:
+        if not placed.is_option:
             continue
         earlier = settings.setdefault(placed.option, placed)
         if not {*placed.setting.choices} <= {*earlier.setting.choices}:
@@ -183,13 +182,22 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
     kind: object = Any
     if hint is bool and placed.value is True:
         kind = bool
-        default = option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
+        names = f"{flag}/--no-{flag.removeprefix('--')}"
+        default = option(True, panel, about, names, hidden=setting.hidden)
     elif hint is bool:
         kind = bool
-        default = option(False, panel, about, flag)
+        default = option(False, panel, about, flag, hidden=setting.hidden)
     elif hint == tuple[tuple[str, str], ...]:
         kind = list[Any]
-        default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
+        default = option(
+            [],
+            panel,
+            about,
+            metavar=setting.metavar,
+            parser=pair_of,
+            show_default=False,
+            hidden=setting.hidden,
+        )
     else:
         metavar = setting.metavar
         if not metavar and setting.unit:
@@ -203,6 +211,7 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
             metavar=metavar,
             parser=value_of(setting, hint, flag),
             show_default=_shown_default(placed),
+            hidden=setting.hidden,
         )
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
@@ -221,12 +230,18 @@ def _shown_default(placed: PlacedSetting) -> str | bool:
 
 
 def with_options(
-    settings: Mapping[str, inspect.Parameter], files: Mapping[str, HoldersOf] = {}
+    settings: Mapping[str, inspect.Parameter],
+    files: Mapping[str, HoldersOf] = {},
+    everyday: Collection[str] = (),
 ) -> Callable[[_Command], _Command]:
     """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`.
 
-    `files`: by the options that may name a person's own file, what returns the dataclasses of its settings. Such a
-    file adds options to the command (`with_own_options`), whose values are the command's option `own`.
+    Args:
+        settings: by their names.
+        files: by the options that may name a person's own file, what returns the dataclasses of its settings. Such
+            a file adds options to the command (`with_own_options`), whose values are the command's option `own`.
+        everyday: the options that `--help` shows, which leaves the others to `--help-all`; empty to choose them by
+            their panels.
     """
 
     def add(command: _Command) -> _Command:
@@ -240,6 +255,7 @@ def with_options(
         command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
         command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
         command.own_files = files  # type: ignore[attr-defined]
+        command.everyday = everyday  # type: ignore[attr-defined]
         return command
 
     return add
@@ -287,7 +303,10 @@ def with_own_options(command: Callable[..., object], name: str, words: Sequence[
                 own_values[option_name] = tuple(value) if isinstance(value, list) else value
         return command(**values, own=own_values)
 
-    return with_options(parameters | added)(run)
+    everyday: Collection[str] = getattr(command, "everyday", ())
+    if everyday:
+        everyday = (*everyday, *added)
+    return with_options(parameters | added, everyday=everyday)(run)
 
 
 def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tuple[str, str]]:
@@ -311,7 +330,8 @@ def _own_parameters(file: str, holders: Iterable[object]) -> Iterator[inspect.Pa
     """An option for each setting of a person's own file whose value can be given as text."""
     options: set[str] = set()
     for placed in settings_in(*holders):
-        if placed.option not in options and _hint_of(placed) in _READABLE:
+        is_new = placed.is_option and placed.option not in options
+        if is_new and _hint_of(placed) in _READABLE:
             options.add(placed.option)
             parameter = _parameter(placed, Panel.RARE)
             parameter.default.rich_help_panel = f"Settings of {Path(file).name}"
@@ -421,14 +441,20 @@ def file_option(show_default: str) -> Any:
     )
 
 
-def split_option(shown: str, metavar: str = "NAME") -> Any:
-    return option("", Panel.HUB, "Split of the dataset.", metavar=metavar, show_default=shown)
-
-
-def profile_option(default: str | None = None, show_default: str | bool = True) -> Any:
+def profile_option(default: str = STANDARD) -> Any:
     about = f"Set of models: {either(PROFILES)}."
-    name = STANDARD if default is None else default
-    return option(name, Panel.MODELS, about, metavar="NAME", show_default=show_default)
+    shown = f"{STANDARD}; speak: that of tag; converse: {EMBEDDED}"
+    return option(default, Panel.MODELS, about, metavar="NAME", show_default=shown)
+
+
+def format_option(default: str) -> Any:
+    return option(
+        default,
+        Panel.INPUT,
+        "Which trainer or tool the folder is for (docs/formats.md lists them), or your own.",
+        metavar="NAME|FILE.py",
+        show_default="moshi; to check what the folder shows",
+    )
 
 
 AGAINST = option(
@@ -451,7 +477,17 @@ STAGE = option(
     "--stage",
     metavar="FILE.py",
 )
-REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
+SPLIT = option(
+    "",
+    Panel.HUB,
+    "Split of the dataset; to tag files of audio, their folder.",
+    metavar="NAME",
+    show_default="all; to export train",
+)
+#: The TAG of OWNER/NAME@TAG, as cards of earlier versions name it.
+REVISION = option(
+    None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main", hidden=True
+)
 SEED_OPTION = option(0, Panel.RUN, SEED.about, metavar="N")
 DEVICE_OPTION = option("auto", Panel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
 PORT = option(0, Panel.RUN, "Port of the page; 0 takes a free one.", metavar="N", min=0, max=65535)

@@ -73,7 +73,7 @@ _NOT_OF_SPEAK = ("cache", "max_cost")
 def plan(
     with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak as well.", "--speak"),
     sample_minutes: float = option(
-        3.0, Panel.RUN, "Minutes of audio to run; all if there are fewer.", metavar="N", min=0.1
+        3.0, Panel.RUN, "Minutes of audio to run; all if there are fewer.", metavar="N", min=0.1, hidden=True
     ),
     seed: int = SEED_OPTION,
     **options: Any,
@@ -124,7 +124,7 @@ def plan(
 
 
 def _amount_text(conversations: Sequence[PendingConversation], noun: str) -> str:
-    """How much audio there is, and in how many of what `noun` names."""
+    """Return the amount of audio in words, with the number of conversations, which `noun` names."""
     seconds = sum(pending.duration for pending in conversations)
     return f"{length_text(seconds)} of audio in {counted(len(conversations), noun)}"
 

@@ -114,7 +114,7 @@ def earlier_version(source: str, repo: str, settings: Iterable[str]) -> Version 
 
 
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
-    """What publishing would take away; empty if that is nothing."""
+    """Return lines on what publishing would take away; empty if it takes nothing away."""
     details: list[str | Figures] = []
     if divergence.lost_columns:
         details.append(f"lost columns  {columns_text(divergence.lost_columns)}")
@@ -165,8 +165,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
         details.append(f"left there, and no part of the version  {shown_names(done.left, SHOWN)}")
     if dry_run:
         details += plan_details(done)
-        if done.divergence.takes_away and not settings.overwrite:
-            details.append("a push would be refused: it takes away what is published; --overwrite does so")
+        if done.divergence.takes_away and not settings.even_if_diverged:
+            details.append("a push would be refused: it takes away what is published; --even-if-diverged does so")
         if verdict.level == "bad" and not settings.even_if_bad:
             details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
@@ -198,7 +198,7 @@ def push_record(done: Release, dry_run: bool) -> dict[str, object]:
 
 
 def change_details(done: Release) -> list[str | Judgement | Figures]:
-    """What a release changes, its tag, and how much is sent."""
+    """Return lines on a release: its changes, its tag, and how much is sent."""
     changes = diff_in_words(done.changes.as_dict())
     if done.changes.previous and done.changes.bump:
         changes += f"; they call for a {done.changes.bump} version"

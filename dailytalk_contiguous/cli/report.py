@@ -99,7 +99,7 @@ def _report_outcome(written: WrittenReport) -> Outcome:
 
 
 class _Comparison(NamedTuple):
-    """What `--against` names: the turn-taking of a corpus, or rows; one of both at most."""
+    """The turn-taking of a corpus or the rows that `--against` names; one of both at most."""
 
     turn_taking: ReferenceCorpus | None = None
     rows: Items | None = None

@@ -73,7 +73,7 @@ class RunLines:
 
 
 def at_hand_text(run: Run, width: int) -> str:
-    """What is at hand, in at most `width` columns: the middle of the conversation's id is cut if need be."""
+    """Return the work in hand as text of at most `width` columns; a long id loses its middle."""
     text = run.at_hand or "at work"
     n_over = len(text) - width
     if n_over > 0 and run.conversation:
@@ -280,7 +280,7 @@ def rejected_by(record: JsonObject, out: Path, spoken: bool) -> tuple[Rejected, 
 
 
 def rejected_text(counts: Mapping[str, int]) -> str:
-    """What one half of the work has rejected: recordings, conversations, and parts of those that are used."""
+    """Return the numbers of what one half of the work rejected: recordings, conversations, and parts of others."""
     n_recordings = counts.get("recordings_rejected", 0)
     n_parts = counts["rejected_parts"]
     n_conversations = counts["rejects"] - n_recordings - n_parts

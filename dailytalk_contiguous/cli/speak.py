@@ -50,8 +50,41 @@ SPEAK_SETTINGS = cli_options.setting_options(
     TokeniseResult(NO_MODEL), ChooseVoice(), MeasureDelivery(), *speak_stages(device="cpu"), Convert()
 )
 
+#: The options that `speak --help` shows.
+_EVERYDAY = (
+    "out",
+    "recordings",
+    "profile",
+    "tts",
+    "voice",
+    "verify",
+    "revoice",
+    "sample_rate",
+    "timeline",
+    "on_failure",
+    "dry_run",
+    "workers",
+    "max_cost",
+)
 
-@cli_options.with_options(SPEAK_SETTINGS, cli_options.VOICE_FILES)
+#: The options that `build --help` shows.
+_EVERYDAY_OF_BUILD = (
+    "out",
+    "transcripts",
+    "language",
+    "profile",
+    "asr_model",
+    "tts",
+    "voice",
+    "revoice",
+    "sample_rate",
+    "dry_run",
+    "workers",
+    "max_cost",
+)
+
+
+@cli_options.with_options(SPEAK_SETTINGS, cli_options.VOICE_FILES, _EVERYDAY)
 def speak(
     folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag."),
     out: Path | None = engine_options.work_option(None, show_default="DIR"),
@@ -62,7 +95,7 @@ def speak(
         metavar="DIR",
         show_default="where tag read them",
     ),
-    profile: str = cli_options.profile_option("", "that of tag"),
+    profile: str = cli_options.profile_option(""),
     verify: bool = terminal.option(
         False, terminal.Panel.VOICE, "Recognise every take and refuse wrong words.", "--verify"
     ),
@@ -155,7 +188,7 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
 
 
 def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[list[str], DailytalkError | None]:
-    """What stages would refuse: a line for each language that the voice does not speak, or the error for all.
+    """Return a line for each language that the voice does not speak, or the error that refuses all.
 
     `languages`: how many conversations have lines to be said in each.
     """
@@ -179,7 +212,7 @@ def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[
 
 
 def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> Counter[str]:
-    """How many conversations of a script have lines to be said in each language."""
+    """Return how many conversations of a script have lines to be said in each language."""
     languages = Counter[str]()
     for talk in script.talks():
         utterances = talk.side(voice.revoice) if voice else []
@@ -188,9 +221,9 @@ def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> C
 
 
 def turns_text(joined: float, turns: float) -> str:
-    """How many utterances are said in one take with others, and what that means for edits."""
+    """Return how many utterances share a take with others, and what that means for edits."""
     takes = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
-    return f"{takes}: an edit of one buys its turn again (--takes-of line says each alone)"
+    return f"{takes}: an edit of one buys its turn again"
 
 
 def speak_outcome(done: RunOutcome, moves: bool) -> Outcome:
@@ -241,7 +274,7 @@ _OUTCOMES = {
 
 
 def _made_text(counts: Mapping[str, int]) -> str:
-    """What a run has made: conversations, what became of their utterances, and words."""
+    """Return the results of a run in words: conversations, outcomes of their utterances, and words."""
     if not counts["conversations"]:
         return "nothing"
     outcomes = [f"{counts[name]:,} {words}" for name, words in _OUTCOMES.items() if counts.get(name)]
@@ -251,7 +284,7 @@ def _made_text(counts: Mapping[str, int]) -> str:
 
 
 def build(**options: Any) -> Outcome:
-    """Recordings to finished conversations: tag, then speak.
+    """Recordings to conversations: tag, then speak (see their --help).
 
     It has the options of both except --shard, because all hosts must finish tagging before one speaks.
     """
@@ -317,6 +350,7 @@ _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).
 cli_options.with_options(
     {name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")},
     {**cli_options.STAGE_FILES, **cli_options.VOICE_FILES},
+    _EVERYDAY_OF_BUILD,
 )(build)
 
 

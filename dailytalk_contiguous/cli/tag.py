@@ -28,8 +28,25 @@ TAG_SETTINGS = cli_options.setting_options(
     *tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL)
 )
 
+#: The options that `tag --help` shows.
+_EVERYDAY = (
+    "out",
+    "transcripts",
+    "language",
+    "profile",
+    "asr_model",
+    "affect_model",
+    "device",
+    "rules",
+    "channel",
+    "stage",
+    "streaming",
+    "dry_run",
+    "workers",
+)
 
-@cli_options.with_options(TAG_SETTINGS, cli_options.STAGE_FILES)
+
+@cli_options.with_options(TAG_SETTINGS, cli_options.STAGE_FILES, _EVERYDAY)
 def tag(
     inputs: list[str] = argument(
         "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
@@ -73,7 +90,7 @@ def tag(
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
     force: bool = engine_options.FORCE,
-    split: str = cli_options.split_option("all", "NAME|FOLDER"),
+    split: str = cli_options.SPLIT,
     config: str = option("", Panel.HUB, "Config of the dataset.", metavar="NAME", show_default="guessed"),
     audio_column: str = option(
         "", Panel.HUB, "Column that holds the audio.", metavar="NAME", show_default="the one with stereo audio"

@@ -120,7 +120,7 @@ def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
 
 @contextmanager
 def naming_profile(profile: object) -> Iterator[None]:
-    """Where a model of a profile can't be downloaded, let the error name the profile that needs no download."""
+    """Let the error of a model that can't be downloaded name the profile that needs no download."""
     try:
         yield
     except ModelUnreachable as error:
@@ -178,7 +178,7 @@ def print_json(value: object, one_line: bool = False) -> None:
 
 
 class Console(rich_console.Console):
-    """rich's console; all text is made `visible`, in lines, tables and progress bars, and lines are never cut."""
+    """A console of rich that makes all text `visible`, in lines, tables and progress bars, and cuts no line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**({"highlight": False, "emoji": False} | options))

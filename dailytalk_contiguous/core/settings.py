@@ -39,6 +39,7 @@ class Setting:
         shown: what the help shows as the default; empty for the default itself.
         reference: whether it names a model, a voice or a folder. Models and voices are recorded
             elsewhere, with their licences, and folders of this machine nowhere.
+        hidden: whether no help lists its option: the message or the page that calls for it names it.
     """
 
     about: str
@@ -53,10 +54,20 @@ class Setting:
     metavar: str = ""
     shown: str = ""
     reference: bool = False
+    hidden: bool = False
 
 
 #: The seed of whatever chooses at random.
 SEED = Setting("Seed of all random choices: the same one makes the same choices.", panel="run")
+
+#: The part that a published version, or the training of an encoder, is validated on.
+VALID_SHARE = Setting(
+    "Share to validate on: of the time of a dataset, of the utterances of a training.",
+    panel="splits",
+    metavar="SHARE",
+    least=0.0,
+    most=0.5,
+)
 
 #: Metadata of a field that says how a stage is carried out (on which device), not what it computes: in no digest.
 EXECUTION: dict[str, object] = {"execution": True}
@@ -77,19 +88,28 @@ def setting(default: _Default, about: str | Setting, execution: bool = False, **
     return field(default=default, metadata=metadata)
 
 
-def unlisted(default: _Default, execution: bool = False) -> _Default:
-    """A field that is set from Python alone: a table, a measured limit, or a value that is not set by hand."""
-    return field(default=default, metadata={"unlisted": True} | (EXECUTION if execution else {}))
+def unlisted(default: _Default, about: str | Setting = "", execution: bool = False, **attributes: Any) -> _Default:
+    """A field that is set from Python alone: a table, a measured limit, or a value that is not set by hand.
+
+    One that is described, as by `setting`, is set and recorded by its name as others are, and is no option.
+    """
+    metadata: dict[str, object] = {"unlisted": True}
+    if about:
+        metadata["setting"] = about if isinstance(about, Setting) else Setting(about, **attributes)
+    if execution:
+        metadata |= EXECUTION
+    return field(default=default, metadata=metadata)
 
 
 class PlacedSetting(NamedTuple):
-    """A setting with its dataclass, the name of its field, and its value there."""
+    """A setting with its dataclass, the name of its field, its value there, and whether it is an option."""
 
     kind: type
     name: str
     setting: Setting
     execution: bool
     value: Any
+    is_option: bool = True
 
     @property
     def option(self) -> str:
@@ -104,17 +124,20 @@ def settings_in(*holders: object) -> Iterator[PlacedSetting]:
     for holder in holders:
         for attribute in fields(holder):  # type: ignore[arg-type]  # a stage is a protocol to mypy
             value = getattr(holder, attribute.name)
-            if _is_listed(attribute) and is_dataclass(value):
+            if not _is_setting(attribute):
+                continue
+            if is_dataclass(value):
                 yield from settings_in(value)
-            elif _is_listed(attribute):
+            else:
                 kind = type(holder)
                 described = _setting_of(kind, attribute)
                 is_execution = bool(attribute.metadata.get("execution"))
-                yield PlacedSetting(kind, attribute.name, described, is_execution, value)
+                is_option = not attribute.metadata.get("unlisted")
+                yield PlacedSetting(kind, attribute.name, described, is_execution, value, is_option)
 
 
-def _is_listed(attribute: Field[object]) -> bool:
-    return not attribute.metadata.get("unlisted")
+def _is_setting(attribute: Field[object]) -> bool:
+    return "setting" in attribute.metadata or not attribute.metadata.get("unlisted")
 
 
 def _setting_of(kind: type, attribute: Field[object]) -> Setting:
@@ -190,7 +213,7 @@ def chosen_for(kind: type, options: Mapping[str, object]) -> dict[str, Any]:
     arguments = {}
     for attribute in fields(kind):
         option = _setting_of(kind, attribute).option or attribute.name
-        if _is_listed(attribute) and option in options:
+        if _is_setting(attribute) and option in options:
             arguments[attribute.name] = options[option]
     return arguments
 
@@ -204,7 +227,7 @@ def _with(holder: _Holder, options: Mapping[str, object]) -> _Holder:
     changed = chosen_for(type(holder), options)
     for attribute in fields(holder):  # type: ignore[arg-type]
         value = getattr(holder, attribute.name)
-        if _is_listed(attribute) and is_dataclass(value):
+        if _is_setting(attribute) and is_dataclass(value):
             inner = _with(value, options)
             if inner is not value:
                 changed[attribute.name] = inner

@@ -94,7 +94,7 @@ class AffectModel:
         if not out.isfinite().all():
             raise DailytalkError(
                 f"the affect model's numbers overflowed in {self._precision}",
-                "pass --affect-precision float32, or another --affect-model if that is what it computes in",
+                "pass another --affect-model, or tag from Python with affect_precision='float32'",
             )
         rated = out[:, self._columns].clamp(0.0, 1.0).cpu().tolist()
         return [Affect(*row) for row in rated]

@@ -162,7 +162,7 @@ class Whisper:
             raise
         except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers Exception itself
             reason = f"the Whisper model in {folder} does not load ({error})"
-            raise ModelMissing(reason, f"{ANOTHER_WHISPER}, or another --compute-type") from error
+            raise ModelMissing(reason, ANOTHER_WHISPER) from error
         # Dense, they are multiplied by NumPy's BLAS, whose last bits, and so the words, differ with its threads.
         extractor = self._model.feature_extractor
         extractor.mel_filters = csr_array(extractor.mel_filters)

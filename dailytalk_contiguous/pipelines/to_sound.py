@@ -48,7 +48,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     if options.get("tts") and engine_named(options["tts"]).converts:
         return _converted_stages(make, verify)
     if "voice_seed" in options:
-        raise DailytalkError("--voice-seed has no use with an engine that says text", "choose --tts shift with it")
+        raise DailytalkError("voice_seed has no use with an engine that says text", "choose tts='shift' with it")
     align = make(Align)
     # Candidates are compared by the words that are recognised in them, and by their delivery.
     has_candidates = options.get("candidates", 1) > 1

@@ -236,7 +236,7 @@ def refuse_steps(training: TrainingSteps, noun: str) -> None:
     """Raise DailytalkError if a person asks about a training on what is no training folder for Moshi."""
     if training.is_asked:
         raise DailytalkError(
-            f"--steps and --batch are for folders that moshi-finetune reads, and this is {noun}",
+            f"--training-steps and --training-batch are for folders that moshi-finetune reads, and this is {noun}",
             "export its source with `dailytalk export --format moshi`, and check that folder",
         )
 

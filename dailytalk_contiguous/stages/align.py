@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.records.utterance import (
     RECOGNISER,
     SYNTHESISER,
 )
-from dailytalk_contiguous.core.settings import is_own_file, setting
+from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as LEVEL_FRAME
@@ -305,7 +305,7 @@ class Align(AligningStage):
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)
     recogniser: str = setting("", ASR_MODEL)
-    compute_type: str = setting("auto", COMPUTE_TYPE)
+    compute_type: str = unlisted("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
     uses: ClassVar[tuple[str, ...]] = (

@@ -30,6 +30,7 @@ EMOTION_MODEL = Setting(
     f"Classifier of emotion: {VOICE_LINEAR} (bundled), a folder of dailytalk emotion train, a checkpoint.",
     option="emotion",
     metavar="NAME|DIR",
+    shown=f"none; to converse {VOICE_LINEAR}",
     reference=True,
 )
 CONFIDENCE = Setting(

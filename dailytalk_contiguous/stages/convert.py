@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES, Conversation, conversation_features
 from dailytalk_contiguous.core.records.record import SynthesisRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, per_utterance
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.loudness import limit
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.machine.audio import read_at
@@ -57,7 +57,9 @@ class Convert(Stage):
     engine: str = setting("shift", TTS, execution=True)
     model: str = setting("", TTS_MODEL)
     voice: str = setting("", VOICE)
-    voice_seed: int = setting(0, "Seed of the voices that --tts shift gives to the speakers of a corpus.", least=0)
+    voice_seed: int = unlisted(
+        0, "Seed of the voices that --tts shift gives to the speakers of a corpus.", least=0
+    )
     revoice: str = setting(CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
     options: object = NO_OPTIONS

@@ -54,6 +54,7 @@ TURN_ENDS = Setting(
     panel="result",
     choices=(IF_INSTALLED, JUDGED, NOT_JUDGED),
     shown=IF_INSTALLED,
+    hidden=True,
 )
 
 

@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.records.conversation import (
     utterance_features,
 )
 from dailytalk_contiguous.core.records.utterance import AFFECT
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
 from dailytalk_contiguous.core.style.affect_context import borrowed
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
@@ -36,6 +36,16 @@ BATCH_SECONDS = {"cpu": devices.SHORTEST, "cuda": 240.0}
 
 #: Seconds from a short utterance within which it is filled up.
 REACH = 2.0
+
+
+AFFECT_MODEL = Setting(
+    f"Affect model: a name on the Hub, a folder, {VOICE_LINEAR}, or (to tag) none.",
+    option="affect_model",
+    panel="models",
+    metavar="NAME|DIR",
+    shown=f"the profile's, else {VOICE_LINEAR}",
+    reference=True,
+)
 
 
 @dataclass(frozen=True)
@@ -58,23 +68,15 @@ class RateAffect(UtteranceStage):
 
     VERSION: ClassVar[int] = 4
     if_model_fails: ClassVar[str] = "it has no affect; --affect-model chooses another model"
-    model: str = setting(
-        affect.AUDEERING,
-        f"Affect model: a name on the Hub, a folder, {VOICE_LINEAR}, or (to tag) none.",
-        option="affect_model",
-        panel="models",
-        metavar="NAME|DIR",
-        shown="the profile's",
-        reference=True,
-    )
-    context_seconds: float = setting(
+    model: str = setting(affect.AUDEERING, AFFECT_MODEL)
+    context_seconds: float = unlisted(
         0.0,
         "Length to which a short utterance is extended for the affect model, with its speaker's speech around "
         "it. 0 rates it alone.",
         option="affect_context",
         unit="s",
     )
-    precision: str = setting(
+    precision: str = unlisted(
         "auto",
         f"The affect model's precision: {', '.join(affect.PRECISIONS)}; auto: bfloat16 where the device has it.",
         option="affect_precision",

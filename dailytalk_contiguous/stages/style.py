@@ -178,7 +178,7 @@ class Tag(UtteranceStage):
     VERSION: ClassVar[int] = 2
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
     emotion_vote: bool = setting(
-        False, "With --emotion: its class chooses the tag if no measure stands out.", panel="style"
+        False, "With --emotion: its class chooses the tag if no measure stands out.", panel="style", hidden=True
     )
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")

@@ -157,20 +157,22 @@ class Speak(UtteranceStage):
         option="map_tag",
         metavar="TAG=OTHER",
     )
-    takes_of: str = setting(
+    takes_of: str = unlisted(
         TURN,
         "What one take says: {choices}. A turn is speech with one tag in whose pauses nobody else speaks; its "
         "take is cut there.",
         choices=(TURN, LINE),
     )
     aligner: str = setting(AUTO, ALIGNER)
-    variants: int = setting(1, "Takes over which utterances of the same text are spread.", least=1)
+    variants: int = unlisted(1, "Takes over which utterances of the same text are spread.", least=1)
     candidates: int = setting(1, "Good takes to verify, of which the best is kept.", least=1)
-    tries: int = setting(3, "Refused takes, in all runs together, after which an utterance has failed.", least=1)
+    tries: int = setting(
+        3, "Refused takes, in all runs together, after which an utterance has failed.", least=1, hidden=True
+    )
     verify: str = unlisted("")
-    compute_type: str = setting("auto", COMPUTE_TYPE)
+    compute_type: str = unlisted("auto", COMPUTE_TYPE)
     worst: float = unlisted(0.34)
-    measure_takes: str = setting(
+    measure_takes: str = unlisted(
         "all",
         "Takes whose loudness, pitch and rate are measured: {choices}.",
         panel="result",
@@ -190,7 +192,9 @@ class Speak(UtteranceStage):
         metavar="DIR",
         shown="the user's cache folder",
     )
-    concurrency: int = setting(5, "Requests that each worker makes at a time.", execution=True, least=1)
+    concurrency: int = setting(
+        5, "Requests that each worker makes at a time.", execution=True, least=1, hidden=True
+    )
     max_cost_usd: float | None = setting(
         None,
         "Limit on what this run spends, all workers together.",

@@ -30,6 +30,7 @@ CODEBOOK = Setting(
     "Codebook for prosodic tokens: bundled, or a folder of dailytalk tokens cluster.",
     option="prosodic_tokens",
     metavar="bundled|DIR",
+    shown=f"none; of tokens encode {DEFAULT_CODEBOOK}",
     reference=True,
 )
 

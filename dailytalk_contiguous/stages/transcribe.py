@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.records.conversation import (
 )
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.utterance import GIVEN
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.hallucination import distrust
@@ -54,6 +54,19 @@ WINDOW_SECONDS = 29.0
 #: The choices for fillers (see `core.words.fillers`).
 KEEP = "keep"
 DROP = "drop"
+FILLERS = Setting(
+    "What becomes of um and uh in texts: {choices}. To tag, keep looks for them, which the recogniser is trained "
+    "to leave out, and for words said twice or cut off; drop does not, removes those that it writes, and leaves "
+    "given texts as they are. To export, drop removes all; the sound keeps them.",
+    choices=(KEEP, DROP),
+)
+
+LANGUAGE = Setting(
+    "ISO 639-1 code; of recordings also two for left and right (en,es), or auto to detect it.",
+    panel="input",
+    metavar="CODE",
+    shown="auto; to converse en",
+)
 
 #: ISO 639-2 for a language that nobody named and no model detected.
 UNDETERMINED = "und"
@@ -135,21 +148,10 @@ class Transcribe(WhisperStage, UtteranceStage):
 
     named: ClassVar[str] = "model"
     model: str = setting(WHISPER, ASR_MODEL)
-    language: str = setting(
-        "auto",
-        "ISO 639-1 code, two for left and right (en,es), or auto to detect it.",
-        panel="input",
-        metavar="CODE",
-    )
-    beam: int = setting(5, "Width of the recogniser's search.", least=1)
-    compute_type: str = setting("auto", COMPUTE_TYPE)
-    fillers: str = setting(
-        KEEP,
-        "What becomes of um and uh: {choices}. Keep: the recogniser, trained to leave them out, looks for them "
-        "and for words said twice or cut off. Drop: it does not look for them, and those that it writes are "
-        "removed. Given texts stay.",
-        choices=(KEEP, DROP),
-    )
+    language: str = setting("auto", LANGUAGE)
+    beam: int = unlisted(5, "Width of the recogniser's search.", least=1)
+    compute_type: str = unlisted("auto", COMPUTE_TYPE)
+    fillers: str = setting(KEEP, FILLERS)
     guard: bool = unlisted(True)
     device: str = setting("auto", DEVICE, execution=True)
     batch_windows: int = unlisted(16, execution=True)

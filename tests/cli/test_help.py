@@ -5,6 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from audio_files import ROOT
 from command import Command
 from rich.cells import cell_len
 
@@ -14,38 +15,54 @@ from dailytalk_contiguous.cli.terminal import Panel
 #: Options of which a word of the help, the values or the default differ between commands, and why. All others say
 #: the same of themselves wherever they are.
 DIFFERENT = {
-    # They mean something else.
-    "--language": "corpus leaves out clips in others; converse has no conversation in which to find it",
     "--out": "a folder, which for work may be in a store; or a file, which has a name of its own",
-    "--fillers": "of tag whether they are looked for; of export whether they are written",
-    "--format": "check sees what a folder is, unless a format is named",
-    "--rules": "of tag by which a style is chosen; of export which events are clips",
-    "--overwrite": "convert replaces files, push what others have published",
-    "--pairs": "of tag which two files are a call; of report which kind of listening test is made",
-    "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",
-    "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",
-    "--variants": "of speak takes of one text, of retime variants of a conversation",
-    "--workers": "probe takes the cores, for it loads no model",
+    "--sample-rate": "of an export the trainer's, of a copy the source's; speak may keep that of the recording",
     "--tts": "doctor says one line with it, and has none by default",
     "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
-    "--steps": "tokens train makes so many, check says what a trainer of others shows in so many",
-    "--batch": "the same",
-    # Another default suits the command.
-    "--affect-model": "emotion predict has no profile",
-    "--emotion": "converse always guesses, what makes datasets only where it is asked to",
-    "--epochs": "each training has its own",
-    "--learning-rate": "each training has its own",
-    "--model": "emotion evaluate trains one where none is named",
-    "--profile": "speak goes on with that of tag",
-    "--prosodic-tokens": "the commands of tokens are for nothing else",
-    "--sample-rate": "each format has its own; speak may keep that of the recording",
-    "--seed": "of retime, other offsets are drawn",
+}
+
+#: The most options that all commands together list.
+MOST_LISTED = 140
+
+#: The most options that `--help` of these shows, besides itself; their `--help-all` shows the rest.
+MOST_SHOWN = {"build": 12, "tag": 14, "speak": 14}
+
+#: Options that documents use with commands that have many.
+USED = {
+    "build": ("--profile", "--revoice", "--language", "--sample-rate", "--tts", "--voice"),
+    "tag": (
+        "--channel",
+        "--language",
+        "--device",
+        "--rules",
+        "--stage",
+        "--streaming",
+        "--profile",
+        "--asr-model",
+    ),
+    "speak": ("--timeline", "--sample-rate", "--on-failure", "--profile", "--tts", "--voice", "--recordings"),
+    "corpus": ("--augment", "--balance", "--balance-by", "--target-minutes", "--reduce-noise-under", "--split-by"),
+    "split": ("--words", "--silence", "--min", "--max", "--asr-model"),
+    "export": ("--format", "--main", "--tokenizer", "--eval-share"),
+    "emotion train": ("--kind", "--save-spectrograms", "--speech-encoder", "--epochs"),
+    "emotion predict": ("--model", "--emotion-confidence", "--say-to", "--speakers"),
+    "converse": ("--chat", "--input", "--tts", "--voice", "--consent", "--web"),
 }
 
 
 def options_of(name: str) -> list[Any]:
     parameters = command_of(name).params
     return [option for option in parameters if option.param_type_name == "option"]
+
+
+def listed_options_of(name: str) -> list[Any]:
+    return [option for option in options_of(name) if not option.hidden]
+
+
+def shown_options(lines: list[str]) -> list[str]:
+    """The options that the lines of a help begin with."""
+    found = re.findall(r"(?m)^  (--[a-z-]+)", "\n".join(lines))
+    return [option for option in found if option != "--help"]
 
 
 def help_of(dailytalk: Command, name: str, flag: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -95,7 +112,7 @@ def test_help_all_has_every_option_with_its_whole_sentence(
     lines = help_of(dailytalk, name, "--help-all", 80, monkeypatch)
     assert max(map(cell_len, lines)) <= 80
     text = re.sub(r"[-\s]", "", "".join(lines))
-    for option in options_of(name):
+    for option in listed_options_of(name):
         assert re.sub(r"[-\s]", "", option.help) in text
     titles = [line[:-1] for line in lines if line[:1].isalpha() and line.endswith(":")]
     order = ["Arguments", *Panel]
@@ -104,9 +121,46 @@ def test_help_all_has_every_option_with_its_whole_sentence(
 
 @pytest.mark.parametrize("name", ["convert", "silences", "split", "transcribe", "reindex"])
 def test_help_of_a_command_with_few_options_shows_them_all(name: str, dailytalk: Command) -> None:
-    words = dailytalk(name, "--help").out.split()
-    shown = {word.strip(",") for word in words if word.startswith("--")}
-    assert {option.opts[0] for option in options_of(name)} <= shown
+    shown = shown_options(dailytalk(name, "--help").out.splitlines())
+    assert {*shown} == {option.opts[0] for option in listed_options_of(name)}
+
+
+def test_few_options_are_listed() -> None:
+    listed = {option.opts[0] for name in COMMANDS for option in listed_options_of(name)}
+    assert len(listed) <= MOST_LISTED
+
+
+@pytest.mark.parametrize("name", MOST_SHOWN)
+def test_help_of_a_command_with_many_options_shows_those_of_every_day(
+    name: str, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = shown_options(help_of(dailytalk, name, "--help", 80, monkeypatch))
+    assert 8 <= len(shown) <= MOST_SHOWN[name]
+    in_full = shown_options(help_of(dailytalk, name, "--help-all", 80, monkeypatch))
+    assert {*shown} < {*in_full} == {option.opts[0] for option in listed_options_of(name)}
+
+
+@pytest.mark.parametrize("name", USED)
+def test_help_shows_the_options_that_documents_use(
+    name: str, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = shown_options(help_of(dailytalk, name, "--help", 80, monkeypatch))
+    assert {*USED[name]} <= {*shown}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_option_that_no_help_lists_is_named_by_a_page_or_a_message(name: str) -> None:
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "options.md"]
+    texts = [path.read_text(encoding="utf-8") for path in [*pages, *(ROOT / "dailytalk_contiguous").rglob("*.md")]]
+    for option in options_of(name):
+        if option.hidden:
+            named = re.compile(rf"{option.opts[0]}\b")
+            assert any(map(named.search, texts)), option.opts
+
+
+def test_help_of_build_names_that_of_its_halves(dailytalk: Command) -> None:
+    sentence = " ".join(dailytalk("build", "--help").out.split())
+    assert "tag, then speak (see their --help)" in sentence
 
 
 def listed(lines: list[str]) -> list[str]:
@@ -116,10 +170,15 @@ def listed(lines: list[str]) -> list[str]:
 
 def test_commands_are_listed_by_what_a_person_wants(dailytalk: Command) -> None:
     lines = dailytalk("--help").out.splitlines()
-    headings = [line[:-1] for line in lines if re.fullmatch(r"[A-Z]\w+:", line)]
+    headings = [line[:-1] for line in lines if re.fullmatch(r"[A-Z][\w ]+:", line)]
     assert headings == ["Options", *LISTED]
     first_words = [name.partition(" ")[0] for name in COMMANDS]
     assert listed(lines) == list(dict.fromkeys(first_words))
+
+
+def test_commands_of_the_main_way_come_first(dailytalk: Command) -> None:
+    first_eight = listed(dailytalk("--help").out.splitlines())[:8]
+    assert first_eight == ["build", "tag", "speak", "check", "review", "report", "export", "push"]
 
 
 def test_commands_of_two_words_are_listed_under_the_first(dailytalk: Command) -> None:

@@ -16,6 +16,14 @@ from huggingface_hub import HfApi
 from recordings import save
 from scripted import SHORT, Stubborn, folder, loopback
 
+from dailytalk_contiguous import Transcribe
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS
+from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
+from dailytalk_contiguous.pipelines.to_text import tag_stages
+
 pytest_plugins = ["hub.hub_fixtures"]
 
 
@@ -34,15 +42,15 @@ def words(options: dict[str, Any]) -> list[str]:
 
 
 #: Options of `tag` and of `speak`, whose names and values are those of their settings.
-OF_TAG = {"channel": "both", "language": "en", "beam": 3, "buckets": "seed"}
+OF_TAG = {"channel": "both", "language": "en", "buckets": "seed"}
 OF_TAG |= {"rules": "seed", "punctuate": "always", "profile": "embedded"}
-OF_SPEAK = {"revoice": "right", "timeline": "sequential", "sample_rate": 16000, "variants": 4, "tries": 5}
-OF_SPEAK |= {"no_text": "keep-original", "on_failure": "keep-original", "measure_takes": "none"}
+OF_SPEAK = {"revoice": "right", "timeline": "sequential", "sample_rate": 16000, "tries": 5}
+OF_SPEAK |= {"no_text": "keep-original", "on_failure": "keep-original"}
 
 
 def test_options_of_both_halves_are_in_the_record_of_a_build(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")
-    times = {"affect_context": "4s", "min_duration": "250ms", "join_sentences": "500ms", "shard_minutes": 2}
+    times = {"min_duration": "250ms", "join_sentences": "500ms", "shard_minutes": 2}
     options = words(OF_TAG | OF_SPEAK | times | {"source_licence": "mit"})
     others = ("--map-tag", "calm=soft", "--cache", tmp_path / "speech", "--asr-model", "tiny.en")
     done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *options, *others)
@@ -50,7 +58,6 @@ def test_options_of_both_halves_are_in_the_record_of_a_build(tmp_path: Path, dai
     record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
     tagged = record["settings"]
     assert {name: tagged[name] for name in OF_TAG} == OF_TAG
-    assert tagged["affect_context"] == 4.0
     assert tagged["min_duration"] == 0.25
     assert tagged["join_sentences"] == 0.5
     assert record["models"]["recogniser"]["name"] == "tiny.en"
@@ -58,6 +65,17 @@ def test_options_of_both_halves_are_in_the_record_of_a_build(tmp_path: Path, dai
     spoken = record["speak"]["settings"]
     assert {name: spoken[name] for name in OF_SPEAK} == OF_SPEAK
     assert spoken["map_tag"] == [["calm", "soft"]]
+
+
+def test_settings_without_an_option_are_in_the_record_of_a_build_from_python() -> None:
+    of_tag = {"beam": 3, "affect_context": 4.0, "compute_type": "float32"}
+    of_speak = {"variants": 4, "measure_takes": "none", "takes_of": "line"}
+    stages = (*tag_stages("embedded", **of_tag), *speak_stages("embedded", **of_speak))
+    assert (of_tag | of_speak).items() <= settings_of(*stages).items()
+    for name in of_tag | of_speak:
+        assert name not in TAG_SETTINGS | SPEAK_SETTINGS
+    with pytest.raises(BadValue, match="beam can't be 0"):
+        Transcribe(beam=0)
 
 
 def test_options_of_a_paid_voice_reach_its_service(tmp_path: Path, dailytalk: Command, fish: Stubborn) -> None:

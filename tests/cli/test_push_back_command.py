@@ -242,7 +242,7 @@ def test_folder_of_the_newest_version_is_published_again_where_the_head_was_put_
     refused = dailytalk("push", work, REPO, "--tag", "auto")
     assert refused.code == 1
     assert f"somebody has published v1.0.0 of {REPO} since v1.1.0" in refused.err
-    done = dailytalk("push", work, REPO, "--tag", "auto", "--overwrite")
+    done = dailytalk("push", work, REPO, "--tag", "auto", "--even-if-diverged")
     assert done.code == 0, done.err
     assert "version  v1.1.1" in done.out
     assert data_of(hub) == data_of(hub, "refs/tags/v1.1.1") == data_of(hub, "refs/tags/v1.1.0")
@@ -255,7 +255,7 @@ def test_folder_of_a_later_version_does_not_revert_the_way_back_unasked(
     refused = dailytalk("push", work, REPO, "--tag", "auto")
     assert refused.code == 1
     assert f"somebody has published v1.2.0 of {REPO} since v1.1.0" in refused.err
-    assert dailytalk("push", work, REPO, "--tag", "auto", "--overwrite").code == 0
+    assert dailytalk("push", work, REPO, "--tag", "auto", "--even-if-diverged").code == 0
     assert data_of(hub) == data_of(hub, "refs/tags/v1.3.0") == data_of(hub, "refs/tags/v1.1.0")
 
 

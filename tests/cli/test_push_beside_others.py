@@ -63,7 +63,7 @@ def test_edits_of_two_people_are_in_one_version_by_the_way_that_the_refusal_name
     assert compare in refused.err
     start = f"dailytalk tag {REPO}@v1.1.0"
     assert start in refused.err
-    assert "--overwrite" in refused.err
+    assert "--even-if-diverged" in refused.err
     assert "call1" in dailytalk(*compare.split()[1:], "--json").out
 
     both = tmp_path / "both"

@@ -183,7 +183,6 @@ def test_a_plan_of_it_costs_nothing(calls: Path, dailytalk: Command) -> None:
         (("--no-text", "drop"), "--no-text"),
         (("--voice", "low"), "--voice"),
         (("--voice", "clone"), "--voice clone"),
-        (("--tts", "piper", "--voice-seed", "1"), "--voice-seed"),
     ],
 )
 def test_what_has_no_use_with_it_is_refused_in_a_sentence(

@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.settings import (
     EXECUTION,
     Setting,
     check_known,
+    check_values,
     chosen_for,
     one_of,
     setting,
@@ -37,6 +38,7 @@ class Outer:
     device: str = setting("auto", "Where.", execution=True)
     model: str = setting("base", "Which.", option="asr_model", reference=True)
     table: tuple[str, ...] = unlisted(("a",))
+    beam: int = unlisted(5, "Width of the search.", least=1)
     threads: int = field(default=1, metadata=EXECUTION)
     inner: Inner = Inner()
 
@@ -55,6 +57,7 @@ def test_settings_are_those_of_all_that_is_inside_in_order_and_each_has_its_opti
         ("plain", 3),
         ("device", "auto"),
         ("asr_model", "base"),
+        ("beam", 5),
         ("threads", 1),
         ("min_seconds", 0.5),
     ]
@@ -64,7 +67,7 @@ def test_settings_are_those_of_all_that_is_inside_in_order_and_each_has_its_opti
 
 def test_record_has_what_is_computed_and_neither_how_nor_with_whose_model() -> None:
     record = settings_of(Outer(), Other())
-    assert record == {"voice": "left", "plain": 3, "min_seconds": 0.5}
+    assert record == {"voice": "left", "plain": 3, "beam": 5, "min_seconds": 0.5}
 
 
 def test_record_tells_no_path_of_this_machine() -> None:
@@ -78,15 +81,21 @@ def test_options_go_to_every_field_that_has_them_and_leave_the_rest() -> None:
     outer, other = with_settings(before, options)
     assert outer == Outer(voice="mix", plain=4, inner=Inner(2.0))
     assert other == Other("mix")
-    chosen = {"asr_model": "tiny", "table": ("b",), "beam": 3}
-    assert chosen_for(Outer, chosen) == {"model": "tiny"}
+    chosen = {"asr_model": "tiny", "table": ("b",), "beam": 3, "pace": 2}
+    assert chosen_for(Outer, chosen) == {"model": "tiny", "beam": 3}
+
+
+def test_field_that_is_described_and_unlisted_is_no_option() -> None:
+    assert [item.option for item in settings_in(Outer()) if not item.is_option] == ["beam"]
+    with pytest.raises(BadValue, match="beam can't be 0: give 1 or more"):
+        check_values(Outer(beam=0))
 
 
 def test_option_that_nobody_has_is_refused_with_those_there_are() -> None:
     check_known({"voice": "x", "min_seconds": 1}, Outer())
     with pytest.raises(DailytalkError, match="there is no setting 'table'") as refused:
         check_known({"table": ()}, Outer())
-    assert refused.value.remedy == "choose among asr_model, device, min_seconds, plain, threads, voice"
+    assert refused.value.remedy == "choose among asr_model, beam, device, min_seconds, plain, threads, voice"
 
 
 def test_nothing_is_none_of_the_choices() -> None:

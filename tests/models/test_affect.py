@@ -50,7 +50,7 @@ def test_numbers_that_overflow_are_an_error_and_no_rating(copy: Path) -> None:
     model = AffectModel(resolve_affect_model(str(copy)), "cpu", "float16")
     with pytest.raises(DailytalkError, match="overflowed in float16") as error:
         model.rate(UTTERANCES[:1])
-    assert "--affect-precision float32" in error.value.remedy
+    assert "affect_precision='float32'" in error.value.remedy
     assert np.isfinite(load(copy).rate(UTTERANCES[:1])).all()
 
 

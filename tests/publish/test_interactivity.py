@@ -234,7 +234,7 @@ def test_clips_are_those_of_the_rules_with_the_context_that_are_asked_for(
 
     def made(rules: str, context: str) -> dict[str, Any]:
         out = tmp_path / f"{rules}-{context}"
-        options = ("--rules", rules, "--context", context, "--json")
+        options = ("--event-rules", rules, "--context", context, "--json")
         done = dailytalk("export", work, "--format", form, "--out", out, *options)
         assert done.code == 0, done.err
         assert form != "interactivity" or dailytalk("check", out).code == 0
@@ -543,8 +543,8 @@ def test_events_begin_and_end_where_people_sound_and_by_kyutais_rules_where_sile
     first = next(clip.event for clip in clips if clip.event.kind == "turn")
     assert (first.start, first.end) == pytest.approx((5.92, 6.42))
     untrimmed = talk("call0")
-    assert clips_of(seen(row), ClipSettings(rules="kyutai")) == clips_of(
-        seen(untrimmed), ClipSettings(rules="kyutai")
+    assert clips_of(seen(row), ClipSettings(event_rules="kyutai")) == clips_of(
+        seen(untrimmed), ClipSettings(event_rules="kyutai")
     )
 
 

@@ -193,7 +193,7 @@ def test_versions_and_diff_name_what_changed(
     push(dailytalk, work)
     assert push(dailytalk, work)["plan"] == []
     other = corpus_folder(tmp_path / "other", clips(style="shouted"), RUN)
-    assert push(dailytalk, other, "--tag", "auto", "--overwrite")["tag"] == "v1.1.0"
+    assert push(dailytalk, other, "--tag", "auto", "--even-if-diverged")["tag"] == "v1.1.0"
     done = dailytalk("diff", f"{REPO}@{TAG}", "@v1.1.0", "--json")
     difference = json.loads(done.out)
     assert difference["ids"]["changed"] == ["acted/s1-1"]

@@ -83,7 +83,7 @@ def test_column_that_somebody_added_is_not_taken_away_unasked(
     refused = dailytalk("push", work, REPO, "--tag", "auto", "--json")
     assert refused.code == 1
     assert "(conversations: mood) and what was changed in 2 conversations (call0, call1)" in refused.err
-    assert "--overwrite" in refused.err
+    assert "--even-if-diverged" in refused.err
     divergence = json.loads(refused.out)["divergence"]
     assert divergence["lost_columns"] == {"conversations": ["mood"]}
     assert divergence["reverted"] == ["call0", "call1"]
@@ -97,7 +97,7 @@ def test_column_that_somebody_added_is_not_taken_away_unasked(
     assert again.code == 1
     assert "would lose columns" in again.err
     assert "mood" in columns_of("main")
-    done = dailytalk("push", work, REPO, "--tag", "auto", "--overwrite")
+    done = dailytalk("push", work, REPO, "--tag", "auto", "--even-if-diverged")
     assert done.code == 0, done.err
     assert "mood" not in columns_of("main")
 
@@ -139,7 +139,7 @@ def test_data_of_somebody_in_our_folders_is_not_replaced_unasked(
     assert refused.code == 1
     assert f"would lose data that no push has written ({name})" in refused.err
     assert held(hub) == before
-    assert dailytalk("push", work, REPO, "--tag", "v1.0.0", "--overwrite").code == 0
+    assert dailytalk("push", work, REPO, "--tag", "v1.0.0", "--even-if-diverged").code == 0
     assert len(load_dataset(REPO, "utterances", revision="v1.0.0", split="train")) > 1
 
 

@@ -113,10 +113,10 @@ def test_steps_and_batch_of_the_command_line_go_before_those_of_the_configuratio
 ) -> None:
     of_config, _ = checked(dailytalk, data)
     assert of_config["steps"] == 2000
-    asked, _ = checked(dailytalk, data, "--steps", 50, "--batch", 2)
+    asked, _ = checked(dailytalk, data, "--training-steps", 50, "--training-batch", 2)
     assert (asked["steps"], asked["batch"]) == (50, 2)
     assert asked["passes"] == pytest.approx(100 / asked["windows"], abs=1e-3)
-    shown = dailytalk("check", data, "--steps", 50, "--batch", 2).out
+    shown = dailytalk("check", data, "--training-steps", 50, "--training-batch", 2).out
     assert "training: 50 steps of 2 windows" in shown
 
 
@@ -125,7 +125,7 @@ def test_folder_without_configuration_has_a_training_only_where_steps_are_asked_
 ) -> None:
     (data / CONFIG).unlink()
     assert checked(dailytalk, data)[0] is None
-    training, _ = checked(dailytalk, data, "--steps", 10)
+    training, _ = checked(dailytalk, data, "--training-steps", 10)
     assert (training["steps"], training["batch"]) == (10, 16)
 
 
@@ -155,7 +155,7 @@ def test_file_that_the_manifest_names_twice_is_shown_twice_a_pass(data: Path, da
 def test_windows_that_come_too_often_or_too_seldom_are_advice(
     data: Path, dailytalk: Command, steps: int, batch: int, limits: list[str], kinds: list[str]
 ) -> None:
-    options = ["--steps", steps, "--batch", batch]
+    options = ["--training-steps", steps, "--training-batch", batch]
     for limit in limits:
         options += ["--limit", limit]
     training, levels = checked(dailytalk, data, *options)
@@ -189,7 +189,7 @@ def test_other_folders_that_moshi_finetune_reads_have_a_training(
     work: Path, tmp_path: Path, dailytalk: Command, layout: str
 ) -> None:
     assert dailytalk("export", work, "--format", layout, "--out", tmp_path / "data").code == 0
-    training, _ = checked(dailytalk, tmp_path / "data", "--steps", 7)
+    training, _ = checked(dailytalk, tmp_path / "data", "--training-steps", 7)
     assert training["steps"] == 7
 
 
@@ -201,9 +201,9 @@ def test_steps_of_a_folder_that_moshi_finetune_does_not_read_are_refused(
     if layout:
         folder = tmp_path / "data"
         assert dailytalk("export", work, "--format", layout, "--out", folder).code == 0
-    done = dailytalk("check", folder, "--steps", 10)
+    done = dailytalk("check", folder, "--training-steps", 10)
     assert (done.code, done.out) == (1, "")
-    assert "--steps and --batch are for folders that moshi-finetune reads" in done.err
+    assert "--training-steps and --training-batch are for folders that moshi-finetune reads" in done.err
 
 
 @pytest.mark.parametrize("key", ["max_steps", "num_microbatches"])
@@ -234,7 +234,7 @@ def test_word_is_counted_where_the_trainer_has_a_frame_for_it(
 
 
 def test_a_batch_that_is_too_large_for_any_step_is_to_be_smaller(data: Path, dailytalk: Command) -> None:
-    done = dailytalk("check", data, "--steps", 1, "--batch", 64)
+    done = dailytalk("check", data, "--training-steps", 1, "--training-batch", 64)
     lines = done.out.splitlines()
     advice = [number for number, line in enumerate(lines) if "learnt by heart" in line]
     assert len(advice) == 1

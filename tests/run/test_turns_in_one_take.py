@@ -148,7 +148,6 @@ def test_a_dry_run_says_how_many_are_said_together_and_what_an_edit_buys(
     assert planned["joined"] == 4
     assert planned["turns"] == 2
     assert planned["requests"] == 3
-    assert "turn" not in dailytalk(*command, "--takes-of", "line").out
     assert server.asked == []
 
 

@@ -216,14 +216,14 @@ class ClipPlan:
         emotion: the settings of `voice-linear` as a classifier; None for no classes, or if a stage classifies.
     """
 
-    language: str = setting(
-        "", "Only clips in this language (ISO 639-1).", panel="input", metavar="CODE", shown="all"
+    only_language: str = setting(
+        "", "Take only clips in this language (ISO 639-1).", panel="input", metavar="CODE", shown="all"
     )
     limits: QualityLimits = QualityLimits()
     agreed_only: bool = setting(False, "Take only clips in which raters heard what was intended (crema_d).")
     rate_affect: bool = unlisted(True)
     emotion: ClassifyEmotion | None = unlisted(None)
-    split: str = setting(
+    split_by: str = setting(
         "",
         "How clips are split: by {choices} (as published).",
         panel="splits",
@@ -252,7 +252,12 @@ class ClipPlan:
         shown="of the smallest with 30 or more, if all can have them",
     )
     copies: int = setting(
-        0, "Most copies of a clip.", panel="balance", least=0, shown=f"1; with --balance {MOST_COPIES}"
+        0,
+        "Most copies of a clip.",
+        panel="balance",
+        least=0,
+        shown=f"1; with --balance {MOST_COPIES}",
+        hidden=True,
     )
     prompt_channel: bool = setting(
         False, "Begin the right channel with a neutral line of another speaker.", panel="result"
@@ -385,15 +390,17 @@ def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list
     kept = []
     rejects = []
     for row in rows:
-        if wanted.language and row["language"] != wanted.language:
-            reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
-            rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
+        if wanted.only_language and row["language"] != wanted.only_language:
+            reason = f"its language is {row['language'] or 'not known'}, not {wanted.only_language}"
+            rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --only-language to keep it"))
             continue
         measures = {name: row[name] for name in (*QUALITY_MEASURES, "duration")}
         reasons = failures(measures, wanted.limits)
         if reasons:
             reason = ", ".join(reasons)
-            rejects.append(Reject(row["id"], QUALITY, reason, "leave it out, or change the limit"))
+            rejects.append(
+                Reject(row["id"], QUALITY, reason, "leave it out, or change the limit (docs/corpora.md)")
+            )
             continue
         kept.append(row)
     return kept, rejects
@@ -402,17 +409,17 @@ def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list
 def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]) -> PlannedClips:
     """Split, balance, copy and prompt the described clips that were kept, for the stages that finish them.
 
-    If `wanted.split` is empty, clips are split by speakers. Clips that a corpus keeps for testing are rejected by
-    the split `official`: no manifest lists them.
+    If `wanted.split_by` is empty, clips are split by speakers. Clips that a corpus keeps for testing are rejected
+    by the split `official`: no manifest lists them.
     """
     planned = PlannedClips()
     augment = find_stage(Augment, finishing)
-    split = wanted.split or Corpus.split
+    split = wanted.split_by or Corpus.split
     clips = []
     for row in sorted(rows, key=itemgetter("id")):
         if split == "official" and row["official_split"] == HELD_OUT:
             reason = "the corpus keeps it for testing"
-            planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
+            planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split-by"))
         else:
             clips.append(row)
     if not clips:

@@ -169,8 +169,8 @@ class CorpusSpec(Spec):
         self.read = read
         self.out = out
         self.about = about
-        split = plan.split or read.corpus.split
-        self.clip_plan = replace(plan, split=split)
+        split = plan.split_by or read.corpus.split
+        self.clip_plan = replace(plan, split_by=split)
         measuring, finishing = stages
         self.measuring = tuple(measuring)
         self.finishing = tuple(finishing)

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.records.arrow_types import record_features
 from dailytalk_contiguous.core.records.record import Seconds, Stored, Text
 from dailytalk_contiguous.core.records.schema import Batch, Row
 from dailytalk_contiguous.core.records.utterance import GIVEN, PROPORTIONAL, RECOGNISER
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.words import word_times
@@ -101,7 +101,7 @@ class TimeWords(AligningStage):
 
     recogniser: str = setting("", ASR_MODEL)
     aligner: str = setting(AUTO, ALIGNER)
-    compute_type: str = setting("auto", COMPUTE_TYPE)
+    compute_type: str = unlisted("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")

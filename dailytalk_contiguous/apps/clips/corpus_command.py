@@ -50,11 +50,26 @@ CLIP_SETTINGS = cli_options.setting_options(
     Augment(kinds=()),
     TokeniseClip(NO_MODEL),
     ClipPlan(),
-    without=("affect_context",),
+)
+
+#: The options that `corpus --help` shows.
+_EVERYDAY = (
+    "out",
+    "download",
+    "profile",
+    "asr_model",
+    "affect_model",
+    "reduce_noise_under",
+    "augment",
+    "balance",
+    "balance_by",
+    "target_minutes",
+    "split_by",
+    "prompt_channel",
 )
 
 
-@cli_options.with_options(CLIP_SETTINGS)
+@cli_options.with_options(CLIP_SETTINGS, everyday=_EVERYDAY)
 def corpus(
     name: str = argument(
         "NAME", f"The corpus: {cli_options.either(sorted(registry.CORPORA))}; or your own FILE.py."
@@ -68,9 +83,9 @@ def corpus(
         metavar="DIR",
     ),
     accept_licence: bool = option(
-        False, Panel.INPUT, "With --download: accept the licence that is shown.", "--accept-licence"
+        False, Panel.INPUT, "With --download: accept the licence that is shown.", "--accept-licence", hidden=True
     ),
-    profile: str = cli_options.profile_option("", STANDARD),
+    profile: str = cli_options.profile_option(""),
     text_conditions: bool = option(False, Panel.RESULT, TEXT_CONDITIONS.about, "--text-conditions"),
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,

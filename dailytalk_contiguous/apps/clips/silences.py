@@ -234,6 +234,7 @@ class CutAtSilences(Stage):
         most=0.0,
         metavar="DB",
         shown="from the recording's noise floor",
+        hidden=True,
     )
 
     VERSION: ClassVar[int] = 3

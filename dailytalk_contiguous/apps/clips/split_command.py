@@ -47,7 +47,7 @@ from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.stages.base import ASR_MODEL, Stage
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS, Transcribe
 from dailytalk_contiguous.store import files, work_folder
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, write_sound
@@ -466,8 +466,8 @@ INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NA
 
 SPLIT_SETTINGS = cli_options.setting_options(CutAtSilences())
 
-#: Settings of the recogniser of `--words`; `--asr-model` has a second name here.
-WORD_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"), without={"asr_model"})
+#: Settings of the recogniser of `--words`.
+WORD_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"))
 
 
 @cli_options.with_options(SPLIT_SETTINGS | WORD_SETTINGS)
@@ -478,15 +478,6 @@ def split(
         0, Panel.RESULT, "Put the first N words of each usable piece into its name.", metavar="N", min=0, max=50
     ),
     profile: str = cli_options.profile_option(),
-    asr_model: str | None = option(
-        None,
-        Panel.MODELS,
-        ASR_MODEL.about,
-        "--asr-model",
-        "--model",
-        metavar=ASR_MODEL.metavar,
-        show_default=ASR_MODEL.shown,
-    ),
     dry_run: bool = engine_options.DRY_RUN,
     **options: object,
 ) -> Outcome:
@@ -503,8 +494,6 @@ def split(
     settings = cli_options.chosen(options, SPLIT_SETTINGS)
     (cut,) = with_settings((CutAtSilences(),), settings)
     recogniser = cli_options.chosen(options, WORD_SETTINGS)
-    if asr_model is not None:
-        recogniser["asr_model"] = asr_model
     if recogniser and not words:
         unused = min(recogniser).replace("_", "-")
         raise BadValue(f"--{unused} needs --words", "say how many words, such as --words 4, or leave it out")
@@ -529,8 +518,8 @@ def split(
     following = []
     if words and profile != STANDARD:
         following += ["--profile", profile]  # the recogniser that is here already
-    if asr_model is not None:
-        following += ["--asr-model", asr_model]
+    if "asr_model" in recogniser:
+        following += ["--asr-model", recogniser["asr_model"]]
     return _outcome(result, out, dry_run, wall_seconds, following)
 
 

@@ -9,6 +9,7 @@ from dailytalk_contiguous.models.engines import TTS, TTS_MODEL
 from dailytalk_contiguous.models.profiles import profile_named
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MODEL
+from dailytalk_contiguous.stages.transcribe import LANGUAGE
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class TalkSettings:
     """The settings of a talk. An empty name of a model is the profile's."""
 
     recogniser: str = setting("", ASR_MODEL)
-    language: str = setting("en", "ISO 639-1 code of the language that is spoken.", panel="models", metavar="CODE")
+    language: str = setting("en", LANGUAGE)
     emotion: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float | None = setting(None, CONFIDENCE)
     chat: str = setting(

@@ -41,7 +41,7 @@ from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser, synthesise
 from dailytalk_contiguous.sources.people import read_people
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
-from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.rate_affect import AFFECT_MODEL, RateAffect
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import check_sound_file, write_sound
 
@@ -201,8 +201,9 @@ def emotion_predict(
     affect_model: str = option(
         emotions.VOICE_LINEAR,
         Panel.MODELS,
-        f"Affect model: a name on the Hub, a folder, or {emotions.VOICE_LINEAR}.",
-        metavar="NAME|DIR",
+        AFFECT_MODEL.about,
+        metavar=AFFECT_MODEL.metavar,
+        show_default=AFFECT_MODEL.shown,
     ),
     emotion_confidence: float | None = emotion_evaluate.CONFIDENCE_OPTION,
     speakers: Path | None = engine_options.SPEAKERS,
@@ -214,6 +215,7 @@ def emotion_predict(
         metavar=cli_options.TIME,
         parser=LISTEN,
         show_default="10s",
+        hidden=True,
     ),
     say_mood: bool = option(False, Panel.VOICE, "Say aloud how it sounds.", "--say"),
     say_to: Path | None = option(

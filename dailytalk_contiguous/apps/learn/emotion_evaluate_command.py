@@ -40,6 +40,7 @@ FOLDS_OPTION = option(
     metavar="N",
     min=2,
     max=100,
+    hidden=True,
 )
 CONFIDENCE_OPTION = option(
     None, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1, show_default=CONFIDENCE.shown
@@ -48,7 +49,8 @@ CONFIDENCE_OPTION = option(
 
 def model_option(default: str | None) -> Any:
     about = f"Classifier: {VOICE_LINEAR}, a folder of dailytalk emotion train, OWNER/NAME on the Hub."
-    return option(default, Panel.MODELS, about, metavar="NAME|DIR")
+    shown = f"{VOICE_LINEAR}; to evaluate one that is trained here"
+    return option(default, Panel.MODELS, about, metavar="NAME|DIR", show_default=shown)
 
 
 def kind_option(default: str | None) -> Any:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dailytalk_contiguous.core.settings import SEED, check_values, setting
+from dailytalk_contiguous.core.settings import SEED, check_values, setting, unlisted
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class NetworkSettings:
         most=10_000,
         shown="what suits the kind",
     )
-    batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096)
-    learning_rate: float = setting(0.0, "Highest learning rate.", least=0.0, most=1.0, shown="what suits the kind")
-    valid_share: float = setting(
+    batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096, hidden=True)
+    learning_rate: float = setting(
+        0.0, "Highest learning rate.", least=0.0, most=1.0, shown="what suits the model", hidden=True
+    )
+    valid_share: float = unlisted(
         0.15, "Share of the utterances, of other speakers, that decides when to stop.", least=0.01, most=0.5
     )
     encoder: str = setting(

@@ -6,7 +6,7 @@ from typing import ClassVar
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.records.conversation import Utterance
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.models.contours import CONTOURS, EMPHASIS, SMOOTHING, ProsodicFeatureExtractor
 from dailytalk_contiguous.stages.base import UtteranceStage
@@ -16,7 +16,7 @@ from dailytalk_contiguous.stages.base import UtteranceStage
 class ExtractContours(UtteranceStage):
     """Contours of utterances: f0, f0_width, f1, f2, power, snr in [0, 1], all of one length; 0 where unvoiced."""
 
-    smoothing: str = setting("medium", "How far contours are averaged: {choices}.", choices=tuple(SMOOTHING))
+    smoothing: str = unlisted("medium", "How far contours are averaged: {choices}.", choices=tuple(SMOOTHING))
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = Features({"contours": dict.fromkeys(CONTOURS, List(Value("float32")))})

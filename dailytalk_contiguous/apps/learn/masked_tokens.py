@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -16,7 +16,7 @@ from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import SEED, check_values, setting
+from dailytalk_contiguous.core.settings import SEED, VALID_SHARE, check_values, setting, unlisted
 from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
@@ -45,16 +45,18 @@ class TrainingSettings:
     """Settings of an encoder's training. Raises DailytalkError for a value out of range."""
 
     size: str = setting("default", "Size of the encoder: {choices}.", panel="models", choices=tuple(SIZES))
-    epochs: int = setting(10, "Times that every utterance is seen.", panel="result", least=1)
+    epochs: int = unlisted(10, "Times that every utterance is seen.", panel="result", least=1)
     steps: int = setting(
-        0, "Updates of the weights, in place of epochs.", panel="result", least=0, shown="what the epochs need"
+        0, "Updates of the weights.", panel="result", least=0, shown="what ten times through the utterances need"
     )
-    mask_prob: float = setting(0.15, "Share of the frames that are masked.", least=0.01, most=0.9)
-    batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096)
-    learning_rate: float = setting(3e-4, "Highest learning rate, after the warm-up.", least=1e-7, most=1.0)
-    valid_share: float = setting(0.05, "Share of the utterances to validate on.", least=0.001, most=0.5)
-    check_every: int = setting(200, "Steps between two validations, each with a checkpoint.", least=1)
-    patience: int = setting(
+    mask_prob: float = setting(0.15, "Share of the frames that are masked.", least=0.01, most=0.9, hidden=True)
+    batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096, hidden=True)
+    learning_rate: float = setting(
+        3e-4, "Highest learning rate.", least=1e-7, most=1.0, shown="what suits the model", hidden=True
+    )
+    valid_share: float = setting(0.05, replace(VALID_SHARE, least=0.001))
+    check_every: int = unlisted(200, "Steps between two validations, each with a checkpoint.", least=1)
+    patience: int = unlisted(
         5, "Validations without a smaller loss after which training stops.", panel="result", least=1
     )
     seed: int = setting(0, SEED)

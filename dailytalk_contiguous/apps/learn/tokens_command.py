@@ -75,7 +75,7 @@ def cluster(
         max=MOST_CLUSTERS,
     ),
     speaker_relative: bool = option(
-        False, Panel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative"
+        False, Panel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative", hidden=True
     ),
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,

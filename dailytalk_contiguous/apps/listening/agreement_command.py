@@ -34,11 +34,11 @@ class ListeningTest:
     listening_test: int | None = setting(
         None,
         "Write a page instead on which people listen blind to N clips of a corpus, or to N conversations "
-        "(--pairs).",
+        "(--compare-recorded).",
         panel="result",
         least=1,
     )
-    pairs: bool = setting(
+    compare_recorded: bool = setting(
         False,
         "With --listening-test: compare recorded with rebuilt, and ask whether the tag of a line is heard.",
         panel="result",
@@ -54,13 +54,16 @@ class ListeningTest:
                 "a listening test is a page of its own, of a work folder or a corpus",
                 "name that folder, and the page with --out, and nothing else",
             )
-        if self.pairs == open_items(source).labelled:
-            if self.pairs:
-                raise DailytalkError("--pairs is for conversations, but these are clips", "leave it out")
+        if self.compare_recorded == open_items(source).labelled:
+            if self.compare_recorded:
+                raise DailytalkError(
+                    "--compare-recorded is for conversations, but these are clips", "leave it out"
+                )
             raise DailytalkError(
-                "a listening test of conversations compares pairs, recorded against rebuilt", "add --pairs"
+                "a listening test of conversations compares pairs, recorded against rebuilt",
+                "add --compare-recorded",
             )
-        write = listening.write_paired_test if self.pairs else listening.write_listening_test
+        write = listening.write_paired_test if self.compare_recorded else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)
         page = as_text(out)
         key_path = listening.key_path(out)

@@ -21,7 +21,7 @@ from dailytalk_contiguous.apps.probe.probing import (
 from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, ActiveTalk, heard_in_talks, timelines_of
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import SEED_OPTION
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
+from dailytalk_contiguous.cli.terminal import argument, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted
@@ -44,9 +44,6 @@ def probe(
     ),
     other: str | None = argument("[OTHER]", "Another one to probe and compare.", None),
     out: Path | None = cli_options.file_option(f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
-    workers: int | None = option(
-        None, Panel.RUN, "Processes.", metavar="N", min=1, show_default="the cores, 4 at most"
-    ),
     seed: int = SEED_OPTION,
 ) -> Outcome:
     """Say how many bits of turn-taking a dataset holds.
@@ -61,7 +58,7 @@ def probe(
         folder = Path(source) if Path(source).is_dir() else Path()
         out = folder / PROBE
     out.parent.mkdir(parents=True, exist_ok=True)  # what is refused is refused before minutes of work
-    workers = workers or min(cores(), 4)  # a fifth has little to do
+    workers = min(cores(), 4)  # a fifth has little to do
     sources = [source, other] if other else [source]
     with shown_steps():
         opened = [open_items(name) for name in sources]

@@ -42,7 +42,7 @@ from dailytalk_contiguous.core.records.schema import (
     STRING,
     Row,
 )
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import SEED, setting, unlisted
 from dailytalk_contiguous.core.sound.loudness import rearrange, room_tone
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.turns.timeline import TurnEvent, compare_turns
@@ -132,7 +132,7 @@ class Retime(Stage):
 
     timing: str = unlisted("")
     variant: int = unlisted(1)
-    seed: int = setting(0, "Another number draws other offsets.", panel="result", least=0, most=2**31 - 1)
+    seed: int = setting(0, replace(SEED, least=0, most=2**31 - 1))
     judge: str = setting(IF_INSTALLED, TURN_ENDS)
 
     needs: ClassVar[tuple[str, ...]] = (

@@ -1,6 +1,7 @@
 """The commands that review adds (see docs/architecture.md)."""
 
 COMMANDS = {
-    "Look": {"review": "review_command", "edits": "edits_command"},
+    "The main way": {"review": "review_command"},
+    "Look": {"edits": "edits_command"},
     "Corpora": {"reindex": "reindex_command"},
 }

@@ -14,7 +14,13 @@ from dailytalk_contiguous.core.wording import counted
 def reindex(
     folder: Path = argument("DIR", "Folder of the recordings; each folder in it is numbered on its own."),
     digits: int | None = option(
-        None, Panel.RESULT, "Digits of a number; by default as many as now.", metavar="N", min=1, max=12
+        None,
+        Panel.RESULT,
+        "Digits of a number; by default as many as now.",
+        metavar="N",
+        min=1,
+        max=12,
+        hidden=True,
     ),
     undo: bool = option(False, Panel.RESULT, "Put DIR back as it was before the last reindex.", "--undo"),
     dry_run: bool = DRY_RUN,

@@ -54,7 +54,7 @@ NO_LIMIT: dict[str, float | None] = {"inf": None, "-inf": None}
 
 
 def _limit(limit: float, about: str, option: str, metavar: str) -> float | None:
-    field = setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+    field = setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar, hidden=True)
     return cast(float | None, field)
 
 
@@ -85,6 +85,7 @@ class QualityLimits:
         panel="quality",
         unit="s",
         words=NO_LIMIT,
+        hidden=True,
     )
 
 

@@ -49,16 +49,23 @@ class ClipSettings(exporting.ExportSettings):
     `clips`: ids of those that are wanted; None for all. `bench`: whether clips are samples of Full-Duplex-Bench.
     """
 
-    per_kind: int | None = setting(None, "Most clips of each kind.", panel="result", least=1, shown="all")
-    rules: str = setting(
+    per_kind: int | None = setting(
+        None, "Most clips of each kind.", panel="result", least=1, shown="all", hidden=True
+    )
+    event_rules: str = setting(
         OWN_RULES, "Which events become clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
         panel="result", choices=(OWN_RULES, "kyutai"),
     )  # fmt: skip
     context_seconds: float = setting(
-        CONTEXT, "Seconds that a clip has before its event.", option="context", panel="result", unit="s"
+        CONTEXT,
+        "Seconds that a clip has before its event.",
+        option="context",
+        panel="result",
+        unit="s",
+        hidden=True,
     )
     after_seconds: float = setting(
-        AFTER, "Seconds that a clip has after its event.", option="after", panel="result", unit="s"
+        AFTER, "Seconds that a clip has after its event.", option="after", panel="result", unit="s", hidden=True
     )
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
@@ -87,7 +94,7 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
     # Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
     words = UtteredWords(spoken, spans).within(sounding)
     left_out = Counter[str]()
-    if settings.rules == OWN_RULES:
+    if settings.event_rules == OWN_RULES:
         utterances = sounding
         events, left_out = find_interactions(utterances, words)
         uttered = UtteredWords(words, utterances)

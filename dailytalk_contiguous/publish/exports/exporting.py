@@ -30,7 +30,7 @@ from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.exports.splits import DivisionSettings, SplitVoice
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
-from dailytalk_contiguous.stages.transcribe import DROP, KEEP
+from dailytalk_contiguous.stages.transcribe import FILLERS, KEEP
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
@@ -47,11 +47,8 @@ class ExportSettings(DivisionSettings):
         least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
     )  # fmt: skip
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
-    prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
-    fillers: str = setting(
-        KEEP, "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
-        panel="result", choices=(KEEP, DROP),
-    )  # fmt: skip
+    prosodic_tokens: str | None = setting(None, CODEBOOK)
+    fillers: str = setting(KEEP, FILLERS)
     certainty: float | None = setting(
         None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",

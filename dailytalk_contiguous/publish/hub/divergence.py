@@ -66,14 +66,14 @@ class Diverged(DailytalkError):
             reason = f"{head} of {repo} would lose {' and '.join(lost)}"
             remedy = (
                 "publish to another dataset, make columns here (by a stage of your own or a newer dailytalk), "
-                "or pass --overwrite to take it away"
+                "or pass --even-if-diverged to take it away"
             )
         elif divergence.base is None:
             reason = (
                 f"nothing says which version of {repo} {str(folder)!r} was made from, and {conversations} of "
                 f"{head} would be replaced or removed"
             )
-            remedy = f"{compare}, and pass --overwrite if that is meant"
+            remedy = f"{compare}, and pass --even-if-diverged if that is meant"
         else:
             reason = (
                 f"somebody has published {head} of {repo} since {divergence.base}, which "
@@ -81,7 +81,7 @@ class Diverged(DailytalkError):
             )
             remedy = (
                 f"{compare}, start from their version (`{to_run('tag', published)}`) and put your edited lines "
-                "into its transcript by their ids, or pass --overwrite to revert theirs"
+                "into its transcript by their ids, or pass --even-if-diverged to revert theirs"
             )
         super().__init__(reason, remedy)
         self.divergence = divergence

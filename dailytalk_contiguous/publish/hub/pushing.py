@@ -23,7 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
-from dailytalk_contiguous.core.settings import SEED, one_of, setting
+from dailytalk_contiguous.core.settings import SEED, VALID_SHARE, one_of, setting
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
@@ -89,7 +89,9 @@ class PushSettings:
     )  # fmt: skip
     branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
     pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
-    overwrite: bool = setting(False, "Publish even if it takes away what others have published.", panel="version")
+    even_if_diverged: bool = setting(
+        False, "Publish even if it takes away what others have published.", panel="version"
+    )
     even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
     message: str = setting(
         "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
@@ -98,9 +100,7 @@ class PushSettings:
         None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
     )  # fmt: skip
-    valid_share: float = setting(
-        0.05, "Share of the time to validate on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
-    )
+    valid_share: float = setting(0.05, VALID_SHARE)
     test_share: float = setting(
         0.05, "Share of the time to test on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
     )
@@ -341,7 +341,7 @@ def push_version(
         release = plan_release(repo, settings, before, packed, version)
         if release.is_new:
             release.divergence = diverged(_bases(api, base, release), before.head, version)
-            if release.divergence.takes_away and not (settings.overwrite or dry_run):
+            if release.divergence.takes_away and not (settings.even_if_diverged or dry_run):
                 revision = before.head.published_tag or before.head.commit or str(before.head)
                 raise Diverged(repo, items.where, release.divergence, revision)
             describe_release(release, items, version, defaults)

@@ -115,7 +115,7 @@ def test_clips_of_an_official_test_set_are_rejected_and_only_by_the_official_spl
     sets = ("train", "validation", "test")
     clips = [clip(name, name, official_split=name) for name in sets]
     rows = described(*clips)
-    planned = plan(rows, split="official")
+    planned = plan(rows, split_by="official")
     splits = {row["id"]: row["split"] for row in planned.rows}
     assert splits == {"train": "train", "validation": "validation"}
     (reject,) = planned.rejects

@@ -45,4 +45,4 @@ def test_recipe_does_and_records_what_its_edited_lists_say(tmp_path: Path) -> No
     assert record["counts"]["copies"] > 0
     assert record["stages"][2]["settings"]["recogniser"] == ""
     assert record["settings"]["augment"] == ["noise"]
-    assert record["settings"]["split"] == "speakers"
+    assert record["settings"]["split_by"] == "speakers"

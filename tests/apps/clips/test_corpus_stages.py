@@ -40,7 +40,7 @@ def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp
         "msp_podcast/MSP-PODCAST_0001_0001": "train",
         "msp_podcast/MSP-PODCAST_0002_0001": "validation",
     }
-    assert record(out)["settings"]["split"] == "official"
+    assert record(out)["settings"]["split_by"] == "official"
     assert record(out)["counts"]["rejects_by_stage"] == {"Split": 1}
-    run(source, out, name="msp_podcast", split="speakers")
+    run(source, out, name="msp_podcast", split_by="speakers")
     assert len(rows_of(out, [])) == 3

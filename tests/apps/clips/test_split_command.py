@@ -285,7 +285,7 @@ def test_words_are_heard_once_and_a_run_that_was_stopped_keeps_them(dailytalk: C
 
 def test_a_recogniser_without_a_number_of_words_is_refused(dailytalk: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = dailytalk("split", EXAMPLES, "--out", out, "--model", "base")
+    done = dailytalk("split", EXAMPLES, "--out", out, "--asr-model", "base")
     assert done.code == 2
     assert "--asr-model needs --words: say how many words" in done.err
     assert not out.exists()

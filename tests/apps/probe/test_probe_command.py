@@ -12,14 +12,15 @@ from built_conversations import COLUMNS, tagged, write_dataset
 from command import Command
 from paired_talks import paired, row_of
 
-from dailytalk_contiguous.apps.probe import turn_predictor
+from dailytalk_contiguous.apps.probe import probe_command, turn_predictor
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings of a second; what they find is less."""
+    """Trainings of a second, in this process; what they find is less."""
+    monkeypatch.setattr(probe_command, "cores", lambda: 1)
     for name, value in {"STEPS": 150, "LOOK": 50, "BATCH": 1024}.items():
         monkeypatch.setattr(turn_predictor, name, value)
 
@@ -31,7 +32,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def probed(dailytalk: Command, *arguments: object) -> dict[str, Any]:
-    done = dailytalk("probe", *arguments, "--workers", 1, "--json")
+    done = dailytalk("probe", *arguments, "--json")
     assert done.code == 0, done.err
     record: dict[str, Any] = json.loads(done.out)
     return record
@@ -58,7 +59,7 @@ def test_partner_tells_what_comes_and_too_little_is_said_to_be_too_little(
     work: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     keep_recordings(work, tmp_path)
-    done = dailytalk("probe", work, "--workers", 1)
+    done = dailytalk("probe", work)
     assert done.code == 0
     assert "Traceback" not in done.err
     assert "too little to tell: rebuilt, 0.13 h of 8 conversations, and 2 h are needed" in done.out
@@ -109,11 +110,12 @@ def test_a_figure_of_which_nothing_was_learnt_is_null(
     work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn_predictor, "STEPS", 1)
+    monkeypatch.setattr(probe_command, "cores", lambda: 1)
     record = probed(dailytalk, work)["timelines"]["rebuilt"]
     for name in ("cues", "cues_left", "cues_right", "cues_elsewhere"):
         assert record[name] is None
     assert record["both"]["low"] < record["both"]["high"]
-    printed = dailytalk("probe", work, "--workers", 1).out
+    printed = dailytalk("probe", work).out
     assert re.search(r"cues_left .*too little", printed)
     assert dailytalk("check", work).code == 0
     assert dailytalk("report", work).code == 0

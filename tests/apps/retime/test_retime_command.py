@@ -249,7 +249,7 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
         assert len(with_its_variants) == 1
     options = ("--create", "--licence", "cc0-1.0", "--tag")
     assert dailytalk("push", work, "tester/talks", *options, "v1.0.0").code == 0
-    pushed = dailytalk("push", out, "tester/talks", *options, "v2.0.0", "--overwrite")
+    pushed = dailytalk("push", out, "tester/talks", *options, "v2.0.0", "--even-if-diverged")
     assert pushed.code == 0, pushed.err
     splits: dict[str, set[str]] = {}
     for tag in ("v1.0.0", "v2.0.0"):  # the split of a parent is that of its variants
