@@ -113,8 +113,32 @@ def nests_comprehensions(node: ast.AST) -> bool:
     return any(isinstance(inner, COMPREHENSIONS) for inner in ast.walk(node) if inner is not node)
 
 
+@cache
+def bodies_of_classes() -> list[tuple[ast.ClassDef, bool]]:
+    """The classes of the package, and whether each is a typed dictionary, whose keys are those of rows or JSON."""
+    classes = [node for path in FILES for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
+    kinds = {"TypedDict"}
+    before = 0
+    while len(kinds) > before:
+        before = len(kinds)
+        kinds |= {node.name for node in classes if any(ast.unparse(base) in kinds for base in node.bases)}
+    return [(node, node.name in kinds) for node in classes]
+
+
+@cache
+def fields_of_classes(is_key: bool) -> set[ast.AST]:
+    """The names of annotated fields: keys of typed dictionaries, or attributes of other classes."""
+    fields: set[ast.AST] = set()
+    for node, has_keys in bodies_of_classes():
+        if has_keys == is_key:
+            fields |= {field.target for field in node.body if isinstance(field, ast.AnnAssign)}
+    return fields
+
+
 def is_vague(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
+    if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Store):
+        return False
+    return node.id in VAGUE and node not in fields_of_classes(is_key=True)
 
 
 #: How many of each the package may have.
@@ -139,34 +163,16 @@ def test_statements_hold_one_thought(rule, allowed) -> None:
     assert len(met) <= allowed, met
 
 
-def keys_of_files() -> set[ast.AST]:
-    """The keys of typed dictionaries: names in rows and in JSON, which stay."""
-    classes = [node for path in FILES for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
-    kinds = {"TypedDict"}
-    before = 0
-    while len(kinds) > before:
-        before = len(kinds)
-        kinds |= {node.name for node in classes if any(ast.unparse(base) in kinds for base in node.bases)}
-    return {field for node in classes if node.name in kinds for field in node.body}
-
-
-def member_name(node: ast.AST) -> str:
-    """The name of a function, a method or an attribute where it is defined; else empty."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return node.name
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return node.target.id
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-        return node.attr
-    return ""
-
-
 def test_functions_and_attributes_are_named_after_what_they_return_or_hold() -> None:
-    keys = keys_of_files()
-    met = [
-        f"{path.relative_to(PACKAGE)}: {member_name(node)}"
-        for path in FILES
-        for node in ast.walk(tree_of(path))
-        if member_name(node).strip("_") in VAGUE_MEMBERS and node not in keys
-    ]
-    assert met == PUBLIC
+    names: list[tuple[Path, str]] = []
+    attributes = fields_of_classes(is_key=False)
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                names.append((path, node.name))
+            elif isinstance(node, ast.Name) and node in attributes:
+                names.append((path, node.id))
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.append((path, node.attr))
+    vague = [f"{path.relative_to(PACKAGE)}: {name}" for path, name in names if name.strip("_") in VAGUE_MEMBERS]
+    assert vague == PUBLIC
