@@ -20,7 +20,7 @@ def frame_levels(samples: NDArray[np.float32], frame_samples: int) -> NDArray[np
 
 
 def pcm_levels(channel: Pcm, frame_samples: int, offset: float = 0.0) -> NDArray[np.float32]:
-    """`frame_levels` of int16 samples without an offset, of which few are held as floats; full scale is 1."""
+    """Return `frame_levels` of int16 samples without an offset, holding few of them as floats; full scale is 1."""
     step = FRAMES_AT_ONCE * frame_samples
     levels = [np.zeros(0, np.float32)]
     for start in range(0, len(channel), step):
@@ -103,7 +103,7 @@ SPEECH_FRAME = 512
 
 
 def at_speech_level(channel: Pcm) -> Pcm:
-    """A channel at the level at which it is heard, without its offset; few of its samples are held as floats."""
+    """Bring a channel to the level at which it is heard, without its offset, holding few samples as floats."""
     offset = offset_of(channel)
     gain = gain_for(pcm_levels(channel, SPEECH_FRAME, offset))
     heard = np.empty(len(channel), np.int16)
