@@ -528,7 +528,7 @@ class VersionItems(FiledItems):
 
     @cached_property
     def run(self) -> RunRecord:
-        return RunRecord.of(self.version.manifest.run or {})
+        return RunRecord.from_json(self.version.manifest.run or {})
 
     def kept_findings(self) -> list[Finding]:
         """Return what apps had found in the work folder when it was published."""

@@ -116,7 +116,7 @@ def read_synthesis_input(
     if transcript is None:
         run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
-    fields = (*FIELDS, *published(RunRecord.of(run).fields, work_folder.RUN))
+    fields = (*FIELDS, *published(RunRecord.from_json(run).fields, work_folder.RUN))
     rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
@@ -127,7 +127,7 @@ def read_synthesis_input(
 
 def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
     """The input of a synthesis, of the transcript that a run has written, or people have edited."""
-    facts = RunRecord.of(run)
+    facts = RunRecord.from_json(run)
     return SynthesisInput(
         groups=list(group(script.conversations, shard_seconds)),
         rejects=script.rejects,

@@ -117,7 +117,7 @@ def run_json(out: Path) -> JsonObject:
 
 def read_run(out: Path) -> RunRecord:
     """Read the facts of run.json; none if it is missing, damaged, or a link out of `out`."""
-    return RunRecord.of(run_json(out))
+    return RunRecord.from_json(run_json(out))
 
 
 def is_mix(folder: Path) -> bool:
@@ -130,7 +130,7 @@ def record_of(folder: Path) -> RunRecord:
         if (folder / name).is_file():
             remedy = "make that folder again"
             path = inside(folder, name)
-            return RunRecord.of(typed(read_json(path, remedy), JsonObject, as_text(path), remedy))
+            return RunRecord.from_json(typed(read_json(path, remedy), JsonObject, as_text(path), remedy))
     return NO_RUN
 
 

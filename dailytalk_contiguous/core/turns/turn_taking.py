@@ -638,7 +638,7 @@ def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
     texts: list[str] = []
     events: list[str | None] = []
     source_events: list[str | None] = []
-    for utterance in talk.heard:
+    for utterance in talk.audible_utterances:
         span = utterance.new_sounding
         if span is None:
             continue

@@ -43,7 +43,7 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
     for channel in CHANNELS:
         lengths: list[float] = []
         has_filler = channel in marked
-        for utterance in talk.heard:
+        for utterance in talk.audible_utterances:
             span = utterance.new_span
             text = utterance.text or ""
             language = or_none(utterance.language) or talk.main_language

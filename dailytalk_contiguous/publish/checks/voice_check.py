@@ -137,7 +137,7 @@ def _hear_sides(
 def _halves(talk: Conversation, channel: str, status: str, longest: float) -> Halves:
     """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
     spans = []
-    for utterance in talk.heard:
+    for utterance in talk.audible_utterances:
         span = utterance.new_span
         if span is not None and utterance.channel == channel and utterance.status == status:
             end = min(span.end, talk.built_duration)
