@@ -432,7 +432,7 @@ def _timeline(talk: Conversation, moved: Conversation, mode: str) -> TimelineMea
             start=span.start,
             end=span.end,
             new_length=length,
-            kept=True,
+            is_kept=True,
             start_trim=start_trim,
             end_trim=end_trim,
         )

@@ -30,8 +30,8 @@ from dailytalk_contiguous.core.turns.interaction import (
     InteractionLimits,
     KyutaiLimits,
     Scene,
-    find_interactions,
-    find_kyutai_interactions,
+    detect_interactions,
+    detect_kyutai_interactions,
     window_around,
 )
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed, Unions, unions
@@ -85,19 +85,19 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
     left_out = Counter[str]()
     if settings.rules == OWN_RULES:
         utterances = sounding
-        events, left_out = find_interactions(utterances, words)
+        events, left_out = detect_interactions(utterances, words)
         uttered = UtteredWords(words, utterances)
         certainties = interaction_certainties(
             events,
             utterances,
             errors,
             InteractionLimits,
-            lambda moved, limits: find_interactions(moved, uttered.within(moved), limits)[0],
+            lambda moved, limits: detect_interactions(moved, uttered.within(moved), limits)[0],
         )
     else:
         utterances = spans  # Kyutai's rules take speech from where Silero begins it to where Silero ends it
-        events = find_kyutai_interactions(utterances)
-        certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, find_kyutai_interactions)
+        events = detect_kyutai_interactions(utterances)
+        certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, detect_kyutai_interactions)
     sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
     audible = unions([*utterances, *words, *sounds])
     scene = Scene(utterances, words)
