@@ -396,7 +396,7 @@ def _moved_word(word: Word, spans: Sequence[_MovedSpan]) -> Word:
     if neighbours:
         nearest = min(neighbours, key=lambda span: max(span.start - middle, middle - span.end))
         shift = nearest.shift
-    return word.at(_later(word.start, shift), _later(word.end, shift))
+    return word.moved_to(_later(word.start, shift), _later(word.end, shift))
 
 
 def _written(row: Row, moved: Conversation) -> Row:

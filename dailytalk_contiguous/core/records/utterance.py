@@ -541,7 +541,7 @@ def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = 
     def moved(seconds: float) -> float:
         return round(talk.offset + seconds, 3)
 
-    words = [word.at(moved(word.start), moved(word.end)) for word in utterance.words]
+    words = [word.moved_to(moved(word.start), moved(word.end)) for word in utterance.words]
     recorded = replace(utterance, start=moved(utterance.start), end=moved(utterance.end), words=words)
     values = known_columns(recorded, [*features_of_fields(fields), "words"])
     values["audio_file"] = talk.audio_file

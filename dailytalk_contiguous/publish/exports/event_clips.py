@@ -260,7 +260,7 @@ def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence:
         words = []
         for word in words_between(talk.alignments, clip.start, clip.end):
             if word.text.strip():
-                words.append(word.at(round(word.start, 6), round(word.end, 6)))
+                words.append(word.moved_to(round(word.start, 6), round(word.end, 6)))
         rows = [{**row, "source": row["source"] or None} for row in rows_of_words(words)]
         facts = {
             "clip_id": clip.id,
