@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.style.tags import check_tags
+from dailytalk_contiguous.core.style.tags import mapped_tags
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
@@ -310,7 +310,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     if not legal:
         return  # it takes no tags, or there is no such model, which the synthesiser will report
     try:
-        check_tags(sorted(tags), legal, dict(voice.tag_map))
+        mapped_tags(sorted(tags), legal, dict(voice.tag_map))
     except DailytalkError as error:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 
