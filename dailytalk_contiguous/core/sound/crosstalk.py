@@ -264,7 +264,7 @@ SHARE_OF_HIGHEST = 0.02
 
 
 def _lags_of(source: Samples, channel: Samples) -> list[float]:
-    """The lags at which a source is heard in a channel, both at `LAG_RATE`, in seconds, the strongest first."""
+    """Return the lags in seconds of a source in a channel, both at `LAG_RATE`, the strongest first."""
     squares = np.zeros(2 * FURTHEST_LAG + 1)
     # Of a short last window, all energy would be at short lags.
     n_windows = max(1, round(len(channel) / LAG_WINDOW))
@@ -290,7 +290,7 @@ LOWEST_FREQUENCY = 200.0
 
 
 def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Samples:
-    """The correlation of two signals at lags of up to `furthest` samples either way, all frequencies alike.
+    """Correlate two signals at lags of up to `furthest` samples either way, with all frequencies alike.
 
     Both are at `LAG_RATE`.
     """
@@ -330,7 +330,7 @@ LEAST_EXPLAINED = 0.5
 
 
 def _fitted_filter(source: Samples, channel: Samples, lag: float) -> Samples | None:
-    """The filter by which a source leaks into a channel, with lags from `-EARLY_TAPS` to `LATE_TAPS` samples.
+    """Fit the filter by which a source leaks into a channel, with lags from `-EARLY_TAPS` to `LATE_TAPS` samples.
 
     It is fitted to spectra of windows by iteratively reweighted least squares, as words of the channel's own
     speaker are a thousand times stronger than a soft leak. It is None where the source has too little sound, and
@@ -361,7 +361,7 @@ SOUND_DB = 10.0
 
 
 def _fit_starts(source: Samples, channel: Samples, delay: int) -> NDArray[np.intp]:
-    """The first samples of the windows of a source that a filter is fitted to, the clearest first.
+    """Return the first samples of the windows of a source that a filter is fitted to, the clearest first.
 
     Its leak is `delay` samples later.
     """
@@ -400,9 +400,9 @@ WEIGHT_BINS = 128
 
 
 def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The weight of each window at each frequency: one over the power of what remains around it.
+    """Return the weight of each window at each frequency: one over the remaining power around it.
 
-    Digital silence must not have all the weight, so what remains counts as -60 dB of the source at least.
+    Digital silence must not have all the weight, so that power counts as -60 dB of the source at least.
     """
     n_windows, n_bins = remaining.shape
     n_groups = n_bins // WEIGHT_BINS
@@ -414,9 +414,9 @@ def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32])
 
 
 def _impulse_response(transfer: NDArray[np.complex64], delay: int) -> Samples:
-    """The taps of a filter whose transfer function was fitted with the channel `delay` samples later.
+    """Return the taps of a filter whose transfer function was fitted with the channel `delay` samples later.
 
-    A window cuts off what is late in it, so that taps away from the delay are raised by the window's
+    A window cuts off late sound in it, so that taps away from the delay are raised by the window's
     autocorrelation.
     """
     from scipy import fft
@@ -448,7 +448,7 @@ def _without_leaks(sides: Sequence[Samples], filters: Sequence[Samples | None]) 
 
 
 def _filtered(source: Samples, taps: Samples, n_early: int) -> Samples:
-    """A source through a filter, `n_early` taps of which are before lag zero."""
+    """Filter a source; `n_early` taps of the filter are before lag zero."""
     from scipy import signal
 
     whole = signal.oaconvolve(source, taps)
@@ -534,7 +534,7 @@ FRAMES_AT_ONCE = 256
 
 
 def _band_powers(samples: Samples) -> Bands:
-    """The power in each band of each frame of a channel; windows are centred on their frames."""
+    """Return the power in each band of each frame of a channel; windows are centred on their frames."""
     from scipy import fft
 
     n_frames = math.ceil(len(samples) / FRAME)

@@ -305,7 +305,7 @@ def _fade_out(channel: Samples, end: int, tail: Samples) -> None:
 
 
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
-    """The background from `first` to `last` made as long as `tone`; its first and last samples stay."""
+    """Make the background from `first` to `last` as long as `tone`; its first and last samples stay."""
     gap = background[first:last]
     taken = len(gap) - len(tone)
     half = fade // 2
@@ -340,7 +340,7 @@ def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
 
 
 def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: int) -> int:
-    """The point from `low` to `high` with the least energy from `before` to `after` it, and `half` beside that.
+    """Return the point from `low` to `high` with the least energy from `before` to `after` it, and `half` beside.
 
     It is found in steps of `half`, which is enough for a fade. Where `low` is over `high`, it is half-way between.
     """
@@ -485,7 +485,7 @@ def clip_loudness(samples: Samples, sample_rate: int) -> float:
 
 
 def true_peak_dbtp(samples: Samples, sample_rate: int) -> float:
-    """The highest level between and at the samples of one channel, in dB of full scale; −inf for silence."""
+    """Return the highest level between and at the samples of a channel, in dB of full scale; −inf for silence."""
     if not len(samples):
         return -math.inf
     between = soxr.resample(samples, sample_rate, OVERSAMPLING * sample_rate)

@@ -180,7 +180,7 @@ def _likelihoods(is_under: NDArray[np.bool_], frame: NDArray[np.intp]) -> FloatA
 
 
 def _shift(difference: FloatArray, frame: NDArray[np.intp], period: NDArray[np.intp]) -> FloatArray:
-    """Samples from a dip to the lowest point of the parabola through it and its neighbours; 0 at both ends."""
+    """Return the samples from a dip to the lowest point of the parabola through its neighbours; 0 at both ends."""
     shift = np.zeros(len(frame))
     last_period = difference.shape[1] - 1
     (inner,) = np.nonzero((period > 0) & (period < last_period))
@@ -243,7 +243,7 @@ def _transitions() -> _Transitions:
 
 
 def _path(chances: FloatArray) -> NDArray[np.intp]:
-    """The most likely states, shape (frames,): a pitch, or the number of pitches plus one that is unvoiced."""
+    """Return the likeliest states, shape (frames,): a pitch, or the number of pitches plus an unvoiced one."""
     near, near_to, into, reach = _transitions()
     (count, pitches) = chances.shape
     stay = float(np.log(1 - SWITCH))

@@ -236,7 +236,7 @@ MOST_COMPARED = 1000
 
 
 def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
-    """The slope of a line by Theil and Sen: the median over pairs that are far apart."""
+    """Return the slope of a line by Theil and Sen: the median over pairs that are far apart."""
     order = np.argsort(times)
     half = len(order) // 2
     every = max(1, half // MOST_COMPARED)

@@ -92,7 +92,7 @@ class ConversationVoices(NamedTuple):
 
 
 def voiced_side(halves: NDArray[np.float32], seconds: float, is_one_voice: bool = True) -> VoicedSide:
-    """The voice of a side by the unit vectors of its halves, shape (2, n), or of all of it, shape (1, n).
+    """Return the voice of a side by the unit vectors of its halves, shape (2, n), or of all of it, shape (1, n).
 
     `seconds` are those of its speech that are compared; `is_one_voice` says whether it should be one voice.
     """
@@ -145,7 +145,7 @@ LONGEST_SIDE = 30.0
 
 
 def halves_of_speech(spans: Sequence[TimeSpan], longest: float = LONGEST_SIDE) -> list[list[TimeSpan]]:
-    """The parts of a side's speech that stand for its halves, at most `longest` seconds of both together.
+    """Return the parts of a side's speech that stand for its halves, at most `longest` seconds of both together.
 
     Args:
         spans: starts and ends of its speech in seconds, in order and apart.
