@@ -356,4 +356,4 @@ def note_of(origin: licensing.Origin) -> str:
 def asked_terms(licence: str | None) -> str:
     """What a licence asks for, in words that readers must not miss where it is not known."""
     words = licensing.licence_in_words(licence)
-    return words if licensing.asked(licence).known else Strong(words)
+    return words if licensing.terms_of_licence(licence).is_known else Strong(words)
