@@ -291,7 +291,7 @@ class SpokenLine(NamedTuple):
 def lines_of(row: Row) -> list[SpokenLine]:
     """What is heard in a conversation, in order."""
     lines = []
-    for utterance in from_finished(row).heard:
+    for utterance in from_finished(row).audible_utterances:
         span = utterance.new_sounding
         if span is not None:
             lines.append(SpokenLine(utterance.channel, *span, utterance.text))

@@ -74,7 +74,7 @@ def events(
         is_kept = said.channel != REVOICED
         if not is_kept:
             length *= rng.uniform(shortest, longest)
-        yield TurnEvent(said.channel, said.start, said.end, length, said.run, kept=is_kept)
+        yield TurnEvent(said.channel, said.start, said.end, length, said.run, is_kept=is_kept)
 
 
 def result(conversation: Conversation, said: list[TurnEvent]) -> Result:

@@ -189,7 +189,7 @@ class Console(rich_console.Console):
         if isinstance(detail, str):
             self.print(Text(as_given(detail)), soft_wrap=True)
         elif isinstance(detail, Judgement):
-            colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.good]
+            colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.is_good]
             self.print(Text(as_given(detail.text), colour), soft_wrap=True)
         else:
             table = Table(box=None, pad_edge=False, padding=(0, detail.gap, 0, 0))

@@ -1,7 +1,6 @@
-"""Reads JSON, YAML and CSV of other authors, never more bytes than a limit.
+"""Reading of JSON, YAML and CSV of other authors, never more bytes than a limit.
 
-NaN is no time: it is rejected where the text is parsed. For everything else that is wrong, the error is that of
-the library that reads it.
+NaN is no time: it is rejected where the text is parsed. Any other error is that of the library that reads it.
 """
 
 import csv
@@ -52,14 +51,14 @@ _LONGEST_QUOTE = 120
 def parse_json(
     text: bytes | str, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES, nan: bool = False
 ) -> Any:
-    """The value of a JSON document.
+    """Parse a JSON document.
 
     Args:
         text: UTF-8, with or without byte order mark, or text.
-        name: what the document is called in an error, such as its path; empty where the caller says so.
-        remedy: what to do about any error.
-        limit: bytes that it may have.
-        nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
+        name: name of the document in an error, such as its path; empty where the caller adds it.
+        remedy: remedy for any error.
+        limit: most bytes that it may have.
+        nan: whether NaN and Infinity are accepted as numbers, as Python writes them; the caller checks each value.
 
     Raises:
         BadInput: it has too many bytes, or there is too little memory for its values; it is not UTF-8, not JSON,
@@ -76,7 +75,7 @@ def parse_json(
     except (ValueError, RecursionError) as error:  # of UTF-8, too
         raise BadInput(f"{prefix}it is not JSON ({error})", remedy) from None
     except MemoryError:
-        raise TooLarge.of(f"{prefix}it") from None
+        raise TooLarge.for_input(f"{prefix}it") from None
     return value
 
 
@@ -93,9 +92,9 @@ def check_size(size: int, prefix: str, remedy: str, limit: int) -> None:
 
 
 def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """The content of a gzip file, of which never more than `limit` bytes are made: 64 KiB can hold 64 MiB.
+    """Unpack a gzip file to at most `limit` bytes: 64 KiB can hold 64 MiB.
 
-    Raises BadInput for what holds more, breaks off or is no gzip.
+    Raises BadInput for a file that holds more, breaks off or is no gzip.
     """
     try:
         unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(limit + 1)
@@ -106,13 +105,13 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """Refuses `<<`, which copies what it names, and with aliases of aliases fills memory."""
+    """A loader that refuses `<<`, which copies a named value, and with aliases of aliases fills memory."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None: ...
 
 
 def utf8_text(data: bytes, name: str) -> str:
-    """UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
+    """Decode UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -125,9 +124,9 @@ MOST_FIELDS = 10_000_000
 
 
 def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
-    """The lines of a CSV file, of which it must have these columns; what is missing of a line is empty.
+    """Read the lines of a CSV file, which must have these columns; missing values of a line are empty.
 
-    Raises DailytalkError; `remedy` is what to do about a table that is damaged.
+    Raises DailytalkError; `remedy` is that for a damaged table.
     """
     reader = csv.DictReader(io.StringIO(text), strict=True, restval="")
     quota = Quota(f"the table {name!r}", MOST_FIELDS, "fields", remedy)
@@ -141,7 +140,7 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
         raise DailytalkError(f"{name!r} is not CSV ({error})", remedy) from error
     except MemoryError:
         lines.clear()  # they fill it: there is none for the error
-        raise TooLarge.of(f"the table {name!r}") from None
+        raise TooLarge.for_input(f"the table {name!r}") from None
     wrong = {column for column in columns if names[column] != 1}
     if wrong:
         raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
@@ -153,7 +152,7 @@ MOST_YAML_BYTES = 256 << 10
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """The value of a YAML document, with plain types alone.
+    """Parse a YAML document, with plain types alone.
 
     Raises BadInput if it is not YAML, or can't be read for its depth, its numbers or its dates.
     """
@@ -167,9 +166,9 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:
-    """The value, if it is of a type as `msgspec.convert` takes it: nothing is changed, and unknown keys stay.
+    """Return the value, if `msgspec.convert` accepts it as a type: nothing is changed, and unknown keys stay.
 
-    Raises BadInput, which names the first place that is of another type.
+    Raises BadInput, which names the first place with another type.
 
     >>> typed({"path": 3}, dict[str, str], "a.json", "save it again")
     Traceback (most recent call last):
@@ -180,7 +179,7 @@ def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T
     except msgspec.ValidationError as error:
         raise BadInput(f"{name}: {error}", remedy) from None
     except MemoryError:
-        raise TooLarge.of(name) from None
+        raise TooLarge.for_input(name) from None
     return cast(_T, value)
 
 
@@ -201,23 +200,23 @@ def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> 
     return -_LARGEST <= value <= _LARGEST and low <= value <= high
 
 
-def shown(path: object) -> str:
-    """A path in a sentence: bytes that are no UTF-8 are escaped."""
+def printable_path(path: object) -> str:
+    """Return a path for a sentence: bytes that are no UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def as_text(path: str | Path) -> str:
-    """A path as text that any file and terminal takes: with forward slashes, and `\\xff` for what is not UTF-8."""
+    """Return a path as text for any file and terminal, with forward slashes and `\\xff` for bytes not in UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
 
 
 def composed(name: str) -> str:
-    """A name as names are compared, in Unicode's NFC; others, as macOS has had, may have `é` as two characters."""
+    """Normalise a name for comparison, to Unicode's NFC: names of older macOS have `é` as two characters."""
     return unicodedata.normalize("NFC", name)
 
 
 def quoted(value: object) -> str:
-    """A value in a sentence: its `repr`, cut where it is long; a text keeps both quotation marks."""
+    """Return a value for a sentence: its `repr`, cut where it is long; a text keeps both quotation marks."""
     if isinstance(value, str):
         value = value[: 2 * _LONGEST_QUOTE]
     text = repr(value)

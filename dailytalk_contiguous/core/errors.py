@@ -1,8 +1,8 @@
 """The few errors that a user is meant to read.
 
-Every one carries a reason (what is wrong, with the value) and a remedy (what to do), as two short pieces of
-text, so that a reject line, a terminal and a JSON consumer can each lay them out in their own way. Anything
-else that is raised is a bug and keeps its traceback.
+Each of them has a reason (the problem, with the value) and a remedy (the way out), as two short pieces of text, so
+that a reject line, a terminal and a JSON consumer can each lay them out in their own way. Anything else that is
+raised is a bug and keeps its traceback.
 
 Both pieces name options as the command line does: `--max-cost` is `max_cost=` in Python.
 """
@@ -49,8 +49,8 @@ class DailytalkError(Exception):
 class BadInput(DailytalkError):
     """One recording, conversation or utterance that can't be used; it is rejected and the rest goes on.
 
-    `row` is its place in the batch in which it was met, so that just that row can be taken out. A `reason` of more
-    than `MOST_REASON` characters is cut.
+    `row` is its position in the batch where it occurred, so that just that row can be taken out. A `reason` of
+    more than `MOST_REASON` characters is cut.
     """
 
     def __init__(self, reason: str, remedy: str, row: int | None = None) -> None:
@@ -59,7 +59,7 @@ class BadInput(DailytalkError):
         super().__init__(reason, remedy)
         self.row = row
 
-    def at(self, row: int) -> "BadInput":
+    def at_row(self, row: int) -> "BadInput":
         return BadInput(self.reason, self.remedy, row)
 
 
@@ -67,7 +67,7 @@ class TooLarge(BadInput):
     """A file of others that needs more memory than this process may have (`machine.resources.limit_memory`)."""
 
     @classmethod
-    def of(cls, name: str) -> "TooLarge":
+    def for_input(cls, name: str) -> "TooLarge":
         remedy = "use fewer --workers, close other programs, or leave it out"
         return cls(f"{name} needs more memory than there is", remedy)
 
@@ -87,7 +87,8 @@ class ModelMissing(DailytalkError):
 class ModelUnreachable(ModelMissing):
     """A model that would have to be downloaded from the Hub, which can't be reached.
 
-    `in_profile`: whether a profile (`models.profiles`) decides which model it is, so that another one needs none.
+    `in_profile` says whether a profile (`models.profiles`) decides which model it is, so that another profile may
+    need none.
     """
 
     def __init__(self, reason: str, remedy: str, in_profile: bool = False) -> None:
@@ -97,7 +98,7 @@ class ModelUnreachable(ModelMissing):
 
 @dataclass(frozen=True)
 class Reject:
-    """A rejected row: `id` of the recording, conversation or utterance, the `stage` that rejected it, and why."""
+    """A rejected row: `id` of the recording, conversation or utterance, the `stage`, the reason and the remedy."""
 
     id: str
     stage: str

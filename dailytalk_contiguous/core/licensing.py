@@ -1,4 +1,4 @@
-"""Licences: what the terms of data and of models allow, and what they allow together."""
+"""Licences: the terms of data and of models, singly and together."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -47,15 +47,15 @@ SAYS = {
 }
 
 
-class Asked(NamedTuple):
-    """The terms of a licence: some of `SAYS`; `known` is False where its name does not show it."""
+class LicenceTerms(NamedTuple):
+    """The terms of a licence: `asks` has keys of `SAYS`; `is_known` is false where its name does not show them."""
 
-    what: frozenset[str]
-    known: bool = True
+    asks: frozenset[str]
+    is_known: bool = True
 
 
 class Licence(NamedTuple):
-    """A licence by its SPDX name (or `unknown`), where the model is described, and what to mind."""
+    """A licence by its SPDX name (or `unknown`), the page that describes the model, and a note on its use."""
 
     licence: str
     url: str
@@ -79,7 +79,7 @@ class Combined(NamedTuple):
     """The terms of data under several licences together.
 
     Attributes:
-        licence: the strictest of them where it asks for everything that any of them asks for; else `other`, and
+        licence: the strictest of them where it asks for everything that any of them asks for; else `other`, when
             all of them hold at once.
         asks: keys of `SAYS`, in that order.
         warnings: one sentence for each conflict or restriction, without a full stop.
@@ -97,15 +97,15 @@ _OF_PROGRAMS = ("mit", "apache", "bsd", "gpl", "lgpl", "agpl", "mpl", "isc", "zl
 _RESEARCH = ("research", "academic")
 
 
-def asked(licence: str | None) -> Asked:
+def terms_of_licence(licence: str | None) -> LicenceTerms:
     """Return the terms of a licence, by its SPDX name or its id on the Hub.
 
-    >>> sorted(asked("CC-BY-NC-4.0").what), asked("Contract 7").known
+    >>> sorted(terms_of_licence("CC-BY-NC-4.0").asks), terms_of_licence("Contract 7").is_known
     (['commercial', 'naming'], False)
     """
     name = (licence or "").strip().lower()
     if name in PUBLIC_DOMAIN or name.startswith(_OF_PROGRAMS):
-        return Asked(frozenset())
+        return LicenceTerms(frozenset())
     if name.startswith(("cc-by", "cdla-", "odc-by", "odbl")):
         parts = name.split("-")
         asks = {"nc": "commercial", "nd": "changes", "sa": "terms", "sharing": "terms", "odbl": "terms"}
@@ -113,29 +113,29 @@ def asked(licence: str | None) -> Asked:
         for part, term in asks.items():
             if part in parts:
                 terms.add(term)
-        return Asked(frozenset(terms))
+        return LicenceTerms(frozenset(terms))
     is_for_research = not set(name.split("-")).isdisjoint(_RESEARCH)
     if name.startswith("licenseref-") and is_for_research:
-        return Asked(frozenset(("commercial", "naming", "research")))
-    return Asked(frozenset(), known=False)
+        return LicenceTerms(frozenset(("commercial", "naming", "research")))
+    return LicenceTerms(frozenset(), is_known=False)
 
 
 def licence_in_words(licence: str | None) -> str:
     """Describe the terms of a licence for a table."""
-    terms = asked(licence)
-    if not terms.known:
+    terms = terms_of_licence(licence)
+    if not terms.is_known:
         return "see its terms"
-    sentences = [text for term, text in SAYS.items() if term in terms.what]
+    sentences = [text for term, text in SAYS.items() if term in terms.asks]
     return "; ".join(sentences) or "nothing of the data"
 
 
 def refusal(licence: str | None) -> str | None:
-    """Why data under a licence can't be used commercially, or None if its name allows it. Unknown is no."""
-    terms = asked(licence)
-    if not terms.known:
+    """Say why data under a licence can't be used commercially; None if its name allows it. Unknown is no."""
+    terms = terms_of_licence(licence)
+    if not terms.is_known:
         return f"nobody can tell from {licence or 'an unknown licence'} whether commercial use is allowed"
-    if "commercial" in terms.what:
-        word = "research only" if "research" in terms.what else "no commercial use"
+    if "commercial" in terms.asks:
+        word = "research only" if "research" in terms.asks else "no commercial use"
         return f"{licence} allows {word}"
     return None
 
@@ -154,18 +154,18 @@ def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] 
         names[licence] = licence or "no licence"
         if folders:
             names[licence] += f" ({', '.join(sorted(folders))})"
-        terms[licence] = asked(licence)
-        union |= terms[licence].what
+        terms[licence] = terms_of_licence(licence)
+        union |= terms[licence].asks
     asks = tuple(term for term in SAYS if term in union)
     warnings = (*_restrictions(names, terms), *_conflicts(names, terms))
     return Combined(_strictest(terms, union), asks, warnings)
 
 
 def derived(origins: Collection[Origin]) -> str:
-    """The id of the licence of data that follows from its sources and the models that made it, or `other`.
+    """Return the id of the licence of data that follows from its sources and models, or `other`.
 
-    Of models only the ban on commercial use extends to what they made; of sources everything does, as
-    resynthesised conversations are changed versions of them.
+    All terms of sources extend to the data, as resynthesised conversations are changed versions of them; of the
+    terms of models, only the ban on commercial use does.
     """
     users = {origin.licence: {origin.name} for origin in origins if origin.role == SOURCE}
     licence = combined(users).licence.lower()
@@ -175,7 +175,7 @@ def derived(origins: Collection[Origin]) -> str:
 
 
 def promised_too_much(licences: Collection[str], origins: Collection[Origin]) -> tuple[str, ...]:
-    """A sentence for each way in which licences of data, ids of the Hub, allow more than its origins do."""
+    """Return a sentence for each way in which licences of data, ids of the Hub, allow more than its origins."""
     sentences: list[str] = []
     for licence in licences:
         for origin in origins:
@@ -184,23 +184,23 @@ def promised_too_much(licences: Collection[str], origins: Collection[Origin]) ->
 
 
 def _excess_promises(licence: str, origin: Origin) -> list[str]:
-    """A sentence for each term of an origin that a licence of data leaves out."""
+    """Return a sentence for each term of an origin that a licence of data leaves out."""
     is_source = origin.role == SOURCE
     who = f"the {SOURCE}"
     if origin.name:
         who = f"the {SOURCE if is_source else 'model'} {origin.name}"
-    terms = asked(origin.licence)
-    if is_source and "changes" in terms.what:
+    terms = terms_of_licence(origin.licence)
+    if is_source and "changes" in terms.asks:
         return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
     if licence == OTHER:
         return []
-    if not terms.known:
+    if not terms.is_known:
         own_licence = origin.licence or "unknown"
         return [
             f"{who} is under terms that have to be read ({own_licence}); {licence} may allow more than they do"
         ]
-    binding = terms.what if is_source else terms.what & {"commercial"}
-    missing = binding - asked(licence).what
+    binding = terms.asks if is_source else terms.asks & {"commercial"}
+    missing = binding - terms_of_licence(licence).asks
     if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
         missing -= {"naming"}
     return [
@@ -208,26 +208,26 @@ def _excess_promises(licence: str, origin: Origin) -> list[str]:
     ]
 
 
-def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:
-    """The licence that asks for everything, if it leaves none of the others' own terms out; else `other`."""
-    if not terms or not all(asked_for.known for asked_for in terms.values()):
+def _strictest(terms: Mapping[str | None, LicenceTerms], union: frozenset[str]) -> str:
+    """Return the licence that asks for everything, if it includes the others' exclusive terms; else `other`."""
+    if not terms or not all(asked_for.is_known for asked_for in terms.values()):
         return OTHER
     # Terms that no other licence has: share-alike, and agreements.
-    exclusive = [name for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}]
+    exclusive = [name for name, asked_for in terms.items() if asked_for.asks & {"terms", "research"}]
     families = {_family(name) for name in exclusive}
-    fitting = [name for name, asked_for in terms.items() if name and asked_for.what >= union]
+    fitting = [name for name, asked_for in terms.items() if name and asked_for.asks >= union]
     fitting_families = {_family(name) for name in fitting}
     if len(families) > 1 or (families and families.isdisjoint(fitting_families)):
         return OTHER
     return max(fitting, key=lambda name: (_family(name) in families, name), default=OTHER)
 
 
-def _restrictions(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
-    """Restrictions of single licences that hold for all of it."""
+def _restrictions(names: Mapping[str | None, str], terms: Mapping[str | None, LicenceTerms]) -> list[str]:
+    """Return warnings of restrictions of single licences that hold for all of the data."""
     warnings = []
-    non_commercial = [name for name, asked_for in terms.items() if "commercial" in asked_for.what]
+    non_commercial = [name for name, asked_for in terms.items() if "commercial" in asked_for.asks]
     commercial = [
-        name for name, asked_for in terms.items() if asked_for.known and "commercial" not in asked_for.what
+        name for name, asked_for in terms.items() if asked_for.is_known and "commercial" not in asked_for.asks
     ]
     if non_commercial and commercial:
         who = _listed([names[name] for name in non_commercial])
@@ -235,28 +235,28 @@ def _restrictions(names: Mapping[str | None, str], terms: Mapping[str | None, As
             f"{who}: not for commercial use, and neither is anything that was trained on all of it together"
         )
     for name, asked_for in terms.items():
-        if not asked_for.known:
+        if not asked_for.is_known:
             warnings.append(f"{names[name]}: its terms have to be read before any use")
-        if "changes" in asked_for.what:
+        if "changes" in asked_for.asks:
             warnings.append(f"{names[name]}: no changed versions, and this is one; do not pass it on")
-        if "research" in asked_for.what:
+        if "research" in asked_for.asks:
             warnings.append(f"{names[name]}: research only, by agreement with its makers; do not pass it on")
     return warnings
 
 
-def _conflicts(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
-    """Share-alike against terms that it does not allow to be added."""
+def _conflicts(names: Mapping[str | None, str], terms: Mapping[str | None, LicenceTerms]) -> list[str]:
+    """Return warnings of share-alike beside terms that it does not allow to be added."""
     warnings = []
     reported: set[str | None] = set()
     for name, asked_for in terms.items():
-        if "terms" not in asked_for.what:
+        if "terms" not in asked_for.asks:
             continue
         reported.add(name)  # a conflict of two share-alike licences is reported once
         conflicting = []
         for other, other_terms in terms.items():
-            adds_terms = "terms" in other_terms.what or other_terms.what - asked_for.what
+            adds_terms = "terms" in other_terms.asks or other_terms.asks - asked_for.asks
             is_other = other not in reported and _family(other) != _family(name)
-            if other_terms.known and is_other and adds_terms:
+            if other_terms.is_known and is_other and adds_terms:
                 conflicting.append(names[other])
         if conflicting:
             verb = "contradict" if len(conflicting) > 1 else "contradicts"
@@ -268,7 +268,7 @@ def _conflicts(names: Mapping[str | None, str], terms: Mapping[str | None, Asked
 
 
 def _family(licence: str | None) -> str:
-    """A licence without its version: a later one of the same kind takes up the earlier."""
+    """Return a licence without its version: a later version accepts data of an earlier one."""
     return re.sub(r"-\d+(\.\d+)*$", "", (licence or "").strip().lower())
 
 

@@ -1,9 +1,9 @@
 """Limits on what an untrusted input may unpack to.
 
-A file of a few kilobytes can unpack to gigabytes. What its header declares, and what comes of a file, a row, a
-sample or an answer, is counted against a `Quota`, which raises BadInput with the name of the input as soon as it
-is exceeded. The limits follow from what the product can use. Where a header lies, `machine.resources.limit_memory`
-limits what the file costs.
+A file of a few kilobytes can unpack to gigabytes. Amounts that its header declares, and those that come of a file,
+a row, a sample or an answer, count against a `Quota`, which raises BadInput with the name of the input as soon as
+it is exceeded. The limits follow from what the product can use. Where a header lies,
+`machine.resources.limit_memory` limits what the file costs.
 """
 
 from typing import Literal
@@ -38,7 +38,7 @@ Counted = Literal["bytes", "seconds", "words", "labels", "records", "fields", "f
 def most_words(duration: float | None) -> float:
     """Return how many words, labels or marks the transcript of a recording may have.
 
-    `duration`: of the recording in seconds, None if unknown.
+    `duration` is that of the recording in seconds; None if unknown.
 
     >>> [most_words(seconds) for seconds in (6.0, 3600.0, None)]
     [20000, 360000.0, 1000000]
@@ -49,13 +49,13 @@ def most_words(duration: float | None) -> float:
 
 
 class Quota:
-    """A limit on what one input may unpack to, and how much of it is used.
+    """A limit on the amount that one input may unpack to, and the amount so far.
 
     Args:
-        subject: the input, as the start of a sentence, such as `call.tar: its sample a`.
-        most: the limit, in `unit`.
-        unit: what is counted.
-        remedy: what the user can do if the limit is exceeded.
+        subject: input, as the start of a sentence, such as `call.tar: its sample a`.
+        most: limit, in `unit`.
+        unit: unit of the count.
+        remedy: remedy if the limit is exceeded.
     """
 
     def __init__(self, subject: str, most: float, unit: Counted, remedy: str) -> None:
@@ -63,7 +63,7 @@ class Quota:
         self.most = most
         self.unit = unit
         self.remedy = remedy
-        self.used = 0.0
+        self.amount = 0.0
 
     def take(self, amount: float) -> None:
         """Count an amount that was unpacked, or is about to be. Raises BadInput if the total exceeds the limit.
@@ -74,7 +74,7 @@ class Quota:
         Traceback (most recent call last):
         dailytalk_contiguous.core.errors.BadInput: call.tar: its sample has more than 2.0 MB: cut it into parts
         """
-        self.used += amount
+        self.amount += amount
         if self.is_exceeded:
             limit = f"{self.most:,.0f} {self.unit}"
             if self.unit == "bytes":
@@ -83,4 +83,4 @@ class Quota:
 
     @property
     def is_exceeded(self) -> bool:
-        return self.used > self.most
+        return self.amount > self.most

@@ -1,7 +1,7 @@
-"""Settings: fields of frozen dataclasses, each declared with what a person must know to set it.
+"""Settings: fields of frozen dataclasses, each declared with its help, range and choices.
 
-A stage is such a dataclass, and so are the plan of a corpus and its limits of quality. Whatever else names a
-setting is made from the fields: the options of the commands, what run.json and a dataset's card hold.
+A stage is such a dataclass, and so are the plan of a corpus and its limits of quality. Everything else that names
+a setting is made from the fields: the options of the commands, the settings in run.json and in a dataset's card.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _Default = TypeVar("_Default")
 
 
 def is_own_file(name: str) -> bool:
-    """Return whether the value of an option names a file, and not a choice of this package."""
+    """Whether the value of an option names a file, and not a choice of this package."""
     return name.endswith(".py")
 
 
@@ -25,18 +25,19 @@ class Setting:
     """The description of a field, in its metadata.
 
     Attributes:
-        about: a sentence for the help; `{choices}` becomes the choices.
-        option: the name of its option, with underscores; empty for the field's own. Fields of several stages that
-            have one option (`device`) are set together.
-        panel: of the help, by its name in lower case (see `cli.terminal.Panel`).
-        choices: the values that it can have; empty where there are others.
-        own: whether a person's own file of Python may be named in place of a choice.
+        about: sentence for the help; `{choices}` becomes the choices.
+        option: name of its option, with underscores; empty for the field's own. Fields of several stages that have
+            one option (`device`) are set together.
+        panel: panel of the help, by its name in lower case (see `cli.terminal.Panel`).
+        choices: possible values; empty where there are others.
+        takes_own_file: whether the user's own file of Python may be named in place of a choice.
         words: words that are accepted in place of a value, with that value.
-        least, most: the range of a number.
+        least: least value of a number.
+        most: greatest value of a number.
         unit: `s` for a time, which is written 3, 3s or 15m, `time` for one that needs its unit because 15 may
-            mean minutes; empty where the help's `metavar` says it.
-        metavar: what the help shows in place of a value.
-        shown: what the help shows as the default; empty for the default itself.
+            mean minutes; empty where the help's `metavar` names it.
+        metavar: placeholder of a value in the help.
+        shown: default in the help; empty for the default itself.
         reference: whether it names a model, a voice or a folder. Models and voices are recorded
             elsewhere, with their licences, and folders of this machine nowhere.
         hidden: whether no help lists its option: the message or the page that calls for it names it.
@@ -46,7 +47,7 @@ class Setting:
     option: str = ""
     panel: str = "rare"
     choices: Collection[str] = ()
-    own: bool = False
+    takes_own_file: bool = False
     words: Mapping[str, object] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
@@ -74,11 +75,11 @@ EXECUTION: dict[str, object] = {"execution": True}
 
 
 def setting(default: _Default, about: str | Setting, execution: bool = False, **attributes: Any) -> _Default:
-    """A field of a dataclass, declared with its help, range and choices.
+    """Declare a field of a dataclass with its help, range and choices.
 
     Args:
-        default: the default of the field.
-        about: its help, with further `attributes` of `Setting`; or a `Setting` that several stages have.
+        default: default of the field.
+        about: its help, with further `attributes` of `Setting`; or a `Setting` that several stages share.
         execution: see `EXECUTION`.
     """
     described = about if isinstance(about, Setting) else Setting(about, **attributes)
@@ -89,9 +90,9 @@ def setting(default: _Default, about: str | Setting, execution: bool = False, **
 
 
 def unlisted(default: _Default, about: str | Setting = "", execution: bool = False, **attributes: Any) -> _Default:
-    """A field that is set from Python alone: a table, a measured limit, or a value that is not set by hand.
+    """Declare a field that is set from Python alone: a table, a measured limit, or a value not set by hand.
 
-    One that is described, as by `setting`, is set and recorded by its name as others are, and is no option.
+    A field that is described, as by `setting`, is set and recorded by its name as others are, and is no option.
     """
     metadata: dict[str, object] = {"unlisted": True}
     if about:
@@ -117,7 +118,7 @@ class PlacedSetting(NamedTuple):
 
 
 def settings_in(*holders: object) -> Iterator[PlacedSetting]:
-    """The settings of dataclasses and of the dataclasses inside them, in order.
+    """Yield the settings of dataclasses and of the dataclasses inside them, in order.
 
     A field that is declared without a `Setting` is an option by its name.
     """
@@ -155,13 +156,13 @@ def check_values(*holders: object) -> None:
 
 
 def check_value(name: str, setting: Setting, value: Any) -> None:
-    """Raise BadValue for a value that a setting can't have. None and what is empty are the absence of a choice."""
+    """Raise BadValue for a value that a setting can't have. None and empty values are the absence of a choice."""
     least = setting.least
     most = setting.most
     is_absent = not value and value != 0
     if is_absent or value in setting.words.values():
         return
-    if setting.own and is_own_file(value):
+    if setting.takes_own_file and is_own_file(value):
         return
     values = value if isinstance(value, tuple) else [value]
     is_choice = not setting.choices or {*values} <= {*setting.choices}
@@ -177,7 +178,7 @@ def check_value(name: str, setting: Setting, value: Any) -> None:
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
-    """The value, if it is one of the choices. Raises BadValue."""
+    """Return the value, if it is one of the choices. Raises BadValue."""
     if value not in choices:
         raise BadValue(f"{name} can't be {value!r}", f"give {', '.join(filter(None, choices))}")
     return value
@@ -186,7 +187,7 @@ def one_of(name: str, value: str, choices: Collection[str]) -> str:
 def settings_of(*holders: object) -> dict[str, object]:
     """Return the settings that decide the result, by the names of the options, for run.json and a dataset's card.
 
-    Settings of execution and references are left out; of a path on this machine only its last part is kept.
+    Settings of execution and references are left out; only the last part of a path on this machine is kept.
 
     >>> from dailytalk_contiguous import Bucket, Punctuate
     >>> settings_of(Bucket(), Punctuate())
@@ -204,7 +205,7 @@ def settings_of(*holders: object) -> dict[str, object]:
 
 
 def chosen_for(kind: type, options: Mapping[str, object]) -> dict[str, Any]:
-    """The arguments of a dataclass among `options`, which have the names of options.
+    """Return the arguments of a dataclass among `options`, which have the names of options.
 
     >>> from dailytalk_contiguous import Bucket
     >>> chosen_for(Bucket, {"buckets": "robust", "beam": 2})
@@ -219,7 +220,7 @@ def chosen_for(kind: type, options: Mapping[str, object]) -> dict[str, Any]:
 
 
 def with_settings(holders: Sequence[_Holder], options: Mapping[str, object]) -> tuple[_Holder, ...]:
-    """Copies of dataclasses, and of those inside them, with the values of `options`, by the options' names."""
+    """Copy dataclasses, and those inside them, with the values of `options`, by the options' names."""
     return tuple(_with(holder, options) for holder in holders)
 
 

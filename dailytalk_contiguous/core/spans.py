@@ -11,13 +11,13 @@ TimeSpan = tuple[float, float]
 
 
 def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Start and end of every run of true values, shape (runs, 2)."""
+    """Return start and end of every run of true values, shape (runs, 2)."""
     changes = np.diff(flags, prepend=False, append=False)
     return np.flatnonzero(changes).reshape(-1, 2)
 
 
 def touched_frames(count: int, spans: Iterable[TimeSpan], frame: float) -> NDArray[np.bool_]:
-    """Which of `count` frames of length `frame` any of the spans touches; spans and `frame` have the same unit."""
+    """True for those of `count` frames of length `frame` that a span touches; spans and `frame` have one unit."""
     touched = np.zeros(count, bool)
     for start, end in spans:
         first = max(0, int(start / frame))
@@ -27,7 +27,7 @@ def touched_frames(count: int, spans: Iterable[TimeSpan], frame: float) -> NDArr
 
 
 def rounded_frames(count: int, spans: Iterable[TimeSpan], frame: float, origin: float = 0.0) -> NDArray[np.bool_]:
-    """Which of `count` frames from `origin` on are in spans whose ends are rounded to whole frames, in seconds."""
+    """True for those of `count` frames from `origin` on that are in spans rounded to whole frames, in seconds."""
     inside = np.zeros(count, bool)
     for start, end in spans:
         first = max(0, round((start - origin) / frame))
@@ -53,7 +53,7 @@ def merge_gaps(spans: Sequence[TimeSpan], gap: float) -> list[TimeSpan]:
 
 
 def outside(spans: Sequence[TimeSpan], utterances: Sequence[TimeSpan]) -> list[TimeSpan]:
-    """The parts of spans that no utterance covers (merging may have bridged a short one); some have no length."""
+    """Return parts of spans that no utterance covers (merging may bridge a short one); some have no length."""
     in_order = sorted(utterances)
     parts: list[TimeSpan] = []
     for start, end in spans:

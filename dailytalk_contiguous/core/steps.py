@@ -1,7 +1,7 @@
 """The progress of a long command, reported by its loop and shown by the listener, if there is one.
 
-A run listens to the stage at hand, and its journal (`run.events`) says the rest. As with logging, a loop need not
-know whether there is a listener.
+A run listens to the current stage, and its journal (`run.events`) reports the rest. As with logging, a loop need
+not know whether there is a listener.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ def listening(listener: StepListener) -> Iterator[None]:
 
 
 def steps(work: str, items: Iterable[_T], total: int | None = None) -> Iterator[_T]:
-    """The items, each of which is one step of `work`; `total`: how many there are, None if unknown.
+    """Yield the items, each of which is one step of `work`; `total` is their number, None if unknown.
 
     >>> with listening(print):
     ...     numbers = list(steps("numbers read", [5, 6], 2))

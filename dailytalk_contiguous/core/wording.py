@@ -1,4 +1,4 @@
-"""Words for people that every room needs: a number with its noun, a length, a kind of reason, a portable name."""
+"""Wording for people: a number with its noun, a length, a kind of reason, a portable name."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _LONGEST = 120
 
 
 def counted(n: int, noun: str) -> str:
-    """A number with its noun.
+    """Return a number with its noun.
 
     >>> counted(1, "shard"), counted(2000, "shard")
     ('1 shard', '2,000 shards')
@@ -39,7 +39,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def shown_names(names: Sequence[str], most: int) -> str:
-    """The first `most` names, and whether there are others.
+    """Return the first `most` names, with `…` if there are others.
 
     >>> shown_names(["call1", "call2", "call3"], 2)
     'call1, call2 …'
@@ -49,7 +49,7 @@ def shown_names(names: Sequence[str], most: int) -> str:
 
 
 def length_text(seconds: float) -> str:
-    """A length in the unit that people would take: `119.8 s`, `3.4 min`, `2.5 h`, `1,000.0 h`."""
+    """Return a length in the unit that people would use: `119.8 s`, `3.4 min`, `2.5 h`, `1,000.0 h`."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     if seconds < 7200:
@@ -58,7 +58,7 @@ def length_text(seconds: float) -> str:
 
 
 def rough_length(seconds: float) -> str:
-    """A length that is only estimated, in whole seconds or minutes: `40 s`, `3 min`, `2.5 h`."""
+    """Return an estimated length in whole seconds or minutes: `40 s`, `3 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
@@ -67,7 +67,7 @@ def rough_length(seconds: float) -> str:
 
 
 def cut_middle(text: str, width: int) -> str:
-    """A text of at most `width` characters, with `…` in place of its middle where it is longer.
+    """Cut a text to at most `width` characters, with `…` in place of its middle where it is longer.
 
     >>> cut_middle("call-of-monday-morning", 11)
     'call-…rning'
@@ -80,14 +80,14 @@ def cut_middle(text: str, width: int) -> str:
 
 
 def money(dollars: float) -> str:
-    """An amount in USD, with enough digits for small ones."""
+    """Return an amount in USD, with enough digits for small ones."""
     if dollars >= 0.1 or not dollars:
         return f"{dollars:,.2f} USD"
     return f"{dollars:.4f} USD"
 
 
 def percent(part: float, whole: float) -> str:
-    """A part of a whole in per cent, a small one never as 0 %; a dash where there is no whole."""
+    """Return a part of a whole in per cent, a small one never as 0 %; a dash where there is no whole."""
     if not whole:
         return "–"
     share = 100 * part / whole
@@ -95,9 +95,9 @@ def percent(part: float, whole: float) -> str:
 
 
 def kind_of(reason: str) -> str:
-    """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
+    """Return a reason without the ids, quotes and figures that make each differ, so that they can be counted.
 
-    What is in parentheses is a detail, except a limit of `core.sound.quality`.
+    Words in parentheses are a detail, except a limit of `core.sound.quality`.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'
@@ -129,7 +129,7 @@ _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
 
 def public(value: object) -> str:
-    """A value as text without names and passwords in addresses, `(a file)` for what looks like a path here."""
+    """Return a value as text without names and passwords in addresses, and with `(a file)` for a path."""
     text = re.sub(r"//[^/@\s]*@", "//", str(value))
     return _BARE_PATH.sub("(a file)", _QUOTED_PATH.sub("(a file)", text))
 
@@ -140,12 +140,12 @@ def is_path(name: str) -> bool:
 
 
 def portable(name: str | None) -> str | None:
-    """A name as it is, or the last part of one that is a path on this machine: what may be published."""
+    """Return a name in a form that may be published: of a path on this machine, only the last part."""
     if name is None or not is_path(name):
         return name
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
 def model_name(name: str) -> str:
-    """A model's name; of a model in a local folder, the folder's own name."""
+    """Return a model's name, or that of the local folder that it is in."""
     return f"{portable(name)} (a local folder)" if is_path(name) else name

@@ -1,1 +1,1 @@
-"""Floor 1: what the core leaves to the machine: files of sound, memory, Ctrl-C, people's own Python files."""
+"""Floor 1: everything that depends on the machine: files of sound, memory, Ctrl-C, the user's own Python files."""

@@ -1,7 +1,7 @@
 """The additions of the apps to the core: the literals of each `apps/NAME/app.py`, found by walking the folder.
 
-So deleting an app's folder is enough, and the core imports none: it asks here for what the apps list under a name
-(docs/architecture.md has the names), and what a value `"module:name"` means is imported when it is used. What
+So deleting an app's folder is enough, and the core imports none: it asks here for the values that apps list under
+a name (docs/architecture.md has the names), and a value `"module:name"` is imported when it is used. Code that
 computes a row is never named so: the digest of a stage follows real imports only (`core.code`).
 """
 
@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parents[1] / "apps"
 
 
 def additions(slot: str) -> Iterator[tuple[str, Any]]:
-    """The names of the apps that list something under `slot`, in alphabetical order, and what they list."""
+    """Yield the names of the apps that list something under `slot`, in alphabetical order, with their values."""
     for path in sorted(_FOLDER.glob("*/app.py")):
         app = path.parent.name
         declared = part_of(app, "app")

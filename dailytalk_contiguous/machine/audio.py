@@ -1,6 +1,6 @@
-"""Reading recordings: what their headers say, whether they are whole, and their samples, a block at a time.
+"""Reading of recordings: their headers, whether they are whole, and their samples, a block at a time.
 
-libsndfile reads what it can, `machine.decoding` the rest.
+libsndfile reads the formats that it knows, `machine.decoding` the rest.
 """
 
 import io
@@ -82,7 +82,7 @@ class AudioHeader:
 
 
 def to_uri(path: Path) -> str:
-    """A path as text that Arrow and JSON can hold: as it is, or a `file://` URI if its name is not UTF-8."""
+    """Return a path as text for Arrow and JSON: as it is, or a `file://` URI if its name is not UTF-8."""
     text = str(path)
     try:
         text.encode("utf-8")
@@ -92,7 +92,7 @@ def to_uri(path: Path) -> str:
 
 
 def audio_at(path: Path) -> EncodedAudio:
-    """The `{"bytes", "path"}` struct of a file, whose path is absolute there."""
+    """Return the `{"bytes", "path"}` struct of a file, with its absolute path."""
     return {"bytes": None, "path": to_uri(path.absolute())}
 
 
@@ -104,10 +104,10 @@ def from_uri(text: str) -> Path:
 
 
 def embedded(audio: AudioStruct | None) -> EncodedAudio:
-    """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
+    """Return the audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
 
-    Every reader of finished rows goes through this: a dataset may come from a stranger, and a path in one may name
-    any file of this machine. A row without bytes is no error here; its decoder raises BadInput.
+    Every reader of finished rows uses this: a dataset may come from a stranger, and a path in it may name any file
+    of this machine. A row without bytes is no error here; its decoder raises BadInput.
     """
     data = audio.get("bytes") if isinstance(audio, Mapping) else None
     content = data if isinstance(data, bytes) else None
@@ -129,7 +129,7 @@ _REMEMBERED = 1024
 
 
 def _remembered(measure: Callable[[AudioStruct], _Measured]) -> Callable[[AudioStruct], _Measured]:
-    """A function of encoded audio that looks at a file again only after its size or date has changed."""
+    """Wrap a function of encoded audio, so that it reads a file again only after its size or date has changed."""
 
     @lru_cache(maxsize=_REMEMBERED)
     def measure_file(path: str, size: int, modified: int) -> _Measured:
@@ -148,7 +148,7 @@ def _remembered(measure: Callable[[AudioStruct], _Measured]) -> Callable[[AudioS
 
 @_remembered
 def _stream_facts(audio: AudioStruct) -> StreamFacts:
-    """The facts of the first audio stream of a file, as `machine.decoding` reads them."""
+    """Return the facts of the first audio stream of a file, as `machine.decoding` reads them."""
     with _opened(audio) as (encoded, _):
         return read_facts(encoded)
 
@@ -161,7 +161,7 @@ MP3_TOLERANCE = 1.0
 def read_header(audio: AudioStruct) -> AudioHeader:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
-    A file that was found whole is not checked again by this process until its size or date changes.
+    A file that proved whole is not checked again by this process until its size or date changes.
 
     Raises:
         BadInput: there is none, it is empty or cut short, or nothing here can decode it.
@@ -199,9 +199,9 @@ TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "
 
 
 def tags(audio: AudioStruct) -> dict[str, str]:
-    """Those of `TAGS` that a recording has (title, artist, …), without empty ones.
+    """Return the `TAGS` of a recording (title, artist, …), without empty ones.
 
-    Empty for a file that `read_header` can't read, and for one whose tags are damaged.
+    A file that `read_header` can't read, or whose tags are damaged, has none.
     """
     try:
         with _sound_file(audio) as file:
@@ -224,7 +224,7 @@ _FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", 
 
 
 def has_over_16_bits(audio: AudioStruct) -> bool:
-    """Return whether the samples of a file that libsndfile reads have more than 16 bits."""
+    """Whether the samples of a file that libsndfile reads have more than 16 bits."""
     try:
         with _sound_file(audio) as file:
             return file.subtype in _FINE
@@ -251,7 +251,7 @@ FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
 class _Floats(NamedTuple):
-    """The samples of a file of floats: the highest, without its sign, and whether all are whole numbers."""
+    """Facts of a file of floats: its highest sample, without its sign, and whether all are whole numbers."""
 
     peak: float
     are_whole: bool
@@ -259,7 +259,7 @@ class _Floats(NamedTuple):
 
 @_remembered
 def _floats_in(audio: AudioStruct) -> _Floats | None:
-    """What a file of floats holds, which is read whole for it; None for any other file."""
+    """Read the whole of a file of floats for its facts; None for any other file."""
     peak = 0.0
     are_whole = True
     try:
@@ -277,10 +277,10 @@ def _floats_in(audio: AudioStruct) -> _Floats | None:
 
 
 def sample_scale(audio: AudioStruct) -> float:
-    """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that pass it.
+    """Return the factor that brings the samples of a file to [-1, 1]: 1, except for floats beyond it.
 
-    What is louder than full scale would be clipped, and is divided by its peak. A file of floats is read whole for
-    it, and remembered until its size or date changes. Raises BadInput as `blocks` does.
+    A file louder than full scale would be clipped, so it is divided by its peak. A file of floats is read whole
+    for this, and the factor is remembered until its size or date changes. Raises BadInput as `blocks` does.
     """
     floats = _floats_in(audio)
     if floats is None or floats.peak <= 1.0:
@@ -293,9 +293,9 @@ def sample_scale(audio: AudioStruct) -> float:
 
 
 def float_headroom(audio: AudioStruct) -> float:
-    """The factor from the loudest sample of a file of floats to full scale, at least 1; 1 for any other file.
+    """Return the factor from the loudest sample of a file of floats to full scale, at least 1; 1 for other files.
 
-    A recorder of floats leaves the level for later: at 16 bits, soft samples would lose what they hold.
+    A recorder of floats leaves the level for later: at 16 bits, soft samples would lose their detail.
     """
     floats = _floats_in(audio)
     if floats is None or floats.peak == 0:
@@ -306,7 +306,7 @@ def float_headroom(audio: AudioStruct) -> float:
 def _read_blocks(
     file: soundfile.SoundFile, n_samples: int, dtype: str
 ) -> Iterator[NDArray[np.float32 | np.float64 | np.int16 | np.int32]]:
-    """The samples of an open file from where it is to its end, shape (n, channels), so many at a time."""
+    """Yield the samples of an open file from its position to its end, shape (n, channels), so many at a time."""
     block = file.read(n_samples, dtype=dtype, always_2d=True)
     while len(block):
         yield block
@@ -314,7 +314,7 @@ def _read_blocks(
 
 
 def scale_note(audio: AudioStruct) -> str:
-    """A sentence for people on a file whose samples are scaled (`sample_scale`); empty for any other file."""
+    """Return a sentence for people on a file whose samples are scaled (`sample_scale`); empty for other files."""
     scale = sample_scale(audio)
     if scale == 1.0:
         return ""
@@ -339,7 +339,7 @@ def blocks(
         audio: a `{"bytes", "path"}` struct.
         start: seconds from the beginning of the file, taken to the nearest sample.
         duration: seconds; to the end if None.
-        block_seconds: length of what is yielded at a time, to within a frame of a compressed file.
+        block_seconds: length of a block, to within a frame of a compressed file.
 
     Raises:
         BadInput: the file ends before its header says, holds samples that are no numbers, or can't be read.
@@ -380,7 +380,7 @@ def blocks(
 
 
 def tracks(audio: AudioStruct) -> list[StreamFacts]:
-    """The audio tracks of a container that libsndfile can't read (video, M4A); none of any other file.
+    """Return the audio tracks of a container that libsndfile can't read (video, M4A); none of any other file.
 
     Raises BadInput as `read_header` does.
     """
@@ -395,7 +395,7 @@ def tracks(audio: AudioStruct) -> list[StreamFacts]:
 def track_at(audio: AudioStruct, track: int, sample_rate: int) -> Iterator[Samples]:
     """Yield the mean of the channels of an audio track, float32, shape (n,), at a rate in Hz.
 
-    `track`: its number among those of `tracks`, from 0. Raises BadInput as `blocks` does.
+    `track` is its number in `tracks`, from 0. Raises BadInput as `blocks` does.
     """
     facts = tracks(audio)[track]
 
@@ -425,7 +425,7 @@ def resampled(chunks: Iterable[Samples], rate: float, new_rate: float, channels:
 
 
 class SampleFormat(NamedTuple):
-    """How a file's samples are kept whole in a WAV: libsndfile's subtype, and the type of an array of them."""
+    """A format that keeps a file's samples whole in a WAV: libsndfile's subtype, and the type of an array."""
 
     subtype: str
     dtype: str
@@ -450,7 +450,7 @@ _OTHERS = SampleFormat("PCM_24", "int32")
 
 
 def sample_format(audio: AudioStruct) -> SampleFormat:
-    """How all of a recording's samples can be kept."""
+    """Return the format that keeps all of a recording's samples whole."""
     try:
         with _sound_file(audio) as file:
             return _WHOLE.get(file.subtype, _DECODED)
@@ -490,8 +490,8 @@ def blocks_at(
 ) -> Iterator[Samples]:
     """Yield a part of a recording as float32 at a rate in Hz, shape (n, channels), by one streaming resampler.
 
-    Bit for bit at its own rate. `tap` is called with each block as `blocks` yields it, before it is resampled.
-    Raises BadInput as `blocks` does.
+    At its own rate it stays bit for bit. `tap` is called with each block as `blocks` yields it, before it is
+    resampled. Raises BadInput as `blocks` does.
     """
     info = read_header(audio)
     if info.sample_rate != sample_rate and info.sample_rate < LOWEST_RESAMPLED:
@@ -540,7 +540,7 @@ def read_pcm(
 
 
 def read_at(audio: AudioStruct, sample_rate: int, start: float = 0.0, duration: float | None = None) -> Samples:
-    """A part of a recording as float32, shape (n, channels), at `sample_rate`: bit for bit if that is its rate.
+    """Read a part of a recording as float32, shape (n, channels), at `sample_rate`: bit for bit at its own rate.
 
     Raises BadInput as `blocks` does.
     """
@@ -563,7 +563,7 @@ def _finite(block: Samples, start: float) -> Samples:
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
-    """Without the seek that python-soundfile makes after every read: MP3 frames need the bits of those before."""
+    """A file without python-soundfile's seek after every read: MP3 frames need the bits of those before."""
 
     def seekable(self) -> bool:
         return False
@@ -582,7 +582,7 @@ _UNKNOWN_FRAMES = 2**63 - 1
 
 @contextmanager
 def _sound_file(audio: AudioStruct) -> Iterator[soundfile.SoundFile]:
-    """Raises NotForLibsndfile, and BadInput for a damaged file of a format that libsndfile knows."""
+    """Open a file. Raises NotForLibsndfile, and BadInput for a damaged file of a format that libsndfile knows."""
     with _opened(audio) as (encoded, size):
         promised = promised_samples(encoded, size)
         if promised and promised[0] == 0 < promised[1]:  # libsndfile takes a length of 0 at its word
@@ -613,7 +613,7 @@ MOST_SAMPLES_A_SECOND = 64 * 48_000
 
 
 def _refuse_wide(sample_rate: int, channels: int) -> None:
-    """Raise BadInput for sound of which a block would fill memory."""
+    """Raise BadInput for sound so wide that a block would fill memory."""
     if channels * sample_rate > MOST_SAMPLES_A_SECOND:
         reason = f"it has {counted(channels, 'channel')} at {sample_rate:,} Hz, more than can be read at a time"
         raise BadInput(reason, "export it again with fewer channels, or at a lower rate")
@@ -621,7 +621,7 @@ def _refuse_wide(sample_rate: int, channels: int) -> None:
 
 @contextmanager
 def _opened(audio: AudioStruct) -> Iterator[tuple[BinaryIO, int]]:
-    """The encoded audio as a binary file, and its size in bytes."""
+    """Open encoded audio as a binary file, and return it with its size in bytes."""
     encoded = _encoded(audio)
     if isinstance(encoded, bytes):
         yield io.BytesIO(encoded), len(encoded)
@@ -631,7 +631,7 @@ def _opened(audio: AudioStruct) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _encoded(audio: AudioStruct) -> Encoded:
-    """The content of encoded audio, or the path of its file. Raises BadInput where there is neither."""
+    """Return the content of encoded audio, or the path of its file. Raises BadInput where there is neither."""
     content: bytes | None = audio["bytes"]
     if content is not None:
         return content
@@ -656,7 +656,7 @@ ONE_CHANNEL = (
 
 
 def same_sound_remedy(audio: AudioStruct | None) -> str:
-    """What to do with a recording whose channels carry the same sound: its other tracks may be the sides."""
+    """Return the remedy for a recording whose channels carry the same sound: its other tracks may be the sides."""
     with suppress(BadInput, OSError):
         n_tracks = len(tracks(audio)) if audio else 0
         if n_tracks > 1:
@@ -665,7 +665,7 @@ def same_sound_remedy(audio: AudioStruct | None) -> str:
 
 
 def tracks_remedy(count: int) -> str:
-    """What to do with a container of several audio tracks, of which the first one does not hold both sides."""
+    """Return the remedy for a container of several audio tracks whose first one does not hold both sides."""
     if count == 2:
         return "it has two audio tracks: pass --tracks 1,2 if they are the two speakers"
     return f"it has {count} audio tracks: pass those of the two speakers, such as --tracks 1,2 or --tracks 2,3"

@@ -1,4 +1,4 @@
-"""Decodes an audio stream in order, and continues for a later part of the file where an earlier part ended.
+"""Decoding of an audio stream in order, which continues for a later part of the file where an earlier part ended.
 
 Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's noise, the filters of AMR, the
 dither of AC-3. One that starts in the middle of a file gives other samples, however much it decodes before the
@@ -6,7 +6,7 @@ part. So a file is decoded from its start, and after each part its decoder waits
 order decodes it once; k readers side by side decode it k times.
 
 A video has a clock: its sound may begin after the film, and browsers write no packets while a microphone is muted.
-Silence is put there, so that a second of what is decoded is a second of the player.
+Silence is put there, so that a second of decoded sound is a second of the player.
 """
 
 import atexit
@@ -73,14 +73,14 @@ def open_container(file: BinaryIO) -> "InputContainer":
 
 
 def clock_start(container: "InputContainer") -> Fraction:
-    """The second at which the first stream of a file begins, by the times in it: a player's second 0."""
+    """Return the second at which the first stream of a file begins, by the times in it: a player's second 0."""
     import av
 
     return Fraction(container.start_time or 0, av.time_base)
 
 
 def packets_of(container: "InputContainer", *streams: "AudioStream") -> Iterator["Packet[Any]"]:
-    """The packets of streams, or of all, up to the one in which the file ends; of a WAV with that one."""
+    """Yield packets of some or all streams up to the one in which the file ends; a WAV's include that one."""
     for packet in container.demux(*streams):
         if packet.is_corrupt and container.format.name != "wav":
             return
@@ -92,11 +92,11 @@ class Decoder:
 
     Attributes:
         position: samples of each channel that were yielded or skipped so far, with silence.
-        is_closed: whether nothing can be read any more.
+        is_closed: whether it can't read any more.
 
     Args:
-        encoded: an encoded file.
-        channels: of the stream.
+        encoded: encoded file.
+        channels: number of channels of the stream.
         track: number of the stream among those of audio, from 0.
 
     Raises:
@@ -143,7 +143,7 @@ class Decoder:
             yield np.concatenate(parts)
 
     def _parts_of_frames(self, first: int, last: int) -> Iterator[NDArray[np.float32]]:
-        """The samples of the part, those of a frame at a time."""
+        """Yield the samples of the part, those of a frame at a time."""
         while self.position < last:
             if not len(self._unread):
                 frame = self._next_frame()
@@ -170,9 +170,9 @@ class Decoder:
         self._file.close()
 
     def _with_silence(self, track: int) -> Generator["AudioFrame | int", None, None]:
-        """The frames of a track, and the samples of silence that lack before one, a second at a time.
+        """Yield the frames of a track, and the missing samples of silence before a frame, a second at a time.
 
-        Raises BadInput for more of it than the sound of a row may last.
+        Raises BadInput for more silence than the sound of a row may last.
         """
         stream = self._container.streams.audio[track]
         packets = packets_of(self._container, stream)
@@ -196,7 +196,7 @@ class Decoder:
             yield frame
 
     def _next_frame(self) -> "AudioFrame | int | None":
-        """The next frame, a number of samples of silence, or None after the last.
+        """Return the next frame, a number of samples of silence, or None after the last.
 
         Raises BadInput for a frame that is damaged or of another layout.
         """
@@ -216,7 +216,7 @@ class Decoder:
         return frame
 
     def _samples_of(self, frame: "AudioFrame | int") -> NDArray[np.float32]:
-        """The samples of a frame, or so many of silence, shape (n, channels)."""
+        """Return the samples of a frame, or so many of silence, shape (n, channels)."""
         import av
 
         if isinstance(frame, int):
@@ -235,14 +235,14 @@ def _not_decoded(error: object) -> BadInput:
 
 
 class StreamKey(NamedTuple):
-    """An audio stream: of a file, by its identity, size and date; of sound in memory, by its address and size."""
+    """The key of an audio stream: identity, size and date of a file, or address and size of sound in memory."""
 
     file: tuple[int, ...]
     track: int
 
 
 class WaitingDecoder(NamedTuple):
-    """A decoder that waits for a later part of its file, and the bytes of sound that it keeps in memory."""
+    """A decoder that waits for a later part of its file, with the bytes of sound that it keeps in memory."""
 
     key: StreamKey
     decoder: Decoder

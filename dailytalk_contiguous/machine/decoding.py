@@ -1,4 +1,4 @@
-"""Decodes by PyAV, whose libraries are FFmpeg's, what libsndfile can't read: M4A, AAC, WMA, the sound of videos.
+"""Decoding by PyAV, with FFmpeg's libraries, of formats that libsndfile can't read: M4A, AAC, WMA, videos.
 
 A file may come from a stranger's dataset: only formats that are one file each are opened, never a playlist, which
 opens what its text names.
@@ -29,9 +29,9 @@ _COPY = "copy or export the recording again"
 
 
 class StreamFacts(NamedTuple):
-    """Rate in Hz, channels, seconds and tags of an audio stream, and the name of the format it is in.
+    """Rate in Hz, channels, seconds and tags of an audio stream, and the name of its format.
 
-    `seconds`: to its end, from the start of the file's clock.
+    `seconds` counts to its end, from the start of the file's clock.
     """
 
     sample_rate: int
@@ -42,7 +42,7 @@ class StreamFacts(NamedTuple):
 
 
 def read_facts(file: BinaryIO) -> StreamFacts:
-    """The facts of the first audio stream.
+    """Read the facts of the first audio stream.
 
     Raises BadInput for a file without audio, and for one of a format that isn't read.
     """
@@ -53,7 +53,7 @@ def read_facts(file: BinaryIO) -> StreamFacts:
 
 
 def read_tracks(file: BinaryIO) -> list[StreamFacts]:
-    """The facts of every audio stream, in their order: the tracks of a container.
+    """Read the facts of every audio stream, in their order: the tracks of a container.
 
     Raises BadInput as `read_facts` does, and for a file with a stream that can't be decoded.
     """
@@ -64,7 +64,7 @@ def read_tracks(file: BinaryIO) -> list[StreamFacts]:
 
 
 def _streams(file: BinaryIO) -> list[StreamFacts | None]:
-    """The facts of the audio streams, in their order; None for one that can't be decoded."""
+    """Read the facts of the audio streams, in their order; None for one that can't be decoded."""
     import av  # FFmpeg, which few files need; an extra brings it
 
     try:
@@ -94,7 +94,7 @@ WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3", "
 
 
 def _end_in_header(container: "InputContainer", stream: "AudioStream") -> Fraction:
-    """The time at which a stream ends, by the header of its file; 0 where that does not say."""
+    """Return the time at which a stream ends, by the header of its file; 0 where that does not say."""
     import av
 
     if container.format.name in WITHOUT_LENGTH | WITH_ONE_LENGTH:
@@ -108,7 +108,7 @@ def _end_in_header(container: "InputContainer", stream: "AudioStream") -> Fracti
 
 
 def _ends_of_packets(container: "InputContainer") -> list[Fraction]:
-    """The times at which the streams of sound end, by their packets; 0 for one that has none.
+    """Return the times at which the streams of sound end, by their packets; 0 for one that has none.
 
     The end of the file is read, and all of it where a stream has no packets there. Raises BadInput for a file that
     ends before its header says.
@@ -131,7 +131,7 @@ def _ends_of_packets(container: "InputContainer") -> list[Fraction]:
 
 
 def _ends_from_here(container: "InputContainer") -> dict[int, Fraction]:
-    """The time at which the last packet of each stream ends, by the stream's index; streams without one lack."""
+    """Return the time at which each stream's last packet ends, by the stream's index, if it has a packet."""
     starts: dict[int, Fraction] = {}
     ends: dict[int, Fraction] = {}
     for packet in packets_of(container):
@@ -158,15 +158,15 @@ def decoded_blocks(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the samples of a part of an audio stream, float32, shape (n, channels).
 
-    They are those of the whole stream, decoded from its start, in whichever order parts are read.
+    They are those of the whole stream, decoded from its start, in any order of parts.
 
     Args:
-        encoded: an encoded file.
-        stream: the facts of the stream.
-        block_seconds: length of what is yielded at a time, to within a frame.
+        encoded: encoded file.
+        stream: facts of the stream.
+        block_seconds: length of a block, to within a frame.
         start: seconds from the beginning of the stream.
         duration: seconds; to the end if None.
-        track: the number of the stream among those of audio, from 0.
+        track: number of the stream among those of audio, from 0.
 
     Raises:
         BadInput: the file is damaged, or longer or shorter than its header says.

@@ -1,7 +1,7 @@
-"""Which extra of the package brings a library that is not installed.
+"""Extras of the package that bring a library that is not installed.
 
-Who only loads versions, or exports them for a trainer, needs few libraries. What the other ways need comes with
-extras that are named for what people do.
+Loading versions, or exporting them for a trainer, needs few libraries. The others come with extras that are named
+for the work that needs them.
 """
 
 #: The extra that brings each module of a library that the package itself does not require.
@@ -29,7 +29,7 @@ EXTRA_OF_MODULE = {
 
 
 def missing_extra(error: ImportError) -> str:
-    """One sentence that names the missing library and the extra that brings it; empty for any other library.
+    """Return a sentence that names the missing library and the extra that brings it; empty for other libraries.
 
     >>> missing_extra(ModuleNotFoundError("No module named 'pympi'", name="pympi"))
     "pympi is not installed: pip install 'dailytalk-contiguous[formats]'"

@@ -1,8 +1,8 @@
-"""Ctrl-C as the programs promise it: exit code 130 and one sentence.
+"""Ctrl-C with exit code 130 and one sentence.
 
 A Ctrl-C is noted, and raised as KeyboardInterrupt. Compiled code that calls back (numba, ctypes, pyarrow) may
-swallow that, or raise another error in its place: so loops ask `check_interrupt`, and `watched` ends with
-KeyboardInterrupt whatever was raised in it. A second one ends the process where it is; that loses nothing, since
+swallow that, or raise another error in its place, so loops call `check_interrupt`, and `watched` ends with
+KeyboardInterrupt whatever was raised in it. A second Ctrl-C ends the process at once; that loses nothing, since
 files on disk are whole or absent.
 """
 
@@ -25,14 +25,14 @@ _asked = False
 
 
 def install() -> None:
-    """Until `watched`, a Ctrl-C ends this process at once. One that is ignored stays so: a background job's is."""
+    """Let a Ctrl-C end this process at once until `watched`, unless it is ignored, as in a background job."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """The work of a command. Raises KeyboardInterrupt at its end if a Ctrl-C was not answered in it."""
+    """Watch the work of a command. Raises KeyboardInterrupt at its end if a Ctrl-C was not answered in it."""
     global _asked
     handler = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -51,13 +51,13 @@ def watched() -> Iterator[None]:
 
 
 def check_interrupt() -> None:
-    """Raise KeyboardInterrupt, in any thread, if a Ctrl-C has come: called between batches and before requests."""
+    """Raise KeyboardInterrupt, in any thread, after a Ctrl-C. Call it between batches and before requests."""
     if _asked:
         raise KeyboardInterrupt
 
 
 def answered() -> None:
-    """Take back a Ctrl-C that a command has dealt with itself."""
+    """Mark a Ctrl-C as handled by a command itself."""
     global _asked
     _asked = False
 

@@ -1,4 +1,4 @@
-"""librosa, imported where it is used: not at start-up, and by one process at a time.
+"""The import of librosa where it is used: not at start-up, and by one process at a time.
 
 Its first import on a machine compiles functions for some twenty seconds into a cache. Two processes that write it
 at once leave one by which every later import ends in a segmentation fault.
@@ -16,7 +16,7 @@ from dailytalk_contiguous.machine.resources import cache_folder
 
 @lru_cache
 def import_librosa() -> ModuleType:
-    """The module librosa, with all that it compiles. Raises ModelMissing where it can't keep what it compiles."""
+    """Import librosa, with all its compiled code. Raises ModelMissing where that can't be kept."""
     with ExitStack() as stack:
         with suppress(OSError):  # a disk that can't be written: nothing is compiled into it, either
             stack.enter_context(FileLock(cache_folder() / "librosa.lock"))

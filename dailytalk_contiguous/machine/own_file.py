@@ -1,10 +1,10 @@
 """Python files of the user with stages, a synthesiser, an export or a corpus, named on the command line.
 
 A file becomes a module whose name is its path. So two files with one name are two modules, and none takes the name
-of another module. What a file defines can be pickled: every process that imports this package finds the module.
+of another module. Definitions in a file can be pickled: every process that imports this package finds the module.
 
-While a file is imported, it may import modules that lie beside it. These get such names, too, so that the next
-file finds its own ones, and an edit of one of them is an edit of the file that imports it.
+While a file is imported, it may import modules beside it. These get such names, too, so that the next file finds
+its own ones, and an edit of one of them is an edit of the file that imports it.
 """
 
 import os
@@ -37,10 +37,10 @@ _contents: dict[str, list[bytes]] = {}
 
 
 def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType, example: str) -> Any:
-    """The value of `name`, of a `kind`, that a file defines.
+    """Import the value of `name`, of a `kind`, that a file defines.
 
-    Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, starts a run, or
-    has no such value; `example` is how to define it.
+    Raises DailytalkError, naming the option `flag`, for a file that is missing, can't be run, starts a run, or has
+    no such value; `example` shows how to define it.
     """
     path = Path(file).absolute()
     shown = f"{flag} {str(file)!r}"
@@ -58,12 +58,12 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
 
 
 def is_own_module(name: str) -> bool:
-    """Return whether a module is that of a person's own file."""
+    """Whether a module is that of the user's own file."""
     return name.startswith(_PREFIX)
 
 
 def instance_of(module: str, qualified_name: str) -> object:
-    """Return an empty instance of a class in a person's own file, which a pickle then fills.
+    """Return an empty instance of a class in the user's own file, which a pickle then fills.
 
     Raises ModuleNotFoundError where the file is not on this machine.
     """
@@ -74,9 +74,9 @@ def instance_of(module: str, qualified_name: str) -> object:
 
 
 def refuse_in_import(action: str) -> None:
-    """Raise DailytalkError if a person's file is being imported: that must neither run nor write anything.
+    """Raise DailytalkError if the user's file is being imported: that must neither run nor write anything.
 
-    `action`: what the file does ("writes …"), for the message.
+    `action` describes the file ("writes …") in the message.
     """
     importer = _importing.get()
     if importer:
@@ -89,14 +89,14 @@ def _module_name(path: Path) -> str:
 
 
 def _path_named(module: str) -> Path:
-    """The path in the name of a person's own module, where it may not be any more."""
+    """Return the path in the name of the user's own module, where the file may no longer be."""
     return Path(os.fsdecode(unquote_to_bytes(module.removeprefix(_PREFIX))))
 
 
 class _OwnFile(SourceLoader):
-    """Loads the module of a file, which finds the files beside it meanwhile.
+    """A loader of the module of a file, which finds the files beside it meanwhile.
 
-    Nothing compiled is read or written: what runs is the text that the digest is made of.
+    Compiled code is neither read nor written: the text that runs is that of the digest.
     """
 
     def __init__(self, name: str, path: str) -> None:
@@ -134,10 +134,10 @@ _importing: ContextVar[_OwnFile | None] = ContextVar("importing", default=None)
 
 
 def _contents_with_imports(file: Path) -> list[bytes]:
-    """The content of a Python file, then of the files beside it that it imports, directly or through others.
+    """Return the content of a Python file, then of the files beside it that it imports, also through others.
 
-    They are found in its text, not among the modules that are loaded: these differ between processes, and the
-    digest of a stage must not. What is loaded counts as it was then.
+    They are found in its text, not among the loaded modules: these differ between processes, and the digest of a
+    stage must not. A loaded module counts as it was when it was loaded.
     """
     contents: dict[Path, bytes] = {}
     waiting = {file}
@@ -154,10 +154,10 @@ def _contents_with_imports(file: Path) -> list[bytes]:
 
 
 class _OwnFiles(MetaPathFinder):
-    """Finds the modules of people's files: by their paths, or on another machine in a folder of PYTHONPATH.
+    """A finder of modules of the user's files: by their paths, or on another machine in a folder of PYTHONPATH.
 
-    For a file that is being imported, it finds those beside it, too, whose modules get such names. What Python has
-    or what is installed comes first.
+    For a file that is being imported, it also finds those beside it, whose modules get such names. Python's own
+    and installed modules come first.
     """
 
     def find_spec(
@@ -180,7 +180,7 @@ class _OwnFiles(MetaPathFinder):
         return None
 
     def _named(self, fullname: str) -> ModuleSpec | None:
-        """The module that is named after a file. Raises ModuleNotFoundError where that is not on this machine."""
+        """Find the module named after a file. Raises ModuleNotFoundError without that file on this machine."""
         path = _path_named(fullname)
         on_python_path = [Path(folder) / path.name for folder in sys.path]
         for file in (path, *on_python_path):
@@ -198,9 +198,9 @@ sys.meta_path.insert(0, _OwnFiles())
 
 
 def code_version(definition: type | Callable[..., object], version: int = 1) -> str:
-    """A text that stands for the code of a class or function: its `version` if it is part of this package.
+    """Return a text that stands for the code of a class or function: its `version` if it is part of this package.
 
-    For a person's own code it is a digest of its file as it was imported (of the definition itself in a notebook)
+    For the user's own code it is a digest of its file as it was imported (of the definition itself in a notebook)
     and of the files beside it that it imports, so that an edit counts without a number.
     """
     package, _, _ = definition.__module__.partition(".")

@@ -1,7 +1,7 @@
-"""How many bytes of samples the head of a WAV, RF64, AIFF or SPHERE promises, and how many there are.
+"""Bytes of samples that the head of a WAV, RF64, AIFF or SPHERE promises, and the bytes that are there.
 
 libsndfile quietly shortens a file that was cut short, so that half a conversation would pass for a whole one, and
-takes a head at its word whose program died before it wrote how much it had recorded.
+believes a head whose program died before it wrote the length of the recording.
 """
 
 import re
@@ -32,11 +32,11 @@ _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 
 
 def promised_samples(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """The bytes of samples that the head of a WAV, RF64, AIFF or SPHERE promises, and those from their start on.
+    """Return the bytes of samples that the head of a WAV, RF64, AIFF or SPHERE promises, and those in the file.
 
-    A WAV or RF64 promises 0 where its program did not know, and where more sound follows than it says. None for
-    other files, and where no samples are found. `file` is left anywhere. Raises BadInput for an AIFF with more
-    sound than it says.
+    A WAV or RF64 promises 0 where its program did not know, and where more sound follows than it says. The result
+    is None for other files, and where no samples are found. The position of `file` changes. Raises BadInput for an
+    AIFF with more sound than it says.
     """
     fields = sphere_head(file)
     if fields:

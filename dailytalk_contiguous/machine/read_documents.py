@@ -1,11 +1,11 @@
-"""Reads files of JSON and text of other authors, never more bytes than a limit."""
+"""Reading of files of JSON and text of other authors, never more bytes than a limit."""
 
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import MOST_BYTES, JsonObject, check_size, parse_json, shown
+from dailytalk_contiguous.core.documents import MOST_BYTES, JsonObject, check_size, parse_json, printable_path
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.machine.regular_files import open_regular
 
@@ -20,22 +20,22 @@ MOST_OWN_BYTES = 512 << 20
 
 
 def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
-    """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing."""
+    """Read a JSON file. Raises BadInput as `parse_json`, and for a missing file."""
     content = read_bytes(path, remedy, limit)
-    return parse_json(content, shown(path), remedy, limit)
+    return parse_json(content, printable_path(path), remedy, limit)
 
 
 def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
-    """The bytes of a file from outside.
+    """Read the bytes of a file from outside.
 
-    Raises BadInput for one that can't be read, or is larger than `limit`.
+    Raises BadInput for a file that can't be read, or is larger than `limit`.
     """
     try:
-        check_size(path.stat().st_size, f"{shown(path)}: ", remedy, limit)
-        with open_regular(path, f"{shown(path)}: ") as file:
+        check_size(path.stat().st_size, f"{printable_path(path)}: ", remedy, limit)
+        with open_regular(path, f"{printable_path(path)}: ") as file:
             return file.read()
     except OSError as error:
-        raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
+        raise BadInput(f"{printable_path(path)}: it can't be read ({error.strerror})", remedy) from None
 
 
 def json_lines(
@@ -45,13 +45,12 @@ def json_lines(
     first: int = 1,
     last: int | None = None,
 ) -> Iterator[tuple[int, JsonObject | BadInput]]:
-    """The objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
+    """Yield the objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
 
     Lines before `first` are not parsed, and those after `last` are not read.
 
-    In place of a line that can't be used there is a BadInput that says why, without the line's number, so that the
-    others are still read.
-    Raises BadInput for a file that is missing or can't be read.
+    In place of a line that can't be used there is a BadInput with the reason, without the line's number, so that
+    the others are still read. Raises BadInput for a file that is missing or can't be read.
     """
     for number, line in itertools.islice(numbered_lines(path, remedy), first - 1, last):
         if not line.strip() and len(line) <= MOST_LINE_BYTES:
@@ -74,20 +73,20 @@ def json_objects(
     first: int = 1,
     last: int | None = None,
 ) -> Iterator[tuple[int, JsonObject]]:
-    """The objects of a JSON Lines file (see `json_lines`). Raises BadInput for a line that can't be used."""
+    """Yield the objects of a JSON Lines file (see `json_lines`). Raises BadInput for a line that can't be used."""
     for number, line in json_lines(path, remedy, nan, first, last):
         if isinstance(line, BadInput):
-            raise BadInput(f"line {number} of {shown(path)!r}: {line.reason}", line.remedy)
+            raise BadInput(f"line {number} of {printable_path(path)!r}: {line.reason}", line.remedy)
         yield number, line
 
 
 def numbered_lines(path: Path, remedy: str = _REMEDY) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their ends and their numbers from 1.
+    """Yield the lines of a file with their ends and their numbers from 1.
 
     A longer line is cut after `MOST_LINE_BYTES` + 1 bytes. Raises BadInput for a file that can't be read.
     """
     try:
-        with open_regular(path, f"{shown(path)}: ") as file:
+        with open_regular(path, f"{printable_path(path)}: ") as file:
             number = 0
             line = file.readline(MOST_LINE_BYTES + 1)
             while line:
@@ -97,4 +96,4 @@ def numbered_lines(path: Path, remedy: str = _REMEDY) -> Iterator[tuple[int, byt
                     line = file.readline(len(line))
                 line = file.readline(MOST_LINE_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
+        raise BadInput(f"{printable_path(path)}: it can't be read ({error.strerror})", remedy) from None

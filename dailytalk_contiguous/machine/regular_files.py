@@ -1,4 +1,4 @@
-"""Opens regular files alone: a pipe that nobody writes to would be waited for, and a device may have no end."""
+"""Opening of regular files alone: a read of a pipe may wait for ever, and a device may have no end."""
 
 import stat
 from pathlib import Path
@@ -14,7 +14,7 @@ SAVE_IT = "save what it holds as a file, or take it out of the folder"
 def open_regular(path: Path, prefix: str = "") -> BinaryIO:
     """Open a file for reading its bytes.
 
-    Raises BadInput, whose sentence begins with `prefix`, for what is neither a file nor a folder; OSError.
+    Raises BadInput, whose sentence begins with `prefix`, for anything but a file or a folder, and OSError.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder, the system's own message

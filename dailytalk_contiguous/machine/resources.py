@@ -36,15 +36,16 @@ PACKAGES = (
 
 
 def cores() -> int:
-    """Cores that this process may use (a container or a batch system may give it fewer than there are)."""
+    """Return the number of cores that this process may use (a container or a batch system may limit them)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def available_memory() -> int:
-    """Bytes of memory that Linux can still give out, or that a control group of this process (a container, a batch
-    job) may have if that is less; elsewhere `sys.maxsize`.
+    """Return the bytes of memory that Linux can still give out; elsewhere `sys.maxsize`.
+
+    The limit of a control group of this process (a container, a batch job) counts if it is lower.
     """
     if sys.platform != "linux":
         return sys.maxsize
@@ -76,11 +77,11 @@ _GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 def limit_memory(n_bytes: int) -> None:
-    """Let this process and those that it starts ask for no more memory: what asks for more raises MemoryError.
+    """Limit the memory of this process and of those that it starts: a request for more raises MemoryError.
 
     A file whose header lies would otherwise fill the machine, and Linux would kill some process. At least
-    `LEAST_MEMORY` stay, and a lower limit of the user's stays. Called before there are threads. It does nothing on
-    macOS and Windows, and on a machine with a GPU, where CUDA maps the memory of the machine.
+    `LEAST_MEMORY` stay, and a lower limit of the user's stays. Call it before there are threads. It does nothing
+    on macOS and Windows, and on a machine with a GPU, where CUDA maps the memory of the machine.
     """
     if sys.platform != "linux" or any(path.exists() for path in _GPUS):
         return
@@ -94,7 +95,7 @@ def limit_memory(n_bytes: int) -> None:
 
 @contextmanager
 def unlimited_memory() -> Iterator[None]:
-    """What is started in this block may ask for as much memory as the user lets it, as a browser that stays."""
+    """Let processes that start in this block have as much memory as the user allows, as a browser that stays."""
     if sys.platform != "linux":
         yield
         return
@@ -109,11 +110,11 @@ def unlimited_memory() -> Iterator[None]:
 
 
 def give_back_memory() -> None:
-    """Return to the system what was freed, by Arrow and, where the system's library can (glibc), by all others.
+    """Return freed memory to the system: that of Arrow and, with glibc, of everything else.
 
     Threads leave it in many half-used pieces: after six conversations of three minutes a process held 1,013 MB
-    without this, and 907 MB with it. Arrow keeps what its tables held for itself: of five minutes of conversations
-    that were resynthesised, 100 MB.
+    without this, and 907 MB with it. Arrow keeps the memory of its former tables: 100 MB for five minutes of
+    resynthesised conversations.
     """
     arrow = sys.modules.get("pyarrow")
     if arrow:
@@ -125,10 +126,10 @@ def give_back_memory() -> None:
 
 
 def cache_folder() -> Path:
-    """Where this package keeps what it need not find twice: `DAILYTALK_CACHE`, or the user's cache folder.
+    """Return the folder of this package's cache: `DAILYTALK_CACHE`, or one in the user's cache folder.
 
-    Voices, transcripts and recordings of private runs are in it, so it is made for its owner alone. One
-    that is there keeps its rights, since people share such a folder on purpose.
+    Voices, transcripts and recordings of private runs are in it, so it is made for its owner alone. An existing
+    one keeps its rights, since people share such a folder on purpose.
     """
     chosen = os.environ.get("DAILYTALK_CACHE")
     if chosen:
@@ -138,7 +139,7 @@ def cache_folder() -> Path:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder, which only its owner may enter if it has to be made; one that is there keeps its rights.
+    """Make a folder that only its owner may enter, and return it; an existing one keeps its rights.
 
     A read-only disk is no error here; writing there will raise it.
     """
@@ -149,7 +150,7 @@ def private_folder(folder: Path) -> Path:
 
 @cache
 def code_digest() -> str:
-    """A digest of the code of this package: what other code has kept in the cache may be wrong for this one."""
+    """Return a digest of this package's code: results that other code has cached may be wrong for this one."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -162,8 +163,8 @@ def side_by_side(
 ) -> Generator[Result]:
     """`map` in order, by so many threads, so many items `ahead` of the caller: by default two for each thread.
 
-    For work that lets go of the interpreter, as decoding and ONNX Runtime do. What it raises is raised in its
-    item's turn; then, and where the caller stops early, no further item is begun. Close it (`contextlib.closing`)
+    It is for work that releases the interpreter, as decoding and ONNX Runtime do. An error is raised in the turn
+    of its item; then, and where the caller stops early, no further item is begun. Close it (`contextlib.closing`)
     where the caller may: the garbage collector would wait for the threads wherever it happens to run, even inside
     the start of another thread, which is a deadlock.
     """

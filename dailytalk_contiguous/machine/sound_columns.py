@@ -32,7 +32,7 @@ _REMEDY = "publish or build the dataset again"
 
 
 def sound_columns(names: Collection[str]) -> tuple[str, ...]:
-    """Return which of the columns with these names hold the sound: `audio`, or `left` and `right` in its place."""
+    """Return the columns of sound among these names: `audio`, or `left` and `right` in its place."""
     has_sides = all(side in names for side in CHANNELS)
     if has_sides and AUDIO_COLUMN not in names:
         return CHANNELS
@@ -40,7 +40,7 @@ def sound_columns(names: Collection[str]) -> tuple[str, ...]:
 
 
 def stereo_sound(row: AnyRecord) -> AudioStruct:
-    """Return the stereo sound of a row with either columns, without the paths in it.
+    """Return the stereo sound of a row with columns of either kind, without the paths in it.
 
     Sides that can't be one sound raise BadInput where it is read.
     """
@@ -61,10 +61,10 @@ def changed_sounds(row: AnyRecord) -> list[str]:
 
 
 class JoinedSides(Mapping[str, Any]):
-    """Encoded audio as `machine.audio` takes it: FLAC of 16 bits, made of two mono sounds on the first access.
+    """Encoded audio for `machine.audio`: FLAC of 16 bits, made of two mono sounds on the first access.
 
-    Each side is a channel, sample for sample. `joined["bytes"]` raises BadInput: a side can't be decoded or is
-    not mono, or the sides differ in their rate or length.
+    Each side is a channel, sample for sample. `joined["bytes"]` raises BadInput if a side can't be decoded or is
+    not mono, or if the sides differ in their rate or length.
     """
 
     def __init__(self, left: AudioStruct | None, right: AudioStruct | None) -> None:

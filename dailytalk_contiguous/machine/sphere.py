@@ -1,4 +1,4 @@
-"""NIST's SPHERE, the files of the LDC's corpora: what their head promises, which libsndfile does not check."""
+"""NIST's SPHERE, the format of the LDC's corpora: the promises of its head, which libsndfile does not check."""
 
 from typing import BinaryIO
 
@@ -9,7 +9,7 @@ SPHERE = b"NIST_1A\n"
 
 
 def sphere_head(file: BinaryIO) -> dict[str, str]:
-    """The fields in the head of a file of SPHERE, as text; empty for other files. `file` is left anywhere."""
+    """Read the fields in the head of a SPHERE file; none for other files. The position of `file` changes."""
     file.seek(0)
     if file.read(len(SPHERE)) != SPHERE:
         return {}
@@ -37,7 +37,7 @@ def refuse_shorten(fields: dict[str, str]) -> None:
 
 
 def sphere_samples(fields: dict[str, str], size: int) -> tuple[int, int] | None:
-    """The bytes of samples that a head promises, and those behind it in a file; None where it does not say."""
+    """Return the bytes of samples that a head promises, and those after it in a file; None if it does not say."""
     numbers = [fields.get(name, "") for name in ("head", "sample_count", "channel_count", "sample_n_bytes")]
     if not all(number.isascii() and number.isdigit() and len(number) < 16 for number in numbers):
         return None

@@ -2,8 +2,8 @@
 
 `datasets` silently averages stereo to mono through `["array"]` (datasets#8005), and needs torchcodec for any of
 it. Here a column keeps its encoded bytes, libsndfile decodes them, and the shape shows the channels. Its feature
-is one of two. What a chain of stages returns is plain `Audio` wherever it is written, for which the Hub shows a
-player. What `load` returns has a type of its own, which survives caches: data that was saved with it needs this
+is one of two. The result of a chain of stages is plain `Audio` wherever it is written, for which the Hub shows a
+player. The result of `load` has a type of its own, which survives caches: data that was saved with it needs this
 package instead of falling back to the average.
 """
 
@@ -39,8 +39,8 @@ class StereoAudio(Mapping[str, Any]):
 
     `audio["array"]` is float32 in [-1, 1), of shape (samples, 2), or (samples,) for mono files; 16-bit samples
     come out exactly. `audio["sampling_rate"]` is in Hz, `audio["bytes"]` the content of the file, which alone is
-    decoded, `audio["path"]` its name, which is never opened. Iterating goes over what is stored (`bytes`, `path`),
-    so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
+    decoded, `audio["path"]` its name, which is never opened. Iterating goes over the stored keys (`bytes`,
+    `path`), so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
     """
 
     def __init__(self, encoded: "AudioStruct") -> None:
@@ -76,7 +76,7 @@ class StereoAudio(Mapping[str, Any]):
 
     @property
     def channels(self) -> int:
-        """How many there are: 2, or 1 for the audio of one utterance."""
+        """The number of channels: 2, or 1 for the audio of one utterance."""
         return self._header().channels
 
     @property
@@ -84,7 +84,7 @@ class StereoAudio(Mapping[str, Any]):
         return self._header().seconds
 
     def read(self, start: float = 0.0, end: float | None = None) -> Samples:
-        """A part as float32, of shape (samples, 2), or (samples,) for mono; nothing else is decoded.
+        """Read a part as float32, of shape (samples, 2), or (samples,) for mono; nothing else is decoded.
 
         Args:
             start: seconds, taken to the nearest sample.
@@ -106,7 +106,7 @@ class StereoAudio(Mapping[str, Any]):
         return samples[:, 0] if info.channels == 1 else samples
 
     def _header(self) -> AudioHeader:
-        """Facts of the header. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
+        """The facts of the header. Raises BadInput for audio that is absent, cut short, or can't be read."""
         return read_header(embedded(self._stored))
 
 
@@ -125,7 +125,7 @@ class PublishedStereo(Audio):  # type: ignore[misc]
         return {"bytes": Path(value).read_bytes(), "path": Path(value).name}
 
     def embed_storage(self, storage: pa.StructArray, *args: object, **options: object) -> pa.StructArray:
-        """The column as it is: the base class would put the file that a row's path names into it."""
+        """Return the column as it is: the base class would put the file that a row's path names into it."""
         return storage
 
     def decode_example(self, value: "AudioStruct", token_per_repo_id: object = None) -> StereoAudio:

@@ -41,7 +41,7 @@ ALIGNER = Setting(
     "language.",
     option="aligner",
     choices=(AUTO, NO_ALIGNER, *ALIGNERS),
-    own=True,
+    takes_own_file=True,
     metavar="NAME|FILE.py",
 )
 

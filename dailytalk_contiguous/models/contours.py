@@ -23,7 +23,7 @@ import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.documents import shown
+from dailytalk_contiguous.core.documents import printable_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.machine.audio import read_at, to_uri
@@ -158,7 +158,7 @@ class ProsodicFeatureExtractor:
             with path.open("rb") as file:  # of a path, librosa would try programs, too
                 samples, _ = librosa.load(file, sr=self.sample_rate)
         except (OSError, soundfile.LibsndfileError) as error:
-            reason = f"librosa can't read {shown(path)} ({error})"
+            reason = f"librosa can't read {printable_path(path)} ({error})"
             raise BadInput(reason, "take the loader soundfile") from None
         return np.atleast_2d(samples)
 

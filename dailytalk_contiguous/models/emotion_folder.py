@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.documents import Number, as_text, shown, typed
+from dailytalk_contiguous.core.documents import Number, as_text, printable_path, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.style.emotions import DEFAULT_LIMITS, UNSURE, ConfidenceLimits
@@ -130,7 +130,7 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
 
     Raises ModelMissing as `open_emotion_folder` does.
     """
-    path = shown(about)
+    path = printable_path(about)
     try:
         stored = read_json(about, RETRAIN)
         value = typed(stored, _About, path)

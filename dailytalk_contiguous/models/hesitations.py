@@ -373,7 +373,7 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
             earliest = result[-1].end if here else result[-1].start + SHORTEST_WORD
             if word.start < earliest:  # a hesitation has moved it, or the word before
                 end = max(word.end, earliest + LEAST_KEPT)
-                word = word.at(earliest, end)
+                word = word.moved_to(earliest, end)
         result.append(word)
     return result
 
@@ -387,7 +387,7 @@ def _put(words: list[Word], word: Word, language: str) -> None:
     if words:
         last = words[-1]
         start = max(start, last.start + LEAST_KEPT)
-        words[-1] = last.at(last.start, min(last.end, start))
+        words[-1] = last.moved_to(last.start, min(last.end, start))
     if language not in SPACELESS:
         text = f" {text}"
     end = max(word.end, start + LEAST_KEPT)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sound.levels import frame_levels, gain_for, offset_of
-from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.nonspeech_sounds import sounds_outside_speech
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, one_channel, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.sound.speech_runs import speech_spans
 from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, true_runs
@@ -249,7 +249,7 @@ def missed_speech(channel: Pcm, sounds: Sequence[TimeSpan]) -> list[TimeSpan]:
 
     Args:
         channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.sound.levels.at_speech_level`).
-        sounds: starts and ends in seconds, as `core.sound.nonspeech_sounds.find_sounds` gives them.
+        sounds: starts and ends in seconds, as `core.sound.nonspeech_sounds.sounds_outside_speech` gives them.
     """
     missed: list[TimeSpan] = []
     for start, end in merge_gaps(sounds, TOGETHER):
@@ -379,10 +379,10 @@ def hear(samples: Samples, sample_rate: int) -> Heard:
         probabilities = speech_probabilities(np.pad(analysed, (0, n_silent)))
     speech = speech_spans(probabilities, total, FRAME_SECONDS, min_speech=MIN_SPEECH, pad=0)
     pcm = to_pcm(analysed)
-    sounds = find_sounds(pcm, speech)
+    sounds = sounds_outside_speech(pcm, speech)
     with refusing("it"):
         missed = missed_speech(pcm, sounds)
     if missed:
         speech = merge_gaps(sorted([*speech, *missed]), SHORTEST_PAUSE)
-    others = [(start, min(end, total)) for start, end in find_sounds(pcm, speech)]
+    others = [(start, min(end, total)) for start, end in sounds_outside_speech(pcm, speech)]
     return Heard(speech, merge_gaps(sorted([*speech, *others]), 0.0))

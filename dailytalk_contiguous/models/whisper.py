@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.words.fillers import PROMPTS, USUAL
 from dailytalk_contiguous.core.words.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.words.sentences import ends_sentence
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import fit
+from dailytalk_contiguous.core.words.word_times import fit_within
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, is_model_folder, stored_files
 from dailytalk_contiguous.models.forks import loaded_once
@@ -394,7 +394,7 @@ class Whisper:
         cut_off = n_tokens >= self._model.max_length // 2
         first = segments[0]
         # Ends are moved further than starts, into the next word.
-        words = fit(timed, seconds)
+        words = fit_within(timed, seconds)
         return Recognised(words, float(first["avg_logprob"]), float(first["no_speech_prob"]), cut_off)
 
     def _options(self, tokenizer: "Tokenizer") -> "TranscriptionOptions":

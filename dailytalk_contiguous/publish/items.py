@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 from datasets import Features, List
 
-from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
+from dailytalk_contiguous.core.documents import as_text, is_number, printable_path, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.clip import times_listed
@@ -331,7 +331,7 @@ class Items(ABC):
     def place_of(self, name: str) -> Any:
         """Return where the row of an id is. Raises BadInput if there is none."""
         if name not in self.places:
-            where = shown(self.folder) if self.folder else self.where
+            where = printable_path(self.folder) if self.folder else self.where
             raise BadInput(
                 f"{where} has no conversation {name!r}", "give conversation ids as the dataset has them"
             )
@@ -528,7 +528,7 @@ class VersionItems(FiledItems):
 
     @cached_property
     def run(self) -> RunRecord:
-        return RunRecord.of(self.version.manifest.run or {})
+        return RunRecord.from_json(self.version.manifest.run or {})
 
     def kept_findings(self) -> list[Finding]:
         """Return what apps had found in the work folder when it was published."""

@@ -93,7 +93,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         version = open_version(path) if path.is_dir() else None
         return version if version and version.conversations else path
     try:
-        return open_version(named.at(revision))
+        return open_version(named.at_revision(revision))
     except DailytalkError as problem:
         raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 

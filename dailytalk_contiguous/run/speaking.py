@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.style.tags import check_tags
+from dailytalk_contiguous.core.style.tags import mapped_tags
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
@@ -116,7 +116,7 @@ def read_synthesis_input(
     if transcript is None:
         run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
-    fields = (*FIELDS, *published(RunRecord.of(run).fields, work_folder.RUN))
+    fields = (*FIELDS, *published(RunRecord.from_json(run).fields, work_folder.RUN))
     rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
@@ -127,7 +127,7 @@ def read_synthesis_input(
 
 def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
     """The input of a synthesis, of the transcript that a run has written, or people have edited."""
-    facts = RunRecord.of(run)
+    facts = RunRecord.from_json(run)
     return SynthesisInput(
         groups=list(group(script.conversations, shard_seconds)),
         rejects=script.rejects,
@@ -310,7 +310,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     if not legal:
         return  # it takes no tags, or there is no such model, which the synthesiser will report
     try:
-        check_tags(sorted(tags), legal, dict(voice.tag_map))
+        mapped_tags(sorted(tags), legal, dict(voice.tag_map))
     except DailytalkError as error:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 

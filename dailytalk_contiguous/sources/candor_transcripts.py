@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import csv_lines, shown
+from dailytalk_contiguous.core.documents import csv_lines, printable_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.machine.read_documents import read_json
@@ -61,7 +61,7 @@ def candor_records(path: Path) -> Iterator[CorpusRecord]:
     """The turns of a transcript of CANDOR, each with the side that the map gives its speaker. Raises BadInput."""
     text = read_text(path)
     try:
-        lines = csv_lines(text, f"transcript {shown(path)}", _COLUMNS, _REMEDY)
+        lines = csv_lines(text, f"transcript {printable_path(path)}", _COLUMNS, _REMEDY)
     except DailytalkError as error:
         raise BadInput(error.reason, error.remedy) from None
     rows = [row for row in csv.reader(io.StringIO(text)) if row]

@@ -162,7 +162,7 @@ def _row(batch: pa.RecordBatch, index: int) -> Row | BadInput:
 def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
     """Why nothing more can be read. Raises `error` again if it is of the network or the disk."""
     if isinstance(error, MemoryError):
-        return TooLarge.of(_shard_name(repository, path))
+        return TooLarge.for_input(_shard_name(repository, path))
     is_plain = not isinstance(error, OSError) or type(error) is OSError
     if not is_plain or getattr(error, "errno", None) is not None:
         raise error

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.documents import quoted, shown
+from dailytalk_contiguous.core.documents import printable_path, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.record import LackingSound, SideShift
 from dailytalk_contiguous.core.records.schema import CHANNELS
@@ -277,4 +277,4 @@ def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Sam
 
 
 def _name(path: Path) -> str:
-    return quoted(shown(Path(path.name)))
+    return quoted(printable_path(Path(path.name)))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from dailytalk_contiguous.core.documents import composed, csv_lines, is_number, quoted, shown, utf8_text
+from dailytalk_contiguous.core.documents import composed, csv_lines, is_number, printable_path, quoted, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.machine import audio
@@ -218,9 +218,9 @@ _TABLE_REMEDY = (
 
 
 def _read_table(path: Path) -> tuple[Pair, ...]:
-    text = utf8_text(read_bytes(path, _TABLE_REMEDY), shown(path))
+    text = utf8_text(read_bytes(path, _TABLE_REMEDY), printable_path(path))
     pairs = []
-    for number, line in enumerate(csv_lines(text, shown(path), ("left", "right"), _TABLE_REMEDY), 2):
+    for number, line in enumerate(csv_lines(text, printable_path(path), ("left", "right"), _TABLE_REMEDY), 2):
         values = {name: value.strip() for name, value in line.items() if isinstance(value, str)}
         names = [composed(values.get(column, "")).replace("\\", "/") for column in ("left", "right")]
         times = [values.get(column, "") for column in ("left_start", "right_start")]
@@ -234,7 +234,7 @@ def _read_table(path: Path) -> tuple[Pair, ...]:
                 if not is_number(start, -LATEST_START, LATEST_START):
                     raise ValueError(f"a start of {start:g} s can't be one")
         except ValueError as error:
-            raise DailytalkError(f"line {number} of {shown(path)!r}: {error}", _TABLE_REMEDY) from None
+            raise DailytalkError(f"line {number} of {printable_path(path)!r}: {error}", _TABLE_REMEDY) from None
         pairs.append(Pair(Path(names[0]), Path(names[1]), (starts[0], starts[1]) if any(times) else None))
     return tuple(pairs)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.documents import composed, csv_lines, quoted, shown, utf8_text
+from dailytalk_contiguous.core.documents import composed, csv_lines, printable_path, quoted, utf8_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -45,9 +45,9 @@ def read_people(path: Path) -> dict[tuple[str, str], Person]:
     Channels are left, l, a, 1 and right, r, b, 2. Raises DailytalkError, naming the line, for a table that is no
     CSV or no UTF-8, and for a line without a name or with another person than an earlier line.
     """
-    text = utf8_text(read_bytes(path, _REMEDY), shown(path))
+    text = utf8_text(read_bytes(path, _REMEDY), printable_path(path))
     people: dict[tuple[str, str], Person] = {}
-    for number, line in enumerate(csv_lines(text, shown(path), NEEDED, _REMEDY), 2):
+    for number, line in enumerate(csv_lines(text, printable_path(path), NEEDED, _REMEDY), 2):
         try:
             recording, channel, person = _entry(line)
             if people.setdefault((recording, channel), person) != person:
@@ -55,7 +55,7 @@ def read_people(path: Path) -> dict[tuple[str, str], Person]:
                     f"the {channel} channel of {quoted(recording)} has another speaker in a line before"
                 )
         except ValueError as error:
-            raise DailytalkError(f"line {number} of {shown(path)!r}: {error}", _REMEDY) from None
+            raise DailytalkError(f"line {number} of {printable_path(path)!r}: {error}", _REMEDY) from None
     return people
 
 

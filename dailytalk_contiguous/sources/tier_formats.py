@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.documents import quoted, shown
+from dailytalk_contiguous.core.documents import printable_path, quoted
 from dailytalk_contiguous.core.errors import TooLarge
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
 from dailytalk_contiguous.sources.private_names import STAND_IN, is_private, private_part, shown_name
@@ -90,14 +90,16 @@ def read_tiers(path: Path) -> list[Tier]:
             reason = "declares entities or attributes, which the files of ELAN do not"
             raise broken(path, reason, "delete its DOCTYPE, or save the file again from ELAN")
     else:
-        quota = Quota(f"transcript {shown(path)}", MOST_WORDS, "labels", "save its parts in files of their own")
+        quota = Quota(
+            f"transcript {printable_path(path)}", MOST_WORDS, "labels", "save its parts in files of their own"
+        )
         quota.take(text.count('"') // 2)
     try:
         if is_elan:
             return list(_tiers_of_elan(path, text))
         return list(_tiers_of_praat(text))
     except MemoryError:
-        raise TooLarge.of(f"transcript {shown(path)}") from None
+        raise TooLarge.for_input(f"transcript {printable_path(path)}") from None
     except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
         cause = (error.__context__ if is_elan else None) or error
         library = "pympi" if is_elan else "praatio"

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.documents import (
     as_text,
     composed,
     is_number,
-    shown,
+    printable_path,
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -420,7 +420,7 @@ def _tagged_parts(
     for path, shard in by_generation(shard_files(tagged) if tagged.is_dir() else [tagged]):
         if not shard.entries:
             reason = "it is damaged, or no shard that this version wrote"
-            rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
+            rejects.append(Reject(printable_path(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue
         try:
             # The last two name the speakers, and tell which texts people have edited.

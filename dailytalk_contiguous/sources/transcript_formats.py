@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
+from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, printable_path
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
 from dailytalk_contiguous.core.records.conversation import Cue
@@ -457,7 +457,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     Raises UnknownKind for what is no transcript, and BadInput for a damaged one.
     """
     text = read_text(path)
-    title = f"transcript {shown(path)}"
+    title = f"transcript {printable_path(path)}"
     about: dict[str, object] = {}
     try:
         positions, data = _parsed(path, text, title)
@@ -635,7 +635,7 @@ def read_cues(
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
     position = "its text"
-    subject = f"transcript {shown(path)}"
+    subject = f"transcript {printable_path(path)}"
     quota = Quota(subject, most_words(duration), "words", "save its parts in files of their own")
     cues = list[Cue]()
     words = list[Cue]()
@@ -666,7 +666,7 @@ def read_cues(
         error.__traceback__ = None  # its frames hold what was read, and leave none for the error
         cues.clear()
         words.clear()
-        raise TooLarge.of(subject) from None
+        raise TooLarge.for_input(subject) from None
     cues += [cue for cue in words if not cue.text]
     return cues + joined_words(cue for cue in words if cue.text)
 
@@ -675,7 +675,9 @@ def read_cues(
 def _by_recording(read: Callable[[Path], Iterable[TranscriptRecord]], path: Path, modified: int) -> NamedRecords:
     """The records of a file by the recordings that they name, read once for all of these. Raises BadInput."""
     named = NamedRecords()
-    quota = Quota(f"transcript {shown(path)}", MOST_RECORDS, "records", "save its parts in files of their own")
+    quota = Quota(
+        f"transcript {printable_path(path)}", MOST_RECORDS, "records", "save its parts in files of their own"
+    )
     for position, item in read(path):
         quota.take(1)
         named.add(str(field_of(item, "recording") or ""), (position, item))

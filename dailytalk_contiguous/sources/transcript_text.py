@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import MOST_BYTES, shown, unpack_gzip
+from dailytalk_contiguous.core.documents import MOST_BYTES, printable_path, unpack_gzip
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.machine.read_documents import read_bytes
 
@@ -34,7 +34,7 @@ class UnknownKind(BadInput):
 
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
     """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
-    return BadInput(f"transcript {shown(path)}: {reason}", remedy)
+    return BadInput(f"transcript {printable_path(path)}: {reason}", remedy)
 
 
 def read_text(path: Path) -> str:
@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
     try:
         data = read_bytes(path, "check the file, its size and its permissions", MOST_BYTES)
         if path.suffix.lower() == ".gz":
-            data = unpack_gzip(data, shown(path), "save the file again")
+            data = unpack_gzip(data, printable_path(path), "save the file again")
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
     encoding = "utf-8-sig"

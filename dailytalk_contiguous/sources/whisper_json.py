@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.documents import (
     Number,
     is_number,
     parse_json,
+    printable_path,
     quoted,
-    shown,
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput
@@ -83,11 +83,11 @@ def read_whisper_json(path: Path) -> WhisperJson:
     Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
     """
     data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
-    entries = parse_json(data, shown(path), limit=MOST_WHISPER_BYTES, nan=True)
+    entries = parse_json(data, printable_path(path), limit=MOST_WHISPER_BYTES, nan=True)
     names = map(PurePosixPath, entries if isinstance(entries, dict) else ())
     if entries != {} and not any(name.suffix.lower() in AUDIO_SUFFIXES for name in names):
         raise BadInput(
-            f'{shown(path)}: it is not an object with clips by file name, such as {{"clip1.wav": {{…}}}}',
+            f'{printable_path(path)}: it is not an object with clips by file name, such as {{"clip1.wav": {{…}}}}',
             "name the file that Whisper's texts are in",
         )
     problems = {}
@@ -154,7 +154,7 @@ def clips_folder(path: Path) -> ClipsFolder:
     audio = audio_folders[0] if audio_folders else folder
     for part in (texts, audio):
         if path.is_dir() and leads_out(part, folder):
-            raise BadInput(f"{shown(part)}: {LINK_OUT}", COPY_IT)
+            raise BadInput(f"{printable_path(part)}: {LINK_OUT}", COPY_IT)
     return ClipsFolder(audio, texts if texts.exists() else None)
 
 

@@ -46,7 +46,7 @@ from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import (
     by_edit_distance,
     by_proportion,
-    fit,
+    fit_within,
     has_words,
     normalise,
     split_words,
@@ -267,7 +267,7 @@ class LineToAlign:
     def result(self, side: str) -> list[Word]:
         """Its words in seconds of the result, on a side of it."""
         placed = [word for word in self.words or () if word]
-        words = fit(_with_probabilities(placed, self.utterance.words), self.new_span.seconds)
+        words = fit_within(_with_probabilities(placed, self.utterance.words), self.new_span.seconds)
         fillers = are_fillers([word.text for word in words], self.language)
         aligned: list[Word] = []
         for word, filler in zip(words, fillers, strict=True):
@@ -349,7 +349,7 @@ class Align(AligningStage):
         aligned: list[Word] = []
         for words in words_of_sides.values():
             # Kept utterances may overlap where a transcript says so; words of one speaker don't.
-            aligned += fit(words, talk.built_duration)
+            aligned += fit_within(words, talk.built_duration)
         talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.side))
         talk.model_failures = failures or None
         return talk
@@ -469,7 +469,7 @@ def _fill_where_sure(line: LineToAlign, words: Sequence[Word], language: str) ->
     is_sure = np.median(probabilities) >= LEAST_SURE
     if not is_sure:
         return
-    fitted = fit(words, line.sound_seconds)
+    fitted = fit_within(words, line.sound_seconds)
     audible = within_sound(fitted, voiced_spans(line.sound, ANALYSIS_RATE))
     source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
     line.fill([word.known_by(source) for word in audible])

@@ -87,7 +87,7 @@ def _results_of_group(
             return call([items[index] for index in part])
         except BadInput as error:
             position = error.row or 0
-            raise error.at(group.index(part[position])) from error.__cause__
+            raise error.at_row(group.index(part[position])) from error.__cause__
 
     if divides and stage.if_model_fails:
         return all_that_work(call_part, group, stage.name)

@@ -189,7 +189,7 @@ class Stage:
             try:
                 done.append(self.of_talk(talk))
             except BadInput as error:
-                raise error.at(index) from error.__cause__
+                raise error.at_row(index) from error.__cause__
         return done
 
     def row(self, row: Row) -> Row:
@@ -209,7 +209,7 @@ class Stage:
             return columns_from_rows(self.rows_after(self._rows_in(batch)), self.adds)
         columns, problems = self.attempt(batch)
         for index, error in sorted(problems.items(), key=lambda problem: problem[0]):
-            raise error.at(index) from error.__cause__
+            raise error.at_row(index) from error.__cause__
         return columns
 
     def drops(self, names: Iterable[str]) -> list[str]:
@@ -253,7 +253,7 @@ class Stage:
             try:
                 added = self.row(row)
             except BadInput as error:
-                raise error.at(index) from error.__cause__
+                raise error.at_row(index) from error.__cause__
             _check_added(self, added)
             made.append({name: added[name] for name in self.adds})
         return made
@@ -609,7 +609,7 @@ class UtteranceStage(Stage):
         except BadInput as error:
             places = [*parts]
             position = error.row or 0
-            raise error.at(places[position]) from error.__cause__
+            raise error.at_row(places[position]) from error.__cause__
         return copies
 
     def _filled_without_sound(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
@@ -743,7 +743,7 @@ class ColumnStage(UtteranceStage):
             made = self.stage.rows_after(rows)
         except BadInput as error:
             number = error.row or 0
-            raise error.at(owners[number]) from None
+            raise error.at_row(owners[number]) from None
         utterances = [utterance for talk in talks for utterance in talk.utterances]
         for utterance, row in zip(utterances, made, strict=True):
             assign_flat(utterance, row)
@@ -838,7 +838,7 @@ def settings_text(stage: Stage) -> str:
             continue
         value = getattr(stage, field.name)
         declared = field.metadata.get("setting")
-        names_file = declared is not None and declared.own and is_own_file(value)
+        names_file = declared is not None and declared.takes_own_file and is_own_file(value)
         settings[field.name] = "FILE.py" if names_file else value
     return json.dumps(settings, sort_keys=True, default=repr)
 

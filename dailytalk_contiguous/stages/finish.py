@@ -115,7 +115,7 @@ class Finish(Stage):
         end = math.floor(talk.built_duration * 1e4) / 1e4  # no time is later than it by rounding
         words: list[Word] = []
         for word in talk.alignments:
-            words.append(word.at(_rounded(word.start, end), _rounded(word.end, end)))
+            words.append(word.moved_to(_rounded(word.start, end), _rounded(word.end, end)))
         talk.alignments = words
         finished: dict[str, object] = {
             "conversation_id": talk.id,

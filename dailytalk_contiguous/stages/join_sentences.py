@@ -177,7 +177,7 @@ def _words_of(parts: Sequence[Utterance]) -> list[Word]:
             is_second_half = word.text[:1] in "-‐'’" and word.text[1:2].isalpha()
             if words and is_second_half:
                 whole = words[-1].spelled(words[-1].text + word.text)
-                words[-1] = whole.at(whole.start, word.end)
+                words[-1] = whole.moved_to(whole.start, word.end)
             else:
                 words.append(word)
     return words

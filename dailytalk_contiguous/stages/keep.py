@@ -62,7 +62,7 @@ class Keep(Stage):
         events = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):
             for start, end in sounds_of(analysed, side, speech_of_side(talk, side)):
-                event = TurnEvent(channel, start, end, end - start, kept=True)
+                event = TurnEvent(channel, start, end, end - start, is_kept=True)
                 parts.append(Part(event, start=start))
         parts = sorted_parts(parts)
         for utterance in talk.utterances:

@@ -169,7 +169,7 @@ class MatchTranscript(Stage):
             for utterance, text, words in zip(utterances, matched.texts, matched.words, strict=True):
                 utterance.given_text = text
                 utterance.given_words = words
-            for number, left_over in matched.left_over:
+            for number, left_over in matched.unmatched:
                 talk.unmatched.append(self._rejected(talk, listed[number], left_over))
 
     def _beyond(self, talk: Conversation, cues: Sequence[Cue]) -> Reject:

@@ -177,7 +177,7 @@ def result_measures(
             heard.append(span)
             if part.utterance is not None:
                 speech.append(span)
-        kept = [part.event for part in parts if part.event.channel == side and part.event.kept]
+        kept = [part.event for part in parts if part.event.channel == side and part.event.is_kept]
         others = [part.event for part in parts if part.event.channel != side]
         is_leak_kept = any(
             event.start < other.end and other.start < event.end for event in kept for other in others

@@ -128,7 +128,7 @@ def _parts(recorded: RecordedSides) -> list[Part]:
         for index, run in zip(indices, runs_of_speech, strict=True):
             runs[index] = run
         for (start, end), run in zip(spans, runs_of_sounds, strict=True):
-            sounds.append(Part(TurnEvent(channel, start, end, _cut_length(start, end, rate), run, kept=True)))
+            sounds.append(Part(TurnEvent(channel, start, end, _cut_length(start, end, rate), run, is_kept=True)))
     parts: list[Part] = []
     for utterance, run in zip(talk.utterances, runs, strict=True):
         is_moved = CHANNELS.index(utterance.source_channel) in recorded.sounds
@@ -155,7 +155,7 @@ def kept_event(utterance: Utterance, length: float, run: int) -> TurnEvent:
         utterance.end,
         length,
         run,
-        kept=True,
+        is_kept=True,
         start_trim=or_none(utterance.start_trim),
         end_trim=or_none(utterance.end_trim),
     )

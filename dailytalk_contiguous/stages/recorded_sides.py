@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.sound.crosstalk import FRAME, Leak, SeparatedSide
 from dailytalk_contiguous.core.sound.levels import at_speech_level
 from dailytalk_contiguous.core.sound.loudness import FADE
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.nonspeech_sounds import sounds_outside_speech
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, of_length, pcm_to_float
 from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.machine import audio
@@ -76,7 +76,7 @@ def analysed_sides(talk: Conversation) -> SeparatedSides:
     left, right = audio.read_pcm(talk.audio, talk.offset, talk.duration).T
     measured = {side.channel for side in or_none(talk.sides) or ()}
     if measured == {*CHANNELS} and not has_leak(talk):
-        return SeparatedSides((left, right), (None, None), same=False)
+        return SeparatedSides((left, right), (None, None), is_one_signal=False)
     return separate_sides(left, right)
 
 
@@ -89,7 +89,7 @@ def sounds_of(sides: SeparatedSides, side: int, speech: Sequence[TimeSpan]) -> l
     """Laughs, breaths and coughs of a side beside its speech, in seconds."""
     leak = sides.leaks[side]
     leaked_frames = None if leak is None else np.repeat(leak.is_other, FRAME)[::SOUND_FRAME]
-    return find_sounds(at_speech_level(sides.channels[side]), speech, leaked_frames)
+    return sounds_outside_speech(at_speech_level(sides.channels[side]), speech, leaked_frames)
 
 
 #: dB under a frame of a channel from which on a leak is part of it.

@@ -240,7 +240,7 @@ def _complete(utterance: Utterance, talk: Conversation) -> None:
     words = []
     for word in utterance.words:
         within = span_within(word.span, talk)
-        words.append(word.at(within.start, within.end))
+        words.append(word.moved_to(within.start, within.end))
     utterance.words = words
     utterance.speaker = utterance.speaker or f"{talk.recording_id}/{utterance.source_channel}"
     utterance.kind = utterance.kind or "speech"

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.sound.crosstalk import Leak, separate_sides
 from dailytalk_contiguous.core.sound.cutting import CutSpan, cut_long
 from dailytalk_contiguous.core.sound.levels import at_speech_level, pcm_levels
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.sound.nonspeech_sounds import sounds_outside_speech
 from dailytalk_contiguous.core.sound.quality import SideMeter
 from dailytalk_contiguous.core.sound.samples import (
     ANALYSIS_RATE,
@@ -134,7 +134,7 @@ class HeardChannel:
 
     def uncovered(self, spans: Sequence[TimeSpan]) -> list[TimeSpan]:
         """The sounds in no span."""
-        return find_sounds(self.pcm, spans, self.leaked_frames(SOUND_FRAME))
+        return sounds_outside_speech(self.pcm, spans, self.leaked_frames(SOUND_FRAME))
 
     def listen_afresh(self, sounds: Sequence[TimeSpan]) -> None:
         """Raise the probabilities in these sounds, and behind them, to what a model without memory hears."""
@@ -238,7 +238,7 @@ class Segment(Stage):
         leaks: dict[str, Leak | None] = dict.fromkeys(pcm)
         if self.crosstalk and recorded.keys() <= {*CHANNELS}:
             sides = separate_sides(samples[:, 0], samples[:, 1])
-            if sides.same:
+            if sides.is_one_signal:
                 remedy = audio.same_sound_remedy(talk.audio)
                 raise BadInput("both channels carry the same sound, not one speaker each", remedy)
             for name, channel, leak in zip(CHANNELS, sides.channels, sides.leaks, strict=True):
@@ -485,7 +485,7 @@ def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> 
     if side.clipping_ratio and side.clipping_ratio > CLIPPED:
         notes.append(f"{side.clipping_ratio:.1%} of the {side.channel} channel is clipped")
     if leak is not None:
-        seconds = float(np.count_nonzero(leak.is_loud)) * FRAME_SECONDS
+        seconds = float(np.count_nonzero(leak.loud_frames)) * FRAME_SECONDS
         notes.append(
             f"{seconds:.1f} s of the other speaker, leaked into the {side.channel} channel at "
             f"{leak.level_db:.0f} dB and {leak.delay * 1000:.0f} ms late, are not taken for speech"
@@ -499,7 +499,7 @@ def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | N
     """The measures of a channel; a leak is no noise."""
     heard = [*spans]
     if leak is not None:
-        for first, last in true_runs(leak.is_loud).tolist():
+        for first, last in true_runs(leak.loud_frames).tolist():
             heard.append((first * FRAME_SECONDS, last * FRAME_SECONDS))
     return Side(channel=name, **meter.measures(spans, heard, leak))
 

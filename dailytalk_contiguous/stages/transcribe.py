@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.hallucination import distrust
 from dailytalk_contiguous.core.words.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.words.word import Span, Word
-from dailytalk_contiguous.core.words.word_times import fit
+from dailytalk_contiguous.core.words.word_times import fit_within
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
@@ -383,7 +383,7 @@ def _round_times(utterance: Utterance) -> None:
     for word in utterance.words:
         first = max(round(word.start, 4), start)
         last = min(round(word.end, 4), end)
-        rounded.append(word.at(first, last))
+        rounded.append(word.moved_to(first, last))
     utterance.words = rounded
 
 
@@ -447,7 +447,7 @@ def unpack(words: Sequence[Word], window: Window) -> dict[int, list[Word]]:
             distances[number] = max(span.start - word.middle, word.middle - span.end, 0.0)
         nearest = min(distances, key=distances.__getitem__)
         words_of[nearest].append(word.shifted(-window[nearest].start))
-    return {number: fit(assigned, window[number].seconds) for number, assigned in words_of.items()}
+    return {number: fit_within(assigned, window[number].seconds) for number, assigned in words_of.items()}
 
 
 def window_of(samples: Sequence[Samples], window: Window) -> Samples:

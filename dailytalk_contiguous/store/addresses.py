@@ -1,4 +1,4 @@
-"""What an input names, recognised without asking anybody: a folder in object storage, a part of a dataset."""
+"""Addresses of inputs, recognised without a request: a folder in object storage, a part of a dataset."""
 
 import hashlib
 import re
@@ -21,9 +21,9 @@ _IN_THE_HUB = re.compile(r"buckets/[^/]+/[^/]+(/.*)?|datasets/[^/]+/[^/]+/[^/]+.
 
 
 def address_of(path: str | Path) -> str | None:
-    """The address in a store that a text or a path means; None for a place on this machine, or for a dataset.
+    """Return the address in a store that a text or a path means; None for a local path or a dataset.
 
-    Of the Hub, buckets are stores (`hf://buckets/OWNER/NAME/FOLDER`), and so is a folder of a repository
+    Buckets of the Hub are stores (`hf://buckets/OWNER/NAME/FOLDER`), and so is a folder of a repository
     (`hf://datasets/OWNER/NAME/FOLDER`), where each file that is written is a commit. A repository as a whole is a
     dataset, which other parts of this package read and publish.
     """
@@ -59,7 +59,7 @@ _COLLAPSED = re.compile(rf"(?<![\w/])({'|'.join(SCHEMES)}|https?):/(?=[^/\s])")
 
 
 def as_given(text: str) -> str:
-    """A text for people, in which stores are named by their addresses.
+    """Return a text for people, in which stores are named by their addresses.
 
     The paths of their copies on this machine are replaced, and an address has all its slashes again.
 
@@ -84,16 +84,16 @@ def stores_named_in_errors() -> Iterator[None]:
 
 
 def copies_folder(address: str, kind: str) -> Path:
-    """The folder of this machine for the copies of an address; `kind`: "work" folders, or "recordings"."""
+    """Return the local folder for the copies of an address; `kind` is "work" for work folders, or "recordings"."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
     digest = hashlib.sha256(address.encode()).hexdigest()[:12]
     return (cache_folder() / kind / f"{name}-{digest}").absolute()
 
 
 def copied_from(folder: Path) -> str | None:
-    """The address of the work folder whose copies a folder of this machine holds; None for any other folder.
+    """Return the address of the work folder whose copies a local folder holds; None for any other folder.
 
-    The address in a folder anywhere else is ignored: whoever made that folder could have results written to any
+    The address in a folder anywhere else is ignored: the author of that folder could have results written to any
     store.
     """
     try:
@@ -107,7 +107,7 @@ def copied_from(folder: Path) -> str | None:
 
 
 def store_address(out: Path) -> str | None:
-    """The address in a store that a work folder is at, also where `out` is the copy of it on this machine.
+    """Return the address in a store of a work folder, also where `out` is its copy on this machine.
 
     Raises DailytalkError for an address of anything else.
     """
@@ -129,10 +129,11 @@ class HubChoice:
     """The chosen part of a repository; empty options are guessed, with an error where a guess would be unsafe.
 
     Attributes:
-        config: of a dataset of tables. Guess: the only one, `source`, `conversations` or `default`.
-        split: of a dataset of tables, or a folder of audio files. By default all.
-        audio_column: guess: the only one with audio.
-        id_column: names the recordings. Guess: `conversation_id`, `recording_id`, `id`, else the file name.
+        config: config of a dataset of tables; by default the only one, `source`, `conversations` or `default`.
+        split: split of a dataset of tables, or a folder of audio files; by default all.
+        audio_column: column of audio; by default the only one.
+        id_column: column with the names of recordings; by default `conversation_id`, `recording_id` or `id`, else
+            the file name.
     """
 
     config: str = ""
@@ -141,5 +142,5 @@ class HubChoice:
     id_column: str = ""
 
     def options(self) -> list[str]:
-        """The options of the command line that were given."""
+        """The options that were set on the command line."""
         return [f"--{option.name.replace('_', '-')}" for option in fields(self) if getattr(self, option.name)]

@@ -9,10 +9,11 @@ SETTLING = 2_000_000_000
 
 
 def settled_stamp(path: Path, since: int | None = None) -> str:
-    """A text that changes whenever a file does: its size, its number on the disk, and both of its times.
+    """Return a text that changes whenever a file does: its size, its number on the disk, and both of its times.
 
-    Empty for a file that changed less than two seconds before `since` (nanoseconds since 1970; by default now), or
-    later, and where the system does not say when a file changed. Take it before the file is read. Raises OSError.
+    It is empty for a file that changed less than two seconds before `since` (nanoseconds since 1970; by default
+    now), or later, and where the system does not say when a file changed. Take it before the file is read. Raises
+    OSError.
     """
     status = path.stat()
     before = (time.time_ns() if since is None else since) - SETTLING

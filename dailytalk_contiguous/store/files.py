@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and never read by a name that leads out of the folder it came with."""
+"""Files: written whole or not at all, and never read by a name that leads out of their folder."""
 
 import filecmp
 import hashlib
@@ -24,12 +24,12 @@ from dailytalk_contiguous.store.full_disk import name_file
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name beside `path`; where the block ends, it is flushed to disk and renamed.
+    """Open a file under a temporary name beside `path`; where the block ends, it is flushed to disk and renamed.
 
     A file with the same content stays as it is, with its time.
 
     The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
-    removed if writing fails. Raises OSError as the disk does (full, read-only); of a full one it names the file.
+    removed if writing fails. Raises the disk's OSError (full, read-only); that of a full disk names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
@@ -53,8 +53,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 class Disk:
     """A file whose errors are kept until `check` raises them, as its end as a context manager does.
 
-    For libraries that have their own way with a full disk: Arrow ends the whole process in the midst of
-    content-defined chunking (pyarrow 26), libsndfile hides the reason.
+    It is for libraries that handle a full disk badly: Arrow ends the whole process in the midst of content-defined
+    chunking (pyarrow 26), and libsndfile hides the reason.
     """
 
     closed = False
@@ -71,7 +71,7 @@ class Disk:
         self.check()
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """As any binary file; nothing is written after an error."""
+        """Write as any binary file does; nothing is written after an error."""
         try:
             return len(data) if self._failed else self._file.write(data)
         except OSError as error:
@@ -79,7 +79,7 @@ class Disk:
             return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As any binary file; a buffered one writes before it moves."""
+        """Seek as any binary file does; a buffered one writes before it moves."""
         try:
             return offset if self._failed else self._file.seek(offset, whence)
         except OSError as error:
@@ -87,7 +87,7 @@ class Disk:
             return offset
 
     def flush(self) -> None:
-        """Nothing: the code that opened the file flushes it."""
+        """Do nothing: the code that opened the file flushes it."""
 
     def check(self) -> None:
         """Raise the first error."""
@@ -100,7 +100,7 @@ _UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left of files in a folder that no other process writes to now."""
+    """Remove unfinished files of killed processes in a folder that no other process writes to now."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():
@@ -114,7 +114,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes whole, as `replacing` does. Raises DailytalkError while a person's file is being imported."""
+    """Write bytes whole, as `replacing` does. Raises DailytalkError while the user's file is being imported."""
     refuse_in_import("writes a file")
     with replacing(path) as file:
         file.write(data)
@@ -123,7 +123,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write pieces of text whole, one after another as they come, as UTF-8.
 
-    Raises DailytalkError while a person's file is being imported.
+    Raises DailytalkError while the user's file is being imported.
     """
     refuse_in_import("writes a file")
     with replacing(path) as file:
@@ -131,17 +131,17 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def json_text(value: object) -> str:
-    """A value as one line of JSON with its line break; NaN and infinity are rejected."""
+    """Write a value as one line of JSON with its line break; NaN and infinity are rejected."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def json_document(value: object) -> str:
-    """A value as JSON for people to read, with its line break."""
+    """Write a value as JSON for people to read, with its line break."""
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -210,10 +210,10 @@ COPY_IT = "copy it into the folder"
 
 
 def inside(root: Path, name: str | Path) -> Path:
-    """The path of `name` under `root`; whether it exists is for the caller to see.
+    """Return the path of `name` under `root`, which need not exist.
 
-    Raises BadInput for a name that leads out of `root`, also through a symbolic link, for one that no path can be,
-    and for what is there and is no regular file: opening a pipe waits for ever.
+    Raises BadInput for a name that leads out of `root`, also through a symbolic link, for one that no path can
+    have, and for anything there that is no regular file: opening a pipe waits for ever.
     """
     path = root / name
     try:
@@ -228,7 +228,7 @@ def inside(root: Path, name: str | Path) -> Path:
 
 
 def on_disk(path: Path) -> Path:
-    """The path, or the one that is there and whose names are the same but for Unicode's normal form; no link."""
+    """Return the path, or an existing one with the same names in another normal form of Unicode; no link."""
     if str(path).isascii() or path.exists() or not path.name:
         return path
     folder = on_disk(path.parent)
@@ -241,7 +241,7 @@ def on_disk(path: Path) -> Path:
 
 
 def refuse_inside(path: Path, folder: Path) -> None:
-    """Raise DailytalkError for a path that is a folder of an input, or in it: results would become input."""
+    """Raise DailytalkError for a path that is a folder of inputs, or in it: results would become input."""
     if path.resolve().is_relative_to(folder.resolve()):
         reason = f"{as_text(path)!r} is in {as_text(folder)!r}"
         raise DailytalkError(reason, "name each folder once, and an --out outside of them")
@@ -253,10 +253,10 @@ def leads_out(path: Path, root: Path) -> bool:
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """Whether a path, all symbolic links followed, is `root` or under it; a loop of links is where it begins.
+    """Whether a path, with all symbolic links followed, is `root` or under it; a loop of links is where it begins.
 
-    What huggingface_hub downloaded (`REPOSITORY/snapshots/COMMIT` of its cache) has its files in
-    `REPOSITORY/blobs`, which belongs to it, unless that is a link itself.
+    A download of huggingface_hub (`REPOSITORY/snapshots/COMMIT` of its cache) has its files in `REPOSITORY/blobs`,
+    which belongs to it, unless that is a link itself.
     """
     real = os.path.realpath(path)
     top = os.path.realpath(root)
@@ -272,11 +272,11 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
 
 
 def file_name(conversation_id: str) -> str:
-    """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
+    """Return a file name without ending for a conversation: a plain id as it is, others readable with a digest.
 
-    Plain is what no file system, shell or URL minds: small letters, digits, `_`, `-` and inner dots, and no `--`,
-    which is for the pieces of a conversation. Every other id gets ten hex digits of its SHA-256, so that two ids
-    never share a name.
+    A plain id has only characters that every file system, shell and URL accepts: small letters, digits, `_`, `-`
+    and inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of
+    its SHA-256, so that two ids never share a name.
     """
     is_plain = _PLAIN.fullmatch(conversation_id) and len(conversation_id) <= 100 and "--" not in conversation_id
     if is_plain:

@@ -1,4 +1,4 @@
-"""A disk without room: which error that is, and the sentence that names the folder and the remedy.
+"""The error of a full disk, and its sentence with the folder and the remedy.
 
 The error of a failed write names no file, so the code that writes adds the name (`name_file`).
 """

@@ -1,4 +1,4 @@
-"""The Hub: how its datasets are named, and the one door through which it is asked."""
+"""The Hub: names of its datasets, and the one place where its errors and tokens are handled."""
 
 import re
 from collections.abc import Iterator
@@ -36,15 +36,15 @@ class Reference(NamedTuple):
     def __str__(self) -> str:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
-    def at(self, revision: str | None) -> "Reference":
-        """The dataset at a revision. Raises DailytalkError if it has another one already."""
+    def at_revision(self, revision: str | None) -> "Reference":
+        """Return the dataset at a revision. Raises DailytalkError if it has another one already."""
         if revision and self.revision:
             raise DailytalkError(f"{self} and {revision!r} both name a revision", "give one of them")
         return self._replace(revision=revision or self.revision)
 
 
 def parse_reference(text: str) -> Reference | None:
-    """The dataset that a text names, or None for a text that can't be one (a path, a single word).
+    """Parse the dataset that a text names; None for a text that can't be one (a path, a single word).
 
     Raises:
         DailytalkError: the text begins with `hf://` but names no dataset.
@@ -60,7 +60,7 @@ def parse_reference(text: str) -> Reference | None:
 
 
 def reference(text: str, problem: str = "is not the name of a dataset on the Hub") -> Reference:
-    """The dataset that a text names. Raises DailytalkError, with the problem, if it names none."""
+    """Return the dataset that a text names. Raises DailytalkError, with the problem, if it names none."""
     parsed = parse_reference(text)
     if parsed is None:
         raise DailytalkError(f"{text!r} {problem}", _REMEDY)
@@ -68,7 +68,7 @@ def reference(text: str, problem: str = "is not the name of a dataset on the Hub
 
 
 def model_reference(text: str) -> Reference:
-    """The model on the Hub that a text names, which is no folder. Raises DailytalkError if it names none."""
+    """Return the model on the Hub that a text, no folder, names. Raises DailytalkError if it names none."""
     return reference(text, "is neither a folder nor the name of a model on the Hub")
 
 
@@ -101,12 +101,12 @@ _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 def hub_error(error: BaseException, what: str, kind: str = "dataset") -> DailytalkError:
-    """An error of the Hub as a person reads it, with what the Hub said where people seldom meet it.
+    """Return an error of the Hub in a sentence for people, with the Hub's own message where it is rare.
 
     Args:
-        error: what huggingface_hub, datasets or the connection raised.
-        what: the repository, with its version, if any: `OWNER/NAME@v1.0.0`.
-        kind: what the repository is to be.
+        error: error of huggingface_hub, datasets or the connection.
+        what: repository, with its version, if any: `OWNER/NAME@v1.0.0`.
+        kind: kind of the repository.
     """
     host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
     status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
@@ -148,8 +148,8 @@ def check_token() -> None:
 def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
     """Raise errors of the Hub, or of the disk to which it is read, as a DailytalkError about `what`, a `kind`.
 
-    Other errors pass through, as does the failure of `datasets` to build rows of what came whole. Refuses to begin
-    where the token would go unencrypted to another machine.
+    Other errors pass through, as does the failure of `datasets` to build rows of a whole download. It refuses to
+    begin where the token would go unencrypted to another machine.
     """
     if get_token():
         refuse_plain_http("the Hub", constants.ENDPOINT)
@@ -176,7 +176,7 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
 
 
 def without_tokens(text: str) -> str:
-    """A text with every token in it, the one in use and any that looks like one, replaced by `***`."""
+    """Replace every token in a text, the one in use and any text that looks like one, by `***`."""
     used = get_token()
     if used:
         text = text.replace(used, "***")

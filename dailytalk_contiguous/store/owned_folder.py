@@ -1,7 +1,7 @@
 """A folder that an export owns: written file by file, each whole, with the manifests last.
 
-A record beside the files names what we wrote, before it is written. So a rerun after a crash removes what is no
-longer needed and nothing else, and a folder with other files is rejected before a byte of it is touched.
+A record beside the files names each of them before it is written. So a rerun after a crash removes files that are
+no longer needed and nothing else, and a folder with other files is rejected before a byte of it is touched.
 WAV is large: building a second copy of the folder to swap it in would double the disk that an export needs.
 """
 
@@ -55,25 +55,25 @@ LARGEST_WAV = (1 << 32) - (1 << 20)
 
 
 def mark(folder: Path, kind: str) -> None:
-    """Mark a folder of sound files as one that we made, before the first of them is written to it."""
+    """Mark a folder of sound files as made by this package, before the first of them is written to it."""
     if not is_marked(folder):
         files.write_lines(folder / RECORD, [f"{_TITLE} {kind}\n"])
 
 
 def is_marked(folder: Path) -> bool:
-    """Whether a folder is one that we made: an export, or the sound files of a work folder."""
+    """Whether this package made a folder: an export, or the sound files of a work folder."""
     return os.path.isfile(folder / RECORD)  # never raises, as Path.is_file may
 
 
 def export_kind(folder: Path) -> str:
-    """Name of the format that an export into a folder had; empty for no export."""
+    """Return the name of the format of an export in a folder; empty for no export."""
     return _recorded(folder)[0].removeprefix(f"{_TITLE} ") if is_marked(folder) else ""
 
 
 def made_from(root: Path, name: str | Path) -> str | None:
-    """The digest of the audio of which a sound file under `root` is a copy.
+    """Return the digest of the audio of which a sound file under `root` is a copy.
 
-    None for no file, for one that leads out of `root`, and for one that we did not write.
+    It is None for no file, for one that leads out of `root`, and for one that this package did not write.
     """
     try:
         return source_digest(files.inside(root, name))
@@ -82,7 +82,7 @@ def made_from(root: Path, name: str | Path) -> str | None:
 
 
 def source_digest(path: Path | str) -> str | None:
-    """`made_from` for a file that is known to be inside its folder.
+    """Return `made_from` for a file that is known to be inside its folder.
 
     The start of the file is enough; libsndfile takes ten times as long to open one.
     """
@@ -95,9 +95,9 @@ def source_digest(path: Path | str) -> str | None:
 
 
 def check_sound_file(option: str, file: Path, digest: str) -> None:
-    """Raise BadValue for a file to write that is no WAV, or that is there already.
+    """Raise BadValue for a file to write that is no WAV, or that is there already; `option` names it (`--out`).
 
-    A file of an earlier run, which `write_sound` wrote with this `digest`, may be replaced. `option`: `--out`.
+    A file of an earlier run, which `write_sound` wrote with this `digest`, may be replaced.
     """
     if file.suffix.lower() != ".wav":
         raise BadValue(f"{option} can't be {as_text(file)!r}", "name a file that ends in .wav")
@@ -106,12 +106,12 @@ def check_sound_file(option: str, file: Path, digest: str) -> None:
 
 
 def written_before(root: Path) -> list[str]:
-    """Names under a folder that its last export was to write, its manifests among them; none for no export."""
+    """Return the names that a folder's last export was to write, with its manifests; none for no export."""
     return _recorded(root)[1] if is_marked(root) else []
 
 
 def _recorded(root: Path) -> tuple[str, list[str]]:
-    """The title and the names of a record."""
+    """Return the title and the names of a record."""
     text = read_bytes(files.inside(root, RECORD)).decode("utf-8", "replace")
     title, *names = text.splitlines() or [""]
     return title, names
@@ -129,13 +129,13 @@ def write_sound(
     """Fill a file with blocks of samples, shape (n,) or (n, channels), as WAV.
 
     Args:
-        file: open for writing.
-        blocks: in order.
-        sample_rate: in Hz.
-        channels: of each block.
-        subtype: libsndfile's name of the samples in the file.
-        digest: of what they were made from, which `made_from` reads; empty for none.
-        n_samples: in all blocks, where that may be more than a WAV holds.
+        file: file that is open for writing.
+        blocks: blocks in order.
+        sample_rate: rate in Hz.
+        channels: number of channels of each block.
+        subtype: libsndfile's name for the format of samples in the file.
+        digest: digest of their source, which `made_from` reads; empty for none.
+        n_samples: number in all blocks, where that may be more than a WAV holds.
     """
     format = "RF64" if 8 * n_samples * channels > LARGEST_WAV else "WAV"  # a sample has up to 8 bytes
     with (
@@ -153,12 +153,12 @@ class OwnedFolder:
     """The target of one export.
 
     Args:
-        root: the folder; made if it isn't there.
+        root: folder; made if it isn't there.
         kind: name of the format; a folder with another one is rejected.
         manifests: names that mark the export as complete; removed at the start, written last.
 
     Raises:
-        DailytalkError: the folder holds files that no export of this kind wrote, or is a file; or a person's file
+        DailytalkError: the folder holds files that no export of this kind wrote, or is a file; or the user's file
             is being imported.
     """
 
@@ -167,7 +167,7 @@ class OwnedFolder:
         self.root = root
         self._title = f"{_TITLE} {kind}"
         self._written: dict[str, None] = {}
-        self._taken: set[str] = set()
+        self._claimed: set[str] = set()
         self._before = dict.fromkeys(self._owned())
         root.mkdir(parents=True, exist_ok=True)
         self._record([*self._before])
@@ -175,7 +175,7 @@ class OwnedFolder:
             (root / name).unlink(missing_ok=True)
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Write one file, whole or not at all, after noting that it is ours.
+        """Write one file, whole or not at all, after noting it in the record.
 
         Raises DailytalkError if this export has written that name already, and BadInput if a link leads out.
         """
@@ -183,9 +183,9 @@ class OwnedFolder:
         files.write_bytes(self.root / name, data)
 
     def link(self, name: str, source: Path) -> None:
-        """`write_bytes` for a file that is elsewhere: a hard link, or a copy where the disk can't link.
+        """Write a file that is elsewhere, by a hard link, or a copy where the disk can't link; see `write_bytes`.
 
-        Later writes rename a new file over ours, so that neither name changes with the other.
+        Later writes rename a new file over it, so that neither name changes with the other.
         """
         self.claim(name)
         target = self.root / name
@@ -197,18 +197,18 @@ class OwnedFolder:
             shutil.copyfile(source, target)
 
     def write_text(self, name: str, text: str) -> None:
-        """`write_bytes` for text, as UTF-8."""
+        """Write text as UTF-8; see `write_bytes`."""
         self.write_bytes(name, text.encode("utf-8"))
 
     def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
-        """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
+        """Write int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz; see `write_bytes`."""
         self.claim(name)
         with files.replacing(self.root / name) as file:
             channels = 1 if pcm.ndim == 1 else pcm.shape[1]
             write_sound(file, [pcm], sample_rate, channels)
 
     def join(self, name: str, parts: Iterable[str], end: bytes) -> None:
-        """Write one file of others that this export has written, one after another, and `end`."""
+        """Write one file that joins others of this export, one after another, and `end`."""
         self.claim(name)
         with files.replacing(self.root / name) as file:
             for part in parts:
@@ -217,16 +217,16 @@ class OwnedFolder:
             file.write(end)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Take away files that this export has written; `finish` takes away their folders."""
+        """Remove files that this export has written; `finish` removes their folders."""
         for name in names:
             del self._written[name]
-            self._taken.remove(name.lower())
+            self._claimed.remove(name.lower())
             (self.root / name).unlink()
 
     def finish(self, manifests: Mapping[str, str | Iterable[str]]) -> None:
-        """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines.
+        """Remove files of earlier exports that this one did not write, then write the manifests: text, or lines.
 
-        Folders that this leaves empty are taken away as well, and what a killed export had not finished.
+        Folders that become empty are removed as well, and unfinished files of a killed export.
         """
         used = {*self._written, *manifests}
         owned = self._owned()
@@ -248,12 +248,12 @@ class OwnedFolder:
             files.write_lines(self.root / name, [text] if isinstance(text, str) else text)
 
     def claim(self, *names: str) -> None:
-        """Note files as ours that are written under `root` next, or were by an earlier export."""
+        """Note files in the record that are written under `root` next, or were by an earlier export."""
         for name in names:
-            if name.lower() in self._taken:  # many disks do not know capitals
+            if name.lower() in self._claimed:  # many disks do not know capitals
                 raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
             files.inside(self.root, name)
-            self._taken.add(name.lower())
+            self._claimed.add(name.lower())
             self._written[name] = None
         new = [f"{name}\n" for name in names if name not in self._before]
         if new:
@@ -261,7 +261,7 @@ class OwnedFolder:
                 record.writelines(new)
 
     def _owned(self) -> list[str]:
-        """Names of the files that earlier exports wrote, whether or not they finished."""
+        """Return the names of the files that earlier exports wrote, whether or not they finished."""
         title = ""
         names = [path.name for path in self.root.iterdir()] if self.root.exists() else []
         if RECORD in names:
@@ -283,7 +283,7 @@ class OwnedFolder:
 
 
 def signed(readme: str) -> str:
-    """The text of a README with the line by which `is_foreign` knows it."""
+    """Return the text of a README with the line by which `is_foreign` recognises it."""
     return f"{readme}\n<!-- dailytalk:readme {_digest(readme)} -->\n"
 
 

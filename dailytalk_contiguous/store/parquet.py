@@ -1,9 +1,9 @@
 """The only place that opens Parquet: rows by row group, by column or by place, footers, and the one writer.
 
-Whatever is read gives plain Python values. A file that is damaged, wherever in it, is one sentence that names it;
-errors of the disk and of the network stay what they are, because reading again may help. Nothing holds more than
-a row group of the requested columns. A row group whose footer says that it unpacks to far more than it has is not
-read, and a file from which more comes is read no further.
+Reading gives plain Python values. Damage anywhere in a file becomes one sentence that names the file; errors of
+the disk and of the network stay as they are, because reading again may help. Nothing holds more than a row group
+of the requested columns. A row group whose footer says that it unpacks to far more than its bytes is not read, and
+a file that unpacks to more than its limit is read no further.
 """
 
 import itertools
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import shown
+from dailytalk_contiguous.core.documents import printable_path
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.records.schema import Row, wrong_type
@@ -60,12 +60,12 @@ PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, IndexError)
 
 
 def cause(error: BaseException) -> str:
-    """The first line of a library's message, or the kind of its error."""
+    """Return the first line of a library's message, or the kind of its error."""
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 class _Group(NamedTuple):
-    """A row group by the footer: its number, its rows, bytes of all columns, and of those requested unpacked."""
+    """A row group by the footer: its number, rows, bytes of all columns, and unpacked bytes of requested ones."""
 
     number: int
     n_rows: int
@@ -74,10 +74,10 @@ class _Group(NamedTuple):
 
 
 class ParquetReader:
-    """An open file, as `open_parquet` gives it.
+    """An open file from `open_parquet`.
 
     Attributes:
-        schema: its columns, and its metadata as pairs of bytes.
+        schema: columns, and metadata as pairs of bytes.
         group_sizes: number of rows of each row group.
     """
 
@@ -94,8 +94,7 @@ class ParquetReader:
         """Raise BadInput unless the file has some columns of some types.
 
         Args:
-            features: those of which a column must have the type (see `core.records.schema.wrong_type`), if it is
-                there.
+            features: types that columns must have if they are there (see `core.records.schema.wrong_type`).
             required: names of columns that must be there.
         """
         missing = sorted(set(required) - set(self.schema.names))
@@ -106,12 +105,12 @@ class ParquetReader:
             raise BadInput(f"{self._name}: {wrong}", self._remedy)
 
     def check_size(self, columns: Iterable[str] | None = None) -> None:
-        """Raise BadInput if the footer says that these columns, or all, unpack to far more than they have."""
+        """Raise BadInput if the footer says that these columns, or all, unpack to far more than their bytes."""
         names = self.schema.names if columns is None else list(columns)
         self._groups(names, range(len(self.group_sizes)))
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
-        """The rows, with these columns or all. Raises BadInput for damage."""
+        """Yield the rows, with these columns or all. Raises BadInput for damage."""
         for batch in self.batches(columns):
             with _reading(self._name, self._remedy):
                 rows = batch.to_pylist()
@@ -120,11 +119,11 @@ class ParquetReader:
     def batches(
         self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
     ) -> Iterator[pa.RecordBatch]:
-        """The same, of some row groups, as record batches of at most `size` rows, fewer where rows are large.
+        """Yield the rows of some row groups as record batches of at most `size` rows, fewer where rows are large.
 
-        Of a file on this disk, a batch may be of several row groups, because beginning each group separately takes
-        several times as long; of one on the network, all of them would be fetched at once. The values of a
-        dictionary come as plain ones.
+        A batch of a file on this disk may have rows of several row groups, because beginning each group separately
+        takes several times as long; over the network, all of them would be fetched at once. Dictionary values
+        become plain ones.
         """
         names = self.schema.names if columns is None else list(columns)
         numbers = range(len(self.group_sizes)) if groups is None else groups
@@ -138,7 +137,7 @@ class ParquetReader:
                     yield batch
 
     def rows_at(self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None) -> Iterator[Row]:
-        """The rows at sorted positions, each a row group and an index in it.
+        """Yield the rows at sorted positions, each a row group and an index in it.
 
         A row group is read once, up to its last such row. Raises BadInput for damage, and where there is no such
         row.
@@ -162,7 +161,7 @@ class ParquetReader:
                 raise BadInput(f"{self._name} can't be read (it has no row {indices[0]} there)", self._remedy)
 
     def stored_bytes(self) -> list[int]:
-        """Bytes in the file of each row group, from the footer."""
+        """The bytes in the file of each row group, from the footer."""
         sizes = []
         for number in range(self._file.num_row_groups):
             group = self._file.metadata.row_group(number)
@@ -171,12 +170,12 @@ class ParquetReader:
         return sizes
 
     def plain_bytes(self) -> int:
-        """Bytes of all columns before compression, from the footer."""
+        """The bytes of all columns before compression, from the footer."""
         groups = range(self._file.num_row_groups)
         return sum(self._file.metadata.row_group(group).total_byte_size for group in groups)
 
     def _groups(self, names: Sequence[str], numbers: Iterable[int]) -> list[_Group]:
-        """Row groups by the footer. Raises BadInput for one that it can't have, or that unpacks to far more."""
+        """Return row groups by the footer. Raises BadInput for one that is impossible or unpacks to far more."""
         inside = tuple(f"{name}." for name in names)
         groups = []
         for number in numbers:
@@ -194,7 +193,7 @@ class ParquetReader:
         return groups
 
     def _batches_of(self, run: Sequence[_Group], names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        """The batches of row groups that are read together."""
+        """Yield the batches of row groups that are read together."""
         n_rows = sum(group.n_rows for group in run)
         n_bytes = sum(group.unpacked for group in run)
         size = min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1))
@@ -213,13 +212,13 @@ class ParquetReader:
 
 
 def unpacked_quota(subject: str, packed: int, remedy: str) -> Quota:
-    """Return the quota of what may come out of so many bytes of a Parquet file, a batch at a time."""
+    """Return the quota to which so many bytes of a Parquet file may unpack, a batch at a time."""
     repetitive = _REPETITIVE_ROW_BYTES * min(packed, _USUAL_ROWS)
     return Quota(subject, max(_UNPACKED_BYTES, _MOST_SHRUNK * packed, repetitive), "bytes", remedy)
 
 
 def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
-    """Row groups that are read together: none with others unless `joined`, and no more than may be in memory."""
+    """Yield runs of row groups that are read together: single ones unless `joined`, within a limit of memory."""
     run = list[_Group]()
     n_bytes = 0
     for group in groups:
@@ -240,17 +239,17 @@ def open_parquet(
     """Open a file to read from it.
 
     Args:
-        source: a path, or a file that is open for reading by ranges.
-        remedy: what the user can do if the file is damaged.
-        name: how a sentence about it calls it; by default the path.
+        source: path, or a file that is open for reading by ranges.
+        remedy: remedy if the file is damaged.
+        name: name of the file in a sentence; by default the path.
         buffer_size: bytes of a column that are read at a time; 0 for those of a row group at once.
 
     Raises:
         BadInput: it is damaged, or there is too little memory for it.
-        OSError: as the disk or the network does.
+        OSError: the disk or the network fails.
     """
     is_local = isinstance(source, Path)
-    name = name or shown(source)
+    name = name or printable_path(source)
     # Arrow itself opens no path that is not UTF-8.
     with open_regular(source) if isinstance(source, Path) else nullcontext(source) as file:
         with _reading(name, remedy):
@@ -267,7 +266,7 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise TooLarge.of(name) from None
+        raise TooLarge.for_input(name) from None
     except PARQUET_ERRORS as error:
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
@@ -276,11 +275,11 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def writing_tables(path: Path, schema: pa.Schema, **options: object) -> Iterator[Callable[[pa.Table], None]]:
-    """Write a file so that it is either there, whole and on disk, or not at all.
+    """Write a file that is either whole and on disk, or absent.
 
-    Yields what writes a table as a row group of at most a million rows. `options` are those of
-    `pyarrow.parquet.ParquetWriter`. Raises OSError as the disk does, any error that the block raises, and
-    DailytalkError while a person's file is being imported.
+    Yields a function that writes a table as a row group of at most a million rows. `options` are those of
+    `pyarrow.parquet.ParquetWriter`. Raises the disk's OSError, any error that the block raises, and DailytalkError
+    while the user's file is being imported.
     """
     refuse_in_import("writes a file")
     options = {"compression": "zstd"} | options
@@ -300,15 +299,15 @@ def write_parquet(
     The same rows give the same bytes, on any run.
 
     Args:
-        path: the file.
-        features: its columns.
-        groups: the rows of each row group.
-        metadata: of the file, beside that of the features.
-        audio: the columns of encoded audio of a file that is sent over the network: their `bytes` are stored as
-            they are, since they are compressed already, and pages are cut by their content, so that a chunk is
+        path: path of the file.
+        features: columns of the file.
+        groups: rows of each row group.
+        metadata: metadata of the file, beside that of the features.
+        audio: columns of encoded audio of a file that is sent over the network: their `bytes` are stored as they
+            are, since they are compressed already, and pages are cut by their content, so that a chunk is
             recognised wherever it moves to. Without any, every column is compressed alike.
 
-    Raises OSError as the disk does.
+    Raises the disk's OSError.
     """
     schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
@@ -338,9 +337,9 @@ def write_parquet(
 
 
 def row_groups(rows: Iterable[Row], audio_bytes: int, audio: Collection[str] = ("audio",)) -> Iterator[list[Row]]:
-    """Rows in the groups that `write_parquet` takes, each of so many bytes of encoded audio, or a row more.
+    """Group rows for `write_parquet`, each group with so many bytes of encoded audio, or a row more.
 
-    `audio`: the columns that hold it. The groups decide what is read for one row. There is no empty group:
+    `audio` has the columns of audio. The groups decide how much is read for one row. There is no empty group:
     `load_dataset` fails on a row group without rows, and not on a file without row groups.
     """
     group = list[Row]()

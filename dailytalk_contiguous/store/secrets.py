@@ -1,4 +1,4 @@
-"""Where secrets may go: a token is sent encrypted, or stays on this machine."""
+"""Protection of secrets: a token is sent encrypted, or stays on this machine."""
 
 import ipaddress
 import os
@@ -13,7 +13,7 @@ INSECURE = "DAILYTALK_INSECURE"
 def refuse_plain_http(service: str, url: str) -> None:
     """Raise DailytalkError for an address to which a token would go unencrypted: http to another machine.
 
-    Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
+    `INSECURE` in the environment allows it; `dailytalk --insecure` sets it, for its worker processes too.
     """
     parts = urlsplit(url)
     is_exposed = parts.scheme == "http" and not is_this_machine(parts.hostname or "")
@@ -25,7 +25,7 @@ def refuse_plain_http(service: str, url: str) -> None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Return whether a host's name or address is always this machine's: `localhost`, or an address of loopback."""
+    """Whether a host's name or address is always this machine's: `localhost`, or an address of loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,6 @@
-"""A work folder as readers find it: the names of what is in it, the record of its run, and its rejects.
+"""A work folder for readers: the names of its files, the record of its run, and its rejects.
 
-Whoever only reads a folder needs nothing of what made it.
+Reading a folder needs none of the code that made it.
 """
 
 import re
@@ -99,7 +99,7 @@ BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
 
 
 def work_folder_of(path: Path) -> Path:
-    """The folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
+    """Return the folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
     for name in BESIDE:
         if (path / name / RUN).is_file():
             return path / name
@@ -107,7 +107,7 @@ def work_folder_of(path: Path) -> Path:
 
 
 def run_json(out: Path) -> JsonObject:
-    """Read run.json with all that is in it; empty if it is missing, damaged, or a link out of `out`."""
+    """Read the whole of run.json; empty if it is missing, damaged, or a link out of `out`."""
     try:
         record = read_json(inside(out, RUN))
     except BadInput:
@@ -117,7 +117,7 @@ def run_json(out: Path) -> JsonObject:
 
 def read_run(out: Path) -> RunRecord:
     """Read the facts of run.json; none if it is missing, damaged, or a link out of `out`."""
-    return RunRecord.of(run_json(out))
+    return RunRecord.from_json(run_json(out))
 
 
 def is_mix(folder: Path) -> bool:
@@ -130,15 +130,15 @@ def record_of(folder: Path) -> RunRecord:
         if (folder / name).is_file():
             remedy = "make that folder again"
             path = inside(folder, name)
-            return RunRecord.of(typed(read_json(path, remedy), JsonObject, as_text(path), remedy))
+            return RunRecord.from_json(typed(read_json(path, remedy), JsonObject, as_text(path), remedy))
     return NO_RUN
 
 
 def tagged_folder(out: Path) -> Path | None:
-    """The work folder whose tagged shards know the recordings of the conversations in `out`; None if none does.
+    """Return the work folder whose tagged shards know the recordings of the conversations in `out`, or None.
 
-    It is `out` itself, or the one that speak has read. The author of a folder that somebody sent may have named
-    any other, so its fingerprint has to be the one that speak saw.
+    It is `out` itself, or the one that speak has read. The author of a folder from elsewhere may have named any
+    other, so its fingerprint has to be the one that speak saw.
     """
     if (out / TAGGED).is_dir():
         return out
@@ -154,10 +154,10 @@ class Base(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         repository: `OWNER/NAME`.
-        tag: of the version; None if it has none.
-        commit: of the version.
-        commits: of the last version that it has published on each branch.
-        proposals: the commits that it has proposed since.
+        tag: tag of the version; None if it has none.
+        commit: commit of the version.
+        commits: commit of the last version that the folder has published on each branch.
+        proposals: commits that it has proposed since.
     """
 
     repository: str
@@ -188,8 +188,9 @@ def write_base(out: Path, base: Base) -> None:
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:
-    """The rejects in rejects.jsonl of a work folder: `id`, `stage`, `reason` and `remedy` of each; none without
-    it. A line that a person or a crash has damaged is one of them.
+    """Yield `id`, `stage`, `reason` and `remedy` of each reject in a work folder's rejects.jsonl, if it has one.
+
+    A line that a person or a crash has damaged is one of them.
     """
     path = out / REJECTS
     if not path.is_file():

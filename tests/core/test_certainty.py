@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.turns.certainty import (
 from dailytalk_contiguous.core.turns.interaction import (
     InteractionLimits,
     KyutaiLimits,
-    find_interactions,
-    find_kyutai_interactions,
+    detect_interactions,
+    detect_kyutai_interactions,
 )
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import (
@@ -73,12 +73,12 @@ def test_transitions_are_certain_where_the_silence_is_long_and_it_is_plain_who_e
     ends = event_certainties(talk, [QUIET] * len(talk)).ends
     assert ends.keys() == {0, 1, 2}
     assert ends[0] == EndShares(1.0, 0.0)
-    assert 0.3 < ends[1].kept < 0.8
-    assert ends[1].other == 0.0
+    assert 0.3 < ends[1].same_transition < 0.8
+    assert ends[1].other_transition == 0.0
     both = [Timed("left", 0.0, 2.0), Timed("left", 3.0, 5.0), Timed("right", 3.002, 6.0)]
     shares = event_certainties(both, [QUIET] * len(both)).ends[0]
-    assert shares.kept + shares.other == 1.0
-    assert shares.other > 0.2
+    assert shares.same_transition + shares.other_transition == 1.0
+    assert shares.other_transition > 0.2
 
 
 def test_certainties_are_the_same_each_time_and_without_speech_there_are_none() -> None:
@@ -125,7 +125,7 @@ def test_an_interaction_is_doubtful_near_the_limits_of_its_rule() -> None:
         Timed("right", 10.0 + PAUSE + 0.005, 13.0),  # after a pause that may be too short
     ]
     words = [Timed(span.channel, span.start, span.end) for span in talk]
-    events, _ = find_interactions(talk, words)
+    events, _ = detect_interactions(talk, words)
     assert [event.kind for event in events] == ["turn", "pause"]
     said = UtteredWords(words, talk)
     turn, pause = interaction_certainties(
@@ -133,7 +133,7 @@ def test_an_interaction_is_doubtful_near_the_limits_of_its_rule() -> None:
         talk,
         [QUIET] * len(talk),
         InteractionLimits,
-        lambda moved, limits: find_interactions(moved, said.within(moved), limits)[0],
+        lambda moved, limits: detect_interactions(moved, said.within(moved), limits)[0],
     )
     assert turn == 1.0
     assert 0.3 < pause < 0.8
@@ -143,9 +143,9 @@ def test_events_of_kyutai_are_doubtful_near_the_limits_of_their_rules() -> None:
     plain = [Timed("right", 0.0, 8.0), Timed("left", 8.1, 16.0)]
     short = [Timed("right", 0.0, 5.01), Timed("left", 5.1, 16.0)]
     for talk, least, most in ((plain, 1.0, 1.0), (short, 0.3, 0.8)):
-        events = find_kyutai_interactions(talk)
+        events = detect_kyutai_interactions(talk)
         errors = [QUIET] * len(talk)
-        (certainty,) = interaction_certainties(events, talk, errors, KyutaiLimits, find_kyutai_interactions)
+        (certainty,) = interaction_certainties(events, talk, errors, KyutaiLimits, detect_kyutai_interactions)
         assert least <= certainty <= most
 
 

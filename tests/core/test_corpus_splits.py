@@ -98,9 +98,9 @@ def test_nothing_leaks_and_shares_and_emotions_are_as_told_in_any_order(
     sides = set(divided.side.values())
     assert set(divided.side) == names
     assert sides <= {"train", "validation"}
-    if divided.by == "speakers":
+    if divided.divided_by == "speakers":
         assert_apart(clips, divided, "speaker")
-    if divided.by == "sentences":
+    if divided.divided_by == "sentences":
         assert_apart(clips, divided, "sentence")
     share, difference = figures(clips, divided)
     assert divided.share == pytest.approx(share)
@@ -108,7 +108,7 @@ def test_nothing_leaks_and_shares_and_emotions_are_as_told_in_any_order(
     if by != "official" and not is_by_clips:
         assert LEAST_SHARE - 1e-6 <= share <= MOST_SHARE + 1e-6
         assert difference <= MOST_DIFFERENT + 1e-6
-        assert divided.note or divided.by == by
+        assert divided.note or divided.divided_by == by
     chance.shuffle(clips)
     again = split(clips, by, seed)
     assert again == divided
@@ -127,7 +127,7 @@ def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5
 def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
     clips = acted(speakers, 20)
     divided = split(clips)
-    assert divided.by == "sentences"
+    assert divided.divided_by == "sentences"
     note = "split by sentences instead of speakers: by speakers "
     assert str(divided.note).startswith(note)
 
@@ -139,7 +139,7 @@ def test_speakers_who_act_one_emotion_each_give_way_to_sentences() -> None:
         about = {"speaker": f"s{s}", "sentence": f"t{t}", "emotion": f"e{s}"}
         clips.append(row | about)
     divided = split(clips)
-    assert divided.by == "sentences"
+    assert divided.divided_by == "sentences"
     assert "differ in emotion" in str(divided.note)
 
 
@@ -151,7 +151,7 @@ def test_official_splits_are_kept() -> None:
         clips.append(row)
     divided = split(clips, "official")
     assert list(divided.side.values()) == sides
-    assert divided.by == "official"
+    assert divided.divided_by == "official"
 
 
 @pytest.mark.parametrize("name", [None, "test"])

@@ -264,4 +264,4 @@ def test_two_voices_of_a_second_are_not_one_signal(n_samples: int) -> None:
         voice = example(name)[16000 : 16000 + n_samples, 0]
         at_one_level = 0.1 * voice / np.sqrt(np.square(voice).mean())
         sides.append(to_pcm(at_one_level))
-    assert not separate_sides(*sides).same
+    assert not separate_sides(*sides).is_one_signal

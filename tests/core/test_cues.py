@@ -65,7 +65,7 @@ def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance
     got = []
     for words in matched.words:
         got += texts_of(words)
-    for _, words in matched.left_over:
+    for _, words in matched.unmatched:
         got += texts_of(words)
     expected = []
     for item in given_cues:
@@ -93,7 +93,7 @@ def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
     spoken = cue("near far", 0, 9, near, far)
     matched = match_words([spoken], [(0.0, 1.0)], 1.0)
     assert matched.texts == ["near"]
-    assert matched.left_over == [(0, [Word("far", 2.1, 2.3)])]
+    assert matched.unmatched == [(0, [Word("far", 2.1, 2.3)])]
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:

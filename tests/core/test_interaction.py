@@ -9,8 +9,8 @@ import pytest
 from dailytalk_contiguous.core.turns.interaction import (
     KYUTAI_RULES,
     RULES,
-    find_interactions,
-    find_kyutai_interactions,
+    detect_interactions,
+    detect_kyutai_interactions,
     window_around,
 )
 from dailytalk_contiguous.core.turns.turn_taking import Timed
@@ -145,7 +145,7 @@ def test_planted_events_are_found_with_their_times_and_what_is_nearly_one_is_not
             expected.add((kind, first, last))
     chance.shuffle(utterances)
     chance.shuffle(words)
-    events, left_out = find_interactions(utterances, words)
+    events, left_out = detect_interactions(utterances, words)
     shown = set()
     for event in events:
         rule = RULES[event.kind]
@@ -161,7 +161,7 @@ def test_what_is_nearly_an_event_is_counted_with_its_reason() -> None:
     counts = Counter[str]()
     for lines in NEAR_MISSES:
         utterances, words, _ = conversation([lines])
-        events, left_out = find_interactions(utterances, words)
+        events, left_out = detect_interactions(utterances, words)
         assert events == []
         counts += left_out
     kinds = {name.partition(":")[0] for name in counts}
@@ -230,7 +230,7 @@ def test_rules_of_kyutai_find_what_they_say_and_nothing_that_is_nearly_it() -> N
             first = pytest.approx(scene_start + start)
             last = pytest.approx(scene_start + end)
             expected.append((kind, first, last))
-    events = find_kyutai_interactions(utterances)
+    events = detect_kyutai_interactions(utterances)
     shown = [event[:1] + event[2:4] for event in events]
     assert shown == expected
     assert {event.kind for event in events} == {*KYUTAI_RULES}

@@ -1,6 +1,6 @@
 import pytest
 
-from dailytalk_contiguous.core.licensing import OTHER, asked, combined, licence_in_words, refusal
+from dailytalk_contiguous.core.licensing import OTHER, combined, licence_in_words, refusal, terms_of_licence
 
 BY = "CC-BY-4.0"
 BY_SA = "CC-BY-SA-4.0"
@@ -14,7 +14,7 @@ MSP = "LicenseRef-MSP-Podcast-academic"
 
 @pytest.mark.parametrize("licence", [None, "", "unknown", "Contract 7", "LicenseRef-house-rules", "other: terms"])
 def test_what_a_name_does_not_tell_is_unknown(licence: str | None) -> None:
-    assert not asked(licence).known
+    assert not terms_of_licence(licence).is_known
     assert licence_in_words(licence) == "see its terms"
 
 

@@ -19,8 +19,8 @@ def both(left: Samples, right: Samples) -> Samples:
 def test_a_dead_channel_is_left_out(dead: Samples) -> None:
     left = one_channel(both(VOICE, dead))
     right = one_channel(both(dead, VOICE))
-    assert left.taken == "left"
-    assert right.taken == "right"
+    assert left.channel_taken == "left"
+    assert right.channel_taken == "right"
     assert np.array_equal(left.samples, VOICE)
     assert np.array_equal(right.samples, VOICE)
 

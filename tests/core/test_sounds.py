@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from audio_files import room_tone
 
-from dailytalk_contiguous.core.sound.nonspeech_sounds import find_sounds, sound_blocks
+from dailytalk_contiguous.core.sound.nonspeech_sounds import sound_blocks, sounds_outside_speech
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm
 from dailytalk_contiguous.core.spans import touched_frames
 
@@ -42,7 +42,7 @@ def assert_near(spans: Spans, expected: Spans) -> None:
 
 def test_a_laugh_between_utterances_is_found_where_it_is() -> None:
     laugh_and_breath = channel((4.0, 0.6, -40.0), (5.5, 0.15, -45.0))
-    sounds = find_sounds(laugh_and_breath, UTTERANCES)
+    sounds = sounds_outside_speech(laugh_and_breath, UTTERANCES)
     assert_near(sounds, [(4.0, 4.6), (5.5, 5.65)])
 
 
@@ -52,19 +52,19 @@ def test_the_syllables_of_a_laugh_are_one_sound() -> None:
         start = 4.0 + 0.15 * number
         syllables.append((start, 0.07, -35.0))
     laugh = channel(*syllables)
-    sounds = find_sounds(laugh, UTTERANCES)
+    sounds = sounds_outside_speech(laugh, UTTERANCES)
     assert_near(sounds, [(4.0, 4.67)])
 
 
 @pytest.mark.parametrize("tone", [TONE, -45.0, -85.0, None])
 def test_room_tone_is_no_sound(tone: float | None) -> None:
     silent = channel(tone=tone)
-    assert find_sounds(silent, UTTERANCES) == []
+    assert sounds_outside_speech(silent, UTTERANCES) == []
 
 
 def test_a_breath_on_a_gated_line_is_found() -> None:
     breath = channel((4.0, 0.3, -45.0), tone=None)
-    sounds = find_sounds(breath, UTTERANCES)
+    sounds = sounds_outside_speech(breath, UTTERANCES)
     assert_near(sounds, [(4.0, 4.3)])
 
 
@@ -72,7 +72,7 @@ def test_the_other_speakers_leak_is_no_sound() -> None:
     n_frames = round(SECONDS * 100)
     leaked = touched_frames(n_frames, [(4.0, 4.6)], 0.01)
     noisy = channel((4.0, 0.6, -40.0), (5.5, 0.4, -40.0))
-    sounds = find_sounds(noisy, UTTERANCES, leaked)
+    sounds = sounds_outside_speech(noisy, UTTERANCES, leaked)
     assert_near(sounds, [(5.5, 5.9)])
 
 
@@ -80,7 +80,7 @@ def test_sounds_never_reach_into_utterances() -> None:
     # a laugh that runs through a short utterance, and a breath that ends in one
     utterances = [(4.2, 4.25), *UTTERANCES]
     noisy = channel((4.0, 0.6, -30.0), (6.5, 0.6, -30.0))
-    sounds = find_sounds(noisy, utterances)
+    sounds = sounds_outside_speech(noisy, utterances)
     assert_near(sounds, [(4.0, 4.2), (4.25, 4.6), (6.5, 7.0)])
     for start, end in sounds:
         for first, last in utterances:

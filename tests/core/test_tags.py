@@ -14,8 +14,8 @@ from dailytalk_contiguous.core.style.tags import (
     STYLES,
     TAG_OF_EMOTION,
     Evidence,
-    check_tags,
     choose_tag,
+    mapped_tags,
     render,
     tags_among,
 )
@@ -219,12 +219,12 @@ def test_fish_s1_knows_every_tag_of_a_preset_as_it_is(preset: str) -> None:
     tags |= set(TAG_OF_EMOTION.values())
     assert len(tags) > 20
     unchanged = {tag: tag for tag in tags}
-    assert check_tags(tags, "fish-s1", {}) == unchanged
+    assert mapped_tags(tags, "fish-s1", {}) == unchanged
 
 
 def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:
     with pytest.raises(DailytalkError) as caught:
-        check_tags(["happy", "joyful", "wispering", "joyful"], "fish-s1", {})
+        mapped_tags(["happy", "joyful", "wispering", "joyful"], "fish-s1", {})
     refused = caught.value
     assert refused.reason == "fish-s1 does not know 'joyful', 'wispering'"
     assert '"wispering": "whispering"' in refused.remedy
@@ -233,18 +233,18 @@ def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:
 
 
 def test_mapping_is_followed_and_checked_too() -> None:
-    mapped = check_tags(["joyful", "sad"], "fish-s1", {"joyful": "happy"})
+    mapped = mapped_tags(["joyful", "sad"], "fish-s1", {"joyful": "happy"})
     assert mapped == {"joyful": "happy", "sad": "sad"}
     with pytest.raises(DailytalkError, match=r"'joyful' \(as 'glee'\)"):
-        check_tags(["joyful"], "fish-s1", {"joyful": "glee"})
+        mapped_tags(["joyful"], "fish-s1", {"joyful": "glee"})
 
 
 def test_fish_s2_takes_any_words_but_its_own_brackets() -> None:
     words = "joyful, out of breath"
-    assert check_tags([words], "fish-s2", {}) == {words: words}
+    assert mapped_tags([words], "fish-s2", {}) == {words: words}
     for tag in ("", " ", "a] b"):
         with pytest.raises(DailytalkError):
-            check_tags([tag], "fish-s2", {})
+            mapped_tags([tag], "fish-s2", {})
 
 
 @pytest.mark.parametrize(

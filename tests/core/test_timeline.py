@@ -145,13 +145,13 @@ def place(event: TurnEvent, start: float, rate: int) -> Placed:
     first = round(start * rate)
     source_start = round(event.start * rate)
     source_end = round(event.end * rate)
-    length = source_end - source_start if event.kept else round(event.new_length * rate)
+    length = source_end - source_start if event.is_kept else round(event.new_length * rate)
     return Placed(event, first, first + length, first - source_start)
 
 
 def are_one_block(event: TurnEvent, other: TurnEvent) -> bool:
     is_overlap = event.start < other.end and other.start < event.end
-    return event.kept and other.kept and is_overlap
+    return event.is_kept and other.is_kept and is_overlap
 
 
 @given(messy())
@@ -200,7 +200,7 @@ def anew(start: float, end: float, length: float) -> TurnEvent:
 
 
 def kept(start: float, end: float) -> TurnEvent:
-    return TurnEvent("right", start, end, end - start, kept=True)
+    return TurnEvent("right", start, end, end - start, is_kept=True)
 
 
 def test_an_answer_keeps_its_gap() -> None:

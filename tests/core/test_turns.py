@@ -61,7 +61,7 @@ def anew(start: float, end: float, length: float) -> TurnEvent:
 
 
 def kept(start: float, end: float) -> TurnEvent:
-    return TurnEvent("right", start, end, end - start, kept=True)
+    return TurnEvent("right", start, end, end - start, is_kept=True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import (
     by_edit_distance,
     by_proportion,
-    fit,
+    fit_within,
     sound_length,
     split_words,
     with_times,
@@ -90,7 +90,7 @@ def test_letters_that_nobody_says_take_no_time(written: str, spoken: str) -> Non
 def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
     ordered = sorted(heard, key=lambda word: (word.start, word.end))
     words = [word.text for word in ordered]
-    placed = fit(heard, length)
+    placed = fit_within(heard, length)
     assert_sound(placed, words, length)
 
 

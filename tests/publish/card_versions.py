@@ -86,4 +86,4 @@ def card_of(
     old: str | None, packed: Packed, version: Version, facts: CardFacts, run: Any = None, rejects: Any = ()
 ) -> Card:
     """The card of a version that is written already."""
-    return render_card(old, packed, version, facts, RunRecord.of(run or {}), rejects=rejects)
+    return render_card(old, packed, version, facts, RunRecord.from_json(run or {}), rejects=rejects)

@@ -499,7 +499,7 @@ def latency_of(sample: Path) -> float:
 def recorded_latency(row: dict[str, Any], turn_end: float) -> float:
     """Seconds from the end of the user's turn to the answer, in the recording."""
     sides: dict[str, list[tuple[float, float]]] = {"left": [], "right": []}
-    for utterance in from_finished(row).heard:
+    for utterance in from_finished(row).audible_utterances:
         assert utterance.new_sounding is not None
         sides[utterance.channel].append(utterance.new_sounding)
     starts = [start for start, _ in sides["left"]]

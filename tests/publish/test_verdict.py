@@ -484,7 +484,7 @@ PLANTED = [
 
 def found_in(*rows, run=None):
     limits = LIMITS | {"few-hours-of-voice": None}
-    findings = all_findings(tables_from(map(from_finished, rows)), RunRecord.of(run or {}), limits)
+    findings = all_findings(tables_from(map(from_finished, rows)), RunRecord.from_json(run or {}), limits)
     return {finding.kind: finding for finding in findings}
 
 
@@ -658,7 +658,7 @@ RUN = {
 def made_of(run):
     """What the header of a report says of a run, by its label."""
     template = environment().get_template("made.html")
-    show = Displays(tables_from(map(from_finished, [talk()])), RunRecord.of(run), {})
+    show = Displays(tables_from(map(from_finished, [talk()])), RunRecord.from_json(run), {})
     page = template.render(show=show)
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
 

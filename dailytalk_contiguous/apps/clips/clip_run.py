@@ -274,7 +274,7 @@ class CorpusSpec(Spec):
         }
         split = None
         if planned.split:
-            split = {"by": planned.split.by, "share": planned.split.share, "note": planned.split.note}
+            split = {"by": planned.split.divided_by, "share": planned.split.share, "note": planned.split.note}
         balance = None
         if planned.balance:
             figures = _balance_figures(planned.balance, noun_of(self.clip_plan.cells_by))

@@ -243,7 +243,7 @@ class MixPart:
 
 
 def _forbids_sale(model: licensing.Origin) -> bool:
-    return "commercial" in licensing.asked(model.licence).what
+    return "commercial" in licensing.terms_of_licence(model.licence).asks
 
 
 def open_part(
@@ -524,7 +524,7 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
             _, _, role = model.role.rpartition(": ")
             role = role.replace("_", " ")
             sentence = f"{part.name}: the {role} is from {model_name(model.name)}"
-            if not licensing.asked(model.licence).known:
+            if not licensing.terms_of_licence(model.licence).is_known:
                 sentence += f", whose terms have to be read ({model.licence or 'unknown'})"
                 sentences[sentence] = None
             elif _forbids_sale(model):

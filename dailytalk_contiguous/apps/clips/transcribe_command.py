@@ -19,7 +19,7 @@ from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core.documents import as_text, shown
+from dailytalk_contiguous.core.documents import as_text, printable_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
@@ -130,7 +130,7 @@ class ClipsToHear:
         try:
             write_text(self.file, whisper_json.whisper_json_text(self.entries))
         except OSError as error:
-            reason = f"{shown(self.file)} can't be written ({error.strerror or error})"
+            reason = f"{printable_path(self.file)} can't be written ({error.strerror or error})"
             raise DailytalkError(reason, "make room, and run the same command: it goes on") from error
 
 

@@ -172,7 +172,7 @@ class SpeechPlayer:
             shift = -first / TALK_RATE
             edges = [(word.start + shift, word.end + shift) for word in words]
             inside = np.clip(edges, 0.0, len(samples) / TALK_RATE).tolist()
-            words = [word.at(start, end) for word, (start, end) in zip(words, inside, strict=True)]
+            words = [word.moved_to(start, end) for word, (start, end) in zip(words, inside, strict=True)]
         self._waiting.append(QueuedSentence(sentence, samples, words))
 
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[QueuedSentence]]:
@@ -746,7 +746,7 @@ class Talk:
     def _keep_voice(self, queued: QueuedSentence) -> None:
         if queued.start is None or not queued.spoken:  # nothing of it was heard
             return
-        words = [word.at(word.start, min(word.end, queued.end)) for word in queued.spoken]
+        words = [word.moved_to(word.start, min(word.end, queued.end)) for word in queued.spoken]
         fields: RecordedUtterance = {
             "start": queued.start,
             "end": words[-1].end,

@@ -70,7 +70,7 @@ def open_listening(model: str, language: str, device: str = "auto") -> Callable[
             for word in answer.words:
                 start = word.start + piece.start
                 end = word.end + piece.start
-                words.append(word.at(start, end))
+                words.append(word.moved_to(start, end))
         return words
 
     return recognise_turn

@@ -42,7 +42,7 @@ Activity = NDArray[np.bool_]
 
 def activity_of(talk: Conversation) -> Activity:
     """Whether each side (left, right) of the result speaks in each frame, shape (frames, 2)."""
-    spans = [(utterance.channel, utterance.new_sounding) for utterance in talk.heard]
+    spans = [(utterance.channel, utterance.new_sounding) for utterance in talk.audible_utterances]
     return _activity(talk.built_duration, spans)
 
 

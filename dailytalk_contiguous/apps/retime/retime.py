@@ -396,7 +396,7 @@ def _moved_word(word: Word, spans: Sequence[_MovedSpan]) -> Word:
     if neighbours:
         nearest = min(neighbours, key=lambda span: max(span.start - middle, middle - span.end))
         shift = nearest.shift
-    return word.at(_later(word.start, shift), _later(word.end, shift))
+    return word.moved_to(_later(word.start, shift), _later(word.end, shift))
 
 
 def _written(row: Row, moved: Conversation) -> Row:
@@ -432,7 +432,7 @@ def _timeline(talk: Conversation, moved: Conversation, mode: str) -> TimelineMea
             start=span.start,
             end=span.end,
             new_length=length,
-            kept=True,
+            is_kept=True,
             start_trim=start_trim,
             end_trim=end_trim,
         )

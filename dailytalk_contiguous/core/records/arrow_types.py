@@ -14,7 +14,7 @@ Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
 
 
 def feature_of(hint: object) -> Feature:
-    """The feature of `datasets` for a type: what it is annotated with, a list, or a struct.
+    """Return the feature of `datasets` for a type: its annotation, a list, or a struct.
 
     A dict that is annotated with a class is a struct with its fields.
 
@@ -47,7 +47,7 @@ def feature_of(hint: object) -> Feature:
 
 
 def record_features(record: type, parts: Parts | None = None) -> dict[str, Feature]:
-    """The features of the fields of a record, or of these parts of it, by their names in a row, in their order."""
+    """Return the features of a record's fields, or of these parts of it, by their names in a row, in order."""
     hints = get_type_hints(record, include_extras=True)
     names = dict(zip(hints, hints, strict=True))
     if issubclass(record, msgspec.Struct):

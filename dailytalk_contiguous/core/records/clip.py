@@ -1,4 +1,4 @@
-"""The row of a clip, a conversation of one utterance, for all that write or read one."""
+"""The row of a clip, a conversation of one utterance, for all code that writes or reads one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ SAID = ("text", "language", "models", "rule", *AFFECT, *PROSODY, *EMOTION_GUESS)
 
 
 def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
-    """The row of a clip, without its sound: a conversation of one utterance, before which there may be a prompt.
+    """Make the row of a clip, without its sound: a conversation of one utterance, perhaps after a prompt.
 
     `clip` has the columns that `FinishClip` gets, with the `conditioning` among its `labels`.
     """
@@ -62,7 +62,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
 
 
 def times_listed(row: Mapping[str, Any]) -> int:
-    """How often a manifest lists a clip: a training clip by its weight, others once."""
+    """Return how often a manifest lists a clip: a training clip by its weight, others once."""
     weight = row["labels"]["weight"]
     if weight is None or row["split"] != "train":
         return 1

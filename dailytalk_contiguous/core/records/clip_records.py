@@ -1,8 +1,8 @@
-"""What is known of an expressive clip, each record written once as a class; Arrow's types are made from them.
+"""Records of an expressive clip, each written once as a class; Arrow's types are made from them.
 
 The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it is in
-that importer, and the corpus's own label is always kept beside ours. What a corpus does not say is null, never
-guessed.
+that importer, and the corpus's own label is always kept beside it. A value that a corpus does not have is null,
+never guessed.
 """
 
 from typing import Annotated, TypedDict
@@ -19,13 +19,13 @@ class EmotionVote(TypedDict):
 
 
 class ClipPerformance(TypedDict):
-    """How a clip is performed: what its corpus says, and what raters say.
+    """The performance of a clip, according to its corpus and to raters.
 
-    `label` is the corpus's own word or code for `emotion`. `perceived` is what raters heard, and `perceived_label`
-    the corpus's code for it. `perceived_votes` has the share of raters who heard each emotion; it is null where
-    only the winner is known. `act` is the dialogue act, as the corpus names it. `agreement` is the share of raters
-    who heard `perceived`, and `perceived_intensity` how strongly they heard it, both in [0, 1]. `intensity` is how
-    strongly it was to be performed, in the corpus's word.
+    `label` is the corpus's own word or code for `emotion`. `perceived` is the emotion that raters heard, and
+    `perceived_label` the corpus's code for it. `perceived_votes` has the share of raters who heard each emotion;
+    it is null where only the winner is known. `act` is the dialogue act, as the corpus names it. `agreement` is
+    the share of raters who heard `perceived`, and `perceived_intensity` how strongly they heard it, both in [0,
+    1]. `intensity` is how strongly it was to be performed, in the corpus's word.
     """
 
     emotion: Text | None
@@ -66,7 +66,7 @@ class ClipSource(ClipFile, ClipPerformance):
     """A clip as its importer yields it.
 
     Affect in `given_…` is rated by people, in [0, 1]. A row with a `problem` can't be used, and `remedy` says what
-    to do about it; whatever was not read of such a row is null.
+    to do about it; values of such a row that were not read are null.
     """
 
     given_valence: Measure | None
@@ -80,7 +80,7 @@ class ClipSource(ClipFile, ClipPerformance):
 
 
 class ClipSound(TypedDict):
-    """The sound of a clip on its way, and its words in seconds of it; no words where it has no text."""
+    """The sound of a clip in flight, and its words in seconds of it; no words where it has no text."""
 
     audio: EncodedAudio
     duration: Seconds
@@ -88,12 +88,12 @@ class ClipSound(TypedDict):
 
 
 class Conditioning(TypedDict):
-    """How a source was conditioned (`apps.clips.condition`).
+    """The conditioning of a source (`apps.clips.condition`).
 
     The clip begins `clip_start` seconds into the result, after its prompt. `trim_start` and `trim_end` are the
-    seconds of silence that were cut off. `gain_db` was added to the clip. `noise_reduced_db` is by how much its
-    quiet stretches became softer, null where noise was not reduced. The loudness and the true peak are those of
-    the result.
+    seconds of silence that were cut off. `gain_db` was added to the clip. `noise_reduced_db` is how much softer
+    its quiet stretches became, null where noise was not reduced. The loudness and the true peak are those of the
+    result.
     """
 
     clip_start: Seconds
@@ -106,9 +106,7 @@ class Conditioning(TypedDict):
 
 
 class ClipQuality(TypedDict):
-    """The measures of a clip's recording, as it came (`core.sound.quality.measure_quality`); null where
-    undefined.
-    """
+    """The measures of a clip's original recording (`core.sound.quality.measure_quality`); null where undefined."""
 
     snr_db: Measure | None
     clipping_ratio: Measure | None
@@ -125,7 +123,7 @@ QUALITY_MEASURES = tuple(ClipQuality.__annotations__)
 
 
 class CopyRecipe(TypedDict):
-    """How a copy was changed: the fields of `apps.clips.augment.Recipe`."""
+    """The changes in a copy: the fields of `apps.clips.augment.Recipe`."""
 
     kind: Text
     amount: Annotated[float, Stored("float64")]
@@ -134,7 +132,7 @@ class CopyRecipe(TypedDict):
 
 
 class ClipSpeech(TypedDict):
-    """Where the text of a clip is from, who says it, and what kind of sentence it is.
+    """The text of a clip: its source, its speaker and its kind of sentence.
 
     `text_source` is `given` or `recogniser`, and null without a text. `age` is in years. `sentence_type` and
     `length` are classes of `core.words.sentences`.
@@ -172,6 +170,6 @@ class PlannedLabels(ClipSpeech, ClipPerformance):
 
 
 class Labels(PlannedLabels):
-    """What the row of a clip has in addition to that of a conversation, whose one utterance says the rest."""
+    """The labels of a clip's row, beside the columns of a conversation, whose one utterance has the rest."""
 
     conditioning: Conditioning

@@ -1,4 +1,4 @@
-"""A conversation in flight: what the stages take and return, and what makes it of a row, and a row of it.
+"""A conversation in flight, which stages take and return, and the codec between it and a row.
 
 A row has a list column for each field of an utterance, since that is what Parquet and `datasets` hold. Here an
 utterance is an object, and so is a word:
@@ -11,8 +11,8 @@ utterance is an object, and so is a word:
       left   Utterance …/left/0001                            ├──────┤
 
 Times are seconds of the conversation, as it was recorded: `start` and `end`; in the result: `new_start` and
-`new_end`. A conversation is made step by step: what no stage has made yet is `UNSET`, and what no class here names
-(columns of people's own stages, or of a finished row) is in `extra`.
+`new_end`. A conversation is made step by step: values that no stage has made yet are `UNSET`, and columns that no
+class here names (those of the user's own stages, or of a finished row) are in `extra`.
 """
 
 from bisect import bisect_right
@@ -83,14 +83,14 @@ def is_set(value: object) -> bool:
 
 
 def or_none(value: _Value | None) -> _Value | None:
-    """The value of a field; None where no stage has made it, too."""
+    """Return the value of a field, or None where no stage has made it."""
     return value if is_set(value) else None
 
 
 def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
-    """How far inside its start and its end an utterance sounds, by its length in seconds and what it says of that.
+    """Return the seconds without sound at the start and the end of an utterance, by its length and its trims.
 
-    None where that is unknown or can't be.
+    A trim is None where it is unknown or impossible.
     """
     before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
     after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
@@ -102,7 +102,7 @@ def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[fl
 
 
 def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
-    """From when to when an utterance sounds, by its edges; its start and end where the trims are not known."""
+    """Return start and end of an utterance's sound; those of the utterance where the trims are not known."""
     before, after = known_trims(end - start, start_trim, end_trim)
     if before is not None:
         start += before
@@ -112,24 +112,24 @@ def sounding_between(start: float, end: float, start_trim: object, end_trim: obj
 
 
 class TokenRun(msgspec.Struct, frozen=True):
-    """A prosodic token, and how many frames in a row have it."""
+    """A prosodic token, and the number of frames in a row that have it."""
 
     token: Token
     frames: Count
 
 
 class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
-    """How a word is said; what can't be known is None.
+    """The prosody of a word; unknown values are None.
 
     Attributes:
-        text: of the word, as it is written.
-        start: where it begins, in seconds.
-        end: where it ends, in seconds.
-        tokens: those of the frames whose middle the word holds.
-        pitch: in semitones above the speaker's median.
-        slope: of the pitch, in semitones a second.
-        duration: the ratio to the median length of the speaker's words.
-        energy: in dB above the speaker's median.
+        text: written form of the word.
+        start: start in seconds.
+        end: end in seconds.
+        tokens: tokens of the frames whose middle is in the word.
+        pitch: pitch in semitones above the speaker's median.
+        slope: slope of the pitch in semitones a second.
+        duration: ratio to the median length of the speaker's words.
+        energy: level in dB above the speaker's median.
     """
 
     text: Text
@@ -147,15 +147,15 @@ class Cue(msgspec.Struct, frozen=True):
 
     Attributes:
         channel: a side, or `core.records.schema.OPEN` and a name where the transcript does not say the side.
-        start: where it begins, in seconds.
-        end: where it ends, in seconds.
-        text: None where the transcript says who speaks but not what.
-        words: empty where only the text has times.
-        speaker: a person's name; None where the transcript does not say.
-        language: the ISO 639 code of what is said; None where the transcript does not say.
-        mark: the name of what is no word (laughter); such a cue has no text.
-        mark_kind: the kind of the mark (`sources.transcript_marks.KINDS`).
-        tag: the style tag that a transcript of this program has; None in any other.
+        start: start in seconds.
+        end: end in seconds.
+        text: spoken text; None where the transcript says who speaks but not the words.
+        words: words with times; empty where only the text has times.
+        speaker: name of the person; None where the transcript does not name anybody.
+        language: ISO 639 code of its language; None where the transcript does not say.
+        mark: name of a sound or note that is no word (laughter); such a cue has no text.
+        mark_kind: kind of the mark (`sources.transcript_marks.KINDS`).
+        tag: style tag in a transcript of this program; None in any other.
     """
 
     channel: Text
@@ -177,7 +177,7 @@ class Cue(msgspec.Struct, frozen=True):
 class Mark(msgspec.Struct, frozen=True):
     """A mark of a transcript for something that is no word, in seconds of the source.
 
-    `name` is what the transcript calls it; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
+    `name` is its name in the transcript; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
     """
 
     channel: Text
@@ -192,10 +192,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
-    """A stretch of speech of one speaker, with what stages know of it.
+    """A stretch of speech of one speaker, with the fields that stages have made.
 
-    Each field is a column of conversations, with one value an utterance; what it means is said by the stage that
-    adds it, and in docs/columns.md.
+    Each field is a column of conversations, with one value an utterance; the stage that adds it and
+    docs/columns.md describe it.
     """
 
     id: Text = _unset
@@ -309,19 +309,19 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
 
     @property
     def sounding(self) -> Span:
-        """From when to when it sounds in the recording: its start and end where the trims are not known."""
+        """The span of its sound in the recording; its start and end where the trims are not known."""
         return Span(*sounding_between(self.start, self.end, self.start_trim, self.end_trim))
 
     @property
     def new_span(self) -> Span | None:
-        """From when to when it is in the result; None where it was left out."""
+        """Its span in the result; None where it was left out."""
         if self.new_start is None or self.new_end is None:
             return None
         return Span(self.new_start, self.new_end)
 
     @property
     def new_sounding(self) -> Span | None:
-        """From when to when it sounds in the result; None where it was left out."""
+        """The span of its sound in the result; None where it was left out."""
         span = self.new_span
         if span is None:
             return None
@@ -345,11 +345,11 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
 
     @property
     def said_tag(self) -> str | None:
-        """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
+        """The style tag of its audible speech; None where a new voice did not get the source's (`tag_said`)."""
         return None if self.tag_said is False else self.tag
 
     def words_among(self, words: Iterable[Word]) -> list[Word]:
-        """The words of the result, of its channel, whose middle is in it; none where it was left out."""
+        """Return the words of its channel of the result whose middle is in it; none where it was left out."""
         span = self.new_span
         if span is None:
             return []
@@ -364,13 +364,13 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
             setattr(self, name, value)
 
     def shifted(self, seconds: float) -> "Utterance":
-        """The utterance and its words so many seconds later."""
+        """Return the utterance and its words moved so many seconds later."""
         words = [word.shifted(seconds) for word in self.words] if is_set(self.words) else self.words
         return replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
 
 
 class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "given"}):
-    """A conversation in flight; see the module."""
+    """A conversation in flight, as this module describes it."""
 
     id: Text = _unset
     recording_id: Text = _unset
@@ -422,11 +422,11 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def side(self, channel: str) -> list[Utterance]:
-        """The utterances that are on a channel of the recording."""
+        """Return the utterances on a channel of the recording."""
         return [utterance for utterance in self.utterances if utterance.side == channel]
 
     @property
-    def heard(self) -> list[Utterance]:
+    def audible_utterances(self) -> list[Utterance]:
         """The utterances that are in the result."""
         return [utterance for utterance in self.utterances if utterance.is_heard]
 
@@ -438,7 +438,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
 
     @property
     def labels(self) -> Mapping[str, Any]:
-        """What is known of a clip (`core.records.clip_records.Labels`); empty for any other conversation."""
+        """The labels of a clip (`core.records.clip_records.Labels`); empty for any other conversation."""
         labels: Mapping[str, Any] = self.extra.get("labels") or {}
         return labels
 
@@ -485,7 +485,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         return self.built_duration - clip_start
 
     def person(self, side: str) -> str | None:
-        """The name of the person on a side of the result; None where nobody is named."""
+        """Return the name of the person on a side of the result; None where nobody is named."""
         names = or_none(self.speakers)
         if not names:
             return None
@@ -496,7 +496,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def kept_speakers(self) -> tuple[str | None, ...]:
         """Names of the people who are heard in the result: on the right, of a clip on the left; None if unknown.
 
-        They are on both sides of what is as it was recorded, or was converted into another voice.
+        A result that is as recorded, or was converted into another voice, has them on both sides.
         """
         if self.has_recorded_sides:
             return self.person("left"), self.person("right")
@@ -504,9 +504,9 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
 
     @property
     def voices(self) -> tuple[str, ...]:
-        """Names of the voices with which utterances were resynthesised, sorted; else of their engines.
+        """Names of the voices with which utterances were resynthesised, or else of their engines, sorted.
 
-        A converted voice is that of its speaker, and has the name of its engine here.
+        A converted voice is that of its speaker, so it has the name of its engine here.
         """
         names: set[str | None] = set()
         for utterance in self.utterances:
@@ -517,13 +517,14 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         return tuple(sorted(str(name) for name in names if name))
 
     def words_by_utterance(self) -> list[tuple[Utterance | None, list[Word]]]:
-        """The utterances of each side of the result that have words, by start, with their words by start.
+        """Return the utterances of each side of the result that have words, by start, with their words by start.
 
-        A word is of the last utterance of its side that begins before its middle; None has those before the first.
+        A word belongs to the last utterance of its side that begins before its middle; words before the first have
+        None.
         """
         groups: list[tuple[Utterance | None, list[Word]]] = []
         for channel in ("left", "right"):
-            utterances = [utterance for utterance in self.heard if utterance.channel == channel]
+            utterances = [utterance for utterance in self.audible_utterances if utterance.channel == channel]
             utterances.sort(key=_new_start)
             starts = [_new_start(utterance) for utterance in utterances]
             groups_of_side: list[tuple[Utterance | None, list[Word]]] = [(None, [])]
@@ -538,16 +539,16 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         return [(utterance, words) for utterance, words in groups if words]
 
     def seen_by(self, sample_rate: int, main: str) -> "Conversation":
-        """The result as a recording of its own, as a trainer of the speaker on the side `main` sees it.
+        """Return the result as a recording of its own, as a trainer of the speaker on the side `main` sees it.
 
-        That speaker is on the left, and all times are seconds of the result. Utterances that are in it, words,
-        sounds and marks are in order; of the marks those are left that are in an utterance which was kept.
-        `sample_rate`: in Hz, of the sound that is wanted.
+        That speaker is on the left, and all times are seconds of the result. Its utterances, words, sounds and
+        marks are in order; only marks in utterances that were kept are included. `sample_rate` is that of the
+        wanted sound in Hz.
         """
         other = "right" if main == "left" else "left"
         sides = {main: "left", other: "right"}
         utterances: list[Utterance] = []
-        for utterance in self.heard:
+        for utterance in self.audible_utterances:
             seen = replace(
                 utterance,
                 channel=sides[utterance.channel],
@@ -584,10 +585,10 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         )
 
     def _marks_of_result(self, sides: Mapping[str, str]) -> list[Mark]:
-        """The marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
+        """Return the marks in utterances that were kept, in seconds of the result, on the sides of a trainer."""
         marks: list[Mark] = []
         recorded = []
-        for utterance in self.heard:
+        for utterance in self.audible_utterances:
             if utterance.is_recorded and utterance.has_recorded_times:
                 recorded.append(utterance)
         for mark in self.transcript_marks or ():
@@ -604,7 +605,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         return marks
 
     def has_take(self, utterance: Utterance) -> bool:
-        """Whether a voice says the text of an utterance anew: what `Convert` has converted is recorded sound."""
+        """Whether a voice speaks the text of an utterance anew; sound from `Convert` is recorded sound."""
         return or_none(utterance.status) == "spoken" and not or_none(self.converted)
 
 
@@ -620,7 +621,7 @@ def _by_time(timed: Utterance | Word | MovedSound) -> tuple[float, float]:
 
 
 class _Codec(NamedTuple):
-    """How a column is read and written: the field that it is, its types, and whether its values are objects."""
+    """A codec of a column: its field, its types, and whether its values are objects."""
 
     field: str
     hint: Any
@@ -629,20 +630,20 @@ class _Codec(NamedTuple):
     listed: List
 
     def read(self, value: Any) -> Any:
-        """The value of the field, from that of a row, whose lists and dicts stay as they are."""
+        """Read the value of the field from that of a row, whose lists and dicts stay as they are."""
         if value is not None and self.holds_objects:
             return msgspec.convert(value, self.hint)
         return [*value] if isinstance(value, list) else value
 
     def write(self, value: Any) -> Any:
-        """The value of a row, from that of the field."""
+        """Write the value of a row from that of the field."""
         if not self.holds_objects:
             return value
         return _plain(msgspec.to_builtins(value, enc_hook=_python_number), self.feature)
 
 
 def _codecs(record: type[msgspec.Struct]) -> dict[str, _Codec]:
-    """The codecs of the columns that the fields of a class are, by the names of the columns."""
+    """Return the codecs of the fields of a class, by the names of their columns."""
     codecs: dict[str, _Codec] = {}
     hints = get_type_hints(record, include_extras=True)
     for field, name in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
@@ -654,21 +655,21 @@ def _codecs(record: type[msgspec.Struct]) -> dict[str, _Codec]:
 
 
 def _holds_objects(hint: object) -> bool:
-    """Whether values of a type are objects, or have any in them."""
+    """Whether values of a type are objects or contain any."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct | Reject):
         return True
     return any(map(_holds_objects, get_args(hint)))
 
 
 def _python_number(value: object) -> object:
-    """A number of NumPy, as people's own aligners may return it, as one of Python."""
+    """Turn a number of NumPy, which the user's own aligners may return, into one of Python."""
     if isinstance(value, np.generic):
         return value.item()
     raise NotImplementedError(f"a {type(value).__name__} in a column")
 
 
 def _plain(value: Any, feature: Feature) -> Any:
-    """A value with the fields of its type alone: words have more than most columns keep of them."""
+    """Return a value with the fields of its type alone: words have more than most columns keep."""
     if isinstance(feature, List) and value is not None:
         return [_plain(item, feature.feature) for item in value]
     if isinstance(feature, dict) and value is not None:
@@ -685,7 +686,7 @@ _KNOWN = _OF_CONVERSATION.keys() | _OF_UTTERANCE.keys()
 
 
 def conversation_features(*names: str) -> Features:
-    """The types of columns of a conversation."""
+    """Return the types of columns of a conversation."""
     features: dict[str, Feature] = {}
     for name in names:
         if name in _OF_CONVERSATION:
@@ -696,12 +697,12 @@ def conversation_features(*names: str) -> Features:
 
 
 def utterance_features(*names: str) -> Features:
-    """The types of columns of single utterances."""
+    """Return the types of columns of single utterances."""
     return Features({name: _OF_UTTERANCE[name].feature for name in names})
 
 
 def from_row(row: Mapping[str, Any], features: Features | None = None) -> Conversation:
-    """The conversation that has these columns. Raises ValueError where its utterances have not one value each."""
+    """Make the conversation with these columns. Raises ValueError where its utterances lack a value each."""
     talk = Conversation()
     assign(talk, row, features)
     return talk
@@ -710,10 +711,9 @@ def from_row(row: Mapping[str, Any], features: Features | None = None) -> Conver
 def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None = None) -> None:
     """Set these columns of a conversation, whose utterances a row with `utterance_id` may make anew.
 
-    A list is a column of the utterances if a field of `Utterance` has its name. A column that `features` give
-    another type than that of its field is none of ours, and others' rows may have words without text: their values
-    are kept as they are, in `extra`. Raises ValueError, with its name, for a column that does not have a value for
-    each utterance.
+    A list is a column of the utterances if a field of `Utterance` has its name. Values of a column to which
+    `features` give another type than its field has, and words without text in other people's rows, are kept as
+    they are in `extra`. Raises ValueError, with its name, for a column without a value for each utterance.
     """
     of_utterances: dict[str, list[Any]] = {}
     for name, value in row.items():
@@ -749,7 +749,7 @@ def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None
 def from_flat(
     rows: Iterable[Mapping[str, Any]], shared: Container[str]
 ) -> tuple[list[Conversation], list[Utterance]]:
-    """The conversations of rows of which each is an utterance, and these utterances in the order of the rows.
+    """Make the conversations of rows that are one utterance each, and their utterances in the order of the rows.
 
     Rows with the same `conversation_id` are one conversation; a row without it, or with null, is one by itself.
     The columns of `shared` are those of the conversation, as its first row has them.
@@ -771,7 +771,7 @@ def from_flat(
 
 
 def assign_flat(utterance: Utterance, row: Mapping[str, Any]) -> None:
-    """Set these columns of an utterance; in `extra` what no field has, and what is no value of its field."""
+    """Set these columns of an utterance; those without a field, or with a value not of its type, in `extra`."""
     for name, value in row.items():
         codec = _OF_UTTERANCE.get(name)
         utterance.extra[name] = value
@@ -785,7 +785,7 @@ def assign_flat(utterance: Utterance, row: Mapping[str, Any]) -> None:
 
 
 def known_columns(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
-    """These columns of an utterance; null for what no stage has made."""
+    """Return these columns of an utterance; null for those that no stage has made."""
     record: dict[str, Any] = {}
     for name in names:
         if name in _OF_UTTERANCE:
@@ -797,12 +797,12 @@ def known_columns(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
 
 
 def to_flat(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
-    """These columns of an utterance. Raises KeyError, with its name, for one that no stage has made."""
+    """Return these columns of an utterance. Raises KeyError, with its name, for one that no stage has made."""
     return {name: _of_utterance(utterance, name) for name in names}
 
 
 def has_column(talk: Conversation, name: str) -> bool:
-    """Whether a column of a conversation is made; where it has no utterances, each of theirs is."""
+    """Whether a column of a conversation is made; every column of utterances is where it has none."""
     if name in talk.extra:
         return True
     if name in _OF_CONVERSATION:
@@ -817,7 +817,7 @@ def has_column(talk: Conversation, name: str) -> bool:
 
 
 def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
-    """These columns of a conversation. Raises KeyError, with its name, for one that no stage has made."""
+    """Return these columns of a conversation. Raises KeyError, with its name, for one that no stage has made."""
     row: dict[str, Any] = {}
     for name in names:
         if name in talk.extra:
@@ -831,25 +831,25 @@ def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
 
 
 def cues_of_row(row: Mapping[str, Any]) -> list[Cue]:
-    """The cues of a row of a source; none where it has no transcript."""
+    """Read the cues of a row of a source; none where it has no transcript."""
     cues: list[Cue] = _OF_CONVERSATION["given"].read(row.get("given") or [])
     return cues
 
 
 def rows_of_cues(cues: Sequence[Cue]) -> list[dict[str, Any]]:
-    """Cues as a row has them, in `given`."""
+    """Write cues as a row has them in `given`."""
     rows: list[dict[str, Any]] = _OF_CONVERSATION["given"].write(cues)
     return rows
 
 
 def rows_of_words(words: Sequence[Word]) -> list[dict[str, Any]]:
-    """Words of a result as a row has them, in `alignments`."""
+    """Write words of a result as a row has them in `alignments`."""
     rows: list[dict[str, Any]] = _OF_CONVERSATION["alignments"].write(words)
     return rows
 
 
 def values_of(utterances: Iterable[Utterance], name: str) -> list[Any]:
-    """A column of utterances. Raises KeyError, with its name, for one that no stage has made."""
+    """Return a column of utterances. Raises KeyError, with its name, for one that no stage has made."""
     return [_of_utterance(utterance, name) for utterance in utterances]
 
 
@@ -872,7 +872,7 @@ def set_null(utterance: Utterance, names: Iterable[str]) -> None:
 
 
 def share_out(talk: Conversation, names: Iterable[str]) -> None:
-    """Give each utterance its value of those of these columns that no field has."""
+    """Give each utterance its value of the columns among these that no field has."""
     for name in names:
         values = talk.extra.get(name)
         if not is_set(talk.utterances) or not isinstance(values, list) or len(values) != len(talk.utterances):
@@ -882,7 +882,7 @@ def share_out(talk: Conversation, names: Iterable[str]) -> None:
 
 
 def gather(talk: Conversation, names: Iterable[str]) -> None:
-    """Take those of these columns that utterances have in `extra` to the conversation."""
+    """Move the columns among these that utterances have in `extra` to the conversation."""
     if not is_set(talk.utterances):
         return
     for name in names:
@@ -893,12 +893,12 @@ def gather(talk: Conversation, names: Iterable[str]) -> None:
 
 
 def malformed(talk: Conversation, names: Iterable[str]) -> list[str]:
-    """Those of these columns whose values are none of their fields."""
+    """Return the columns among these whose values are not of the type of their field."""
     return [name for name in names if name in talk.extra and name in _KNOWN]
 
 
 def copied(talk: Conversation) -> Conversation:
-    """The conversation and its utterances anew, so that what is set in them is not set in these."""
+    """Copy a conversation and its utterances, so that changes to the copy leave the original as it is."""
     utterances = talk.utterances
     if is_set(utterances):
         utterances = [replace(utterance, extra={**utterance.extra}) for utterance in utterances]
@@ -906,16 +906,16 @@ def copied(talk: Conversation) -> Conversation:
 
 
 def overwrite(utterance: Utterance, other: Utterance) -> None:
-    """Set all fields of an utterance as those of another one."""
+    """Set all fields of an utterance to those of another one."""
     for name in utterance.__struct_fields__:
         setattr(utterance, name, getattr(other, name))
     utterance.extra = {**other.extra}
 
 
 def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) -> dict[int, Conversation]:
-    """Copies of conversations, by their places, each with copies of its utterances that are among `utterances`.
+    """Copy conversations, by their positions, with those of their utterances that are among `utterances`.
 
-    A conversation none of whose utterances is among them is left out.
+    A conversation without any of them is left out.
     """
     wanted = {id(utterance) for utterance in utterances}
     parts: dict[int, Conversation] = {}
@@ -927,10 +927,10 @@ def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) ->
 
 
 def as_stored(row: Mapping[str, Any], features: Features) -> dict[str, Any]:
-    """These columns with the values that a file of these types would give back, between two stages.
+    """Return these columns with the values that a file of these types would give back, between two stages.
 
-    float64 becomes float32 where the type is, a NumPy number a Python one, a tuple a list, and a field that a
-    struct lacks null. Raises what Arrow does for a value of another type.
+    float64 becomes float32 where that is the type, a NumPy number a Python one, a tuple a list, and a missing
+    field of a struct null. Raises the error of Arrow for a value of another type.
     """
     types = features.type
     stored: dict[str, Any] = {}

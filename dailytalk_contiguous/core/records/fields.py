@@ -1,4 +1,4 @@
-"""What a field is: a value of an utterance or a row, with its type, unit, sentence and key in a line.
+"""Fields: values of an utterance or a row, each with its type, unit, description and key in a line.
 
 Rows, lines of a transcript, their readers and their checks are made from fields (`core.records.utterance.FIELDS`,
 and what stages publish beside these). This module knows no field by its name.
@@ -34,25 +34,24 @@ TALLIES = ("", "count", "mean")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Field:
-    """A field of an utterance: of `core.records.utterance.FIELDS`, or of a stage that publishes one
-    (`Stage.publishes`).
+    """A field of an utterance: one of `core.records.utterance.FIELDS` or of `Stage.publishes`.
 
     Attributes:
-        name: in a row.
-        feature: its type there; if None, that of the column that the stage adds.
-        about: what it is and where it comes from.
-        unit: its unit or range, shown beside its type.
-        key: its key in a line of transcript.jsonl, such as `vad.valence` for one in an object; empty for the name.
-        digits: decimals of its numbers in a line; None for all.
+        name: name in a row.
+        feature: type in a row; if None, that of the column that the stage adds.
+        about: description, and where the value comes from.
+        unit: unit or range, shown beside the type.
+        key: key in a line of transcript.jsonl, such as `vad.valence` for one in an object; empty for the name.
+        digits: decimals of numbers in a line; None for all.
         required: whether it must have a value, so that null is wrong.
         editable: whether a person's edit of it counts; fields that follow from others are not editable.
-        part: where it is: `row`, in rows alone; `line`, in lines alone; `built`, in what `speak` makes, and so not
-            in transcript.jsonl; empty for everywhere.
-        only_with: the field that has to be set for this one to be written to a line.
+        part: `row` for rows alone, `line` for lines alone, `built` for the output of `speak` alone, so not for
+            transcript.jsonl; empty for everywhere.
+        only_with: field that has to be set for this one to be written to a line.
         optional: whether rows of earlier versions may lack it; readers see null.
-        shape: its type in a line, where that is not `feature`.
-        write: the function from its value in a row to that in a line.
-        read: the function from its value in a line to that in a row.
+        shape: type in a line, where that is not `feature`.
+        write: function from the value in a row to that in a line.
+        read: function from the value in a line to that in a row.
     """
 
     name: str = ""
@@ -71,18 +70,18 @@ class Field:
     read: Converter | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """The attributes alone: what is computed from them, such as `kind`, may not be picklable."""
+        """Return the attributes alone: values computed from them, such as `kind`, may not be picklable."""
         return {attribute.name: getattr(self, attribute.name) for attribute in dataclasses.fields(self)}
 
     @cached_property
     def path(self) -> tuple[str, ...]:
-        """Its key in a line, after the keys of the objects that it is in."""
+        """The key in a line, after the keys of the objects that it is in."""
         key = self.key or self.name
         return tuple(key.split("."))
 
     @cached_property
     def kind(self) -> object:
-        """The type of its value in a line, for `value_problem`."""
+        """The type of the value in a line, for `value_problem`."""
         return value_kind(self.feature if self.shape is None else self.shape)
 
     @cached_property
@@ -94,8 +93,8 @@ class Field:
             return None
         return partial(finite, digits=self.digits)
 
-    def taken(self, line: Mapping[str, object]) -> object:
-        """Its value in a line; null for what is empty or no number."""
+    def value_in(self, line: Mapping[str, object]) -> object:
+        """Return its value in a line; None for an empty text, NaN and infinity."""
         value: object = line
         for name in self.path:
             value = value.get(name) if isinstance(value, Mapping) else None
@@ -110,12 +109,11 @@ class Field:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Column(Field):
-    """A column of a row with one value a conversation, as `core.records.schema.COLUMNS` has it, or a stage
-    publishes it.
+    """A column with one value a conversation: one of `core.records.schema.COLUMNS` or of `Stage.publishes`.
 
     Attributes:
-        tally: what is counted of it for reports and cards, one of `TALLIES`.
-        in_lines: whether each line of a transcript says it, too; an edit of it there counts for nothing.
+        tally: kind of count for reports and cards, one of `TALLIES`.
+        in_lines: whether each line of a transcript repeats it; an edit of it there has no effect.
     """
 
     part: str = "line"  # of no utterance
@@ -160,7 +158,7 @@ def finite(value: Any, digits: int | None = None) -> Any:
 
 
 def value_kind(feature: Shape) -> Any:
-    """The type of a feature's values for `value_problem`; parts of objects may be missing or null.
+    """Return the type of a feature's values for `value_problem`; parts of objects may be missing or null.
 
     A Python list stands for one text, or a list of texts.
     """
@@ -192,7 +190,7 @@ def _plain_kind(dtype: str) -> object:
 
 
 def value_problem(value: object, kind: object, key: str) -> str | None:
-    """Why a value of a line is not of the type of its field (`Field.kind`), in a sentence; None if it is.
+    """Say in a sentence why a value of a line is not of the type of its field (`Field.kind`); None if it is.
 
     Null and an empty text are of any type. So is the NaN that the older tool wrote inside an object, or in place
     of an object, of a number or of a truth value.
@@ -215,7 +213,7 @@ def _is_nan(value: object) -> bool:
 
 
 def _without_nan(value: object, depth: int) -> object:
-    """A value without what is NaN in its objects, down to a depth."""
+    """Copy a value without the NaN in its objects, down to a depth."""
     if depth and isinstance(value, dict):
         kept = {key: part for key, part in value.items() if not _is_nan(part)}
         return {key: _without_nan(part, depth - 1) for key, part in kept.items()}
@@ -225,7 +223,7 @@ def _without_nan(value: object, depth: int) -> object:
 
 
 def type_in_words(feature: Feature) -> str:
-    """A type for people: text, number, list of text, {word, start}.
+    """Return a type in words: text, number, list of text, {word, start}.
 
     >>> type_in_words(List({"word": Value("string"), "start": Value("float64")}))
     'list of {word, start}'

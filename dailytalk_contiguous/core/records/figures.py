@@ -1,4 +1,4 @@
-"""Figures of a dataset: named queries of its tables (`core.records.tables`), one a figure that somebody reads.
+"""Figures of a dataset: named queries of its tables (`core.records.tables`), one for each figure that is read.
 
 Utterances are counted if they are in the audio (`heard`), unless a query says otherwise; copies of clips count
 only where they are named. A value that is not known is `UNKNOWN`.
@@ -73,9 +73,9 @@ COMPARED_MEASURES = {
 
 
 def corpus_stats(tables: Tables) -> dict[str, object]:
-    """The content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
+    """Return the content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
 
-    `conversations` of a measure are those in which it is known.
+    `conversations` of a measure is the number of those in which it is known.
     """
     whole = totals(tables)
     measures = {
@@ -95,7 +95,7 @@ def corpus_stats(tables: Tables) -> dict[str, object]:
 
 
 def timelines(tables: Tables) -> dict[str, TurnTaking]:
-    """Turn-taking as `recorded` and, where anything was, as `rebuilt`."""
+    """Return turn-taking as `recorded` and, where anything was rebuilt, as `rebuilt`."""
     taken = {"recorded": tables.source}
     if tables.is_rebuilt:
         taken["rebuilt"] = tables.rebuilt
@@ -103,26 +103,26 @@ def timelines(tables: Tables) -> dict[str, TurnTaking]:
 
 
 def totals(tables: Tables) -> dict[str, float]:
-    """All conversations or recorded clips: the columns of `sums`, without `left` and `right`."""
+    """Add up all conversations or recorded clips: the columns of `sums`, without `left` and `right`."""
     return {name: float(values.sum()) for name, values in _amounts(tables).items()}
 
 
 def heard_seconds(tables: Tables) -> float:
-    """Seconds of all audible utterances."""
-    return float(_heard(tables, "seconds")["seconds"].sum())
+    """Return the seconds of all audible utterances."""
+    return float(_audible(tables, "seconds")["seconds"].sum())
 
 
 def sums(tables: Tables, label: str) -> pd.DataFrame:
-    """How much there is of each value of a label, in order of appearance; columns of numbers and seconds.
+    """Add up numbers and seconds for each value of a label, in order of appearance.
 
-    `conversations` (those that have such an utterance; recorded clips), `utterances`, `words`, `seconds`; of clips
-    `copies`, `copied` (their seconds), and `seen` (seconds in training, with copies, as often as they are listed);
-    of labels of utterances `left` and `right`, seconds of speech on each side.
+    The columns are `conversations` (those that have such an utterance; recorded clips), `utterances`, `words` and
+    `seconds`; for clips also `copies`, `copied` (their seconds), and `seen` (seconds in training, with copies, as
+    often as they are listed); for labels of utterances also `left` and `right`, seconds of speech on each side.
 
     Args:
-        label: of conversations `language` or `split`; of clips any of `core.records.tables.LABELS`, too,
-            `affect_model` or `emotion_class`; of utterances `tag`, `style`, `emotion_class`, `person`
-            (who was recorded) or `synthetic_voice`.
+        label: `language` or `split` of conversations; for clips also any of `core.records.tables.LABELS`,
+            `affect_model` or `emotion_class`; `tag`, `style`, `emotion_class`, `person` (who was recorded) or
+            `synthetic_voice` of utterances.
     """
     if label in ("language", "split") or tables.conversations.empty or _is_clips(tables):
         columns = tables.conversations if label in tables.conversations else tables.utterances
@@ -132,15 +132,15 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
             asked = tables.utterances["emotion_model"].notna()
             values = values[asked]
             frame = frame[asked]
-        return frame.groupby(_known(values), observed=True, sort=False).sum()
+        return frame.groupby(_with_unknown(values), observed=True, sort=False).sum()
     needed = {label, "conversation_id", "channel", "seconds", "status", "emotion_model"}
-    audible = _heard(tables, *needed)
+    audible = _audible(tables, *needed)
     if label in ("person", "synthetic_voice"):
         is_spoken = audible["status"] == "spoken"
         audible = audible[is_spoken == (label == "synthetic_voice")]
     elif label == "emotion_class":
         audible = audible[audible["emotion_model"].notna()]
-    audible = audible.assign(value=_known(audible[label]))
+    audible = audible.assign(value=_with_unknown(audible[label]))
     by_value = audible.groupby("value", observed=True, sort=False)
     frame = by_value.agg(
         conversations=("conversation_id", "nunique"), utterances=("status", "size"), seconds=("seconds", "sum")
@@ -151,7 +151,7 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
 
 
 def ranked(tables: Tables, label: str, by: str = "seconds") -> pd.DataFrame:
-    """`sums` of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
+    """Return `sums` of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
     amounts = sums(tables, label)
     amounts = amounts.set_axis(amounts.index.astype(str)).sort_index()
     largest_first = amounts.sort_values(by, ascending=False, kind="stable")
@@ -159,7 +159,7 @@ def ranked(tables: Tables, label: str, by: str = "seconds") -> pd.DataFrame:
 
 
 def with_others(frame: pd.DataFrame, most: int) -> pd.DataFrame:
-    """A table whose rows after the first `most` are added up, if they are several."""
+    """Add up the rows of a table after the first `most`, if there are several."""
     others = frame[most:]
     if len(others) < 2:
         return frame
@@ -168,7 +168,7 @@ def with_others(frame: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def hours_of(tables: Tables, column: str) -> dict[str, float]:
-    """Hours of conversations by the values of a column: `voices`, `language`."""
+    """Return the hours of conversations by the values of a column: `voices`, `language`."""
     recorded = tables.conversations[tables.conversations["augmented_from"].isna()]
     values = recorded[[column, "duration"]].explode(column)
     hours = values.groupby(column, observed=True)["duration"].sum() / 3600
@@ -176,13 +176,13 @@ def hours_of(tables: Tables, column: str) -> dict[str, float]:
 
 
 def counts(column: "pd.Series[str]") -> Counter[str]:
-    """Number of each value, in order of appearance; null is none."""
+    """Count each value except null, in order of appearance."""
     numbers = column.value_counts(sort=False, dropna=True)
     return Counter({str(value): int(n) for value, n in numbers[numbers > 0].items()})
 
 
 def word_sources(tables: Tables) -> Counter[str]:
-    """Words by how their times are known."""
+    """Count words by the source of their times."""
     sources: Counter[str] = Counter()
     for listed in tables.conversations["word_sources"]:
         for part in listed:
@@ -191,9 +191,9 @@ def word_sources(tables: Tables) -> Counter[str]:
 
 
 def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
-    """How finished the ends of turns sound, where they were judged, by side and timeline (`recorded`, `rebuilt`).
+    """Return how finished the ends of turns sound, where judged, by side and timeline (`recorded`, `rebuilt`).
 
-    A recording of which there are several conversations counts once.
+    A recording with several conversations counts once.
     """
     rows = tables.conversations[["conversation_id", "parent"]].astype(object)
     parents = rows["parent"].fillna(rows["conversation_id"])
@@ -215,9 +215,9 @@ def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
 
 
 def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
-    """How finished the ends of new voices sound that are of this kind on both timelines, as recorded and as built.
+    """Return how finished the ends of new voices sound, as recorded and as built, shape (ends, 2).
 
-    Shape (ends, 2).
+    Only ends that have this transition on both timelines are included.
     """
     spoken = tables.utterances[tables.utterances["status"] == "spoken"]
     alike = (spoken["transition"] == transition) & (spoken["source_transition"] == transition)
@@ -226,7 +226,7 @@ def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
 
 
 def reasons(tables: Tables) -> Counter[str]:
-    """Utterances that are not as they should be by the kind of reason."""
+    """Count utterances with a problem by the kind of reason."""
     reasons = tables.utterances["reason"].astype(object).dropna()
     return counts(reasons.map(kind_of))
 
@@ -235,7 +235,7 @@ def reasons(tables: Tables) -> Counter[str]:
 
 
 def moments(tables: Tables, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
-    """Measures of `MEASURES` or `COMPARED_MEASURES`: `count`, `mean`, `std`, `min` and `max` of each."""
+    """Return `count`, `mean`, `std`, `min` and `max` of each of `MEASURES` or `COMPARED_MEASURES`."""
     moments = {}
     for name in measures:
         values = measured_values(tables, name)
@@ -244,24 +244,24 @@ def moments(tables: Tables, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
 
 
 def affect(tables: Tables) -> pd.DataFrame:
-    """`valence` and `arousal` of each utterance with both, and its `label`: its tag, of a clip its emotion."""
-    audible = _heard(tables, "valence", "arousal", "tag")
+    """Return `valence`, `arousal` and `label` (its tag, a clip's emotion) of each utterance with both values."""
+    audible = _audible(tables, "valence", "arousal", "tag")
     labels = audible["tag"]
     if _is_clips(tables):
         labels = tables.conversations["emotion"][audible.index]
-    values = audible[["valence", "arousal"]].assign(label=_known(labels))
+    values = audible[["valence", "arousal"]].assign(label=_with_unknown(labels))
     return values.dropna()
 
 
 def tag_measures(tables: Tables) -> pd.DataFrame:
-    """Mean loudness, pitch and rate by tag (`OF_TAGS`), each less its speaker's mean in the conversation.
+    """Return mean loudness, pitch and rate by tag (`OF_TAGS`), each less its speaker's mean in the conversation.
 
     Columns of takes begin with `TAKE`, and are less the mean of this voice's takes there. `utterances` has the
     most of three counts; the commonest tag is first. A speaker's only utterance is left out.
     """
     columns = [column for column, _ in OF_TAGS.values()]
     measured = [*columns, *(f"{TAKE}{column}" for column in columns)]
-    audible = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
+    audible = _audible(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
     is_spoken = (audible["status"] == "spoken") & audible["engine"].notna()
     spoken = audible[is_spoken & audible["tag_said"].fillna(True)]
     means = pd.concat([_means_by_tag(audible, "", ("channel",)), _means_by_tag(spoken, TAKE, VOICE)], axis=1)
@@ -269,7 +269,7 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
 
 
 def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -> pd.DataFrame:
-    """Means of `OF_TAGS` by tag, each less that of the same voice in the conversation.
+    """Return the means of `OF_TAGS` by tag, each less that of the same voice in the conversation.
 
     Names of columns begin with `prefix`.
     """
@@ -295,9 +295,10 @@ FEWEST_UTTERANCES = 2
 
 
 def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
-    """The correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
+    """Correlate the means of source and synthesis over tags, weighted by synthesised utterances.
 
-    None if there are too few tags, or they do not differ. `means_by_tag`: of `tag_measures`.
+    The correlation is None if there are too few tags, or they do not differ. `means_by_tag` comes from
+    `tag_measures`.
     """
     pair = [name, f"{TAKE}{name}"]
     measured = means_by_tag.dropna(subset=pair)
@@ -313,20 +314,20 @@ def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
 
 
 def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
-    """How many recorded clips, or audible utterances, have which values of two labels.
+    """Count recorded clips, or audible utterances, by the values of two labels.
 
-    Where one is `emotion_class`, only what a classifier was asked of counts. Of more than `MOST_CROSSED` rows the
-    largest are first, and the rest is added up.
+    Where one is `emotion_class`, only those that a classifier rated count. If there are more than `MOST_CROSSED`
+    rows, the largest are first, and the rest is added up.
     """
     of_utterances = {rows, columns, "emotion_model"} & {*tables.utterances}
-    audible = _heard(tables, *of_utterances)
+    audible = _audible(tables, *of_utterances)
     if "emotion_class" in (rows, columns):
         audible = audible[audible["emotion_model"].notna()]
     labels = tables.conversations.loc[audible.index] if _is_clips(tables) else audible
     pair = []
     for name in (rows, columns):
         values = labels[name] if name in labels else audible[name]
-        pair.append(_known(values).astype(str))
+        pair.append(_with_unknown(values).astype(str))
     frame = pd.crosstab(*pair)
     if len(frame) > MOST_CROSSED:
         largest_first = frame.sum(axis=1).sort_values(ascending=False, kind="stable")
@@ -335,7 +336,7 @@ def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
 
 
 def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
-    """How many clips were heard as their label says, and of how many both are known (`unsure` is no answer)."""
+    """Count the clips that were heard as their label says, and those with both known (`unsure` is no answer)."""
     numbers = crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
     numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
     alike = numbers.index.intersection(numbers.columns)
@@ -347,16 +348,16 @@ def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
 
 
 def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
-    """How much speech (of recorded clips) two datasets have of each value of a label of `COMPARED`.
+    """Compare the speech (of recorded clips) that two datasets have of each value of a label of `COMPARED`.
 
-    The columns are `seconds` and `share` and, of the other dataset, `other_seconds` and `other_share`. The values
-    of which either has most are first, and those after `MOST_VALUES` are added up. Shares are NaN where the label
-    is not known of a dataset. The emotion of conversations is the class that a classifier heard.
+    The columns are `seconds` and `share` and, for the other dataset, `other_seconds` and `other_share`. The
+    largest values of either are first, and those after `MOST_VALUES` are added up. Shares are NaN where a dataset
+    does not have the label. The emotion of conversations is the class that a classifier heard.
     """
     columns = {}
     for name, dataset in (("seconds", tables), ("other_seconds", other)):
         if label == "length":
-            seconds = _heard(dataset, "seconds")["seconds"].dropna()
+            seconds = _audible(dataset, "seconds")["seconds"].dropna()
             amounts = seconds.groupby(seconds.map(length_class)).sum()
         else:
             is_heard = label == "emotion" and not _is_clips(dataset)
@@ -374,14 +375,14 @@ def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
 
 
 def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
-    """The known values of a measure: of utterances, or of each recording (`snr`, …)."""
+    """Return the known values of a measure of utterances, or of each recording (`snr`, …)."""
     if name in ("snr", "bandwidth"):
         values = tables.conversations[name]
     elif name == "level":
-        rms = _heard(tables, "rms")["rms"].astype(float)
+        rms = _audible(tables, "rms")["rms"].astype(float)
         values = 20 * np.log10(rms[rms > 0])
     else:
-        values = _heard(tables, name)[name]
+        values = _audible(tables, name)[name]
     return values.dropna().astype(float)
 
 
@@ -389,14 +390,14 @@ def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
 
 
 def length_ratios(tables: Tables) -> "pd.Series[float]":
-    """New over recorded length of each resynthesised utterance."""
-    audible = _heard(tables, "status", "seconds", "source_seconds")
+    """Return the ratio of new to recorded length of each resynthesised utterance."""
+    audible = _audible(tables, "status", "seconds", "source_seconds")
     spoken = audible[audible["status"] == "spoken"]
     return (spoken["seconds"] / spoken["source_seconds"]).dropna()
 
 
 def cost(tables: Tables) -> float:
-    """USD paid for speech; two utterances of one cached line were bought once.
+    """Return the USD paid for speech; two utterances of one cached line were bought once.
 
     The utterances of a turn that was said in one take have one key, and a share of its cost each.
     """
@@ -409,15 +410,15 @@ def cost(tables: Tables) -> float:
 
 
 def delivery_by_tag(tables: Tables) -> pd.DataFrame:
-    """Mean distance of takes from their sources by tag, and their number, the furthest first."""
+    """Return the mean distance of takes from their sources by tag, and their number, the furthest first."""
     takes = tables.utterances.dropna(subset="delivery_distance")
     distances = takes["delivery_distance"].astype(float)
-    by_tag = distances.groupby(_known(takes["tag"]), observed=True)
+    by_tag = distances.groupby(_with_unknown(takes["tag"]), observed=True)
     return by_tag.agg(["mean", "size"]).sort_values("mean", ascending=False)
 
 
 def timeline_means(tables: Tables) -> dict[str, float]:
-    """The mean of each of `TIMELINE_MEANS` over rebuilt conversations; empty where nothing was rebuilt.
+    """Return the mean of each of `TIMELINE_MEANS` over rebuilt conversations; empty where nothing was rebuilt.
 
     A conversation without a change of speaker, or without overlap, has nothing that could be lost.
     """
@@ -432,7 +433,7 @@ def timeline_means(tables: Tables) -> dict[str, float]:
 
 
 def lost_in_rebuild(tables: Tables) -> dict[str, float]:
-    """Seconds of the recorded speaker's `speech` and `sound` that the rebuild lost."""
+    """Return the seconds of the recorded speaker's `speech` and `sound` that the rebuild lost."""
     lost = {}
     for name in ("speech", "sound"):
         seconds = tables.conversations[f"timeline_lost_{name}_seconds"]
@@ -441,14 +442,14 @@ def lost_in_rebuild(tables: Tables) -> dict[str, float]:
 
 
 def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
-    """The splits in which each recorded speaker is heard, by name; where splits are known."""
+    """Return the splits in which each recorded speaker is heard, by name, where splits are known."""
     columns = tables.conversations[["kept_speakers", "split"]].astype(object)
     speakers = columns.explode("kept_speakers").dropna()
     return {str(name): {*splits} for name, splits in speakers.groupby("kept_speakers")["split"]}
 
 
 def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
-    """How many rows of a table of conversations were made of others, of how many, and by which commands."""
+    """Count the rows of a table of conversations that were made of others, and all rows; name the commands."""
     made = rows[rows["parent"].notna()]
     return len(made), made["parent"].nunique(), [*counts(made["made_by"])]
 
@@ -457,7 +458,7 @@ def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
 
 
 def models(tables: Tables) -> Counter[Origin]:
-    """The models that had a part in rows, with numbers of rows."""
+    """Count the rows in which each model had a part."""
     made: Counter[Origin] = Counter()
     for record, n in provenances(tables):
         for model in record.models or ():
@@ -467,7 +468,7 @@ def models(tables: Tables) -> Counter[Origin]:
 
 
 def origins(tables: Tables) -> list[Origin]:
-    """The models, without recognisers that recognised no words because all utterances had a transcript."""
+    """Return the models, without recognisers that recognised no words because all utterances had a transcript."""
     used = counts(tables.utterances["recogniser"])
     named = models(tables)
     if not used:
@@ -476,19 +477,19 @@ def origins(tables: Tables) -> list[Origin]:
 
 
 def all_origins(tables: Tables) -> list[Origin]:
-    """The sources of rows, then the models that made them."""
+    """Return the sources of rows, then the models that made them."""
     of_rows = [Origin(SOURCE, name or "", licence) for name, licence in sources(tables)]
     of_rows.sort(key=lambda source: (source.name, source.licence or ""))
     return of_rows + origins(tables)
 
 
 def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
-    """Names and licences of what rows were made from."""
+    """Return the names and licences of the sources of rows."""
     return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
 def chosen_settings(tables: Tables, run: RunRecord, defaults: Mapping[str, object]) -> dict[str, list[str]]:
-    """Settings that decide the content of the data and are not the defaults, with their values as texts."""
+    """Return the settings that decide the content of the data and are not defaults, with their values as texts."""
     # Those of rows by the text of each value, of all values in order of their text.
     of_rows: dict[str, dict[str, object]] = defaultdict(dict)
     for text in sorted({record.settings or "{}" for record, _ in provenances(tables)}):
@@ -509,14 +510,14 @@ def chosen_settings(tables: Tables, run: RunRecord, defaults: Mapping[str, objec
 
 
 def named_in_provenance(tables: Tables, name: Literal["tool", "voice"]) -> list[str]:
-    """The texts of a field of the provenance that rows have, `tool` or `voice`, sorted."""
+    """Return the texts of a field of the provenance of rows, `tool` or `voice`, sorted."""
     records = [record for record, _ in provenances(tables)]
     texts = {record.tool if name == "tool" else record.voice for record in records}
     return sorted(text for text in texts if text)
 
 
 def provenances(tables: Tables) -> list[tuple["_Provenance", int]]:
-    """Each provenance in its published shape, with its number of rows; empty where it can't be read."""
+    """Return each provenance in its published shape, with its number of rows; empty where it can't be read."""
     column = tables.conversations["provenance"]
     listed = [(provenance_of(text), number) for text, number in counts(column).items()]
     n_missing = int(column.isna().sum())
@@ -533,7 +534,7 @@ class _Model(msgspec.Struct):
 
 
 class _Provenance(msgspec.Struct):
-    """A row's provenance as published, of which settings and models are other JSON before."""
+    """A row's provenance as published; its settings and models are other JSON before."""
 
     source: Any = None  # not checked: old files have what they have
     source_licence: Any = None
@@ -545,7 +546,7 @@ class _Provenance(msgspec.Struct):
 
 @lru_cache(maxsize=64)
 def provenance_of(text: str) -> _Provenance:
-    """A row's provenance in its published shape; empty where it says nothing that can be read."""
+    """Read a row's provenance in its published shape; empty where it can't be read."""
     try:
         record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
         models = record.get("models")
@@ -561,8 +562,8 @@ def provenance_of(text: str) -> _Provenance:
         return _Provenance()
 
 
-def _heard(tables: Tables, *columns: str) -> pd.DataFrame:
-    """Columns of audible utterances."""
+def _audible(tables: Tables, *columns: str) -> pd.DataFrame:
+    """Return columns of audible utterances."""
     return tables.utterances.loc[tables.utterances["heard"], [*columns]]
 
 
@@ -570,8 +571,8 @@ def _is_clips(tables: Tables) -> bool:
     return bool(tables.conversations["clip"].any())
 
 
-def _known(column: "pd.Series[str]") -> "pd.Series[str]":
-    """A column of texts with `UNKNOWN` for what is null or empty."""
+def _with_unknown(column: "pd.Series[str]") -> "pd.Series[str]":
+    """Return a column of texts with `UNKNOWN` in place of null and empty ones."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("category")
     if "" in column.cat.categories:
@@ -582,7 +583,7 @@ def _known(column: "pd.Series[str]") -> "pd.Series[str]":
 
 
 def _amounts(tables: Tables) -> dict[str, "pd.Series[float]"]:
-    """What each conversation or clip adds to a sum."""
+    """Return the amount that each conversation or clip adds to each sum."""
     rows = tables.conversations
     recorded = rows["augmented_from"].isna()
     seconds = rows["own_seconds"].fillna(0.0)

@@ -1,11 +1,11 @@
-"""A finished row as a `Conversation`: the recording, and what became of it.
+"""Finished rows as conversations: the recording and its result in one `Conversation`.
 
 A finished row has the times of the result as `start` and `end`, and those of the recording as `source_start` and
 `source_end`. In a conversation it is the other way round, from the first stage to the last: `start` and `end` are
 seconds of the recording, `new_start` and `new_end` those of the result.
 
-Rows that other people publish may lack fields, or have null where ours have none. `publish.items` judges a row
-before it is read here; what is missing then is None, or an empty list.
+Rows that other people publish may lack fields, or have null where rows made here have none. `publish.items`
+judges a row before it is read here; missing values are then None, or an empty list.
 """
 
 from collections.abc import Iterable, Mapping
@@ -64,7 +64,7 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def from_finished(row: Mapping[str, Any]) -> Conversation:
-    """The conversation of a row of `core.records.schema.LABELLED` that can be used."""
+    """Read the conversation of a usable row of `core.records.schema.LABELLED`."""
     columns = {OF_ROW.get(name, name): value for name, value in row.items()}
     talk = Conversation()
     utterances = columns.pop("utterances", None) or ()
@@ -93,7 +93,7 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
 
 
 def aligned_word(word: AnyRecord) -> Word:
-    """A word of the column `alignments`; without text where it has none."""
+    """Read a word of the column `alignments`; its text is empty where it has none."""
     return Word(
         word["word"] or "",
         word["start"],
@@ -106,7 +106,7 @@ def aligned_word(word: AnyRecord) -> Word:
 
 
 def as_recorded(utterance: Utterance) -> Utterance:
-    """A tagged utterance as it is in a result that is its recording."""
+    """Return a tagged utterance as it is in a result that is its recording."""
     return replace(
         utterance,
         channel=utterance.side,
@@ -119,14 +119,14 @@ def as_recorded(utterance: Utterance) -> Utterance:
 
 
 def finished_fields(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
-    """Fields of an utterance as a finished row has them, by their names there; null for what no stage has made."""
+    """Return fields of an utterance by their names in a finished row; null for those that no stage has made."""
     columns = {name: OF_UTTERANCE.get(name, name) for name in names}
     values = known_columns(utterance, columns.values())
     return {name: values[column] for name, column in columns.items()}
 
 
 def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
-    """The values of utterances for a field of a finished row; None where one lacks it."""
+    """Return the values of utterances for a field of a finished row; None where one lacks it."""
     field = _FIELDS.get(name)
     if field is None:
         return [utterance.extra.get(name) for utterance in utterances]
@@ -135,7 +135,7 @@ def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
 
 
 def _record(kind: type[_Record], values: AnyRecord, renamed: Mapping[str, str]) -> _Record:
-    """An object of the values that a record has under the names of its fields; None for those that it lacks."""
+    """Make an object of a record's values for its fields; those that the record lacks are None."""
     names = kind.__struct_fields__
     n_required = len(names) - len(kind.__struct_defaults__)
     fields: dict[str, Any] = dict.fromkeys(names[:n_required])

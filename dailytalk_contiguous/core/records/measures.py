@@ -27,11 +27,11 @@ class ConversationMeasure(NamedTuple):
     """A measure of a conversation.
 
     Attributes:
-        title: the head of its column.
-        unit: of the shown value; empty for a plain number.
-        digits: decimals that are shown.
-        about: its definition in a sentence.
-        factor: from a value to the shown value.
+        title: head of its column.
+        unit: unit of the shown value; empty for a plain number.
+        digits: number of decimals that are shown.
+        about: definition in a sentence.
+        factor: factor from a value to the shown value.
     """
 
     title: str
@@ -196,18 +196,18 @@ def measure_sides(sides: Sequence[BuiltSide], n_words: int) -> MeasuredConversat
 
 
 def _numbers(values: Iterable[float | None]) -> list[float]:
-    """Those of the values that are known."""
+    """Return the known values."""
     return [value for value in values if is_number(value)]
 
 
 def _difference(values: Iterable[float | None]) -> float | None:
-    """By how much two values differ; None unless both are known."""
+    """Return the difference between two values; None unless both are known."""
     numbers = _numbers(values)
     return max(numbers) - min(numbers) if len(numbers) == len(CHANNELS) else None
 
 
 def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
-    """Return what leaks into each side of a conversation, in words; None where nothing does."""
+    """Describe in words the leak into each side of a conversation; None where nothing leaks."""
     speech = {side.channel: side.speech_seconds for side in sides}
     leaks = []
     for side in sides:
@@ -224,13 +224,13 @@ def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
 
 
 def same_words(words: Sequence[Word]) -> float | None:
-    """Return the share of a side's words that the other side says, too, within `SAME_WORD_SECONDS`.
+    """Return the share of a side's words that the other side also says within `SAME_WORD_SECONDS`.
 
     The larger share of both sides counts; it is None where both have fewer than `FEWEST_WORDS` words. Some are the
     same by chance.
 
     Args:
-        words: those of a conversation, each with its `text`, `side` and `start`.
+        words: words of a conversation, each with its `text`, `side` and `start`.
     """
     times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
     counts = dict.fromkeys(CHANNELS, 0)
@@ -302,10 +302,10 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
 
 
 def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
-    """The share of given lines that begin with their side's most frequent first word; of two sides the worse one.
+    """Return the share of given lines that begin with their side's commonest first word, on the worse side.
 
-    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
-    that nobody says, and what people begin to talk with ("Okay, …") is none.
+    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. Recognised lines are
+    left out, as a recogniser adds no names of speakers, and so are usual openings ("Okay, …").
     """
     transcribed = utterances[utterances.recogniser == GIVEN]
     openings = transcribed.spoken_text.str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
@@ -319,7 +319,7 @@ def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
-    """Seconds from start to end; 0 where one is unknown."""
+    """Return the seconds from start to end; 0 where one is unknown."""
     lengths = ends.astype(float) - starts.astype(float)
     return lengths.clip(lower=0.0).fillna(0.0)
 

@@ -18,7 +18,7 @@ WITH_JSON = "all with --json"
 
 
 class Figures(NamedTuple):
-    """A table. A heading with `>` before it is of numbers; `gap`: spaces between columns."""
+    """A table. A heading with `>` before it is that of numbers; `gap` is the number of spaces between columns."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -29,7 +29,7 @@ class Judgement(NamedTuple):
     """A sentence that is shown in green if it is good, in red if not, in yellow with reservations (None)."""
 
     text: str
-    good: bool | None
+    is_good: bool | None
 
 
 class Rejected(NamedTuple):
@@ -38,7 +38,7 @@ class Rejected(NamedTuple):
     Attributes:
         share: `5`, or `5 of 20 conversations`.
         rejects: each with `id`, `reason` and `remedy`; read once, and only if they are shown.
-        where: where all of them are: `in work/rejects.jsonl`.
+        where: place of all of them: `in work/rejects.jsonl`.
     """
 
     share: str
@@ -51,13 +51,13 @@ class Outcome:
     """The outcome of a command.
 
     Attributes:
-        record: the value that `--json` prints; None where it is printed already.
-        headline: the result, and where it is.
-        code: the exit code. 0: all is done; 3: done, except for what was rejected; 1: nothing was done.
+        record: value that `--json` prints; None where it is printed already.
+        headline: result, and its place.
+        code: exit code: 0 if everything is done, 3 if some of it was rejected, 1 if nothing was done.
         details: lines and tables shown before the headline.
-        rejected: what was rejected, in as many parts as have a place or a stage of their own.
-        next: the command to run next, or what else to do.
-        error: what is in the way of a run that was only planned; raised once the rest is printed.
+        rejected: rejects, in as many parts as have a place or a stage of their own.
+        next: command to run next, or another thing to do.
+        error: obstacle to a run that was only planned; raised once the rest is printed.
         after: lines and tables shown after the headline.
     """
 
@@ -72,7 +72,7 @@ class Outcome:
 
 
 def exit_code(done: int, rejected: int) -> int:
-    """The exit code of a run that has done so much, and rejected so much.
+    """Return the exit code of a run with so many rows done and so many rejected.
 
     >>> exit_code(2, 0), exit_code(2, 1), exit_code(0, 1)
     (0, 3, 1)
@@ -83,7 +83,7 @@ def exit_code(done: int, rejected: int) -> int:
 
 
 def rejected_of(rejects: Sequence[Reject], noun: str = "", where: str = WITH_JSON) -> tuple[Rejected, ...]:
-    """Rejects as a part of an outcome, none if there are none; `noun`: what they are."""
+    """Return rejects, which `noun` names, as a part of an outcome; none if there are none."""
     if not rejects:
         return ()
     share = counted(len(rejects), noun) if noun else f"{len(rejects):,}"
@@ -92,7 +92,7 @@ def rejected_of(rejects: Sequence[Reject], noun: str = "", where: str = WITH_JSO
 
 
 def to_run(*words: str | Path) -> str:
-    """The line of a command, for `next`.
+    """Write the line of a command, for `next`.
 
     >>> to_run("speak", "my calls")
     "dailytalk speak 'my calls'"

@@ -1,5 +1,5 @@
-"""Fields that stages publish beside those of `core.records.utterance.FIELDS`: which names and types they may have,
-and how run.json and a version's manifest keep them.
+"""Fields that stages publish beside those of `core.records.utterance.FIELDS`: their possible names and types, and
+their form in run.json and a version's manifest.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ NAMES_OF_COLUMNS = frozenset(
 
 
 class Described(TypedDict):
-    """A field as `described` has it."""
+    """A field as `described` writes it."""
 
     name: str
     type: object
@@ -45,7 +45,7 @@ class Described(TypedDict):
 
 
 def described(fields: Iterable[Field]) -> list[Described]:
-    """Fields that stages publish, as JSON."""
+    """Describe fields that stages publish as JSON."""
     records: list[Described] = []
     for field in fields:
         record: Described = {
@@ -64,7 +64,7 @@ def described(fields: Iterable[Field]) -> list[Described]:
 
 
 def published(records: Iterable[AnyRecord], where: str) -> tuple[Field, ...]:
-    """The fields of `described`, which may come from outside; `where` is the file that has them.
+    """Read the fields of `described`, which may come from outside; `where` is the file that has them.
 
     Raises DailytalkError for a name or a type that no stage can publish.
     """
@@ -72,7 +72,7 @@ def published(records: Iterable[AnyRecord], where: str) -> tuple[Field, ...]:
 
 
 def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
-    """Fields beside `FIELDS`. Raises DailytalkError for a name that is taken, or a type that none may have."""
+    """Return fields beside `FIELDS`. Raises DailytalkError for a name in use, or a type that no field may have."""
     taken = set(NAMES_OF_COLUMNS)
     for field in FIELDS:
         taken.update((field.name, field.path[0]))
@@ -87,7 +87,7 @@ def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
 
 
 def _field_problem(field: Field, taken: set[str]) -> str | None:
-    """Why a stage can't publish a field, in words; None if it can."""
+    """Say why a stage can't publish a field; None if it can."""
     if field.name in taken:
         return "which is the name of another field"
     if not field.name.isidentifier():
@@ -124,7 +124,7 @@ def _is_plain(feature: object) -> bool:
 
 
 def _type_text(feature: Feature | None) -> object:
-    """A type as JSON: the name of a plain one, a list of one type, an object of types by name."""
+    """Write a type as JSON: the name of a plain one, a list of one type, an object of types by name."""
     if isinstance(feature, List):
         return [_type_text(feature.feature)]
     if isinstance(feature, dict):
@@ -134,7 +134,7 @@ def _type_text(feature: Feature | None) -> object:
 
 
 def _type_of(text: object) -> Feature | None:
-    """The type that `_type_text` wrote; None for anything else."""
+    """Read the type that `_type_text` wrote; None for anything else."""
     if isinstance(text, list) and len(text) == 1:
         return List(_type_of(text[0]))
     if isinstance(text, dict):

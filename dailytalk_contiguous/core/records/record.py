@@ -22,7 +22,7 @@ class Stored(NamedTuple):
 
 
 class StoredAudio(NamedTuple):
-    """Audio that `datasets` decodes, with so many channels."""
+    """Audio that `datasets` decodes, with its number of channels."""
 
     num_channels: int
 
@@ -52,7 +52,7 @@ class EncodedAudio(TypedDict):
 
 
 class UncoveredSound(msgspec.Struct):
-    """Where a channel of the source sounds without an utterance, in seconds of the source."""
+    """Sound of a channel of the source that no utterance covers, in seconds of the source."""
 
     channel: Text
     start: Seconds
@@ -60,7 +60,7 @@ class UncoveredSound(msgspec.Struct):
 
 
 class LackingSound(TypedDict):
-    """Sound that a side lacks, such as lost buffers: where, in seconds of that side as it was, and how long."""
+    """Sound that a side lacks, such as lost buffers: its `start` in that side as it was, and its length."""
 
     channel: Text
     start: Seconds
@@ -68,12 +68,12 @@ class LackingSound(TypedDict):
 
 
 class SideShift(TypedDict):
-    """How far the sides of a recording are, or were, out of step.
+    """The shift between sides of a recording that are, or were, out of step.
 
     `seconds` is how much later the right side begins than the left one; below 0 the left one is later. `drift_ppm`
-    is how many microseconds later it becomes in a second, and `lacking` is what a side lacks. `known_by` is `leak`
-    or `transcript`, or `nothing` where neither tells (see `core.sound.side_shift`). `aligned`: both sides were
-    laid on one clock, and all times are those after that.
+    is how many microseconds later it becomes in a second, and `lacking` the sound that a side lacks. `known_by` is
+    `leak` or `transcript`, or `nothing` where neither shows a shift (see `core.sound.side_shift`). `aligned` says
+    whether both sides were laid on one clock; all times are then those after that.
     """
 
     seconds: Seconds
@@ -84,7 +84,7 @@ class SideShift(TypedDict):
 
 
 class UsedModel(TypedDict):
-    """A model that had a part in a row: what it did, its name, licence, and home page."""
+    """A model that had a part in a row: its role, name, licence and home page."""
 
     role: Text
     name: Text
@@ -93,11 +93,10 @@ class UsedModel(TypedDict):
 
 
 class NonSpeechSound(TypedDict):
-    """A laugh, breath or cough of a kept speaker (see `core.sound.nonspeech_sounds`), in the result and in the
-    source.
+    """A laugh, breath or cough of a kept speaker (see `core.sound.nonspeech_sounds`), in result and source.
 
-    The speaker is on the right of the result, or on both sides of what is as it was recorded or was converted.
-    `label` is what a transcript calls it; null where it says nothing. It is no utterance, and takes no floor.
+    The speaker is on the right of the result, or on either side of a result that is as recorded or was converted.
+    `label` is the transcript's name for it; null without one. It is no utterance, and takes no floor.
     """
 
     channel: Text
@@ -111,10 +110,10 @@ class NonSpeechSound(TypedDict):
 class Side(msgspec.Struct):
     """One side of the sound in `audio` or, where there is none, of the recording.
 
-    `speech_seconds` is how long its utterances are, `level_dbfs` the mean power of its speech without pauses;
+    `speech_seconds` is the length of its utterances, `level_dbfs` the mean power of its speech without pauses;
     `snr_db`, `bandwidth_hz` and `clipping_ratio` are those of `core.sound.quality`; `leak_db` is the level of the
-    other speaker's voice in this channel against its source, and `leak_seconds` is how late that is, both null
-    where none leaks; `silent_end` is how long it carries no sound at all at its end, null for a channel that is
+    other speaker's voice in this channel against its source, and `leak_seconds` its delay, both null
+    where none leaks; `silent_end` is the length of its end without any sound, null for a channel that is
     gated; `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent side has no
     measures of its sound, a recording that was only tagged no aligned words.
     """
@@ -139,7 +138,7 @@ class SoundSpan(msgspec.Struct):
 
 
 class BuiltSide(Side):
-    """One side of a result. `audible` is where it sounds, in seconds of the result."""
+    """One side of a result; `audible` has its spans of sound, in seconds of the result."""
 
     audible: list[SoundSpan] = []
 
@@ -155,13 +154,13 @@ class MovedSound(msgspec.Struct):
 
 
 class SourceSound(MovedSound):
-    """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
+    """A sound that is no speech; `label` is the transcript's name for it, None without one."""
 
     label: Text | None = None
 
 
 class TimelineMeasures(msgspec.Struct):
-    """Turn-taking before and after, in seconds and ratios; what each means is in `core.turns.timeline`.
+    """Turn-taking before and after, in seconds and ratios, as `core.turns.timeline` defines them.
 
     Offsets are null where the speaker never changes, `overlap_kept` where nothing overlaps in the source.
     """
@@ -208,7 +207,7 @@ class EmotionShare(TypedDict):
 
 
 class SynthesisRecord(msgspec.Struct):
-    """The cost of a synthesis, its key in the cache, and how it sounds.
+    """The cost of a synthesis, its key in the cache, and measures of its sound.
 
     `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.sound.prosody`, the `delivery_…`
     figures against its source (`models.delivery.Delivery`); null where they were not measured. `take_part`

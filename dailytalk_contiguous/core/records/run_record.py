@@ -1,7 +1,7 @@
-"""The facts of run.json that commands read: what a work folder was made from and with, and what came of it.
+"""The facts of run.json that commands read: the sources, models, settings and results of a work folder.
 
-Runs write more into it than anybody reads, and each its own part (`run.outputs`). Somebody else may have written
-it, and an older version: a fact that is null or of another type counts as one that is missing.
+Runs write more into it than anybody reads, and each run its own part (`run.outputs`). Other people or an older
+version may have written it, so a fact that is null or of another type counts as missing.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
 
     @property
     def credit(self) -> Credit:
-        """How its author is named; without a name where the recordings are somebody's own."""
+        """The credit to its author; without a name where the recordings are the user's own."""
         page = self.homepage
         if not page and self.repository:
             page = f"https://huggingface.co/datasets/{self.repository}"
@@ -35,7 +35,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A model, with its licence, the page that describes it, and what to mind of it."""
+    """A model, with its licence, the page that describes it, and a note on its use."""
 
     name: str
     licence: str | None = None
@@ -44,7 +44,7 @@ class ModelFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StageFacts(msgspec.Struct, frozen=True):
-    """A stage, with the digest of all that its results depend on."""
+    """A stage, with the digest of everything that its results depend on."""
 
     name: str | None = None
     digest: str | None = None
@@ -52,7 +52,7 @@ class StageFacts(msgspec.Struct, frozen=True):
 
 
 class CountFacts(msgspec.Struct, frozen=True):
-    """Numbers of what was made, None if unknown, and of recordings that can't be used."""
+    """Numbers of conversations and utterances made, None if unknown, and of recordings that can't be used."""
 
     conversations: Whole | None = None
     utterances: Whole | None = None
@@ -70,10 +70,11 @@ class RejectedFacts(msgspec.Struct, frozen=True):
     """The whole conversations that a part of the work rejected; `publish.checks.verdict.losses` adds them up.
 
     Attributes:
-        conversations, seconds: how many, of `of_conversations` and `of_seconds`.
+        conversations: number of rejected conversations, of `of_conversations`.
+        seconds: length of rejected conversations, of `of_seconds`.
         reasons: seconds by kind of reason.
-        remedies: by kind of reason.
-        recordings: how many can't be used, by kind of reason.
+        remedies: remedies by kind of reason.
+        recordings: number of recordings that can't be used, by kind of reason.
     """
 
     conversations: Whole = 0
@@ -93,11 +94,11 @@ class MoneyFacts(msgspec.Struct, frozen=True):
 
 
 class TaggedFolder(TypedDict):
-    """Where a run of speak with another --out found what it said.
+    """The tagged folder from which `speak` with another --out took its lines.
 
     Attributes:
-        folder: the work folder of `tag`, absolute.
-        fingerprint: of what `tag` had written there.
+        folder: work folder of `tag`, absolute.
+        fingerprint: fingerprint of the files that `tag` had written there.
     """
 
     folder: str
@@ -108,10 +109,13 @@ class RunHalf(msgspec.Struct, frozen=True):
     """One half of the work, `tag` or `speak`, or all of a corpus of clips, a split, a mix or tokens.
 
     Attributes:
-        command: that was given, with the paths of this machine. version: of dailytalk-contiguous.
-        packages: their versions, by name. models: by role.
-        transcript_sha256: of the transcript that `tag` wrote, or that `speak` read.
-        fingerprint: of what its files were made of. tagged: where `speak` found that, if in another folder.
+        command: command line, with the paths of this machine.
+        version: version of dailytalk-contiguous.
+        packages: versions of packages by name.
+        models: models by role.
+        transcript_sha256: digest of the transcript that `tag` wrote, or that `speak` read.
+        fingerprint: fingerprint of the inputs of its files.
+        tagged: tagged folder that `speak` read, if it is another one.
         of_earlier_runs: ids of conversations that it could not make again.
     """
 
@@ -141,7 +145,7 @@ class RunHalf(msgspec.Struct, frozen=True):
 
 
 class BalanceFacts(msgspec.Struct, frozen=True):
-    """How clips were balanced: by which labels, how many minutes of each there were before and were wanted."""
+    """The balance of clips: the labels that were balanced, and the minutes of each before and as wanted."""
 
     by: list[str] = []
     minutes_before: dict[str, Number] = {}
@@ -152,13 +156,15 @@ class RunRecord(RunHalf, frozen=True):
     """The content of run.json, or of mix.json.
 
     Attributes:
-        speak: the second half; the fields of the first stand beside it.
-        push: what the push of its conversations rejected.
-        source: of conversations. corpus: that the clips are of.
-        sources: of a mix, by folder: what `credits` has of each.
-        fields: that people's own stages publish (`core.records.published_fields.described`).
+        speak: the second half; the fields of the first are in the record itself.
+        push: facts of a push, such as its rejects.
+        source: source of the conversations.
+        corpus: corpus of the clips.
+        sources: sources of a mix by folder, as `credits` has them.
+        balance: balance of the clips.
+        fields: fields that the user's own stages publish (`core.records.published_fields.described`).
         recordings: addresses of recordings that are in a store.
-        silent_speakers: names of who has no line in a conversation, by its id and by channel.
+        silent_speakers: names of speakers without a line in a conversation, by its id and by channel.
     """
 
     speak: RunHalf = RunHalf()
@@ -172,10 +178,10 @@ class RunRecord(RunHalf, frozen=True):
     silent_speakers: dict[str, dict[str, str]] = {}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "RunRecord":
+    def from_json(cls, record: Mapping[str, Any]) -> "RunRecord":
         """Read the content of run.json.
 
-        >>> counts = RunRecord.of({"counts": {"conversations": 3, "utterances": "few"}}).counts
+        >>> counts = RunRecord.from_json({"counts": {"conversations": 3, "utterances": "few"}}).counts
         >>> counts.conversations, counts.utterances
         (3, None)
         """
@@ -183,7 +189,7 @@ class RunRecord(RunHalf, frozen=True):
 
     @property
     def credits(self) -> tuple[Credit, ...]:
-        """The sources, each once.
+        """The credits of the sources, each once.
 
         Licences ask for the author to be named, so a mix of several folders has to know the authors. A corpus
         records all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is

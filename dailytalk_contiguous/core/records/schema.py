@@ -1,5 +1,5 @@
-"""Every column of every row, once: of a source, of a conversation on its way, of a finished one, of a version on
-the Hub, and of an expressive clip.
+"""The columns of every row, each declared once: of a source, a conversation in flight, a finished one, a version
+on the Hub, and an expressive clip.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -98,7 +98,7 @@ CONVERSATION_COLUMNS = frozenset(
 
 
 def per_utterance(features: Features) -> Features:
-    """Features of flat utterance columns as list columns of conversations."""
+    """Turn features of flat utterance columns into those of list columns of conversations."""
     return Features({name: List(feature) for name, feature in features.items()})
 
 
@@ -106,7 +106,7 @@ def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) ->
     """Say which of these columns of a file has another type than its feature; None if all fit.
 
     Widths of numbers, large and dictionary encodings, and columns of nulls alone make no difference to a reader. A
-    field that a struct lacks is no wrong type, and columns that the file lacks or no feature describes are none.
+    missing field of a struct is no wrong type, nor is a column that is missing or that no feature describes.
     """
     wanted = features.type  # `arrow_schema` describes all features in words, too
     for name in columns:
@@ -185,7 +185,7 @@ ORIGIN = Column(
 
 
 def result_sides(revoice: str) -> dict[str, str]:
-    """On which side of the result each channel of the recording is.
+    """Return the side of the result on which each channel of the recording is.
 
     >>> result_sides("right"), result_sides(NOBODY)
     ({'left': 'right', 'right': 'left'}, {'left': 'left', 'right': 'right'})
@@ -254,7 +254,7 @@ COLUMNS = (
 
 
 def built(fields: Iterable[Field] = FIELDS) -> Features:
-    """Columns of a finished conversation whose utterances have these fields, with those that are columns.
+    """Return the columns of a finished conversation with these fields of utterances, and columns among them.
 
     Times are seconds of the rebuilt conversation.
     """
@@ -305,7 +305,8 @@ AUDIO_COLUMN = "audio"
 def digest_column(name: str) -> str:
     """Return the column with the digest of a column of sound, in hexadecimal.
 
-    That of `audio` is of the stereo file even where the sides are apart, so that versions can be compared.
+    The digest of `audio` is that of the stereo file even where the sides are separate files, so that versions can
+    be compared.
     """
     return f"{name}_sha256"
 
@@ -361,17 +362,17 @@ def published_features(
     fields: Iterable[Field] = FIELDS,
     audio_columns: Sequence[str] = (AUDIO_COLUMN,),
 ) -> Features:
-    """Columns of a config.
+    """Return the columns of a config.
 
     Args:
-        config: of `CONFIGS`. `conversations` has the columns of `BUILT`, with `audio` (stereo FLAC) declared as
-            such, `provenance` as a struct, and `audio_sha256`, the digest of the encoded audio, in hexadecimal.
+        config: one of `CONFIGS`. `conversations` has the columns of `BUILT`, with `audio` (stereo FLAC) declared
+            as such, `provenance` as a struct, and `audio_sha256`, the digest of the encoded audio, in hexadecimal.
             `utterances` has one row for each audible utterance: `audio` is mono FLAC of its speaker's channel from
             `start` to `end`, which stay seconds of the conversation, and `duration` that of this audio in seconds.
         sample_rate: Hz; None where rows differ.
         labelled: whether rows are clips, which have `LABELS`.
-        fields: of utterances, and columns among them.
-        audio_columns: where they are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of the `audio` of
+        fields: fields of utterances, and columns among them.
+        audio_columns: with `CHANNELS`, `left` and `right` (mono FLAC) take the place of the `audio` of
             conversations and of clips of interaction, each with its digest.
 
     Raises KeyError for another config.

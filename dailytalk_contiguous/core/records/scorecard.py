@@ -1,9 +1,9 @@
 """The scorecard of a dataset: the measures of its conversations, as `corpus-stats.json`, beside published corpora.
 
 The file holds every measure of `core.turns.turn_taking.TURN_MEASURES` with its definition, of each side, on the
-recorded and on the rebuilt timeline. `assets/bands.json` holds what is published of other corpora, each number
-with its source, its definition and what is comparable of it; it is compared with that measure of ours which is
-defined most alike. It is a comparison and no verdict: which values train a better model has not been measured.
+recorded and on the rebuilt timeline. `assets/bands.json` holds published numbers of other corpora, each with its
+source, its definition and how far it is comparable; each is compared with the measure whose definition is most
+like its own. It is a comparison and no verdict: which values train a better model has not been measured.
 """
 
 import math
@@ -34,11 +34,12 @@ _MEASURED = [(name, side) for name, measure in TURN_MEASURES.items() for side in
 class TurnTaking:
     """Turn-taking of conversations on one timeline, as they were recorded or as they were rebuilt.
 
-    Takes about 1 KB a conversation: every measure of every side, and the floor-transfer offsets.
+    A conversation takes about 1 KB: every measure of every side, and the floor-transfer offsets.
 
     Attributes:
-        events: how many utterances enter in each way (`core.records.utterance.EVENTS`).
-        seconds, speech_seconds: length of the conversations, and of the speech in them, of both speakers.
+        events: number of utterances by the way in which they enter (`core.records.utterance.EVENTS`).
+        seconds: length of the conversations.
+        speech_seconds: length of the speech of both speakers in them.
     """
 
     def __init__(self) -> None:
@@ -65,17 +66,17 @@ class TurnTaking:
         self.seconds += conversation.seconds
 
     def offsets(self, side: str = "both") -> NDArray[np.float64]:
-        """Floor-transfer offsets in seconds of who takes the floor, one of `SIDES`, sorted."""
+        """Return the floor-transfer offsets in seconds of the side that takes the floor (`SIDES`), sorted."""
         channels = CHANNELS if side == "both" else (side,)
         return np.sort(np.concatenate([self._offsets[channel] for channel in channels]))
 
     def values(self, name: str, side: str) -> NDArray[np.float64]:
-        """A measure of each conversation in which it is known, sorted; empty for a side that it has not."""
+        """Return a measure of each conversation in which it is known, sorted; empty for a side without it."""
         amounts, divisors = self._ratios(name, side)
         return np.sort(amounts / divisors)
 
     def pooled(self, name: str, side: str) -> float:
-        """A measure of all conversations as if they were one; NaN where it is unknown."""
+        """Return a measure of all conversations as if they were one; NaN where it is unknown."""
         measure = TURN_MEASURES[name]
         if measure.quantile is not None:
             offsets = self.offsets(side)
@@ -88,7 +89,7 @@ class TurnTaking:
         return float(amounts.sum() / divisors.sum())
 
     def stats(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Every measure of every side: over conversations, how many have it, and all together."""
+        """Return every measure of every side: percentiles over conversations, their number, and a pooled value."""
         stats: dict[str, dict[str, dict[str, float]]] = {}
         if not self._figures:
             return stats
@@ -103,7 +104,7 @@ class TurnTaking:
         return stats
 
     def _ratios(self, name: str, side: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Amount and divisor of a measure in each conversation in which it is known."""
+        """Return amount and divisor of a measure in each conversation in which it is known."""
         if (name, side) not in _MEASURED:
             return np.empty(0), np.empty(0)
         figures = np.frombuffer(self._figures).reshape(-1, len(_MEASURED), 2)
@@ -132,7 +133,7 @@ ALIKE = 0.1
 class Band(msgspec.Struct, frozen=True):
     """The published values of a measure: `low` and `high` as percentiles 5 and 95, or `middle` alone.
 
-    `sides`: those of ours that are compared with it.
+    `sides` are those of this dataset that are compared with it.
     """
 
     measure: str
@@ -151,7 +152,7 @@ class Band(msgspec.Struct, frozen=True):
 
 
 class ReferenceCorpus(msgspec.Struct, frozen=True):
-    """A corpus to compare with. `avoid`: it is an example of what to avoid."""
+    """A corpus to compare with; with `avoid` it is a corpus to avoid."""
 
     name: str
     source: str
@@ -160,7 +161,7 @@ class ReferenceCorpus(msgspec.Struct, frozen=True):
 
 
 class _Bands(msgspec.Struct):
-    """The content of bands.json: corpora by name; for a measure, what `below`, `above` and `rare` mean."""
+    """The content of bands.json: corpora by name; for a measure, the meanings of `below`, `above` and `rare`."""
 
     references: dict[str, ReferenceCorpus]
     meanings: dict[str, dict[str, str]]
@@ -173,12 +174,12 @@ def _data() -> _Bands:
 
 
 def published_references() -> dict[str, ReferenceCorpus]:
-    """Published corpora by the name that options give them."""
+    """Return the published corpora by their names in options."""
     return _data().references
 
 
 def reference_of(stats: object, name: str) -> ReferenceCorpus:
-    """The content of a corpus-stats.json as a corpus to compare with: rebuilt where it is. Raises BadInput."""
+    """Read a corpus-stats.json as a corpus to compare with, rebuilt if it has that timeline. Raises BadInput."""
     remedy = "name a corpus-stats.json that dailytalk has written"
     timelines = typed(stats, _Stats, name, remedy)["timelines"]
     measures = timelines.get("rebuilt") or timelines.get("source") or {}
@@ -200,7 +201,7 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
 
 
 class Comparison(NamedTuple):
-    """Where a value is beside a published one: `below`, `inside` or `above`."""
+    """The position of a value beside a published one: `where` is `below`, `inside` or `above`."""
 
     reference: ReferenceCorpus
     band: Band
@@ -210,11 +211,11 @@ class Comparison(NamedTuple):
 
     @property
     def is_remarkable(self) -> bool:
-        """Return whether it is outside a band or, for a band to be avoided, inside it."""
+        """Whether it is outside a band or, for a band to be avoided, inside it."""
         return (self.where == "inside") == self.reference.avoid
 
     def text(self) -> str:
-        """Where it is, in words to be followed by the name of the corpus."""
+        """Return the position in words, to be followed by the name of the corpus."""
         if self.where != "inside":
             return self.where
         return "no more than" if self.reference.avoid else "like"
@@ -227,7 +228,7 @@ class Comparison(NamedTuple):
         return meanings.get("rare" if is_rare else self.where)
 
     def sentence(self) -> str:
-        """The difference, and its meaning for a model."""
+        """Return the difference, and its meaning for a model, in a sentence."""
         title = TURN_MEASURES[self.band.measure].title
         capitalised = title[0].upper() + title[1:]
         side = "both speakers" if self.side == "both" else self.side
@@ -237,26 +238,26 @@ class Comparison(NamedTuple):
         return f"{text}: {self.meaning}." if self.meaning else f"{text}."
 
 
-def comparisons_of(taken: TurnTaking, references: Sequence[ReferenceCorpus] = ()) -> list[Comparison]:
-    """Where all conversations together are beside each number of published corpora and of `references`.
+def comparisons_of(turn_taking: TurnTaking, references: Sequence[ReferenceCorpus] = ()) -> list[Comparison]:
+    """Compare all conversations together with each number of published corpora and of `references`.
 
-    Only measures of ours that are known are compared.
+    Only known measures are compared.
     """
     comparisons: list[Comparison] = []
-    if not taken.speech_seconds:
+    if not turn_taking.speech_seconds:
         return comparisons
     for reference in (*published_references().values(), *references):
         for band in reference.bands:
             for side in band.sides:
-                value = taken.pooled(band.measure, side)
+                value = turn_taking.pooled(band.measure, side)
                 if not math.isnan(value):
-                    where = _where(value, band, side, taken, reference.avoid)
+                    where = _where(value, band, side, turn_taking, reference.avoid)
                     comparisons.append(Comparison(reference, band, side, value, where))
     return comparisons
 
 
-def _where(value: float, band: Band, side: str, taken: TurnTaking, avoid: bool) -> str:
-    """Where the value of all conversations is beside a band."""
+def _where(value: float, band: Band, side: str, turn_taking: TurnTaking, avoid: bool) -> str:
+    """Return the position of the value of all conversations beside a band."""
     low = band.low
     middle = band.middle
     high = band.high
@@ -267,7 +268,7 @@ def _where(value: float, band: Band, side: str, taken: TurnTaking, avoid: bool) 
         return "below" if value < low else "above"
     if avoid:
         return "inside" if value <= middle * (1 + ALIKE) else "above"
-    values = taken.values(band.measure, side)
+    values = turn_taking.values(band.measure, side)
     is_among = nearest_rank(values, PERCENTILES["p5"]) <= middle <= nearest_rank(values, PERCENTILES["p95"])
     if is_among or abs(value - middle) <= ALIKE * abs(middle):
         return "inside"
@@ -275,7 +276,7 @@ def _where(value: float, band: Band, side: str, taken: TurnTaking, avoid: bool) 
 
 
 def measure_text(name: str, *values: float, with_unit: bool = True) -> str:
-    """Values of a measure as a range, with their unit.
+    """Write values of a measure as a range, with their unit.
 
     >>> measure_text("overlap_share", 0.028, 0.209), measure_text("backchannels", 4.74)
     ('2.8 to 20.9 %', '4.74 a minute')

@@ -3,7 +3,7 @@
 Every run writes both as `utterances.parquet` and `conversations.parquet`, for pandas, polars or the Hub's viewer.
 Figures of a report, a card or a verdict are queries of the same tables (`core.records.figures`). They are made
 from conversations without audio, in one pass: of a work folder, a version, a corpus of clips or an export. A clip
-is a conversation of one utterance with labels; what its place does not say is null.
+is a conversation of one utterance with labels; values that its place does not have are null.
 """
 
 import json
@@ -154,14 +154,14 @@ _LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_tri
 
 
 def utterance_columns(fields: Sequence[Field] = ()) -> Features:
-    """Columns of the table of utterances of rows whose stages publish `fields`."""
+    """Return the columns of the table of utterances of rows whose stages publish `fields`."""
     plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
     published = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
     return Features({"conversation_id": STRING, **plain, **OF_UTTERANCE, **_SYNTHESIS, **published})
 
 
 def conversation_columns(fields: Sequence[Field] = ()) -> Features:
-    """Columns of the table of conversations of rows whose stages publish `fields`."""
+    """Return the columns of the table of conversations of rows whose stages publish `fields`."""
     measured = {name: SECONDS for name in CONVERSATION_MEASURES if name != "duration"}
     labels = {name: schema.LABELS[name] for name in LABELS}
     timeline = {f"timeline_{name}": kind for name, kind in TIMELINE.items()}
@@ -171,16 +171,18 @@ def conversation_columns(fields: Sequence[Field] = ()) -> Features:
 
 @dataclass
 class Tables:
-    """The tables of a dataset, and what is known of it beside its rows.
+    """The tables of a dataset, and facts that its rows do not have.
 
     Attributes:
-        conversations, utterances: as above, with the columns that queries read; texts that repeat are categories.
-        source, rebuilt: turn-taking as recorded (what several rows were made of counts once), and as rebuilt.
-        finished: whether conversations are finished ones; if not, utterances have their times in the source.
-        rejects: numbers by stage and kind of reason. knows_rejects: whether the place of the rows says what was
-            rejected; a published version does not.
-        fields: what stages of people's own publish.
-        same_texts: ids of two conversations each that say the same (`core.words.same_texts`).
+        conversations: columns of conversations that queries read; texts that repeat are categories.
+        utterances: the same of utterances.
+        source: turn-taking as recorded; a recording from which several rows were made counts once.
+        rebuilt: turn-taking as rebuilt.
+        finished: whether conversations are finished; if not, utterances have their times in the source.
+        rejects: numbers of rejects by stage and kind of reason.
+        knows_rejects: whether the place of the rows has its rejects; a published version does not.
+        fields: fields that the user's own stages publish.
+        same_texts: pairs of ids of conversations that say the same (`core.words.same_texts`).
     """
 
     conversations: pd.DataFrame
@@ -199,26 +201,26 @@ class Tables:
 
     @property
     def is_rebuilt(self) -> bool:
-        """Whether anything was rebuilt: False where all conversations are as they were recorded."""
+        """Whether anything was rebuilt; false where all conversations are as recorded."""
         if not self.finished:
             return False
         return not self.n or not self.conversations.recorded.all()
 
     @property
     def is_revoiced(self) -> bool:
-        """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
+        """Whether any voice was synthesised; false where all are as recorded, at whatever times."""
         if not self.is_rebuilt:
             return False
         return not self.n or not self.conversations.recorded_voices.all()
 
     @property
     def n_converted(self) -> int:
-        """Utterances that are the recorded sound in another voice."""
+        """The number of utterances that are the recorded sound in another voice."""
         return int((self.utterances.tries == CONVERTED_TRIES).sum())
 
     @property
     def turn_taking(self) -> TurnTaking:
-        """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
+        """Turn-taking of the data: as rebuilt, or as recorded where nothing was rebuilt."""
         return self.rebuilt if self.is_rebuilt else self.source
 
 
@@ -230,8 +232,10 @@ class TableMaker:
     """Makes the tables of rows that are added one by one; a chunk of rows is in memory.
 
     Args:
-        finished, fields, knows_rejects: as in `Tables`.
-        write: takes the tables of each chunk, whole; None where nobody needs them.
+        finished: as in `Tables`.
+        fields: as in `Tables`.
+        knows_rejects: as in `Tables`.
+        write: function that writes the whole tables of each chunk; None where nobody needs them.
     """
 
     def __init__(
@@ -300,7 +304,7 @@ class TableMaker:
         self._tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
 
     def tables(self) -> Tables:
-        """The tables of all that was added."""
+        """Return the tables of everything that was added."""
         self.flush()
         conversations = _frame(self._conversations)
         utterances = _frame(self._utterances)
@@ -308,7 +312,7 @@ class TableMaker:
         return replace(self._tables, conversations=conversations, utterances=utterances, same_texts=texts)
 
     def _add_turns(self, talk: Conversation) -> TimedConversation:
-        """Add the turns of a conversation, and return them; a recording that several were made of counts once."""
+        """Add the turns of a conversation, and return them; a recording of several conversations counts once."""
         timelines = timed_conversations(talk)
         if "source" in timelines and talk.parent not in self._counted:
             self._tables.source.add(timelines["source"])
@@ -318,7 +322,7 @@ class TableMaker:
         return timelines["rebuilt"]
 
     def flush(self) -> None:
-        """Make the tables of the rows that wait."""
+        """Make the tables of the rows in memory."""
         rows = self._rows
         self._rows = []
         try:
@@ -329,8 +333,8 @@ class TableMaker:
             reason = f"a value of {names} does not have the type of its column ({error})"
             raise BadInput(reason, "make it again") from None
         for name, values in measured.items():
-            given = conversations[name].combine_chunks()
-            column = pc.coalesce(pa.array(values, given.type, from_pandas=True), given)
+            published = conversations[name].combine_chunks()
+            column = pc.coalesce(pa.array(values, published.type, from_pandas=True), published)
             index = conversations.column_names.index(name)
             conversations = conversations.set_column(index, name, column)
         if self._write and (rows or not self._conversations):
@@ -346,7 +350,7 @@ class TableMaker:
     def _utterance_table(
         self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
     ) -> tuple[pa.Table, pd.DataFrame]:
-        """The utterances of rows, and the measures of rows that follow from them."""
+        """Return the utterances of rows, and the measures of rows that follow from them."""
         listed: list[Utterance] = [utterance for row in rows for utterance in row["_utterances"]]
         row_numbers = [index for index, row in enumerate(rows) for _ in row["_utterances"]]
         numbers = [number for row in rows for number in range(len(row["_utterances"]))]
@@ -376,7 +380,7 @@ class TableMaker:
 
 
 def _values(utterances: Sequence[Utterance], fields: Iterable[str]) -> dict[str, list[Any]]:
-    """The values of utterances for fields of a finished row, of their models, and of their synthesis."""
+    """Return the values of utterances for fields of a finished row, of their models, and of their synthesis."""
     columns = {name: finished_values(utterances, name) for name in fields}
     models = [models or {} for models in finished_values(utterances, "models")]
     columns["recogniser"] = [names.get("recogniser") for names in models]
@@ -388,7 +392,7 @@ def _values(utterances: Sequence[Utterance], fields: Iterable[str]) -> dict[str,
 
 
 def _known_texts(table: pa.Table) -> pd.DataFrame:
-    """A table as a frame in which a text that is null is empty."""
+    """Return a table as a frame in which a text that is null is empty."""
     columns = []
     for column in table.columns:
         is_text = pa.types.is_string(column.type)
@@ -398,7 +402,7 @@ def _known_texts(table: pa.Table) -> pd.DataFrame:
 
 
 def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
-    """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
+    """Derive the columns of `OF_UTTERANCE` without a model from utterances and, row by row, conversations."""
     status = utterances.status
     is_clip = conversation["clip"]
     duration = utterances.end - utterances.start
@@ -434,7 +438,7 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
 
 
 def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
-    """The tables of conversations, as `TableMaker` makes them."""
+    """Make the tables of conversations by a `TableMaker`."""
     maker = TableMaker(finished)
     for talk in talks:
         maker.add(talk)
@@ -442,7 +446,7 @@ def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
 
 
 def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
-    """The columns of `OF_CONVERSATION` of a conversation, whose provenance may be published already: a struct."""
+    """Return the columns of `OF_CONVERSATION` of a conversation, whose provenance is a struct once published."""
     provenance = talk.extra.get("provenance")
     timeline = or_none(talk.timeline)
     sources = Counter(word.source for word in talk.alignments)
@@ -480,7 +484,7 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
 
 
 def _out_of_step(talk: Conversation) -> str | None:
-    """How the sides of a conversation are out of step; None where they are in step, or were laid on one clock.
+    """Describe how the sides of a conversation are out of step; None where they are in step or on one clock.
 
     Where a voice leaks into the other side, both speak at once more often than people do.
     """
@@ -498,7 +502,7 @@ def _out_of_step(talk: Conversation) -> str | None:
 
 
 def _compact(table: pa.Table) -> pa.Table:
-    """A chunk as it stays in memory: each text once."""
+    """Compact a chunk for memory: each text is there once."""
     columns = [
         pc.dictionary_encode(column) if pa.types.is_string(column.type) else column for column in table.columns
     ]
@@ -506,7 +510,7 @@ def _compact(table: pa.Table) -> pa.Table:
 
 
 def _frame(chunks: list[pa.Table]) -> pd.DataFrame:
-    """Chunks as one frame; they are emptied, so that each column is there once."""
+    """Join chunks as one frame, and empty them, so that each column is there once."""
     table = pa.concat_tables(chunks).unify_dictionaries()
     chunks.clear()
     frame: pd.DataFrame = table.to_pandas(

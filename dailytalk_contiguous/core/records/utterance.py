@@ -1,4 +1,4 @@
-"""An utterance: every field that it has, once, in a row and in a line of transcript.jsonl.
+"""The fields of an utterance, each declared once, in a row and in a line of transcript.jsonl.
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is an object (`core.records.conversation`), and in a row one item in each of many list
@@ -104,7 +104,7 @@ EDGES = ("start", "end", "start_trim", "end_trim")
 
 
 def texts_of(value: object) -> list[str] | None:
-    """One text or several as a list, each once and none empty; None where there is none.
+    """Return one text or several as a list, each once and none empty; None where there is none.
 
     >>> texts_of("Ann"), texts_of(["tag", "text", "tag"]), texts_of([])
     (['Ann'], ['tag', 'text'], None)
@@ -448,7 +448,7 @@ _WITHOUT_TYPES = (
 
 
 def _with_type(field: Field) -> Field:
-    """A field with the type that `Utterance` has for it, if it says none."""
+    """Give a field without a type the one that `Utterance` has for it."""
     if field.feature is not None:
         return field
     column = OF_UTTERANCE.get(field.name, field.name)
@@ -460,7 +460,7 @@ FIELDS = tuple(map(_with_type, _WITHOUT_TYPES))
 
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
-    """The types of an utterance of a finished row."""
+    """Return the types of the fields of an utterance of a finished row."""
     return {field.name: field.feature for field in fields if field.part != "line"}
 
 
@@ -474,7 +474,7 @@ DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable
 
 
 def heard_utterances(row: AnyRecord) -> list[dict[str, Any]]:
-    """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
+    """Return the utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
     Utterances that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
 
@@ -492,7 +492,7 @@ def heard_utterances(row: AnyRecord) -> list[dict[str, Any]]:
 
 
 class _Writing(NamedTuple):
-    """How a field is written: under `key` in the object `holder` of the line, or in the line itself."""
+    """A rule for writing a field: under `key` in the object `holder` of the line, or in the line itself."""
 
     name: str
     only_with: str
@@ -503,7 +503,7 @@ class _Writing(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
-    """How `_line_of` writes each field, looked up once: a corpus has millions of lines."""
+    """Look up once how `_line_of` writes each field: a corpus has millions of lines."""
     parts = ("", "line", "built") if rebuilt else ("", "line")
     writings: list[_Writing] = []
     for field in fields:
@@ -515,7 +515,7 @@ def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
 
 
 def _line_of(values: AnyRecord, fields: Sequence[Field], rebuilt: bool) -> dict[str, Any]:
-    """The values of fields as a line of transcript.jsonl or, `rebuilt`, of the shifted one."""
+    """Write the values of fields as a line of transcript.jsonl or, `rebuilt`, of the shifted one."""
     line: dict[str, Any] = {}
     for name, only_with, holder, key, writer in _writings(tuple(fields), rebuilt):
         if name not in values:
@@ -533,7 +533,7 @@ def _line_of(values: AnyRecord, fields: Sequence[Field], rebuilt: bool) -> dict[
 
 
 def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
-    """A tagged utterance of a conversation as a line of transcript.jsonl.
+    """Write a tagged utterance of a conversation as a line of transcript.jsonl.
 
     Its times are seconds of the recording, to a millisecond.
     """
@@ -541,7 +541,7 @@ def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = 
     def moved(seconds: float) -> float:
         return round(talk.offset + seconds, 3)
 
-    words = [word.at(moved(word.start), moved(word.end)) for word in utterance.words]
+    words = [word.moved_to(moved(word.start), moved(word.end)) for word in utterance.words]
     recorded = replace(utterance, start=moved(utterance.start), end=moved(utterance.end), words=words)
     values = known_columns(recorded, [*features_of_fields(fields), "words"])
     values["audio_file"] = talk.audio_file
@@ -551,7 +551,7 @@ def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = 
 
 
 def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
-    """An utterance of a finished conversation as a line of transcript_shifted.jsonl, in seconds of the result."""
+    """Write a finished utterance as a line of transcript_shifted.jsonl, in seconds of the result."""
     span = utterance.new_span
     values = finished_fields(utterance, features_of_fields(fields))
     values["audio_file"] = or_none(talk.audio_file)
@@ -562,16 +562,16 @@ def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[F
 
 
 def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
-    """The utterance of a line without a problem, in seconds of the recording; None in what the line lacks.
+    """Read the utterance of a line without a problem, in seconds of the recording; missing fields are None.
 
     Its channel is the `source_channel`: that of the result is not yet known. A person who moves an edge leaves the
-    length and the trims as they were: where it sounds is unknown then.
+    length and the trims as they were, so that the edges of its sound are unknown.
     """
     utterance = Utterance(source_channel=line.get("channel") or "")
     values: dict[str, object] = {}
     for field in fields:
         if not field.part and field.name != "channel":
-            values[field.name] = field.taken(line)
+            values[field.name] = field.value_in(line)
     assign_flat(utterance, values)
     utterance.text = line.get("text") or ""
     utterance.tag = line.get("tag")  # an empty one, too
@@ -599,7 +599,7 @@ class LineProblem(NamedTuple):
 def line_problem(line: AnyRecord, fields: Sequence[Field] = FIELDS, mixed: bool = False) -> LineProblem | None:
     """Return the problem of a line of a transcript, or None: its channel, its times, or the type of a field.
 
-    `mixed`: whether its channel may be `mix`, of a recording that was tagged as one speaker.
+    With `mixed` its channel may be `mix`, that of a recording that was tagged as one speaker.
     """
     channels = ("left", "right", "mix") if mixed else ("left", "right")
     channel = line.get("channel")
@@ -615,7 +615,7 @@ def line_problem(line: AnyRecord, fields: Sequence[Field] = FIELDS, mixed: bool 
         if misfit:
             return LineProblem(key, misfit)
     for field in fields:
-        if field.required and field.taken(line) is None:
+        if field.required and field.value_in(line) is None:
             return LineProblem(field.name, f"{field.name} is missing")
     if len(line.get("text") or "") > LONGEST_TEXT:
         return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
@@ -652,7 +652,7 @@ _WORDS = value_kind(List(WORD))
 
 @lru_cache(maxsize=8)
 def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
-    """The type of each key of a line that the table says; of an object, that of all its values."""
+    """Return the type of each key of a line in the table; an object has that of all its values."""
     kinds: dict[str, object] = {}
     for field in fields:
         if field.part == "row" or field.name == "words":  # words have sentences of their own
@@ -663,7 +663,7 @@ def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
 
 
 def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, object]:
-    """Fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where there is no estimate."""
+    """Return the fields of `EMOTION_GUESS` from the probabilities of classes; None without an estimate."""
     probabilities: list[EmotionShare] = []
     for name, share in shares.items():
         probabilities.append({"emotion": name, "probability": float(share)})

@@ -1,4 +1,4 @@
-"""Where there is sound in clean, synthesised speech, by its level alone."""
+"""Spans of sound in clean, synthesised speech, found by level alone."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ SILENCE_DB = -80.0
 
 
 def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[TimeSpan]:
-    """Where there is sound in clean, synthesised speech (mono in [-1, 1]): spans in seconds, in order.
+    """Return the spans of sound in clean, synthesised speech (mono in [-1, 1]), in seconds and in order.
 
-    Empty for silence (nothing above -80 dBFS). For recorded speech use `speech_spans`.
+    There are none in silence (nothing above -80 dBFS). For recorded speech use `speech_spans`.
     """
     if not len(samples):
         return []

@@ -1,4 +1,4 @@
-"""Whose voice it is: both sides of a conversation, each without the other speaker's voice that leaks into it.
+"""Separation of both sides of a conversation from the other speaker's voice, which leaks into them.
 
 A telephone's echo, a loudspeaker beside a microphone, or two microphones in one room carry a voice into the other
 channel, up to 0.5 s late. Both sides are decided together, in three steps:
@@ -8,11 +8,11 @@ channel, up to 0.5 s late. Both sides are decided together, in three steps:
    for estimation of time delay"). Two people have no lag in common, whatever they say and whenever they say it.
 2. **Its linear part is taken away.** One long filter of the other channel, fitted where the other person speaks
    and this side is quietest, explains the waveform of an echo or a room, also beneath this side's own words.
-3. **What remains is judged by its power**: of a coded echo, of a microphone that moves. A frame is this side's
+3. **What remains is judged by its power**, as that of a coded echo or a moving microphone. A frame is this side's
    own if its bands stand out of the room and of what remains of the leak. In doubt, speech is kept.
 
-Sections of two minutes are decided by themselves, as people put on headsets and turn on loudspeakers. Where no
-leak is heard, samples are those that came in. Limits were set on some calls and are reported on others
+Each section of two minutes is decided by itself, as people put on headsets and turn on loudspeakers. Where no
+leak is heard, the samples stay as they came in. Limits were set on some calls and are reported on others
 (`benchmarks/leaks.py`).
 """
 
@@ -45,10 +45,10 @@ class Leak(NamedTuple):
     """The other speaker's voice in a channel.
 
     Attributes:
-        level_db: of the leak against its source.
-        delay: seconds after its source, at which it is strongest.
+        level_db: level of the leak against its source.
+        delay: seconds after its source at which the leak is strongest.
         power: mean square of the leak in each frame of `FRAME` samples, whatever else is there (full scale is 1).
-        is_other: which frames of the separated channel hold what is left of the leak, and nothing else.
+        is_other: true for frames of the separated channel that hold the rest of the leak and nothing else.
     """
 
     level_db: float
@@ -57,8 +57,8 @@ class Leak(NamedTuple):
     is_other: NDArray[np.bool_]
 
     @property
-    def is_loud(self) -> NDArray[np.bool_]:
-        """Which frames hold as much of the leak as the other speaker's loud moments do, down to `LOUD_DB`."""
+    def loud_frames(self) -> NDArray[np.bool_]:
+        """True for frames with as much of the leak as in the other speaker's loud moments, down to `LOUD_DB`."""
         loud = float(np.percentile(self.power[self.power > 0], 95)) if self.power.any() else 0.0
         return (self.power > 0) & (self.power >= loud * 10 ** (-LOUD_DB / 10))
 
@@ -67,27 +67,27 @@ class SeparatedSides(NamedTuple):
     """Both sides of a recording, the left one first.
 
     Attributes:
-        channels: each without the other speaker's voice, 16 kHz int16, shape (n,). A channel into which nothing
-            leaks is the array that came in.
-        leaks: what leaks into each; None where nothing is heard of the other speaker.
-        same: whether both channels are one signal (a mono file saved as stereo), which is not separated.
+        channels: channels without the other speaker's voice, 16 kHz int16, shape (n,). A channel into which
+            nothing leaks is the array that came in.
+        leaks: the leak into each channel; None where nothing is heard of the other speaker.
+        is_one_signal: whether both channels are one signal (a mono file saved as stereo), which is not separated.
     """
 
     channels: tuple[Pcm, Pcm]
     leaks: tuple[Leak | None, Leak | None]
-    same: bool
+    is_one_signal: bool
 
 
 class _Part(NamedTuple):
     """A section of a channel.
 
     Attributes:
-        power: of the leak in each frame.
-        is_other: of `Leak`.
-        samples: without the leak; None where nothing leaks.
-        delay: of the leak.
+        power: power of the leak in each frame.
+        is_other: as in `Leak`.
+        samples: samples without the leak; None where nothing leaks.
+        delay: delay of the leak in seconds.
         leak_power: sum of the power of the leak over the frames in which the other speaker is alone.
-        source_power: of its source over the same frames.
+        source_power: sum of the power of its source over the same frames.
     """
 
     power: NDArray[np.float32]
@@ -105,12 +105,12 @@ LONGEST_SECTION = 120.0
 def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     """Take the other speaker's voice out of each channel, and say where some of it remains.
 
-    Both 16 kHz int16, shape (n,). One gain for both, or an offset, makes no difference.
+    Both are 16 kHz int16, shape (n,). One gain for both, or an offset, makes no difference.
     """
     recorded = (left, right)
     offsets = [np.float32(offset_of(channel) / 32768) for channel in recorded]
     if _is_one_signal(recorded, offsets):
-        return SeparatedSides(recorded, (None, None), same=True)
+        return SeparatedSides(recorded, (None, None), is_one_signal=True)
     n_sections = max(1, math.ceil(len(left) / (LONGEST_SECTION * ANALYSIS_RATE)))
     length = max(FRAME, math.ceil(len(left) / n_sections / FRAME) * FRAME)
     left_parts: list[_Part] = []
@@ -123,12 +123,12 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     return SeparatedSides(
         channels=(_joined(left, left_parts), _joined(right, right_parts)),
         leaks=(_whole_leak(left_parts), _whole_leak(right_parts)),
-        same=False,
+        is_one_signal=False,
     )
 
 
 def leaked_spans(frames: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, int]]:
-    """(start, end) of every run of true frames, in samples at a rate in Hz."""
+    """Return (start, end) of every run of true frames, in samples at a rate in Hz."""
     frame = FRAME / ANALYSIS_RATE * sample_rate
     return [(round(start * frame), round(end * frame)) for start, end in true_runs(frames).tolist()]
 
@@ -165,7 +165,7 @@ def _separate_section(
 
 
 def _joined(channel: Pcm, parts: Sequence[_Part]) -> Pcm:
-    """A channel with the samples of its separated parts in place of those that came in."""
+    """Return a channel with the samples of its separated parts in place of the recorded ones."""
     if all(part.samples is None for part in parts):
         return channel
     joined = channel.copy()
@@ -178,7 +178,7 @@ def _joined(channel: Pcm, parts: Sequence[_Part]) -> Pcm:
 
 
 def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
-    """The leak of a channel, by those of its parts."""
+    """Combine the leaks of a channel's parts."""
     if all(part.samples is None for part in parts):
         return None
     leak_power = math.fsum(part.leak_power for part in parts)
@@ -210,16 +210,16 @@ LEAST_SOUND = 10.0
 
 
 def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]:
-    """The lags of what leaks into the left side, and into the right one, in seconds, the strongest first.
+    """Return the lags of the leaks into the left and into the right side, in seconds, the strongest first.
 
-    They are empty where nothing leaks.
+    A side into which nothing leaks has none.
     """
     if len(left) < LEAST_SOUND * ANALYSIS_RATE:
         return [], []
     levelled_left = levelled_frames(left)
     levelled_right = levelled_frames(right)
-    left_speaks = levelled_left.is_louder(levelled_right, LOUDER_DB)
-    right_speaks = levelled_right.is_louder(levelled_left, LOUDER_DB)
+    left_speaks = levelled_left.louder_samples(levelled_right, LOUDER_DB)
+    right_speaks = levelled_right.louder_samples(levelled_left, LOUDER_DB)
     in_left = _lags_of(levelled_right.samples * right_speaks, levelled_left.samples)
     in_right = _lags_of(levelled_left.samples * left_speaks, levelled_right.samples)
     return in_left, in_right
@@ -231,8 +231,8 @@ class LevelledFrames(NamedTuple):
     samples: Samples
     energies: NDArray[np.float32]
 
-    def is_louder(self, other: "LevelledFrames", least_db: float) -> NDArray[np.bool_]:
-        """Which samples are in frames that are louder than those of another channel by so many dB."""
+    def louder_samples(self, other: "LevelledFrames", least_db: float) -> NDArray[np.bool_]:
+        """True for samples in frames that are louder than those of another channel by at least so many dB."""
         return np.repeat(self.energies > other.energies * 10 ** (least_db / 10), LEVEL_FRAME)
 
 
@@ -264,7 +264,7 @@ SHARE_OF_HIGHEST = 0.02
 
 
 def _lags_of(source: Samples, channel: Samples) -> list[float]:
-    """The lags at which a source is heard in a channel, both at `LAG_RATE`, in seconds, the strongest first."""
+    """Return the lags in seconds of a source in a channel, both at `LAG_RATE`, the strongest first."""
     squares = np.zeros(2 * FURTHEST_LAG + 1)
     # Of a short last window, all energy would be at short lags.
     n_windows = max(1, round(len(channel) / LAG_WINDOW))
@@ -290,7 +290,7 @@ LOWEST_FREQUENCY = 200.0
 
 
 def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Samples:
-    """The correlation of two signals at lags of up to `furthest` samples either way, all frequencies alike.
+    """Correlate two signals at lags of up to `furthest` samples either way, with all frequencies alike.
 
     Both are at `LAG_RATE`.
     """
@@ -330,11 +330,11 @@ LEAST_EXPLAINED = 0.5
 
 
 def _fitted_filter(source: Samples, channel: Samples, lag: float) -> Samples | None:
-    """The filter by which a source leaks into a channel, with lags from `-EARLY_TAPS` to `LATE_TAPS` samples.
+    """Fit the filter by which a source leaks into a channel, with lags from `-EARLY_TAPS` to `LATE_TAPS` samples.
 
     It is fitted to spectra of windows by iteratively reweighted least squares, as words of the channel's own
-    speaker are a thousand times stronger than a soft leak. None where the source has too little sound, and where
-    no filter explains the leak.
+    speaker are a thousand times stronger than a soft leak. It is None where the source has too little sound, and
+    where no filter explains the leak.
     """
     delay = round(lag * ANALYSIS_RATE)
     starts = _fit_starts(source, channel, delay)
@@ -361,7 +361,7 @@ SOUND_DB = 10.0
 
 
 def _fit_starts(source: Samples, channel: Samples, delay: int) -> NDArray[np.intp]:
-    """The first samples of the windows of a source that a filter is fitted to, the clearest first.
+    """Return the first samples of the windows of a source that a filter is fitted to, the clearest first.
 
     Its leak is `delay` samples later.
     """
@@ -377,7 +377,7 @@ def _fit_starts(source: Samples, channel: Samples, delay: int) -> NDArray[np.int
 
 
 def _window_levels(channel: Samples, starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Mean square of windows of a channel, to the nearest frame."""
+    """Return the mean square of windows of a channel, to the nearest frame."""
     summed = np.concatenate(([0.0], np.cumsum(frame_levels(channel, FRAME), dtype=np.float64)))
     frames = starts // FRAME
     n_frames = FIT_WINDOW // FRAME
@@ -400,9 +400,9 @@ WEIGHT_BINS = 128
 
 
 def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The weight of each window at each frequency: one over the power of what remains around it.
+    """Return the weight of each window at each frequency: one over the remaining power around it.
 
-    Digital silence must not have all the weight, so what remains counts as -60 dB of the source at least.
+    Digital silence must not have all the weight, so that power counts as -60 dB of the source at least.
     """
     n_windows, n_bins = remaining.shape
     n_groups = n_bins // WEIGHT_BINS
@@ -414,9 +414,9 @@ def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32])
 
 
 def _impulse_response(transfer: NDArray[np.complex64], delay: int) -> Samples:
-    """The taps of a filter whose transfer function was fitted with the channel `delay` samples later.
+    """Return the taps of a filter whose transfer function was fitted with the channel `delay` samples later.
 
-    A window cuts off what is late in it, so that taps away from the delay are raised by the window's
+    A window cuts off late sound in it, so that taps away from the delay are raised by the window's
     autocorrelation.
     """
     from scipy import fft
@@ -430,7 +430,7 @@ def _impulse_response(transfer: NDArray[np.complex64], delay: int) -> Samples:
 
 
 def _without_leaks(sides: Sequence[Samples], filters: Sequence[Samples | None]) -> list[Samples]:
-    """Both sides without the linear part of the leak in each, which came through its filter."""
+    """Take the linear part of the leak, which came through its filter, out of both sides."""
     from scipy import signal
 
     separated = []
@@ -448,7 +448,7 @@ def _without_leaks(sides: Sequence[Samples], filters: Sequence[Samples | None]) 
 
 
 def _filtered(source: Samples, taps: Samples, n_early: int) -> Samples:
-    """A source through a filter, `n_early` taps of which are before lag zero."""
+    """Filter a source; `n_early` taps of the filter are before lag zero."""
     from scipy import signal
 
     whole = signal.oaconvolve(source, taps)
@@ -483,7 +483,8 @@ def _judged_part(
 ) -> _Part | None:
     """Judge what remains of a leak in a side from frame `n_before` on; None where no leak is heard.
 
-    `recorded` is the side as it came in; `separated`: without the linear part of the leak, as is the `other` side.
+    `recorded` is the side as it came in; `separated` is without the linear part of the leak, as is the `other`
+    side.
     """
     bands = _band_powers(separated)
     source = _band_powers(other)
@@ -506,7 +507,7 @@ def _judged_part(
     leak = linear + remains
     if np.median(_heard_db(leak[other_alone], room)) < AUDIBLE_DB:
         return None
-    is_other = _is_leak_alone(bands, remains, room)
+    is_other = _leak_only_frames(bands, remains, room)
     power = frame_levels(removed, FRAME) + remains.sum(axis=1)
     linear_power = float(linear[other_alone].sum())
     remaining_power = float(remains[other_alone].sum())
@@ -533,7 +534,7 @@ FRAMES_AT_ONCE = 256
 
 
 def _band_powers(samples: Samples) -> Bands:
-    """The power in each band of each frame of a channel; windows are centred on their frames."""
+    """Return the power in each band of each frame of a channel; windows are centred on their frames."""
     from scipy import fft
 
     n_frames = math.ceil(len(samples) / FRAME)
@@ -559,7 +560,7 @@ FADING_FRAMES = 12
 
 
 def _where_expected(source: Bands, lags: Sequence[float]) -> Bands:
-    """The power of a source where its leak is to be expected: at these lags, and fading behind them."""
+    """Return the power of a source where its leak is expected: at these lags, and fading behind them."""
     frames = np.array(lags) * ANALYSIS_RATE / FRAME
     delays = sorted({int(delay) for delay in (*np.floor(frames), *np.ceil(frames))})
     expected = np.zeros_like(source)
@@ -571,7 +572,7 @@ def _where_expected(source: Bands, lags: Sequence[float]) -> Bands:
 
 
 def _later(frames: Bands, n_frames: int) -> Bands:
-    """Frames so many frames later, or earlier if it is below 0, with zeros in place of those that lack."""
+    """Move frames so many frames later, or earlier if below 0, with zeros in place of missing ones."""
     moved = np.zeros_like(frames)
     if n_frames >= 0:
         moved[n_frames:] = frames[: len(frames) - n_frames]
@@ -587,8 +588,8 @@ OWN_DB = 5.0
 AROUND = 2
 
 
-def _is_leak_alone(bands: Bands, remains: Bands, room: Bands) -> NDArray[np.bool_]:
-    """In which frames what remains of a leak is heard, and most bands around hold nothing of the side's own."""
+def _leak_only_frames(bands: Bands, remains: Bands, room: Bands) -> NDArray[np.bool_]:
+    """True for frames in which the rest of a leak is heard, and most bands around hold nothing else."""
     over_leak = _decibels(bands / (room + remains))
     padded = np.pad(over_leak, ((AROUND, AROUND), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * AROUND + 1, axis=0)
@@ -598,7 +599,7 @@ def _is_leak_alone(bands: Bands, remains: Bands, room: Bands) -> NDArray[np.bool
 
 
 def _heard_db(leak: Bands, room: Bands) -> NDArray[np.floating]:
-    """By how many dB frames of a leak stand out of the room."""
+    """Return the dB by which frames of a leak stand out of the room."""
     return np.asarray(np.percentile(_decibels(leak / room), LOUD_BANDS, axis=1))
 
 

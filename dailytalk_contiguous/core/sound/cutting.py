@@ -1,4 +1,4 @@
-"""Cuts of what is too long for a recogniser or a speech synthesiser: even pieces, cut where it is quietest."""
+"""Cuts of speech too long for a recogniser or a synthesiser: even pieces, cut where it is quietest."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def cut_long(
         spans: starts and ends in seconds.
         levels: mean square of the channel in each frame, shape (frames,).
         frame: seconds a frame.
-        longest: seconds.
+        longest: seconds of a piece at most.
     """
     width = max(1, round(QUIET_SECONDS / frame))
     window = np.full(width, 1 / width, np.float32)
@@ -52,7 +52,7 @@ def cut_long(
 
 
 def balanced_range(length: float, longest: float) -> tuple[float, float]:
-    """Where the first cut of `length` seconds may fall, from its beginning, for even pieces under `longest`.
+    """Return the range, in seconds, in which the first cut of `length` seconds gives even pieces under `longest`.
 
     The rest must still fit into one piece fewer; within that, the cut is at most half a piece away from an even
     one. There is always a choice, because even pieces are at most `SLACK` of the longest.
@@ -64,14 +64,14 @@ def balanced_range(length: float, longest: float) -> tuple[float, float]:
 
 
 def pieces_of(length: float, longest: float) -> int:
-    """Into how many pieces `length` seconds are cut."""
+    """Return the number of pieces into which `length` seconds are cut."""
     if length <= longest:
         return 1
     return math.ceil(length / (SLACK * longest))
 
 
 def _quietest(smooth: NDArray[np.float32], frame: float, low: float, high: float) -> float:
-    """The middle of the quietest frame between two times in seconds; half-way where there is none."""
+    """Return the middle of the quietest frame between two times in seconds; half-way where there is no frame."""
     first = math.ceil(low / frame)
     last = max(first + 1, math.floor(high / frame))
     window = smooth[first:last]

@@ -20,7 +20,7 @@ def frame_levels(samples: NDArray[np.float32], frame_samples: int) -> NDArray[np
 
 
 def pcm_levels(channel: Pcm, frame_samples: int, offset: float = 0.0) -> NDArray[np.float32]:
-    """`frame_levels` of int16 samples without an offset, of which few are held as floats; full scale is 1."""
+    """Return `frame_levels` of int16 samples without an offset, holding few of them as floats; full scale is 1."""
     step = FRAMES_AT_ONCE * frame_samples
     levels = [np.zeros(0, np.float32)]
     for start in range(0, len(channel), step):
@@ -30,7 +30,7 @@ def pcm_levels(channel: Pcm, frame_samples: int, offset: float = 0.0) -> NDArray
 
 
 def loud_db(levels_db: NDArray[np.floating], reach_db: float = 60.0) -> float:
-    """The level in dB of loud frames: the 95th percentile of those within `reach_db` of the loudest."""
+    """Return the level in dB of loud frames: the 95th percentile of those within `reach_db` of the loudest."""
     is_near = levels_db > levels_db.max() - reach_db
     return float(np.percentile(levels_db[is_near], 95))
 
@@ -40,7 +40,7 @@ OFFSET_FRAME = 1024
 
 
 def offset_of(channel: NDArray[np.number]) -> float:
-    """The constant offset of a channel, in the unit of its samples: the usual mean of a frame.
+    """Return the constant offset of a channel, in the unit of its samples: the usual mean of a frame.
 
     A lopsided voice gives the whole channel another mean, but not its pauses.
     """
@@ -86,9 +86,9 @@ MOST_GAIN_DB = 40.0
 
 
 def gain_for(levels: NDArray[np.floating]) -> np.float32:
-    """The factor that brings a channel to the level at which it is heard, by the mean squares of its frames.
+    """Return the factor that brings a channel to the level at which it is heard, by its frames' mean squares.
 
-    Speech activity is less sure of soft speech, and what is heard must not depend on the gain of a file.
+    Speech activity is less sure of soft speech, and its result must not depend on the gain of a file.
     """
     level = speech_level(levels)
     if level == 0:
@@ -103,7 +103,7 @@ SPEECH_FRAME = 512
 
 
 def at_speech_level(channel: Pcm) -> Pcm:
-    """A channel at the level at which it is heard, without its offset; few of its samples are held as floats."""
+    """Bring a channel to the level at which it is heard, without its offset, holding few samples as floats."""
     offset = offset_of(channel)
     gain = gain_for(pcm_levels(channel, SPEECH_FRAME, offset))
     heard = np.empty(len(channel), np.int16)

@@ -33,8 +33,8 @@ CEILING = math.floor(10 ** (-1 / 20) * 32768) / 32768
 class Piece(NamedTuple):
     """Samples that begin at sample `start` of the rebuilt channel.
 
-    `lead` and `tail` are what came before and after them in the source, for the fades; empty for silence. `over`:
-    the samples are a voice without a room, and are laid over the tone instead of in its place.
+    `lead` and `tail` came before and after them in the source, for the fades; they are empty for silence. With
+    `over` the samples are a voice without a room, and are laid over the tone instead of in its place.
     """
 
     start: int
@@ -78,7 +78,7 @@ def rearrange(
     sample_rate: int,
     replaced: Sequence[tuple[int, int]] = (),
 ) -> Samples:
-    """`length` samples of a recording whose events begin elsewhere, with its own background between them.
+    """Return `length` samples of a recording whose events begin elsewhere, with its own background between them.
 
     Events are the recording's, bit for bit. Between two of them so is the background, except around one point: a
     stretch that shrinks loses its quietest part, and one that grows by over two fades gets room tone at its
@@ -168,7 +168,7 @@ def room_tone(
     name: str,
     leaks: Sequence[tuple[int, int]] = (),
 ) -> Samples:
-    """`length` samples of a channel's own room tone.
+    """Return `length` samples of a channel's own room tone.
 
     Args:
         channel: float32, shape (n,).
@@ -180,8 +180,8 @@ def room_tone(
 
     Steady stretches in which nobody is audible are joined with fades, forwards and backwards. Where they
     are shorter than `LEAST_BED` in all, the tone is noise with their spectrum; without any, with the spectrum of
-    the channel while its own speaker is silent, as far as the leak leaves it free. What a gate has silenced is no
-    tone; a channel of which nothing is left gets noise of `FAINT`.
+    the channel while its own speaker is silent, as far as the leak leaves it free. Stretches that a
+    gate has silenced are no tone; a channel of which nothing is left gets noise of `FAINT`.
     """
     size = round(FRAME * sample_rate)
     whole = len(channel) // size * size
@@ -232,8 +232,8 @@ def level(pieces: Sequence[Samples], source_lufs: float, own_lufs: float, sample
     """Bring synthesised speech to the loudness of the source by one gain for all pieces.
 
     One gain, so that what is shouted stays louder than what is whispered. Where peaks would pass −1 dBFS a
-    look-ahead limiter takes at most `LIMIT_DB` off them; what it can't is taken off the gain. What is missing is
-    measured: the limiter itself makes speech a little softer.
+    look-ahead limiter takes at most `LIMIT_DB` off them; the rest is taken off the gain. The missing loudness is
+    measured, as the limiter itself makes speech a little softer.
     """
     peaks = [float(np.max(np.abs(piece), initial=0.0)) for piece in pieces]
     peak = max(peaks, default=0.0)
@@ -275,7 +275,7 @@ def limit(samples: Samples, sample_rate: int) -> Samples:
 def loudness(samples: Samples, sample_rate: int) -> float:
     """Integrated loudness in LUFS (ITU-R BS.1770-4, through pyloudnorm); −inf for silence.
 
-    What is shorter than the gating block of 0.4 s is repeated until it fills one.
+    Samples shorter than the gating block of 0.4 s are repeated until they fill one.
     """
     import pyloudnorm
 
@@ -286,7 +286,7 @@ def loudness(samples: Samples, sample_rate: int) -> float:
 
 
 def _rising_ramp(width: int) -> Samples:
-    """`width` steps between 0 and 1, without both."""
+    """Return `width` steps between 0 and 1, without both."""
     return np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
 
 
@@ -305,7 +305,7 @@ def _fade_out(channel: Samples, end: int, tail: Samples) -> None:
 
 
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
-    """The background from `first` to `last` made as long as `tone`; its first and last samples stay."""
+    """Make the background from `first` to `last` as long as `tone`; its first and last samples stay."""
     gap = background[first:last]
     taken = len(gap) - len(tone)
     half = fade // 2
@@ -329,7 +329,7 @@ def _resized(background: Samples, first: int, last: int, tone: Samples, fade: in
 
 
 def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
-    """A gap without the `taken` samples after `cut` (negative: with those before it twice), faded there."""
+    """Return a gap without the `taken` samples after `cut` (negative: with those before it twice), faded there."""
     spliced = np.concatenate((gap[:cut], gap[cut + taken :]))
     width = max(0, min(half, cut + min(0, taken), len(spliced) - cut))
     ramp = _rising_ramp(2 * width)
@@ -340,9 +340,9 @@ def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
 
 
 def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: int) -> int:
-    """The point from `low` to `high` with the least energy from `before` to `after` it, and `half` beside that.
+    """Return the point from `low` to `high` with the least energy from `before` to `after` it, and `half` beside.
 
-    Found in steps of `half`, which is enough for a fade. Where `low` is over `high`, the middle between them.
+    It is found in steps of `half`, which is enough for a fade. Where `low` is over `high`, it is half-way between.
     """
     if low >= high:
         return (low + high) // 2
@@ -359,7 +359,7 @@ BED = 4.0
 
 
 def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Samples:
-    """`length` samples of the longest stretches, end to end with fades, each forwards and backwards."""
+    """Return `length` samples of the longest stretches, end to end with fades, each forwards and backwards."""
     fade = round(FADE * sample_rate)
     bed: list[Samples] = []
     bed_length = 0
@@ -407,14 +407,14 @@ GATED = 0.01
 
 
 def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:
-    """Runs of at least `GATED` seconds that are nothing at all in 16 bits."""
+    """Return the runs of at least `GATED` seconds that are digital silence in 16 bits."""
     runs = true_runs(np.abs(channel) < 0.5 / 32768).tolist()
     shortest = GATED * sample_rate
     return [(start, end) for start, end in runs if end - start >= shortest]
 
 
 def _joined(parts: Sequence[Samples], fade: int) -> Samples:
-    """Parts end to end, each faded into the next."""
+    """Join parts end to end, each faded into the next."""
     joined = parts[0]
     for part in parts[1:]:
         width = min(fade, len(joined) // 2, len(part) // 2)
@@ -462,7 +462,7 @@ _ROUNDING = 2 / 32768
 
 
 class LevelledClip(NamedTuple):
-    """A clip after its gain: samples, the gain in dB, loudness in LUFS and true peak in dBTP."""
+    """A clip after its gain: its samples, the gain in dB, loudness in LUFS and true peak in dBTP."""
 
     samples: Samples
     gain_db: float
@@ -473,7 +473,7 @@ class LevelledClip(NamedTuple):
 def clip_loudness(samples: Samples, sample_rate: int) -> float:
     """Loudness in LUFS of one channel of shape (n,) as a mono signal; −inf for silence or under the gate.
 
-    Integrated (ITU-R BS.1770-4); the momentary maximum of what is shorter than `SHORT`.
+    It is integrated (ITU-R BS.1770-4); a clip shorter than `SHORT` has its momentary maximum.
     """
     if len(samples) >= SHORT * sample_rate:
         return loudness(samples, sample_rate)
@@ -485,7 +485,7 @@ def clip_loudness(samples: Samples, sample_rate: int) -> float:
 
 
 def true_peak_dbtp(samples: Samples, sample_rate: int) -> float:
-    """The highest level between and at the samples of one channel, in dB of full scale; −inf for silence."""
+    """Return the highest level between and at the samples of a channel, in dB of full scale; −inf for silence."""
     if not len(samples):
         return -math.inf
     between = soxr.resample(samples, sample_rate, OVERSAMPLING * sample_rate)

@@ -2,8 +2,8 @@
 
 A full-duplex model learns from them, so they are a separate kind of event: no text, no tag, never cut. A sound is
 a run that stands out of the channel's room tone and is not so soft, against its speech, that it would be the
-rustle of a sleeve; what leaked in from the other speaker is not this speaker's sound. Next to an utterance a short
-run is enough: it is what speech activity missed of a word.
+rustle of a sleeve; a leak of the other speaker is not this speaker's sound. Next to an utterance a short
+run is enough: it is the part of a word that speech activity missed.
 """
 
 from collections.abc import Sequence
@@ -47,10 +47,10 @@ NOTHING = 1e-9
 ROUNDING = 1e-6
 
 
-def find_sounds(
+def sounds_outside_speech(
     channel: Pcm, utterances: Sequence[TimeSpan], leaked: NDArray[np.bool_] | None = None
 ) -> list[TimeSpan]:
-    """Starts and ends, in seconds, of the sounds of a channel outside its utterances, in order.
+    """Return the starts and ends, in seconds, of a channel's sounds outside its utterances, in order.
 
     Args:
         channel: 16 kHz int16, shape (n,).
@@ -74,7 +74,7 @@ def find_sounds(
         runs.append((first * FRAME_SECONDS, min(last * FRAME_SECONDS, total)))
     sounds = outside(merge_gaps(runs, GAP), utterances)
     edges = np.array(utterances, np.float64).reshape(-1, 2)
-    return [sound for sound in sounds if _lasts(sound, loud, edges)]
+    return [sound for sound in sounds if _is_long_enough(sound, loud, edges)]
 
 
 #: Seconds that a sound lasts at least; a shorter one is a click, or two.
@@ -85,7 +85,7 @@ SHORTEST = 0.08
 NEAR = 0.15
 
 
-def _lasts(run: TimeSpan, loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
+def _is_long_enough(run: TimeSpan, loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
     """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
     start, end = run
     first_frame = round(start / FRAME_SECONDS)
@@ -103,7 +103,7 @@ def _lasts(run: TimeSpan, loud: NDArray[np.bool_], utterances: NDArray[np.float6
 def sound_blocks(
     utterances: Sequence[tuple[float, float, int]], sounds: Sequence[TimeSpan]
 ) -> tuple[list[int], list[int]]:
-    """Which events of a kept channel move as one: block numbers of the utterances, and of the sounds.
+    """Number the blocks of events of a kept channel that move as one: of its utterances, and of its sounds.
 
     `utterances` are (start, end, run) in order: pieces of one run share a block; an utterance with a negative run
     (it was not cut) has its own. A sound within `JOIN` seconds of an utterance shares its block; others have

@@ -77,8 +77,8 @@ BLOCK_FRAMES = 2048
 def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
     """YIN's difference function, normalised by its cumulative mean, of periods SHORTEST_PERIOD … LONGEST_PERIOD.
 
-    Blocks of shape (frames, periods). de Cheveigné and Kawahara 2002, equations 6 to 8; what is beyond a frame is
-    not subtracted from its energy, as librosa has it.
+    Blocks have shape (frames, periods). See de Cheveigné and Kawahara 2002, equations 6 to 8; samples beyond a
+    frame are not subtracted from its energy, as in librosa.
     """
     from scipy import fft  # here: commands that read no sound can spare it
 
@@ -123,7 +123,7 @@ NO_TROUGH = 0.01
 
 
 def _chances(difference: FloatArray) -> FloatArray:
-    """The chance of each pitch in each frame, shape (frames, pitches); the rest to 1 is the chance of no voice."""
+    """Return the chance of each pitch in each frame, shape (frames, pitches); the rest to 1 is no voice."""
     from scipy.special import betainc  # here: commands that read no sound can spare it
 
     # How likely each threshold is: a beta distribution whose mean is 0.1, as in the authors' program.
@@ -162,7 +162,7 @@ BOLTZMANN = 2.0
 
 
 def _likelihoods(is_under: NDArray[np.bool_], frame: NDArray[np.intp]) -> FloatArray:
-    """How likely each dip of each frame is by each threshold that it is under, shape (dips, thresholds).
+    """Return the likelihood of each dip by each threshold that it is under, shape (dips, thresholds).
 
     Earlier dips of a frame, whose periods are shorter, are likelier: a Boltzmann distribution.
     """
@@ -180,7 +180,7 @@ def _likelihoods(is_under: NDArray[np.bool_], frame: NDArray[np.intp]) -> FloatA
 
 
 def _shift(difference: FloatArray, frame: NDArray[np.intp], period: NDArray[np.intp]) -> FloatArray:
-    """Samples from a dip to the lowest point of the parabola through it and its neighbours; 0 at both ends."""
+    """Return the samples from a dip to the lowest point of the parabola through its neighbours; 0 at both ends."""
     shift = np.zeros(len(frame))
     last_period = difference.shape[1] - 1
     (inner,) = np.nonzero((period > 0) & (period < last_period))
@@ -243,7 +243,7 @@ def _transitions() -> _Transitions:
 
 
 def _path(chances: FloatArray) -> NDArray[np.intp]:
-    """The most likely states, shape (frames,): a pitch, or the number of pitches plus one that is unvoiced."""
+    """Return the likeliest states, shape (frames,): a pitch, or the number of pitches plus an unvoiced one."""
     near, near_to, into, reach = _transitions()
     (count, pitches) = chances.shape
     stay = float(np.log(1 - SWITCH))

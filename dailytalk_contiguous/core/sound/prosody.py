@@ -31,12 +31,13 @@ def measure_prosody(samples: NDArray[np.float32], n_words: float, speech_seconds
     Args:
         samples: 16 kHz mono in [-1, 1], shape (n,).
         n_words: words spoken in it, NaN where that is not known.
-        speech_seconds: seconds of it that are speech.
+        speech_seconds: seconds of speech in it.
 
     Returns:
-        rms: mean of frame RMS, linear full scale. zcr: mean of zero crossings a sample. f0_mean, f0_std: Hz over
-        voiced frames, NaN below `MIN_VOICED` of them. voiced_fraction: of all frames, in [0, 1]. speech_rate:
-        words a second of speech. All NaN but the rate for an utterance without samples.
+        `rms`, the mean of frame RMS, linear full scale; `zcr`, the mean of zero crossings a sample; `f0_mean` and
+        `f0_std`, Hz over voiced frames, NaN below `MIN_VOICED` of them; `voiced_fraction` of all frames, in
+        [0, 1]; `speech_rate`, words a second of speech. All are NaN except the rate for an utterance without
+        samples.
     """
     rate = n_words / speech_seconds if speech_seconds > 0 else math.nan
     if not len(samples):

@@ -62,8 +62,8 @@ def _limit(limit: float, about: str, option: str, metavar: str) -> float | None:
 class QualityLimits:
     """The limits of a clip; None sets no limit. Defaults are loose: they find broken clips, not poor ones.
 
-    Telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8. The share of speech is that from
-    the first to the last sound.
+    Telephone speech ends at 3.4 to 4 kHz, a recording at 16 kHz at 7 to 8. The share of speech is that from the
+    first to the last sound.
     """
 
     shortest_seconds: float | None = _limit(0.5, "Shortest clip; 0 sets no limit.", "min_seconds", "SECONDS")
@@ -90,11 +90,12 @@ class QualityLimits:
 
 
 def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> list[str]:
-    """Why a clip is out of bounds, one clause with the figure and the limit each; empty if it is not.
+    """Return why a clip is out of bounds, one clause with the figure and the limit each; empty if it is within.
 
     Args:
-        measures: those of `measure_quality`, and `duration` in seconds. What is None is not held against a clip.
-        limits: the thresholds. A value at its limit is within.
+        measures: those of `measure_quality`, and `duration` in seconds. A value of None is not held against a
+            clip.
+        limits: thresholds; a value at its limit is within.
     """
 
     def kilohertz(hertz: float) -> str:
@@ -125,7 +126,7 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
 def measure_quality(
     samples: Samples, sample_rate: int, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan]
 ) -> Measures:
-    """The measures of `QUALITY_MEASURES` of one channel.
+    """Return the measures of `QUALITY_MEASURES` of one channel.
 
     `snr_db`, `clipping_ratio` and `bandwidth_hz` are those of the functions below; `speech_ratio` in [0, 1] is the
     share of speech between the first and the last sound, 0 without speech; `silence_seconds` the longest stretch
@@ -170,8 +171,8 @@ def snr_db(
     amplitudes, which a clip of two seconds does not fill. Where there is too little noise alone (tight cuts), the
     softest tenth of all frames is taken: the closures of stop consonants.
 
-    None without speech, or with a gate (digital silence where the noise should be). `LEAST_SNR_DB` where noise
-    drowns speech, which can't be measured any further.
+    It is None without speech, or with a gate (digital silence where the noise should be), and `LEAST_SNR_DB` where
+    noise drowns speech, which can't be measured any further.
     """
     width = round(FRAME * sample_rate)
     whole = len(samples) - len(samples) % width
@@ -197,7 +198,7 @@ LEAST_SNR_DB = -20.0
 
 
 def _snr_db(levels: Levels, speech: NDArray[np.bool_], heard: NDArray[np.bool_]) -> float | None:
-    """`snr_db` from the mean square of each frame, and which of them are speech, and not noise alone."""
+    """Return `snr_db` from the mean square of each frame and the frames of speech and of any sound but noise."""
     spoken = speech & (levels > NOTHING)
     if not spoken.any():
         return None
@@ -217,7 +218,8 @@ def clipping_ratio(samples: Samples) -> float:
 
     At full scale one such run is clipping. Under it (clipped first and turned down later) there must be three at
     one height: speech comes to its own maximum once. Top and bottom are examined separately, as an offset clips
-    only one of them. What was resampled or coded lossily after it was clipped is no longer flat and is not found.
+    only one of them. Sound that was resampled or coded lossily after it was clipped is no longer flat, so its
+    clipping is not found.
     """
     tops = FlatTops()
     tops.push(samples)
@@ -242,7 +244,7 @@ LOWEST_TOP = 0.05
 class FlatTops:
     """Flat tops of samples that come in blocks, as `clipping_ratio` finds them.
 
-    Memory grows only with what is clipped. Once a louder block comes, earlier runs count only if all of their
+    Memory grows only with clipped samples. Once a louder block comes, earlier runs count only if all of their
     samples reach its height.
 
     >>> tops = FlatTops()
@@ -253,7 +255,7 @@ class FlatTops:
     """
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._n_samples = 0
         self._peaks = [0.0, 0.0]  # the highest sample, and the lowest one without its sign
         self._runs: tuple[list[_TopRuns], list[_TopRuns]] = ([], [])  # above and below, of each block
 
@@ -264,13 +266,13 @@ class FlatTops:
             # What is under the lowest top that counts may never have been one.
             limit = _top_limit(max(self._peaks[side], LOWEST_TOP))
             if peak >= limit:
-                runs = _runs_from(upright, limit, self._seen)
+                runs = _runs_from(upright, limit, self._n_samples)
                 self._runs[side].append(runs)
-        self._seen += len(samples)
+        self._n_samples += len(samples)
 
     @property
     def samples(self) -> int:
-        """How many samples so far are in flat tops."""
+        """The number of samples so far that are in flat tops."""
         above, below = self._runs
         highest, lowest = self._peaks
         return self._flat(highest, above) + self._flat(lowest, below)
@@ -294,7 +296,7 @@ class FlatTops:
 
 
 def _runs_from(samples: Samples, limit: float, offset: int) -> _TopRuns:
-    """The runs of samples from `limit` up that may be flat; `offset`: the number of samples before these."""
+    """Return the runs of samples from `limit` up that may be flat; `offset` samples came before these."""
     is_top = samples >= limit
     starts, ends = true_runs(is_top).T
     lengths = ends - starts
@@ -311,7 +313,7 @@ FLAT_STEPS = 1.5
 
 
 def _top_limit(peak: float) -> float:
-    """The height from which on a sample is at the top, for the highest sample `peak`."""
+    """Return the height from which a sample is at the top, for the highest sample `peak`."""
     if peak >= FULL_SCALE:
         return float(np.float32(FULL_SCALE))
     tolerance = max(FLAT_STEPS / 32768, FLAT_SHARE * peak)
@@ -319,7 +321,7 @@ def _top_limit(peak: float) -> float:
 
 
 def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
-    """The highest frequency in Hz with energy: within 65 dB of the strongest. None for silence.
+    """Return the highest frequency in Hz with energy within 65 dB of the strongest; None for silence.
 
     Speech that was kept at 8 kHz and upsampled ends at 4 kHz whatever its file's rate is. A resampler without a
     filter leaves mirror images above, which count as energy.
@@ -346,7 +348,7 @@ LOUDEST = 98
 
 
 def _bandwidth_hz(power: Levels, sample_rate: int, width: int) -> float | None:
-    """`bandwidth_hz` from power spectra of frames of `width` samples, shape (frames, bins)."""
+    """Return `bandwidth_hz` from power spectra of frames of `width` samples, shape (frames, bins)."""
     if not len(power):
         return None
     rank = min(len(power) - 1, len(power) * LOUDEST // 100)
@@ -417,7 +419,7 @@ class SideMeter:
 
     Args:
         sample_rate: Hz.
-        seconds: of the conversation, about.
+        seconds: length of the conversation, roughly.
     """
 
     def __init__(self, sample_rate: int, seconds: float) -> None:
@@ -426,7 +428,7 @@ class SideMeter:
         self._window = np.hanning(round(SPECTRUM * sample_rate)).astype(np.float32)
         self._step = max(1, int(seconds / FRAME / SPECTRA))
         self._tops = FlatTops()
-        self._seen = 0
+        self._n_samples = 0
         self._framed = 0
         self._unframed = np.zeros(0, np.float32)
         self._frames: list[NDArray[np.float64]] = []
@@ -437,7 +439,7 @@ class SideMeter:
 
         signal = np.concatenate((self._unframed, samples))
         self._tops.push(signal[len(self._unframed) :])  # one after another in memory, unlike a channel of a block
-        self._seen += len(samples)
+        self._n_samples += len(samples)
         # A spectrum reaches past its frame, so the last frames wait for what comes next.
         count = max(0, len(signal) - len(self._window)) // self._width
         first = -self._framed % self._step
@@ -455,10 +457,10 @@ class SideMeter:
     def measures(
         self, speech: Sequence[TimeSpan], heard: Sequence[TimeSpan], leak: Leak | None = None
     ) -> SoundMeasures:
-        """The measures of the sound so far.
+        """Return the measures of the sound so far.
 
-        `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Of a channel that never gets
-        louder than `SILENCE_DBFS`, only `speech_seconds` is known.
+        `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Only `speech_seconds` is known of
+        a channel that never gets louder than `SILENCE_DBFS`.
 
         Args:
             speech: when this side's speaker speaks, as starts and ends in seconds, in any order.
@@ -480,14 +482,14 @@ class SideMeter:
             "level_dbfs": _active_level_dbfs(levels[spoken]),
             "snr_db": _snr_db(levels, spoken, audible),
             "bandwidth_hz": _bandwidth_hz(spectra[in_speech], self._rate, len(self._window)),
-            "clipping_ratio": self._tops.samples / self._seen,
+            "clipping_ratio": self._tops.samples / self._n_samples,
             "leak_db": leak.level_db if leak else None,
             "leak_seconds": leak.delay if leak else None,
             "silent_end": self._silent_end(),
         }
 
     def audible(self) -> list[TimeSpan]:
-        """Return the audible spans in seconds and in order: no silence, nor too far under the loudest moment."""
+        """Return the audible spans in seconds, in order: above silence, not too far under the loudest moment."""
         levels = self._levels()
         frame = self._width / self._rate
         least_of_loudest = levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10)
@@ -496,7 +498,7 @@ class SideMeter:
         return [(start * frame, end * frame) for start, end in runs]
 
     def _silent_end(self) -> float | None:
-        """Seconds without any sound at the end; None where that says nothing, as in a channel that is gated."""
+        """Return the seconds without any sound at the end; None where they say nothing, as in a gated channel."""
         variances, _ = self._all_frames()
         has_sound = variances >= NO_SOUND
         (sounding,) = np.nonzero(has_sound)
@@ -507,7 +509,7 @@ class SideMeter:
         return None if is_gated else float((len(has_sound) - behind) * self._width / self._rate)
 
     def _measured(self, samples: Samples) -> NDArray[np.float64]:
-        """Variance and mean of each frame, shape (2, frames)."""
+        """Return the variance and the mean of each frame, shape (2, frames)."""
         frames = samples.reshape(-1, self._width)
         means = frames.mean(axis=1)
         centred = frames - means[:, np.newaxis]
@@ -515,20 +517,20 @@ class SideMeter:
         return np.array((variances, means), np.float64)
 
     def _levels(self) -> NDArray[np.float64]:
-        """Mean square of each frame so far about the usual mean: an offset is no noise. Shape (frames,)."""
+        """Return the mean square of each frame so far about the usual mean: an offset is no noise."""
         variances, means = self._all_frames()
         offset = float(np.median(means)) if len(means) else 0.0
         return np.asarray(variances + (means - offset) ** 2)
 
     def _all_frames(self) -> NDArray[np.float64]:
-        """Variance and mean of each whole frame so far, shape (2, frames)."""
+        """Return the variance and the mean of each whole frame so far, shape (2, frames)."""
         whole = len(self._unframed) // self._width * self._width
         last = self._measured(self._unframed[:whole])
         return np.concatenate([*self._frames, last], axis=1)
 
 
 def _active_level_dbfs(powers: Levels) -> float | None:
-    """The mean power of frames of speech without its pauses (`PAUSE_DB`); None without frames, or for silence."""
+    """Return the mean power of frames of speech without pauses (`PAUSE_DB`); None for no frames and silence."""
     if not len(powers):
         return None
     active = powers[powers >= powers.mean() * 10 ** (-PAUSE_DB / 10)]

@@ -1,4 +1,4 @@
-"""Samples of sound: their rates, whole and as floats, and the voice of a clip that has one or two channels."""
+"""Samples of sound: their rates, as integers and as floats, and the voice of a clip with one or two channels."""
 
 import io
 from typing import Literal, NamedTuple
@@ -33,29 +33,29 @@ Pcm = NDArray[np.int16]
 
 
 def of_length(samples: Samples, length: int) -> Samples:
-    """One channel cut or filled up with silence, float32: resampling may end a sample early or late."""
+    """Cut one channel or fill it up with silence, float32: resampling may end a sample early or late."""
     missing = max(0, length - len(samples))
     return np.pad(samples[:length], (0, missing)).astype(np.float32)
 
 
 def to_pcm(samples: Samples) -> Pcm:
-    """Float samples in [-1, 1] as int16; what is outside is clipped."""
+    """Return float samples in [-1, 1] as int16; values outside are clipped."""
     scaled: Samples = samples * np.float32(32768)
     np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled)
     return scaled.astype(np.int16)
 
 
 def encoded_sound(pcm: Pcm, sample_rate: int, container: Literal["FLAC", "WAV"]) -> bytes:
-    """A file of 16 bits."""
+    """Encode samples as a file of 16 bits."""
     file = io.BytesIO()
     soundfile.write(file, pcm, sample_rate, "PCM_16", format=container)
     return file.getvalue()
 
 
 def pcm_to_float(pcm: Pcm | bytes) -> Samples:
-    """int16 samples, or their little-endian bytes, as float32 in [-1, 1).
+    """Return int16 samples, or their little-endian bytes, as float32 in [-1, 1).
 
-    A new array at each call: to keep it for the next stage would save next to nothing (0.04 % of the time).
+    Each call makes a new array: keeping it for the next stage would save next to nothing (0.04 % of the time).
     """
     integers = np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm
     samples = integers.astype(np.float32)
@@ -64,13 +64,13 @@ def pcm_to_float(pcm: Pcm | bytes) -> Samples:
 
 
 def mixed_down(pcm: Pcm) -> Pcm:
-    """The mean of all channels; of one channel, that one."""
+    """Return the mean of all channels; a single channel stays as it is."""
     mixed: Pcm = pcm.mean(axis=1).round().astype(np.int16)
     return mixed
 
 
 def excerpt(channel: Pcm, start: float, end: float) -> Pcm:
-    """16 kHz samples from one second to another; one before the beginning counts as 0."""
+    """Return 16 kHz samples from one second to another; a start before the beginning counts as 0."""
     first = max(0, round(start * ANALYSIS_RATE))
     last = max(0, round(end * ANALYSIS_RATE))
     return channel[first:last]
@@ -90,14 +90,14 @@ SAME = 0.95
 
 
 class OneChannel(NamedTuple):
-    """Samples of shape (n,), and what they are: `mono`, `left`, `right`, `mean` or `mean-inverted`."""
+    """Samples of shape (n,), and how they were made: `mono`, `left`, `right`, `mean` or `mean-inverted`."""
 
     samples: Samples
-    taken: str
+    channel_taken: str
 
 
 def one_channel(samples: Samples) -> OneChannel:
-    """The voice of a clip, float32, shape (n, channels) in and (n,) out.
+    """Return the voice of a clip, float32, shape (n, channels) in and (n,) out.
 
     A dead channel is left out; of two that carry the same the mean is taken, with the second turned over
     (`mean-inverted`) where it has the opposite sign, because the mean would cancel.

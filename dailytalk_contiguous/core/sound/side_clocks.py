@@ -1,4 +1,4 @@
-"""How the clocks of both sides of a recording run apart: a drift, and sound that one of them lacks.
+"""Differences between the clocks of both sides of a recording: a drift, and sound that one of them lacks.
 
 Two machines that record a side each have clocks that differ by some parts in a million, which are a second in an
 hour. A machine that loses buffers, or leaves pauses out, produces a side that gets further and further ahead. Two
@@ -39,18 +39,18 @@ MOST_LACKING = 3600.0
 
 
 class Lacking(NamedTuple):
-    """Sound that a side lacks: where, in seconds of that side as it is, and how many seconds."""
+    """Sound that a side lacks: `start` in seconds of that side as it is, and its length in `seconds`."""
 
     start: float
     seconds: float
 
 
 class WordFit(NamedTuple):
-    """How the timing of a side compares with the words of its transcript.
+    """The timing of a side compared with the words of its transcript.
 
     Attributes:
         slope: seconds by which the sound becomes later in a second of the transcript.
-        lacking: sound that the side lacks, by its transcript; empty where the slope says all.
+        lacking: sound that the side lacks, by its transcript; empty where the slope explains everything.
     """
 
     slope: float
@@ -84,7 +84,7 @@ LEAST_TALK = 10.0
 
 
 def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
-    """How the timing of a side, 16 kHz int16, compares with its words; None where that is not clear."""
+    """Compare the timing of a side, 16 kHz int16, with its words; None where the result is not clear."""
     latest = len(channel) / ANALYSIS_RATE + MOST_LACKING
     words = [(start, end) for start, end in words if start < end <= latest]
     first = min((start for start, _ in words), default=0.0)
@@ -107,7 +107,7 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     off_line = np.percentile(np.abs(path[at_words] - line), 95)
     is_line = off_line <= OFF_LINE
     if is_line and abs(slope) <= MOST_DRIFT_PPM / 1e6:
-        return WordFit(slope, []) if _fit(is_word, activity, path) >= LEAST_FIT else None
+        return WordFit(slope, []) if _word_contrast(is_word, activity, path) >= LEAST_FIT else None
     lacking = _lacking_by_words(is_word, activity, slope)
     return WordFit(0.0, lacking) if lacking else None
 
@@ -125,17 +125,19 @@ CLEARLY_BETTER = 0.05
 
 
 def _lacking_by_words(is_word: NDArray[np.bool_], activity: NDArray[np.float64], slope: float) -> list[Lacking]:
-    """The sound that a side lacks where its words fit without it; empty where they don't."""
+    """Return the sound that a side lacks where its words fit without it; empty where they don't."""
     without_buffers = _path(is_word, activity, slope, BUFFERS_COST)
     without_pauses = _path(is_word, activity, 0.0, PAUSES_COST)
     path = without_buffers
-    if _fit(is_word, activity, without_pauses) > _fit(is_word, activity, without_buffers) + CLEARLY_BETTER:
+    contrast_without_buffers = _word_contrast(is_word, activity, without_buffers)
+    contrast_without_pauses = _word_contrast(is_word, activity, without_pauses)
+    if contrast_without_pauses > contrast_without_buffers + CLEARLY_BETTER:
         path = without_pauses
     lacking = _lacking(path, activity)
     total = math.fsum(piece.seconds for piece in lacking)
     # A side whose words fit at offsets that rise and fall has another transcript.
     is_fall = total >= LEAST_LACKING and path[0] - path[-1] >= total / 2
-    fits = is_fall and _fit(is_word, activity, path) >= LEAST_FIT
+    fits = is_fall and _word_contrast(is_word, activity, path) >= LEAST_FIT
     return lacking if fits else []
 
 
@@ -145,7 +147,7 @@ VOICE_LEVEL = 95
 
 
 def _activity(channel: Pcm) -> NDArray[np.float64]:
-    """How loud each frame of a side is, from -0.5 (its room) to 0.5 (its voice)."""
+    """Return the loudness of each frame of a side, from -0.5 (its room) to 0.5 (its voice)."""
     levels = frame_levels(pcm_to_float(channel), FRAME)
     if not levels.any():
         return np.full(len(levels), -0.5)
@@ -172,7 +174,7 @@ def _is_in_step(is_word: NDArray[np.bool_], activity: NDArray[np.float64]) -> bo
             fits = np.correlate(sounding[first : last + 2 * near], weights[first:last], "valid")
             offsets.append(int(fits.argmax()) - near)
     is_apart = np.ptp(offsets) > 2 or max(map(abs, offsets)) == near
-    return not is_apart and _fit(is_word, activity, np.zeros(len(is_word))) >= LEAST_FIT
+    return not is_apart and _word_contrast(is_word, activity, np.zeros(len(is_word))) >= LEAST_FIT
 
 
 #: Seconds by which a side may be earlier or later than its words.
@@ -188,7 +190,7 @@ CHANGE_COST = 1.0
 def _path(
     is_word: NDArray[np.bool_], activity: NDArray[np.float64], slope: float, cost_in_pause: float = CHANGE_COST
 ) -> NDArray[np.float64]:
-    """Seconds by which the sound is later than the words, for each frame of words, along a line of a slope."""
+    """Return the seconds by which the sound is later than each frame of words, along a line of a slope."""
     furthest = round(FURTHEST / FRAME_SECONDS)
     n_offsets = 2 * furthest + 1
     n_frames = len(is_word)
@@ -234,7 +236,7 @@ MOST_COMPARED = 1000
 
 
 def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
-    """The slope of a line by Theil and Sen: the median over pairs that are far apart."""
+    """Return the slope of a line by Theil and Sen: the median over pairs that are far apart."""
     order = np.argsort(times)
     half = len(order) // 2
     every = max(1, half // MOST_COMPARED)
@@ -246,8 +248,8 @@ def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
     return float(np.median(slopes))
 
 
-def _fit(is_word: NDArray[np.bool_], activity: NDArray[np.float64], path: NDArray[np.float64]) -> float:
-    """How much louder a side is in its words than beside them, as a share of its range."""
+def _word_contrast(is_word: NDArray[np.bool_], activity: NDArray[np.float64], path: NDArray[np.float64]) -> float:
+    """Return how much louder a side is in its words than beside them, as a share of its range."""
     frames = np.arange(len(is_word)) + np.round(path / FRAME_SECONDS).astype(int)
     is_inside = (frames >= 0) & (frames < len(activity))
     heard = activity[frames[is_inside]]
@@ -262,7 +264,7 @@ QUIET_WITHIN = 0.1
 
 
 def _lacking(path: NDArray[np.float64], activity: NDArray[np.float64]) -> list[Lacking]:
-    """Where a side lacks sound: the falls of its path, each at the quietest moment near it."""
+    """Return the sound that a side lacks: the falls of its path, each at the quietest moment near it."""
     lacking: list[Lacking] = []
     within = round(QUIET_WITHIN / FRAME_SECONDS)
     first = 0.0 if abs(path[0]) < LEAST_STEP else path[0]
@@ -308,9 +310,9 @@ LEAST_DRIFT_BY_LEAK = 0.04
 
 
 def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
-    """Seconds by which the right side becomes later in a second, by the leak of either; None without a clear one.
+    """Return the seconds by which the right side becomes later in a second; None without a clear leak of either.
 
-    Both 16 kHz int16, shape (n,), that begin within a second of each other.
+    Both are 16 kHz int16, shape (n,), and begin within a second of each other.
     """
     levelled_left = levelled_frames(pcm_to_float(left)).samples
     levelled_right = levelled_frames(pcm_to_float(right)).samples
@@ -343,13 +345,13 @@ def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
 
 
 def _on_line(residues: NDArray[np.float64], off_line: float) -> NDArray[np.bool_]:
-    """Which delays are within `off_line` seconds of the one that most others are near."""
+    """True for delays within `off_line` seconds of the one that most others are near."""
     near = np.abs(residues[:, np.newaxis] - residues) <= off_line
     return np.asarray(near[near.sum(axis=1).argmax()])
 
 
 def _window_delays(left: Samples, right: Samples, starts: NDArray[np.intp], slope: float) -> NDArray[np.float64]:
-    """Seconds by which the right side is later in each window, beside a drift; NaN where it has ended."""
+    """Return the seconds by which the right side is later in each window, beside a drift; NaN after its end."""
     furthest = round(LATEST * LAG_RATE)
     delays = np.full(len(starts), np.nan)
     for number, start in enumerate(starts.tolist()):

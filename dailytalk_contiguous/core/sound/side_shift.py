@@ -1,4 +1,4 @@
-"""How one side of a recording is out of step with the other, where its sound or its transcript tells.
+"""The shift between the sides of a recording that are out of step, by its sound or its transcript.
 
 Two tracks of one call that were started at different times are out of step, and their clocks may run apart (see
 `core.sound.side_clocks`). Two things tell by how much they were apart at the start:
@@ -6,12 +6,12 @@ Two tracks of one call that were started at different times are out of step, and
 - **Leak.** The other speaker is heard softly in a channel. Both channels are brought to one level, frame by frame,
   so that a speaker's loud words do not hide a leak 50 dB below them, and are compared by generalised
   cross-correlation with phase transform (Knapp and Carter 1976, "The generalized correlation method for estimation
-  of time delay"). What is heard before its source is no leak of sides in step. What is heard after it may be an
-  echo of the network, which may take 0.4 s each way (ITU-T G.114), so it tells nothing below `LATEST_ECHO`.
+  of time delay"). Sound that is heard before its source is no leak of sides in step. Sound after it may be an
+  echo of the network, which may take 0.4 s each way (ITU-T G.114), so it shows nothing below `LATEST_ECHO`.
 - **Transcript.** The words of both sides are on one clock. Where those of one side fit the sound of their channel
   later than those of the other fit theirs, the sides are out of step.
 
-What a leak tells is wrong by the way of the leak: a few milliseconds of air, or the delay of an echo.
+A shift by a leak is wrong by the way of the leak: a few milliseconds of air, or the delay of an echo.
 
 A shift is believed only where it is clear: the first quarter of an hour has it throughout, and no other shift fits
 nearly as well. Limits were set on the bundled conversations, and reported on other calls
@@ -71,7 +71,7 @@ BY_NOTHING = "nothing"
 
 
 def later_side(shift: float) -> str:
-    """The side that is later by a shift, which is positive where the right one is.
+    """Return the side that is later by a shift, which is positive where the right one is later.
 
     >>> later_side(0.5), later_side(-0.5)
     ('right', 'left')
@@ -80,7 +80,7 @@ def later_side(shift: float) -> str:
 
 
 def in_step(known_by: str) -> SideShift:
-    """The shift of sides that are in step."""
+    """Return the shift of sides that are in step."""
     return {"seconds": 0.0, "drift_ppm": 0.0, "lacking": [], "known_by": known_by, "aligned": False}
 
 
@@ -107,7 +107,7 @@ def is_shift(value: object) -> TypeGuard[SideShift]:
 
 
 def shift_sentence(shift: SideShift) -> str:
-    """How the sides of a recording are out of step, in words."""
+    """Describe in words how the sides of a recording are out of step."""
     if shift["known_by"] == BY_NOTHING:
         return "neither a leak nor a transcript of both sides with times of words shows whether they are in step"
     sign = "the times of its transcript"
@@ -130,14 +130,14 @@ def shift_sentence(shift: SideShift) -> str:
 def side_shift_of(
     pcm: Pcm, cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], thorough: bool = False
 ) -> SideShift | None:
-    """How far the sides of a recording are out of step; None where nothing tells.
+    """Measure how far the sides of a recording are out of step; None where nothing shows it.
 
     Args:
         pcm: the recording, 16 kHz int16, shape (n, 2).
         cues: of a transcript of both sides on one clock; empty without one.
         speech: starts and ends of the speech of each channel, in seconds.
-        thorough: whether a drift is told that comes to less than `LEAST_SHIFT`, and searched by a leak, too,
-            which takes some seconds.
+        thorough: whether a drift that comes to less than `LEAST_SHIFT` is reported, and is also searched by a
+            leak, which takes some seconds.
     """
     seconds = shift_by_leak(pcm[:, 0], pcm[:, 1])
     known_by = BY_LEAK
@@ -152,7 +152,7 @@ def side_shift_of(
 
 
 def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
-    """How the clocks of sides run apart, of which the right one is later by `seconds`."""
+    """Measure how the clocks of sides run apart whose right one is later by `seconds`, by their leak."""
     n_late = round(abs(seconds) * ANALYSIS_RATE)
     left = pcm[:, 0]
     right = pcm[:, 1]
@@ -169,7 +169,7 @@ def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
 
 
 def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> SideShift | None:
-    """How the clocks of sides run apart; `least_drift` is what a drift must come to, in seconds."""
+    """Measure how the clocks of sides run apart by their transcript; a drift is at least `least_drift` seconds."""
     words = words_by_side([cue for cue in cues if cue.words or not cue.text])
     fits: dict[str, WordFit] = {}
     for number, channel in enumerate(CHANNELS):
@@ -208,17 +208,17 @@ LATEST_ECHO = 1.0
 
 
 class _Peak(NamedTuple):
-    """Where two channels are most alike: seconds by which the second is later, and how clear that is."""
+    """The lag in seconds of the second channel at which it is most like the first, and how clear that is."""
 
     lag: float
     clarity: float
 
 
 def shift_by_leak(left: Pcm, right: Pcm) -> float | None:
-    """Seconds by which the right channel is later than the left one, by the leak of either in the other.
+    """Return the seconds by which the right channel is later than the left, by the leak of either in the other.
 
-    Both 16 kHz int16, shape (n,). None where there is no leak, where the sides are in step, and where a leak may
-    be an echo.
+    Both are 16 kHz int16, shape (n,). The shift is None where there is no leak, where the sides are in step, and
+    where a leak may be an echo.
     """
     n_samples = min(len(left), len(right), round(SEARCHED_SECONDS * ANALYSIS_RATE))
     if n_samples < LEAST_SOUND * ANALYSIS_RATE:
@@ -238,7 +238,7 @@ def shift_by_leak(left: Pcm, right: Pcm) -> float | None:
 
 
 def _peak(first: NDArray[np.float32], second: NDArray[np.float32], furthest: float) -> _Peak:
-    """Where two channels are most alike, up to `furthest` seconds either way."""
+    """Find the lag at which two channels are most alike, up to `furthest` seconds either way."""
     n_lags = round(furthest * LAG_RATE)
     likeness = np.abs(phase_correlation(first, second, n_lags))
     best = int(likeness.argmax())
@@ -250,7 +250,7 @@ def _peak(first: NDArray[np.float32], second: NDArray[np.float32], furthest: flo
 
 
 def _aligned(left: LevelledFrames, right: LevelledFrames, lag: float) -> tuple[LevelledFrames, LevelledFrames]:
-    """Both channels without what one of them begins earlier, in whole frames."""
+    """Cut whole frames off the channel that begins earlier, so that both begin together."""
     n_frames = round(abs(lag) * LAG_RATE / LEVEL_FRAME)
     n_samples = n_frames * LEVEL_FRAME
     later, earlier = (right, left) if lag > 0 else (left, right)
@@ -276,7 +276,7 @@ SOURCE_DB = 6.0
 
 def _is_source(source: LevelledFrames, other: LevelledFrames) -> bool:
     """Whether the voice of a side is heard on the other one where the side is louder."""
-    is_louder = source.is_louder(other, SOURCE_DB)
+    is_louder = source.louder_samples(other, SOURCE_DB)
     peak = _peak(source.samples * is_louder, other.samples * is_louder, LATEST_ECHO)
     return abs(peak.lag) <= NEAR_SHIFT and peak.clarity >= CLEAR_IN_HALF
 
@@ -305,18 +305,18 @@ CERTAIN = 3.0
 class TranscriptOffset(NamedTuple):
     """Seconds by which the sound of a side is later than its transcript, measured twice.
 
-    `fit` is where they have most time in common, `starts` the median difference of their starts. People mark lines
-    too long, and a line may last until the next one begins, on either side; where both agree neither matters.
-    `error` is the standard error of `starts`.
+    `by_overlap` is the offset at which they have most time in common, `by_starts` the median difference of their
+    starts. People mark lines too long, and a line may last until the next one begins, on either side; where both
+    agree neither matters. `error` is the standard error of `by_starts`.
     """
 
-    fit: float
-    starts: float
+    by_overlap: float
+    by_starts: float
     error: float
 
 
 def words_by_side(cues: Sequence[Cue]) -> dict[str, list[TimeSpan]]:
-    """Starts and ends of what a transcript says of each side; empty where it does not say the sides."""
+    """Return the starts and ends of the words of each side; empty where a transcript does not name the sides."""
     words: dict[str, list[TimeSpan]] = {channel: [] for channel in CHANNELS}
     for cue in cues:
         if cue.channel[0] == OPEN or cue.channel not in words:
@@ -327,13 +327,14 @@ def words_by_side(cues: Sequence[Cue]) -> dict[str, list[TimeSpan]]:
 
 
 def shift_by_transcript(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]]) -> float | None:
-    """Seconds by which the right channel is later than the left one, by a transcript of both on one clock.
+    """Return the seconds by which the right channel is later than the left, by a transcript of both on one clock.
 
     Args:
-        cues: of both sides.
+        cues: cues of both sides.
         speech: starts and ends of the speech of each channel, in seconds.
 
-    None where the transcript lacks a side or does not clearly fit, and where the sides are in step.
+    Returns:
+        None where the transcript lacks a side or does not clearly fit, and where the sides are in step.
     """
     words = words_by_side(cues)
     if not words:
@@ -342,10 +343,10 @@ def shift_by_transcript(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeS
     right = transcript_offset(words["right"], speech["right"])
     if left is None or right is None:
         return None
-    shift = right.starts - left.starts
-    shift_of_fit = right.fit - left.fit
+    shift = right.by_starts - left.by_starts
+    shift_by_overlap = right.by_overlap - left.by_overlap
     error = math.hypot(left.error, right.error)
-    if abs(shift - shift_of_fit) > SAME_SHIFT or abs(shift) < CERTAIN * error:
+    if abs(shift - shift_by_overlap) > SAME_SHIFT or abs(shift) < CERTAIN * error:
         return None
     if not LEAST_SHIFT <= abs(shift) <= FURTHEST_SHIFT:
         return None
@@ -358,19 +359,19 @@ def shift_by_transcript(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeS
 
 
 def transcript_fit(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]]) -> float:
-    """How well a transcript fits the speech of both sides where it is: the sum of two correlations.
+    """Return how well a transcript fits the speech of both sides as it is: the sum of two correlations.
 
-    A transcript that does not say the sides is compared with the speech of either.
+    A transcript that does not name the sides is compared with the speech of either.
     """
     words = words_by_side(cues)
     if words:
-        return math.fsum(_fit(words[channel], speech[channel]) for channel in CHANNELS)
+        return math.fsum(_correlation(words[channel], speech[channel]) for channel in CHANNELS)
     spans = [cue.span for cue in cues if cue.text]
     of_either = sorted([*speech["left"], *speech["right"]])
-    return _fit(spans, of_either)
+    return _correlation(spans, of_either)
 
 
-def _fit(words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> float:
+def _correlation(words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> float:
     fits = _fits(_stretches(words), _stretches(speech), TIME_FRAME)
     return float(fits[len(fits) // 2])
 
@@ -392,7 +393,7 @@ LEAST_STARTS = 6
 
 
 def transcript_offset(word_spans: Sequence[TimeSpan], speech_spans: Sequence[TimeSpan]) -> TranscriptOffset | None:
-    """How much later than its transcript the sound of a side is; None where that is not clear."""
+    """Measure how much later than its transcript the sound of a side is; None where that is not clear."""
     words = _stretches(word_spans)
     speech = _stretches(speech_spans)
     if min(_seconds(words), _seconds(speech)) < LEAST_WORDS:
@@ -435,7 +436,7 @@ N_PARTS = 3
 
 
 def _is_throughout(offset: float, words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> bool:
-    """Whether an offset of a side is that of each of `N_PARTS`, of about as many stretches of words, too."""
+    """Whether each of `N_PARTS` of a side, with about as many stretches of words, has its offset too."""
     edges = [round(number * len(words) / N_PARTS) for number in range(N_PARTS + 1)]
     for first, last in pairwise(edges):
         part = words[first:last]
@@ -455,7 +456,7 @@ def _seconds(spans: Sequence[TimeSpan]) -> float:
 
 
 def _fits(words: Sequence[TimeSpan], speech: Sequence[TimeSpan], furthest: float) -> NDArray[np.float64]:
-    """The correlation of two sides' activity with the second earlier and later by up to `furthest` seconds."""
+    """Correlate words with speech that is moved earlier and later by up to `furthest` seconds."""
     from scipy import fft
 
     starts = [start for start, _ in (*words, *speech)]
@@ -480,7 +481,7 @@ def _shift_at(index: int, furthest: float) -> float:
 
 
 def _overlap(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> float:
-    """Seconds in which both sides speak."""
+    """Return the seconds in which both sides speak."""
     spans = [*left, *right]
     origin = min((start for start, _ in spans), default=0.0)
     last_end = max((end for _, end in spans), default=0.0)

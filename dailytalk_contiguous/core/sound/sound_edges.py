@@ -1,8 +1,8 @@
-"""Where an utterance sounds.
+"""The edges of the sound of an utterance.
 
 Speech activity ends late (it waits for the voice to come back, and is padded) and may begin in the middle of a
-soft consonant. For a recogniser that is good; for the length of a gap it is not. The edges are those of the sound:
-from the first to the last of what is over the room and not far under the utterance's loudest moment.
+soft consonant. That is good for a recogniser, but not for the length of a gap. The edges are those of the sound:
+from the first to the last moment that is over the room and not far under the utterance's loudest one.
 """
 
 import math
@@ -47,7 +47,7 @@ def sounding(
     utterances: Sequence[TimeSpan],
     leaked: NDArray[np.bool_] | None = None,
 ) -> list[TimeSpan]:
-    """From when to when each utterance sounds, in seconds; as it is where nothing of it is over the room.
+    """Return start and end of each utterance's sound in seconds; its own where nothing of it is over the room.
 
     Args:
         channel: 16 kHz int16, shape (n,).
@@ -74,7 +74,7 @@ def sounding(
 def _levels(
     channel: Pcm, utterances: Sequence[TimeSpan], leaked: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.floating], float]:
-    """The level of each step in dB, and that from which sound is no part of the room. Arguments: of `sounding`."""
+    """Return the level of each step in dB, and that from which sound is no part of the room; as in `sounding`."""
     steps = pcm_levels(channel, STEP)
     if leaked is not None:
         steps = np.where(leaked[: len(steps)], np.float32(0), steps)
@@ -101,7 +101,7 @@ UNKNOWN_ROOM_DB = -90.0
 
 
 def _over_room(quiet_levels: NDArray[np.floating]) -> float:
-    """The level in dB from which sound is no part of the room, by the levels of quiet moments."""
+    """Return the level in dB from which sound is no part of the room, by the levels of quiet moments."""
     low = UNKNOWN_ROOM_DB
     high = UNKNOWN_ROOM_DB
     if len(quiet_levels):
@@ -114,7 +114,7 @@ def _over_room(quiet_levels: NDArray[np.floating]) -> float:
 def _loud_runs(
     levels: NDArray[np.floating], over_room: float, utterance: TimeSpan, searched: TimeSpan
 ) -> tuple[list[TimeSpan], float]:
-    """Where an utterance sounds within `searched`, in seconds, and by how many dB a room hides its edges."""
+    """Return the spans of an utterance's sound within `searched`, in seconds, and the dB that a room hides."""
     start, end = utterance
     loudest = levels[int(start / STEP_SECONDS) : math.ceil(end / STEP_SECONDS)].max()
     under_peak = loudest - UNDER_PEAK_DB
@@ -134,7 +134,7 @@ def _loud_runs(
 
 
 def _around(runs: Sequence[TimeSpan], hidden_db: float) -> TimeSpan:
-    """From the beginning of the first run to the end of the last, with what a room hides of both."""
+    """Return the span from the first run to the last, extended by the sound that a room hides at both ends."""
     return runs[0][0] - RISE * hidden_db, runs[-1][1] + FADE * hidden_db
 
 
@@ -153,12 +153,12 @@ def with_onsets(
     probabilities: NDArray[np.float32],
     frame_seconds: float,
 ) -> list[TimeSpan]:
-    """Utterances that begin where their sound does, if speech activity has heard something of it.
+    """Begin utterances where their sound does, if speech activity has heard something of it.
 
     Args:
         utterances: starts and ends in seconds, in order and without overlap.
-        edges: from when to when each of them sounds (`sounding`).
-        probabilities: of speech, of each frame of the channel.
+        edges: start and end of the sound of each of them (`sounding`).
+        probabilities: probability of speech in each frame of the channel.
         frame_seconds: length of a frame.
     """
     begun: list[TimeSpan] = []
@@ -181,16 +181,16 @@ SHORTEST_PART = 2 * STEP_SECONDS
 def without_pauses(
     channel: Pcm, utterances: Sequence[TimeSpan], words: Sequence[TimeSpan], pause: float
 ) -> list[TimeSpan]:
-    """Utterances without the pauses inside them, in seconds, in order, with at least `pause` between them.
+    """Divide utterances at the pauses inside them: spans in seconds, in order, at least `pause` apart.
 
-    A pause is where no word of theirs is, and nothing sounds: words alone end too early or too late, and some that
-    are said are not written.
+    A pause has neither a word nor a sound: words alone end too early or too late, and some spoken ones are not
+    written.
 
     Args:
         channel: 16 kHz int16, shape (n,).
-        utterances: from when to when they sound, in seconds, in any order.
+        utterances: starts and ends of their sound in seconds, in any order.
         words: starts and ends of the words in them, in seconds, by start.
-        pause: seconds of a pause at least.
+        pause: shortest pause in seconds.
     """
     total = len(channel) / ANALYSIS_RATE
     spans = []
@@ -215,7 +215,7 @@ def without_pauses(
 
 
 def _words_of_each(spans: Sequence[TimeSpan], words: Sequence[TimeSpan]) -> list[list[TimeSpan]]:
-    """The words whose middle is in each utterance."""
+    """Return the words of each utterance: those whose middle is in it."""
     starts = [start for start, _ in spans]
     words_of_each: list[list[TimeSpan]] = [[] for _ in spans]
     for word in words:
@@ -227,7 +227,7 @@ def _words_of_each(spans: Sequence[TimeSpan], words: Sequence[TimeSpan]) -> list
 
 
 def _parts_with_words(span: TimeSpan, words: Sequence[TimeSpan], pause: float) -> list[TimeSpan]:
-    """An utterance, divided where its words are at least `pause` seconds apart."""
+    """Divide an utterance where its words are at least `pause` seconds apart."""
     start, end = span
     parts = []
     part_start = start
@@ -246,7 +246,7 @@ def _sounding_parts(
     utterance: TimeSpan,
     parts: Sequence[TimeSpan],
 ) -> list[TimeSpan]:
-    """Where the parts with words of an utterance sound, and when something else sounds between them, in order."""
+    """Return the spans of sound of an utterance's parts with words, and of other sounds between them, in order."""
     if len(parts) == 1:
         return [utterance]
     start, end = utterance

@@ -1,8 +1,8 @@
-"""Where speech is, by a model's probabilities of speech.
+"""Spans of speech from a model's probabilities of speech.
 
 Starts and ends follow Silero's own rule (one threshold to begin, a lower one to end, padding on both sides), so
-that our segments are those of its authors. Closing gaps that are no real pause is ours. Short utterances are never
-dropped here, because the "mm-hm"s are what full-duplex models learn from.
+that segments are those of its authors. Closing gaps that are no real pause is an addition. Short utterances are
+never dropped here, because the "mm-hm"s are what full-duplex models learn from.
 """
 
 import math
@@ -34,10 +34,10 @@ def speech_spans(
     min_silence: float = 0.35,
     pad: float = 0.03,
 ) -> list[TimeSpan]:
-    """Starts and ends of speech, in seconds, in order and without overlap.
+    """Return the starts and ends of speech, in seconds, in order and without overlap.
 
     Args:
-        probabilities: of speech, one a frame, in [0, 1], shape (frames,).
+        probabilities: probability of speech in each frame, in [0, 1], shape (frames,).
         total: seconds of the channel; nothing ends after it.
         frame: seconds that one probability covers.
         threshold: a run begins at a probability of at least this, and may end below it by `HYSTERESIS`.
@@ -62,7 +62,7 @@ def speech_spans(
 def _runs(
     probabilities: NDArray[np.float32], total: float, frame: float, threshold: float, min_silence: float
 ) -> list[TimeSpan]:
-    """Silero's hysteresis, without its padding and without its limit on length."""
+    """Apply Silero's hysteresis, without its padding and without its limit on length."""
     lower = max(threshold - HYSTERESIS, LOWEST_END)
     runs: list[TimeSpan] = []
     start: int | None = None
@@ -88,7 +88,7 @@ def _runs(
 def speech_seconds(
     span: TimeSpan, probabilities: NDArray[np.float32], frame: float, threshold: float = THRESHOLD
 ) -> float:
-    """Seconds of a span whose frames are speech; at most the span's length, and at least one frame of it."""
+    """Return the seconds of a span's frames with speech: at least one frame, at most the span's length."""
     start, end = span
     first = int(start / frame)
     last = max(first + 1, math.ceil(end / frame))

@@ -1,6 +1,6 @@
-"""Whether each side of conversations is one voice, and the voice that it should be, by vectors of speakers.
+"""Likeness of voices: whether a side of a conversation is one voice, and the expected one, by speaker vectors.
 
-Speech has a unit vector (`models.speaker_encoder`); the product of two is how alike their voices are, in [0, 1].
+Speech has a unit vector (`models.speaker_encoder`); the product of two is the likeness of their voices, in [0, 1].
 A corpus in which one voice is resynthesised has that voice on the left of each conversation. Nobody says which
 vector it has, so it is taken to be what most left sides have in common.
 """
@@ -32,9 +32,9 @@ class VoicedSide(NamedTuple):
     """The voice of one side of a conversation.
 
     Attributes:
-        vector: its unit vector, float32, shape (n,).
-        seconds: of its speech that are compared.
-        steadiness: how alike its first and its second half are; None where it is too short, or several voices say
+        vector: unit vector of the side, float32, shape (n,).
+        seconds: seconds of its speech that are compared.
+        steadiness: likeness of its first and its second half; None where it is too short, or several voices speak
             it by intention.
     """
 
@@ -59,7 +59,7 @@ class ConversationVoices(NamedTuple):
         seconds: length of the conversation.
         voice: name of the voice with which its left side was resynthesised; empty if nobody is resynthesised, and
             where the voice differs by intention.
-        sides: those with speech enough, by channel.
+        sides: sides with enough speech, by channel.
     """
 
     conversation_id: str
@@ -69,7 +69,7 @@ class ConversationVoices(NamedTuple):
 
     @property
     def likeness_of_sides(self) -> float | None:
-        """How alike both sides are; None where one has too little speech."""
+        """The likeness of both sides; None where one has too little speech."""
         long_sides = [side for side in self.sides.values() if side.is_long]
         if len(long_sides) < len(CHANNELS):
             return None
@@ -92,9 +92,9 @@ class ConversationVoices(NamedTuple):
 
 
 def voiced_side(halves: NDArray[np.float32], seconds: float, is_one_voice: bool = True) -> VoicedSide:
-    """The voice of a side by the unit vectors of its halves, shape (2, n), or of all of it, shape (1, n).
+    """Return the voice of a side by the unit vectors of its halves, shape (2, n), or of all of it, shape (1, n).
 
-    `seconds`: of its speech that are compared. `is_one_voice`: whether it should be.
+    `seconds` are those of its speech that are compared; `is_one_voice` says whether it should be one voice.
     """
     mean = halves.mean(axis=0)
     vector = np.asarray(mean / np.linalg.norm(mean), np.float32)
@@ -113,9 +113,9 @@ NEAR = 0.1
 
 
 class VoiceMatch(NamedTuple):
-    """How like the voice of its corpus the left side of a conversation is, and the right one (None: too short).
+    """The likeness of a conversation's sides to the voice of its corpus; `right` is None where it is too short.
 
-    `usual`: how like it is what has that voice, as a median.
+    `usual` is the median likeness of the sides that have that voice.
     """
 
     conversation: ConversationVoices
@@ -145,7 +145,7 @@ LONGEST_SIDE = 30.0
 
 
 def halves_of_speech(spans: Sequence[TimeSpan], longest: float = LONGEST_SIDE) -> list[list[TimeSpan]]:
-    """The parts of a side's speech that stand for its halves, at most `longest` seconds of both together.
+    """Return the parts of a side's speech that stand for its halves, at most `longest` seconds of both together.
 
     Args:
         spans: starts and ends of its speech in seconds, in order and apart.
@@ -178,9 +178,9 @@ FEWEST_STRETCHES = 3
 
 
 def _spread(spans: Sequence[TimeSpan], first: float, last: float, most: float) -> list[TimeSpan]:
-    """What is between two moments of speech, counted without pauses.
+    """Return the spans between two moments of speech, which count without pauses.
 
-    Of more than `most` seconds it is stretches, evenly apart.
+    If they exceed `most` seconds, the spans are stretches evenly apart.
     """
     if last - first <= most:
         return _between(spans, first, last)
@@ -205,7 +205,7 @@ def _between(spans: Sequence[TimeSpan], first: float, last: float) -> list[TimeS
 
 
 def match_voices(conversations: Iterable[ConversationVoices], least: float) -> list[VoiceMatch]:
-    """How like the voice of its corpus each left side is, for each voice that two or more conversations have.
+    """Compare each left side with the voice of its corpus, for each voice that two or more conversations have.
 
     Args:
         least: likeness from which on two sides have one voice.
@@ -242,7 +242,7 @@ def _match_members(members: Sequence[ConversationVoices], least: float) -> list[
 
 
 def _in_common(vectors: NDArray[np.float32], least: float) -> NDArray[np.float32]:
-    """The vectors that are like the one that is most like all of them."""
+    """Return the vectors that resemble the one that is most like all of them."""
     likeness_to_all = vectors @ vectors.sum(axis=0)
     likeness = vectors @ vectors[likeness_to_all.argmax()]
     lowest = max(least, float(np.median(likeness)) - FAR)

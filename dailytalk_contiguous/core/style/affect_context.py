@@ -1,8 +1,8 @@
 """Speech that a short utterance may borrow from its own speaker's neighbouring speech.
 
 Models that rate affect are unreliable on less than about three seconds, and most utterances of a conversation are
-shorter than that. What the same speaker says next to one was said in the same mood; what is further away may not
-have been, so the reach is short.
+shorter than that. Speech of the same speaker next to an utterance is in the same mood; speech further away may not
+be, so the reach is short.
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ class BorrowedPart(NamedTuple):
 def borrowed(
     spans: Sequence[TimeSpan], index: int, wanted: float, reach: float
 ) -> tuple[list[BorrowedPart], list[BorrowedPart]]:
-    """The parts of a speaker's other spans that utterance `index` borrows, before and after it, in order.
+    """Return the parts of a speaker's other spans that utterance `index` borrows, before and after it, in order.
 
     Args:
         spans: starts and ends of one speaker's utterances in seconds, in order and without overlap.
-        index: of the utterance.
-        wanted: seconds that it should have in all; one that is longer borrows nothing.
+        index: index of the utterance.
+        wanted: seconds that it should have in all; a longer utterance borrows nothing.
         reach: seconds from its edges within which speech is borrowed.
 
-    Half of what is missing comes from each side; where one side has less, the other gives more.
+    Half of the missing seconds comes from each side; where one side has less, the other gives more.
     """
     start, end = spans[index]
     missing = wanted - (end - start)

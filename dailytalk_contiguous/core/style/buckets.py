@@ -1,9 +1,9 @@
-"""LOW, MID or HIGH: where a measure of an utterance is among the others of the same speaker.
+"""Buckets: a measure of an utterance as LOW, MID or HIGH among the others of the same speaker.
 
 A tag must say how a speaker sounds *for them*, so a measure is compared only with values of its own conversation.
 Tertiles alone would call a third of a monotonous conversation extreme: `percentile` therefore asks for a spread
 that a listener could hear, and `robust` measures distance in the spread of the corpus. `seed` is the older
-rule, for those who must reproduce it.
+rule, for reproducing earlier datasets.
 """
 
 import math
@@ -65,7 +65,7 @@ TERTILES = (33, 66)
 
 
 class Buckets(NamedTuple):
-    """A label for every value, and the thresholds used: infinite ones where everything is MID."""
+    """A label for every value, and the thresholds, which are infinite where everything is MID."""
 
     labels: list[str]
     low: float
@@ -80,7 +80,7 @@ class Statistic(NamedTuple):
 
 
 def percentile(values: ArrayLike, feature: str) -> Buckets:
-    """LOW up to the 33rd percentile, HIGH from the 66th; a value that is both (ties) is MID.
+    """Label values LOW up to the 33rd percentile, HIGH from the 66th; a value that is both (ties) is MID.
 
     `values` is 1-D, in the unit of `feature`; NaN is MID. All are MID when fewer than `MIN_VALUES` are finite or
     when their `spread` is below the floor of the feature.
@@ -96,7 +96,7 @@ def percentile(values: ArrayLike, feature: str) -> Buckets:
 
 
 def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
-    """LOW below and HIGH above 0.75 spreads from the median, both shrunk towards the corpus.
+    """Label values LOW below and HIGH above 0.75 spreads from the median, both shrunk towards the corpus.
 
     With n finite values, the median and the spread (1.4826·MAD) of `values` (1-D) weigh n/(n+20) and those of
     `corpus` the rest; the spread is never less than 0.7 of the corpus's. NaN is MID, and so is everything if
@@ -120,7 +120,7 @@ def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
 
 
 def seed(values: ArrayLike) -> Buckets:
-    """LOW up to the 33rd percentile, else HIGH from the 66th; NaN is MID.
+    """Label values LOW up to the 33rd percentile, else HIGH from the 66th; NaN is MID.
 
     Below 5 finite values the thresholds are the least and the greatest of them. `values` is 1-D.
     """
@@ -142,10 +142,10 @@ PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
 
 
 def spread(values: ArrayLike, feature: str) -> float:
-    """The distance from the 10th to the 90th percentile of `values` (1-D, finite, at least one).
+    """Return the distance from the 10th to the 90th percentile of `values` (1-D, finite, at least one).
 
-    In dB for rms and in semitones for f0_mean, which are perceived as ratios (infinite if only the lower
-    percentile is 0); in the measure's own unit for the rest.
+    It is in dB for rms and in semitones for f0_mean, which are perceived as ratios (infinite if only the lower
+    percentile is 0), and in the measure's own unit for the rest.
     """
     array = np.asarray(values, dtype=np.float64)
     ends = np.percentile(array, [10, 90])
@@ -165,8 +165,8 @@ MIN_STRAYING = 3
 def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:
     """Return the usual value of a measure, from one 1-D array per speaker and conversation, each seen once.
 
-    The median is that of all values; the spread is taken around each array's own median, because what `robust`
-    needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `MIN_STRAYING` finite
+    The median is that of all values; the spread is taken around each array's own median, because `robust` needs to
+    know how far one speaker strays, not how far speakers differ. Arrays with fewer than `MIN_STRAYING` finite
     values are left out. Raises DailytalkError if none is left.
     """
     counted: list[NDArray[np.float64]] = []
@@ -186,7 +186,7 @@ def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:
 
 
 def over_median(values: ArrayLike) -> NDArray[np.float64]:
-    """Every value as a multiple of the median of the finite ones; NaN where it isn't finite and positive."""
+    """Return each value as a multiple of the median of the finite ones; NaN where it isn't finite and positive."""
     array, finite = _finite_values(values)
     median = np.median(finite) if finite.size else math.nan
     if not median > 0:
@@ -196,12 +196,12 @@ def over_median(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def gain_db(values: ArrayLike) -> NDArray[np.float64]:
-    """`over_median` of amplitudes in decibels (20·log10)."""
+    """Return `over_median` of amplitudes in decibels (20·log10)."""
     return np.asarray(20 * np.log10(over_median(values)), dtype=np.float64)
 
 
 def _finite_values(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values with NaN for what isn't finite, and the finite ones alone."""
+    """Return the values with NaN in place of those that aren't finite, and the finite ones alone."""
     array = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(array)
     return np.where(finite, array, math.nan), array[finite]

@@ -47,7 +47,7 @@ CLASS_OF_LABEL: Mapping[str, str] = {
 
 
 def class_of_label(label: str) -> str:
-    """The class that a checkpoint's label means; the label itself, without spaces around it, if that is not known.
+    """Return the class that a checkpoint's label means, or an unknown label itself without spaces around it.
 
     >>> class_of_label("HAP"), class_of_label("bored")
     ('happy', 'bored')
@@ -56,7 +56,7 @@ def class_of_label(label: str) -> str:
 
 
 def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities of logits (…, classes), softened by a temperature over 1 (Guo et al. 2017)."""
+    """Return the probabilities of logits (…, classes), softened by a temperature over 1 (Guo et al. 2017)."""
     scaled = logits / temperature
     highest = scaled.max(axis=-1, keepdims=True)
     powers = np.exp(scaled - highest)
@@ -65,13 +65,15 @@ def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np
 
 
 def emotion_class(label: str, classes: Sequence[str] | None = SIX, mapping: Mapping[str, str] = {}) -> str | None:
-    """The class of a corpus's label (`core.records.schema.EMOTIONS`); None for one that is left out.
+    """Return the class of a corpus's label (`core.records.schema.EMOTIONS`); None for one that is left out.
 
     Nothing is guessed: `calm`, `surprised`, `contemptuous` and `other` are no class unless they are among
-    `classes`, or `mapping` says which class they are.
+    `classes`, or `mapping` gives them a class.
 
     Args:
-        classes: None for every label except `other`.
+        label: label of the corpus.
+        classes: classes to choose from; None for every label except `other`.
+        mapping: classes by label.
 
     >>> emotion_class("calm"), emotion_class("calm", mapping={"calm": "neutral"})
     (None, 'neutral')
@@ -87,12 +89,14 @@ BINS = 15
 
 
 def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
-    """How far confidence is from the share of right answers: expected calibration error over `BINS` equal bins.
+    """Return how far confidence is from the share of right answers: expected calibration error over `BINS` bins.
 
     Args:
-        confidences: probabilities of what was answered, in [0, 1]. right: whether each answer was.
+        confidences: probabilities of the answers, in [0, 1].
+        right: whether each answer was right.
 
-    Returns a number in [0, 1]; NaN without answers.
+    Returns:
+        A number in [0, 1]; NaN without answers.
     """
     shares = np.asarray(confidences, np.float64)
     hits = np.asarray(right, np.float64)
@@ -108,8 +112,8 @@ class ConfidenceLimits(NamedTuple):
     """The probabilities in [0, 1] under which a model's likeliest class is called unsure.
 
     Attributes:
-        alone: of an utterance that is judged alone.
-        beside: of one that is judged beside many others of its speaker.
+        alone: limit of an utterance that is judged alone.
+        beside: limit of one that is judged beside many others of its speaker.
     """
 
     alone: float = LEAST_CONFIDENCE
@@ -121,16 +125,18 @@ DEFAULT_LIMITS = ConfidenceLimits()
 
 
 def fit_limit(probabilities: ArrayLike, labels: ArrayLike, right: float) -> float:
-    """The least confidence at which answers are right as often as `right`, a share in (0, 1).
+    """Return the least confidence at which answers are right as often as `right`, a share in (0, 1).
 
-    How often they are is an isotonic regression on their confidence (Barlow et al. 1972). It reaches `right` where
-    the sum of (1 if right, else 0) - `right`, over all answers that are less sure, is lowest.
+    Their share of right answers is an isotonic regression on their confidence (Barlow et al. 1972). It reaches
+    `right` where the sum of (1 if right, else 0) - `right`, over all answers that are less sure, is lowest.
 
     Args:
         probabilities: shape (n, classes), of speakers that the model was not trained on.
         labels: numbers of the classes, shape (n,).
+        right: share of right answers.
 
-    Returns 1 if answers of no confidence are right so often; `LEAST_CONFIDENCE` without an answer.
+    Returns:
+        1 if answers of no confidence are right so often; `LEAST_CONFIDENCE` without an answer.
     """
     shares = np.asarray(probabilities, np.float64)
     if not len(shares):
@@ -144,7 +150,7 @@ def fit_limit(probabilities: ArrayLike, labels: ArrayLike, right: float) -> floa
 
 
 def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence: float) -> str | None:
-    """The likeliest class; `UNSURE` if it is less likely than `confidence`, None where there are no numbers."""
+    """Return the likeliest class; `UNSURE` if it is less likely than `confidence`, None without numbers."""
     shares = np.asarray(probabilities, np.float64)
     if not len(shares) or not np.isfinite(shares).all():
         return None
@@ -170,16 +176,17 @@ CARE_ALONE = 4.0
 
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """The temperature by which probabilities of utterances fit their labels best (Guo et al. 2017).
+    """Return the temperature by which probabilities of utterances fit their labels best (Guo et al. 2017).
 
-    The logarithms of the probabilities are divided by it, so it multiplies the temperature that they were made
-    with. The negative log-likelihood is a convex function of its inverse, so halving the range finds its minimum.
+    The logarithms of the probabilities are divided by it, so it multiplies the temperature of the probabilities.
+    The negative log-likelihood is a convex function of its inverse, so halving the range finds its minimum.
 
     Args:
         probabilities: shape (n, classes), of speakers that the model was not trained on.
         labels: numbers of the classes, shape (n,); or shares of them, shape (n, classes).
 
-    Returns one from `COLDEST` to `HOTTEST`; 1 for no utterance.
+    Returns:
+        A temperature from `COLDEST` to `HOTTEST`; 1 for no utterance.
     """
     shares = np.asarray(probabilities, np.float64)
     truth = np.asarray(labels)
@@ -190,7 +197,7 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     logits = np.log(np.maximum(shares, 1e-30))
 
     def slope(inverse: float) -> float:
-        """The slope of the log-likelihood at the inverse of a temperature: it falls throughout."""
+        """Return the slope of the log-likelihood at the inverse of a temperature: it falls throughout."""
         errors = truth - softmax(logits, 1 / inverse)
         return float((errors * logits).sum())
 

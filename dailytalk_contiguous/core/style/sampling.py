@@ -1,4 +1,4 @@
-"""Which clips are seen how often, and on which side: balance of emotions or finer cells, shares of a mix, splits.
+"""Sampling of clips: balance of emotions or finer cells, shares of a mix, and splits.
 
 Every choice is by a hash of an id, or by a generator, and a seed: neither the order of rows nor how work is cut
 changes it. Clips are tables (`pandas.DataFrame`) with a line each.
@@ -20,12 +20,12 @@ SecondsArray = NDArray[np.float64]
 
 
 def order_key(name: str, seed: int) -> str:
-    """The place of a name in a random order that depends on it and the seed alone."""
+    """Return the position of a name in a random order that depends on it and the seed alone."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def joined_groups(keys: Sequence[Sequence[Hashable]]) -> NDArray[np.intp]:
-    """The number of each item's group: those that share a key at the same place are in one, over any steps.
+    """Return the number of each item's group; items that share a key at one position are in one, over any steps.
 
     >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
     [0, 1, 0, 0]
@@ -52,7 +52,7 @@ def joined_groups(keys: Sequence[Sequence[Hashable]]) -> NDArray[np.intp]:
 
 
 class Weighted(NamedTuple):
-    """A clip to list: its id, its seconds, how often it should be seen, its group and its speaker.
+    """A clip to list: its id, its seconds, its weight (how often it should be seen), its group and its speaker.
 
     Groups, such as emotions, are rounded separately, so that none gains what another loses.
     """
@@ -65,10 +65,10 @@ class Weighted(NamedTuple):
 
 
 def times(clips: Iterable[Weighted], seed: int = 0) -> dict[str, int]:
-    """Whole numbers in place of weights, with which the seconds of each group come out to half a clip at worst.
+    """Round weights to whole numbers, so that the seconds of each group are right to half a clip at worst.
 
     A clip is listed as often as its weight says without the fraction, and once more where half of it is missing
-    so far. Speakers come one after another, so that the seconds of each come out, too; the seed decides which of
+    so far. Speakers come one after another, so that the seconds of each are right, too; the seed decides which of
     a speaker's clips are listed once more.
     """
     counts: dict[str, int] = {}
@@ -114,7 +114,7 @@ BALANCED = 1.05
 
 
 def cell_of(labels: Mapping[str, object], by: Sequence[str] = BY_EMOTION) -> str | None:
-    """The cell of a clip by labels of `CELL_COLUMNS`; None if one is not known, or its emotion is `other`.
+    """Return the cell of a clip by labels of `CELL_COLUMNS`; None if one is not known, or its emotion is `other`.
 
     >>> cell_of({"emotion": "happy", "length": "short"}, ["emotion", "length"])
     'happy, short'
@@ -131,12 +131,12 @@ def cell_of(labels: Mapping[str, object], by: Sequence[str] = BY_EMOTION) -> str
 
 
 def noun_of(by: Sequence[str]) -> str:
-    """What cells by these labels are called: `emotion`, or `combination` of several labels."""
+    """Return the noun for cells by these labels: `emotion`, or `combination` for several labels."""
     return by[0] if len(by) == 1 else "combination"
 
 
 def least_hours(cells: Iterable[str]) -> float:
-    """The least hours of a cell: those of an emotion (or the first label of the cells) shared among its cells."""
+    """Return the least hours of a cell: those of an emotion (or the cells' first label) shared among its cells."""
     names = {*cells}
     if not names:
         return LEAST_HOURS
@@ -150,9 +150,10 @@ class Balance(NamedTuple):
     Attributes:
         times: how often each id is to be seen; 0 leaves it out.
         target: seconds that every cell should have.
-        limited_by: the cell that can't have more however often its clips are seen, if that set the target.
-        before, after: seconds of each cell, as recorded and as seen.
+        before: seconds of each cell as recorded.
+        after: seconds of each cell as seen.
         shortfalls: seconds of recordings, each seen once, that a cell lacks to reach the target.
+        limited_by: cell that can't have more however often its clips are seen, if that set the target.
     """
 
     times: dict[str, int]
@@ -163,9 +164,9 @@ class Balance(NamedTuple):
     limited_by: str = ""
 
     def failure(self, noun: str = "emotion") -> str:
-        """Why the cells are not balanced, in a sentence without a full stop; empty if they are.
+        """Say why the cells are not balanced, in a sentence without a full stop; empty if they are.
 
-        `noun` is what a cell is called.
+        `noun` is the noun for a cell.
         """
         before = disparity(self.before.values())
         after = disparity(self.after.values())
@@ -175,7 +176,7 @@ class Balance(NamedTuple):
 
 
 def disparity(seconds: Iterable[float]) -> float:
-    """How many times the seconds of the smallest cell the largest has, of those that have any; 1.0 of none."""
+    """Return the ratio of the largest to the smallest cell that has any seconds; 1.0 if none has."""
     positive = [value for value in seconds if value > 0]
     if not positive:
         return 1.0
@@ -183,7 +184,7 @@ def disparity(seconds: Iterable[float]) -> float:
 
 
 def quotas(least: SecondsArray, most: SecondsArray, total: float) -> SecondsArray:
-    """How much each gets of a total: all the same, but none less than its least or more than its most.
+    """Share a total equally, so that none gets less than its least or more than its most.
 
     A total below the sum of the least gives the least, one above the sum of the most gives the most.
 
@@ -209,10 +210,10 @@ def plan_balance(
     Args:
         clips: the training split, sources only, in any order: `id`, `cell` (of `cell_of`), `speaker`, `seconds`,
             and `most`, how often the clip may be seen.
-        target_hours: hours for each cell. None: those of the smallest cell that has its `least_hours` or more, or
-            these if none has; but no more than every recorded cell reaches with each clip as often as it may be
-            seen.
-        seed: decides between clips that are alike.
+        target_hours: hours for each cell. None means those of the smallest cell that has its `least_hours` or
+            more, or these if none has; but no more than every recorded cell reaches with each clip as often as it
+            may be seen.
+        seed: seed of the choice between clips that are alike.
         cells: names of cells that should exist even if no clip has them.
     """
     clips = clips.sort_values("id").fillna({"speaker": ""})
@@ -273,18 +274,18 @@ HELD_OUT = "test"
 
 
 class CorpusSplit(NamedTuple):
-    """A division.
+    """A division of clips.
 
     Attributes:
-        side: `train` or `validation` of every id.
-        by: what the two sides don't share, of `DISJOINT`, or `official`. Clips whose speaker (sentence) is not
-            known always train.
-        share: of the seconds that validate.
-        note: why it is not the requested one, or None.
+        side: `train` or `validation` for every id.
+        divided_by: one of `DISJOINT`, which the two sides don't share, or `official`. Clips whose speaker
+            (sentence) is not known always train.
+        share: share of the seconds that validate.
+        note: reason why it is not the requested division, or None.
     """
 
     side: dict[str, str]
-    by: str
+    divided_by: str
     share: float
     note: str | None = None
 
@@ -307,11 +308,11 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
     """Divide clips into `train` and `validation`, independently of their order.
 
     Args:
-        clips: as they were recorded; a copy belongs where its source is. `id`, `seconds`, `speaker`, `sentence`,
+        clips: recorded clips, as a copy belongs where its source is: `id`, `seconds`, `speaker`, `sentence`,
             `emotion` and `official_split`, null where the corpus does not state them.
-        by: of `WAYS`. What is impossible gives way to the next of `DISJOINT`; `official` never does, and may have
-            any share.
-        seed: decides between divisions that are as good.
+        by: one of `WAYS`. An impossible one gives way to the next of `DISJOINT`; `official` never does, and may
+            have any share.
+        seed: seed of the choice between divisions that are equally good.
 
     Raises DailytalkError if `official` is requested and a clip has no official split, or a test set's.
     """
@@ -350,7 +351,7 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
 
 
 class _Division(NamedTuple):
-    """The groups that validate, their share of all seconds, and how much their emotions differ from the whole."""
+    """The groups that validate, their share of all seconds, and how their emotions differ from the whole."""
 
     groups: list[str]
     share: float
@@ -368,7 +369,7 @@ _GROUPS_IN_ALL = 200_000
 
 
 def _best_division(clips: pd.DataFrame, seed: int) -> _Division:
-    """The best of many random divisions of clips by their column `group`."""
+    """Return the best of many random divisions of clips by their column `group`."""
     whole = clips.groupby("emotion")["seconds"].sum()
     table = clips.pivot_table("seconds", "group", "emotion", "sum")
     table = table.reindex(columns=whole.index).fillna(0.0)

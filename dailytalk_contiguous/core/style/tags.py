@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.style.buckets import HIGH, LEVELS, LOW, MID
 # The style tags that each synthesiser knows, and how it wants them written.
 #
 # The lists are data, taken from Fish Audio's documentation of s1; s2 takes any words. A tag that a synthesiser
-# doesn't know would be read aloud, or ignored, in paid audio: `check_tags` rejects it before the first call and
+# doesn't know would be read aloud, or ignored, in paid audio: `mapped_tags` rejects it before the first call and
 # says what to add. Nothing is renamed unless the user's mapping says so.
 
 
@@ -40,9 +40,9 @@ FISH_S1: dict[str, tuple[str, ...]] = {
 
 
 class Style(NamedTuple):
-    """How a synthesiser takes style tags.
+    """The style tags of a synthesiser.
 
-    `opening` and `closing` enclose a tag; `groups` are the tags it knows (none: it takes any words).
+    `opening` and `closing` enclose a tag; `groups` are the tags that it knows (none: it accepts any words).
     """
 
     opening: str
@@ -53,7 +53,7 @@ class Style(NamedTuple):
     def tags(self) -> frozenset[str]:
         return frozenset(itertools.chain.from_iterable(self.groups.values()))
 
-    def takes(self, words: str) -> bool:
+    def accepts(self, words: str) -> bool:
         """Whether words are a tag that can be sent."""
         if self.groups:
             return words in self.tags
@@ -67,16 +67,16 @@ STYLES: dict[str, Style] = {
 }
 
 
-def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]) -> dict[str, str]:
-    """How each tag is to be sent to a synthesiser: as it is, or as `mapping` says.
+def mapped_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return the words that are sent to a synthesiser for each tag: the tag, or the entry of `mapping`.
 
-    Raises `DailytalkError` if any of them is unknown to the synthesiser (or, for one that takes any words, is
+    Raises `DailytalkError` if any of them is unknown to the synthesiser (or, for one that accepts any words, is
     empty or holds its brackets), with all of those tags and the entries that `mapping` lacks. Call it before the
     first paid request.
     """
     style = STYLES[synthesiser]
     sent = {tag: mapping.get(tag, tag) for tag in dict.fromkeys(tags)}
-    unknown = [tag for tag, words in sent.items() if not style.takes(words)]
+    unknown = [tag for tag, words in sent.items() if not style.accepts(words)]
     if not unknown:
         return sent
     names: list[str] = []
@@ -96,7 +96,7 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
 
 
 def render(tag: str, text: str, synthesiser: str) -> str:
-    """The text with the tag before it, as a synthesiser reads it; the text alone if the tag is empty."""
+    """Put a tag before its text, as a synthesiser reads it; the text alone if the tag is empty."""
     if not tag:
         return text
     style = STYLES[synthesiser]
@@ -118,7 +118,7 @@ def render(tag: str, text: str, synthesiser: str) -> str:
 
 
 class Evidence(NamedTuple):
-    """The facts that rules choose by: buckets, margins against the speaker's median, and whether it asks.
+    """The facts by which rules choose: buckets, margins against the speaker's median, and the question flag.
 
     `rms_gain_db` is in dB, `f0_ratio` and `rate_ratio` are multiples of the median, `speech_rate` is in words/s
     and `voiced_fraction` in [0, 1]. NaN means unknown, and no rule that asks for that measure holds.
@@ -247,7 +247,7 @@ SEED_GRID_EXCEPTIONS: Exceptions = {(MID, HIGH, dominance, HIGH): "happy" for do
 
 
 def _grid_rules(prefix: str, grid: Grid, exceptions: Exceptions) -> tuple[Rule, ...]:
-    """A rule for every cell, the exceptions first."""
+    """Return a rule for every cell, the exceptions first."""
     tag_by_cell: dict[tuple[str, ...], str] = dict(exceptions.items())
     for cell, tags in grid.items():
         for dominance, tag in zip(LEVELS, tags, strict=True):
@@ -299,7 +299,7 @@ _MIDDLE = {RuleCondition("arousal", "is", MID), RuleCondition("valence", "is", M
 
 
 def is_tie(rule: Rule) -> bool:
-    """Return whether a chosen rule is only the middle of the grid, where no measure is remarkable.
+    """Whether a chosen rule is only the middle of the grid, where no measure is remarkable.
 
     No gate and no question held then, and arousal and valence are both MID: they lean to no side, or they are not
     known, or there are too few utterances to compare.
@@ -308,12 +308,12 @@ def is_tie(rule: Rule) -> bool:
 
 
 def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None = None) -> Choice:
-    """The tag of the first rule that holds, or at a tie (`is_tie`) that of a class of emotion.
+    """Choose the tag of the first rule that holds, or at a tie (`is_tie`) that of a class of emotion.
 
     Args:
-        evidence: of the utterance.
-        preset: of `PRESETS`.
-        emotion: the class that a classifier is sure of; None, or one that is not in `TAG_OF_EMOTION`, for no vote.
+        evidence: facts about the utterance.
+        preset: one of `PRESETS`.
+        emotion: class of which a classifier is sure; None, or one that is not in `TAG_OF_EMOTION`, for no vote.
 
     Raises ValueError if a bucket is none of LOW, MID and HIGH, since then no cell of the grid holds.
 
@@ -343,7 +343,7 @@ _TAG = re.compile(r"\(([^()\[\]]+)\)|\[([^()\[\]]+)\]")
 
 
 def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
-    """The style tags, brackets and all, that are among words, in order; `also`: tags beside the known ones."""
+    """Return the style tags with their brackets among words, in order; `also` has tags beside the known ones."""
     names = _KNOWN | set(also)
     matches: list[str] = []
     for first, word in enumerate(words):

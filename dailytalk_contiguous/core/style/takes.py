@@ -2,10 +2,10 @@
 
 A service may answer with silence, half a sentence or a minute of babble and report success; none of that
 may enter a dataset. A take is not compared with the length of the utterance that it replaces: people hesitate,
-and "Okay the price." in 1.1 s is right where the speaker took 2.8 s. It is compared with how long its text
-takes at the rate of the voice that speaks, and its end with how that voice usually ends. The limits are wide:
-they reject what is broken, not what is slow or hasty. What no limit of length can see, a sentence that ends
-early but calmly, shows in word times, where the service gives them, and to a recogniser (`--verify`).
+and "Okay the price." in 1.1 s is right where the speaker took 2.8 s. It is compared with the time that its text
+takes at the rate of the voice, and its end with the usual end of that voice. The limits are wide: they reject
+broken takes, not slow or hasty ones. No limit of length can show a sentence that ends early but calmly; word times
+do, where the service has them, and so does a recogniser (`--verify`).
 """
 
 import math
@@ -33,14 +33,14 @@ _SENTENCES = re.compile(r"(?<=[.?!…]) +(?=\S)|(?<=[.?!…][\"'”’)]) +(?=\S
 
 @dataclass(frozen=True)
 class Gate:
-    """The limits.
+    """The limits of a take.
 
     Attributes:
-        silent_dbfs: speech whose loudest 10 ms have less RMS than this is silence.
-        edge_db: what is this far below the loudest 10 ms, at either end, is edge silence. Faint fricatives are
+        silent_dbfs: RMS of the loudest 10 ms under which speech is silence.
+        edge_db: level below the loudest 10 ms from which sound at either end is edge silence. Faint fricatives are
             some 30-40 dB below the vowels of the same speaker.
         edge_kept: seconds of edge silence to keep, so that no onset is cut.
-        clipped_share: of samples in clipped runs that is still good.
+        clipped_share: share of samples in clipped runs that is still good.
         shortest: multiple of the seconds that the voice needs for the text. Over four voices and 172 lines of
             calls and examples, tags from depressed to hurried, whole takes have 0.58 to 1.6 of it.
         longest: multiple of the same seconds.
@@ -49,12 +49,12 @@ class Gate:
             times as long as its letters.
         syllable: seconds that any text may take at least.
         hasty_source: share of the source's own speech seconds that is not too short for a text said hastily.
-        fastest: letters a second that no voice passes, over nine syllables (readers of Japanese and Spanish, the
+        fastest: letters a second that no voice exceeds, over nine syllables (readers of Japanese and Spanish, the
             fastest of seven languages, average 7.8; Pellegrino, Coupé and Marsico 2011, Language 87:539).
         shortest_end: seconds after the body of speech without which a take stops in the middle of a sound.
         usual_end: share of the voice's usual end that a take needs, up to `longest_end` seconds.
-        rest: share of the seconds that the voice needs for words that the engine does not account for, below which
-            they are missing. Near all: the last word before a pause is lengthened.
+        rest: share of the seconds that the voice needs for words without times from the engine, below which they
+            are missing. Near all: the last word before a pause is lengthened.
         late_word: seconds by which the last word may end after the sound, where the engine times its own sounds:
             espeak is 5 ms early. A service may stretch the last word over its silence.
         sentence_pause: seconds of silence that separate sentences at least.
@@ -84,16 +84,16 @@ class Gate:
 
 
 class Trimmed(NamedTuple):
-    """A take without its edge silence, and what was measured of it.
+    """A take without its edge silence, and its measures.
 
     Attributes:
         samples: mono in [-1, 1], shape (n,).
         sample_rate: Hz.
         start: seconds that were cut before it.
-        spoken: seconds of it that are speech: without its pauses.
-        pauses: how many of at least `Gate.sentence_pause` it has.
-        end: seconds from the last of the body of speech to the end of the take, edge silence included.
-        reason: why it can't be used with any text; None if it can.
+        spoken: seconds of speech in it, without its pauses.
+        pauses: number of pauses of at least `Gate.sentence_pause`.
+        end: seconds from the end of the body of speech to the end of the take, edge silence included.
+        reason: reason why it can't be used with any text; None if it can.
     """
 
     samples: NDArray[np.float32]
@@ -106,7 +106,7 @@ class Trimmed(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the take."""
         return len(self.samples) / self.sample_rate
 
 
@@ -130,7 +130,7 @@ BODY_DB = 25.0
 
 
 def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
-    """Cut the edge silence of a take (mono in [-1, 1], shape (n,)), and measure what any text needs."""
+    """Cut the edge silence of a take (mono in [-1, 1], shape (n,)), and measure it for any text."""
 
     def unusable(reason: str) -> Trimmed:
         return Trimmed(samples, sample_rate, 0.0, 0.0, 0, 0.0, reason)
@@ -175,11 +175,11 @@ FASTEST_VOICE = 21.0
 
 
 def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
-    """The habits of a voice, as medians over what it said: texts and their takes, in any order.
+    """Return the habits of a voice, as medians over texts and their takes, in any order.
 
     With fewer than `MIN_TAKES` usable takes, the default counts; with so many of one sentence, only these: a
-    service may leave out what follows the first. Where the median is a rate at which no one speaks (all takes are
-    cut short, say), the nearest human rate counts.
+    service may leave out the text after the first sentence. Where the median is a rate at which no one speaks (all
+    takes are cut short, say), the nearest human rate counts.
     """
     usable: list[tuple[str, Trimmed]] = []
     single: list[tuple[str, Trimmed]] = []
@@ -212,12 +212,13 @@ def incomplete(
 
     Args:
         take: from `trim`.
-        text: what should be said, without its tag.
+        text: wanted text, without its tag.
         source_seconds: speech of the utterance that it replaces, without its pauses; None if that is not known.
             It only widens the limits.
-        words: the words of the text as the synthesiser timed them, in seconds of the untrimmed take, up to the
-            last that it said; None where it gives no times.
-        voice: how fast it speaks, and how it ends.
+        words: words of the text with the synthesiser's times, in seconds of the untrimmed take, up to the last
+            spoken one; None where it gives no times.
+        gate: limits.
+        voice: habits of the voice.
         fades: whether the engine may break off (a service). Its takes then have to die away.
     """
     reason = _last_word(take, text, words, gate, voice, exact=not fades)
@@ -235,7 +236,7 @@ def incomplete(
 
 
 def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[int, int]:
-    """First sample to keep and the one after the last: from the first loud frame to the last, and `edge_kept`."""
+    """Return the first sample to keep and the one after the last: loud frames with `edge_kept` around them."""
     loudness = _frame_rms(samples, sample_rate)
     loud = np.flatnonzero(loudness >= loudness.max() * _linear(-gate.edge_db))
     frame = _frame_samples(sample_rate)
@@ -248,7 +249,7 @@ def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[i
 def _last_word(
     take: Trimmed, text: str, words: Sequence[Word] | None, gate: Gate, voice: Voice, exact: bool
 ) -> str | None:
-    """Whether the engine's account of the words ends before the text does, or the sound before its last word."""
+    """Report engine times that end before the text does, or sound that ends before the last word."""
     if words is None:
         return None
     end = take.start + take.seconds
@@ -287,7 +288,7 @@ def _length(take: Trimmed, text: str, source_seconds: float | None, gate: Gate, 
 
 
 def _lacking_sentences(take: Trimmed, text: str, gate: Gate, voice: Voice) -> str | None:
-    """Whether a take is as long as the first sentences of its text, and lacks pauses or haste that explain it."""
+    """Report a take that is only as long as the first sentences of its text, without pauses or haste."""
     ends = [match.start() for match in _SENTENCES.finditer(text.strip())]
     whole = _units(text)
     is_long_enough = take.spoken >= gate.hasty_sentences * whole / voice.rate
@@ -304,7 +305,7 @@ def _lacking_sentences(take: Trimmed, text: str, gate: Gate, voice: Voice) -> st
 
 
 def _units(text: str) -> float:
-    """How long a text takes to say, in the units of `sound_length`."""
+    """Return how long a text takes to say, in the units of `sound_length`."""
     return sum(map(sound_length, split_words(text)))
 
 
@@ -313,7 +314,7 @@ def _frame_samples(sample_rate: int) -> int:
 
 
 def _frame_rms(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
-    """RMS of each frame; the last one may be shorter."""
+    """Return the RMS of each frame; the last one may be shorter."""
     frame = _frame_samples(sample_rate)
     starts = np.arange(0, len(samples), frame)
     sums = np.add.reduceat(np.square(samples, dtype=np.float64), starts)

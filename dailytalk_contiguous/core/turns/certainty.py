@@ -1,9 +1,10 @@
-"""How certain the kind of an event is: whether it stays the same where times and limits are a little different.
+"""The certainty of the kind of an event: whether it stays the same if times and limits change a little.
 
-The kind of an event follows from times and limits. Times are those of sound in a room, and known as well as the
-room is quiet; a limit such as 0.2 s of silence is a convention, which nobody knows to better than a tenth. So the
-edges of speech are moved at random, as far as they are usually wrong, the limits by up to a tenth, and the rules
-are applied again. The certainty of an event is the share of these draws in which it keeps its kind.
+The kind of an event follows from times and limits. Times are those of sound in a room, and the quieter the room,
+the more exact they are; a limit such as 0.2 s of silence is a convention, which nobody knows to better than a
+tenth. So the edges of speech are moved at random, as far as they are usually wrong, and the limits by up to a
+tenth, and the rules are applied again. The certainty of an event is the share of these draws in which it keeps its
+kind.
 """
 
 import math
@@ -36,13 +37,13 @@ _Limits = TypeVar("_Limits")
 
 
 class EndShares(NamedTuple):
-    """The shares of the draws in which the end of a turn keeps its transition, and in which it has the other one.
+    """The shares of the draws in which the end of a turn keeps its transition or has the other one.
 
     In the remaining draws it is no end of a turn, because the silence behind it is too short.
     """
 
-    kept: float
-    other: float
+    same_transition: float
+    other_transition: float
 
 
 class EventCertainties(NamedTuple):
@@ -88,17 +89,17 @@ def event_certainties(
     """Return how certain the events of a conversation are.
 
     Args:
-        timed: its utterances.
-        errors: the standard deviation of the edges of each, in seconds.
+        timed: utterances of the conversation.
+        errors: standard deviation of the edges of each, in seconds.
         source: the same utterances in the recording, by which stretches are joined; None to join them by `timed`.
     """
-    now = _Events.of(timed, source, TURN_LIMITS)
+    now = _Events.from_times(timed, source, TURN_LIMITS)
     n_kept = np.zeros(len(timed), int)
     n_ends_kept = dict.fromkeys(now.transitions, 0)
     n_ends_other = dict.fromkeys(now.transitions, 0)
     for shifts, limits in _draws(errors, TurnLimits):
         moved_source = None if source is None else _moved(source, shifts)
-        drawn = _Events.of(_moved(timed, shifts), moved_source, limits)
+        drawn = _Events.from_times(_moved(timed, shifts), moved_source, limits)
         n_kept += np.array(drawn.labels) == np.array(now.labels)
         for utterance, transition in now.transitions.items():
             drawn_transition = drawn.transitions.get(utterance)
@@ -130,32 +131,32 @@ LEAST_FINISHED = 0.005
 def transition_certainty(shares: EndShares, transition: str, finished: float | None) -> float:
     """Return how certain a transition is, in [0, 1], by Bayes' rule.
 
-    Times alone say how likely it is, and how finished the end sounds says how much likelier it is than the other
-    transition. Whether the silence is long enough can't be heard: that part of the draws counts as before.
+    Times alone give its probability, and how finished the end sounds makes it likelier or less likely than the
+    other transition. Whether the silence is long enough can't be heard, so that part of the draws stays.
 
     Args:
-        shares: of the end.
+        shares: shares of the end.
         transition: `core.turns.turn_ends.HOLD` or `SHIFT`.
         finished: `turn_end`, in [0, 1]; None where nobody judged.
 
-    >>> shares = EndShares(kept=0.8, other=0.2)
+    >>> shares = EndShares(same_transition=0.8, other_transition=0.2)
     >>> [round(transition_certainty(shares, "shift", finished), 2) for finished in (None, 0.99, 0.01)]
     [0.8, 0.89, 0.67]
     """
     if finished is None:
-        return shares.kept
+        return shares.same_transition
     # How much likelier a shift sounds so finished than a hold does: a ratio of two beta densities, bounded.
     heard = min(max(finished, LEAST_FINISHED), 1 - LEAST_FINISHED)
     log_ratio = _log_density(heard, *SHIFT_SHAPE) - _log_density(heard, *HOLD_SHAPE)
     ratio = min(max(math.exp(log_ratio), 1 / MOST_RATIO), MOST_RATIO)
     if transition != SHIFT:
         ratio = 1 / ratio
-    same_speaker = (1 - shares.other) * ratio
-    return shares.kept * ratio / (same_speaker + shares.other)
+    same_speaker = (1 - shares.other_transition) * ratio
+    return shares.same_transition * ratio / (same_speaker + shares.other_transition)
 
 
 def _log_density(value: float, first: float, second: float) -> float:
-    """The logarithm of the density of a beta distribution."""
+    """Return the logarithm of the density of a beta distribution."""
     scale = math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
     return (first - 1) * math.log(value) + (second - 1) * math.log(1 - value) - scale
 
@@ -167,7 +168,7 @@ class _Events(NamedTuple):
     transitions: dict[int, str]
 
     @classmethod
-    def of(cls, timed: Sequence[Timed], source: Sequence[Timed] | None, limits: TurnLimits) -> "_Events":
+    def from_times(cls, timed: Sequence[Timed], source: Sequence[Timed] | None, limits: TurnLimits) -> "_Events":
         groups = join_spans(timed if source is None else source, limits.pause)
         speech = stretches(timed, groups, limits)
         ends = silent_ends(speech, timed, limits.pause)
@@ -185,11 +186,11 @@ def interaction_certainties(
     """Return how certain each event of a conversation is to be one of its kind, in [0, 1].
 
     Args:
-        events: what `find` finds in `utterances` by the usual limits.
-        utterances: those of the conversation.
-        errors: the standard deviation of the edges of each, in seconds.
-        kind_of_limits: the class of the limits, a named tuple of seconds with the usual ones as defaults.
-        find: finds the events of other times, by other limits.
+        events: events that `find` returns for `utterances` by the usual limits.
+        utterances: utterances of the conversation.
+        errors: standard deviation of the edges of each, in seconds.
+        kind_of_limits: class of the limits, a named tuple of seconds with the usual ones as defaults.
+        find: function that returns the events of other times, by other limits.
     """
     if not events:
         return []
@@ -207,8 +208,8 @@ class UtteredWords:
     """Words of a conversation, which end where their utterances do, wherever these are moved.
 
     Args:
-        words: in any order. Those in no utterance stay where they are.
-        utterances: those of the conversation.
+        words: words in any order; those in no utterance stay where they are.
+        utterances: utterances of the conversation.
     """
 
     def __init__(self, words: Sequence[Timed], utterances: Sequence[Timed]) -> None:
@@ -238,7 +239,7 @@ class UtteredWords:
 
 
 def _acts(events: Sequence[Interaction], utterances: Sequence[Timed]) -> list[tuple[str, int]]:
-    """The kind of each event, and the utterance with which its act begins."""
+    """Return the kind of each event, and the utterance with which its act begins."""
     starting = {(timed.channel, timed.start): index for index, timed in enumerate(utterances)}
     acts: list[tuple[str, int]] = []
     for event in events:
@@ -254,7 +255,7 @@ LIMIT_SHARE = 0.1
 def _draws(
     errors: Sequence[float], kind_of_limits: Callable[..., _Limits]
 ) -> Iterator[tuple[NDArray[np.float64], _Limits]]:
-    """Seconds by which each start and each end is moved, shape (n, 2), and limits; the same ones at each call."""
+    """Draw seconds by which each start and end is moved, shape (n, 2), and limits; the same ones at each call."""
     random = np.random.default_rng(0)
     usual = np.array(kind_of_limits())
     deviations = np.array(errors, float).reshape(-1, 1)

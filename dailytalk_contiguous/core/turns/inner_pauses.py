@@ -22,11 +22,11 @@ class InnerPause(NamedTuple):
 
     Attributes:
         utterance: index of its utterance.
-        number: counts the pauses of its utterance from 0.
-        start: seconds, where the speaker falls silent.
-        end: seconds, where the speaker goes on.
-        certainty: of being a hold, in [0, 1]; None if it is no hold: the other speaker is heard in its first
-            0.2 s, or speaks before it ends.
+        number: number among the pauses of its utterance, from 0.
+        start: seconds at which the speaker falls silent.
+        end: seconds at which the speaker goes on.
+        certainty: certainty in [0, 1] that it is a hold; None if it is no hold, because the other speaker is heard
+            in its first 0.2 s, or speaks before it ends.
     """
 
     utterance: int
@@ -42,10 +42,9 @@ def inner_pauses(
     """Return the pauses inside the utterances of a conversation, side by side.
 
     Args:
-        utterances: of both sides, in any order.
-        speech: by channel, when its speaker speaks, without pauses: starts and ends in seconds, in order.
-        errors: by channel, the standard deviation of an edge of speech in seconds
-            (`core.turns.certainty.edge_error`).
+        utterances: utterances of both sides, in any order.
+        speech: starts and ends of speech without pauses by channel, in seconds, in order.
+        errors: standard deviation of an edge of speech by channel, in seconds (`core.turns.certainty.edge_error`).
 
     >>> utterances = [Timed("left", 0.0, 3.0), Timed("right", 4.0, 5.0)]
     >>> speech = {"left": [(0.0, 1.0), (2.0, 3.0)], "right": [(4.0, 5.0)]}
@@ -72,7 +71,7 @@ def inner_pauses(
             continue
         certainty = None
         if transitions.get(index) == HOLD:
-            certainty = certainties.ends[index].kept
+            certainty = certainties.ends[index].same_transition
         pauses.append(InnerPause(utterance, numbers[utterance], part.end, following.start, certainty))
         numbers[utterance] += 1
     return pauses

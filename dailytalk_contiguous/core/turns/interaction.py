@@ -1,7 +1,7 @@
 """Interactions of two people in a conversation: pauses, turns, backchannels and interruptions as events.
 
-The left speaker is the agent, whom a model learns to be, the right one the user. An event is taken where the times
-of utterances and the words in them leave no doubt about its kind. Others are left out, each with its reason.
+The left speaker is the agent, whom a model learns to be, the right one the user. An event is included where the
+times of utterances and the words in them leave no doubt about its kind. Others are left out, each with its reason.
 """
 
 from bisect import bisect_left, bisect_right
@@ -37,21 +37,22 @@ class InteractionLimits(NamedTuple):
     """The limits in seconds by which events are told apart.
 
     Attributes:
-        pause, terminal_overlap: of `core.turns.turn_taking`.
+        pause: as in `core.turns.turn_taking`.
+        terminal_overlap: as in `core.turns.turn_taking`.
         turn_seconds: `TURN_SECONDS`.
-        longest_wait: after a longer silence of both nobody knows whether an answer was waited for; who speaks on
-            for longer was not stopped by the other. Twice the longest silence that talk commonly has (Jefferson
-            1989, "Notes on a possible metric which provides for a 'standard maximum' silence of approximately one
-            second in conversation").
-        alone: before and after an event, in which nothing else may happen: as long as the overlap by which the end
-            of a turn that was foreseen differs from an interruption.
+        longest_wait: longest silence of both after which the next speech counts as an answer, and longest time for
+            which a speaker who was interrupted speaks on. It is twice the longest silence that talk commonly has
+            (Jefferson 1989, "Notes on a possible metric which provides for a 'standard maximum' silence of
+            approximately one second in conversation").
+        margin: time before and after an event in which nothing else may happen, as long as the overlap by
+            which an interruption differs from the expected end of a turn.
     """
 
     pause: float = PAUSE
     terminal_overlap: float = TERMINAL_OVERLAP
     turn_seconds: float = TURN_SECONDS
     longest_wait: float = 2.0
-    alone: float = TERMINAL_OVERLAP
+    margin: float = TERMINAL_OVERLAP
 
     @property
     def of_turns(self) -> TurnLimits:
@@ -63,8 +64,9 @@ INTERACTION_LIMITS = InteractionLimits()
 
 
 class EventKind(NamedTuple):
-    """A kind of event: whose act it is, how that enters (`core.turns.turn_taking.Stretch`), and what happens, by
-    whom.
+    """A kind of event: the channel whose act it is, the ways in which that enters, and a description.
+
+    Ways are events of `core.turns.turn_taking.Stretch`.
     """
 
     who: str
@@ -90,15 +92,15 @@ class Interaction(NamedTuple):
     """An event in seconds of its conversation.
 
     Attributes:
-        kind: of `RULES`.
-        who: the channel whose act it is.
+        kind: kind of `RULES`.
+        who: channel whose act it is.
         start: seconds at which the pause or the backchannel begins; of a turn the end of the user's speech, of an
             interruption its start.
         end: seconds at which the pause or the backchannel ends; of a turn the start of the agent's speech, which
             is earlier than `start` where they overlap, of an interruption its end.
         act: start and end of the speech that makes it, of a pause that after it.
         before: start and end of the speech that it follows or is in.
-        judged: the figures by which it was judged.
+        judged: figures by which it was judged.
     """
 
     kind: str
@@ -110,15 +112,15 @@ class Interaction(NamedTuple):
     judged: str
 
 
-def find_interactions(
+def detect_interactions(
     utterances: Sequence[Timed], words: Sequence[Timed], limits: InteractionLimits = INTERACTION_LIMITS
 ) -> tuple[list[Interaction], Counter[str]]:
-    """The events of one conversation in order, and how many are left out that might be one, by kind and reason.
+    """Return the events of one conversation in order, and count doubtful ones left out, by kind and reason.
 
     `left` is the agent and `right` the user. Utterances and words may be in any order.
 
     >>> said = [Timed("right", 0.0, 2.0), Timed("left", 2.3, 4.0)]
-    >>> [event[:4] for event in find_interactions(said, said * 4)[0]]
+    >>> [event[:4] for event in detect_interactions(said, said * 4)[0]]
     [('turn', 'left', 2.0, 2.3)]
     """
     scene = Scene(utterances, words, limits)
@@ -155,13 +157,13 @@ class KyutaiLimits(NamedTuple):
     """The limits in seconds of Kyutai's rules.
 
     Attributes:
-        pause: of a pause, at least.
-        joined: of a pause under which speech of one side is one utterance.
-        paused: of the user's utterance with a pause, at least.
-        long: of both utterances of a turn, and of the one that a backchannel is in, at least.
-        longest_gap: between the utterances of a turn, at most.
-        short: of a backchannel, at most.
-        alternating: of each of the four utterances of an interruption, at least.
+        pause: shortest pause.
+        joined: shortest pause between two utterances of one side; a shorter one is inside an utterance.
+        paused: shortest utterance of the user with a pause.
+        long: shortest utterance of a turn, on either side, and shortest one that a backchannel is in.
+        longest_gap: longest gap between the utterances of a turn.
+        short: longest backchannel.
+        alternating: shortest of the four utterances of an interruption.
     """
 
     pause: float = PAUSE
@@ -180,15 +182,15 @@ KYUTAI_LIMITS = KyutaiLimits()
 OWN_RULES = "dailytalk"
 
 
-def find_kyutai_interactions(
+def detect_kyutai_interactions(
     utterances: Sequence[Timed], limits: KyutaiLimits = KYUTAI_LIMITS
 ) -> list[Interaction]:
-    """The events of one conversation by `KYUTAI_RULES`, in order of start; `left` is the agent.
+    """Return the events of one conversation by `KYUTAI_RULES`, in order of start; `left` is the agent.
 
-    The event of an utterance with several pauses is the longest one.
+    The event of an utterance with several pauses is the longest pause.
 
     >>> said = [Timed("right", 0.0, 6.0), Timed("left", 6.3, 12.0)]
-    >>> [event[:4] for event in find_kyutai_interactions(said)]
+    >>> [event[:4] for event in detect_kyutai_interactions(said)]
     [('turn', 'left', 6.0, 6.3)]
     """
     agent = [*_joined_utterances(utterances, "left", limits.joined)]
@@ -214,7 +216,7 @@ def find_kyutai_interactions(
 
 
 def _joined_utterances(utterances: Sequence[Timed], channel: str, pause: float) -> dict[Timed, list[TimeSpan]]:
-    """The utterances of a channel in order, each with the pauses in it: those under `pause` s are inside."""
+    """Join the utterances of a channel that are under `pause` seconds apart, each with the pauses in it."""
     joined: list[Timed] = []
     pauses: list[list[TimeSpan]] = []
     for start, end in unions(utterances).channels.get(channel, ()):
@@ -297,26 +299,26 @@ class Scene:
         self, utterances: Sequence[Timed], words: Sequence[Timed], limits: InteractionLimits = INTERACTION_LIMITS
     ) -> None:
         self._limits = limits
-        self._heard = unions([*utterances, *words]).channels
-        self._middles: dict[str, list[float]] = {name: [] for name in self._heard}
+        self._speech = unions([*utterances, *words]).channels
+        self._middles: dict[str, list[float]] = {name: [] for name in self._speech}
         for word in sorted(words, key=lambda word: word.start + word.end):
             self._middles[word.channel].append((word.start + word.end) / 2)
 
     def words(self, stretch: Stretch) -> int:
-        """How many words have their middle in a stretch."""
+        """Count the words whose middle is in a stretch."""
         middles = self._middles[stretch.channel]
         return bisect_right(middles, stretch.end) - bisect_left(middles, stretch.start)
 
     def is_heard(self, channel: str, start: float, end: float) -> bool:
         """Whether there is speech on a channel between two times."""
-        spans = self._heard.get(channel, [])
+        spans = self._speech.get(channel, [])
         following = bisect_right(spans, (start, float("inf")))
         reaches_in = following > 0 and spans[following - 1][1] > start
         begins_inside = following < len(spans) and spans[following][0] < end
         return reaches_in or begins_inside
 
     def interaction(self, kind: str, before: Stretch, now: Stretch) -> Interaction:
-        """The event that `now` is, after or inside `before`."""
+        """Return the event that `now` is, after or inside `before`."""
         if "backchannel" in kind:
             start = now.start
             end = now.end
@@ -333,7 +335,7 @@ class Scene:
         return Interaction(kind, RULES[kind].who, start, end, act, speech_before, judged)
 
     def doubt(self, kind: str, before: Stretch, now: Stretch) -> str | None:
-        """Why `now`, after or inside `before`, may be no event of a kind; None if it is one."""
+        """Say why `now`, after or inside `before`, may be no event of a kind; None if it is one."""
         n_words = self.words(now)
         if not n_words or not self.words(before):
             return "nobody knows what is said"
@@ -349,17 +351,19 @@ class Scene:
 
     def _is_heard_before(self, now: Stretch) -> bool:
         """Whether the speaker of a stretch says more close before it."""
-        return self.is_heard(now.channel, now.start - self._limits.alone, now.start - self._limits.pause / 2)
+        return self.is_heard(now.channel, now.start - self._limits.margin, now.start - self._limits.pause / 2)
 
     def _backchannel_doubt(self, before: Stretch, now: Stretch) -> str | None:
         is_long = now.end - now.start >= self._limits.turn_seconds
         if is_long or self.words(now) > BACKCHANNEL_WORDS:
             return "it is too long for a backchannel"
-        if now.start - before.start < self._limits.alone:
+        if now.start - before.start < self._limits.margin:
             return "both begin at once"
-        if before.end - now.end < self._limits.alone:
+        if before.end - now.end < self._limits.margin:
             return "the other hardly goes on"
-        is_heard_after = self.is_heard(now.channel, now.end + self._limits.pause / 2, now.end + self._limits.alone)
+        is_heard_after = self.is_heard(
+            now.channel, now.end + self._limits.pause / 2, now.end + self._limits.margin
+        )
         if self._is_heard_before(now) or is_heard_after:
             return "the same speaker says more close to it"
         return None
@@ -370,7 +374,7 @@ class Scene:
         wait = now.start - before.end
         if -wait <= self._limits.terminal_overlap:
             return "the agent may have been about to end"
-        resumes = self.is_heard("left", before.end + self._limits.pause / 2, before.end + self._limits.alone)
+        resumes = self.is_heard("left", before.end + self._limits.pause / 2, before.end + self._limits.margin)
         if -wait > self._limits.longest_wait or resumes:
             return "the agent speaks on"
         return None
@@ -381,11 +385,13 @@ class Scene:
         if now.start - before.end > self._limits.longest_wait:
             return "the silence is too long"
         if kind == "turn":
-            if self.is_heard("right", before.end + self._limits.pause / 2, now.start + self._limits.alone):
+            if self.is_heard("right", before.end + self._limits.pause / 2, now.start + self._limits.margin):
                 return "both begin at once"
             is_agent_near = self._is_heard_before(now)
         else:
-            is_agent_near = self.is_heard("left", before.end - self._limits.alone, now.start + self._limits.alone)
+            is_agent_near = self.is_heard(
+                "left", before.end - self._limits.margin, now.start + self._limits.margin
+            )
         return "the agent speaks close to it" if is_agent_near else None
 
 
@@ -405,14 +411,19 @@ SLACK = 2.0
 def window_around(
     start: float, end: float, busy: Sequence[TimeSpan], duration: float, context: float, after: float
 ) -> tuple[float, float, bool, bool]:
-    """From about `context` seconds before `start` to about `after` s after `end`; whether each is in silence.
+    """Return a window around an event, and whether its start and its end are in silence.
 
-    Each is moved by up to `SLACK` into the nearest silence of at least `PAUSE`, or to an edge of the conversation,
-    and stays where it is if there is none.
+    It lasts from about `context` seconds before `start` to about `after` seconds after `end`. Each edge is moved
+    by up to `SLACK` into the nearest silence of at least `PAUSE`, or to an edge of the conversation, and stays
+    where it is if there is none.
 
     Args:
+        start: start of the event in seconds.
+        end: end of the event in seconds.
         busy: speech of both, in seconds, in order and without overlap.
-        duration: of the conversation.
+        duration: length of the conversation.
+        context: seconds before the event.
+        after: seconds after the event.
     """
     edges = [(0.0, 0.0), *busy, (duration, duration)]
     # Half the shortest silence on both sides of a cut; nothing is before the first moment or after the last.

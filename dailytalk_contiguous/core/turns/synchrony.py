@@ -1,5 +1,5 @@
-"""Whether two tracks are of one talk: people who talk wait for each other, and tracks that begin at different
-times, drift or lost buffers overlap as often as by chance.
+"""Tracks that are not of one talk, or out of step: people who talk wait for each other, while such tracks overlap
+as often as by chance.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ LESS = 0.85
 
 
 def out_of_step(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> str | None:
-    """How two sides of a conversation, as (start, end) in seconds, fail to wait for each other.
+    """Describe how two sides of a conversation, as (start, end) in seconds, fail to wait for each other.
 
-    None if they do, and where one of them has under `LEAST_SPEECH`.
+    The result is None if they do wait, and where one of them has under `LEAST_SPEECH`.
     """
     ends = [end for _, end in (*left, *right)]
     last_end = max(ends, default=0.0)
@@ -60,7 +60,7 @@ def out_of_step(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> str | No
 
 
 def _overlaps_when_moved(sides: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The overlap against chance with the right side moved, from `FURTHEST_TALK` later to as much earlier."""
+    """Return the overlap against chance with the right side moved by up to `FURTHEST_TALK` later and earlier."""
     count = sides.shape[1]
     furthest = round(FURTHEST_TALK / TALK_FRAME)
     earlier = np.arange(furthest, -furthest - 1, -1).clip(min=0)  # frames by which the right side begins earlier

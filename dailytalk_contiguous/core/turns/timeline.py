@@ -1,8 +1,8 @@
-"""The timeline of a conversation after one side was resynthesised and lasts longer or shorter, and what it keeps.
+"""The timeline of a conversation whose resynthesised side lasts longer or shorter, and measures of what it keeps.
 
-`anchor` keeps what people do to each other: answers keep their gap, backchannels stay inside the turn they
-belong to, interruptions keep their distance to the end of what they cut off. `sequential` lays everything end
-to end with its gaps and gives up all overlap. Only the quiet between events changes: no event is cut, and
+`anchor` keeps the relations between both speakers: answers keep their gap, backchannels stay inside the turn they
+belong to, interruptions keep their distance to the end of the turn that they cut off. `sequential` lays everything
+end to end with its gaps and gives up all overlap. Only the quiet between events changes: no event is cut, and
 events of one channel never overlap, because both would lose speech.
 """
 
@@ -36,9 +36,9 @@ KEPT_PAUSE = 0.08
 class TurnEvent(NamedTuple):
     """An event on one channel of the source, at `start`..`end`, that lasts `new_length` in the rebuilt one (s).
 
-    `kept`: its own samples are used, so that `new_length` is `end - start`. `run`: a number that pieces cut from
-    one run of speech on this channel share; -1 for an event that was not cut. `start_trim`, `end_trim`: how far
-    inside its start and its end it sounds, in the source and in the rebuilt one; None where that is unknown.
+    With `is_kept` its own samples are used, so that `new_length` is `end - start`. `run` is a number that pieces
+    cut from one run of speech on this channel share; -1 for an event that was not cut. `start_trim` and `end_trim`
+    are its seconds without sound at both ends, in the source and in the rebuilt one; None where they are unknown.
     """
 
     channel: str
@@ -46,7 +46,7 @@ class TurnEvent(NamedTuple):
     end: float
     new_length: float
     run: int = -1
-    kept: bool = False
+    is_kept: bool = False
     start_trim: float | None = None
     end_trim: float | None = None
 
@@ -59,7 +59,7 @@ class Rebuilt(NamedTuple):
 
 
 class _Unit(NamedTuple):
-    """A block of events. `start` and `end` in the source, `length` rebuilt, events with their distance to `start`.
+    """A block of events: `start` and `end` in the source, rebuilt `length`, events with their distance to `start`.
 
     Units of one channel are in order and do not overlap: the latest one is also the one that reaches furthest.
     """
@@ -72,7 +72,7 @@ class _Unit(NamedTuple):
 
 
 def _samples(seconds: float, sample_rate: int) -> float:
-    """A time in whole samples: their sums and differences are exact in a double, so that no guarantee is lost."""
+    """Return a time in whole samples: sums and differences are exact in a double, so that guarantees hold."""
     return float(round(seconds * sample_rate))
 
 
@@ -102,12 +102,14 @@ def rebuild(events: Sequence[TurnEvent], duration: float, mode: str, sample_rate
     `sequential` places every event at its source gap, or at 0 where the source overlaps, from the end before it.
 
     Args:
-        events: of at most two channels, in any order, without those that the rebuilt conversation leaves out.
-        duration: of the source, in seconds.
+        events: events of at most two channels, in any order, without those that the rebuilt conversation leaves
+            out.
+        duration: length of the source in seconds.
         mode: one of `MODES`.
-        sample_rate: in Hz. All times count in whole samples (source time `t` is sample `round(t * sample_rate)`),
-            every guarantee holds to the sample, and `round(start * sample_rate)` is the sample at which an event
-            begins. A kept event has the samples from `round(start * rate)` to `round(end * rate)` of its source.
+        sample_rate: rate in Hz. All times count in whole samples (source time `t` is sample
+            `round(t * sample_rate)`), every guarantee holds to the sample, and `round(start * sample_rate)` is the
+            sample at which an event begins. A kept event has the samples from `round(start * rate)` to
+            `round(end * rate)` of its source.
     """
     names = dict.fromkeys(event.channel for event in events)
     channels = [_units(events, channel, sample_rate) for channel in names]
@@ -129,7 +131,7 @@ def rebuild(events: Sequence[TurnEvent], duration: float, mode: str, sample_rate
 
 
 def _anchored(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
-    """Where `anchor` places a unit."""
+    """Return the start at which `anchor` places a unit."""
     start = _by_other(unit, placed, sample_rate)
     if unit.channel not in placed.latest:
         return start
@@ -144,7 +146,7 @@ KEPT_LEAD = 0.2
 
 
 def _by_other(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
-    """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
+    """Return the start of a unit by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
     others = [latest for channel, latest in placed.latest.items() if channel != unit.channel]
     if not others:
         return _after_all(unit, placed, sample_rate)
@@ -164,20 +166,20 @@ def _by_other(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
 
 
 def _after_all(unit: _Unit, placed: _Placed, sample_rate: int) -> float:
-    """At the source gap, or at none where the source overlaps, from the furthest end so far."""
+    """Return the furthest end so far plus the gap of the source, or without a gap where the source overlaps."""
     gap = max(0.0, unit.start - placed.end)
     return placed.new_end + gap
 
 
 def _units(events: Sequence[TurnEvent], channel: str, sample_rate: int) -> list[_Unit]:
-    """Units of one channel in order, with source times that do not overlap."""
+    """Return the units of one channel in order, with source times that do not overlap."""
     units: list[_Unit] = []
     reached = 0.0
     for block in _blocks(events, channel):
         first_event = events[block[0]]
         first = _samples(first_event.start, sample_rate)
         last = _samples(max(events[index].end for index in block), sample_rate)
-        length = last - first if first_event.kept else _samples(first_event.new_length, sample_rate)
+        length = last - first if first_event.is_kept else _samples(first_event.new_length, sample_rate)
         start = max(first, reached)
         reached = max(last, start)
         inside = [(index, _samples(events[index].start, sample_rate) - first) for index in block]
@@ -186,7 +188,7 @@ def _units(events: Sequence[TurnEvent], channel: str, sample_rate: int) -> list[
 
 
 def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
-    """Indices of a channel's events that move as one, each block and all of them in order of start."""
+    """Return indices of a channel's events that move as one, each block and all of them in order of start."""
 
     def order(index: int) -> tuple[float, float]:
         return events[index].start, -events[index].end
@@ -196,7 +198,7 @@ def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
     reach = -math.inf
     for run in _runs(events, channel):
         first_event = events[run[0]]
-        if not first_event.kept:
+        if not first_event.is_kept:
             blocks.append(run)
             continue
         if first_event.start >= reach:
@@ -209,16 +211,16 @@ def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
 
 
 def _runs(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
-    """Indices of a channel's events in order of start, those of kept pieces of one run together."""
+    """Return indices of a channel's events in order of start, those of kept pieces of one run together."""
     indices = [index for index, event in enumerate(events) if event.channel == channel]
     indices.sort(key=lambda index: (events[index].start, -events[index].end))
     runs: dict[tuple[int, int], list[int]] = {}
     resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
     for index in indices:
         event = events[index]
-        if not event.kept:
+        if not event.is_kept:
             resynthesised += 1
-        is_piece = event.kept and event.run >= 0
+        is_piece = event.is_kept and event.run >= 0
         key = (event.run, resynthesised) if is_piece else (-1 - index, 0)
         runs.setdefault(key, []).append(index)
     return list(runs.values())
@@ -231,9 +233,9 @@ ROUNDING = 0.001
 def compare_turns(
     events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float, mode: str
 ) -> TimelineMeasures:
-    """Turn-taking before and after a rebuild, of which no sound but speech is lost, and no loudness changed.
+    """Measure turn-taking before and after a rebuild that loses no sound but speech, and changes no loudness.
 
-    Times are those at which events sound, where these are known.
+    Times are those of the sound of events, where these are known.
 
     Offsets in seconds are None where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
     their distributions. `overlap_kept` (None without overlap in the source) is the time that overlapping pairs of
@@ -243,10 +245,10 @@ def compare_turns(
 
     Args:
         events: utterances only; sounds take no floor.
-        starts: of the events in the rebuilt conversation, in seconds.
-        source_duration: of the source, in seconds.
-        duration: of the rebuilt conversation, in seconds.
-        mode: how it was rebuilt.
+        starts: starts of the events in the rebuilt conversation, in seconds.
+        source_duration: length of the source in seconds.
+        duration: length of the rebuilt conversation in seconds.
+        mode: mode of the rebuild.
     """
     from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
 
@@ -298,7 +300,7 @@ def compare_turns(
 
 
 def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tuple[list[Timed], list[Timed]]:
-    """When events sound in the source, and in the rebuilt conversation in which they begin at `starts`."""
+    """Return the times of sound of events in the source, and in the result, where they begin at `starts`."""
     source: list[Timed] = []
     rebuilt: list[Timed] = []
     for event, start in zip(events, starts, strict=True):
@@ -317,14 +319,14 @@ SAMPLE = 1 / 8000
 
 
 def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:
-    """Seconds of kept events that are not in the rebuilt conversation: cut off at an end, or under another.
+    """Return the seconds of kept events that the rebuilt conversation lacks: cut off at an end, or under another.
 
-    Pass what was really placed as `new_length`. Up to `SAMPLE` an event is rounding, and not counted.
+    `new_length` has to be the length that was really placed. Up to `SAMPLE` an event is rounding, and not counted.
     """
     source: list[Timed] = []
     placed: list[Timed] = []
     for event, start in zip(events, starts, strict=True):
-        if event.kept:
+        if event.is_kept:
             placed_start = max(0.0, start)
             placed_end = min(duration, start + event.new_length)
             source.append(Timed(event.channel, event.start, event.end))
@@ -340,7 +342,7 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
 
 
 def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float | None:
-    """The share of the overlap of the source that is kept, as `compare_turns` defines it; None without overlap."""
+    """Return the share of the source's overlap that is kept, as in `compare_turns`; None without overlap."""
     by_channel: dict[str, list[int]] = {}
     for index, span in enumerate(source):
         by_channel.setdefault(span.channel, []).append(index)
@@ -359,9 +361,10 @@ def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float | 
 
 
 class _Pairs(NamedTuple):
-    """All pairs of utterances of two channels, each of shape (first, second).
+    """All pairs of utterances of two channels, in arrays of shape (first, second).
 
-    `shared`: seconds in common. `is_inside`: whether one is inside the other. `shorter`: seconds of the shorter.
+    `shared` has the seconds in common, `is_inside` whether one is inside the other, and `shorter` the seconds of
+    the shorter one.
     """
 
     shared: NDArray[np.float64]
@@ -388,7 +391,7 @@ def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) 
 
 
 def _quantiles(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
-    """The tenth, the fiftieth and the ninetieth percentile; None without values."""
+    """Return the tenth, the fiftieth and the ninetieth percentile; None without values."""
     if not len(values):
         return None, None, None
     low, middle, high = np.percentile(values, (10, 50, 90)).tolist()

@@ -1,4 +1,4 @@
-"""Ends of turns: where a speaker falls silent, who speaks next, and how well a judge of the sound tells the two.
+"""Ends of turns: where a speaker falls silent, who speaks next, and how well a judge of the sound knows it.
 
 A judge hears one side up to the end of a stretch of speech and says how finished it sounds, from 0 to 1. Before
 the other speaker's turn (a shift) it should sound finished, before a pause of the same speaker (a hold) not.
@@ -32,7 +32,7 @@ Interval = tuple[float, float]
 
 
 class TurnEnd(NamedTuple):
-    """The end of a stretch of speech: its last utterance, by its index, the second, and `SHIFT` or `HOLD`."""
+    """The end of a stretch of speech: index of its last utterance, time in seconds, and `SHIFT` or `HOLD`."""
 
     utterance: int
     time: float
@@ -40,16 +40,16 @@ class TurnEnd(NamedTuple):
 
 
 class TurnEndFigures(NamedTuple):
-    """How finished ends of turns sound, in [0, 1]; None where there is none.
+    """Figures of how finished ends of turns sound, in [0, 1]; None where there is none.
 
     Attributes:
-        n_shifts: how many shifts were judged.
-        n_holds: how many holds were judged.
+        n_shifts: number of shifts that were judged.
+        n_holds: number of holds that were judged.
         at_shifts: mean of the shifts.
         at_holds: mean of the holds.
         auc: how often a shift sounds more finished than a hold (Fawcett 2006, Pattern Recognition Letters 27:861).
-        at_holds_interval: of `CONFIDENCE`, by drawing ends with replacement.
-        auc_interval: of `CONFIDENCE`, by drawing ends with replacement.
+        at_holds_interval: interval of `at_holds` with `CONFIDENCE`, by drawing ends with replacement.
+        auc_interval: the same of `auc`.
     """
 
     n_shifts: int
@@ -62,20 +62,20 @@ class TurnEndFigures(NamedTuple):
 
 
 class TurnEndChange(NamedTuple):
-    """How a figure changed from recorded to built ends, the same ones in both, and the interval of the change."""
+    """The change of a figure from recorded to built ends, the same ones in both, and its interval."""
 
     value: float
     interval: Interval
 
 
 def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[TurnEnd]:
-    """The ends of stretches of speech behind which both are silent for `PAUSE` seconds, in order of time.
+    """Return the ends of stretches of speech after which both are silent for `PAUSE` seconds, in order of time.
 
-    Left out are backchannels, ends in the other's speech, and the last end, behind which nobody speaks.
+    Backchannels, ends in the other's speech, and the last end, after which nobody speaks, are left out.
 
     Args:
-        timed: in any order.
-        groups: of `core.turns.turn_taking.stretches`.
+        timed: utterances in any order.
+        groups: as in `core.turns.turn_taking.stretches`.
 
     >>> talk = [Timed("left", 0, 1), Timed("left", 2, 3), Timed("right", 4, 5)]
     >>> [(end.time, end.transition) for end in turn_ends(talk)]
@@ -85,7 +85,7 @@ def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
 
 
 def silent_ends(speech: Sequence[Stretch], timed: Sequence[Timed], pause: float = PAUSE) -> list[TurnEnd]:
-    """`turn_ends` of the stretches of utterances; `pause`: seconds for which both are silent."""
+    """Return `turn_ends` of the stretches of utterances; both are silent for `pause` seconds."""
     starts = [stretch.start for stretch in speech]
     latest_ends = list(accumulate((stretch.end for stretch in speech), max))
     ends: list[TurnEnd] = []
@@ -103,7 +103,7 @@ def silent_ends(speech: Sequence[Stretch], timed: Sequence[Timed], pause: float 
 
 
 def turn_end_figures(at_shifts: ArrayLike, at_holds: ArrayLike) -> TurnEndFigures:
-    """The figures of ends, by how finished the shifts and the holds among them sound.
+    """Return the figures of ends from how finished the shifts and the holds among them sound.
 
     >>> turn_end_figures([0.9, 0.7], [0.2]).auc
     1.0
@@ -127,9 +127,9 @@ def turn_end_figures(at_shifts: ArrayLike, at_holds: ArrayLike) -> TurnEndFigure
 
 
 def mean_change(holds: NDArray[np.float64]) -> TurnEndChange | None:
-    """How much more finished the same holds sound as built than as recorded; None without any.
+    """Return how much more finished the same holds sound as built than as recorded; None without any.
 
-    `holds`: how finished each sounds as recorded and as built, shape (ends, 2).
+    `holds` says how finished each sounds as recorded and as built, shape (ends, 2).
     """
     changes = holds[:, 1] - holds[:, 0]
     if not len(changes):
@@ -139,9 +139,9 @@ def mean_change(holds: NDArray[np.float64]) -> TurnEndChange | None:
 
 
 def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnEndChange | None:
-    """How the area under the curve changed; None without a shift or without a hold.
+    """Return the change of the area under the curve; None without a shift or without a hold.
 
-    `shifts` and `holds`: how finished each end sounds as recorded and as built, shape (ends, 2).
+    `shifts` and `holds` say how finished each end sounds as recorded and as built, shape (ends, 2).
     """
     if not len(shifts) or not len(holds):
         return None
@@ -154,16 +154,16 @@ def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnE
 
 
 def _aucs(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> tuple[float, float]:
-    """The areas of ends as recorded, and as built."""
+    """Return the areas of ends as recorded, and as built."""
     recorded = area_under_curve(shifts[:, 0], holds[:, 0])
     built = area_under_curve(shifts[:, 1], holds[:, 1])
     return recorded, built
 
 
 def area_under_curve(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> float:
-    """The share of pairs of a shift and a hold in which the shift sounds more finished; equal ones count half.
+    """Return the share of pairs of a shift and a hold in which the shift sounds more finished; NaN without a pair.
 
-    NaN without a pair.
+    Pairs that sound equally finished count half.
     """
     if not len(shifts) or not len(holds):
         return float("nan")
@@ -179,7 +179,7 @@ MOST_DRAWN = 1000
 
 
 def _draws(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of ends drawn with replacement, shape (`DRAWS`, ends): the same ones at each call."""
+    """Draw indices of ends with replacement, shape (`DRAWS`, ends), the same ones at each call."""
     n_drawn = min(len(values), MOST_DRAWN)
     random = np.random.default_rng(0)
     numbers = random.integers(max(1, n_drawn), size=(DRAWS, n_drawn))
@@ -190,7 +190,7 @@ def _draws(values: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _interval(draws: ArrayLike) -> Interval:
-    """The percentiles between which `CONFIDENCE` of the draws are."""
+    """Return the percentiles between which `CONFIDENCE` of the draws are."""
     outside = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.asarray(draws), [outside, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

@@ -1,8 +1,8 @@
-"""Turn lines: which utterances of a speaker are said in one take, and where that take is cut again.
+"""Turn lines: utterances of a speaker that are spoken in one take, and the cuts of that take.
 
-A pause inside a turn must not sound finished, and it does if each side of it is said as a sentence of its own. So
-what one speaker says while nobody else speaks between is one line for the voice. Its take is cut between the words
-where it is quietest, and the timeline puts the pause of the source into the cut.
+A pause inside a turn must not sound finished, and it does if each side of it is spoken as a sentence of its own.
+So all utterances of one speaker with nobody else between them are one line for the voice. Its take is cut between
+the words where it is quietest, and the timeline puts the pause of the source into the cut.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,16 +24,16 @@ MOST_SPEECH = 30.0
 def group_turns(
     utterances: Sequence[Utterance], channel: str, sent_tag: Callable[[str | None], str | None]
 ) -> list[list[int]]:
-    """The indices of a speaker's utterances of one conversation that have text, those of one turn together.
+    """Return the indices of a speaker's utterances of one conversation with text, those of one turn together.
 
     Two are of one turn if the second begins when the first has ended, nothing else of this speaker is between
     them, nobody else speaks in the pause, their tags and languages are the same, and the turn has no more than
     `MOST_SPEECH` seconds of speech.
 
     Args:
-        utterances: of both speakers.
-        channel: whose turns, by their `source_channel`.
-        sent_tag: returns what the voice is given of a tag. Tags that it is given alike are the same.
+        utterances: utterances of both speakers.
+        channel: `source_channel` of the speaker.
+        sent_tag: function that returns the form of a tag that the voice gets; tags with one form are the same.
 
     >>> from dailytalk_contiguous import Utterance
     >>> first = Utterance(source_channel="left", start=0.0, end=2.0, text="I think.", tag="calm")
@@ -87,7 +87,7 @@ def _is_one_turn(utterance: Utterance, following: Utterance, others: Sequence[Ut
 
 
 def turn_text(utterances: Sequence[Utterance]) -> str:
-    """The text of a turn, for the voice.
+    """Return the text of a turn for the voice.
 
     Where a sentence goes on after a pause, it has neither the mark nor the capital that punctuation gave to its
     parts, unless a person changed their words.
@@ -118,7 +118,7 @@ def turn_text(utterances: Sequence[Utterance]) -> str:
 
 
 def _raw_text(utterance: Utterance) -> str:
-    """The recogniser's text; empty if unknown."""
+    """Return the recogniser's text; empty if unknown."""
     return or_none(utterance.text_raw) or ""
 
 
@@ -147,13 +147,13 @@ QUIET_DB = 15.0
 def find_cuts(
     samples: NDArray[np.float32], sample_rate: int, words: Sequence[Word | None], counts: Sequence[int]
 ) -> list[int] | None:
-    """The samples at which a take is cut between its pieces; None where it can't be cut without cutting sound.
+    """Find the samples at which a take is cut between its pieces; None where a cut would be in sound.
 
     Args:
         samples: mono in [-1, 1], shape (n,).
         sample_rate: Hz.
-        words: those of all pieces, in seconds of the samples; None for a word whose time is unknown.
-        counts: how many words each piece has.
+        words: words of all pieces, in seconds of the samples; None for a word whose time is unknown.
+        counts: number of words of each piece.
     """
     frame = max(1, round(FRAME_SECONDS * sample_rate))
     width = round(AROUND_SECONDS / FRAME_SECONDS)
@@ -190,7 +190,7 @@ FADE_SECONDS = 0.01
 def cut_samples(
     samples: NDArray[np.float32], sample_rate: int, points: Sequence[int]
 ) -> list[NDArray[np.float32]]:
-    """The pieces of a take that is cut at `points`, faded over `FADE_SECONDS` on both sides of a cut."""
+    """Cut a take into pieces at `points`, faded over `FADE_SECONDS` on both sides of a cut."""
     pieces = [piece.copy() for piece in np.split(samples, list(points))]
     for piece, following in pairwise(pieces):
         n_fade = round(FADE_SECONDS * sample_rate)
@@ -202,7 +202,7 @@ def cut_samples(
 
 
 def shared_by_text(total: float, texts: Sequence[str]) -> list[float]:
-    """A price, shared in proportion to the UTF-8 bytes of texts, none of which is empty."""
+    """Share a price in proportion to the UTF-8 bytes of texts, none of which is empty."""
     sizes = [len(text.strip().encode()) for text in texts]
     all_bytes = sum(sizes)
     return [total * size / all_bytes for size in sizes]

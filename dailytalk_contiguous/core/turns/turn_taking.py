@@ -1,9 +1,10 @@
-"""Turn-taking: which turns, overlaps and backchannels there are, and their measures, from times alone.
+"""Turn-taking: turns, overlaps and backchannels, and their measures, from times alone.
 
 The categories are those of Heldner & Edlund (2010, "Pauses, gaps and overlaps in conversations", J. Phonetics 38):
 a change of speaker leaves a gap or an overlap, and speech wholly inside the other's is an overlap within a turn,
-which we call a backchannel. What they leave open, whether an overlap cut the other off, is decided by its length,
-because times hold no better sign; an interruption at which the other stops at once is therefore an `overlap`.
+called a backchannel here. They leave open whether an overlap cut the other off. That is decided by its length
+here, because times hold no better sign; an interruption at which the other stops at once is therefore an
+`overlap`.
 
 Times are those at which people sound (`core.records.conversation.Utterance.sounding`). Speech activity, by which
 utterances are found, ends some 80 ms late: gaps would be so much shorter, and overlaps longer.
@@ -39,7 +40,7 @@ TERMINAL_OVERLAP = 0.5
 
 
 class TurnLimits(NamedTuple):
-    """The limits in seconds by which stretches of speech are told apart: `PAUSE` and `TERMINAL_OVERLAP`."""
+    """The limits in seconds by which stretches of speech are classified: `PAUSE` and `TERMINAL_OVERLAP`."""
 
     pause: float = PAUSE
     terminal_overlap: float = TERMINAL_OVERLAP
@@ -63,11 +64,17 @@ class Timed(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Speech of one speaker without a pause, and how it enters.
+    """Speech of one speaker without a pause, and the way in which it enters.
 
-    `members`: indices of its utterances, in order. `event`: turn, overlap, backchannel or interruption. `host`:
-    index of the stretch that a backchannel is in. `offset`: floor-transfer offset in seconds (gap positive,
-    overlap negative), or None where the speaker does not change or the floor is not taken.
+    Attributes:
+        channel: channel of its speaker.
+        start: start in seconds.
+        end: end in seconds.
+        members: indices of its utterances, in order.
+        event: turn, overlap, backchannel or interruption.
+        host: index of the stretch that a backchannel is in.
+        offset: floor-transfer offset in seconds (gap positive, overlap negative); None where the speaker does not
+            change or the floor is not taken.
     """
 
     channel: str
@@ -80,7 +87,7 @@ class Stretch(NamedTuple):
 
 
 def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
-    """Indices of the utterances of each stretch: one channel, pauses under `pause` s, or pieces of one run."""
+    """Group indices of utterances by stretch: one channel, with pauses under `pause` s, or pieces of one run."""
     groups: list[list[int]] = []
     channels: dict[str, list[tuple[float, float, int]]] = {}
     for index, (channel, start, end, _) in enumerate(timed):
@@ -100,7 +107,7 @@ def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
 
 
 def indices_by_channel(timed: Sequence[Timed]) -> dict[str, list[int]]:
-    """The indices of the speech on each channel, in order of start."""
+    """Return the indices of the speech on each channel, in order of start."""
     indices: dict[str, list[int]] = {}
     for index in sorted(range(len(timed)), key=lambda index: timed[index].start):
         indices.setdefault(timed[index].channel, []).append(index)
@@ -110,16 +117,16 @@ def indices_by_channel(timed: Sequence[Timed]) -> dict[str, list[int]]:
 def stretches(
     timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None, limits: TurnLimits = TURN_LIMITS
 ) -> list[Stretch]:
-    """All stretches in order of start (equal starts: the longer first), each with how it enters.
+    """Return all stretches with their events, in order of start (equal starts: the longer first).
 
     With P the stretch of the other channel so far that reaches furthest: `turn` if there is no P or it has ended;
     `backchannel` if it ends inside P; otherwise `overlap` if P ends within the limit of a terminal overlap, and
     `interruption` if it does not.
 
     Args:
-        timed: in any order.
-        groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
-        limits: of pauses, where there are no `groups`, and of terminal overlaps.
+        timed: utterances in any order.
+        groups: result of `join_spans` for another timing of the same utterances; by default that for `timed`.
+        limits: limits of pauses, where there are no `groups`, and of terminal overlaps.
     """
     if groups is None:
         groups = join_spans(timed, limits.pause)
@@ -167,7 +174,7 @@ def stretches(
 
 
 def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[str]:
-    """How each utterance enters: `turn`, `overlap`, `backchannel` or `interruption`.
+    """Label each utterance as `turn`, `overlap`, `backchannel` or `interruption`.
 
     See `stretches` for the rules and for `groups`, and `labels_of` for the event of each utterance of a stretch.
     """
@@ -175,7 +182,7 @@ def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None)
 
 
 def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
-    """How each utterance enters, by the stretches of all of them.
+    """Label each utterance by the stretches of all of them.
 
     The first utterance of a stretch has the event of the stretch; the others are a `backchannel` if the whole
     stretch is, and a `turn` otherwise (they take nothing from anybody).
@@ -190,7 +197,7 @@ def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
 
 
 def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
-    """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
+    """Return floor-transfer offsets in seconds at changes of speaker, backchannels aside, shape (changes,)."""
     offsets = [stretch.offset for stretch in spoken_stretches if stretch.offset is not None]
     return np.array(offsets, np.float64)
 
@@ -200,17 +207,17 @@ TimingEvent = tuple[str, str, float, float]
 
 
 def timing_events(speech: "Unions") -> list[TimingEvent]:
-    """The turn-taking events by which dGSLM compares corpora (Nguyen et al. 2023, TACL 11:250), in no order.
+    """Return the turn-taking events by which dGSLM compares corpora (Nguyen et al. 2023, TACL 11:250), unordered.
 
     An `ipu` (inter-pausal unit) is speech of one channel between silences of at least `PAUSE`; shorter ones are
     part of it. A silence of both channels between two IPUs is a `pause` where one speaker goes on, and a `gap`
-    where the other takes over; that before the first and after the last IPU is neither. An `overlap` is time in
+    where the other takes over; silence before the first and after the last IPU is neither. An `overlap` is time in
     which both channels have an IPU. So IPUs less overlaps, pauses, gaps and both ends make up the conversation.
 
-    A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
-    once, who ends first. A silence is a pause if a person who spoke before it ends it, even where the other begins
-    at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: its
-    utterances have no shorter pauses.
+    A gap belongs to the speaker who takes over, an overlap to the one who comes in: the one who begins later or,
+    if both begin at once, ends first. A silence is a pause if a person who spoke before it ends it, even where the
+    other begins at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by
+    sound: its utterances have no shorter pauses.
     """
     units: dict[str, list[TimeSpan]] = {}
     events: list[TimingEvent] = []
@@ -227,7 +234,7 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
 
 
 def _joined(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
-    """Spans that have a length, in order and without overlap, as IPUs."""
+    """Join spans that have a length, in order and without overlap, as IPUs."""
     joined: list[TimeSpan] = []
     for start, end in spans:
         if end <= start:
@@ -240,7 +247,7 @@ def _joined(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 
 def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
-    """Pauses and gaps between IPUs, which are in order of start."""
+    """Yield pauses and gaps between IPUs, which are in order of start."""
     reach = -math.inf
     last = set[str]()
     for number, (_, channel, start, end) in enumerate(units):
@@ -265,7 +272,7 @@ def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
 def _overlaps(
     left: tuple[str, Sequence[TimeSpan]], right: tuple[str, Sequence[TimeSpan]]
 ) -> Iterator[TimingEvent]:
-    """Overlaps of the IPUs of two channels, both in order."""
+    """Yield overlaps of the IPUs of two channels, both in order."""
     name, units = left
     other, others = right
     first = 0
@@ -284,7 +291,7 @@ def _overlaps(
 
 
 def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
-    """Who holds the floor from when to when, in order: pauses and the other's backchannels are part of a turn."""
+    """Return who holds the floor, with start and end, in order; pauses and the other's backchannels count."""
     held: list[tuple[str, float, float]] = []
     for channel, start, end, _, event, _, _ in speech:
         if event == "backchannel":
@@ -298,7 +305,7 @@ def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
 
 
 class Unions(NamedTuple):
-    """Times with speech on each channel, and on any, in seconds: in order and without overlap."""
+    """Times of speech on each channel, and on any of them, in seconds, in order and without overlap."""
 
     channels: dict[str, list[TimeSpan]]
     together: list[TimeSpan]
@@ -358,13 +365,13 @@ class TurnMeasure(NamedTuple):
     """A measure of a conversation, which each of `sides` has.
 
     Attributes:
-        title: as it is shown.
-        unit: as it is shown; a `share` is in [0, 1].
-        about: its definition, as a sentence.
-        source: who defines it so.
-        sides: those that have it.
-        quantile: which one of floor-transfer offsets it is, in [0, 1]; a measure without is a ratio of two sums.
-        gaps: whether the quantile is of offsets above 0 alone.
+        title: title for people.
+        unit: unit for people; a `share` is in [0, 1].
+        about: definition in a sentence.
+        source: source of the definition.
+        sides: sides that have it.
+        quantile: quantile of floor-transfer offsets, in [0, 1]; a measure without one is a ratio of two sums.
+        gaps: whether the quantile is that of offsets above 0 alone.
     """
 
     title: str
@@ -450,7 +457,7 @@ TURN_MEASURES = {
 class Ratio(NamedTuple):
     """A measure of some conversations: `amount` over `per`. Both are 0 where it is unknown.
 
-    A quantile is over 1, and NaN where it is unknown.
+    A quantile has `per` 1, and is NaN where it is unknown.
     """
 
     amount: float = 0.0
@@ -468,7 +475,7 @@ _PER_SIDE = frozenset(
 
 
 def nearest_rank(ordered: Sequence[float] | NDArray[np.float64], share: float) -> float:
-    """A percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
+    """Return a percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
     if not len(ordered):
         return math.nan
     rank = math.ceil(share * len(ordered) - 1e-9)
@@ -480,12 +487,12 @@ class TimedConversation:
     """The turns of a row on one timeline, from which all measures follow.
 
     Attributes:
-        timed: its audible utterances.
-        groups: those of `join_spans` in the source.
-        events: how each enters; None where the row does not say.
-        seconds: its length.
-        words: of each utterance; None where they are unknown.
-        sounds: laughs, breaths and coughs of each channel in which they are known.
+        timed: audible utterances.
+        groups: result of `join_spans` in the source.
+        events: event of each utterance; None where the row does not have it.
+        seconds: length of the conversation.
+        words: number of words of each utterance; None where they are unknown.
+        sounds: number of laughs, breaths and coughs of each channel in which they are known.
     """
 
     timed: list[Timed]
@@ -504,15 +511,19 @@ class TimedConversation:
         return unions(self.timed)
 
     def fitness(self, window: float = 100.0) -> dict[str, float]:
-        """Figures of how well the conversation suits the training of a duplex model, by its own pauses.
+        """Measure how well the conversation suits the training of a duplex model, by its own pauses.
 
-        `window`: seconds of a trainer's window. Returns, with NaN where there is nothing to measure:
-            least_talk: share in [0, 1] of the speech that is by the speaker who says less.
+        Args:
+            window: seconds of a trainer's window.
+
+        Returns:
+            These figures, NaN where there is nothing to measure:
+            least_talk: share of all speech, in [0, 1], by the speaker who says less.
             main_talk: share of the time in which the left side speaks.
             overlap: share of the time in which both speak.
             overlapping_turns: share of the stretches, backchannels aside, that touch speech of the other.
             response: median floor-transfer offset in seconds.
-            turns_per_window: how often the floor is taken in a window, on average.
+            turns_per_window: mean number of times that the floor is taken in a window.
             longest_turn: seconds of the longest stretch of one speaker without a pause.
             longest_monologue: longest time in which one speaker holds the floor, pauses and the other's
                 backchannels included.
@@ -546,7 +557,7 @@ class TimedConversation:
 
     @cached_property
     def measured(self) -> dict[str, dict[str, Ratio]]:
-        """All of `TURN_MEASURES`, each of its sides."""
+        """All of `TURN_MEASURES`, each for its sides."""
         left, right = self._sides()
         ratios = self._ratios_by_side(left, right)
         both_offsets = left.offsets + right.offsets
@@ -567,7 +578,7 @@ class TimedConversation:
         return measured
 
     def _sides(self) -> tuple["_Side", "_Side"]:
-        """The turns of the left and of the right side, from all stretches and timing events in order."""
+        """Return the turns of the left and of the right side, from all stretches and timing events in order."""
         sides = _entries(self.speech, self.words)
         for kind, channel, start, end in timing_events(self.unions):
             if channel in sides:
@@ -579,7 +590,7 @@ class TimedConversation:
         return sides["left"], sides["right"]
 
     def _ratios_by_side(self, left: "_Side", right: "_Side") -> dict[str, dict[str, Ratio]]:
-        """The measures that are ratios, by name and side."""
+        """Return the measures that are ratios, by name and side."""
         # Nothing is known of a mono recording, whose one channel is no side.
         are_sides = {span.channel for span in self.timed} <= {*CHANNELS}
         minutes = self.seconds / 60 if are_sides else 0.0
@@ -629,16 +640,16 @@ class TimedConversation:
 
 
 def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
-    """A finished conversation on its timelines: `source`, if its times are known there, and `rebuilt`.
+    """Return a finished conversation on its timelines: `source`, if its times are known there, and `rebuilt`.
 
-    In one that was not rebuilt both are the same. Stretches are those of the source in both.
+    Both are the same if it was not rebuilt. Stretches are those of the source in both.
     """
     rebuilt: list[Timed] = []
     source: list[Timed] = []
     texts: list[str] = []
     events: list[str | None] = []
     source_events: list[str | None] = []
-    for utterance in talk.heard:
+    for utterance in talk.audible_utterances:
         span = utterance.new_sounding
         if span is None:
             continue
@@ -665,7 +676,7 @@ def timed_conversations(talk: Conversation) -> dict[str, TimedConversation]:
 
 
 def _sound_counts(talk: Conversation) -> dict[str, int]:
-    """How many laughs, breaths and coughs each channel has in which they are known."""
+    """Count the laughs, breaths and coughs of each channel in which they are known."""
     # A conversation says how much of its sounds was lost if somebody looked for them.
     timeline = or_none(talk.timeline)
     if timeline is None or not is_number(timeline.lost_sound_seconds):
@@ -680,16 +691,16 @@ class _Side:
     """The turns of one side.
 
     Attributes:
-        stretches: how many it has.
-        backchannels: how many of these are backchannels.
-        interruptions: how many of these are interruptions.
-        words: of all its utterances.
-        backchannel_words: of its backchannels.
-        floors: how often it holds the floor.
-        floor_seconds: for how long in all.
+        stretches: number of stretches.
+        backchannels: number of stretches that are backchannels.
+        interruptions: number of stretches that are interruptions.
+        words: number of words in all utterances.
+        backchannel_words: number of words in backchannels.
+        floors: number of times that it holds the floor.
+        floor_seconds: seconds for which it holds the floor, in all.
         spoken_on: seconds for which it speaks on when it is interrupted, in all.
-        offsets: its floor-transfer offsets in seconds.
-        lengths: seconds of each of its timing events, by their kind.
+        offsets: floor-transfer offsets in seconds.
+        lengths: seconds of each timing event, by kind.
     """
 
     stretches: int = 0
@@ -704,16 +715,16 @@ class _Side:
     lengths: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def seconds(self, kind: str) -> float:
-        """Seconds of all timing events of a kind."""
+        """Return the seconds of all timing events of a kind."""
         return sum(self.lengths[kind])
 
     def count(self, kind: str) -> int:
-        """How many timing events of a kind there are."""
+        """Count the timing events of a kind."""
         return len(self.lengths[kind])
 
 
 def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str, _Side]:
-    """The turns of each side, by all stretches in order; `words` are those of each utterance."""
+    """Collect the turns of each side from all stretches in order; `words` are counts of each utterance."""
     sides = {channel: _Side() for channel in CHANNELS}
     reach = dict.fromkeys(CHANNELS, -math.inf)
     stretches_of_sides = [stretch for stretch in speech if stretch.channel in sides]

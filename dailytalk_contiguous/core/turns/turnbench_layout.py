@@ -22,7 +22,7 @@ AUDIO_COLUMNS = ("speaker_1_audio", "speaker_2_audio")
 
 
 def track_column(speaker: str, annotator: str) -> str:
-    """Return the column with what an annotator wrote of a speaker.
+    """Return the column with an annotator's track of a speaker.
 
     >>> track_column("speaker_1", "a")
     'speaker_1_annotation_a'

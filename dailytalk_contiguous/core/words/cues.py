@@ -1,14 +1,14 @@
-"""Cues of a transcript that people gave: whether the times of their words can be right, which of them are in a
-conversation, and which utterances of detected speech the words belong to.
+"""Cues of the user's own transcript: checks of the times of their words, the cues of a conversation, and the
+utterances of detected speech to which the words belong.
 
 No cue times agree with detected speech to the millisecond, so a word goes to the utterance that contains its
-midpoint, else to the nearest within reach, else it is returned as left over: no word is lost silently. Where a cue
+midpoint, else to the nearest within reach, else it is returned as unmatched: no word is lost silently. Where a cue
 has no word times, its words share the detected speech under it by their letters; a rough guess, to be replaced by
-forced alignment, but right about which utterance says what.
+forced alignment, but right about the utterance of each word.
 
 Lines that people marked begin before the speech and end after it, by 0.3 s in calls that were measured, and the
 words in them may be spread evenly. So the words of a cue that reaches beyond an utterance are scaled together: one
-by one, those at its edges would be cut to nothing, and those outside be put on top of each other.
+by one, those at its edges would be cut to nothing, and those outside put on top of each other.
 """
 
 import math
@@ -34,16 +34,16 @@ FRAME = 0.05
 class Matched(NamedTuple):
     """The result of `match_words`: one item an utterance in `texts` and `words`.
 
-    `left_over` has (index of the cue, its words that are near no utterance), by rising index.
+    `unmatched` has (index of the cue, its words that are near no utterance), by rising index.
     """
 
     texts: list[str]
     words: list[list[Word]]
-    left_over: list[tuple[int, list[Word]]]
+    unmatched: list[tuple[int, list[Word]]]
 
 
 class _CueWord(NamedTuple):
-    """Word number `number` of a cue, how it is written there, and the seconds by which it is in order."""
+    """Word number `number` of a cue, its written form there, and the seconds by which it is sorted."""
 
     time: float
     cue: int
@@ -58,13 +58,12 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     Args:
         cues: `core.records.conversation.Cue`s of one channel, in any order.
         utterances: (start, end) in seconds of the same clock, end > start, by rising start.
-        max_distance: how far, in seconds, a word's midpoint may be from its utterance.
+        max_distance: greatest distance in seconds of a word's midpoint from its utterance.
 
     Returns:
-        Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
-        words, inside it, in order and apart; those whose times were changed, or are not of single words, have a
-        true `fitted`.
-        And the words left over, with their own times.
+        For each utterance its text (that of the cue, where it holds all of the cue; else the words, joined) and
+        its words, inside it, in order and apart; `fitted` is true for those whose times were changed, or are not
+        of single words. Unmatched words keep their own times.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
     starts = spans[:, 0]
@@ -73,7 +72,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     for number, cue in enumerate(cues):
         cue_words += _words_of_cue(number, cue, utterances)
     by_utterance: list[list[_CueWord]] = [[] for _ in utterances]
-    left_over: defaultdict[int, list[Word]] = defaultdict(list)
+    unmatched: defaultdict[int, list[Word]] = defaultdict(list)
     for item in sorted(cue_words, key=attrgetter("time", "cue", "number")):
         middle = item.word.middle
         distances = np.maximum(starts - middle, middle - ends).clip(0.0)
@@ -81,18 +80,18 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
             nearest = int(distances.argmin())
             by_utterance[nearest].append(item)
         else:
-            left_over[item.cue].append(item.word)
+            unmatched[item.cue].append(item.word)
     n_words = Counter(item.cue for item in cue_words)
     texts: list[str] = []
     words: list[list[Word]] = []
     for items, (start, end) in zip(by_utterance, utterances, strict=True):
         texts.append(_text(items, cues, n_words))
         words.append(_fit_cues(items, start, end))
-    return Matched(texts, words, sorted(left_over.items()))
+    return Matched(texts, words, sorted(unmatched.items()))
 
 
 def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list[_CueWord]:
-    """The words of cue `number` with their times, which are guessed where it has none."""
+    """Return the words of cue `number` with their times, which are guessed where it has none."""
     text = cue.text or ""
     has_times = bool(cue.words)
     if has_times:
@@ -113,7 +112,7 @@ def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list
 
 
 def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
-    """The text of an utterance that got these words: of whole cues their own text, of parts their words."""
+    """Return the text of an utterance with these words: the text of whole cues, the words of parts of cues."""
     pieces: list[str] = []
     for cue, run in groupby(items, key=attrgetter("cue")):
         words = [item.written for item in run]
@@ -129,7 +128,7 @@ SAME_LENGTH = 0.002
 
 
 def are_spread(words: Sequence[Word]) -> bool:
-    """Whether at least three words are equally long, within 2 ms: nobody has timed each of them."""
+    """Whether at least three words are equally long, within 2 ms, so that nobody has timed each of them."""
     if len(words) < 3:
         return False
     lengths = [word.end - word.start for word in words]
@@ -141,9 +140,10 @@ OUTSIDE_CUE = 1.0
 
 
 def are_word_times(words: Sequence[Word], start: float, end: float) -> bool:
-    """Whether the words of a cue, in the order of its text, have times that can be theirs.
+    """Whether the words of a cue, in the order of its text, have plausible times.
 
-    They rise, most are no other word's, and none is more than `OUTSIDE_CUE` seconds outside of the cue.
+    Times have to rise, most must not be shared with another word, and none may be more than `OUTSIDE_CUE` seconds
+    outside of the cue.
     """
     if not words:
         return True
@@ -165,7 +165,7 @@ SCALED_SHARE = 0.5
 
 
 def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Word]:
-    """The words of an utterance inside of it. If a word would lose much, those of its cue are scaled together."""
+    """Fit words into their utterance. If a word would lose much, those of its cue are scaled together."""
     spans = np.array([item.word.span for item in items]).reshape(-1, 2)
     cues = np.array([item.cue for item in items])
     lengths = np.diff(spans)[:, 0]
@@ -189,20 +189,20 @@ def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Word]
     for item, span in zip(items, fitted, strict=True):
         word = item.word
         if word.span != span:
-            word = replace(word.at(*span), fitted=True)
+            word = replace(word.moved_to(*span), fitted=True)
         words.append(word)
     return words
 
 
 def spoken_spans(cue: Cue) -> list[TimeSpan]:
-    """Starts and ends of the words of a cue; of all of it where only its text has times, none without text."""
+    """Return starts and ends of a cue's words; the cue's own if only its text has times, none without text."""
     if cue.words:
         return [word.span for word in cue.words]
     return [cue.span] if cue.text else []
 
 
 def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> float:
-    """The share of the time of cues, or of detected speech where that is shorter, that is in both.
+    """Return the share of the time of cues, or of detected speech where that is shorter, that is in both.
 
     `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
@@ -224,13 +224,13 @@ def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]])
 
 
 def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
-    """The part of a recording's cues that is in [offset, offset + duration), in seconds from `offset`.
+    """Return the part of a recording's cues that is in [offset, offset + duration), in seconds from `offset`.
 
     A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
-    times; times are clipped to the border. `last`: this is the end of the recording, and what is beyond it
-    belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
-    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. A cue
-    that only names the speaker of a channel belongs to every part.
+    times; times are clipped to the border. With `last` this is the end of the recording, and later cues belong
+    here too, with their times as they are, so that they are missed later on and reported. A channel that is silent
+    here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. A cue that
+    only names the speaker of a channel belongs to every part.
     """
     end = math.inf if last else offset + duration
 
@@ -249,7 +249,7 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             text = None if cue.text is None else ""
             silent = replace(cue, start=0.0, end=duration, text=text, words=[], language=None)
             everywhere[cue.channel] = silent
-        words = [word.at(moved(word.start), moved(word.end)) for word in cue.words if is_inside(word)]
+        words = [word.moved_to(moved(word.start), moved(word.end)) for word in cue.words if is_inside(word)]
         if words and len(words) < len(cue.words):
             last_end = max(word.end for word in words)
             text = join_words(word.text for word in words)
@@ -264,10 +264,10 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
 
 
 def later_cue(cue: Cue, seconds: float, stretch: float = 1.0) -> Cue:
-    """A cue with its words, on a clock that shows `stretch` times as much, and so many seconds more."""
+    """Move a cue with its words to a clock that shows `stretch` times as much, and so many seconds more."""
 
     def later(time: float) -> float:
         return time * stretch + seconds
 
-    words = [word.at(later(word.start), later(word.end)) for word in cue.words]
+    words = [word.moved_to(later(word.start), later(word.end)) for word in cue.words]
     return replace(cue, start=later(cue.start), end=later(cue.end), words=words)

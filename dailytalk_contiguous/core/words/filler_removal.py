@@ -45,7 +45,7 @@ def _parts(word: str) -> _Parts:
 
 
 def words_without_fillers(words: Sequence[str], fillers: Sequence[bool]) -> list[str | None]:
-    """The words of one utterance, in order, as they are without its fillers, with None in place of each filler.
+    """Return the words of one utterance, in order, as they are without its fillers, with None for each filler.
 
     A sentence that began with a filler begins with a capital, and with its opening mark; one that ended with a
     filler keeps its end mark. Spaces before words stay.
@@ -91,7 +91,7 @@ def _marks_among(text: str, marks: frozenset[str]) -> str:
 
 
 def _begun(word: str, opening: str, is_capital: bool) -> str:
-    """A word behind fillers that began its sentence."""
+    """Return a word after fillers as the beginning of its sentence."""
     for index, letter in enumerate(word):
         if letter.isalnum():
             first = letter.upper() if is_capital else letter
@@ -100,7 +100,7 @@ def _begun(word: str, opening: str, is_capital: bool) -> str:
 
 
 def text_without_fillers(text: str, language: str | None) -> str:
-    """The text of one utterance in a language (ISO 639-1) without its fillers; empty if it has no other words.
+    """Return the text of one utterance in a language (ISO 639-1) without its fillers; empty without other words.
 
     >>> text_without_fillers("So, um, I think. Uh, we could, um.", "en")
     'So, I think. We could.'
@@ -121,9 +121,9 @@ def text_without_fillers(text: str, language: str | None) -> str:
 
 
 def row_without_fillers(row: Row) -> Row:
-    """A conversation or a clip whose texts and words have no fillers; its sound and all times stay as they are.
+    """Take the fillers out of texts and words of a conversation or a clip; its sound and all times stay.
 
-    An utterance that was fillers alone has an empty text. The words that were there before are in `UNWRITTEN`.
+    An utterance that was fillers alone has an empty text. `UNWRITTEN` has the earlier words.
     """
     result = dict(row)
     if row.get("utterances"):
@@ -160,7 +160,7 @@ def _utterance_without(utterance: Row, row: Row) -> Row:
 
 
 def _written_texts(talk: Conversation) -> list[str | None]:
-    """The text of each aligned word as it is without fillers; None of a filler."""
+    """Return the text of each aligned word as it is without fillers; None for a filler."""
     texts: dict[int, str | None] = {}
     for utterance, words in talk.words_by_utterance():
         fillers = filler_flags(words, spoken_language(utterance, talk))
@@ -171,13 +171,13 @@ def _written_texts(talk: Conversation) -> list[str | None]:
 
 
 def spoken_language(utterance: Utterance | None, talk: Conversation) -> str | None:
-    """The language of an utterance, or that of its conversation where it has none."""
+    """Return the language of an utterance, or that of its conversation where it has none."""
     stated = or_none(utterance.language) if utterance else None
     return stated or or_none(talk.main_language)
 
 
 def filler_flags(words: Sequence[Word], language: str | None) -> list[bool]:
-    """Which aligned words of one utterance are fillers: as they say, or as the table does where they do not."""
+    """Say for each aligned word of one utterance whether it is a filler, by its own flag or else by the table."""
     if any(word.filler is None for word in words):
         return are_fillers([word.text for word in words], language)
     return [bool(word.filler) for word in words]

@@ -1,6 +1,6 @@
 """Fillers: sounds with which people hold their turn while they think; one table, by language.
 
-Of these "um" and "uh" are said most. "uh-huh" and "mm-hm" are answers, and no fillers.
+"um" and "uh" are the commonest. "uh-huh" and "mm-hm" are answers, and no fillers.
 """
 
 import re
@@ -72,13 +72,13 @@ _CRY = "a+h+"
 
 
 def language_code(language: str | None) -> str:
-    """The ISO 639-1 code of a language with or without a region; empty for none."""
+    """Return the ISO 639-1 code of a language with or without a region; empty for none."""
     code, _, _ = (language or "").replace("_", "-").partition("-")
     return code.lower()
 
 
 def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
-    """Which words of one utterance are fillers of a language (ISO 639-1, with or without a region).
+    """Say for each word of one utterance whether it is a filler of a language (ISO 639-1, perhaps with a region).
 
     Words of a language that the table lacks are no fillers.
 
@@ -109,7 +109,7 @@ def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
 
 
 def _in_characters(words: Sequence[str], pattern: str) -> list[bool]:
-    """`are_fillers` of words that are single characters, several of which make a filler."""
+    """Return `are_fillers` of words that are single characters, several of which make a filler."""
     letters: list[str] = []
     word_of_letter: list[int] = []
     for index, word in enumerate(words):
@@ -125,6 +125,6 @@ def _in_characters(words: Sequence[str], pattern: str) -> list[bool]:
 
 
 def without_fillers(words: Sequence[str], language: str | None) -> list[str]:
-    """The words of an utterance that are no fillers."""
+    """Return the words of an utterance that are no fillers."""
     fillers = are_fillers(words, language)
     return [word for word, is_filler in zip(words, fillers, strict=True) if not is_filler]

@@ -1,7 +1,7 @@
-"""When a recogniser's text is not to be believed, and why.
+"""Guards against hallucinations: reasons not to believe a recogniser's text.
 
-Whisper writes something for every window, also for breath and line noise, and then it is often a phrase that it
-saw often in training, or one phrase over and over. Each guard is a fact about one utterance that can be checked
+Whisper writes something for every window, also for breath and line noise, and then it is often a phrase that was
+frequent in training, or one phrase over and over. Each guard is a fact about one utterance that can be checked
 from its text, its length and its loudness. A guarded utterance keeps its row, without its text and with the
 reason.
 """
@@ -43,12 +43,12 @@ NEAR_SILENCE = 10 ** (-62 / 20)
 def distrust(
     text: str, seconds: float, rms: float, avg_logprob: float = math.nan, no_speech_prob: float = math.nan
 ) -> str | None:
-    """The reason why an utterance's text is a hallucination, or None.
+    """Return the reason why an utterance's text is a hallucination, or None.
 
     Args:
-        text: the recogniser's.
-        seconds: of the utterance.
-        rms: of the utterance, linear full scale.
+        text: text of the recogniser.
+        seconds: length of the utterance.
+        rms: RMS of the utterance, linear full scale.
         avg_logprob: mean log probability of its words; NaN if unknown.
         no_speech_prob: probability in [0, 1] that its window holds no speech; NaN if unknown.
     """
@@ -71,11 +71,11 @@ def distrust(
 
 
 def believed_words(words: Sequence[Word], seconds: float) -> list[Word]:
-    """The words of one turn, without the stretches of it whose text is a hallucination.
+    """Return the words of one turn without the stretches whose text is a hallucination.
 
     Args:
-        words: of all of the turn, in its seconds.
-        seconds: of the turn.
+        words: words of the whole turn, in its seconds.
+        seconds: length of the turn.
     """
     stretches = pieces_of(seconds, LONGEST_JUDGED)
     length = seconds / stretches
@@ -92,7 +92,7 @@ def believed_words(words: Sequence[Word], seconds: float) -> list[Word]:
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of the text over bytes of its zlib compression, as Whisper measures it."""
+    """Return the bytes of the text over the bytes of its zlib compression, as Whisper measures it."""
     data = text.encode("utf-8")
     return len(data) / len(zlib.compress(data))
 
@@ -105,7 +105,7 @@ LOOP_PHRASE = 6
 
 
 def repeated_phrase(words: Sequence[str]) -> str | None:
-    """The shortest phrase that is said `LOOP_REPEATS` times in a row, or None."""
+    """Return the shortest phrase that is repeated `LOOP_REPEATS` times in a row, or None."""
     plain = [word.strip(".,!?…-").casefold() for word in words]
     for size in range(1, LOOP_PHRASE + 1):
         run = 0

@@ -33,9 +33,9 @@ ISO_639_3 = dict(zip(_CODES[::2], _CODES[1::2], strict=True)) | {"jw": "jav"}
 
 
 def iso_639_3(language: str | None) -> str:
-    """The ISO 639-3 code of a language by its ISO 639 code, with or without a region.
+    """Return the ISO 639-3 code of a language by its ISO 639 code, with or without a region.
 
-    A code of three letters stays. `UNKNOWN_LANGUAGE` if there is none, or it is no code.
+    A code of three letters stays. The result is `UNKNOWN_LANGUAGE` for no code or an invalid one.
 
     >>> iso_639_3("en-GB"), iso_639_3("yue"), iso_639_3(None)
     ('eng', 'yue', 'und')

@@ -1,9 +1,9 @@
-"""Words as moshi-finetune has them: `{"alignments": [[word, [start, end], speaker], …]}` beside each WAV, and the
-frames in which they begin.
+"""Words in the form of moshi-finetune, `{"alignments": [[word, [start, end], speaker], …]}` beside each WAV, and
+the frames in which they begin.
 
 The trainer gives every frame of Mimi (80 ms) one token of text. The tokens of a word fill the frames from its
-first one on; where the next word begins, what is left of them is dropped. So of two words that begin in one frame
-the first is lost, and a word of three tokens with one frame to the next one is cut. A start that moves by one
+first one on; where the next word begins, the rest of them is dropped. So the first of two words that begin in one
+frame is lost, and a word of three tokens with one frame to the next one is cut. A start that moves by one
 frame at most, inside its utterance, repairs nearly all of it, which is below the resolution of a codec of 80 ms a
 frame.
 """
@@ -22,11 +22,11 @@ from dailytalk_contiguous.core.words.word import Word
 
 
 def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
-    """The words beside a WAV of a Moshi folder, `[[word, [start, end], speaker], …]`, in their order.
+    """Read the words beside a WAV of a Moshi folder, `[[word, [start, end], speaker], …]`, in their order.
 
-    Their `side` is the speaker as the file has it: `MAIN` is Moshi, on the left, and all others are on the right.
-    Times are any seconds up to `LATEST` before or after the start: which of them a trainer can use, `check` says.
-    Raises BadInput with this remedy, naming `where`.
+    Their `side` is the speaker in the file: `MAIN` is Moshi, on the left, and all others are on the right. Times
+    are any seconds up to `LATEST` before or after the start; `check` says which of them a trainer can use. Raises
+    BadInput with this remedy, naming `where`.
     """
     entries = alignments if isinstance(alignments, list) else [alignments]
     Quota(f"the text beside {where}", MOST_WORDS, "words", remedy).take(len(entries))
@@ -45,7 +45,7 @@ def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
 
 
 def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
-    """The words of a conversation, of which Moshi is on the left, as `said_words` reads them."""
+    """Write the words of a conversation with Moshi on the left, in the form that `said_words` reads."""
     alignments = []
     for word in words:
         times = [round(word.start, 6), round(word.end, 6)]
@@ -65,7 +65,7 @@ _SHORTEST = 0.02
 
 
 class SpokenWord(NamedTuple):
-    """A word of one speaker, in seconds; `tokens` that it has; its start may move in [`first`, `last`)."""
+    """A word of one speaker, in seconds, with its number of `tokens`; its start may move in [`first`, `last`)."""
 
     start: float
     end: float
@@ -75,7 +75,7 @@ class SpokenWord(NamedTuple):
 
 
 class FrameTimes(NamedTuple):
-    """Start and end of each word in seconds; how many moved to another frame, are lost, and are cut."""
+    """Start and end of each word in seconds, and numbers of words that moved to another frame, are lost or cut."""
 
     times: list[TimeSpan]
     moved: int
@@ -84,7 +84,7 @@ class FrameTimes(NamedTuple):
 
 
 def frame_of(start: float) -> int:
-    """The frame in which a word that starts at these seconds begins."""
+    """Return the frame in which a word that starts at these seconds begins."""
     return math.floor(start * FRAME_RATE + _INSIDE)
 
 
@@ -92,7 +92,7 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     """Give each word a frame of its own, or where there is room as many as it has tokens.
 
     Args:
-        words: of one speaker, by start.
+        words: words of one speaker, by start.
 
     A word moves by a frame at most, and only if the one before it needs its frame, or the one after it the next.
     Words stay in order; where one begins earlier, the one before it ends there.
@@ -128,7 +128,7 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
 
 
 def _frames_in_reach(words: Sequence[SpokenWord], source_frames: Sequence[int]) -> list[float]:
-    """The frame of each word, at most one away from that of its source; frames rise where there is room."""
+    """Return the frame of each word, at most one away from that of its source; frames rise where there is room."""
     reach: list[tuple[int, int]] = []  # the first and the last frame that each word can have
     for word, frame in zip(words, source_frames, strict=True):
         can_move_left = frame > 0 and frame / FRAME_RATE - _INSIDE >= word.first
@@ -158,7 +158,7 @@ MOST_MOVED = 1 / FRAME_RATE
 
 
 def _start_in(word: SpokenWord, frame: float, source_frame: int) -> float:
-    """Seconds at which a word starts in a frame, as near to its own start as it can."""
+    """Return the seconds at which a word starts in a frame, as near to its own start as possible."""
     edge = frame / FRAME_RATE
     if frame == source_frame:
         return max(word.start, edge + _INSIDE)

@@ -1,8 +1,8 @@
 """Conversations with the same words in the same order, such as a recording and its MP3, whose sound differs.
 
-A text is compared with those that share runs of words with it. Of its runs, those with the least hashes stand for
-all (Broder 1997, "On the resemblance and containment of documents"), and few texts are kept for a run, so the time
-grows with the number of texts and not with its square.
+A text is compared with those that share runs of words with it. The runs with the least hashes stand for all of
+them (Broder 1997, "On the resemblance and containment of documents"), and few texts are kept for a run, so the
+time grows with the number of texts and not with its square.
 """
 
 from collections import Counter, defaultdict
@@ -49,7 +49,7 @@ class SameTexts:
     """Finds texts that are the same among those that are added one by one.
 
     Attributes:
-        pairs: the names of each text that is the same as an earlier one, and of that one, which comes first.
+        pairs: names of an earlier text and of a later one that is the same.
 
     >>> texts = SameTexts()
     >>> texts.add("call", map(str, range(40)))

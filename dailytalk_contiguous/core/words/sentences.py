@@ -63,7 +63,7 @@ def ends_as_question(text: str, language: str | None = None) -> bool:
 
 
 def _without_closing(text: str) -> str:
-    """A text without the spaces, quotes and brackets after its end mark."""
+    """Return a text without the spaces, quotes and brackets after its end mark."""
     end = text.rstrip()
     while end and end[-1] in CLOSING:
         end = end[:-1].rstrip()
@@ -140,7 +140,7 @@ _ENDING = frozenset(".…。．｡।۔։።")
 
 
 def sentence_type(text: str | None, language: str | None = None) -> str | None:
-    """Whether the last sentence of a text is declarative, interrogative or exclamatory; None without any word.
+    """Classify a text's last sentence as declarative, interrogative or exclamatory; None without any word.
 
     `language` is an ISO 639 code with or without a region; None means English.
 
@@ -172,7 +172,7 @@ LONG_FROM = 5.0
 
 
 def length_class(seconds: float) -> str:
-    """The class of a clip's length: short under 2 s, long from 5 s, and medium between."""
+    """Return the class of a clip's length: short under 2 s, long from 5 s, and medium between."""
     if seconds < MEDIUM_FROM:
         return "short"
     return "medium" if seconds < LONG_FROM else "long"
@@ -229,11 +229,11 @@ ASKED = frozenset({"curious", "uncertain", "doubtful", "confused"})
 
 
 def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = "always") -> str:
-    """`text_raw` with whitespace collapsed, its first letter upper case and, as `sets` says, an end mark.
+    """Return `text_raw` with whitespace collapsed, its first letter upper case and, as `sets` says, an end mark.
 
     `language` is an ISO 639 code, with or without a region ("zh", "pt-BR"); unknown and None mean . ? !
     The mark is an exclamation mark for the tags in `EXCLAIMED`, a question mark for those in `ASKED` and a full
-    stop for any other; three points behind a filler, which says that its speaker goes on. A final mark of `KEPT`
+    stop for any other; three points after a filler, which says that its speaker goes on. A final mark of `KEPT`
     (or "...") always stays. Text without a letter or a digit has no sentence to end and is returned with its
     whitespace collapsed, so empty text stays empty.
 
@@ -267,7 +267,7 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
 
 
 def tagged(text: str, tag: str) -> str | None:
-    """The text with its tag before it, or None where there is nothing to say.
+    """Put a tag before its text; None where there is nothing to say.
 
     >>> tagged("No way!", "excited")
     '(excited) No way!'
@@ -282,9 +282,9 @@ REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။�
 
 
 def _take_end(text: str, kept: frozenset[str]) -> tuple[str, str, bool]:
-    """Split text into what the end mark belongs to and the closing quotes and brackets after it.
+    """Split text into the part before the end mark and the closing quotes and brackets after it.
 
-    Also returns whether the first part already ends in a mark to keep; marks to replace are taken away.
+    Also return whether the first part already ends in a mark to keep; marks to replace are removed.
     """
     closers = ""
     while text:
@@ -324,7 +324,7 @@ def _is_closing(text: str) -> bool:
 
 
 def _capitalized(text: str, code: str) -> str:
-    """The first letter as at the start of a sentence, whatever quotes, brackets, ¿ or ¡ are before it."""
+    """Capitalise the first letter as at the start of a sentence, after any quotes, brackets, ¿ or ¡."""
     for index, letter in enumerate(text):
         if letter.isalnum():
             # Title case is upper case except for letters that have a special form at the start (and Georgian,

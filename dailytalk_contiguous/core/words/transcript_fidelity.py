@@ -1,4 +1,4 @@
-"""How true a transcript is to its sound: sides that talk without a filler, and words that are not in the sound."""
+"""The fidelity of a transcript to its sound: sides that talk without a filler, and words absent from the sound."""
 
 from typing import TypedDict
 
@@ -25,7 +25,7 @@ class TalkWithoutFillers(TypedDict):
 
 
 class AbsentWords(TypedDict):
-    """How many words of a side are absent, of how many given ones, and the first of them."""
+    """The number of absent words of a side, the number of its given words, and the first absent one."""
 
     channel: str
     absent: int
@@ -34,7 +34,7 @@ class AbsentWords(TypedDict):
 
 
 def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
-    """The sides of a finished conversation that say no filler, with the seconds of their utterances with words.
+    """Return the sides of a finished conversation without a filler, with seconds of their utterances with words.
 
     Only languages whose fillers are known (`core.words.fillers`) count: `[{"channel": "left", "seconds": 200.5}]`.
     """
@@ -43,7 +43,7 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
     for channel in CHANNELS:
         lengths: list[float] = []
         has_filler = channel in marked
-        for utterance in talk.heard:
+        for utterance in talk.audible_utterances:
             span = utterance.new_span
             text = utterance.text or ""
             language = or_none(utterance.language) or talk.main_language
@@ -58,10 +58,10 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
 
 
 def absent_words(talk: Conversation) -> list[AbsentWords]:
-    """The sides of a finished conversation with words of a given text that an aligner did not find in the sound.
+    """Return the sides of a finished conversation with given words that an aligner did not find in the sound.
 
-    The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's. A
-    written form does not count: it may be said in a way that the aligner does not know.
+    The aligner places the other words of such a side; these have fitted times, or Whisper's. A written form does
+    not count: it may be spoken in a way that the aligner does not know.
     """
     if not any(word.source in _ABSENT for word in talk.alignments):
         return []

@@ -1,4 +1,4 @@
-"""Words and the stretches of time that they take: what every model, transcript and stage passes on."""
+"""Words and spans of time, which every model, transcript and stage passes on."""
 
 from collections.abc import Iterable
 from typing import NamedTuple, NotRequired, TypedDict
@@ -40,19 +40,20 @@ class Span(NamedTuple):
 
 
 class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=True):
-    """A word and its times, in seconds of the conversation or of what it is a word of.
+    """A word and its times, in seconds of the conversation or of the utterance, cue or take that it is in.
 
     Attributes:
-        text: as it is written; of a recogniser with the space before it.
-        start: where it begins.
-        end: where it ends.
-        probability: in [0, 1], that it was said; None where a person wrote it, or a recogniser or a format gives
-            none.
-        fitted: whether a transcript that came with the recording has no time of it, or one that reaches beyond the
-            speech that was found (`core.words.cues`).
+        text: written form; a recogniser's has the space before it.
+        start: start in seconds.
+        end: end in seconds.
+        probability: probability in [0, 1] that it was said; None where a person wrote it, or a recogniser or a
+            format has none.
+        fitted: whether a transcript that came with the recording has no time for it, or one that reaches beyond
+            the detected speech (`core.words.cues`).
         filler: whether its speaker holds the turn with it, as with "um" (`core.words.fillers`).
-        side: of the result, `left` or `right`, where it is aligned; beside a WAV of a Moshi folder its speaker.
-        source: how its times are known, where it is aligned: `given`, `given-fitted`, `recogniser`, `synthesiser`,
+        side: side of the result, `left` or `right`, once it is aligned; beside a WAV of a Moshi folder its
+            speaker.
+        source: source of its times, once it is aligned: `given`, `given-fitted`, `recogniser`, `synthesiser`,
             `recognised-text`, `recognised-synthesis` or `proportional`.
     """
 
@@ -73,35 +74,35 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
     def middle(self) -> float:
         return (self.start + self.end) / 2
 
-    def at(self, start: float, end: float) -> "Word":
-        """The word at another time."""
+    def moved_to(self, start: float, end: float) -> "Word":
+        """Return the word at another time."""
         return replace(self, start=start, end=end)
 
     def shifted(self, seconds: float) -> "Word":
-        """The word so many seconds later."""
-        return self.at(self.start + seconds, self.end + seconds)
+        """Return the word so many seconds later."""
+        return self.moved_to(self.start + seconds, self.end + seconds)
 
     def cut_to(self, span: Span) -> "Word":
-        """The word without what is beyond a span; without length where it is outside."""
+        """Return the word cut to a span; it has no length where it is outside."""
         start = min(max(self.start, span.start), span.end)
         end = min(max(self.end, span.start), span.end)
-        return self.at(start, end)
+        return self.moved_to(start, end)
 
     def said_with(self, probability: float | None) -> "Word":
-        """The word with another probability that it was said."""
+        """Return the word with another probability that it was said."""
         return replace(self, probability=probability)
 
     def spelled(self, text: str) -> "Word":
-        """The word as it is written elsewhere."""
+        """Return the word with another spelling."""
         return replace(self, text=text)
 
     def known_by(self, source: str) -> "Word":
-        """The word with how its times are known."""
+        """Return the word with the source of its times."""
         return replace(self, source=source)
 
 
 class WordRow(TypedDict):
-    """A word as rows and lines have it, with those of the fields of `Word` that its column keeps."""
+    """A word of a row or a line, with the fields of `Word` that its column keeps."""
 
     word: Text
     start: Seconds
@@ -130,5 +131,5 @@ def words_between(words: Iterable[Word], start: float, end: float) -> list[Word]
         if start <= word.middle < end:
             first = max(word.start, start) - start
             last = min(word.end, end) - start
-            cut.append(word.at(first, last))
+            cut.append(word.moved_to(first, last))
     return cut

@@ -1,10 +1,10 @@
-"""The words of a text and their times: how a text is divided into words, how long each of them takes to say, and
-how times are fitted to where they have to be.
+"""The words of a text and their times: the division of a text into words, the length of each when spoken, and the
+fitting of times into a span.
 
 Where no engine gives the times of a text, its words stay, and only their times are sought. `by_edit_distance`
 takes those of a recogniser that recognised about the same; `by_proportion` needs no recogniser and spreads the
-words over the sound by how long their letters should take. Both promise one word per word of the text, in order,
-of positive length, inside the audio, without overlap.
+words over the sound by the length that their letters should take. Both promise one word per word of the text, in
+order, of positive length, inside the audio, without overlap.
 """
 
 import re
@@ -23,7 +23,7 @@ SHORTEST_WORD = 0.001
 
 
 def word_row(word: Word, offset: float = 0.0) -> WordRow:
-    """A word as a row has it, so many seconds later."""
+    """Write a word as a row has it, so many seconds later."""
     return {
         "word": word.text.strip(),
         "start": word.start + offset,
@@ -44,7 +44,7 @@ _CJK_SPACE = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text: split at whitespace, and between the characters of Japanese and Chinese.
+    """Split a text into words at whitespace, and between the characters of Japanese and Chinese.
 
     Punctuation by itself stays with the word before it (or after it, at the start). No word holds a space.
 
@@ -55,7 +55,7 @@ def split_words(text: str) -> list[str]:
 
 
 def written_words(text: str) -> list[str]:
-    """The words of `split_words` with the spaces that they have in the text.
+    """Return the words of `split_words` with the spaces that they have in the text.
 
     >>> written_words("- Well ... yes !")
     ['- Well ...', 'yes !']
@@ -81,7 +81,7 @@ def has_words(text: str) -> bool:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Words as a text: with spaces between them, except inside Japanese and Chinese."""
+    """Join words to a text, with spaces between them, except inside Japanese and Chinese."""
     return _CJK_SPACE.sub("", " ".join(words))
 
 
@@ -110,7 +110,7 @@ WORD_OVERHEAD = 0.6
 
 
 def normalise(word: str) -> str:
-    """A word as it is compared: case folded, accents and everything except letters and digits removed.
+    """Normalise a word for comparison: case folded, without accents and anything but letters and digits.
 
     >>> normalise(" “Isn’t")
     'isnt'
@@ -120,7 +120,7 @@ def normalise(word: str) -> str:
 
 
 def sound_length(word: str) -> float:
-    """How long a word takes to say, in units of one consonant; positive for any word."""
+    """Return how long a word takes to say, in units of one consonant; positive for any word."""
     decomposed = unicodedata.normalize("NFKD", word.casefold())
     spoken = _ACCENTED_E.sub("a", decomposed)  # as long as any vowel, and never silent
     plain = "".join(letter for letter in spoken if not unicodedata.combining(letter))
@@ -130,18 +130,18 @@ def sound_length(word: str) -> float:
     return WORD_OVERHEAD + sum(lengths[number - 1] for number in patterns)
 
 
-def fit(words: Sequence[Word], length: float) -> list[Word]:
-    """Words in order of start, pushed into 0..`length` seconds as `fit_spans` does."""
+def fit_within(words: Sequence[Word], length: float) -> list[Word]:
+    """Sort words by start, and fit them into 0..`length` seconds by `fit_spans`."""
     ordered = sorted(words, key=lambda word: (word.start, word.end))
     spans = fit_spans([word.span for word in ordered], 0.0, length)
     fitted: list[Word] = []
     for word, (start, end) in zip(ordered, spans, strict=True):
-        fitted.append(word.at(start, end))
+        fitted.append(word.moved_to(start, end))
     return fitted
 
 
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
-    """Words in their order, clipped into [start, end] seconds as `fit_spans` does."""
+    """Fit words in their order into [start, end] seconds by `fit_spans`."""
     times = [(word["start"], word["end"]) for word in words]
     spans = fit_spans(times, start, end)
     fitted: list[WordRow] = []
@@ -196,9 +196,9 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
     side where more of it is; then the words between two pauses fill the sound between them.
 
     Args:
-        text_words: the text's words, with their marks.
-        spans: where there is sound (`core.sound.clean_speech.voiced_spans`), in seconds; gaps up to
-            `PAUSE_SECONDS` are closed. Where it is empty, it is the whole of the audio.
+        text_words: words of the text, with their marks.
+        spans: spans of sound (`core.sound.clean_speech.voiced_spans`) in seconds; gaps up to `PAUSE_SECONDS` are
+            closed. If there are none, the whole audio counts as sound.
         duration: seconds of the audio.
     """
     sounding = merge_gaps(sorted(spans), PAUSE_SECONDS)
@@ -208,7 +208,7 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
 
 
 def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], duration: float) -> list[Word]:
-    """The words of a text of which some have a span in seconds, by their index; none without any span.
+    """Return the words of a text, some of which have a span in seconds, by their index; none without any span.
 
     A word without one shares that of the word before it, and those before the first share its span, by
     `sound_length`.
@@ -223,7 +223,7 @@ def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], durati
         shared = spans.get(head, first_span)
         times += _lay(text_words[head:following], [shared])
     words = _timed_words(text_words, times, 1.0)
-    return fit(words, duration)
+    return fit_within(words, duration)
 
 
 #: Share of the text's words that must be recognised as written, or the recogniser's times are not used. Half:
@@ -239,20 +239,21 @@ def by_edit_distance(
     spans: Sequence[TimeSpan] = (),
     min_matched: float = MIN_MATCHED,
 ) -> list[Word] | None:
-    """Return the times of a text's words by those of the words that a recogniser recognised.
+    """Return the times of a text's words by those of recognised words.
 
-    Words recognised as written (`normalise`) take the recognised times and probability. Those between them share,
-    by `sound_length`, the room that the recogniser gave to its wrong words there, or else the room between their
-    neighbours; their probability is 0.
+    Words recognised as written (`normalise`) take the recognised times and probability. The words between them
+    share, by `sound_length`, the room that the recogniser gave to its wrong words there, or else the room between
+    their neighbours; their probability is 0.
 
     Args:
-        text_words: the text's words, with their marks.
-        heard: the recogniser's words, in seconds of the audio.
+        text_words: words of the text, with their marks.
+        heard: words of the recogniser, in seconds of the audio.
         duration: seconds of the audio.
-        spans: where there is sound, if known: unrecognised words are kept out of pauses.
+        spans: spans of sound, if known: unrecognised words are kept out of pauses.
         min_matched: share of the text's words that must match.
 
-    Returns one word per word of the text, or None when too little matches: use `by_proportion` then.
+    Returns:
+        One word per word of the text, or None when too little matches: use `by_proportion` then.
     """
     words = sorted(heard, key=lambda word: (word.start, word.end))
     # A mark by itself has no letters, and equals nothing.
@@ -321,11 +322,11 @@ def _place_unmatched(
 def with_times(
     text_words: Sequence[str], placed: Sequence[Word | None], others: Sequence[Word], duration: float
 ) -> list[Word]:
-    """The words of a text by the times of `placed`; those that have none there have that of `others`.
+    """Return the words of a text with the times of `placed`, or of `others` where they have none there.
 
     A word of `others` keeps to the room between the placed words around it. Where it does not touch that, the
-    words of the room share it by `sound_length`. `others` may be empty where no word needs it; a word has the
-    probability that it has there, and the source of the one that stands for it. `duration` is in seconds.
+    words of the room share it by `sound_length`. `others` may be empty where no word needs it; a word has its
+    probability there, and the source of the word that stands for it. `duration` is in seconds.
     """
     times: list[TimeSpan] = []
     for is_placed, group in groupby(range(len(placed)), key=lambda index: placed[index] is not None):
@@ -354,17 +355,17 @@ def with_times(
 
 
 def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
-    """Words without the silence at their edges.
+    """Cut the silence off the edges of words.
 
-    `spans` are where there is sound, in seconds (`core.sound.clean_speech.voiced_spans`). A word that lies in
-    silence as a whole keeps its times.
+    `spans` are those of sound, in seconds (`core.sound.clean_speech.voiced_spans`). A word that is entirely in
+    silence keeps its times.
     """
     audible: list[Word] = []
     for word in words:
         inside = _inside(spans, word.start, word.end) or [word.span]
         start, _ = inside[0]
         _, end = inside[-1]
-        audible.append(word.at(start, end))
+        audible.append(word.moved_to(start, end))
     return audible
 
 
@@ -376,7 +377,7 @@ def _timed_words(texts: Sequence[str], times: Sequence[TimeSpan], probability: f
 
 
 def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
-    """Spans of words that fill regions, which are in order and are parted by pauses; see `by_proportion`."""
+    """Return spans of words that fill regions, which are in order with pauses between; see `by_proportion`."""
     if not words:
         return []
     lengths = np.array([sound_length(word) for word in words])
@@ -396,6 +397,6 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """The parts of spans between two times; those without a length are left out."""
+    """Return the parts of spans between two times; those without a length are left out."""
     parts = [Span(*span) & Span(start, end) for span in spans]
     return [part for part in parts if part]

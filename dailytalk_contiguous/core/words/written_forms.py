@@ -1,17 +1,17 @@
-"""How people say what is written with digits and signs: codes, amounts, addresses, dates, times, percents.
+"""Readings of words that are written with digits and signs: codes, amounts, addresses, dates, times, percents.
 
 Everybody says "1984" in a way of their own: "nineteen eighty four", "one nine eight four", "one thousand nine
 hundred and eighty four". Which of them is in the sound is not decided here: `written_forms` gives the readings
 that people use in English, and an aligner chooses among them.
 
-A reading is what is said for a part of a written word. `RULES` is a table of patterns, each with the readings of
-what it matches; a pattern that matches several parts of a word has readings for each. The readings of a whole word
+A reading is the spoken form of a part of a written word. `RULES` is a table of patterns, each with the readings of
+its matches; a pattern that matches several parts of a word has readings for each. The readings of a whole word
 are all chains of readings from its first character to its last: for "EM39" the letters "e" and "m", then "thirty
 nine" or "three" and "nine". The number of readings grows with the length of the word only, however many chains
 they make.
 
-What is said elsewhere than it is written is moved there first (`_in_spoken_order`): "$5" becomes "5$", which is
-"five" and "dollars".
+Signs that are spoken elsewhere than they are written are moved there first (`_in_spoken_order`): "$5" becomes
+"5$", which is "five" and "dollars".
 """
 
 import re
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 
 class PartReading(NamedTuple):
-    """What is said for the characters `start` to `end` of a written word: `words`, at least one."""
+    """The spoken `words`, at least one, for the characters `start` to `end` of a written word."""
 
     start: int
     end: int
@@ -29,7 +29,7 @@ class PartReading(NamedTuple):
 
 
 class WrittenForm(NamedTuple):
-    """A word whose spelling does not show how it is said: its length in characters, and readings of its parts.
+    """A word whose spelling does not show how it is spoken: its length in characters, and readings of its parts.
 
     A chain of readings, each of which starts where the one before ends, leads from 0 to `length`.
     """
@@ -38,7 +38,7 @@ class WrittenForm(NamedTuple):
     readings: tuple[PartReading, ...]
 
     def chains(self, start: int = 0) -> Iterator[tuple[str, ...]]:
-        """The words of each chain of readings from a character to the last; some may be equal."""
+        """Yield the words of each chain of readings from a character to the last; some may be equal."""
         if start == self.length:
             yield ()
         for reading in self.readings:
@@ -154,7 +154,7 @@ _MARKS = "\"'“”„‘’«»()[]{}<>*_,;:!?…—–|"
 
 
 def is_written_form(word: str) -> bool:
-    """Whether a word, with the marks around it, is written in a way that does not show how it is said.
+    """Whether a word, with the marks around it, is written in a way that does not show how it is spoken.
 
     >>> [is_written_form(word) for word in ("$5,", "example.org", "well-known.", "(e.g.")]
     [True, True, False, False]
@@ -163,7 +163,7 @@ def is_written_form(word: str) -> bool:
 
 
 def written_forms(words: Sequence[str]) -> list[WrittenForm | None]:
-    """The form of each word of a text; None for one that is said as it is spelled.
+    """Return the form of each word of a text; None for one that is spoken as it is spelled.
 
     >>> _, form = written_forms(["at", "9:05"])
     >>> ("nine", "oh", "five") in form.chains() and ("five", "past", "nine") in form.chains()
@@ -174,7 +174,7 @@ def written_forms(words: Sequence[str]) -> list[WrittenForm | None]:
 
 
 def _without_marks(word: str) -> str:
-    """A word in small letters without the marks around it, of which "-3" and ".5" keep theirs."""
+    """Return a word in small letters without the marks around it; "-3" and ".5" keep theirs."""
     plain = word.lower().replace("−", "-").replace("’", "'")
     plain = plain.lstrip(_MARKS).rstrip(_MARKS + ".-")
     is_number = re.match(rf"[-~]?[{_CURRENCIES}]?\.?\d", plain)
@@ -192,7 +192,7 @@ SCALES = ("hundred", "thousand", "million", "billion", "trillion")
 
 
 def _form_of(before: str, word: str, behind: str) -> WrittenForm | None:
-    """The form of a word between two others, all without marks."""
+    """Return the form of a word between two others, all without marks."""
     if word in SCALES and before.startswith(tuple(_CURRENCIES)):
         word += before[0]
     is_unit = word in UNITS and word not in UNITS_IN_A_WORD and before[-1:].isdecimal()
@@ -217,7 +217,7 @@ def _form_of(before: str, word: str, behind: str) -> WrittenForm | None:
 
 
 def _in_spoken_order(word: str) -> str:
-    """A word in which what is said behind an amount is behind it, and no comma parts thousands.
+    """Move the signs that are spoken after an amount behind it, and remove the commas between thousands.
 
     >>> _in_spoken_order("$1,299.50")
     '1299$50¢'
@@ -230,9 +230,9 @@ def _in_spoken_order(word: str) -> str:
 
 
 def _without_silent(spans: Iterable[PartReading], length: int) -> tuple[PartReading, ...]:
-    """Readings without those of no word.
+    """Return readings without those of no word.
 
-    What is silent belongs to the reading behind it, or, at the end of the word, to that before it.
+    Silent characters belong to the reading after them, or, at the end of the word, to that before them.
     """
     silent = sorted({(span.start, span.end) for span in spans if not span.words}, reverse=True)
     # The positions that are reached from each without a word.
@@ -249,7 +249,7 @@ def _without_silent(spans: Iterable[PartReading], length: int) -> tuple[PartRead
 
 
 def _spoken_number(number: int, to: str = "cardinal") -> list[str]:
-    """How a number is said in whole: "one hundred and five", "one hundred five", "a hundred and five"."""
+    """Return the spoken forms of a number: "one hundred and five", "one hundred five", "a hundred and five"."""
     from num2words import num2words
 
     text = num2words(number, to=to).replace(",", "").replace("-", " ")

@@ -14,7 +14,7 @@ import numpy as np
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import fit, join_words
+from dailytalk_contiguous.core.words.word_times import fit_within, join_words
 from dailytalk_contiguous.models.alignment import Aligner
 
 MODEL = "Qwen/Qwen3-ForcedAligner-0.6B-hf"
@@ -78,8 +78,8 @@ class Qwen3:
             first = last + 1
         # A short word may begin and end in one class: it gets what is free up to the next word, a grid's step at
         # most.
-        longer = [word.at(word.start, max(word.end, word.start + GRID)) for word in placed]
-        return fit(longer, len(samples) / ANALYSIS_RATE)
+        longer = [word.moved_to(word.start, max(word.end, word.start + GRID)) for word in placed]
+        return fit_within(longer, len(samples) / ANALYSIS_RATE)
 
 
 def load_qwen3(device: str) -> Qwen3:

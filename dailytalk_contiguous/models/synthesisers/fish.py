@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.style.tags import render
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import fit, split_words
+from dailytalk_contiguous.core.words.word_times import fit_within, split_words
 from dailytalk_contiguous.models.contracts import (
     ANY,
     Engine,
@@ -300,7 +300,7 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
         timed.append(Word(word, letters[first].start, letters[last].end, 1.0))
         first += count
     is_in_order = all(before.start <= after.start for before, after in itertools.pairwise(timed))
-    return fit(timed, seconds) if is_in_order else None
+    return fit_within(timed, seconds) if is_in_order else None
 
 
 #: Characters of an event: three minutes of speech as 16-bit WAV at 24 kHz in base64. A chunk has 20 s.

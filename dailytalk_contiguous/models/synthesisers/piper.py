@@ -271,7 +271,7 @@ def _with_long_fillers(
         pieces += [sound[n_taken:first], np.asarray(held, np.float32)]
         n_taken = last
         added += (len(held) - (last - first)) / sample_rate
-        longer[-1] = longer[-1].at(longer[-1].start, word.end + added)
+        longer[-1] = longer[-1].moved_to(longer[-1].start, word.end + added)
     return np.concatenate([*pieces, sound[n_taken:]]), longer
 
 
@@ -343,7 +343,7 @@ def _to_the_pause(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word
     for word, following in itertools.zip_longest(words, words[1:]):
         end = max((end for start, end in spans if start < word.end), default=word.end)
         if following is None or end <= following.start:
-            word = word.at(word.start, max(word.end, end))
+            word = word.moved_to(word.start, max(word.end, end))
         longer.append(word)
     return within_sound(longer, spans)
 

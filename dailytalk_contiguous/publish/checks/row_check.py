@@ -142,7 +142,7 @@ def _utterance_findings(file: str, talk: Conversation) -> Iterator[Finding]:
         has_text = bool((utterance.text or "").strip())
         if not utterance.is_recorded and not has_text:
             mute.append(utterance.id)
-    empty = [utterance.id for utterance in talk.heard if not utterance.new_span]
+    empty = [utterance.id for utterance in talk.audible_utterances if not utterance.new_span]
     faults = (
         ("duplicate", duplicates, "utterance ids occur twice"),
         ("empty-text", mute, "utterances were spoken without text"),

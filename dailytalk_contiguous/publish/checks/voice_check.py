@@ -137,7 +137,7 @@ def _hear_sides(
 def _halves(talk: Conversation, channel: str, status: str, longest: float) -> Halves:
     """The stretches of a channel's speech with this status, in halves; in one part, or in none, if it is short."""
     spans = []
-    for utterance in talk.heard:
+    for utterance in talk.audible_utterances:
         span = utterance.new_span
         if span is not None and utterance.channel == channel and utterance.status == status:
             end = min(span.end, talk.built_duration)

@@ -79,7 +79,7 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     first = utterance.new_start or 0.0
     spoken = [SpokenWord(word.start, word.end, 1, first, talk.built_duration) for word in talk.alignments]
     times = place_words(spoken).times
-    words = [word.at(*span) for word, span in zip(talk.alignments, times, strict=True)]
+    words = [word.moved_to(*span) for word, span in zip(talk.alignments, times, strict=True)]
     fields: dict[str, object] = {"alignments": alignments_of(words)}
     if text_conditions:
         conditions = _conditions(talk)

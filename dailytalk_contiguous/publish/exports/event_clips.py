@@ -30,8 +30,8 @@ from dailytalk_contiguous.core.turns.interaction import (
     InteractionLimits,
     KyutaiLimits,
     Scene,
-    find_interactions,
-    find_kyutai_interactions,
+    detect_interactions,
+    detect_kyutai_interactions,
     window_around,
 )
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed, Unions, unions
@@ -96,19 +96,19 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
     left_out = Counter[str]()
     if settings.event_rules == OWN_RULES:
         utterances = sounding
-        events, left_out = find_interactions(utterances, words)
+        events, left_out = detect_interactions(utterances, words)
         uttered = UtteredWords(words, utterances)
         certainties = interaction_certainties(
             events,
             utterances,
             errors,
             InteractionLimits,
-            lambda moved, limits: find_interactions(moved, uttered.within(moved), limits)[0],
+            lambda moved, limits: detect_interactions(moved, uttered.within(moved), limits)[0],
         )
     else:
         utterances = spans  # Kyutai's rules take speech from where Silero begins it to where Silero ends it
-        events = find_kyutai_interactions(utterances)
-        certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, find_kyutai_interactions)
+        events = detect_kyutai_interactions(utterances)
+        certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, detect_kyutai_interactions)
     sounds = [Timed(sound.channel, sound.start, sound.end) for sound in talk.sounds]
     audible = unions([*utterances, *words, *sounds])
     scene = Scene(utterances, words)
@@ -273,7 +273,7 @@ def cut_clips(talk: Conversation, clips: Iterable[EventClip], pcm: Pcm, licence:
         words = []
         for word in words_between(talk.alignments, clip.start, clip.end):
             if word.text.strip():
-                words.append(word.at(round(word.start, 6), round(word.end, 6)))
+                words.append(word.moved_to(round(word.start, 6), round(word.end, 6)))
         rows = [{**row, "source": row["source"] or None} for row in rows_of_words(words)]
         facts = {
             "clip_id": clip.id,

@@ -202,7 +202,7 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
         if not text:
             raise BadInput(f"the word at {word.start:.3f} s has no text", BUILD_AGAIN)
         end = _end_inside(word.span, word.text, talk.duration)
-        words.append(word.spelled(text).at(word.start, end))
+        words.append(word.spelled(text).moved_to(word.start, end))
     talk.alignments = words
     for utterance in talk.utterances:
         utterance.end = _end_inside(utterance.span, utterance.text, talk.duration)

@@ -96,7 +96,7 @@ def placed_words(
         tokens = counter(word.text) if counter else 1
         spoken.append(SpokenWord(word.start, word.end, tokens, *limits))
     frames = place_words(spoken)
-    placed = [word.at(*times) for word, times in zip(words, frames.times, strict=True)]
+    placed = [word.moved_to(*times) for word, times in zip(words, frames.times, strict=True)]
     return placed, frames
 
 

@@ -209,7 +209,7 @@ def labelled_tracks(talk: Conversation, seconds: float, least_certainty: float |
     `seconds`: length of its sound, beyond which no entry reaches. `least_certainty`: of `--certainty`. Both how a
     stretch enters and, where both fall silent after it, who speaks next must be as certain.
     """
-    heard = talk.heard
+    heard = talk.audible_utterances
     labelled = LabelledTracks({channel: [] for channel in CHANNELS})
     # Stretches are those of the recording, which a conversation as a trainer sees it no longer knows.
     conversation = timed_conversations(talk)["rebuilt"]
@@ -243,7 +243,7 @@ def _facts_of(talk: Conversation, conversation: TimedConversation) -> Iterator[S
     """The facts of each stretch of a conversation."""
     ends = silent_ends(conversation.speech, conversation.timed)
     transitions = {end.utterance: end.transition for end in ends}
-    heard = talk.heard
+    heard = talk.audible_utterances
     all_words = talk.heard_words
     furthest: dict[str, Stretch] = {}
     for stretch in conversation.speech:

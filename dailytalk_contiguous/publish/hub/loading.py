@@ -154,11 +154,11 @@ def _check_resumable(version: Version, streamed_split: str | None, token: str | 
 def _opened(where: str | Path | Reference, revision: str | None, token: str | None) -> Version:
     """Open the version or the folder that `load` reads; a folder in a store is copied to this machine first."""
     if isinstance(where, Reference):
-        return open_version(where.at(revision), token)
+        return open_version(where.at_revision(revision), token)
     path = Path(where)
     is_stored = address_of(where) is not None
     if isinstance(where, str) and not is_stored and not path.is_dir():
-        return open_version(reference(where).at(revision), token)
+        return open_version(reference(where).at_revision(revision), token)
     if revision is not None:
         raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
     return open_version(local_folder(path) if is_stored else path)

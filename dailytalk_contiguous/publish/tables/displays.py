@@ -373,4 +373,4 @@ def note_of(origin: licensing.Origin) -> str:
 def asked_terms(licence: str | None) -> str:
     """The terms of a licence in words; readers must not miss them where the licence is not known."""
     words = licensing.licence_in_words(licence)
-    return words if licensing.asked(licence).known else Strong(words)
+    return words if licensing.terms_of_licence(licence).is_known else Strong(words)

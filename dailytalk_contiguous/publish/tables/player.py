@@ -90,7 +90,7 @@ def detail(talk: Conversation, rebuilt: bool, samples: Samples) -> dict[str, Any
         speaker = talk.speakers and talk.speakers.get(channel)
         names.append(f"{title} · {speaker}" if speaker else title)
     timed = []
-    for utterance in talk.heard:
+    for utterance in talk.audible_utterances:
         span = utterance.new_span
         if span is not None and span.start < seconds:
             timed.append((span, utterance))

@@ -129,7 +129,7 @@ def test_events_of_variants_are_as_certain_as_their_own_times_make_them(
         talk = from_finished(row)
         errors = edge_errors_of(talk.built_sides)
         timed: list[Timed] = []
-        for utterance in talk.heard:
+        for utterance in talk.audible_utterances:
             assert utterance.new_sounding is not None
             timed.append(Timed(utterance.channel, *utterance.new_sounding))
         certain = event_certainties(timed, [errors[span.channel] for span in timed])
