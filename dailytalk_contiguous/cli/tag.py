@@ -168,7 +168,7 @@ def tag_intended(recordings: FoundRecordings, done: RunOutcome, stages: Stages) 
     record = {
         "conversations": len(conversations),
         "hidden": left_out.hidden,
-        "made_by_dailytalk": left_out.made,
+        "made_by_dailytalk": left_out.own_results,
         "paired": left_out.paired,
         "guessed": left_out.guessed,
         "unread": left_out.unread,

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fiel
 from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
-from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, tagged_folder
 
 #: The types of the measures of a recording's side; each may be missing in a tagged shard, which may come from
@@ -67,7 +67,7 @@ class TaggedItems(Items):
         """
         path, _ = self._entries.get(name, (None, None))
         tagged = tagged_row(self._base(path).get(name) if path else None)
-        return ItemSound(at_hand(tagged, None)["audio"], tagged["offset"])
+        return ItemSound(with_recording(tagged, None)["audio"], tagged["offset"])
 
     @property
     def has_transcript(self) -> bool:

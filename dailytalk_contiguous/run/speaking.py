@@ -67,7 +67,7 @@ class SynthesisInput:
         source: where the recordings are from, if run.json says it.
         digest: the transcript's SHA-256.
         fields: those of a line that stages of the first half publish.
-        not_at_hand: ids of the conversations whose tagged recording is not there, or was never tagged.
+        without_recording: ids of the conversations whose tagged recording is not there, or was never tagged.
         is_planned: whether conversations have only what a run reads that has nothing to do.
     """
 
@@ -77,7 +77,7 @@ class SynthesisInput:
     source: JsonObject = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
-    not_at_hand: list[str] = field(default_factory=list)
+    without_recording: list[str] = field(default_factory=list)
     is_planned: bool = False
 
     @property
@@ -110,19 +110,19 @@ def read_synthesis_input(
     Raises DailytalkError if it is empty.
     """
     rejects: list[Reject] = []
-    not_at_hand: list[str] = []
+    without_recording: list[str] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
     run: JsonObject = {}
     if transcript is None:
         run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
     fields = (*FIELDS, *published(RunRecord.of(run).fields, work_folder.RUN))
-    rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
+    rows = transcribed(path, tagged, recordings, rejects, fields, remedy, without_recording)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
     script = _input_of(run, KnownConversations(conversations, rejects, sha256_of(path)), shard_seconds)
-    return replace(script, not_at_hand=not_at_hand)
+    return replace(script, without_recording=without_recording)
 
 
 def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
@@ -269,7 +269,7 @@ class SpeakFolderSpec(SpeakSpec):
             self.about = {**self.about, "tagged": tagged}
         record = super().write(time_spent)
         script = self.script
-        if not script.is_planned and not script.not_at_hand:
+        if not script.is_planned and not script.without_recording:
             self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
         return record
 

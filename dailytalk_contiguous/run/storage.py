@@ -60,7 +60,7 @@ class WorkFolder:
 
     def keep(self, path: Path) -> None:
         """Write a file that was made here to the store, unless it is there."""
-        if self.mirror and self.mirror.changed_here(str(self.mirror.name_of(path))):
+        if self.mirror and self.mirror.was_changed_here(str(self.mirror.name_of(path))):
             self.mirror.push(path)
 
     def tell(self) -> None:
@@ -89,7 +89,7 @@ class WorkFolder:
         for name in sorted(own_names, key=lambda name: (name == RUN, "/" not in name)):
             path = self.folder / name
             is_edited_there = stored.get(name) not in (None, self.began_with.get(name))
-            if name == TRANSCRIPT and is_edited_there and self.mirror.changed_here(name):
+            if name == TRANSCRIPT and is_edited_there and self.mirror.was_changed_here(name):
                 path = self.folder / NEW_TRANSCRIPT
                 write_bytes(path, (self.folder / name).read_bytes())
                 own_names.append(NEW_TRANSCRIPT)
@@ -124,7 +124,7 @@ def open_work(
 
     def is_fetched(name: str) -> bool:
         # A journal that this machine has added to is kept: the store has only its beginning.
-        is_own_journal = name.startswith("events.") and mirror.changed_here(name)
+        is_own_journal = name.startswith("events.") and mirror.was_changed_here(name)
         return wanted(name) and not is_own_journal
 
     stored = mirror.pull(is_fetched)

@@ -88,7 +88,7 @@ def find(
     source = inputs.about()
     if licence:
         source["licence"] = licence
-    left_out = LeftOut(made=inputs.left_out())
+    left_out = LeftOut(own_results=inputs.left_out())
     if fetched.unread_labels:
         left_out.unread_transcript(LABELS_UNREAD, fetched.unread_labels)
     exclude = None if out is None else str(out)
@@ -109,8 +109,8 @@ def find(
     if not conversations and not problems:
         names = ", ".join(repr(as_text(Path(path))) for path in inputs.paths)
         remedy = "name a folder of WAV, FLAC, OGG, MP3 or Opus files"
-        if left_out.made:
-            remedy = f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
+        if left_out.own_results:
+            remedy = f"name what dailytalk made there to take it: {', '.join(left_out.own_results[:3])}"
         raise DailytalkError(f"there are no recordings in {names}", remedy)
     people, unmatched_names = people_of(table, recordings)
     return FoundRecordings(

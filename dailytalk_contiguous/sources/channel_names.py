@@ -42,7 +42,7 @@ _MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
 _OF_CHANNELS = tuple(f"/{channel}" for channel in CHANNELS)
 
 
-def explains_itself(name: str) -> bool:
+def is_side_name(name: str) -> bool:
     """Whether a name alone says which of two sides is meant: left, R, A, ch0, Speaker 2, SPEAKER_01, main."""
     return _key(name) in _SIDES or _number(name) is not None
 
@@ -87,7 +87,7 @@ def person(name: str | None) -> str | None:
     words = re.findall(r"[^\W\d_]+", name.casefold())
     if words and words[-1].isascii() and len(words[-1]) == 1:  # diarisers go on after B
         words.pop()
-    is_nobody = explains_itself(name) or name.endswith(_OF_CHANNELS) or all(word in _NOBODY for word in words)
+    is_nobody = is_side_name(name) or name.endswith(_OF_CHANNELS) or all(word in _NOBODY for word in words)
     return None if is_nobody else name
 
 

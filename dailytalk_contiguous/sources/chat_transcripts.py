@@ -1,7 +1,7 @@
 """CHAT, the transcripts of TalkBank (CallHome, CallFriend, CABank): what is said, with the times of its bullets.
 
-Written by the CHAT manual (talkbank.org/manuals/CHAT.html). What is said stays, also what the speaker takes back
-or repeats; codes, glosses and what is not said of a word go. A tier `%wor` has the times of words.
+The reader follows the CHAT manual (talkbank.org/manuals/CHAT.html). All spoken words stay, also those that the
+speaker takes back or repeats; codes, glosses and unspoken parts of words go. A tier `%wor` has the times of words.
 """
 
 import re
@@ -48,7 +48,7 @@ _TERMINATORS = (
 
 
 def chat_text(text: str) -> str:
-    """What is said in the text of a main tier, with marks of sounds.
+    """Return the spoken words of the text of a main tier, with marks of sounds.
 
     >>> chat_text('<I want> [//] I wanna [: want to] go (be)cause so:: &+b &-um &=laughs xxx it@l +...')
     'I want I wanna go cause so b- &-um &=laughs xxx it...'

@@ -1,7 +1,7 @@
-"""Where corpora keep the transcripts of a recording, and by which names, where these are not the recording's own.
+"""Places and names of the transcripts of corpora whose transcripts are not named like their recordings.
 
-Switchboard's `sw02001.sph` is `sw2001A-ms98-a-word.text` and `…B…`; Fisher and it have their texts in another
-folder of the corpus; CANDOR has one transcript a folder, and Kaldi one folder for many recordings.
+Switchboard's `sw02001.sph` has `sw2001A-ms98-a-word.text` and `…B…`; Fisher and Switchboard have their texts in
+another folder of the corpus; CANDOR has one transcript a folder, and Kaldi one folder for many recordings.
 """
 
 import os
@@ -91,9 +91,9 @@ def _numbered(folder: Path, changed: int) -> dict[str, list[Path]]:
 
 
 def are_transcripts(paths: Iterable[Path]) -> list[Path]:
-    """Those of the files that are transcripts by their content, where the name does not say, without poorer ones.
+    """Return the files that are transcripts, by their content where the name does not say, without poorer ones.
 
-    Of Switchboard's texts of a call the one with words is read, else that of utterances, else the `.mrk`.
+    Switchboard has several texts of a call: the one with words is read, else that of utterances, else the `.mrk`.
     """
     kept = []
     for path in paths:

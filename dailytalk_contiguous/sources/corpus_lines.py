@@ -67,10 +67,10 @@ def fisher_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def switchboard_word(token: str) -> str:
-    """What is said, of a token of the Mississippi State transcripts; empty for signs that are no speech.
+    """Return the spoken word of a token of the Mississippi State transcripts; empty for signs that are no speech.
 
-    By the corpus's transcription guidelines: laughed words, mispronounced ones before what is meant, coined ones,
-    what is not said of a word that is cut off, and numbers of pronunciations. Marks stay.
+    The corpus's transcription guidelines mark laughed words, mispronounced ones before the intended word, coined
+    ones, the unspoken rest of a word that is cut off, and numbers of pronunciations. Marks of sounds stay.
 
     >>> tokens = ("[laughter-yeah]", "[youn/your]", "{alrighty}", "sim[ilar]-", "about_1")
     >>> [switchboard_word(token) for token in tokens]
@@ -181,10 +181,10 @@ _STM_NOBODY = ("inter_segment_gap", "excluded_region")
 
 
 def stm_records(path: Path) -> Iterator[CorpusRecord]:
-    """The segments of NIST's STM: file, channel, speaker, start, end, labels in `<>`, text; `;;` begins a comment.
+    """Yield the segments of NIST's STM: file, channel, speaker, start, end, labels in `<>`, text.
 
-    By the documentation of SCTK. Of alternatives `{ a / b }` the first is read, and `(word)` that may be left out
-    is a word. Raises BadInput.
+    The format is that of SCTK's documentation; `;;` begins a comment. The first of the alternatives `{ a / b }` is
+    read, and an optional `(word)` is a word. Raises BadInput.
     """
     for position, line in lines_with_text(path):
         fields = line.split(maxsplit=5)

@@ -144,14 +144,13 @@ def channels_with_sound(path: Path) -> list[int]:
 
 
 def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
-    """The recording that two audio tracks of a container make, in the cache under the file's own name.
+    """Join two audio tracks of a container into a recording, which is in the cache under the file's own name.
 
-    Of a track with several channels the mean is taken. A track that begins after the film, or lacks packets, has
-    silence there.
+    The channels of a track are averaged. A track that begins after the film, or lacks packets, has silence there.
 
     Args:
         path: a video or another container.
-        numbers: of the left and of the right track, from 1.
+        numbers: the numbers of the left and of the right track, from 1.
 
     Raises BadInput if the file has no such tracks or can't be read.
     """
@@ -218,7 +217,7 @@ def _with_silences(blocks: Iterator[Samples], pieces: Sequence[LackingSound], ra
 
 
 def _fact(path: Path) -> str:
-    """What changes whenever a file does."""
+    """Return a text that changes whenever a file does."""
     return f"{os.fsencode(path.absolute())!r} {stamp_of(path)}"
 
 

@@ -80,7 +80,7 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
 
 
 def _table(path: Path, n_fields: int) -> dict[str, str]:
-    """What follows the key in each line of a file of at least so many fields; empty if there is no file."""
+    """Return, by its key, the rest of each line of a file of at least so many fields; empty without a file."""
     if not path.is_file():
         return {}
     table: dict[str, str] = {}

@@ -51,10 +51,10 @@ class Pattern(NamedTuple):
     """A way in which the names of the two files of a call differ.
 
     Attributes:
-        about: what it is.
-        regex: where it is in a name without its ending. The group `side` is what the two names differ in. What
-            other groups with a name match may differ, too; the rest is the same.
-        sides: what stands for the left and the right side; if empty, any two do, the lower number first.
+        about: a description of it for people.
+        regex: a match in a name without its ending. The two names differ in the group `side`, and may differ in
+            other named groups; the rest is the same.
+        sides: the texts that stand for the left and the right side; if empty, any two do, the lower number first.
         is_guess: whether its pairs are listed as guessed.
         of_one_length: whether it says so little that the files have to be of one length, too.
     """
@@ -183,7 +183,7 @@ class FoundPair(NamedTuple):
 
 
 class PairChoice(NamedTuple):
-    """How a person wants files to be paired.
+    """A person's choice of how files are paired.
 
     Attributes:
         words: words, or endings, of the names of the left and the right side.
@@ -420,7 +420,7 @@ def _candidates(
 
 
 def _sides(labels: Sequence[str], pattern: Pattern) -> tuple[str, str] | None:
-    """What stands for the left side and what for the right; None if these are not two sides."""
+    """Return the labels of the left and of the right side; None if these are not two sides."""
 
     def by_number(label: str) -> tuple[int, str]:
         digits = re.match(r"\d+", label)
@@ -494,9 +494,10 @@ _SUFFIX = ".flac"
 
 
 def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) -> dict[Path, FoundPair]:
-    """The pairs by the path under the input of the recording that they make.
+    """Return the pairs by the path under the input of the recording that they make.
 
-    What shares nothing of its name has that of its folder or, at the top or where two do, both names.
+    A pair whose names share nothing is called like its folder or, at the top or where two pairs would be, by both
+    names.
     """
     wholes = []
     for match in matches:
@@ -512,7 +513,7 @@ def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) ->
 
 
 def channels_of(path: Path) -> int | None:
-    """How many channels a file has, by its header; None for what can't be read."""
+    """Return the number of channels in a file's header; None if it can't be read."""
     with suppress(BadInput, OSError):
         try:
             with open_regular(path) as opened, soundfile.SoundFile(opened) as file:
@@ -523,7 +524,7 @@ def channels_of(path: Path) -> int | None:
 
 
 def length_of(path: Path) -> float | None:
-    """How long a file is, by its header; None for what can't be read."""
+    """Return the length in seconds in a file's header; None if it can't be read."""
     with suppress(BadInput, OSError):
         return audio.read_header(audio.audio_at(path)).seconds
     return None

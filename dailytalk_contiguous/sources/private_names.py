@@ -57,7 +57,7 @@ def is_private(name: str) -> bool:
 def is_private_alone(name: str) -> bool:
     """Whether a name begins with a telephone number or an address.
 
-    What one speaker says before a colon does not: "Write to ann@example.com: …".
+    Speech before a colon does not: "Write to ann@example.com: …".
     """
     plain = _plain(name)[:_LONGEST]
     scheme = _SCHEME.match(plain)

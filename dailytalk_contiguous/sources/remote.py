@@ -111,12 +111,12 @@ class Mirror:
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Fetch the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
         objects = self.listing()
-        missing = [name for name, remote in objects.items() if wanted(name) and not self.has(name, remote)]
+        missing = [name for name, remote in objects.items() if wanted(name) and not self.has_copy(name, remote)]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             list(pool.map(lambda name: self._get(name, objects[name]), missing))
         for path in self.folder.rglob("*"):
             name = path.relative_to(self.folder).as_posix()
-            is_copy = is_plain(name) and path.is_file() and not self.changed_here(name)
+            is_copy = is_plain(name) and path.is_file() and not self.was_changed_here(name)
             if is_copy and name not in objects and wanted(name):
                 path.unlink(missing_ok=True)  # another process may share the copies
         return objects
@@ -148,7 +148,7 @@ class Mirror:
             return None
         return absolute.relative_to(self.folder).as_posix()
 
-    def has(self, name: str, remote: Remote) -> bool:
+    def has_copy(self, name: str, remote: Remote) -> bool:
         """Whether the file here is a copy of an object."""
         try:
             status = (self.folder / name).stat()
@@ -156,7 +156,7 @@ class Mirror:
             return False
         return (status.st_size, status.st_mtime_ns) == (remote.size, _time_of(remote))
 
-    def changed_here(self, name: str) -> bool:
+    def was_changed_here(self, name: str) -> bool:
         """Whether a file is here as this machine wrote it."""
         path = self.folder / name
         return path.is_file() and path.stat().st_mtime_ns % _SECOND_NS != 0

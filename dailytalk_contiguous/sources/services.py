@@ -414,9 +414,9 @@ def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
 
 
 def _facts(item: ServiceItem, service: Service) -> ServiceRecord:
-    """What a record has besides its text and its times.
+    """Return the fields of a record besides its text and its times.
 
-    A language is its two letters, of `en-US`, too; others are found in the texts.
+    A language is written with two letters (`en` for `en-US`); other languages are found in the texts.
     """
     language = _value_around(item, service.language)
     code = re.match(r"([a-z]{2})(?:$|[-_])", language) if isinstance(language, str) else None
@@ -697,9 +697,9 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 def _regions(document: Any) -> Any:
-    """Label Studio's regions: results of one id are the label, the text and the times of the same region.
+    """Return Label Studio's regions: results of one id are the label, the text and the times of the same region.
 
-    Of each task the first annotation counts that was not cancelled.
+    The first annotation of each task that was not cancelled counts.
     """
     tasks = document if isinstance(document, list) else [document]
     listed = []

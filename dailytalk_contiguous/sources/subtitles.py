@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_label, with_colons
+from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
@@ -50,7 +50,7 @@ class Subtitle(NamedTuple):
 
 
 class SubtitleRecord(TypedDict):
-    """What one speaker says in a subtitle, with its words where they have times."""
+    """The speech of one speaker in a subtitle, with its words where they have times."""
 
     start: float
     end: float
@@ -129,7 +129,7 @@ def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | No
     if len(names) == 1 and "" in leads and all(map(speaker_label, names)):
         names = set()  # what both say, unless a file names no one else
     for line in itertools.chain.from_iterable(subtitles):
-        if line.is_voice or explains_itself(line.name):
+        if line.is_voice or is_side_name(line.name):
             names.add(line.name.casefold())
     return names
 
@@ -142,12 +142,12 @@ _NAMED_SHARE = 0.5
 
 
 def _prefixes_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
-    """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `lee, anna`.
+    """Return the prefixes that are speakers whatever they look like: `+1 415-555-0100`, `lee, anna`; lower case.
 
-    Those that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names. If
-    every cue has a prefix, then all are. What begins with a number or an address is always a name. What has one
-    behind other words ("Caller +1 415-555-0100") is a name if it comes again. A single prefix in some of the cues
-    of two people is what both of them say ("Yes: …").
+    Prefixes that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names.
+    If every cue has a prefix, then all are. A prefix that begins with a number or an address is always a name. A
+    prefix with one behind other words ("Caller +1 415-555-0100") is a name if it comes again. A single prefix in
+    some of the cues of two people is a word that both of them say ("Yes: …").
     """
     leads = [lines[0].prefix.casefold() for lines in subtitles]
     counts = Counter(filter(None, leads))

@@ -57,7 +57,7 @@ class Tier(NamedTuple):
 
     @property
     def n_words(self) -> int:
-        """How many different words it has."""
+        """The number of its different words."""
         words: set[str] = set()
         for _, _, text in self.labels:
             words |= {word.casefold() for word in text.split() if word.isalpha()}
@@ -222,7 +222,7 @@ def tier_records(
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
     if not chosen:
-        chosen = [tier for tier in tiers if not _describes_speech(tier)]
+        chosen = [tier for tier in tiers if not _is_about_speech(tier)]
     by_speaker: dict[str, list[Tier]] = {}
     for tier in chosen:
         speaker = _speaker_of(tier)
@@ -252,8 +252,8 @@ def tier_records(
         left[path.name] = others
 
 
-def _describes_speech(tier: Tier) -> bool:
-    """Whether the name or the type of a tier says that it holds no speech: phones, glosses, tags."""
+def _is_about_speech(tier: Tier) -> bool:
+    """Whether a tier is about speech and holds none, by its name or its type: phones, glosses, tags."""
     exported = OWN_TIER.fullmatch(tier.name)
     if exported:
         return exported[2] in ("tags", "sounds")

@@ -501,7 +501,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
 
 
 def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
-    """What a file holds, with the positions of its items. Raises BadInput."""
+    """Parse the items of a file, with their positions. Raises BadInput."""
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         positions = map("item {}".format, itertools.count(1))
         try:

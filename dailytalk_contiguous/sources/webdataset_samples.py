@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
+from dailytalk_contiguous.sources.channel_names import ROLES, is_side_name
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
@@ -213,7 +213,7 @@ def _are_samples(pieces: Sequence[tuple[str, Sequence[_Member]]]) -> bool:
         return False
     for part, members in pieces:
         side = part.rpartition(".")[2]
-        if explains_itself(side) or side in ROLES:
+        if is_side_name(side) or side in ROLES:
             return False
         audio = [member for member in members if is_audio_column(member.column)]
         if len(audio) != 1:

@@ -1,8 +1,8 @@
-"""whisper.json: the texts of a folder of clips, `{"clip1.wav": {"text", "language", "segments": [...]}}`.
+"""Texts of a folder of clips in a whisper.json, `{"clip1.wav": {"text", "language", "segments": [...]}}`.
 
 Tools for voice cloning write one such file beside a folder `audio/`, and people correct it by hand. So an entry
-that can't be used is a reject and stays as it is, and so does every field that we don't know: what is written is
-what was read, apart from what was changed on purpose.
+that can't be used is a reject and stays as it is, and so does every field that we don't know: the file is written
+as it was read, except for intended changes.
 """
 
 import json
