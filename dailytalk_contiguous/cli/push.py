@@ -21,7 +21,7 @@ from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, Pus
 from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.version import Version, open_version
-from dailytalk_contiguous.run.merged_transcript import edited_since
+from dailytalk_contiguous.run.merged_transcript import is_transcript_edited
 from dailytalk_contiguous.store.hub import parse_reference, reference
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -70,7 +70,7 @@ def push(
             done = restore_version(earlier, settings, default_settings(), dry_run)
         return push_outcome(done, dry_run, None)
     items = finished_items(source)
-    unspoken = source if edited_since(items.where) else None
+    unspoken = source if is_transcript_edited(items.where) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")

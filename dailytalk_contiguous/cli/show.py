@@ -74,7 +74,7 @@ class RunLines:
 
 def at_hand_text(run: Run, width: int) -> str:
     """What is at hand, in at most `width` columns: the middle of the conversation's id is cut if need be."""
-    text = run.at_hand or "at work"
+    text = run.current_work or "at work"
     n_over = len(text) - width
     if n_over > 0 and run.conversation:
         conversation = cut_middle(run.conversation, max(SHORTEST_ID, len(run.conversation) - n_over))

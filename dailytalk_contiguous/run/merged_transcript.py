@@ -51,14 +51,14 @@ def write_merged(out: Path, made: Iterable[JsonObject]) -> int:
 
 
 def count_edited(out: Path) -> int:
-    """How many lines of utterances that a run has written are now as people edited them."""
+    """Count the lines of utterances that a run has written and people have edited since."""
     digests = _read_digests(out)
     _, edited, _ = _sorted_lines(out, digests)
     return _n_written(edited, digests)
 
 
 def _n_written(identities: Iterable[str], digests: Mapping[str, set[str]]) -> int:
-    """How many of these are of utterances that a run has written."""
+    """Count the identities of utterances that a run has written."""
     return sum(_short(identity) in digests for identity in identities)
 
 
@@ -114,7 +114,7 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def edited_since(out: Path) -> bool:
+def is_transcript_edited(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
     digest = read_run(out).speak.transcript_sha256
     if not digest or not (out / TRANSCRIPT).exists():

@@ -1,8 +1,8 @@
-"""Processor time: what some work has used of the cores, and what other programs used of them meanwhile.
+"""Processor time that some work has used, and that other programs used meanwhile.
 
 Wall time alone does not say whether work is long, or the machine was busy with something else. Where it is well
 above processor time divided by cores, the machine may be busy, but the work may also have one thread, or wait for
-a service or a GPU. What other programs used tells the cases apart, where the system counts it (Linux does).
+a service or a GPU. The time of other programs tells the cases apart, where the system counts it (Linux does).
 """
 
 import os

@@ -1,7 +1,7 @@
 """The second half of the product: from a transcript to finished stereo conversations, one run of it.
 
-Works from `transcript.jsonl`, which a person may have edited. What was bought is in the cache before it is used; a
-conversation of which something could not be said is held back and tried again by the next run.
+It reads `transcript.jsonl`, which a person may have edited. Speech that was bought is in the cache before it is
+used; a conversation with an utterance that could not be said is held back and tried again by the next run.
 """
 
 import json
@@ -63,10 +63,10 @@ class SynthesisInput:
     Attributes:
         groups: the conversations of each shard.
         rejects: the conversations that can't be used.
-        models: those that made the transcript, by role, as in run.json: their licences bind the result.
+        models: the models that made the transcript, by role, as in run.json: their licences bind the result.
         source: where the recordings are from, if run.json says it.
         digest: the transcript's SHA-256.
-        fields: those of a line that stages of the first half publish.
+        fields: fields of a line published by stages of the first half.
         without_recording: ids of the conversations whose tagged recording is not there, or was never tagged.
         is_planned: whether conversations have only what a run reads that has nothing to do.
     """
@@ -204,7 +204,7 @@ class SpeakSpec(Spec):
             about=about,
             fields=finish.fields if finish else (),
             spoken=True,
-            earlier=self._pass.earlier(),
+            earlier_shards=self._pass.earlier_shards(),
         )
         return outputs.write_results(half)
 
@@ -321,9 +321,9 @@ def with_provenance(
     """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
 
     Args:
-        stages: of `speak`; those that do not end with `Finish` stay as they are.
+        stages: the stages of `speak`; they stay as they are unless the last one is `Finish`.
         tagged: the models that made the transcript, by role, as in run.json.
-        fields: those that the stages of the transcript publish.
+        fields: fields published by the stages of the transcript.
     """
     *before, last = stages
     if not isinstance(last, Finish):
@@ -434,7 +434,7 @@ class _Pricer:
     """Adds up what the conversations of a script cost.
 
     Attributes:
-        total: of the conversations so far, without their hours.
+        total: the sum over the conversations so far, without their hours.
         seconds: seconds of the source of their utterances.
     """
 

@@ -50,8 +50,8 @@ class StreamWindow:
     """A window, as `position.jsonl` has it once it is done.
 
     Attributes:
-        commit: of the source.
-        digest: of everything else that the results depend on.
+        commit: the commit of the source.
+        digest: a digest of everything else that the results depend on.
         end: state of the source after it.
         last: whether the source ended with it.
         names: files of its recordings, from which later names have to differ.
@@ -89,12 +89,12 @@ def read_position(out: Path) -> list[StreamWindow]:
 
 @dataclass(frozen=True)
 class StreamSource:
-    """What a stream reads.
+    """The source of a stream.
 
     Attributes:
         repository: the dataset, at its commit.
-        config: how recordings become conversations; its inputs are not used.
-        licence: of the recordings, if no card names it.
+        config: the settings by which recordings become conversations; its inputs are not used.
+        licence: the licence of the recordings, if no card names it.
         window_seconds: seconds of audio of a window, and so of a shard.
         limit_hours: hours of audio in all windows that are done, after which a run stops; None for no limit.
     """
@@ -143,7 +143,7 @@ class StreamSpec(Spec):
         about: goes into run.json as it is.
 
     Attributes:
-        windows: those that are done.
+        windows: the windows that are done.
         left_out: what lies beside the recordings of this run and is not used.
 
     A run raises DailytalkError for settings that are not those that `out` was begun with, for a window of which
@@ -184,7 +184,7 @@ class StreamSpec(Spec):
         self._unsaid: DailytalkError | None = None
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         return any(window.last for window in self.windows)
 
     @property
@@ -194,7 +194,7 @@ class StreamSpec(Spec):
     @property
     def left(self) -> Stages:
         """The stages that a run would run; none if no window is left."""
-        is_done = self.complete or self.audio_seconds >= self.source.limit_seconds
+        is_done = self.is_complete or self.audio_seconds >= self.source.limit_seconds
         return () if is_done else self.stages
 
     def check(self, options: RunOptions) -> None:
@@ -289,7 +289,7 @@ class StreamSpec(Spec):
         self.windows.append(window)
 
     def _script(self, shard: Path, window: StreamWindow) -> Iterator[PendingConversation]:
-        """What `dailytalk speak` would read from a window's transcript, which nobody has edited."""
+        """Yield the conversations that `dailytalk speak` would read from a window's unedited transcript."""
         stage = Script(self.fields)
         kept = script_row((*FIELDS, *self.fields))
         for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
@@ -313,7 +313,7 @@ class StreamSpec(Spec):
     def write(self, time_spent: TimeSpent) -> JsonObject:
         """Write the outputs of all finished windows, as other runs do."""
         about = dict(self.about)
-        about["streaming"] = {"windows": len(self.windows), "complete": self.complete}
+        about["streaming"] = {"windows": len(self.windows), "complete": self.is_complete}
         about["time"] = time_spent
         rejects = [Reject(**reject) for window in self.windows for reject in window.rejects]
         tagged = outputs.FinishedHalf(

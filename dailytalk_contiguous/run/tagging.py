@@ -76,7 +76,7 @@ def find(
         out: the folder that results are written to, which is not searched; None for none.
         config: how recordings become conversations; its `inputs` are not used.
         shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
-        licence: of the recordings, if no card names it, or names it wrongly.
+        licence: the licence of the recordings, if no card names it, or names it wrongly.
         speakers: a table that names them (see `sources.people`).
 
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.

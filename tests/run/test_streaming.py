@@ -146,7 +146,7 @@ def made(spec: StreamSpec, progress: Any = lambda event: None) -> Streamed:
     record = run(spec, progress=progress).record
     assert record is not None
     after = len(spec.windows)
-    return Streamed(record, after, after - before, spec.complete, spec.audio_seconds)
+    return Streamed(record, after, after - before, spec.is_complete, spec.audio_seconds)
 
 
 def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = None) -> Streamed:
