@@ -221,7 +221,7 @@ def plan_details(done: Release) -> list[str | Judgement | Figures]:
         for kind, names in (("added", changes.added), ("removed", changes.removed), ("changed", changes.changed)):
             if names:
                 details.append(f"{kind}  {shown_names(names, SHOWN)}")
-    changed = [change for change in done.plan if change.what != "keep"]
-    rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
+    changed = [change for change in done.plan if change.action != "keep"]
+    rows = [(change.action, change.name, size_text(change.size)) for change in changed[:SHOWN]]
     details.append(Figures(("", f"file ({len(changed)} of {len(done.plan)})", "size"), rows))
     return details

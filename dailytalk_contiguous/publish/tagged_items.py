@@ -97,7 +97,7 @@ class TaggedItems(Items):
             yield number, line
 
     def _base(self, path: Path) -> dict[str, Row]:
-        """The base columns of a shard; neighbours in the transcript are mostly of one shard."""
+        """Return the base columns of a shard; neighbours in the transcript are mostly of one shard."""
         if self._latest[0] != path:
             names = (column.name for column in columns_among(self.fields))
             self._latest = path, read_rows(path, (*BASE, *names))
@@ -143,12 +143,12 @@ class TaggedItems(Items):
 
 
 def recordings_of(items: Items) -> TaggedItems | None:
-    """The tagged recordings of the conversations of a work folder; None where it does not know them."""
+    """Return the tagged recordings of the conversations of a work folder; None where it does not know them."""
     folder = tagged_folder(items.folder) if items.folder and items.rebuilt else None
     return TaggedItems(folder) if folder else None
 
 
 def _name(numbered: _NumberedLine) -> str:
-    """The id of the conversation of a line."""
+    """Return the id of the conversation of a line."""
     _, line = numbered
     return str(line.get("conversation_id") or line.get("audio_file") or "")

@@ -54,7 +54,7 @@ class ListeningTest:
                 "a listening test is a page of its own, of a work folder or a corpus",
                 "name that folder, and the page with --out, and nothing else",
             )
-        if self.pairs == open_items(source).labelled:
+        if self.pairs == open_items(source).has_labels:
             if self.pairs:
                 raise DailytalkError("--pairs is for conversations, but these are clips", "leave it out")
             raise DailytalkError(
