@@ -204,7 +204,7 @@ def _estimate_tagging(spec: TagSpec, planned: Planned) -> _HalfEstimate:
 
 
 def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
-    """The stages with a new cache of speech in a folder: the user's would make everything look cheap."""
+    """Return the stages with a new cache of speech in a folder: the user's would make everything look cheap."""
     voice = find_stage(Speak, stages)
     if voice is None:
         return [*stages]
@@ -299,7 +299,7 @@ def sample(conversations: Sequence[PendingConversation], seconds: float, seed: i
 
 
 def _cut(pending: PendingConversation, start: float, duration: float) -> PendingConversation:
-    """A part of a conversation; `start` and `duration` in seconds."""
+    """Return a part of a conversation; `start` and `duration` in seconds."""
     row = pending.row()
     row |= {
         "conversation_id": f"{pending.id}.{round(1000 * start)}",

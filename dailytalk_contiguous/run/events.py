@@ -176,7 +176,7 @@ class Run:
         return ": ".join(filter(None, (self.conversation, self.at)))
 
     def time_spent(self) -> "TimeSpent":
-        """The wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
+        """Return the wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
         return {"stages": self.stages, "outside_stages": round(self.outside, 3)}
 
 
@@ -211,7 +211,7 @@ def is_torn(file: BinaryIO) -> bool:
 
 
 def next_line_at(path: Path) -> int:
-    """The byte at which the next line of a file begins."""
+    """Return the byte at which the next line of a file begins."""
     if not path.is_file():
         return 0
     with path.open("rb") as file:
@@ -220,12 +220,12 @@ def next_line_at(path: Path) -> int:
 
 
 def journals(folder: Path) -> list[Path]:
-    """The files of events in a work folder."""
+    """Return the files of events in a work folder."""
     return sorted(folder.glob("events.*jsonl"))
 
 
 def runs_back(path: Path) -> Iterator[Run]:
-    """The runs of a file of events, from the last one that began to the first, each as its last line has it.
+    """Yield the runs of a file of events, from the last one that began to the first, each as its last line has it.
 
     All but the last have ended: where one began after a run that has not said so, that one was killed. It reads
     two lines of a run, however many there are.
@@ -252,7 +252,7 @@ BLOCK_BYTES = 1 << 13
 
 
 def line_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
-    """The byte at which the line begins that ends at byte `end`, and the line; of one that is too long, a part."""
+    """Return the start of the line that ends at byte `end`, and the line; only its end if it is too long."""
     line = b""
     start = end
     while start > 0 and len(line) <= MOST_LINE_BYTES:
@@ -267,7 +267,7 @@ def line_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
 
 
 def run_of(line: bytes) -> Run | None:
-    """The run of a line; None if the line was cut off, or is of another version."""
+    """Return the run of a line; None if the line was cut off, or is of another version."""
     try:
         return Run(**parse_json(line, "", limit=MOST_LINE_BYTES))
     except (BadInput, TypeError):
@@ -275,7 +275,7 @@ def run_of(line: bytes) -> Run | None:
 
 
 def first_byte(file: BinaryIO, run: Run, start: int) -> int:
-    """The byte at which a run begins that has a line at byte `start`; `start` if its lines do not say so."""
+    """Return the byte at which a run with a line at byte `start` begins; `start` if its lines do not say so."""
     if run.begins is None or not 0 <= run.begins < start:
         return start
     file.seek(run.begins)
@@ -285,7 +285,7 @@ def first_byte(file: BinaryIO, run: Run, start: int) -> int:
 
 
 def now() -> str:
-    """The time, in UTC, as ISO 8601 to a millisecond."""
+    """Return the time, in UTC, as ISO 8601 to a millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -477,7 +477,7 @@ def loading_text(stages: Sequence["Stage"]) -> str:
 
 
 def step_text(event: "StageEvent") -> str:
-    """The stage of an event, and how many of the steps inside it are done, for people."""
+    """Return the stage of an event, and how many of the steps inside it are done, for people."""
     if not event.steps_done or event.total == 1:
         return event.stage
     if event.total is None:
@@ -486,7 +486,7 @@ def step_text(event: "StageEvent") -> str:
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:
-    """The runs of a work folder that matter now: the last of each kind and `--shard`.
+    """Return the runs of a work folder that matter now: the last of each kind and `--shard`.
 
     Raises DailytalkError, in which the folder is `named` so, if no run was ever recorded.
     """
@@ -537,7 +537,7 @@ def hold_folder(folder: Path, kind: str, shard: tuple[int, int], force: bool = F
 
 
 def _last_runs(folder: Path) -> list[Run]:
-    """The last run of each journal of a folder, with its state now: all others have ended."""
+    """Return the last run of each journal of a folder, with its state now: all others have ended."""
     runs = []
     for path in journals(folder):
         run = next(runs_back(path), None)
@@ -547,7 +547,7 @@ def _last_runs(folder: Path) -> list[Run]:
 
 
 def _as_it_is_now(run: Run, folder: Path) -> Run:
-    """The run, which is gone if it was running on this host and holds the folder no more."""
+    """Return the run, which is gone if it was running on this host and holds the folder no more."""
     lock = _lock_of(folder, run.shard)
     if run.state == RUNNING and run.host == platform.node():
         with suppress(Timeout), FileLock(lock, timeout=0) if lock.is_file() else nullcontext():

@@ -102,7 +102,7 @@ class KnownScript:
             write_bytes(self._path, msgspec.json.encode(file))
 
     def _sources_digest(self) -> str:
-        """A digest of all that the script is read from, except recordings."""
+        """Return a digest of all that the script is read from, except recordings."""
         run = read_run(self._folder)
         tagged = list[tuple[str, int, int]]()
         with suppress(FileNotFoundError), os.scandir(self._folder / TAGGED) as entries:

@@ -63,7 +63,7 @@ def _n_written(identities: Iterable[str], digests: Mapping[str, set[str]]) -> in
 
 
 def _read_digests(out: Path) -> dict[str, set[str]]:
-    """The digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
+    """Return the digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
     digests = defaultdict[str, set[str]](set)
     if (out / LINE_DIGESTS).is_file() and (out / TRANSCRIPT).is_file():
         for text in inside(out, LINE_DIGESTS).read_text("utf-8", "replace").splitlines():
@@ -78,7 +78,7 @@ def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
 
 
 def _sorted_lines(out: Path, digests: Mapping[str, set[str]]) -> tuple[set[str], dict[str, JsonObject], list[str]]:
-    """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
+    """Return the transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
 
     `digests`: as `_read_digests` returns them.
     """
@@ -105,7 +105,7 @@ def _sorted_lines(out: Path, digests: Mapping[str, set[str]]) -> tuple[set[str],
 
 
 def _digest(line: JsonObject) -> str:
-    """A digest of all of a line except its number, which depends on the lines before it."""
+    """Return a digest of all of a line except its number, which depends on the lines before it."""
     unnumbered = {name: value for name, value in line.items() if name != "segment_id"}
     return _short(json_text(unnumbered))
 

@@ -120,7 +120,7 @@ class FinishedHalf:
         return [*read, *(column.name for column in (*COLUMNS, *self.fields))]
 
     def fingerprint(self) -> str:
-        """A digest of all that its files are made of, and of its sound files."""
+        """Return a digest of all that its files are made of, and of its sound files."""
         settings = _settings(self.about, self.stages)
         earlier = sorted((name, path.name) for name, path in self.earlier_shards.items())
         people = sorted(self.people.items())
@@ -214,7 +214,7 @@ def _record_again(half: FinishedHalf, before: JsonObject) -> JsonObject:
 
 
 def _sound_digests(shards: Mapping[Path, Shard], earlier_shards: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
-    """The digests of the audio of conversations that are a part of the result, by the shard that has it."""
+    """Return the digests of the audio of conversations that are a part of the result, by the shard that has it."""
     digests: dict[Path, dict[str, str]] = {}
     for path, shard in shards.items():
         digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
@@ -224,7 +224,7 @@ def _sound_digests(shards: Mapping[Path, Shard], earlier_shards: Mapping[str, Pa
 
 
 def finished_shard(path: Path) -> Shard:
-    """A finished shard without its rows. Raises DailytalkError for one that is damaged."""
+    """Return a finished shard without its rows. Raises DailytalkError for one that is damaged."""
     shard = read_shard(path)
     if shard is None:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
@@ -250,7 +250,7 @@ class _ShardLines:
         self.shards = shards
 
     def lines(self, maker: TableMaker) -> Iterator[JsonObject]:
-        """The lines in order; each row goes to the maker of tables, too."""
+        """Yield the lines in order; each row goes to the maker of tables, too."""
         half = self.half
         numbers = itertools.count()
         for row in self._rows():
@@ -286,7 +286,7 @@ class _ShardLines:
                 names[channel] = person.speaker
 
     def _rows(self) -> Iterator[Row]:
-        """The rows of all conversations that are a part of the result."""
+        """Yield the rows of all conversations that are a part of the result."""
 
         @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
         def rows_of(path: Path) -> dict[str, Row]:
@@ -312,7 +312,7 @@ class _ShardLines:
 
 
 def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject]:
-    """The lines of a tagged conversation, with what the table of speakers knows of who says them."""
+    """Yield the lines of a tagged conversation, with what the table of speakers knows of who says them."""
     for utterance, line in zip(talk.utterances, transcript_lines(talk, half.line_fields), strict=True):
         person = half.people.get((talk.recording_id, utterance.channel))
         if person:
@@ -342,7 +342,7 @@ def _rejected_in_finished(talk: Conversation) -> list[Reject]:
 
 
 def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
-    """A tagged conversation as a finished one that was not rebuilt."""
+    """Return a tagged conversation as a finished one that was not rebuilt."""
     utterances = []
     words = []
     for utterance in tagged_utterances(talk, fields):
@@ -411,7 +411,7 @@ def _tagged_record(reader: _ShardLines, tables: Tables, facts: JsonObject, finge
 
 
 def _with_transcript(out: Path, record: JsonObject, n_edited: int) -> JsonObject:
-    """The record of tagged conversations, with what their transcript holds, `n_edited` lines of it edited."""
+    """Return the record of tagged conversations with the counts of their transcript and its edited lines."""
     transcript = count_transcript(inside(out, TRANSCRIPT))
     counts = record["counts"]
     return {
@@ -478,7 +478,7 @@ def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, JsonObject]:
-    """The models of stages by role, each with its name and licence, for run.json."""
+    """Return the models of stages by role, each with its name and licence, for run.json."""
     licences = {role: licence for stage in stages for role, licence in _inner(stage).licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
     records = {}
@@ -493,13 +493,13 @@ def _inner(stage: Stage) -> Stage:
 
 
 def stage_record(stage: Stage) -> JsonObject:
-    """A stage for run.json."""
+    """Return a stage for run.json."""
     inner: Any = _inner(stage)  # each stage is a dataclass
     return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
 
 
 def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> JsonObject:
-    """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
+    """Return the facts in run.json on every run: how it was started, when, by which version, models and stages."""
     return {
         **about,
         "settings": _settings(about, stages),
@@ -512,14 +512,14 @@ def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> JsonOb
 
 
 def _settings(about: Mapping[str, object], stages: Sequence[Stage]) -> dict[str, object]:
-    """The settings of a run: the settings of its stages, and the options with which it was started."""
+    """Return the settings of a run: the settings of its stages, and the options with which it was started."""
     settings = settings_of(*stages)
     chosen = about.get("settings")
     return {**settings, **chosen} if isinstance(chosen, Mapping) else settings
 
 
 def today() -> str:
-    """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
+    """Return the date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
 
 

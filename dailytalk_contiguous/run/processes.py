@@ -35,7 +35,7 @@ _Result = TypeVar("_Result")
 
 
 def gpus_to_share() -> list[str]:
-    """The GPUs of this machine that workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
+    """Return the GPUs of this machine that workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
 
     If the user has set that variable, only its GPUs count; with fewer than two there is nothing to divide.
     """

@@ -57,7 +57,7 @@ class ProcessorTime:
         return ProcessorTime(self.wall + other.wall, self.process + other.process, all_programs)
 
     def since(self, earlier: "ProcessorTime") -> "ProcessorTime":
-        """The seconds between an earlier reading and this one."""
+        """Return the seconds between an earlier reading and this one."""
         all_programs = None
         if self.all_programs is not None and earlier.all_programs is not None:
             all_programs = self.all_programs - earlier.all_programs
@@ -65,7 +65,7 @@ class ProcessorTime:
 
 
 def read_processor_time() -> ProcessorTime:
-    """The seconds up to now."""
+    """Return the seconds up to now."""
     times = os.times()
     process = times.user + times.system + times.children_user + times.children_system
     return ProcessorTime(time.perf_counter(), process, _work_of_cores())

@@ -127,7 +127,7 @@ def preflight(stages: Sequence[Stage], options: RunOptions = RunOptions(), fetch
 
 
 def networks_device(stages: Iterable[Stage]) -> str | None:
-    """The device (auto, cpu, cuda) of the first stage with a model that may use a GPU; None if none has one."""
+    """Return the device (auto, cpu, cuda) of the first stage whose model may use a GPU; None if there is none."""
     for stage in stages:
         inner = stage.stage if isinstance(stage, PerUtterance) else stage
         device: str = getattr(inner, "device", "cpu")
@@ -192,7 +192,7 @@ def make_shards(
 
 
 def lacking_weights(stages: Iterable[Stage]) -> str:
-    """The weights that are not on this machine, in words."""
+    """Return the weights that are not on this machine, in words."""
     missing = dict.fromkeys(missing for stage in stages for missing in stage.lacking())
     return " and ".join(f"{name} ({size / 1e9:.1f} GB)" if size else name for name, size in missing)
 
@@ -216,7 +216,7 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
 
 def paid_voice(stages: Iterable[Stage]) -> Speak | None:
-    """The stage that says utterances at a price; None if speech is free, or no stage says any."""
+    """Return the stage that says utterances at a price; None if speech is free, or no stage says any."""
     voice = speak_stage_of(stages)
     if voice is None or voice.synthesiser().deterministic:
         return None
@@ -224,12 +224,12 @@ def paid_voice(stages: Iterable[Stage]) -> Speak | None:
 
 
 def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
-    """The stage that says utterances; None where `Keep` or `Convert` is in its place."""
+    """Return the stage that says utterances; None where `Keep` or `Convert` is in its place."""
     return find_stage(Speak, stages)
 
 
 def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
-    """The stage that gives a speaker another voice; None where `Keep` is in its place."""
+    """Return the stage that gives a speaker another voice; None where `Keep` is in its place."""
     stages = tuple(stages)
     return find_stage(Speak, stages) or find_stage(Convert, stages)
 
@@ -362,7 +362,7 @@ class Pass:
         return frozenset(name for stage in self.stages_so_far for name in stage.adds)
 
     def pass_before(self) -> "Pass":
-        """The pass before, as far as this one needs it: for shards of which it can't copy all conversations.
+        """Return the pass before, as far as this one needs it: for shards that it can't copy whole.
 
         This one waits for no shard of another host.
         """
@@ -387,14 +387,14 @@ class Pass:
         return earlier_rows(others, keys, retried_by(self.stages_so_far))
 
     def _shards_beside(self, paths: Sequence[Path]) -> list[Path]:
-        """The shards in the folder that are not among `paths`, if they may have conversations of this pass."""
+        """Return the other shards in the folder beside `paths` that may have conversations of this pass."""
         others = {*shard_files(self.folder)} - {*paths}
         if self.is_window:
             others &= {held_path(path) for path in paths}
         return sorted(others)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
-        """The rows of all shards, a shard at a time, with the id and these columns."""
+        """Yield the rows of all shards, a shard at a time, with the id and these columns."""
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
@@ -430,7 +430,7 @@ class Pass:
             separate_rows(path, names)
 
     def results(self) -> dict[Path, list[Path]]:
-        """The files that belong to the result, by folder; all others of these folders may go.
+        """Return the files that belong to the result, by folder; all others of these folders may go.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
@@ -443,7 +443,7 @@ class Pass:
         return results
 
     def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
-        """The names that this pass, or one before, would drop: those in other shards of its folder, not `kept`.
+        """Return the names that this pass, or one before, would drop: in other shards of its folder, not `kept`.
 
         A run that was stopped may have left only shards of a pass before. `name_of` names a conversation by its id
         and entry; an empty name is none.
@@ -485,7 +485,10 @@ class Spec(ABC):
 
     @abstractmethod
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        """The passes in order. Each is made before the next one is asked for; by all hosts, if it `waits`."""
+        """Return the passes in order.
+
+        Each is made before the next one is asked for; by all hosts, if it `waits`.
+        """
 
     @abstractmethod
     def write(self, time_spent: TimeSpent) -> JsonObject | None:
@@ -670,7 +673,7 @@ class _PassMaker:
 
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
-    """The stages that are left; without the recogniser where people transcribed all that is left."""
+    """Return the stages that are left; without the recogniser where people transcribed all that is left."""
     left = tuple(stages) if plan.conversations else ()
     if find_stage(Transcribe, left) is None:
         return left

@@ -70,7 +70,7 @@ def features_of(stages: Sequence[Stage]) -> Features:
 
 
 def retried_by(stages: Iterable[Stage]) -> set[str]:
-    """The names of the stages whose rejects may be fine in another run."""
+    """Return the names of the stages whose rejects may be fine in another run."""
     return {stage.name for stage in stages if stage.retried}
 
 
@@ -114,14 +114,14 @@ class Task:
         return float(sum(pending.duration for pending in self.left))
 
     def read_files(self) -> list[Path]:
-        """The files that are read to make it: of finished rows, and of those after the pass before."""
+        """Return the files that are read to make it: of finished rows, and of those after the pass before."""
         files = [*self.finished_files.values()]
         if self.before and self.left:
             files.append(self.before)
         return [*dict.fromkeys(files)]
 
     def absolute(self) -> "Task":
-        """The task with absolute paths, for a worker that is in another folder."""
+        """Return the task with absolute paths, for a worker that is in another folder."""
         finished_files = {name: path.absolute() for name, path in self.finished_files.items()}
         before = self.before.absolute() if self.before else None
         return replace(self, path=self.path.absolute(), finished_files=finished_files, before=before)
@@ -220,7 +220,7 @@ class ShardInProgress:
                 self._rows_before[name] = stored[name]
 
     def open(self, pending: PendingConversation) -> Conversation:
-        """A conversation of `left`, as the pass before has left it."""
+        """Return a conversation of `left`, as the pass before has left it."""
         if pending.id in self._rows_before:
             row = self._rows_before.pop(pending.id)
             row |= columns_of_today(pending, self.task.made_before)
@@ -281,7 +281,7 @@ class ShardInProgress:
 
 
 def columns_of_today(pending: PendingConversation, made_columns: Container[str]) -> Row:
-    """The columns of a conversation that no stage makes, as they are today: a recording may have been moved."""
+    """Return today's columns of a conversation that no stage makes: a recording may have been moved."""
     return {name: value for name, value in pending.row().items() if name not in made_columns}
 
 
@@ -440,7 +440,7 @@ class ShardMaker:
 
 
 def open_talk(row: Row, features: Features) -> Conversation:
-    """The conversation of a row, which has some of these columns."""
+    """Return the conversation of a row, which has some of these columns."""
     stored = as_stored({name: row[name] for name in features if name in row}, features)
     return from_row(stored, features)
 

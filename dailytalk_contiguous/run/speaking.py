@@ -85,7 +85,7 @@ class SynthesisInput:
         return [*chain.from_iterable(self.groups)]
 
     def talks(self) -> Iterator[Conversation]:
-        """The conversations one at a time, with the columns of `_TO_SAY` alone."""
+        """Yield the conversations one at a time, with the columns of `_TO_SAY` alone."""
         for pending in self.conversations:
             row = pending.row()
             yield from_row({name: row[name] for name in _TO_SAY if name in row})
@@ -126,7 +126,7 @@ def read_synthesis_input(
 
 
 def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
-    """The input of a synthesis, of the transcript that a run has written, or people have edited."""
+    """Return the input of a synthesis, of the transcript that a run has written, or people have edited."""
     facts = RunRecord.of(run)
     return SynthesisInput(
         groups=list(group(script.conversations, shard_seconds)),
@@ -280,7 +280,7 @@ def spoken_pass(
     stages: Stages,
     fields: Sequence[Field],
 ) -> Pass:
-    """The pass that says groups of conversations; the shards keep what is finished alone."""
+    """Return the pass that says groups of conversations; the shards keep what is finished alone."""
     columns = script_row((*FIELDS, *fields))
     return Pass(out / DATASET, groups, stages, columns, keeps=stages[-1].adds, keeps_finished=True)
 
@@ -318,7 +318,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
 def with_provenance(
     stages: Sequence[Stage], tagged: Mapping[str, object], fields: tuple[Field, ...] = ()
 ) -> Stages:
-    """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
+    """Return the stages; the last one writes into every row how it was made, as JSON, and keeps published fields.
 
     Args:
         stages: the stages of `speak`; they stay as they are unless the last one is `Finish`.
@@ -468,7 +468,7 @@ class _Pricer:
                 total.cached += len(utterances)
 
     def _takes(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> list[_PricedTake]:
-        """The takes of a text, said as an utterance, as many as the stage needs if all are good."""
+        """Return the takes of a text, said as an utterance, as many as the stage needs if all are good."""
         stage = self._stage
         language = utterance.language or "und"
         first = stage.first_take(utterance.id)

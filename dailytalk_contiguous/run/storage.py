@@ -109,7 +109,7 @@ _LISTENED = "audio/"
 def open_work(
     out: Path, wanted: Callable[[str], bool] = lambda name: not name.startswith(_LISTENED)
 ) -> WorkFolder:
-    """A work folder with its finished work, ready for a run.
+    """Return a work folder with its finished work, ready for a run.
 
     `out` is a folder, an address in a store, or the copy of one on this machine, which stands for its address.
     `wanted`: which objects of a store are fetched. Raises DailytalkError for a store that can't be read, and for

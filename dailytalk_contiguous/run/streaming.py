@@ -73,7 +73,10 @@ class StreamWindow:
 
 
 def read_position(out: Path) -> list[StreamWindow]:
-    """The windows of the stream in a work folder that are done. Raises DailytalkError for a damaged file."""
+    """Return the windows of the stream in a work folder that are done.
+
+    Raises DailytalkError for a damaged file.
+    """
     path = out / POSITION
     if not path.exists():
         return []
@@ -110,14 +113,14 @@ class StreamSource:
         return float("inf") if self.limit_hours is None else 3600 * self.limit_hours
 
     def about(self) -> JsonObject:
-        """The dataset, its commit and its licence, for run.json."""
+        """Return the dataset, its commit and its licence, for run.json."""
         about = self.repository.about()
         if self.licence:
             about["licence"] = self.licence
         return about
 
     def settings(self) -> tuple[object, ...]:
-        """All that the results depend on except the stages and the commit."""
+        """Return all that the results depend on except the stages and the commit."""
         config = self.config
         choice = asdict(self.repository.choice)
         return (
@@ -265,7 +268,7 @@ class StreamSpec(Spec):
             recording.path.unlink()  # a thousand of them must not fill the disk
 
     def _window(self, window: StreamWindow, conversations: list[PendingConversation]) -> Generator[Pass]:
-        """The passes of a window, and its line."""
+        """Yield the passes of a window, and its line."""
         script = list[PendingConversation]()
         if conversations:
             step = Pass(self.out / TAGGED, [conversations], self.tagging, is_window=True)

@@ -81,7 +81,7 @@ MOST_TIER = 200_000
 
 
 def chat_records(path: Path) -> Iterator[CorpusRecord]:
-    """The utterances of a CHAT file; the code of a speaker says the side, and `@Participants` the name.
+    """Yield the utterances of a CHAT file; the code of a speaker says the side, and `@Participants` the name.
 
     Raises BadInput, also for an utterance without times.
     """
@@ -125,7 +125,7 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def _tiers(text: str) -> Iterator[tuple[int, str]]:
-    """Each tier and header with the number of its first line; a line that begins with a tab goes on."""
+    """Yield each tier and header with the number of its first line; a line that begins with a tab goes on."""
     parts: list[str] = []
     first = 1
     for number, line in enumerate(text.split("\n"), 1):
@@ -141,7 +141,7 @@ def _tiers(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _names_of(participants: str) -> dict[str, str]:
-    """The names of those who have one: `PAR Anna_Lee Participant` is a code, a name and a role."""
+    """Return the names of those who have one: `PAR Anna_Lee Participant` is a code, a name and a role."""
     names = {}
     for entry in participants.split(","):
         code, *words = entry.split()[:8] or [""]
@@ -151,7 +151,7 @@ def _names_of(participants: str) -> dict[str, str]:
 
 
 def _utterance(path: Path, number: int, content: str) -> dict[str, object] | None:
-    """The record of a main tier, without its speaker; None if nothing is said in it."""
+    """Return the record of a main tier, without its speaker; None if nothing is said in it."""
     text = chat_text(content)
     if not any(map(str.isalnum, text)):
         return None

@@ -113,7 +113,7 @@ def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> 
     """Edges of the conversations of a recording, from 0.0 to `seconds`, none further apart than `longest`.
 
     Args:
-        audio: of the recording.
+        audio: the audio of the recording.
         seconds: length of the recording.
         longest: seconds of a conversation; 0 never cuts.
         identity: changes whenever the recording does; results are cached under it.
@@ -151,7 +151,7 @@ def _search_cuts(audio: EncodedAudio, seconds: float, longest: float) -> list[fl
 
 
 def _quietest(audio: EncodedAudio, start: float, end: float) -> tuple[float, float]:
-    """The middle of the longest mutual silence in a range, and its length.
+    """Return the middle of the longest mutual silence in a range, and its length.
 
     Where both always speak, the quietest frame, and 0.
     """
@@ -365,7 +365,7 @@ def recording_rows(
     left_out: LeftOut | None = None,
     memory: KnownRecordings | None = None,
 ) -> Iterator[Row]:
-    """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
+    """Yield the rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
     Speakers have the names that transcripts give, also those that `CallerNames` replaces.
 
@@ -398,7 +398,10 @@ def recording_rows(
 def _conversations(
     recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader
 ) -> Iterator[Row]:
-    """The rows of a usable recording. `base["audio"]` becomes the file that is read. Raises BadInput, OSError."""
+    """Yield the rows of a usable recording. `base["audio"]` becomes the file that is read.
+
+    Raises BadInput, OSError.
+    """
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
     pair = with_clock(recording.pair) if recording.pair else None
@@ -442,7 +445,7 @@ def _conversations(
 
 
 def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: float) -> Iterator[Row]:
-    """The rows of the conversations of a recording; `whole` has the columns that are the same in all of them."""
+    """Yield the rows of the conversations of a recording; `whole` has the columns that they share."""
     # Its whole path: two corpora may have files of one name, size and time.
     edges = cuts(whole["audio"], seconds, longest, f"{whole['audio']['path']}\0{stamp}")
     for number, (start, end) in enumerate(pairwise(edges)):
@@ -462,7 +465,7 @@ def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: f
 
 
 def _safe_transcripts(recording: Recording, config: FolderConfig, left_out: LeftOut) -> dict[Path, str | None]:
-    """The transcripts of a recording, with their channels; `left_out` gets their paths.
+    """Return the transcripts of a recording, with their channels; `left_out` gets their paths.
 
     Raises BadInput for one that leads out of where it was looked for.
     """
@@ -515,14 +518,14 @@ def _given_cues(
 
 
 def _shown_beside(file: Path, recording: Recording) -> str:
-    """A file beside a recording by its path under the input, and any other by its own path."""
+    """Return a file beside a recording by its path under the input, and any other by its own path."""
     if file.parent == recording.path.parent:
         return as_text(Path(recording.audio_file).with_name(file.name))
     return as_text(file)
 
 
 def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
-    """The side of a pair that each transcript is of, and how late that side begins."""
+    """Return the side of a pair that each transcript is of, and how late that side begins."""
     waits = waits_of(pair) if pair else {}
     facts: dict[Path, TranscriptFile] = {}
     for path, channel in transcripts.items():
@@ -532,7 +535,7 @@ def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:
-    """The language of the texts of a recording: the one that they state, else the one that is found in them.
+    """Return the language of the texts of a recording: as they state it, else as it is found in them.
 
     `en,es` for left and right where these surely differ. None where there are no words, where the settings name
     the language, and where it is unclear but another channel is recognised. Raises TooFewWords or BadInput where
@@ -555,7 +558,10 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
 
 
 def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
-    """The language that most of the cues state, or of their texts. Raises BadInput where it is not clear."""
+    """Return the language that most of the cues state, or of their texts.
+
+    Raises BadInput where it is not clear.
+    """
     stated: defaultdict[str, float] = defaultdict(float)
     for cue in cues:
         if cue.language:
@@ -569,7 +575,7 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
 
 
 def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader) -> Path:
-    """The file to read of a recording: itself, or what two of its channels or tracks make.
+    """Return the file to read of a recording: itself, or what two of its channels or tracks make.
 
     Where all channels but two are silent, those two are taken, and `left_out` says so.
     """
@@ -645,7 +651,7 @@ def _mono_remedy(path: Path, info: AudioHeader) -> str:
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Row:
-    """The columns of a row that is no conversation, without those that say which recording it is."""
+    """Return the columns of a row that is no conversation, without those that say which recording it is."""
     return {
         "conversation_id": identity,
         "audio_identity": "",
@@ -675,7 +681,7 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
 
 
 def _transcripts(recording: Recording, folder: str | None) -> dict[Path, str | None]:
-    """The transcripts of a recording, each with its channel where it is called like the file of one side."""
+    """Return the transcripts of a recording, each with its channel where it is named like the file of one side."""
     relative = Path(recording.audio_file)
     of_whole = list_transcripts(recording.path, _path(folder), relative, recording.root)
     paths: dict[Path, str | None] = dict.fromkeys(of_whole)

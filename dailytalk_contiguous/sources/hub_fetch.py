@@ -63,7 +63,7 @@ def fetched_tables(folder: Path, record: WrittenRecordings) -> Fetched:
 
 
 def to_fetch(repository: Repository) -> ToFetch:
-    """The files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+    """Return the files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
     with hub_errors(repository.reference):
         missing = _missing_files(repository)
     return ToFetch(len(missing), sum(repository.files[path].size for path in missing))

@@ -38,15 +38,15 @@ class Inputs(ABC):
 
     @abstractmethod
     def about(self) -> dict[str, str | None]:
-        """The `repository`, `revision` and `licence` of a dataset, for run.json; empty for files and folders."""
+        """Return `repository`, `revision` and `licence` of a dataset for run.json; empty for files and folders."""
 
     @abstractmethod
     def left_out(self) -> list[str]:
-        """The folders that dailytalk made, which are not fetched."""
+        """Return the folders that dailytalk made, which are not fetched."""
 
     @abstractmethod
     def to_fetch(self) -> ToFetch:
-        """The files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+        """Return the files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
 
     @abstractmethod
     def fetch(self) -> Fetched:

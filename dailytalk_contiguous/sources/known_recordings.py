@@ -80,7 +80,7 @@ class KnownRecordings:
             write_lines(self._path, [f"{code_digest()}\n", *lines])
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        """The lines of the file, each after its key; none if other code wrote them."""
+        """Yield the lines of the file, each after its key; none if other code wrote them."""
         with suppress(OSError, UnicodeDecodeError), self._path.open(encoding="utf-8") as file:
             if file.readline().strip() != code_digest():
                 return

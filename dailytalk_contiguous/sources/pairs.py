@@ -172,7 +172,7 @@ class FoundPair(NamedTuple):
     Attributes:
         pair: its files.
         replaced: the paths under the input that it replaces, the left one first.
-        name: of the recording; empty if nothing of their names is shared.
+        name: the name of the recording; empty if their names share nothing.
         is_guessed: whether it is a pair by words that may mean something else.
     """
 
@@ -197,7 +197,7 @@ class PairChoice(NamedTuple):
 
 
 def pair_choice(pairs: str = "", left: str = "") -> PairChoice:
-    """The choice of `--pairs` (two words, or the path of a table) and `--left` (a word).
+    """Return the choice of `--pairs` (two words, or the path of a table) and `--left` (a word).
 
     Raises BadValue, and DailytalkError for a table that can't be read.
     """
@@ -269,7 +269,7 @@ _WORDS = frozenset(word for left, right in ROLES for word in f"{left} {right}".s
 
 
 def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Reading]:
-    """The sides that the name of a file without its ending may mean.
+    """Yield the sides that the name of a file without its ending may mean.
 
     >>> [(reading.label, reading.name) for reading in readings("4711-agent_1")]
     [('agent', '4711-1'), ('1', '4711-agent')]
@@ -288,13 +288,13 @@ def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Read
 
 
 def common_names(stem: str) -> list[str]:
-    """The names of the recordings of which a file of this stem may be a side: `talk` of `talk.left`."""
+    """Return the names of the recordings of which a file of this stem may be a side: `talk` of `talk.left`."""
     names = [reading.name for reading in readings(stem)]
     return [name for name in dict.fromkeys(names) if name]
 
 
 def other_side_of(stem: str) -> str | None:
-    """A likely name of the other side of a file; None if its name does not say which side it is.
+    """Return a likely name of the other side of a file; None if its name does not say which side it is.
 
     >>> other_side_of("4711-agent"), other_side_of("call_spk1"), other_side_of("talk")
     ('4711-customer', 'call_spk0', None)
@@ -312,7 +312,7 @@ NO_CHOICE = PairChoice()
 
 
 def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> dict[Path, FoundPair]:
-    """The recordings that have a file for each side, by the name that they get.
+    """Return the recordings that have a file for each side, by the name that they get.
 
     A side without the other counts too if its name ends in left or right. Nothing is joined where a third file has
     such a name as the two, where one is not mono, and where a recording already has the pair's name.
@@ -357,7 +357,7 @@ def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> di
 
 
 def _in_table(recordings: Mapping[Path, Path], table: Sequence[Pair]) -> list[FoundPair]:
-    """The pairs of a person's table.
+    """Return the pairs of a person's table.
 
     Raises DailytalkError for a name that is no file of the input, or is there twice.
     """
@@ -402,7 +402,7 @@ def _candidates(
     taken: Collection[Path],
     stems: Collection[tuple[Path, str]],
 ) -> Iterator[FoundPair]:
-    """The pairs among the files that may be sides by a pattern, without files that are `taken`."""
+    """Yield the pairs among the files that may be sides by a pattern, without files that are `taken`."""
     for (folder, _), group in groups.items():
         free = [(relative, reading) for relative, reading in group if relative not in taken]
         name = group[0][1].name
@@ -446,7 +446,7 @@ def _has_sound_of_sides(pair: Pair, pattern: Pattern) -> bool:
 
 
 def _with_left(matches: Sequence[FoundPair], word: str) -> list[FoundPair]:
-    """The pairs with the sides of a word, or of another word of `ROLES` for them, on the left.
+    """Return the pairs with the sides of a word, or of another word of `ROLES` for them, on the left.
 
     Raises DailytalkError if no pair has a side of that word.
     """

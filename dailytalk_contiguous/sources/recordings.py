@@ -38,7 +38,10 @@ def identity_of(path: Path) -> str:
 
 
 def stamp_of(path: Path) -> str:
-    """The size of a file and when it was changed, which tell a changed file on one machine. Raises OSError."""
+    """Return the size of a file and when it was changed, which tell a changed file on one machine.
+
+    Raises OSError.
+    """
     status = path.stat()
     return f"{status.st_size}\0{status.st_mtime_ns}"
 
@@ -63,7 +66,7 @@ LONGEST_NAME = 1024
 
 
 def shortened(name: str, longest: int = LONGEST_PART) -> str:
-    """A path with parts of at most `longest` bytes; a longer one ends in `-` and a digest of all of it.
+    """Return a path with parts of at most `longest` bytes; a longer one ends in `-` and a digest of all of it.
 
     >>> shortened("day 1/call")
     'day 1/call'
@@ -93,7 +96,7 @@ def _bytes(text: str) -> bytes:
 
 
 def stem(name: str) -> str:
-    """A path without the ending of its last part."""
+    """Return a path without the ending of its last part."""
     folder, slash, last = name.rpartition("/")
     bare = last.rpartition(".")[0] or last
     return folder + slash + bare
@@ -125,7 +128,10 @@ class Names:
         return bare in self._stems
 
     def add(self, name: str) -> str:
-        """The id of the next recording. Raises BadInput if an earlier one ought to have been called otherwise."""
+        """Return the id of the next recording.
+
+        Raises BadInput if an earlier one ought to have been called otherwise.
+        """
         bare = stem(name)
         if name in self._stems or bare in self._stems or bare in self._wholes:
             reason = f"its name {name!r} can't be distinguished from an earlier row's once that has been worked on"

@@ -42,7 +42,7 @@ def store_errors(address: str) -> Iterator[None]:
 
 
 def _problem_of(error: Exception, address: str) -> DailytalkError | None:
-    """The sentence for an error of a store; None for an error of this machine."""
+    """Return the sentence for an error of a store; None for an error of this machine."""
     name = type(error).__name__
     is_of_file = isinstance(error, OSError) and error.filename is not None
     status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
@@ -98,7 +98,7 @@ class Mirror:
     folder: Path
 
     def listing(self) -> dict[str, Remote]:
-        """All objects by their path under the address. Hidden ones are skipped, except our marks."""
+        """Return all objects by their path under the address. Hidden ones are skipped, except our marks."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -142,7 +142,7 @@ class Mirror:
                 files.rm_file(f"{root}/{name}")
 
     def name_of(self, path: Path) -> str | None:
-        """The name of a local file under the address; None for one outside of the mirror."""
+        """Return the name of a local file under the address; None for one outside of the mirror."""
         absolute = path.absolute()
         if not absolute.is_relative_to(self.folder):
             return None
@@ -162,7 +162,7 @@ class Mirror:
         return path.is_file() and path.stat().st_mtime_ns % _SECOND_NS != 0
 
     def _look(self, name: str) -> Remote:
-        """An object as it is now. Without a refresh, a client would answer from an earlier listing."""
+        """Return an object as it is now. Without a refresh, a client would answer from an earlier listing."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -196,14 +196,17 @@ def _stamp(path: Path, remote: Remote) -> None:
 
 
 def mirror_of(address: str, kind: str) -> Mirror:
-    """The mirror of an address; `kind`: "work" folders, or "recordings"."""
+    """Return the mirror of an address; `kind`: "work" folders, or "recordings"."""
     folder = copies_folder(address, kind)
     note_copies(folder, address)
     return Mirror(address, folder)
 
 
 def input_mirror(address: str) -> tuple[Mirror, str]:
-    """The mirror of recordings in a store, and the name of the one that is meant; empty for all. Asks no store."""
+    """Return the mirror of recordings in a store, and the name of the one that is meant; empty for all.
+
+    Asks no store.
+    """
     is_file = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
     if not is_file:
         return mirror_of(address, "recordings"), ""
@@ -251,7 +254,7 @@ def _remote(info: Mapping[str, Any]) -> Remote:
 
 
 def _first_value(info: Mapping[str, Any], names: Sequence[str]) -> object:
-    """The first value under these names that is not empty, or None."""
+    """Return the first value under these names that is not empty, or None."""
     for name in names:
         if info.get(name):
             return info[name]

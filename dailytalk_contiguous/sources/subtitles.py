@@ -60,7 +60,7 @@ class SubtitleRecord(TypedDict):
 
 
 def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, SubtitleRecord]]:
-    """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
+    """Yield the records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
     karaoke and rolling captions is read once. Raises BadInput.
@@ -117,7 +117,7 @@ class _NamedLine(NamedTuple):
 
 
 def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
-    """The names before colons that are speakers, in lower case."""
+    """Return the names before colons that are speakers, in lower case."""
     leads = [lines[0].name.casefold() for lines in subtitles]
     counts = Counter(filter(None, leads))
     repeated = {name for name, count in counts.items() if count > 1}
@@ -212,7 +212,7 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
 
 
 def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
-    """The words of the end of a line; the first may be a part of one: "Ann：yes" is one word with the name."""
+    """Return the words that end a line; the first may be a part of one: "Ann：yes" is one word with the name."""
     texts = spoken_text.split()
     last = line[len(line) - len(texts) :]
     return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
@@ -229,7 +229,7 @@ _PART_OF_TIMES = re.compile(r"(?:^\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,
 
 
 def read_subtitles(path: Path) -> list[Subtitle]:
-    """The subtitles that have text, by rising start.
+    """Return the subtitles that have text, by rising start.
 
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
     WebVTT to an empty line. Raises BadInput.
@@ -284,7 +284,7 @@ _PIECES = re.compile(
 
 
 def _lines(raw: str) -> list[list[TimedWord]]:
-    """The lines of a cue. A word begins at the time before it; a time inside a word is ignored."""
+    """Return the lines of a cue. A word begins at the time before it; a time inside a word is ignored."""
 
     def line_of_voice(match: re.Match[str]) -> str:
         name = match[1].strip()
@@ -329,7 +329,7 @@ _NEXT_CUE = 0.5
 
 
 def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
-    """Each run of karaoke cues as one: their texts are equal, and the highlight moves on from word to word."""
+    """Yield each run of karaoke cues as one: the texts are equal, and the highlight moves from word to word."""
     runs: list[list[Subtitle]] = []
     open_runs: dict[str, list[Subtitle]] = {}  # by text: two may speak at once
     last_lit: dict[str, int] = {}
@@ -354,7 +354,10 @@ def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
 
 
 def _joined_run(run: Sequence[Subtitle]) -> Subtitle:
-    """The cues of a sentence of karaoke as one. A word has the times of the cue that highlights it alone."""
+    """Return the cues of a sentence of karaoke as one.
+
+    A word has the times of the cue that highlights it alone.
+    """
     times: dict[int, tuple[float, float]] = {}
     for cue in run:
         lit = _lit(cue)
@@ -373,7 +376,7 @@ def _joined_run(run: Sequence[Subtitle]) -> Subtitle:
 
 
 def _lit(cue: Subtitle) -> list[int]:
-    """The numbers of the words that are highlighted; in a cue with times inside, a highlight says nothing."""
+    """Return the numbers of the highlighted words; in a cue with times inside, a highlight says nothing."""
     has_times = any(word.start is not None for word in cue.words)
     return [number for number, word in enumerate(cue.words) if word.is_lit and not has_times]
 

@@ -55,7 +55,7 @@ from dailytalk_contiguous.store.work_folder import LINE, read_run
 
 
 def checked(line: JsonObject, fields: Sequence[Field] = FIELDS) -> JsonObject:
-    """The line, if it can be spoken; raises ValueError, with what is wrong, if not."""
+    """Return the line, if it can be spoken; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")
@@ -138,7 +138,7 @@ class _Tagged(TypedDict):
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
-    """A row of a tagged shard, with the columns that stages published.
+    """Return a row of a tagged shard, with the columns that stages published.
 
     Raises BadInput for one that no `dailytalk tag` has written.
     """
@@ -218,7 +218,7 @@ def lacks_recordings(tagged: Path) -> bool:
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: str = PUT_BACK) -> Row:
-    """The row that a shard would have, for a transcript without shards.
+    """Return the row that a shard would have, for a transcript without shards.
 
     Raises BadInput, with this remedy if the recording is not in its folder.
     """
@@ -379,7 +379,7 @@ def transcribed(
 def _lines(
     transcript: Path, parts: Mapping[str, _TaggedPart], rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[tuple[str, _NumberedLine]]:
-    """Each line after the name of its conversation; invalid lines go to the rejects."""
+    """Yield each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = transcript.name
     times_by_file: dict[str, list[_Times]] = {}
     for name, part in parts.items():
@@ -415,7 +415,7 @@ def _lines(
 def _tagged_parts(
     tagged: Path, rejects: list[Reject], columns: Sequence[Column]
 ) -> tuple[dict[str, _TaggedPart], dict[str, BadInput]]:
-    """The rows of the shards, and why others can't be used, by conversation id."""
+    """Return the rows of the shards, and why others can't be used, by conversation id."""
     parts: dict[str, _TaggedPart] = {}
     unusable: dict[str, BadInput] = {}
     for path, shard in by_generation(shard_files(tagged) if tagged.is_dir() else [tagged]):
@@ -472,7 +472,7 @@ def _row(
 def _usable(
     name: str, utterances: Mapping[int, Utterance], talk: Conversation, rejects: list[Reject]
 ) -> Iterator[Utterance]:
-    """The utterances of lines, by their numbers, that are within their conversation, each with a unique id."""
+    """Yield the utterances of lines, by their numbers, that are in their conversation, each with a unique id."""
     identities = {utterance.id for utterance in (*talk.utterances, *utterances.values())}
     first: dict[str, int] = {}
     next_numbers: dict[str, int] = {}

@@ -212,7 +212,7 @@ def read_transcripts(
         recording_file: path of this recording in files on many recordings.
         files: facts about them; `repeats` of each is set.
         mix: whether all words are on one channel, `MIX`, whoever says them.
-        duration: of the recording in seconds. By it times in milliseconds are recognised, and words are limited.
+        duration: seconds of the recording, by which times in milliseconds are recognised and words are limited.
         tiers: the names of tiers with speech, where a file has others.
         left: gets the names of the other tiers, by file.
 
@@ -248,7 +248,7 @@ def read_transcripts(
 
 
 def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
-    """The cues of all files by rising start, with the people that are named for each channel."""
+    """Return the cues of all files by rising start, with the people that are named for each channel."""
     cues: list[Cue] = []
     channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
@@ -284,7 +284,7 @@ def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> l
 
 
 def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Path, str | None]:
-    """The side that each file is of, known from elsewhere or by its name; None where it is not known.
+    """Return the side that each file is of, known from elsewhere or by its name; None where it is not known.
 
     `stem`: of the recording. Raises BadInput where the names of two mean one side.
     """
@@ -343,7 +343,7 @@ _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
-    """The cues with their `core.records.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
+    """Return the cues with their `core.records.schema.CHANNELS`, or `OPEN` where a file names no speaker."""
     channels = {cue.channel for cue in cues}
     speakers = {cue.speaker for cue in cues if cue.speaker is not None}
     if not speakers:  # a recogniser may know the channels of some (whisper.cpp has "?" where both are as loud)

@@ -107,7 +107,7 @@ def unread_labels_of_row(row: Row) -> Counter[str]:
 
 
 def _entries_of_row(row: Row) -> Iterator[tuple[str, TurnAnnotation]]:
-    """The channel and the content of each entry of a row."""
+    """Yield the channel and the content of each entry of a row."""
     for speaker, channel in CHANNEL_OF.items():
         tracks = [row.get(track_column(speaker, annotator)) for annotator in ANNOTATORS]
         written = [track for track in tracks if track]
