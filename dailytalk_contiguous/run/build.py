@@ -15,7 +15,7 @@ from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run, voice_stage_of
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
-from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -83,7 +83,7 @@ def run_recipe(
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))
-    recordings = find(open_inputs(sources), folder, config, licence=source_licence)
+    recordings = list_conversations(open_inputs(sources), folder, config, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     to_tag = TagSpec(recordings, folder, tagging, about)
     with closing(to_tag.passes(options)) as passes:

@@ -306,7 +306,7 @@ class Journal:
         spent: returns the USD that the run has spent so far; None for a run that costs nothing.
 
     Attributes:
-        run: how far it is.
+        run: the run and its progress.
     """
 
     def __init__(

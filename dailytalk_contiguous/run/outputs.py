@@ -235,7 +235,7 @@ class _ShardLines:
     """Reads the lines of one half of the work from its shards.
 
     Attributes:
-        rejects: what was rejected: of the source and, of the shards that were read, conversations and less.
+        rejects: rejects of the source and, from the shards that were read, of conversations and their parts.
         n_parts: how many of them are parts of conversations that go on without them.
         notes: on the conversations that were read.
         silent_speakers: names of who has no line in a tagged conversation, by conversation id and channel.

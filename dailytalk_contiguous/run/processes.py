@@ -59,7 +59,7 @@ def in_processes(
     Args:
         function: a function of a module, or a `partial` of one: it is sent to the workers.
         tasks: taken as they are needed.
-        workers: how many processes.
+        workers: the number of processes.
         gpus: the GPUs that the workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
 
     Raises whatever `function` raises, and DailytalkError if a worker is killed; tasks in progress are dropped.

@@ -154,7 +154,7 @@ def make_shards(
     Args:
         plan: the shards to make.
         stages: in order.
-        options: how they are made.
+        options: the options by which they are made.
         progress: called with every stage of every batch.
         mirrors: the mirrors of the recordings that are in a store, for workers on other machines.
 
@@ -511,7 +511,7 @@ class RunOutcome:
         out: the work folder.
         title: the name by which people know the work folder: where it is in a store, of the folder there.
         wall_seconds: seconds that the run took.
-        record: what run.json holds; None while shards of other hosts are missing, and if nothing was written.
+        record: the content of run.json; None while shards of other hosts are missing, and if nothing was written.
         n_conversations: conversations that went into the last pass.
         n_shards: shards of the last pass.
         n_missing: how many of them do not exist.
@@ -552,8 +552,8 @@ def run(
     A dry run (`RunOptions.dry_run`) is refused as the run would be, and says what is left to make.
 
     Args:
-        spec: what is run.
-        options: how it is run.
+        spec: the description of the run.
+        options: the options for carrying it out.
         progress: called with every stage of every batch.
         planned: called with what is left to do of each pass, before it is done.
 

@@ -45,7 +45,7 @@ class StageEvent:
         wall: seconds that the stage took; None before, and meanwhile.
         kind: the kind of the steps inside it, such as "lines", where it reports them; empty before and after.
         steps_done: how many steps are done.
-        total: how many there are; None if that is unknown.
+        total: how many steps there are; None if that is unknown.
     """
 
     stage: str
@@ -177,7 +177,7 @@ class ShardInProgress:
     """A shard on its way to its file, which is written when all of its conversations are done.
 
     Attributes:
-        task: what is made.
+        task: the shard to make.
         left: the conversations that go through stages.
         copied_seconds: seconds of audio of the others, which wait in memory.
         rejects: the rejects among its conversations.

@@ -142,7 +142,7 @@ class SpeakSpec(Spec):
     """A transcript into finished conversations: every one of them said, rebuilt and aligned.
 
     Args:
-        script: what is to be said.
+        script: the script to say.
         out: the work folder.
         stages: from `Speak` (or `Convert` or `Keep`) to `Finish`, whose provenance is set.
         about: goes into run.json as it is, its `settings` beside those of the stages.
@@ -418,7 +418,7 @@ class _PricedTake(NamedTuple):
 
     Attributes:
         key: the first 64 bits of its key in the cache.
-        line: what is said.
+        line: the line that is said.
         bought: whether it is in the cache.
         said_apart: whether the utterances of its turn are lines of their own, since none of its takes was good for
             all of them.

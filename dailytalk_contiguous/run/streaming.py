@@ -147,7 +147,7 @@ class StreamSpec(Spec):
 
     Attributes:
         windows: the windows that are done.
-        left_out: what lies beside the recordings of this run and is not used.
+        left_out: unused files beside the recordings of this run.
 
     A run raises DailytalkError for settings that are not those that `out` was begun with, for a window of which
     nothing could be said (its server may answer by the next run), and whatever a stage or the source raises;

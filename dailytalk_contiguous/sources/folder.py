@@ -371,9 +371,9 @@ def recording_rows(
 
     Args:
         recording: the file, or the files of both sides.
-        config: how it becomes conversations.
+        config: the settings by which it becomes conversations.
         left_out: gets the paths of its transcripts, and the names of their tiers that are no speech.
-        memory: what earlier runs have read of the recordings of the same inputs; None reads everything.
+        memory: facts that earlier runs have read of the recordings of the same inputs; None reads everything.
     """
     base: Row = {
         "recording_id": recording.recording_id,

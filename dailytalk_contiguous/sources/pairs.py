@@ -319,7 +319,7 @@ def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> di
 
     Args:
         recordings: where each file is, by its path under the input, in Unicode's NFC.
-        choice: how a person wants them to be paired.
+        choice: a person's choice of how they are paired.
 
     Raises DailytalkError for a choice that no file of the input fits.
     """

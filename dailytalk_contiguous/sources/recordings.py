@@ -225,7 +225,7 @@ def list_recordings(
         exclude: a folder that is not searched, such as the one that results are written to.
         left_out: filled with what was skipped.
         sides: whether two mono files may be the sides of one recording (see `sources.pairs`).
-        choice: how a person wants them to be paired.
+        choice: a person's choice of how they are paired.
 
     Raises:
         DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown or

@@ -64,7 +64,7 @@ class Service(NamedTuple):
         marks: paths that a document of this shape has, and others have not.
         items: the path of its words or phrases.
         keys: paths inside an item.
-        unit: what the items are.
+        unit: `word` or `phrase`, which an item is, or `either`.
         words: the path of the words of a phrase.
         word_keys: paths inside such a word.
         pieces: whether these words are pieces of words, of which the first begins with a space.
@@ -114,7 +114,7 @@ class ServiceItem(NamedTuple):
 
     Attributes:
         value: the value.
-        holders: what it lies in, the innermost first.
+        holders: the values that it lies in, the innermost first.
         positions: its position in each list on the path, by the name of the list.
     """
 
@@ -490,7 +490,7 @@ class _WordList:
         records: the records of the words; their texts are complete after `join`.
         pieces: the pieces of the text of each word, by the number of its record.
         latest: the number of the latest word of each channel, which punctuation and pieces join.
-        opening: what stands before the next word, such as ¿.
+        opening: the signs before the next word, such as ¿.
         joins_pieces: whether an item without a space before it is a piece of the word before.
     """
 

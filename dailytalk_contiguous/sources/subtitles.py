@@ -100,11 +100,11 @@ class _NamedLine(NamedTuple):
     """A line of a subtitle.
 
     Attributes:
-        name: what may be its speaker; empty if nothing may.
+        name: the text that may be its speaker; empty if none may.
         is_voice: whether it is a voice of WebVTT.
         words: the words without the name.
         all_words: the words with the name.
-        prefix: what may be its speaker whatever it looks like; empty if nothing may.
+        prefix: the text that may be its speaker whatever it looks like; empty if none may.
         words_after_prefix: the words without the prefix.
     """
 
