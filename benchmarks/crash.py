@@ -191,12 +191,12 @@ def build(work: Path, workers: int) -> None:
     from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.run import RunOptions, run
     from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
-    from dailytalk_contiguous.run.tagging import TagSpec, find
+    from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
     from dailytalk_contiguous.sources.inputs import open_inputs
 
     settings = tag_stages(profile="embedded", language="en", device="cpu")
     options = RunOptions(workers=workers, shard_seconds=SHARD_SECONDS)
-    found = find(open_inputs([str(work.parent / "calls")]), work, shard_seconds=SHARD_SECONDS)
+    found = list_conversations(open_inputs([str(work.parent / "calls")]), work, shard_seconds=SHARD_SECONDS)
     run(TagSpec(found, work, settings), options)
     said = speak_stages(profile="embedded", tts="fish", cache=f"{work}.cache", device="cpu")
     script = read_synthesis_input(work, shard_seconds=SHARD_SECONDS)

@@ -36,7 +36,7 @@ from dailytalk_contiguous.cli.terminal import guarded, naming_profile, show_outc
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.run import RunOptions, run
-from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.store.files import write_text
@@ -64,7 +64,7 @@ def main() -> int:
     output = chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
-    found = find(
+    found = list_conversations(
         open_inputs([chosen.input_dir]),
         work,
         FolderConfig(channel=chosen.channel, max_conversation=0, given=False),

@@ -123,7 +123,7 @@ from dailytalk_contiguous.run.events import Journal
 events.SHARD_LINE_SECONDS = 0.0  # a line for each shard
 left = [int(sys.argv.pop(1))]
 
-def made(journal, shard, note=Journal.made):
+def record_shard(journal, shard, note=Journal.record_shard):
     note(journal, shard)
     left[0] -= 1
     if not left[0]:
@@ -134,7 +134,7 @@ def made(journal, shard, note=Journal.made):
         while signals.recv(1):
             pass
 
-Journal.made = made
+Journal.record_shard = record_shard
 if __name__ == "__main__":
     from dailytalk_contiguous.__main__ import entry_point
     entry_point()

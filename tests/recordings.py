@@ -11,7 +11,7 @@ from audio_files import Samples, example
 from dailytalk_contiguous.models.whisper import resolve_whisper
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages
@@ -70,7 +70,7 @@ def run(
         **(found or {}),
     )
     inputs = open_inputs([str(source)])
-    conversations = find(inputs, out, config, chosen.shard_seconds)
+    conversations = list_conversations(inputs, out, config, chosen.shard_seconds)
     spec = TagSpec(conversations, out, settings)
     return run_spec(spec, chosen)
 

@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.engines import refusal_of, speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run, sample_of
 from dailytalk_contiguous.run.run import refuse_downloads, voice_stage_of
-from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.run.tagging import list_conversations
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.sources.inputs import Inputs, open_inputs
 from dailytalk_contiguous.stages.base import Stages
@@ -95,7 +95,7 @@ def plan(
     _refuse_to_fetch(source)
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
         started = time.perf_counter()
-        recordings = find(source, Path(folder), folder_config(options, stages))
+        recordings = list_conversations(source, Path(folder), folder_config(options, stages))
         seconds_to_find = time.perf_counter() - started
         show.say_left_out(recordings.left_out)
         pieces = sample_of(recordings, 60 * sample_minutes, seed)

@@ -21,7 +21,7 @@ from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, Pus
 from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.version import Version, open_version
-from dailytalk_contiguous.run.merged_transcript import edited_since
+from dailytalk_contiguous.run.merged_transcript import is_transcript_edited
 from dailytalk_contiguous.store.hub import parse_reference, reference
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -70,7 +70,7 @@ def push(
             done = restore_version(earlier, settings, default_settings(), dry_run)
         return push_outcome(done, dry_run, None)
     items = finished_items(source)
-    unspoken = source if edited_since(items.where) else None
+    unspoken = source if is_transcript_edited(items.where) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
@@ -222,7 +222,7 @@ def plan_details(done: Release) -> list[str | Judgement | Figures]:
         for kind, names in (("added", changes.added), ("removed", changes.removed), ("changed", changes.changed)):
             if names:
                 details.append(f"{kind}  {shown_names(names, SHOWN)}")
-    changed = [change for change in done.plan if change.what != "keep"]
-    rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
+    changed = [change for change in done.plan if change.action != "keep"]
+    rows = [(change.action, change.name, size_text(change.size)) for change in changed[:SHOWN]]
     details.append(Figures(("", f"file ({len(changed)} of {len(done.plan)})", "size"), rows))
     return details

@@ -112,12 +112,12 @@ def _compared_with(dataset: Path | Version, against: str | None) -> _Comparison:
     other = version_or_path(against, None)
     if isinstance(other, Path) and other.is_file():
         return _Comparison(turn_taking=reference_at(other))
-    has_clips = open_items(dataset).labelled
+    has_clips = open_items(dataset).has_labels
     has_stats = STATS in other.names if isinstance(other, Version) else (other / STATS).is_file()
     if has_stats and not has_clips:
         return _Comparison(turn_taking=reference_at(other))
     items = open_items(other)
-    if has_clips or items.labelled:
+    if has_clips or items.has_labels:
         return _Comparison(rows=items)
     return _Comparison(turn_taking=reference_at(other))
 

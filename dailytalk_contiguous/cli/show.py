@@ -74,7 +74,7 @@ class RunLines:
 
 def at_hand_text(run: Run, width: int) -> str:
     """Return the work in hand as text of at most `width` columns; a long id loses its middle."""
-    text = run.at_hand or "at work"
+    text = run.current_work or "at work"
     n_over = len(text) - width
     if n_over > 0 and run.conversation:
         conversation = cut_middle(run.conversation, max(SHORTEST_ID, len(run.conversation) - n_over))
@@ -161,7 +161,7 @@ def to_fetch_text(repository: Repository, missing: ToFetch) -> str:
 
 def say_dataset(repository: Repository, missing: ToFetch) -> None:
     """Print what a run will fetch from a dataset on the Hub, and whether it holds finished conversations."""
-    if repository.revoiced:
+    if repository.is_revoiced:
         say(
             f"{repository.reference.repo} holds finished conversations: name the dataset of its recordings instead"
         )
@@ -215,7 +215,7 @@ def say_left_out(left_out: LeftOut) -> None:
     """Print the files that were passed over (hidden, or made by dailytalk), the paired and the unused ones."""
     names_by_kind = {
         "passed over, hidden (name one as INPUT to take it)": left_out.hidden,
-        "passed over, made by dailytalk (name one as INPUT to take it)": left_out.made,
+        "passed over, made by dailytalk (name one as INPUT to take it)": left_out.own_results,
         "with a file for each side": left_out.paired,
         "taken as the two sides of a call (--pairs names others, --left swaps them)": left_out.guessed,
         "in an unknown language, because their transcripts have few words (--language names it)": left_out.unclear,

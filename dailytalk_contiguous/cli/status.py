@@ -47,8 +47,8 @@ def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
 def _line(run: Run, at: datetime) -> str:
     """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
     parts = [run.progress(at)]
-    if run.state == RUNNING and run.at_hand:
-        parts.append(run.at_hand)
+    if run.state == RUNNING and run.current_work:
+        parts.append(run.current_work)
     if run.rejects:
         parts.append(f"{run.rejects:,} rejected")
     parts.append(f"last event {length_text(run.age(at))} ago")

@@ -73,7 +73,7 @@ def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
     summary = {
         "record": record,
         "windows": len(spec.windows),
-        "complete": spec.complete,
+        "complete": spec.is_complete,
         "hours": hours,
         "wall_seconds": done.wall_seconds,
         "out": str(out),
@@ -92,9 +92,9 @@ def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
     if n_rejected:
         share = ", ".join(show.rejected_text(of_half) for of_half in counts if of_half["rejects"])
         rejected = (Rejected(share, work_folder.rejects_in(out), f"in {out / work_folder.REJECTS}"),)
-    extent = "to the end of the source" if spec.complete else "so far"
+    extent = "to the end of the source" if spec.is_complete else "so far"
     next_step = "stopped at --limit-hours; a higher one goes on from there"
-    if spec.complete:
+    if spec.is_complete:
         next_step = to_run("check" if is_spoken else "speak", out)
     return Outcome(
         summary,

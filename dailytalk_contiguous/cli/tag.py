@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
-from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
+from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages, find_stage
@@ -146,7 +146,9 @@ def tag(
     config = engine_options.folder_config(arguments, stages)
     about = {"command": command_line(), "settings": {"profile": profile}}
     with shown_steps():
-        recordings = find(source, work.folder, config, run_options.shard_seconds, source_licence, speakers)
+        recordings = list_conversations(
+            source, work.folder, config, run_options.shard_seconds, source_licence, speakers
+        )
     spec = TagSpec(recordings, work.folder, stages, about)
     show.say_left_out(recordings.left_out)
     unmatched_names = recordings.unmatched_names
@@ -185,7 +187,7 @@ def tag_intended(recordings: FoundRecordings, done: RunOutcome, stages: Stages) 
     record = {
         "conversations": len(conversations),
         "hidden": left_out.hidden,
-        "made_by_dailytalk": left_out.made,
+        "made_by_dailytalk": left_out.own_results,
         "paired": left_out.paired,
         "guessed": left_out.guessed,
         "unread": left_out.unread,

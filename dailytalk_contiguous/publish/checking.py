@@ -125,7 +125,7 @@ def check_rows(
 
 
 def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple[str, Iterator[Row]]]:
-    """The name of each file as findings show it, and its rows; one empty name where rows are in no files."""
+    """Yield the name of each file as findings show it, and its rows; one empty name where rows are in no files."""
     if not isinstance(items, FiledItems):
         yield "", items.rows(columns)
         return
@@ -242,7 +242,7 @@ def refuse_steps(training: TrainingSteps, noun: str) -> None:
 
 
 def _exported(folder: Path, format: ExportFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
-    """The findings of the format's own check, and of a mix of clips those on the clips."""
+    """Return the findings of the format's own check, and of a mix of clips those on the clips."""
     if not format.shows_steps:
         refuse_steps(training, f"one for {format.reader}")
     if format.check is None:
@@ -257,7 +257,7 @@ def _exported(folder: Path, format: ExportFormat, limits: FindingLimits, trainin
 
 
 def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
-    """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
+    """Return the findings on the clips of a corpus or a mix, each by its row, and on their labels."""
     try:
         clips = corpus_figures(open_items(folder))
     except DailytalkError as problem:
@@ -345,7 +345,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
 
 
 def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
-    """How finished ends of turns sound, by side and timeline; nothing where nobody judged them."""
+    """Return how finished ends of turns sound, by side and timeline; empty where nobody judged them."""
     sides = []
     for (side, timeline), ends in figures.ends_of_turns(tables).items():
         facts: dict[str, object] = {"side": side, "timeline": timeline}

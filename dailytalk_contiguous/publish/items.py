@@ -206,7 +206,7 @@ class Items(ABC):
             `version`, or that of an app.
         rebuilt: whether times are of a finished conversation; otherwise they are those of the recording, in both
             places, and rows have no `timeline`.
-        remedy: of a row that can't be used, if it is not to build it again.
+        remedy: the remedy for a row that can't be used, if it is not to build it again.
     """
 
     where: Path | Version
@@ -227,7 +227,7 @@ class Items(ABC):
         return True
 
     @property
-    def labelled(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether rows are clips (in a mix: may be), and have `labels`."""
         return self.kind in ("clips", "measured", "mix")
 
@@ -238,7 +238,7 @@ class Items(ABC):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """The fields that people's own stages publish. Raises DailytalkError for impossible fields or columns."""
+        """The fields published by people's own stages. Raises DailytalkError for impossible fields or columns."""
         return published(self.run.fields, RUN)
 
     @property
@@ -287,7 +287,7 @@ class Items(ABC):
             if row["problem"]:
                 if refused is not None:
                     refused.append(row)
-            elif not self.labelled:
+            elif not self.has_labels:
                 # A file of a training folder has labels, and may be a conversation.
                 yield row | {"labels": None}
             elif labels and self.kind == "mix":
@@ -326,7 +326,7 @@ class Items(ABC):
     @property
     @abstractmethod
     def places(self) -> Mapping[str, object]:
-        """Where the row of each id is."""
+        """The place of the row of each id."""
 
     def place_of(self, name: str) -> Any:
         """Return where the row of an id is. Raises BadInput if there is none."""
@@ -415,7 +415,7 @@ class FiledItems(Items):
         return item
 
     def _stored(self, names: Collection[str], columns: Collection[str] | None) -> list[str]:
-        """The columns of a file, which has `names`, that an item with these columns is made of.
+        """Return the columns of a file, which has `names`, that an item with these columns is made of.
 
         With the utterances come the columns that people's own stages publish. Where the sides are apart, `audio`
         is made of both.
@@ -480,14 +480,14 @@ class Shards(FiledItems):
         features |= {"utterances": List(fields)}
         required = schema.BUILT.keys() - schema.OPTIONAL
         remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-        if self.labelled:
+        if self.has_labels:
             required = schema.LABELLED.keys()
             remedy = _CORPUS_AGAIN
         with open_parquet(Path(file), remedy) as opened:
             opened.check(Features(features), required)
             stored_type = opened.schema.field("utterances").type.value_type
             stored = {stored_field.name for stored_field in stored_type}
-            if not self.labelled and "labels" in opened.schema.names:
+            if not self.has_labels and "labels" in opened.schema.names:
                 stored.add("labels")
             unknown = stored - fields.keys()
             if unknown:
@@ -519,7 +519,7 @@ class VersionItems(FiledItems):
         self.files = list(split_of)
 
     @cached_property
-    def labelled(self) -> bool:
+    def has_labels(self) -> bool:
         return "labels" in (self.version.features(self.config) or {})
 
     @cached_property
@@ -591,7 +591,7 @@ def clip_shards(folder: Path) -> list[Path]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    """The Parquet files of a dataset, by name.
+    """Return the Parquet files of a dataset, by name.
 
     Raises DailytalkError if there are none, or one is a symbolic link out of the dataset.
     """
@@ -617,7 +617,7 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def findings_of_apps(folder: Path) -> list[Finding]:
-    """What apps have found in a work folder, and kept there (`FINDINGS`)."""
+    """Return the findings of apps that a work folder keeps (`FINDINGS`)."""
     findings: list[Finding] = []
     for findings_in in parts("FINDINGS"):
         findings += findings_in(folder)

@@ -81,7 +81,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
     Args:
         source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Any other text is a path, too.
-        revision: of `--revision`.
+        revision: the value of `--revision`.
 
     Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
     """
@@ -99,7 +99,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
 
 def local_folder(path: Path) -> Path:
-    """The path; for a folder in a store, that of its copies on this machine, which are brought up to date.
+    """Return the path; for a folder in a store, that of its copies on this machine, which are brought up to date.
 
     Not for a folder in which a run is at work: what it has not stored yet would be replaced.
     """

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fiel
 from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
-from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, tagged_folder
 
 #: The types of the measures of a recording's side; each may be missing in a tagged shard, which may come from
@@ -67,7 +67,7 @@ class TaggedItems(Items):
         """
         path, _ = self._entries.get(name, (None, None))
         tagged = tagged_row(self._base(path).get(name) if path else None)
-        return ItemSound(at_hand(tagged, None)["audio"], tagged["offset"])
+        return ItemSound(with_recording(tagged, None)["audio"], tagged["offset"])
 
     @property
     def has_transcript(self) -> bool:
@@ -97,7 +97,7 @@ class TaggedItems(Items):
             yield number, line
 
     def _base(self, path: Path) -> dict[str, Row]:
-        """The base columns of a shard; neighbours in the transcript are mostly of one shard."""
+        """Return the base columns of a shard; neighbours in the transcript are mostly of one shard."""
         if self._latest[0] != path:
             names = (column.name for column in columns_among(self.fields))
             self._latest = path, read_rows(path, (*BASE, *names))
@@ -143,12 +143,12 @@ class TaggedItems(Items):
 
 
 def recordings_of(items: Items) -> TaggedItems | None:
-    """The tagged recordings of the conversations of a work folder; None where it does not know them."""
+    """Return the tagged recordings of the conversations of a work folder; None where it does not know them."""
     folder = tagged_folder(items.folder) if items.folder and items.rebuilt else None
     return TaggedItems(folder) if folder else None
 
 
 def _name(numbered: _NumberedLine) -> str:
-    """The id of the conversation of a line."""
+    """Return the id of the conversation of a line."""
     _, line = numbered
     return str(line.get("conversation_id") or line.get("audio_file") or "")

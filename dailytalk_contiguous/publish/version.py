@@ -126,7 +126,7 @@ def kept_run_facts(folder: Path) -> JsonObject:
 
 
 def _published(value: Any) -> Any:
-    """A value of run.json, whose texts are without paths."""
+    """Return a value of run.json, whose texts are without paths."""
     if isinstance(value, str):
         return public(value)
     if isinstance(value, list):
@@ -176,9 +176,14 @@ class DataFile(NamedTuple):
     """A Parquet file of a version.
 
     Attributes:
-        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine; None if
-            the Hub has it.
-        sha256: in hexadecimal. size: bytes. seconds: of audio in its rows.
+        name: its name in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`.
+        path: the file on this machine; None if the Hub has it.
+        config: its config.
+        split: its split.
+        sha256: its SHA-256 in hexadecimal.
+        size: its bytes.
+        rows: the number of its rows.
+        seconds: seconds of audio in its rows.
     """
 
     name: str
@@ -199,9 +204,10 @@ class Packed:
         files: all data files, sorted by name.
         disjoint: the kind that no two splits share: `speakers` (of the kept side), `recordings`, `conversations`.
         rejects: conversations that could not be published.
-        fields: those of utterances that people's own stages publish.
-        row_findings: of `check`, on its rows one by one and on their voices.
-        run: `kept_run_facts` of the work folder. kept_findings: those that apps keep there.
+        fields: fields of utterances published by people's own stages.
+        row_findings: findings of `check` on its rows one by one and on their voices.
+        run: `kept_run_facts` of the work folder.
+        kept_findings: the findings that apps keep there.
     """
 
     files: tuple[DataFile, ...]
@@ -279,7 +285,7 @@ class Version:
     Attributes:
         where: as requested.
         commit: that a revision of the Hub is; None for a folder.
-        names: of all files, as in the repository.
+        names: the names of all files, as in the repository.
     """
 
     where: Reference | Path
@@ -418,11 +424,11 @@ class Version:
         return self._features.get(config)
 
     def types(self, config: str) -> dict[str, str]:
-        """The columns of a config, and the fields in them, by dotted name, with the type of each in words."""
+        """Return the type, in words, of each column of a config and of the fields in it, by dotted name."""
         return dict(_types(self.features(config) or {}))
 
     def columns_without_sound(self, config: str) -> list[str]:
-        """The columns of a config without those of sound, of which there is a digest.
+        """Return the columns of a config without those of sound, of which there is a digest.
 
         The digest of the stereo file says whether the sound changed, also where the sides are apart.
         """
@@ -447,7 +453,7 @@ class Version:
 
 @cache
 def _our_columns(config: str) -> Features:
-    """All columns that files of a config may have; none of a config that is not ours."""
+    """Return all columns that files of a config may have; none of a config that is not ours."""
     features = Features({})
     if config in CONFIGS:
         for columns in SOUND_LAYOUTS.values():
@@ -494,8 +500,10 @@ class Listed(NamedTuple):
     """A tag or branch.
 
     Attributes:
+        name: its name.
         kind: `version`, `tag` or `branch`.
-        date: of its commit. commit: the whole id.
+        date: the date of its commit.
+        commit: the whole id of its commit.
         totals: rows, hours and bytes by config, as in `Packed.manifest`; empty where there is no manifest.
         changes: in numbers (`publish.hub.compare.Changes.as_dict`), or None.
     """

@@ -1,8 +1,8 @@
 """Recipes: a literal list of stages in a user's file, run as `dailytalk build` runs its own lists.
 
 A recipe may leave stages out, set what the command has no option for, or add stages of its own; shards, resuming,
-rejects and records are the same. What the engine has to know about a list (which channels, whose voice, what it
-may cost) is read from its stages, so that nothing is stated twice.
+rejects and records are the same. The facts that the engine needs about a list (which channels, whose voice, what
+it may cost) are read from its stages, so that nothing is stated twice.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run, voice_stage_of
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
-from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -55,8 +55,9 @@ def run_recipe(
         speaking: from `Speak` (or `Convert` or `Keep`) to `Finish`; empty to stop at the transcript, or where
             `tagging` is a whole chain.
         workers: processes.
-        source_licence: of the recordings, for the dataset's card.
-        progress, planned: called with what is done, and with what is to be done.
+        source_licence: the licence of the recordings, for the dataset's card.
+        progress: called with every stage of every batch.
+        planned: called with the work that is left of each pass, before it is done.
 
     Raises:
         DailytalkError: a half lacks a stage that it needs, for whatever `tag` and `speak` raise it, and while a
@@ -82,7 +83,7 @@ def run_recipe(
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))
-    recordings = find(open_inputs(sources), folder, config, licence=source_licence)
+    recordings = list_conversations(open_inputs(sources), folder, config, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     to_tag = TagSpec(recordings, folder, tagging, about)
     with closing(to_tag.passes(options)) as passes:

@@ -38,14 +38,17 @@ class Estimate:
     """The estimate of a corpus.
 
     Attributes:
-        audio_hours, conversations, rejected: the whole input; not estimated.
-        sample_pieces, sample_seconds: the sample that was run.
+        audio_hours: hours of audio of the whole input; not estimated.
+        conversations: the number of conversations of the whole input; not estimated.
+        rejected: how many recordings of the whole input were rejected; not estimated.
+        sample_pieces: pieces of the sample that was run.
+        sample_seconds: seconds of audio of these pieces.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time in one process, as measured,
             `tag_processor_seconds` and `speak_processor_seconds` of all cores together, `usd`, `text_bytes` and
             `requests` of speech, `joined` utterances in `turns` that are said in one take each, and bytes on disk:
             `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
         stages: seconds of each stage in one process, by name.
-        cores: those that this process may use.
+        cores: the number of cores that this process may use.
         others_share: the share of these cores that other programs used while the sample ran, from 0 to 1; None if
             the system does not say.
     """
@@ -93,7 +96,7 @@ def sample_of(
     Args:
         recordings: the corpus.
         sample_seconds: the most seconds of audio; less for a small corpus (`MOST_SHARE`).
-        seed: of the draw.
+        seed: the seed of the draw.
 
     Raises DailytalkError if there are no recordings.
     """
@@ -121,7 +124,7 @@ def estimate_run(
         recordings: the corpus.
         pieces: its sample.
         folder: an empty one, for the caller to remove.
-        stages: of `tag`.
+        stages: the stages of `tag`.
         spoken: the stages of `speak`; without them, it is left out.
         planned: called with what is left to do of each pass of its runs, before it is done.
         say: called with a sentence before each of its runs.
@@ -201,7 +204,7 @@ def _estimate_tagging(spec: TagSpec, planned: Planned) -> _HalfEstimate:
 
 
 def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
-    """The stages with a new cache of speech in a folder: the user's would make everything look cheap."""
+    """Return the stages with a new cache of speech in a folder: the user's would make everything look cheap."""
     voice = find_stage(Speak, stages)
     if voice is None:
         return [*stages]
@@ -242,7 +245,7 @@ def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _H
 def _timed_run(spec: Spec, planned: Planned) -> tuple[RunOutcome, ProcessorTime]:
     """Run a sample in this process, and read processor time from its plan to the end of its last stage.
 
-    What comes before and after that does not grow with the corpus.
+    Work before and after that does not grow with the corpus.
     """
     readings = list[ProcessorTime]()
 
@@ -296,7 +299,7 @@ def sample(conversations: Sequence[PendingConversation], seconds: float, seed: i
 
 
 def _cut(pending: PendingConversation, start: float, duration: float) -> PendingConversation:
-    """A part of a conversation; `start` and `duration` in seconds."""
+    """Return a part of a conversation; `start` and `duration` in seconds."""
     row = pending.row()
     row |= {
         "conversation_id": f"{pending.id}.{round(1000 * start)}",

@@ -1,6 +1,6 @@
-"""events.jsonl: how far a run is, as lines of JSON: at its start, every half a minute, after shards, at its end.
+"""The progress of a run as lines of JSON: at its start, every half a minute, after shards, and at its end.
 
-`dailytalk status`, the bar and the time left read nothing else, and of a run only its last line. Each line says at
+`dailytalk status`, the bar and the time left read only the last line of a run in `events.jsonl`. Each line says at
 which byte its run begins, so that readers go back from run to run, however many lines a run has. The parts of a
 `--shard` have a file each, because appending from several hosts is not atomic on NFS (Linux NFS FAQ, A9). There is
 no word of a conversation in it, and no secret. Readers skip a line that a crash or a full disk has cut off.
@@ -86,8 +86,8 @@ class Run:
         outside: seconds that shards took outside stages.
         state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed.
         reason: why it failed.
-        conversation: the id of the conversation at hand, or how many there are.
-        at: the stage that works now and its step, or what else is being done.
+        conversation: the id of the conversation that is worked on, or how many there are.
+        at: the stage that works now and its step, or other work of the run.
     """
 
     run: str
@@ -136,7 +136,7 @@ class Run:
         return self.audio_done / max(seconds_between(self.started, self.last_made), 1e-3)
 
     def left_seconds(self, at: datetime) -> float | None:
-        """Wall seconds that a running run still needs at a time, if the rest takes as long as what is done.
+        """Estimate the wall seconds that a running run still needs at a time, at its speed so far.
 
         None before a conversation is done, once all are, and when the rest has taken longer than that.
         """
@@ -148,7 +148,7 @@ class Run:
         return left if left > 0 else None
 
     def progress(self, at: datetime) -> str:
-        """What is done, how fast, the time left, and what it has cost: for the bar, the log and `status`."""
+        """Return the share done, speed, time left and cost as a text for the bar, the log and `status`."""
         if not self.conversations:
             return "copies finished conversations" if self.shards else "nothing to do"
         unit = "min"
@@ -171,12 +171,12 @@ class Run:
         return ", ".join(parts)
 
     @property
-    def at_hand(self) -> str:
-        """The conversation at hand and what is done with it; empty if neither is known."""
+    def current_work(self) -> str:
+        """The conversation that is worked on, and the stage and its step; empty if neither is known."""
         return ": ".join(filter(None, (self.conversation, self.at)))
 
     def time_spent(self) -> "TimeSpent":
-        """The wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
+        """Return the wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
         return {"stages": self.stages, "outside_stages": round(self.outside, 3)}
 
 
@@ -211,7 +211,7 @@ def is_torn(file: BinaryIO) -> bool:
 
 
 def next_line_at(path: Path) -> int:
-    """The byte at which the next line of a file begins."""
+    """Return the byte at which the next line of a file begins."""
     if not path.is_file():
         return 0
     with path.open("rb") as file:
@@ -220,12 +220,12 @@ def next_line_at(path: Path) -> int:
 
 
 def journals(folder: Path) -> list[Path]:
-    """The files of events in a work folder."""
+    """Return the files of events in a work folder."""
     return sorted(folder.glob("events.*jsonl"))
 
 
 def runs_back(path: Path) -> Iterator[Run]:
-    """The runs of a file of events, from the last one that began to the first, each as its last line has it.
+    """Yield the runs of a file of events, from the last one that began to the first, each as its last line has it.
 
     All but the last have ended: where one began after a run that has not said so, that one was killed. It reads
     two lines of a run, however many there are.
@@ -252,7 +252,7 @@ BLOCK_BYTES = 1 << 13
 
 
 def line_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
-    """The byte at which the line begins that ends at byte `end`, and the line; of one that is too long, a part."""
+    """Return the start of the line that ends at byte `end`, and the line; only its end if it is too long."""
     line = b""
     start = end
     while start > 0 and len(line) <= MOST_LINE_BYTES:
@@ -267,7 +267,7 @@ def line_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
 
 
 def run_of(line: bytes) -> Run | None:
-    """The run of a line; None if the line was cut off, or is of another version."""
+    """Return the run of a line; None if the line was cut off, or is of another version."""
     try:
         return Run(**parse_json(line, "", limit=MOST_LINE_BYTES))
     except (BadInput, TypeError):
@@ -275,7 +275,7 @@ def run_of(line: bytes) -> Run | None:
 
 
 def first_byte(file: BinaryIO, run: Run, start: int) -> int:
-    """The byte at which a run begins that has a line at byte `start`; `start` if its lines do not say so."""
+    """Return the byte at which a run with a line at byte `start` begins; `start` if its lines do not say so."""
     if run.begins is None or not 0 <= run.begins < start:
         return start
     file.seek(run.begins)
@@ -285,7 +285,7 @@ def first_byte(file: BinaryIO, run: Run, start: int) -> int:
 
 
 def now() -> str:
-    """The time, in UTC, as ISO 8601 to a millisecond."""
+    """Return the time, in UTC, as ISO 8601 to a millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -306,7 +306,7 @@ class Journal:
         spent: returns the USD that the run has spent so far; None for a run that costs nothing.
 
     Attributes:
-        run: how far it is.
+        run: the run and its progress.
     """
 
     def __init__(
@@ -319,7 +319,7 @@ class Journal:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
         self._spent = spent
         self._is_begun = False
-        self._is_told = False
+        self._is_announced = False
         self._has_results = True
         self._counted: set[str] = set()
         self._planned: dict[str, tuple[int, float]] = {}
@@ -341,8 +341,8 @@ class Journal:
         self._ticker.start()
         return self
 
-    def telling(self, progress: "Progress") -> "Progress":
-        """A function that notes the work of a stage and passes on to `progress`."""
+    def tracking(self, progress: "Progress") -> "Progress":
+        """Return a function that notes the work of a stage and calls `progress`."""
 
         def pass_on(event: "StageEvent") -> None:
             n_conversations = len(event.conversations)
@@ -355,10 +355,10 @@ class Journal:
 
         return pass_on
 
-    def planned(self, plan: "RunPlan", stages: Sequence["Stage"] = ()) -> None:
-        """Record and log what will be done by `stages`.
+    def record_plan(self, plan: "RunPlan", stages: Sequence["Stage"] = ()) -> None:
+        """Record and log the work that `stages` will do.
 
-        Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
+        Nothing is written if there is no work, unless an earlier run did not say how it ended.
         """
         with self._lock:
             is_first = not self._is_begun
@@ -378,8 +378,8 @@ class Journal:
             run.conversation = ""
             run.at = loading_text(stages) if plan.tasks else ""
             self._write_in_time()
-            if plan.tasks and not self._is_told:
-                self._is_told = True
+            if plan.tasks and not self._is_announced:
+                self._is_announced = True
                 self._log(run.at)
 
     def _count(self, task: "Task") -> None:
@@ -391,20 +391,20 @@ class Journal:
         self.run.conversations += len(new)
         self.run.audio_seconds += seconds
 
-    def made(self, made: "ShardReport") -> None:
-        """Record a shard of what was planned last that is on the disk."""
+    def record_shard(self, report: "ShardReport") -> None:
+        """Record a shard of the latest plan that is on the disk."""
         with self._lock:
             run = self.run
-            n_conversations, seconds = self._planned[made.name]
+            n_conversations, seconds = self._planned[report.name]
             run.last_made = now()
             run.conversations_done += n_conversations
             run.audio_done += seconds
             if self._has_results:
                 run.done += 1
-                run.rejects += made.rejects
-            in_stages = sum(wall for wall, _ in made.stages.values())
-            run.outside += max(0.0, made.wall_seconds - in_stages)
-            for name, (wall, audio) in made.stages.items():
+                run.rejects += report.rejects
+            in_stages = sum(wall for wall, _ in report.stages.values())
+            run.outside += max(0.0, report.wall_seconds - in_stages)
+            for name, (wall, audio) in report.stages.items():
                 wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
                 run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
             run.conversation = ""
@@ -446,7 +446,7 @@ class Journal:
                     continue
                 with suppress(OSError):  # the next line, which is not written by this thread, raises it
                     self._write()
-                self._log(self.run.at_hand)
+                self._log(self.run.current_work)
 
     def _write_in_time(self) -> None:
         """Write a line if the last one is old enough."""
@@ -465,7 +465,7 @@ class Journal:
 
 
 def loading_text(stages: Sequence["Stage"]) -> str:
-    """What a run does before its first stage reports anything: the models that it loads, for people."""
+    """Return, for people, the models that a run loads before its first stage reports anything."""
     models: dict[str, str] = {}
     for stage in stages:
         models |= stage.models()
@@ -477,16 +477,16 @@ def loading_text(stages: Sequence["Stage"]) -> str:
 
 
 def step_text(event: "StageEvent") -> str:
-    """The stage of an event, and how many of the steps inside it are done, for people."""
-    if not event.done or event.total == 1:
+    """Return the stage of an event, and how many of the steps inside it are done, for people."""
+    if not event.steps_done or event.total == 1:
         return event.stage
     if event.total is None:
-        return f"{event.stage}, {event.kind}: {event.done:,}"
-    return f"{event.stage}, {event.done:,} of {event.total:,} {event.kind}"
+        return f"{event.stage}, {event.kind}: {event.steps_done:,}"
+    return f"{event.stage}, {event.steps_done:,} of {event.total:,} {event.kind}"
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:
-    """The runs of a work folder that matter now: the last of each kind and `--shard`.
+    """Return the runs of a work folder that matter now: the last of each kind and `--shard`.
 
     Raises DailytalkError, in which the folder is `named` so, if no run was ever recorded.
     """
@@ -505,12 +505,12 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
 
 
 @contextmanager
-def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) -> Iterator[None]:
-    """Hold a work folder for a run. Parts of one `--shard` go together, anything else does not.
+def hold_folder(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) -> Iterator[None]:
+    """Hold a work folder for a run. Only the parts of one `--shard` may work in it together.
 
-    On this host a lock of the operating system says whether a run works, and ends with its process. Of another
-    host only its events are known: a run there counts until it has said how it ended, or a person says that it is
-    gone (`force`).
+    On this host a lock of the operating system shows whether a run works, and ends with its process. On another
+    host only its events show it: a run there counts until it has recorded how it ended, or a person says that it
+    is gone (`force`).
 
     Raises DailytalkError, naming the run, while another one works in the folder.
     """
@@ -537,7 +537,7 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
 
 
 def _last_runs(folder: Path) -> list[Run]:
-    """The last run of each journal of a folder, with its state now: all others have ended."""
+    """Return the last run of each journal of a folder, with its state now: all others have ended."""
     runs = []
     for path in journals(folder):
         run = next(runs_back(path), None)
@@ -547,7 +547,7 @@ def _last_runs(folder: Path) -> list[Run]:
 
 
 def _as_it_is_now(run: Run, folder: Path) -> Run:
-    """The run, which is gone if it was running on this host and holds the folder no more."""
+    """Return the run, which is gone if it was running on this host and holds the folder no more."""
     lock = _lock_of(folder, run.shard)
     if run.state == RUNNING and run.host == platform.node():
         with suppress(Timeout), FileLock(lock, timeout=0) if lock.is_file() else nullcontext():

@@ -1,4 +1,4 @@
-"""What the last `speak` has read of a work folder, so that one with nothing to do reads neither lines nor rows.
+"""A cache of the script of a work folder, so that a `speak` with nothing to do reads neither lines nor rows.
 
 The names of shards are made of the ids and input digests of conversations. These are kept in the user's cache,
 beside digests of all that they were read from: the transcript's content, the names, sizes and dates of the tagged
@@ -41,8 +41,9 @@ class ScriptFile(msgspec.Struct):
 
     Attributes:
         sources: a digest of all that the script was read from, except recordings.
-        stamps: of the recordings, by their paths or URIs.
-        rejects, conversations: of the script; the latter without what is compressed of them.
+        stamps: the stamps of the recordings, by their paths or URIs.
+        rejects: the rejects of the script.
+        conversations: the conversations of the script, without their compressed rows.
     """
 
     sources: str
@@ -52,7 +53,7 @@ class ScriptFile(msgspec.Struct):
 
 
 class KnownScript:
-    """What is kept of the script of one work folder. Make it before the script is read.
+    """The cached script of one work folder. Make it before the script is read.
 
     Args:
         folder: the work folder.
@@ -72,7 +73,7 @@ class KnownScript:
         self._path = cache_folder() / "scripts" / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
 
     def read(self) -> KnownConversations | None:
-        """What a plan reads of conversations; None if nothing is known, or a source or a recording has changed."""
+        """Return the conversations for a plan; None if none are cached, or a source or a recording has changed."""
         try:
             file = msgspec.json.decode(self._path.read_bytes(), type=ScriptFile)
             if file.sources != self._sources:
@@ -101,7 +102,7 @@ class KnownScript:
             write_bytes(self._path, msgspec.json.encode(file))
 
     def _sources_digest(self) -> str:
-        """A digest of all that the script is read from, except recordings."""
+        """Return a digest of all that the script is read from, except recordings."""
         run = read_run(self._folder)
         tagged = list[tuple[str, int, int]]()
         with suppress(FileNotFoundError), os.scandir(self._folder / TAGGED) as entries:

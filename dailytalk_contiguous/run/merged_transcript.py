@@ -51,19 +51,19 @@ def write_merged(out: Path, made: Iterable[JsonObject]) -> int:
 
 
 def count_edited(out: Path) -> int:
-    """How many lines of utterances that a run has written are now as people edited them."""
+    """Count the lines of utterances that a run has written and people have edited since."""
     digests = _read_digests(out)
     _, edited, _ = _sorted_lines(out, digests)
     return _n_written(edited, digests)
 
 
 def _n_written(identities: Iterable[str], digests: Mapping[str, set[str]]) -> int:
-    """How many of these are of utterances that a run has written."""
+    """Count the identities of utterances that a run has written."""
     return sum(_short(identity) in digests for identity in identities)
 
 
 def _read_digests(out: Path) -> dict[str, set[str]]:
-    """The digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
+    """Return the digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
     digests = defaultdict[str, set[str]](set)
     if (out / LINE_DIGESTS).is_file() and (out / TRANSCRIPT).is_file():
         for text in inside(out, LINE_DIGESTS).read_text("utf-8", "replace").splitlines():
@@ -78,7 +78,7 @@ def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
 
 
 def _sorted_lines(out: Path, digests: Mapping[str, set[str]]) -> tuple[set[str], dict[str, JsonObject], list[str]]:
-    """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
+    """Return the transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
 
     `digests`: as `_read_digests` returns them.
     """
@@ -105,7 +105,7 @@ def _sorted_lines(out: Path, digests: Mapping[str, set[str]]) -> tuple[set[str],
 
 
 def _digest(line: JsonObject) -> str:
-    """A digest of all of a line except its number, which depends on the lines before it."""
+    """Return a digest of all of a line except its number, which depends on the lines before it."""
     unnumbered = {name: value for name, value in line.items() if name != "segment_id"}
     return _short(json_text(unnumbered))
 
@@ -114,7 +114,7 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def edited_since(out: Path) -> bool:
+def is_transcript_edited(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
     digest = read_run(out).speak.transcript_sha256
     if not digest or not (out / TRANSCRIPT).exists():

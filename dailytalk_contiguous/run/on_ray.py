@@ -130,15 +130,15 @@ def cluster_gone(why: str) -> DailytalkError:
 
 @dataclass(frozen=True)
 class RayJob:
-    """What all tasks of a run have in common.
+    """The settings that all tasks of a run have in common.
 
     Attributes:
         stages: as `ShardMaker` takes them.
         batch_seconds: as `ShardMaker` takes them; also how much audio a worker gets at once.
-        digest: that the stages must have there.
+        digest: the digest that the stages must have on the worker.
         work: the folder of the results.
         inputs: mirrors of recordings that are in object storage.
-        folder: where relative paths begin.
+        folder: the folder in which relative paths begin.
     """
 
     stages: Stages
@@ -150,7 +150,7 @@ class RayJob:
 
 
 def default_workers(ray: Any, job: RayJob, n_gpus: int) -> int:
-    """How many workers a job has on a cluster; `n_gpus`: 0 if none is used.
+    """Return the number of workers of a job on a cluster; `n_gpus`: 0 if none is used.
 
     Without GPUs, one for two cores. On GPUs as many as `run.workers` has on a machine, and one for each at least:
     one GPU is asked for its free memory, and the others are taken to have as much.

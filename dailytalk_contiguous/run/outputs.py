@@ -87,13 +87,13 @@ class FinishedHalf:
     Attributes:
         out: the work folder.
         paths: the shards, in order.
-        stages: of this half.
-        rejects: of the source, and of what is read before the shards.
-        about: goes into the record: how the run was started, and its `source`, where the recordings are from.
-        fields: that stages publish.
+        stages: the stages of this half.
+        rejects: rejects of the source, and those found before the shards are read.
+        about: facts for the record: how the run was started, and its `source`, where the recordings are from.
+        fields: the fields that stages publish.
         spoken: whether it is the second half.
-        people: name the speakers.
-        earlier: shards of earlier runs by rejected conversations whose rows in them stay a part of the result.
+        people: the names of the speakers.
+        earlier_shards: by rejected conversations, the shards of earlier runs whose rows stay in the result.
     """
 
     out: Path
@@ -104,7 +104,7 @@ class FinishedHalf:
     fields: Sequence[Field] = ()
     spoken: bool = False
     people: People = field(default_factory=dict)
-    earlier: Mapping[str, Path] = field(default_factory=dict)
+    earlier_shards: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def line_fields(self) -> tuple[Field, ...]:
@@ -120,15 +120,15 @@ class FinishedHalf:
         return [*read, *(column.name for column in (*COLUMNS, *self.fields))]
 
     def fingerprint(self) -> str:
-        """A digest of all that its files are made of, and of its sound files."""
+        """Return a digest of all that its files are made of, and of its sound files."""
         settings = _settings(self.about, self.stages)
-        earlier = sorted((name, path.name) for name, path in self.earlier.items())
+        earlier = sorted((name, path.name) for name, path in self.earlier_shards.items())
         people = sorted(self.people.items())
         facts = [self.about.get(name) for name in ("source", "transcript_sha256", "tagged")]
         inputs = [settings, facts, people, earlier]
         sounds = sounds_digest(self.out) if self.spoken else ""
         rejects = [reject.as_dict() for reject in self.rejects]
-        return fingerprint_of([*self.paths, *self.earlier.values()], rejects, inputs, sounds)
+        return fingerprint_of([*self.paths, *self.earlier_shards.values()], rejects, inputs, sounds)
 
 
 def write_results(half: FinishedHalf) -> JsonObject:
@@ -146,7 +146,7 @@ def write_results(half: FinishedHalf) -> JsonObject:
         return _record_again(half, before)
     shards = {path: finished_shard(path) for path in half.paths}
     if half.spoken:
-        write_sounds(out, _sound_digests(shards, half.earlier))
+        write_sounds(out, _sound_digests(shards, half.earlier_shards))
         fingerprint = half.fingerprint()  # with the sound files as they are now
         if _is_written(half, before, fingerprint):
             return _record_again(half, before)
@@ -202,9 +202,9 @@ def _is_written(half: FinishedHalf, before: JsonObject, fingerprint: str) -> boo
 
 
 def _record_again(half: FinishedHalf, before: JsonObject) -> JsonObject:
-    """The record of an earlier run with the same results, and what this run took.
+    """Return the record of an earlier run with the same results, with the time and the money of this run.
 
-    What is in the transcript is counted again if people have edited that since.
+    The transcript is counted again if people have edited it since.
     """
     spent = {name: half.about[name] for name in ("time", "money") if name in half.about}
     record = {**before, **spent}
@@ -213,18 +213,18 @@ def _record_again(half: FinishedHalf, before: JsonObject) -> JsonObject:
     return _with_transcript(half.out, record, count_edited(half.out))
 
 
-def _sound_digests(shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
-    """The digests of the audio of conversations that are a part of the result, by the shard that has it."""
+def _sound_digests(shards: Mapping[Path, Shard], earlier_shards: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
+    """Return the digests of the audio of conversations that are a part of the result, by the shard that has it."""
     digests: dict[Path, dict[str, str]] = {}
     for path, shard in shards.items():
         digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
-    for name, path in earlier.items():
+    for name, path in earlier_shards.items():
         digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
     return digests
 
 
 def finished_shard(path: Path) -> Shard:
-    """A finished shard without its rows. Raises DailytalkError for one that is damaged."""
+    """Return a finished shard without its rows. Raises DailytalkError for one that is damaged."""
     shard = read_shard(path)
     if shard is None:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
@@ -235,7 +235,7 @@ class _ShardLines:
     """Reads the lines of one half of the work from its shards.
 
     Attributes:
-        rejects: what was rejected: of the source and, of the shards that were read, conversations and less.
+        rejects: rejects of the source and, from the shards that were read, of conversations and their parts.
         n_parts: how many of them are parts of conversations that go on without them.
         notes: on the conversations that were read.
         silent_speakers: names of who has no line in a tagged conversation, by conversation id and channel.
@@ -250,7 +250,7 @@ class _ShardLines:
         self.shards = shards
 
     def lines(self, maker: TableMaker) -> Iterator[JsonObject]:
-        """The lines in order; each row goes to the maker of tables, too."""
+        """Yield the lines in order; each row goes to the maker of tables, too."""
         half = self.half
         numbers = itertools.count()
         for row in self._rows():
@@ -286,13 +286,13 @@ class _ShardLines:
                 names[channel] = person.speaker
 
     def _rows(self) -> Iterator[Row]:
-        """The rows of all conversations that are a part of the result."""
+        """Yield the rows of all conversations that are a part of the result."""
 
         @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
         def rows_of(path: Path) -> dict[str, Row]:
             return read_rows(path, self.half.columns)
 
-        earlier = self.half.earlier
+        earlier = self.half.earlier_shards
         for path, shard in self.shards.items():
             for name, entry in shard.entries.items():
                 if entry.reject:
@@ -312,7 +312,7 @@ class _ShardLines:
 
 
 def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject]:
-    """The lines of a tagged conversation, with what the table of speakers knows of who says them."""
+    """Yield the lines of a tagged conversation, with what the table of speakers knows of who says them."""
     for utterance, line in zip(talk.utterances, transcript_lines(talk, half.line_fields), strict=True):
         person = half.people.get((talk.recording_id, utterance.channel))
         if person:
@@ -321,16 +321,16 @@ def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject
 
 
 def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
-    """What is smaller than a tagged conversation and was rejected, or went on without a model."""
+    """Return the rejected parts of a tagged conversation, and those that went on without a model."""
     failures = or_none(talk.model_failures) or ()
     parts = [failure for failure in failures if failure.stage not in SPOKEN_STAGES]
     return [*parts, *(or_none(talk.rejected) or ()), *(or_none(talk.unmatched) or ())]
 
 
 def _rejected_in_finished(talk: Conversation) -> list[Reject]:
-    """What is smaller than a finished conversation and was rejected since it was tagged, or went without a model.
+    """Return the parts of a finished conversation that were rejected since it was tagged, or went without a model.
 
-    An utterance without text is none: its row has a reason.
+    An utterance without text is not among them: its row has a reason.
     """
     failures = or_none(talk.model_failures) or ()
     parts = [failure for failure in failures if failure.stage in SPOKEN_STAGES]
@@ -342,7 +342,7 @@ def _rejected_in_finished(talk: Conversation) -> list[Reject]:
 
 
 def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
-    """A tagged conversation as a finished one that was not rebuilt."""
+    """Return a tagged conversation as a finished one that was not rebuilt."""
     utterances = []
     words = []
     for utterance in tagged_utterances(talk, fields):
@@ -364,7 +364,7 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
 
 
 def _spoken_record(reader: _ShardLines, tables: Tables, facts: JsonObject, fingerprint: str) -> JsonObject:
-    """What run.json has of finished conversations."""
+    """Return the record of finished conversations for run.json."""
     statuses = figures.counts(tables.utterances["status"])
     by_status = {status.replace("-", "_"): count for status, count in statuses.items()}
     means = figures.timeline_means(tables)
@@ -379,12 +379,12 @@ def _spoken_record(reader: _ShardLines, tables: Tables, facts: JsonObject, finge
         "mean": {name: round(mean, 4) for name, mean in means.items()},
         "lost_speech_seconds": lost["speech"],
         "lost_sound_seconds": lost["sound"],
-        "of_earlier_runs": sorted(reader.half.earlier),
+        "of_earlier_runs": sorted(reader.half.earlier_shards),
     }
 
 
 def _tagged_record(reader: _ShardLines, tables: Tables, facts: JsonObject, fingerprint: str) -> JsonObject:
-    """What run.json has of tagged conversations, beside what is in their transcript."""
+    """Return the record of tagged conversations for run.json, without the counts of their transcript."""
     half = reader.half
     models = dict(facts["models"])
     recogniser = models.get("recogniser")
@@ -411,7 +411,7 @@ def _tagged_record(reader: _ShardLines, tables: Tables, facts: JsonObject, finge
 
 
 def _with_transcript(out: Path, record: JsonObject, n_edited: int) -> JsonObject:
-    """The record of tagged conversations, with what their transcript holds, `n_edited` lines of it edited."""
+    """Return the record of tagged conversations with the counts of their transcript and its edited lines."""
     transcript = count_transcript(inside(out, TRANSCRIPT))
     counts = record["counts"]
     return {
@@ -463,11 +463,11 @@ def _rejected(reader: _ShardLines) -> JsonObject:
 
 
 def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
-    """A digest that changes whenever the outputs of shards and `parts` would: the names of shards say what is in
-    them, and their sizes that they are whole.
+    """Return a digest that changes whenever the outputs of shards and `parts` would.
 
-    What is tried again may come out otherwise under its name, and counts with its time. No shard is opened: a
-    Parquet file of a few conversations takes a thousand times as long as its size.
+    The names of shards identify their contents, and their sizes show that they are whole. A shard that is tried
+    again may differ under its name, so its time counts, too. No shard is opened: a Parquet file of a few
+    conversations takes a thousand times as long as its size.
     """
     digest = hashlib.sha256(json.dumps([OUTPUTS_VERSION, LAYOUT, *parts]).encode())
     for path in filter(Path.is_file, paths):
@@ -478,7 +478,7 @@ def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, JsonObject]:
-    """The models of stages by role, each with its name and licence, for run.json."""
+    """Return the models of stages by role, each with its name and licence, for run.json."""
     licences = {role: licence for stage in stages for role, licence in _inner(stage).licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
     records = {}
@@ -493,13 +493,13 @@ def _inner(stage: Stage) -> Stage:
 
 
 def stage_record(stage: Stage) -> JsonObject:
-    """A stage for run.json."""
+    """Return a stage for run.json."""
     inner: Any = _inner(stage)  # each stage is a dataclass
     return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
 
 
 def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> JsonObject:
-    """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
+    """Return the facts in run.json on every run: how it was started, when, by which version, models and stages."""
     return {
         **about,
         "settings": _settings(about, stages),
@@ -512,14 +512,14 @@ def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> JsonOb
 
 
 def _settings(about: Mapping[str, object], stages: Sequence[Stage]) -> dict[str, object]:
-    """The settings of a run: those of its stages, and those with which it was started."""
+    """Return the settings of a run: the settings of its stages, and the options with which it was started."""
     settings = settings_of(*stages)
     chosen = about.get("settings")
     return {**settings, **chosen} if isinstance(chosen, Mapping) else settings
 
 
 def today() -> str:
-    """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
+    """Return the date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
 
 

@@ -35,9 +35,9 @@ _Result = TypeVar("_Result")
 
 
 def gpus_to_share() -> list[str]:
-    """The GPUs of this machine that workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
+    """Return the GPUs of this machine that workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
 
-    Those that the user has set in it, if any; none if there are not several.
+    If the user has set that variable, only its GPUs count; with fewer than two there is nothing to divide.
     """
     import ctranslate2
 
@@ -57,10 +57,10 @@ def in_processes(
     """Yield the result of a function for each task, in the order in which they are done.
 
     Args:
-        function: of a module, or a `partial` of one: it is sent to the workers.
+        function: a function of a module, or a `partial` of one: it is sent to the workers.
         tasks: taken as they are needed.
-        workers: how many processes.
-        gpus: those that the workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
+        workers: the number of processes.
+        gpus: the GPUs that the workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
 
     Raises whatever `function` raises, and DailytalkError if a worker is killed; tasks in progress are dropped.
     """

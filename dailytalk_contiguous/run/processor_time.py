@@ -1,8 +1,8 @@
-"""Processor time: what some work has used of the cores, and what other programs used of them meanwhile.
+"""Processor time that some work has used, and that other programs used meanwhile.
 
 Wall time alone does not say whether work is long, or the machine was busy with something else. Where it is well
 above processor time divided by cores, the machine may be busy, but the work may also have one thread, or wait for
-a service or a GPU. What other programs used tells the cases apart, where the system counts it (Linux does).
+a service or a GPU. The time of other programs tells the cases apart, where the system counts it (Linux does).
 """
 
 import os
@@ -57,7 +57,7 @@ class ProcessorTime:
         return ProcessorTime(self.wall + other.wall, self.process + other.process, all_programs)
 
     def since(self, earlier: "ProcessorTime") -> "ProcessorTime":
-        """The seconds between an earlier reading and this one."""
+        """Return the seconds between an earlier reading and this one."""
         all_programs = None
         if self.all_programs is not None and earlier.all_programs is not None:
             all_programs = self.all_programs - earlier.all_programs
@@ -65,7 +65,7 @@ class ProcessorTime:
 
 
 def read_processor_time() -> ProcessorTime:
-    """The seconds up to now."""
+    """Return the seconds up to now."""
     times = os.times()
     process = times.user + times.system + times.children_user + times.children_system
     return ProcessorTime(time.perf_counter(), process, _work_of_cores())

@@ -33,7 +33,7 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.whisper import lacking_whisper
-from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, alone
+from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, hold_folder
 from dailytalk_contiguous.run.on_ray import RayJob, connected, run_on_ray
 from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
 from dailytalk_contiguous.run.shard import (
@@ -80,7 +80,7 @@ RUNNERS = ("local", "ray")
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; none of it changes the results.
+    """Options for carrying out a run; none of them changes the results.
 
     Attributes:
         workers: processes; 0 is 1, or as many as this machine has room for where models run on its GPUs
@@ -91,7 +91,7 @@ class RunOptions:
         prune: whether results of recordings that are no longer in the input may be dropped.
         force: whether a run on another host that has not said how it ended is taken for one that was killed.
         runner: one of `RUNNERS`, which makes the shards.
-        address: of a Ray cluster, which makes them then; empty for this machine.
+        address: the address of a Ray cluster that makes them; empty for this machine.
         work: the folder of the results, as `open_work` opens it; None for one that is on this machine alone.
         dry_run: whether the run is only planned: nothing is written and nothing downloaded.
 
@@ -127,7 +127,7 @@ def preflight(stages: Sequence[Stage], options: RunOptions = RunOptions(), fetch
 
 
 def networks_device(stages: Iterable[Stage]) -> str | None:
-    """The device (auto, cpu, cuda) of the first stage with a model that may use a GPU; None if none has one."""
+    """Return the device (auto, cpu, cuda) of the first stage whose model may use a GPU; None if there is none."""
     for stage in stages:
         inner = stage.stage if isinstance(stage, PerUtterance) else stage
         device: str = getattr(inner, "device", "cpu")
@@ -154,9 +154,9 @@ def make_shards(
     Args:
         plan: the shards to make.
         stages: in order.
-        options: how they are made.
+        options: the options by which they are made.
         progress: called with every stage of every batch.
-        mirrors: of the recordings that are in a store, for workers on other machines.
+        mirrors: the mirrors of the recordings that are in a store, for workers on other machines.
 
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
@@ -192,7 +192,7 @@ def make_shards(
 
 
 def lacking_weights(stages: Iterable[Stage]) -> str:
-    """The weights that are not on this machine, in words."""
+    """Return the weights that are not on this machine, in words."""
     missing = dict.fromkeys(missing for stage in stages for missing in stage.lacking())
     return " and ".join(f"{name} ({size / 1e9:.1f} GB)" if size else name for name, size in missing)
 
@@ -200,7 +200,7 @@ def lacking_weights(stages: Iterable[Stage]) -> str:
 def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
     """Raise ModelMissing if stages lack weights of the profile that downloads nothing.
 
-    Those of a model that was chosen in place of the profile's may be downloaded.
+    Weights of a model that was chosen in place of the profile's may be downloaded.
     """
     if profile != EMBEDDED:
         return
@@ -216,7 +216,7 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
 
 def paid_voice(stages: Iterable[Stage]) -> Speak | None:
-    """The stage that says utterances at a price; None if speech is free, or no stage says any."""
+    """Return the stage that says utterances at a price; None if speech is free, or no stage says any."""
     voice = speak_stage_of(stages)
     if voice is None or voice.synthesiser().deterministic:
         return None
@@ -224,12 +224,12 @@ def paid_voice(stages: Iterable[Stage]) -> Speak | None:
 
 
 def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
-    """The stage that says utterances; None where `Keep` or `Convert` is in its place."""
+    """Return the stage that says utterances; None where `Keep` or `Convert` is in its place."""
     return find_stage(Speak, stages)
 
 
 def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
-    """The stage that gives a speaker another voice; None where `Keep` is in its place."""
+    """Return the stage that gives a speaker another voice; None where `Keep` is in its place."""
     stages = tuple(stages)
     return find_stage(Speak, stages) or find_stage(Convert, stages)
 
@@ -239,15 +239,15 @@ class Pass:
     """Stages over groups of conversations, each of which is a shard in a folder.
 
     Attributes:
-        folder: of the shards.
+        folder: the folder of the shards.
         groups: the conversations of each shard.
-        stages: in order.
-        columns: those of their rows, which may lack some of them, if no pass is before it.
+        stages: the stages, in order.
+        columns: the columns of their rows if no pass is before it; rows may lack some of them.
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        digest: of the stages so far; empty until `made_by` is first asked for.
-        needed: the numbers of the shards that are made; None for all.
+        digest: the digest of the stages so far; empty until `made_by` is first read.
+        needed_shards: the numbers of the shards that are made; None for all.
         waits: whether the next pass needs all shards, those of other hosts, too.
         has_results: whether the shards are results, and not those of a pass that another one goes on from.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
@@ -262,7 +262,7 @@ class Pass:
     later: Stages = ()
     before: "Pass | None" = None
     digest: str = ""
-    needed: Set[int] | None = None
+    needed_shards: Set[int] | None = None
     waits: bool = True
     has_results: bool = True
     keeps_finished: bool = False
@@ -294,7 +294,7 @@ class Pass:
         return [path for number, path in enumerate(self.paths) if self._is_needed(number) and not path.exists()]
 
     def _is_needed(self, number: int) -> bool:
-        return self.needed is None or number in self.needed
+        return self.needed_shards is None or number in self.needed_shards
 
     @cached_property
     def shard_paths(self) -> list[Path]:
@@ -311,10 +311,10 @@ class Pass:
         return [entry.reject for _, entry in self.entries if entry.reject]
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> RunPlan:
-        """Compare the shards with what they should be, by their names alone: what is left to make.
+        """Plan the shards that are left to make: those whose names are not in the folder.
 
-        For host i of N: every N-th shard, by its position among all. Only where something is left are other shards
-        of the folder read, for the conversations that need not be made again.
+        Host i of N makes every N-th shard, by its position among all. Other shards of the folder are read only
+        where something is left, for the conversations that need not be made again.
         """
         host, n_hosts = shard
         existing = {path.name for path in shard_files(self.folder)}
@@ -328,7 +328,7 @@ class Pass:
         return RunPlan(self.shard_paths, tasks, self.has_results)
 
     def _task(self, number: int, earlier: EarlierRows) -> Task:
-        """A shard to make. Rows that are in other files of the folder, by `earlier`, are not made again.
+        """Return a shard to make. Rows that are in other files of the folder, by `earlier`, are not made again.
 
         Its generation is later than those of shards that hold other rows of the same conversations.
         """
@@ -341,7 +341,7 @@ class Pass:
             keeps=self.keeps or self.columns_made,
             made_by=self.made_by,
             retried=retried_by(self.stages_so_far),
-            earlier={name: earlier.files[name] for name in names if name in earlier.files},
+            finished_files={name: earlier.files[name] for name in names if name in earlier.files},
             generation=1 + newest,
         )
         if self.before is None:
@@ -362,48 +362,48 @@ class Pass:
         return frozenset(name for stage in self.stages_so_far for name in stage.adds)
 
     def pass_before(self) -> "Pass":
-        """The pass before, as far as this one needs it: for shards of which it can't copy all conversations.
+        """Return the pass before, as far as this one needs it: for shards that it can't copy whole.
 
         This one waits for no shard of another host.
         """
         assert self.before
         left = {task.path for task in self.plan().tasks if task.left}
-        needed = {number for number, path in enumerate(self.shard_paths) if path in left}
+        needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
         return replace(
             self.before,
             later=self.stages,
             digest=self.before.made_by,
-            needed=needed,
+            needed_shards=needed_shards,
             waits=False,
             has_results=False,
         )
 
     def _earlier_rows(self, groups: Sequence[list[PendingConversation]]) -> EarlierRows:
-        """What other files of the folder have of the conversations of groups."""
-        others = self._others(self.shard_paths) if groups else []
+        """Return the rows of the conversations of groups that other files of the folder have."""
+        others = self._shards_beside(self.shard_paths) if groups else []
         keys: dict[str, str] = {}
         if others:
             keys = {pending.id: conversation_key(pending, self.made_by) for pending in chain.from_iterable(groups)}
         return earlier_rows(others, keys, retried_by(self.stages_so_far))
 
-    def _others(self, paths: Sequence[Path]) -> list[Path]:
-        """The shards in the folder that are not among `paths`, if they may have conversations of this pass."""
+    def _shards_beside(self, paths: Sequence[Path]) -> list[Path]:
+        """Return the other shards in the folder beside `paths` that may have conversations of this pass."""
         others = {*shard_files(self.folder)} - {*paths}
         if self.is_window:
             others &= {held_path(path) for path in paths}
         return sorted(others)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
-        """The rows of all shards, a shard at a time, with the id and these columns."""
+        """Yield the rows of all shards, a shard at a time, with the id and these columns."""
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
-    def earlier(self) -> dict[str, Path]:
-        """The conversations that can't be made now and keep their earlier row, and the shard that has it."""
+    def earlier_shards(self) -> dict[str, Path]:
+        """Return, by conversations that can't be made now and keep their earlier row, the shard that has it."""
         if not self.keeps_finished:
             return {}
         finished: dict[str, Path] = {}
-        for path, shard in by_generation(self._others(self.paths)):
+        for path, shard in by_generation(self._shards_beside(self.paths)):
             for name, entry in shard.entries.items():
                 if not entry.reject:
                     finished[name] = path
@@ -418,37 +418,38 @@ class Pass:
                     earlier[name] = finished[name]
         return earlier
 
-    def separate_earlier(self) -> None:
-        """Give the rows of `earlier` shards of their own.
+    def separate_earlier_rows(self) -> None:
+        """Write the rows that `earlier_shards` names into shards of their own.
 
         No other row of their shards counts, and `datasets` reads whole files.
         """
         names_in: dict[Path, list[str]] = {}
-        for name, path in self.earlier().items():
+        for name, path in self.earlier_shards().items():
             names_in.setdefault(path, []).append(name)
         for path, names in names_in.items():
             separate_rows(path, names)
 
     def results(self) -> dict[Path, list[Path]]:
-        """The files that belong to the result, by folder; all others of these folders may go.
+        """Return the files that belong to the result, by folder; all others of these folders may go.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
         paths = self.paths
         missing = [group for path, group in zip(paths, self.groups, strict=True) if not path.exists()]
-        results = {self.folder: [*paths, *self.earlier().values(), *self._earlier_rows(missing).files.values()]}
+        earlier = [*self.earlier_shards().values(), *self._earlier_rows(missing).files.values()]
+        results = {self.folder: [*paths, *earlier]}
         if self.before:
             results |= self.before.results()
         return results
 
     def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
-        """The names that this pass, or one before, would drop: those in other shards of its folder, not `kept`.
+        """Return the names that this pass, or one before, would drop: in other shards of its folder, not `kept`.
 
         A run that was stopped may have left only shards of a pass before. `name_of` names a conversation by its id
         and entry; an empty name is none.
         """
         names = self.before.lost(kept, name_of) if self.before else set[str]()
-        for path in self._others(self.paths):
+        for path in self._shards_beside(self.paths):
             names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
         return names - {"", *kept}
 
@@ -457,13 +458,13 @@ class Spec(ABC):
     """The description of a run. Subclasses hold conversations, stages, and the rejects that they find on the way.
 
     Attributes:
-        kind: as the journal names it.
+        kind: its name in the journal.
         out: the work folder.
-        stages: of all passes.
-        about: goes into run.json as it is; its `command` into the journal, too.
-        rejects: of the source, and whatever else is rejected on the way.
-        budget: what the run may spend; None if it costs nothing.
-        mirrors: of the recordings that are in a store.
+        stages: the stages of all passes.
+        about: facts for run.json, as they are; its `command` goes into the journal, too.
+        rejects: rejects of the source, and of all work on the way.
+        budget: the limit of what the run may spend; None if it costs nothing.
+        mirrors: the mirrors of the recordings that are in a store.
         drops: whether shards that are of no pass are dropped at the end.
     """
 
@@ -484,7 +485,10 @@ class Spec(ABC):
 
     @abstractmethod
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        """The passes in order. Each is made before the next one is asked for; by all hosts, if it `waits`."""
+        """Return the passes in order.
+
+        Each is made before the next one is asked for; by all hosts, if it `waits`.
+        """
 
     @abstractmethod
     def write(self, time_spent: TimeSpent) -> JsonObject | None:
@@ -502,17 +506,17 @@ class RunOutcome:
     """The result of a run.
 
     Attributes:
-        run: what it planned and made, and how long its stages took.
-        rejects: of the source, and what the spec has found on the way.
+        run: its plan, its progress, and how long its stages took.
+        rejects: rejects of the source, and those that the spec has found on the way.
         out: the work folder.
         title: the name by which people know the work folder: where it is in a store, of the folder there.
         wall_seconds: seconds that the run took.
-        record: what run.json holds; None while shards of other hosts are missing, and if nothing was written.
+        record: the content of run.json; None while shards of other hosts are missing, and if nothing was written.
         n_conversations: conversations that went into the last pass.
         n_shards: shards of the last pass.
         n_missing: how many of them do not exist.
-        plan: of a dry run, the last pass that it planned.
-        left: of a dry run, the stages that are left.
+        plan: the last pass that a dry run planned.
+        left: the stages that a dry run found to be left.
     """
 
     run: Run
@@ -548,8 +552,8 @@ def run(
     A dry run (`RunOptions.dry_run`) is refused as the run would be, and says what is left to make.
 
     Args:
-        spec: what is run.
-        options: how it is run.
+        spec: the description of the run.
+        options: the options for carrying it out.
         progress: called with every stage of every batch.
         planned: called with what is left to do of each pass, before it is done.
 
@@ -574,7 +578,7 @@ def run(
         on_exit.enter_context(journal)
         passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
         maker = _PassMaker(spec, options, work, journal, outcome)
-        is_alone = False
+        is_held = False
         for step in passes:
             plan = step.plan(options.shard)
             left = stages_left(plan, step.stages)
@@ -582,10 +586,10 @@ def run(
             if plan.tasks:
                 preflight((*left, *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
-            if not is_alone:  # a run that is refused before leaves no trace
-                on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
-                is_alone = True
-            journal.planned(plan, left)
+            if not is_held:  # a run that is refused before leaves no trace
+                on_exit.enter_context(hold_folder(spec.out, spec.kind, options.shard, options.force))
+                is_held = True
+            journal.record_plan(plan, left)
             maker.make(step, plan, progress)
             if outcome.n_missing and step.waits:
                 break
@@ -611,7 +615,7 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
 
 
 #: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
-TELL_SECONDS = 120.0
+JOURNAL_SECONDS = 120.0
 
 
 @dataclass
@@ -620,7 +624,7 @@ class _PassMaker:
 
     Attributes:
         results: the files of all passes so far, by folder.
-        told_at: when the journals were last copied to the store, as `time.perf_counter` says it.
+        journals_stored_at: when the journals were last copied to the store, as `time.perf_counter` says it.
     """
 
     spec: Spec
@@ -629,7 +633,7 @@ class _PassMaker:
     journal: Journal
     outcome: RunOutcome
     results: dict[Path, set[Path]] = field(default_factory=dict)
-    told_at: float = -TELL_SECONDS
+    journals_stored_at: float = -JOURNAL_SECONDS
 
     def make(self, step: Pass, plan: RunPlan, progress: Progress) -> None:
         """Make the shards of a pass that are left, and note which files are its results.
@@ -640,13 +644,13 @@ class _PassMaker:
         outcome.n_conversations = sum(map(len, step.groups))
         outcome.n_shards = len(plan.paths)
         if plan.tasks:
-            noted = self.journal.telling(progress)
+            noted = self.journal.tracking(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
                 self.work.keep(report.path)
-                self.journal.made(report)
-                if time.perf_counter() - self.told_at >= TELL_SECONDS:
-                    self.told_at = time.perf_counter()
-                    self.work.tell()
+                self.journal.record_shard(report)
+                if time.perf_counter() - self.journals_stored_at >= JOURNAL_SECONDS:
+                    self.journals_stored_at = time.perf_counter()
+                    self.work.store_journals()
             if step.waits:
                 self.work.gather()  # what other hosts have made of this plan meanwhile
         outcome.n_missing = len(step.missing)
@@ -658,7 +662,7 @@ class _PassMaker:
             )
         if outcome.n_missing or not step.waits or not self.spec.drops:
             return
-        step.separate_earlier()
+        step.separate_earlier_rows()
         for folder, paths in step.results().items():
             self.results.setdefault(folder, set()).update(paths)
 
@@ -669,7 +673,7 @@ class _PassMaker:
 
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
-    """The stages that are left; without the recogniser where people transcribed all that is left."""
+    """Return the stages that are left; without the recogniser where people transcribed all that is left."""
     left = tuple(stages) if plan.conversations else ()
     if find_stage(Transcribe, left) is None:
         return left
@@ -682,7 +686,7 @@ def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
 
 
 def refuse_loss(out: Path, lost: Iterable[str], noun: str) -> None:
-    """Raise DailytalkError if results in `out` would be lost: those of `noun`s with these names."""
+    """Raise DailytalkError if results in `out` would be lost: the results of `noun`s with these names."""
     names = sorted(lost)
     if not names:
         return

@@ -1,8 +1,8 @@
 """Making shards: their conversations go through the stages, and each file is written when all of its own are done.
 
-Every engine calls this code, on a laptop or on a cluster. What goes through the stages together is a portion: on a
-CPU one conversation, or some short ones, of one shard; on CUDA, and where a service says the lines, conversations
-of neighbouring shards, too.
+Every engine calls this code, on a laptop or on a cluster. Conversations that go through the stages together are a
+portion: on a CPU one conversation, or some short ones, of one shard; on CUDA, and where a service says the lines,
+conversations of neighbouring shards, too.
 """
 
 import contextlib
@@ -43,9 +43,9 @@ class StageEvent:
         conversations: their ids.
         audio: seconds of their audio.
         wall: seconds that the stage took; None before, and meanwhile.
-        kind: of the steps inside it, such as "lines", where it tells them; empty before and after.
-        done: how many steps are done.
-        total: how many there are; None if that is unknown.
+        kind: the kind of the steps inside it, such as "lines", where it reports them; empty before and after.
+        steps_done: how many steps are done.
+        total: how many steps there are; None if that is unknown.
     """
 
     stage: str
@@ -53,7 +53,7 @@ class StageEvent:
     audio: float
     wall: float | None = None
     kind: str = ""
-    done: int = 0
+    steps_done: int = 0
     total: int | None = None
 
 
@@ -62,7 +62,7 @@ Progress = Callable[[StageEvent], None]
 
 
 def features_of(stages: Sequence[Stage]) -> Features:
-    """The columns of a shard: those of the source and all that the stages add, except the transient ones."""
+    """Return the columns of a shard: the source's and all that the stages add, except the transient ones."""
     columns = dict(SOURCE)
     for stage in stages:
         columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
@@ -70,7 +70,7 @@ def features_of(stages: Sequence[Stage]) -> Features:
 
 
 def retried_by(stages: Iterable[Stage]) -> set[str]:
-    """The names of the stages whose rejects may be fine in another run."""
+    """Return the names of the stages whose rejects may be fine in another run."""
     return {stage.name for stage in stages if stage.retried}
 
 
@@ -80,16 +80,16 @@ class Task:
 
     Attributes:
         path: its file.
-        conversations: of the source, without problems.
+        conversations: conversations of the source, without problems.
         columns: the types of the columns that their rows have before the stages; they may lack some of them.
         keeps: the columns of the shard.
         made_by: the digest of the stages, also of those before.
         before: the shard of the pass before, which has the rows after its stages; None for none.
         made_before: the columns that the stages before have made.
         retried: the stages, also of those before, whose rejects may be fine in another run.
-        earlier: by id, the files of the conversations that other shards of the folder have, finished from the same
-            input by the same stages: they are copied, and only the others go through the stages.
-        generation: of the shard (`shards.Shard`).
+        finished_files: by id, the files of the conversations that other shards of the folder have, finished from
+            the same input by the same stages: they are copied, and only the others go through the stages.
+        generation: the generation of the shard (`shards.Shard`).
     """
 
     path: Path
@@ -100,13 +100,13 @@ class Task:
     before: Path | None = None
     made_before: Set[str] = frozenset()
     retried: Set[str] = frozenset()
-    earlier: Mapping[str, Path] = field(default_factory=dict)
+    finished_files: Mapping[str, Path] = field(default_factory=dict)
     generation: int = 0
 
     @property
     def left(self) -> list[PendingConversation]:
         """The conversations that go through stages."""
-        return [pending for pending in self.conversations if pending.id not in self.earlier]
+        return [pending for pending in self.conversations if pending.id not in self.finished_files]
 
     @property
     def seconds(self) -> float:
@@ -114,17 +114,17 @@ class Task:
         return float(sum(pending.duration for pending in self.left))
 
     def read_files(self) -> list[Path]:
-        """The files that are read to make it: of finished rows, and of those after the pass before."""
-        files = [*self.earlier.values()]
+        """Return the files that are read to make it: of finished rows, and of those after the pass before."""
+        files = [*self.finished_files.values()]
         if self.before and self.left:
             files.append(self.before)
         return [*dict.fromkeys(files)]
 
     def absolute(self) -> "Task":
-        """The task with absolute paths, for a worker that is in another folder."""
-        earlier = {name: path.absolute() for name, path in self.earlier.items()}
+        """Return the task with absolute paths, for a worker that is in another folder."""
+        finished_files = {name: path.absolute() for name, path in self.finished_files.items()}
         before = self.before.absolute() if self.before else None
-        return replace(self, path=self.path.absolute(), earlier=earlier, before=before)
+        return replace(self, path=self.path.absolute(), finished_files=finished_files, before=before)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class RunPlan:
 
     @property
     def conversations(self) -> int:
-        """How many conversations go through stages."""
+        """The number of conversations that go through stages."""
         return sum(len(task.left) for task in self.tasks)
 
 
@@ -157,11 +157,11 @@ class ShardReport:
     """A shard that was made, small enough to be sent back by a worker.
 
     Attributes:
-        path: of its file.
-        name: of the file by its own name, whether it is held or not.
+        path: its file.
+        name: the file's own name, whether it is held or not.
         rejects: how many of its conversations were rejected.
         wall_seconds: seconds of work since the shard before it was on disk.
-        stages: of each stage that was run meanwhile, by name, wall seconds (a model is loaded in its first call)
+        stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
             how long a stage took.
     """
@@ -177,10 +177,10 @@ class ShardInProgress:
     """A shard on its way to its file, which is written when all of its conversations are done.
 
     Attributes:
-        task: what is made.
+        task: the shard to make.
         left: the conversations that go through stages.
         copied_seconds: seconds of audio of the others, which wait in memory.
-        rejects: of its conversations.
+        rejects: the rejects among its conversations.
     """
 
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
@@ -220,7 +220,7 @@ class ShardInProgress:
                 self._rows_before[name] = stored[name]
 
     def open(self, pending: PendingConversation) -> Conversation:
-        """A conversation of `left`, as the pass before has left it."""
+        """Return a conversation of `left`, as the pass before has left it."""
         if pending.id in self._rows_before:
             row = self._rows_before.pop(pending.id)
             row |= columns_of_today(pending, self.task.made_before)
@@ -232,8 +232,8 @@ class ShardInProgress:
         """Copy finished conversations from other files; what can't be read is left to be made again."""
         copied_from: dict[Path, list[PendingConversation]] = {}
         for pending in self.task.conversations:
-            if pending.id in self.task.earlier:
-                copied_from.setdefault(self.task.earlier[pending.id], []).append(pending)
+            if pending.id in self.task.finished_files:
+                copied_from.setdefault(self.task.finished_files[pending.id], []).append(pending)
         for path, conversations in copied_from.items():
             shard = shards.read_whole(path, self.task.keeps)
             if shard is None and self.task.before and not self.task.before.exists():
@@ -281,7 +281,7 @@ class ShardInProgress:
 
 
 def columns_of_today(pending: PendingConversation, made_columns: Container[str]) -> Row:
-    """The columns of a conversation that no stage makes, as they are today: a recording may have been moved."""
+    """Return today's columns of a conversation that no stage makes: a recording may have been moved."""
     return {name: value for name, value in pending.row().items() if name not in made_columns}
 
 
@@ -297,14 +297,14 @@ class Portion:
     """Conversations that go through the stages together.
 
     Attributes:
-        sources: what they were before the stages.
-        talks: as they are now, in the same order.
-        done: how many stages they have been through.
+        sources: the conversations before the stages.
+        talks: the conversations as they are now, in the same order.
+        stages_done: how many stages they have been through.
     """
 
     sources: Sequence[Source]
     talks: list[Conversation]
-    done: int = 0
+    stages_done: int = 0
 
     @property
     def seconds(self) -> float:
@@ -332,16 +332,16 @@ class ShardMaker:
     batch_seconds: float = 0.0
     n_together: int | None = None
     progress: Progress = lambda event: None
-    _taken: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _taking: threading.Lock = field(default_factory=threading.Lock)
-    _since: float = 0.0
+    _stage_times: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _stage_times_lock: threading.Lock = field(default_factory=threading.Lock)
+    _reported_at: float = 0.0
 
     def make(self, tasks: Iterable[Task]) -> Iterator[ShardReport]:
-        """Make shards; yields each once it is on disk. If this raises, what is in no whole shard is dropped.
+        """Make shards; yields each once it is on disk. If this raises, the work on unfinished shards is lost.
 
         On a device, the next portion is decoded by a thread while this one is processed.
         """
-        self._since = time.perf_counter()
+        self._reported_at = time.perf_counter()
         steps: Generator[Portion | ShardReport] = self._steps(tasks)
         if self.batch_seconds:
             steps = side_by_side(self._prepared, steps, 1, 1)
@@ -355,7 +355,7 @@ class ShardMaker:
                 give_back_memory()
 
     def _steps(self, tasks: Iterable[Task]) -> Generator[Portion | ShardReport]:
-        """Portions of what is left of the tasks, in order, and shards of which all could be copied."""
+        """Yield portions of the work left of the tasks, in order, and shards that could be copied whole."""
         waiting: list[Source] = []
         for task in tasks:
             shard = ShardInProgress(task, self.stages)
@@ -371,9 +371,9 @@ class ShardMaker:
             yield open_portion(waiting)
 
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
-        """A portion that has been through the first of the stages that need no model's device."""
+        """Take a portion through the first stages, which need no model's device."""
         if isinstance(step, Portion):
-            for stage in self.stages[step.done :]:
+            for stage in self.stages[step.stages_done :]:
                 if not stage.prepares:
                     break
                 self._advance(step, stage)
@@ -394,29 +394,29 @@ class ShardMaker:
 
     def _run(self, portion: Portion, until: int) -> None:
         """Take a portion through the stages up to this one."""
-        while portion.done < until:
-            self._advance(portion, self.stages[portion.done])
+        while portion.stages_done < until:
+            self._advance(portion, self.stages[portion.stages_done])
 
     def _report(self, shard: ShardInProgress, path: Path) -> ShardReport:
-        """Report a shard that is on disk, with what was worked since the last report."""
+        """Report a shard that is on disk, with the work since the last report."""
         now = time.perf_counter()
-        with self._taking:  # a thread prepares the next portion meanwhile
-            taken = self._taken
-            self._taken = {}
+        with self._stage_times_lock:  # a thread prepares the next portion meanwhile
+            stage_times = self._stage_times
+            self._stage_times = {}
         report = ShardReport(
             path=path,
             name=shard.task.path.name,
             rejects=len(shard.rejects),
-            wall_seconds=now - self._since,
-            stages=taken,
+            wall_seconds=now - self._reported_at,
+            stages=stage_times,
         )
-        self._since = now
+        self._reported_at = now
         return report
 
     def _advance(self, portion: Portion, stage: Stage) -> None:
         audio = portion.seconds
         has_model = any(stage.models().values())
-        is_divided = self.n_together is not None and portion.done >= self.n_together
+        is_divided = self.n_together is not None and portion.stages_done >= self.n_together
         spans_conversations = self.batch_seconds > 0 and not is_divided
         one_by_one = not spans_conversations and not stage.by_row and has_model
 
@@ -424,7 +424,7 @@ class ShardMaker:
         event = StageEvent(stage.name, names, audio)
 
         def show_step(kind: str, done: int, total: int | None) -> None:
-            self.progress(replace(event, kind=kind, done=done, total=total))
+            self.progress(replace(event, kind=kind, steps_done=done, total=total))
 
         self.progress(event)
         started = time.perf_counter()
@@ -432,15 +432,15 @@ class ShardMaker:
             batches = [[talk] for talk in portion.talks] if one_by_one else [portion.talks]
             portion.talks = [talk for talks in batches for talk in after_stage(stage, talks)]
         wall = time.perf_counter() - started
-        portion.done += 1
-        with self._taking:
-            wall_before, audio_before = self._taken.get(stage.name, (0.0, 0.0))
-            self._taken[stage.name] = (wall_before + wall, audio_before + audio)
+        portion.stages_done += 1
+        with self._stage_times_lock:
+            wall_before, audio_before = self._stage_times.get(stage.name, (0.0, 0.0))
+            self._stage_times[stage.name] = (wall_before + wall, audio_before + audio)
         self.progress(replace(event, wall=wall))
 
 
 def open_talk(row: Row, features: Features) -> Conversation:
-    """The conversation of a row, which has some of these columns."""
+    """Return the conversation of a row, which has some of these columns."""
     stored = as_stored({name: row[name] for name in features if name in row}, features)
     return from_row(stored, features)
 
@@ -456,7 +456,7 @@ def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversatio
 
 
 def open_portion(sources: Sequence[Source]) -> Portion:
-    """A portion of these conversations."""
+    """Open these conversations as a portion."""
     return Portion(sources, [source.shard.open(source.pending) for source in sources])
 
 
@@ -478,13 +478,13 @@ def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
 
 
 def _pieces(portion: Portion) -> Iterator[Portion]:
-    """A portion divided as on a CPU."""
+    """Divide a portion as on a CPU."""
     first = 0
     sources = portion.sources
     for end in range(1, len(sources) + 1):
         if end < len(sources) and _go_together(sources[first : end + 1], 0.0):
             continue
-        yield Portion(sources[first:end], portion.talks[first:end], portion.done)
+        yield Portion(sources[first:end], portion.talks[first:end], portion.stages_done)
         first = end
 
 

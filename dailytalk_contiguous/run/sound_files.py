@@ -20,7 +20,7 @@ from dailytalk_contiguous.store.work_folder import AUDIO
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:
-    """The sound file of a conversation; an id that is too long for the name of a file is shortened."""
+    """Return the sound file of a conversation; an id that is too long for the name of a file is shortened."""
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
 
 
@@ -55,7 +55,7 @@ def _write_sounds_of(out: Path, shard: Path, digests: Mapping[str, str]) -> None
 
 
 def sounds_digest(out: Path) -> str:
-    """A digest of the names of the sound files of a work folder, and of what they are copies of.
+    """Return a digest of the names of the sound files of a work folder, and of what they are copies of.
 
     It changes where one is missing, added, or made of another row. A link is none of ours.
     """

@@ -1,7 +1,7 @@
 """The second half of the product: from a transcript to finished stereo conversations, one run of it.
 
-Works from `transcript.jsonl`, which a person may have edited. What was bought is in the cache before it is used; a
-conversation of which something could not be said is held back and tried again by the next run.
+It reads `transcript.jsonl`, which a person may have edited. Speech that was bought is in the cache before it is
+used; a conversation with an utterance that could not be said is held back and tried again by the next run.
 """
 
 import json
@@ -63,11 +63,11 @@ class SynthesisInput:
     Attributes:
         groups: the conversations of each shard.
         rejects: the conversations that can't be used.
-        models: those that made the transcript, by role, as in run.json: their licences bind the result.
+        models: the models that made the transcript, by role, as in run.json: their licences bind the result.
         source: where the recordings are from, if run.json says it.
         digest: the transcript's SHA-256.
-        fields: those of a line that stages of the first half publish.
-        not_at_hand: ids of the conversations whose tagged recording is not there, or was never tagged.
+        fields: fields of a line published by stages of the first half.
+        without_recording: ids of the conversations whose tagged recording is not there, or was never tagged.
         is_planned: whether conversations have only what a run reads that has nothing to do.
     """
 
@@ -77,7 +77,7 @@ class SynthesisInput:
     source: JsonObject = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
-    not_at_hand: list[str] = field(default_factory=list)
+    without_recording: list[str] = field(default_factory=list)
     is_planned: bool = False
 
     @property
@@ -85,7 +85,7 @@ class SynthesisInput:
         return [*chain.from_iterable(self.groups)]
 
     def talks(self) -> Iterator[Conversation]:
-        """The conversations one at a time, with the columns of `_TO_SAY` alone."""
+        """Yield the conversations one at a time, with the columns of `_TO_SAY` alone."""
         for pending in self.conversations:
             row = pending.row()
             yield from_row({name: row[name] for name in _TO_SAY if name in row})
@@ -110,23 +110,23 @@ def read_synthesis_input(
     Raises DailytalkError if it is empty.
     """
     rejects: list[Reject] = []
-    not_at_hand: list[str] = []
+    without_recording: list[str] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
     run: JsonObject = {}
     if transcript is None:
         run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
     fields = (*FIELDS, *published(RunRecord.from_json(run).fields, work_folder.RUN))
-    rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
+    rows = transcribed(path, tagged, recordings, rejects, fields, remedy, without_recording)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
     script = _input_of(run, KnownConversations(conversations, rejects, sha256_of(path)), shard_seconds)
-    return replace(script, not_at_hand=not_at_hand)
+    return replace(script, without_recording=without_recording)
 
 
 def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
-    """The input of a synthesis, of the transcript that a run has written, or people have edited."""
+    """Return the input of a synthesis, of the transcript that a run has written, or people have edited."""
     facts = RunRecord.from_json(run)
     return SynthesisInput(
         groups=list(group(script.conversations, shard_seconds)),
@@ -142,7 +142,7 @@ class SpeakSpec(Spec):
     """A transcript into finished conversations: every one of them said, rebuilt and aligned.
 
     Args:
-        script: what is to be said.
+        script: the script to say.
         out: the work folder.
         stages: from `Speak` (or `Convert` or `Keep`) to `Finish`, whose provenance is set.
         about: goes into run.json as it is, its `settings` beside those of the stages.
@@ -204,7 +204,7 @@ class SpeakSpec(Spec):
             about=about,
             fields=finish.fields if finish else (),
             spoken=True,
-            earlier=self._pass.earlier(),
+            earlier_shards=self._pass.earlier_shards(),
         )
         return outputs.write_results(half)
 
@@ -269,7 +269,7 @@ class SpeakFolderSpec(SpeakSpec):
             self.about = {**self.about, "tagged": tagged}
         record = super().write(time_spent)
         script = self.script
-        if not script.is_planned and not script.not_at_hand:
+        if not script.is_planned and not script.without_recording:
             self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
         return record
 
@@ -280,7 +280,7 @@ def spoken_pass(
     stages: Stages,
     fields: Sequence[Field],
 ) -> Pass:
-    """The pass that says groups of conversations; the shards keep what is finished alone."""
+    """Return the pass that says groups of conversations; the shards keep what is finished alone."""
     columns = script_row((*FIELDS, *fields))
     return Pass(out / DATASET, groups, stages, columns, keeps=stages[-1].adds, keeps_finished=True)
 
@@ -318,12 +318,12 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
 def with_provenance(
     stages: Sequence[Stage], tagged: Mapping[str, object], fields: tuple[Field, ...] = ()
 ) -> Stages:
-    """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
+    """Return the stages; the last one writes into every row how it was made, as JSON, and keeps published fields.
 
     Args:
-        stages: of `speak`; those that do not end with `Finish` stay as they are.
+        stages: the stages of `speak`; they stay as they are unless the last one is `Finish`.
         tagged: the models that made the transcript, by role, as in run.json.
-        fields: those that the stages of the transcript publish.
+        fields: fields published by the stages of the transcript.
     """
     *before, last = stages
     if not isinstance(last, Finish):
@@ -418,7 +418,7 @@ class _PricedTake(NamedTuple):
 
     Attributes:
         key: the first 64 bits of its key in the cache.
-        line: what is said.
+        line: the line that is said.
         bought: whether it is in the cache.
         said_apart: whether the utterances of its turn are lines of their own, since none of its takes was good for
             all of them.
@@ -434,7 +434,7 @@ class _Pricer:
     """Adds up what the conversations of a script cost.
 
     Attributes:
-        total: of the conversations so far, without their hours.
+        total: the sum over the conversations so far, without their hours.
         seconds: seconds of the source of their utterances.
     """
 
@@ -468,7 +468,7 @@ class _Pricer:
                 total.cached += len(utterances)
 
     def _takes(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> list[_PricedTake]:
-        """The takes of a text, said as an utterance, as many as the stage needs if all are good."""
+        """Return the takes of a text, said as an utterance, as many as the stage needs if all are good."""
         stage = self._stage
         language = utterance.language or "und"
         first = stage.first_take(utterance.id)

@@ -37,10 +37,10 @@ class WorkFolder:
     """The place of results: a folder on this machine and, for one in a store, the mirror that it belongs to.
 
     Attributes:
-        folder: on this machine.
-        mirror: of the folder in a store; None if it is in none.
+        folder: the folder on this machine.
+        mirror: the mirror of the folder in a store; None if it is in none.
         began_with: the objects of the store when it was opened.
-        opened_as: what people named, such as an address in a store; None for `folder`.
+        opened_as: the path that people named, such as an address in a store; None for `folder`.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class WorkFolder:
 
     @property
     def title(self) -> str:
-        """The name of what people named."""
+        """The name of the folder, as people named it."""
         return (self.opened_as or self.folder).absolute().name
 
     def gather(self) -> None:
@@ -60,10 +60,10 @@ class WorkFolder:
 
     def keep(self, path: Path) -> None:
         """Write a file that was made here to the store, unless it is there."""
-        if self.mirror and self.mirror.changed_here(str(self.mirror.name_of(path))):
+        if self.mirror and self.mirror.was_changed_here(str(self.mirror.name_of(path))):
             self.mirror.push(path)
 
-    def tell(self) -> None:
+    def store_journals(self) -> None:
         """Write the journals to the store, for `dailytalk status` on another machine."""
         for path in journals(self.folder) if self.mirror else ():
             self.keep(path)
@@ -72,12 +72,12 @@ class WorkFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        """Tell how a run has ended: else other machines would wait for it."""
+        """Store how a run has ended: else other machines would wait for it."""
         with suppress(DailytalkError, OSError) if kind else nullcontext():  # the store may be what failed
-            self.tell()
+            self.store_journals()
 
     def settle(self, stale: Sequence[str] = ()) -> None:
-        """Write what was made here to the store, then remove from it what matches `stale` and is not here."""
+        """Write the files made here to the store, then remove its files that match `stale` and are not here."""
         if not self.mirror:
             return
         stored = self.mirror.listing()
@@ -89,7 +89,7 @@ class WorkFolder:
         for name in sorted(own_names, key=lambda name: (name == RUN, "/" not in name)):
             path = self.folder / name
             is_edited_there = stored.get(name) not in (None, self.began_with.get(name))
-            if name == TRANSCRIPT and is_edited_there and self.mirror.changed_here(name):
+            if name == TRANSCRIPT and is_edited_there and self.mirror.was_changed_here(name):
                 path = self.folder / NEW_TRANSCRIPT
                 write_bytes(path, (self.folder / name).read_bytes())
                 own_names.append(NEW_TRANSCRIPT)
@@ -109,7 +109,7 @@ _LISTENED = "audio/"
 def open_work(
     out: Path, wanted: Callable[[str], bool] = lambda name: not name.startswith(_LISTENED)
 ) -> WorkFolder:
-    """A work folder with its finished work, ready for a run.
+    """Return a work folder with its finished work, ready for a run.
 
     `out` is a folder, an address in a store, or the copy of one on this machine, which stands for its address.
     `wanted`: which objects of a store are fetched. Raises DailytalkError for a store that can't be read, and for
@@ -124,7 +124,7 @@ def open_work(
 
     def is_fetched(name: str) -> bool:
         # A journal that this machine has added to is kept: the store has only its beginning.
-        is_own_journal = name.startswith("events.") and mirror.changed_here(name)
+        is_own_journal = name.startswith("events.") and mirror.was_changed_here(name)
         return wanted(name) and not is_own_journal
 
     stored = mirror.pull(is_fetched)

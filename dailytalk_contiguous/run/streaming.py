@@ -50,8 +50,8 @@ class StreamWindow:
     """A window, as `position.jsonl` has it once it is done.
 
     Attributes:
-        commit: of the source.
-        digest: of everything else that the results depend on.
+        commit: the commit of the source.
+        digest: a digest of everything else that the results depend on.
         end: state of the source after it.
         last: whether the source ended with it.
         names: files of its recordings, from which later names have to differ.
@@ -73,7 +73,10 @@ class StreamWindow:
 
 
 def read_position(out: Path) -> list[StreamWindow]:
-    """The windows of the stream in a work folder that are done. Raises DailytalkError for a damaged file."""
+    """Return the windows of the stream in a work folder that are done.
+
+    Raises DailytalkError for a damaged file.
+    """
     path = out / POSITION
     if not path.exists():
         return []
@@ -89,12 +92,12 @@ def read_position(out: Path) -> list[StreamWindow]:
 
 @dataclass(frozen=True)
 class StreamSource:
-    """What a stream reads.
+    """The source of a stream.
 
     Attributes:
         repository: the dataset, at its commit.
-        config: how recordings become conversations; its inputs are not used.
-        licence: of the recordings, if no card names it.
+        config: the settings by which recordings become conversations; its inputs are not used.
+        licence: the licence of the recordings, if no card names it.
         window_seconds: seconds of audio of a window, and so of a shard.
         limit_hours: hours of audio in all windows that are done, after which a run stops; None for no limit.
     """
@@ -110,14 +113,14 @@ class StreamSource:
         return float("inf") if self.limit_hours is None else 3600 * self.limit_hours
 
     def about(self) -> JsonObject:
-        """The dataset, its commit and its licence, for run.json."""
+        """Return the dataset, its commit and its licence, for run.json."""
         about = self.repository.about()
         if self.licence:
             about["licence"] = self.licence
         return about
 
     def settings(self) -> tuple[object, ...]:
-        """All that the results depend on except the stages and the commit."""
+        """Return all that the results depend on except the stages and the commit."""
         config = self.config
         choice = asdict(self.repository.choice)
         return (
@@ -143,8 +146,8 @@ class StreamSpec(Spec):
         about: goes into run.json as it is.
 
     Attributes:
-        windows: those that are done.
-        left_out: what lies beside the recordings of this run and is not used.
+        windows: the windows that are done.
+        left_out: unused files beside the recordings of this run.
 
     A run raises DailytalkError for settings that are not those that `out` was begun with, for a window of which
     nothing could be said (its server may answer by the next run), and whatever a stage or the source raises;
@@ -184,7 +187,7 @@ class StreamSpec(Spec):
         self._unsaid: DailytalkError | None = None
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         return any(window.last for window in self.windows)
 
     @property
@@ -194,7 +197,7 @@ class StreamSpec(Spec):
     @property
     def left(self) -> Stages:
         """The stages that a run would run; none if no window is left."""
-        is_done = self.complete or self.audio_seconds >= self.source.limit_seconds
+        is_done = self.is_complete or self.audio_seconds >= self.source.limit_seconds
         return () if is_done else self.stages
 
     def check(self, options: RunOptions) -> None:
@@ -265,7 +268,7 @@ class StreamSpec(Spec):
             recording.path.unlink()  # a thousand of them must not fill the disk
 
     def _window(self, window: StreamWindow, conversations: list[PendingConversation]) -> Generator[Pass]:
-        """The passes of a window, and its line."""
+        """Yield the passes of a window, and its line."""
         script = list[PendingConversation]()
         if conversations:
             step = Pass(self.out / TAGGED, [conversations], self.tagging, is_window=True)
@@ -289,7 +292,7 @@ class StreamSpec(Spec):
         self.windows.append(window)
 
     def _script(self, shard: Path, window: StreamWindow) -> Iterator[PendingConversation]:
-        """What `dailytalk speak` would read from a window's transcript, which nobody has edited."""
+        """Yield the conversations that `dailytalk speak` would read from a window's unedited transcript."""
         stage = Script(self.fields)
         kept = script_row((*FIELDS, *self.fields))
         for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
@@ -313,7 +316,7 @@ class StreamSpec(Spec):
     def write(self, time_spent: TimeSpent) -> JsonObject:
         """Write the outputs of all finished windows, as other runs do."""
         about = dict(self.about)
-        about["streaming"] = {"windows": len(self.windows), "complete": self.complete}
+        about["streaming"] = {"windows": len(self.windows), "complete": self.is_complete}
         about["time"] = time_spent
         rejects = [Reject(**reject) for window in self.windows for reject in window.rejects]
         tagged = outputs.FinishedHalf(

@@ -35,9 +35,9 @@ class FoundRecordings:
     Attributes:
         groups: the conversations of each shard.
         problems: the recordings that can't be used.
-        inputs: what was searched.
+        inputs: the inputs that were searched.
         source: the dataset's `repository`, `revision` (a commit) and `licence`, as far as they are known.
-        left_out: files that were passed over.
+        left_out: files that were skipped.
         people: the speakers by recording id and channel.
         unmatched_names: names in the table of speakers that are no recordings of the input.
         n_transcribed: recordings that have a transcript.
@@ -61,7 +61,7 @@ class FoundRecordings:
 BOTH_SIDES = FolderConfig()
 
 
-def find(
+def list_conversations(
     inputs: Inputs,
     out: Path | None,
     config: FolderConfig = BOTH_SIDES,
@@ -72,11 +72,11 @@ def find(
     """List the conversations of the inputs; a dataset on the Hub is downloaded first.
 
     Args:
-        inputs: what is searched.
+        inputs: the inputs to search.
         out: the folder that results are written to, which is not searched; None for none.
-        config: how recordings become conversations; its `inputs` are not used.
+        config: the settings by which recordings become conversations; its `inputs` are not used.
         shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
-        licence: of the recordings, if no card names it, or names it wrongly.
+        licence: the licence of the recordings, if no card names it, or names it wrongly.
         speakers: a table that names them (see `sources.people`).
 
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
@@ -88,7 +88,7 @@ def find(
     source = inputs.about()
     if licence:
         source["licence"] = licence
-    left_out = LeftOut(made=inputs.left_out())
+    left_out = LeftOut(own_results=inputs.left_out())
     if fetched.unread_labels:
         left_out.unread_transcript(LABELS_UNREAD, fetched.unread_labels)
     exclude = None if out is None else str(out)
@@ -109,8 +109,8 @@ def find(
     if not conversations and not problems:
         names = ", ".join(repr(as_text(Path(path))) for path in inputs.paths)
         remedy = "name a folder of WAV, FLAC, OGG, MP3 or Opus files"
-        if left_out.made:
-            remedy = f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
+        if left_out.own_results:
+            remedy = f"name what dailytalk made there to take it: {', '.join(left_out.own_results[:3])}"
         raise DailytalkError(f"there are no recordings in {names}", remedy)
     people, unmatched_names = people_of(table, recordings)
     return FoundRecordings(

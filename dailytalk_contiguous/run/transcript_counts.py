@@ -1,6 +1,6 @@
-"""How much a transcript holds: what `tag` reports of the file that people edit.
+"""Counts of a transcript, which `tag` reports: its utterances, words, seconds and recognisers.
 
-Shards hold what was recognised. People delete lines of the transcript, and add some, so it is counted itself.
+Shards hold the recognised words. People delete lines of the transcript, and add some, so it is counted itself.
 """
 
 import re
@@ -17,11 +17,11 @@ _WORD = re.compile(r"[^\t\n\f\r ]+")
 
 @dataclass
 class TranscriptCounts:
-    """What is in the lines of a transcript.
+    """Counts over the lines of a transcript.
 
     Attributes:
-        utterances: lines.
-        words: in their texts.
+        utterances: the number of lines.
+        words: the number of words in their texts.
         speech_seconds: the sum of their lengths.
         recognisers: how many lines have the words of each recogniser.
     """
@@ -36,7 +36,7 @@ class TranscriptCounts:
 
     @property
     def conversations(self) -> int:
-        """How many conversations have lines. Lines that people added may name only the file of theirs."""
+        """The number of conversations with lines. Lines that people added may name only their file."""
         return len(self._conversations) + len(self._files_of_added - self._files)
 
     def add(self, line: JsonObject) -> None:

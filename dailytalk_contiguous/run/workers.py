@@ -1,4 +1,4 @@
-"""How many processes make shards where `--workers` does not say it, and models run on the GPUs of this machine.
+"""The number of processes that make shards on the GPUs of this machine where `--workers` gives none.
 
 Speech activity, pitch and the search for fillers run on the CPU, and take longer than Whisper base on a GPU. So
 there is a process for each core: while some wait for the GPU, others compute. On an H100 with 16 cores and Whisper
@@ -30,7 +30,7 @@ BYTES_A_WEIGHT_BYTE = 6
 
 
 def fitting_workers(n_cores: int, n_gpus: int, free_on_gpu: int, free_memory: int, weights: int) -> int:
-    """How many workers a machine has room for: one for each core, if so many fit into memory; 1 at least.
+    """Return the number of workers that a machine has room for: one for each core if memory allows; at least 1.
 
     Args:
         n_cores: cores that this process may use.
@@ -45,7 +45,7 @@ def fitting_workers(n_cores: int, n_gpus: int, free_on_gpu: int, free_memory: in
 
 
 def workers_here(stages: Iterable[Stage]) -> int:
-    """How many workers this machine, which has a CUDA that works, has room for; 1 if no model runs on a GPU."""
+    """Return the number of workers that this machine, whose CUDA works, has room for; 1 if no model uses a GPU."""
     weights = weights_on_gpu(stages)
     if not weights:
         return 1

@@ -18,7 +18,7 @@ from dailytalk_contiguous.sources.private_names import is_private, private_part
 
 
 def without_private_names(cues: Iterable[Cue]) -> list[Cue]:
-    """The cues with a placeholder for every name that may not be written; for a digest."""
+    """Return the cues with a placeholder for every name that may not be written; for a digest."""
     masked: list[Cue] = []
     for cue in cues:
         channel = OPEN if is_private(_name_of(cue.channel)) else cue.channel
@@ -43,7 +43,7 @@ class CallerNames:
         self.count = count
 
     def replaced(self, row: Row) -> Row:
-        """A row of a source with the names in its `given` cues replaced, and a digest that says which."""
+        """Return a row of a source with the names in its `given` cues replaced, and a digest that says which."""
         cues = cues_of_row(row)
         renamed: list[Cue] = []
         for cue in cues:
@@ -72,5 +72,5 @@ class CallerNames:
 
 
 def _name_of(label: str | None) -> str:
-    """The name of a speaker or of a channel whose side is open."""
+    """Return the name of a speaker or of a channel whose side is open."""
     return (label or "").removeprefix(OPEN)

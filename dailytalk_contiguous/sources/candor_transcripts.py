@@ -33,7 +33,7 @@ _BACKCHANNEL = ("backchannel_speaker", "backchannel_start", "backchannel_stop", 
 
 
 def candor_transcript(recording: Path) -> Path | None:
-    """The transcript of a conversation of CANDOR, in its folder or as the corpus has it; None for others."""
+    """Return the transcript of a conversation of CANDOR, in its folder or as in the corpus; None for others."""
     folders = []
     conversation = recording.parent.parent
     if recording.parent.name == _PROCESSED and recording.stem == conversation.name:
@@ -49,7 +49,7 @@ def candor_transcript(recording: Path) -> Path | None:
 
 
 def channel_map_of(transcript: Path) -> Path | None:
-    """The map of channels that belongs to a transcript; None if there is none."""
+    """Return the map of channels that belongs to a transcript; None if there is none."""
     for folder in (transcript.parent, transcript.parent.parent / _PROCESSED):
         path = folder / CHANNEL_MAP
         if path.is_file():
@@ -58,7 +58,10 @@ def channel_map_of(transcript: Path) -> Path | None:
 
 
 def candor_records(path: Path) -> Iterator[CorpusRecord]:
-    """The turns of a transcript of CANDOR, each with the side that the map gives its speaker. Raises BadInput."""
+    """Yield the turns of a transcript of CANDOR, each with the side that the map gives its speaker.
+
+    Raises BadInput.
+    """
     text = read_text(path)
     try:
         lines = csv_lines(text, f"transcript {printable_path(path)}", _COLUMNS, _REMEDY)
@@ -89,7 +92,7 @@ def candor_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def _sides_of(transcript: Path) -> dict[str, str]:
-    """The side of each speaker; empty where there is no map, so that the sound decides."""
+    """Return the side of each speaker; empty where there is no map, so that the sound decides."""
     path = channel_map_of(transcript)
     if path is None:
         return {}

@@ -42,13 +42,13 @@ _MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
 _OF_CHANNELS = tuple(f"/{channel}" for channel in CHANNELS)
 
 
-def explains_itself(name: str) -> bool:
+def is_side_name(name: str) -> bool:
     """Whether a name alone says which of two sides is meant: left, R, A, ch0, Speaker 2, SPEAKER_01, main."""
     return _key(name) in _SIDES or _number(name) is not None
 
 
 def speaker_label(name: str | None) -> str | None:
-    """The name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker.
+    """Return the name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker.
 
     whisper.cpp writes `speaker ?` where both sides are equally loud.
     """
@@ -74,7 +74,7 @@ def with_colons(subtitles: str) -> str:
 
 
 def person(name: str | None) -> str | None:
-    """The name of a person, or None for what names a side, a number, a role or nobody in every recording.
+    """Return the name of a person, or None for what names a side, a number, a role or nobody in every recording.
 
     A telephone number or an address is that of a person, too.
 
@@ -87,7 +87,7 @@ def person(name: str | None) -> str | None:
     words = re.findall(r"[^\W\d_]+", name.casefold())
     if words and words[-1].isascii() and len(words[-1]) == 1:  # diarisers go on after B
         words.pop()
-    is_nobody = explains_itself(name) or name.endswith(_OF_CHANNELS) or all(word in _NOBODY for word in words)
+    is_nobody = is_side_name(name) or name.endswith(_OF_CHANNELS) or all(word in _NOBODY for word in words)
     return None if is_nobody else name
 
 
@@ -127,7 +127,10 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
 
 
 def _channel_indices(names: Sequence[str]) -> dict[str, int]:
-    """The numbers of channels in names, counted from 0. Numbers of speakers (spk1) are no numbers of channels."""
+    """Return the numbers of channels in names, counted from 0.
+
+    Numbers of speakers (spk1) are no numbers of channels.
+    """
     numbers: dict[str, int] = {}
     looks_from_zero = False
     for name in names:
@@ -149,7 +152,7 @@ _NOUN = re.compile(r"^(?:(?:ch|chan|channel)[ _-]+(?=[a-z])|(?:spk|speaker)[ _-]
 
 
 def _key(name: str) -> str:
-    """A name without its noun. `channel A` is on the left; `speaker A` of a diariser stays, and is on no side."""
+    """Return a name without its noun. `channel A` is on the left; a diariser's `speaker A` stays, on no side."""
     return _NOUN.sub("", name.strip().casefold())
 
 

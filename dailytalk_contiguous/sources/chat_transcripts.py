@@ -1,7 +1,7 @@
 """CHAT, the transcripts of TalkBank (CallHome, CallFriend, CABank): what is said, with the times of its bullets.
 
-Written by the CHAT manual (talkbank.org/manuals/CHAT.html). What is said stays, also what the speaker takes back
-or repeats; codes, glosses and what is not said of a word go. A tier `%wor` has the times of words.
+The reader follows the CHAT manual (talkbank.org/manuals/CHAT.html). All spoken words stay, also those that the
+speaker takes back or repeats; codes, glosses and unspoken parts of words go. A tier `%wor` has the times of words.
 """
 
 import re
@@ -48,7 +48,7 @@ _TERMINATORS = (
 
 
 def chat_text(text: str) -> str:
-    """What is said in the text of a main tier, with marks of sounds.
+    """Return the spoken words of the text of a main tier, with marks of sounds.
 
     >>> chat_text('<I want> [//] I wanna [: want to] go (be)cause so:: &+b &-um &=laughs xxx it@l +...')
     'I want I wanna go cause so b- &-um &=laughs xxx it...'
@@ -81,7 +81,7 @@ MOST_TIER = 200_000
 
 
 def chat_records(path: Path) -> Iterator[CorpusRecord]:
-    """The utterances of a CHAT file; the code of a speaker says the side, and `@Participants` the name.
+    """Yield the utterances of a CHAT file; the code of a speaker says the side, and `@Participants` the name.
 
     Raises BadInput, also for an utterance without times.
     """
@@ -125,7 +125,7 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def _tiers(text: str) -> Iterator[tuple[int, str]]:
-    """Each tier and header with the number of its first line; a line that begins with a tab goes on."""
+    """Yield each tier and header with the number of its first line; a line that begins with a tab goes on."""
     parts: list[str] = []
     first = 1
     for number, line in enumerate(text.split("\n"), 1):
@@ -141,7 +141,7 @@ def _tiers(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _names_of(participants: str) -> dict[str, str]:
-    """The names of those who have one: `PAR Anna_Lee Participant` is a code, a name and a role."""
+    """Return the names of those who have one: `PAR Anna_Lee Participant` is a code, a name and a role."""
     names = {}
     for entry in participants.split(","):
         code, *words = entry.split()[:8] or [""]
@@ -151,7 +151,7 @@ def _names_of(participants: str) -> dict[str, str]:
 
 
 def _utterance(path: Path, number: int, content: str) -> dict[str, object] | None:
-    """The record of a main tier, without its speaker; None if nothing is said in it."""
+    """Return the record of a main tier, without its speaker; None if nothing is said in it."""
     text = chat_text(content)
     if not any(map(str.isalnum, text)):
         return None

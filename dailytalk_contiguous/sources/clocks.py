@@ -37,7 +37,7 @@ _OF_ALL = ("recordings.json", "raw-tracks-manifest*.json")
 
 
 def with_clock(pair: Pair) -> Pair:
-    """The pair with the times at which its files begin, if both state it and nobody has given them."""
+    """Return the pair with the times at which its files begin, if both state it and nobody has given them."""
     if pair.starts or pair.left is None or pair.right is None:
         return pair
     for start_of in (start_in_name, start_in_json, start_in_vtt):
@@ -57,14 +57,14 @@ def _start(start_of: Callable[[Path], Any], path: Path) -> float | None:
 
 
 def _beside(path: Path, ending: str) -> Iterator[Path]:
-    """The files that are called like a recording, with this ending in place of its own or behind it."""
+    """Yield the files that are called like a recording, with this ending in place of its own or behind it."""
     for file in map(on_disk, (path.with_suffix(ending), path.with_name(path.name + ending))):
         if file.is_file() and not leads_out(file, path.parent):
             yield file
 
 
 def start_in_vtt(path: Path) -> float | None:
-    """The second at which a recording begins by the `X-TIMESTAMP-MAP` of the WebVTT beside it."""
+    """Return the second at which a recording begins by the `X-TIMESTAMP-MAP` of the WebVTT beside it."""
     for beside in _beside(path, ".vtt"):
         with beside.open(encoding="utf-8", errors="replace") as file:
             header, _, _ = file.read(_HEADER).replace("\r\n", "\n").partition("\n\n")
@@ -78,13 +78,13 @@ def start_in_vtt(path: Path) -> float | None:
 
 
 def start_in_name(path: Path) -> float | None:
-    """The second at which one of Daily's raw tracks begins, by its name."""
+    """Return the second at which one of Daily's raw tracks begins, by its name."""
     match = DAILY.regex.match(path.stem)
     return (int(match["start"][1:]) - int(match[1])) / 1000 if match else None
 
 
 def start_in_json(path: Path) -> float | None:
-    """The second at which a recording begins by a document of Twilio or Daily, its own or one of all tracks."""
+    """Return the second at which a recording begins, by Twilio's or Daily's document of it or of all tracks."""
     for beside in _beside(path, ".json"):
         start = _in_document(read_json(beside, limit=_LARGEST), path, is_own=True)
         if start is not None:
@@ -100,7 +100,7 @@ def start_in_json(path: Path) -> float | None:
 
 
 def _in_document(data: object, path: Path, is_own: bool) -> float | None:
-    """The start of a recording in a document; `is_own`: one that is about no other."""
+    """Return the start of a recording in a document; `is_own`: one that is about no other."""
     for track in _tracks_in(data):
         name = track.get("file")
         sid = track.get("sid")
@@ -119,7 +119,7 @@ def _in_document(data: object, path: Path, is_own: bool) -> float | None:
 
 
 def _tracks_in(data: object) -> Iterator[dict[str, Any]]:
-    """The objects about recorded tracks in a document of Twilio or Daily."""
+    """Yield the objects about recorded tracks in a document of Twilio or Daily."""
     if isinstance(data, dict):
         yield data
         recordings = data.get("recordings")

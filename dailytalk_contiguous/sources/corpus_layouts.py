@@ -1,7 +1,7 @@
-"""Where corpora keep the transcripts of a recording, and by which names, where these are not the recording's own.
+"""Places and names of the transcripts of corpora whose transcripts are not named like their recordings.
 
-Switchboard's `sw02001.sph` is `sw2001A-ms98-a-word.text` and `…B…`; Fisher and it have their texts in another
-folder of the corpus; CANDOR has one transcript a folder, and Kaldi one folder for many recordings.
+Switchboard's `sw02001.sph` has `sw2001A-ms98-a-word.text` and `…B…`; Fisher and Switchboard have their texts in
+another folder of the corpus; CANDOR has one transcript a folder, and Kaldi one folder for many recordings.
 """
 
 import os
@@ -29,7 +29,7 @@ _ENDINGS_OF_NUMBERED = (".txt", ".cha", *SWITCHBOARD_ENDINGS)
 
 
 def switchboard_stems(name: str) -> list[str]:
-    """The stems of the recordings that a transcript of Switchboard may be of; none for other names.
+    """Return the stems of the recordings that a transcript of Switchboard may be of; none for other names.
 
     >>> switchboard_stems("sw2001A-ms98-a-word.text")
     ['sw2001', 'sw02001']
@@ -39,7 +39,7 @@ def switchboard_stems(name: str) -> list[str]:
 
 
 def corpus_transcripts(recording: Path, root: Path | None, elsewhere: Path | None) -> list[Path]:
-    """The transcripts of a recording that its corpus keeps at another place than beside it.
+    """Return the transcripts of a recording that its corpus keeps at another place than beside it.
 
     Args:
         recording: the file.
@@ -69,7 +69,7 @@ def corpus_transcripts(recording: Path, root: Path | None, elsewhere: Path | Non
 
 @lru_cache(maxsize=4)
 def _numbered(folder: Path, changed: int) -> dict[str, list[Path]]:
-    """The transcripts anywhere below a folder whose names are numbers of calls, by the stems of the recordings.
+    """Return the transcripts below a folder that are named by numbers of calls, by the stems of the recordings.
 
     A call with files of one name in two folders is left out: which one is meant is unknown.
     """
@@ -91,9 +91,9 @@ def _numbered(folder: Path, changed: int) -> dict[str, list[Path]]:
 
 
 def are_transcripts(paths: Iterable[Path]) -> list[Path]:
-    """Those of the files that are transcripts by their content, where the name does not say, without poorer ones.
+    """Return the files that are transcripts, by their content where the name does not say, without poorer ones.
 
-    Of Switchboard's texts of a call the one with words is read, else that of utterances, else the `.mrk`.
+    Switchboard has several texts of a call: the one with words is read, else that of utterances, else the `.mrk`.
     """
     kept = []
     for path in paths:
@@ -117,7 +117,7 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
 
 
 def files_with(transcript: Path) -> list[Path]:
-    """The files that are read together with a transcript."""
+    """Return the files that are read together with a transcript."""
     files: list[Path | None] = []
     if transcript.name == SEGMENTS:
         files = [transcript.parent / name for name in KALDI_FILES]
@@ -127,7 +127,7 @@ def files_with(transcript: Path) -> list[Path]:
 
 
 def poorer_than(transcript: Path) -> list[Path]:
-    """The other transcripts of a conversation that have the same words: CANDOR's, and TurnBench's annotators'."""
+    """Return the other transcripts of a conversation with the same words: CANDOR's, TurnBench's annotators'."""
     if transcript.name not in CANDOR_TRANSCRIPTS:
         return other_annotations(transcript)
     others = [transcript.with_name(name) for name in CANDOR_TRANSCRIPTS if name != transcript.name]

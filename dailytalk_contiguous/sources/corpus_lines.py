@@ -27,7 +27,7 @@ _UNCERTAIN = re.compile(r"\(\(([^()]{0,2000})\)\)")
 
 
 def ldc_text(text: str) -> str:
-    """The words of a transcript of LDC's, without the signs of the transcriber.
+    """Return the words of a transcript of LDC's, without the signs of the transcriber.
 
     Doubtful words `((so))` are words; where there are none, the mark `((unclear))` stays.
 
@@ -50,7 +50,7 @@ def ldc_text(text: str) -> str:
 
 
 def fisher_records(path: Path) -> Iterator[CorpusRecord]:
-    """The lines `12.34 15.60 A: words` of Fisher and CallHome; `#` begins a comment. Raises BadInput."""
+    """Yield the lines `12.34 15.60 A: words` of Fisher and CallHome; `#` begins a comment. Raises BadInput."""
     for position, line in lines_with_text(path):
         if line.startswith("#"):
             continue
@@ -67,10 +67,10 @@ def fisher_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def switchboard_word(token: str) -> str:
-    """What is said, of a token of the Mississippi State transcripts; empty for signs that are no speech.
+    """Return the spoken word of a token of the Mississippi State transcripts; empty for signs that are no speech.
 
-    By the corpus's transcription guidelines: laughed words, mispronounced ones before what is meant, coined ones,
-    what is not said of a word that is cut off, and numbers of pronunciations. Marks stay.
+    The corpus's transcription guidelines mark laughed words, mispronounced ones before the intended word, coined
+    ones, the unspoken rest of a word that is cut off, and numbers of pronunciations. Marks of sounds stay.
 
     >>> tokens = ("[laughter-yeah]", "[youn/your]", "{alrighty}", "sim[ilar]-", "about_1")
     >>> [switchboard_word(token) for token in tokens]
@@ -96,7 +96,10 @@ _MS98_LINE = re.compile(
 
 
 def ms98_records(path: Path) -> Iterator[CorpusRecord]:
-    """The lines `sw2001A-ms98-a-0001 0.000 0.977 word` of Switchboard, of words or utterances. Raises BadInput."""
+    """Yield the lines `sw2001A-ms98-a-0001 0.000 0.977 word` of Switchboard, of words or utterances.
+
+    Raises BadInput.
+    """
     has_words = path.name.lower().endswith("-word.text")
     for position, line in lines_with_text(path):
         match = _MS98_LINE.fullmatch(line.strip())
@@ -118,7 +121,7 @@ _MRK_LINE = re.compile(
 
 
 def mrk_records(path: Path) -> Iterator[CorpusRecord]:
-    """The turns of a `.mrk` of Switchboard, with words of which some have no times. Raises BadInput."""
+    """Yield the turns of a `.mrk` of Switchboard, with words of which some have no times. Raises BadInput."""
     turns: list[tuple[str, str, list[dict[str, object]]]] = []
     last_turn = None
     for position, line in lines_with_text(path):
@@ -150,7 +153,7 @@ _UNTIMED_WORD = 0.3
 
 
 def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> Iterator[CorpusRecord]:
-    """A record for each turn; the words of one in which each has its times are records of their own."""
+    """Yield a record for each turn; the words of one in which each has its times are records of their own."""
     latest = 0.0
     for position, side, words in turns:
         timed = [word for word in words if "start" in word]
@@ -181,10 +184,10 @@ _STM_NOBODY = ("inter_segment_gap", "excluded_region")
 
 
 def stm_records(path: Path) -> Iterator[CorpusRecord]:
-    """The segments of NIST's STM: file, channel, speaker, start, end, labels in `<>`, text; `;;` begins a comment.
+    """Yield the segments of NIST's STM: file, channel, speaker, start, end, labels in `<>`, text.
 
-    By the documentation of SCTK. Of alternatives `{ a / b }` the first is read, and `(word)` that may be left out
-    is a word. Raises BadInput.
+    The format is that of SCTK's documentation; `;;` begins a comment. The first of the alternatives `{ a / b }` is
+    read, and an optional `(word)` is a word. Raises BadInput.
     """
     for position, line in lines_with_text(path):
         fields = line.split(maxsplit=5)
@@ -208,7 +211,7 @@ def stm_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def _stm_text(text: str) -> str:
-    """The words of a segment, without its labels (`<O,en,F,en-F>`); marks stay."""
+    """Return the words of a segment, without its labels (`<O,en,F,en-F>`); marks stay."""
 
     def mark_alone(match: re.Match[str]) -> str:
         return match[0] if mark_of(match[0]) else ""

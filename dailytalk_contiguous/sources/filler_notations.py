@@ -35,7 +35,7 @@ _USUAL_ANYWHERE = frozenset(word for words in USUAL.values() for word in words)
 
 
 def plain_fillers(words: Sequence[str], language: str | None) -> list[str]:
-    """The words of an utterance, of which fillers lose the signs of a notation.
+    """Return the words of an utterance, of which fillers lose the signs of a notation.
 
     There are as many as before: a word that was only signs, such as the `{F` of `{F uh, }`, is empty.
 

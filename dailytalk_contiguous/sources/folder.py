@@ -69,16 +69,16 @@ from dailytalk_contiguous.sources.pairs import (
 from dailytalk_contiguous.sources.recordings import (
     LeftOut,
     Recording,
-    find_recordings,
     is_recording,
+    list_recordings,
     stamp_of,
 )
 from dailytalk_contiguous.sources.side_alignment import align_sides
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
 from dailytalk_contiguous.sources.transcripts import (
     TranscriptFile,
-    find_transcripts,
     is_shared,
+    list_transcripts,
     read_transcripts,
     stems_of,
     why_unread,
@@ -113,7 +113,7 @@ def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> 
     """Edges of the conversations of a recording, from 0.0 to `seconds`, none further apart than `longest`.
 
     Args:
-        audio: of the recording.
+        audio: the audio of the recording.
         seconds: length of the recording.
         longest: seconds of a conversation; 0 never cuts.
         identity: changes whenever the recording does; results are cached under it.
@@ -124,7 +124,7 @@ def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> 
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
     with suppress(BadInput):  # a file that is missing or damaged is made again; a failure of that is an error
         return typed(read_json(inside(path.parent, path.name)), list[Number], path.name)
-    edges = _find_cuts(audio, seconds, longest)
+    edges = _search_cuts(audio, seconds, longest)
     try:
         write_text(path, json.dumps(edges))
     except OSError as error:  # of the cache's disk, which is not the recording's fault
@@ -133,7 +133,7 @@ def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> 
     return edges
 
 
-def _find_cuts(audio: EncodedAudio, seconds: float, longest: float) -> list[float]:
+def _search_cuts(audio: EncodedAudio, seconds: float, longest: float) -> list[float]:
     edges = [0.0]
     while seconds - edges[-1] > longest:
         start = edges[-1]
@@ -151,7 +151,7 @@ def _find_cuts(audio: EncodedAudio, seconds: float, longest: float) -> list[floa
 
 
 def _quietest(audio: EncodedAudio, start: float, end: float) -> tuple[float, float]:
-    """The middle of the longest mutual silence in a range, and its length.
+    """Return the middle of the longest mutual silence in a range, and its length.
 
     Where both always speak, the quietest frame, and 0.
     """
@@ -206,19 +206,19 @@ class FolderConfig(datasets.BuilderConfig):
         mono: whether a recording with one channel is, with `both`, one speaker, whose channel is `mix`.
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of human transcripts, or a file of many recordings; None looks beside each recording.
-        given: whether transcripts are used at all.
+        given: whether given transcripts are used at all.
         tier: names, or linguistic types, of the tiers with speech in TextGrids and files of ELAN; found if empty.
-        language: of what is said, an ISO 639-1 code, or two for left and right. `auto` finds it in the texts of a
-            recording of which people transcribed every channel that is wanted; a recording whose language is not
-            clear is rejected.
+        language: the language that is spoken, an ISO 639-1 code, or two for left and right. `auto` finds it in the
+            texts of a recording of which people transcribed every channel that is wanted; a recording whose
+            language is not clear is rejected.
         anonymous: whether people whom transcripts name become `caller-1`, `caller-2` …, as telephone numbers do.
         align_sides: whether the sides of a recording that are out of step are laid on one clock
             (`sources.side_alignment`).
         pairs: which mono files are the sides of one recording: two words or endings of their names, left first
-            (`agent,customer`), or the path of a CSV table with columns `left` and `right`. What their names say
-            (`sources.pairs`) counts besides.
+            (`agent,customer`), or the path of a CSV table with columns `left` and `right`. Files whose names show
+            that they are sides (`sources.pairs`) are paired, too.
         left: a word in the names of the sides that are to be on the left, such as `customer`.
-        sides: the numbers, from 1, of the left and the right channel, of recordings that have others.
+        sides: the numbers, from 1, of the channels that become the left and the right one.
         tracks: the numbers, from 1, of the left and the right audio track of containers.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
@@ -264,7 +264,7 @@ class Folder(datasets.GeneratorBasedBuilder):
         exclude = _path(options.get("exclude"))
         choice = pair_choice(options.get("pairs", ""), options.get("left", ""))
         is_two_sided = options.get("channel") not in _ONE_FILE
-        recordings = find_recordings(inputs, exclude, sides=is_two_sided, choice=choice)
+        recordings = list_recordings(inputs, exclude, sides=is_two_sided, choice=choice)
         options["listing"] = _listing_digest(recordings, options.get("transcripts"))
         super().__init__(**options)
 
@@ -280,14 +280,14 @@ class Folder(datasets.GeneratorBasedBuilder):
 
 
 def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[Row]:
-    """The rows of `Folder`, in order of name and time.
+    """Yield the rows of `Folder`, in order of name and time.
 
-    `left_out` is filled as `find_recordings` does, and after the last row with what lies beside them unread.
+    `list_recordings` fills `left_out`; after the last row it also has the unread files beside the recordings.
     """
     skipped = LeftOut() if left_out is None else left_out
     choice = pair_choice(config.pairs, config.left)
     is_two_sided = config.channel not in _ONE_FILE
-    recordings = find_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
+    recordings = list_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
     threads = min(AT_ONCE, cores())
     memory = KnownRecordings(config.inputs)
     beside = _stems_by_folder(recordings) if left_out is not None and config.given else None
@@ -311,7 +311,7 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
 
 
 def _stems_by_folder(recordings: Iterable[Recording]) -> dict[Path, tuple[Path, set[str]]]:
-    """By folder, its path under the input, and the stems of the files of recordings in it."""
+    """Return, by folder, its path under the input and the stems of the files of recordings in it."""
     beside: dict[Path, tuple[Path, set[str]]] = {}
     for recording in recordings:
         folder = recording.path.parent
@@ -365,15 +365,15 @@ def recording_rows(
     left_out: LeftOut | None = None,
     memory: KnownRecordings | None = None,
 ) -> Iterator[Row]:
-    """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
+    """Yield the rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
     Speakers have the names that transcripts give, also those that `CallerNames` replaces.
 
     Args:
         recording: the file, or the files of both sides.
-        config: how it becomes conversations.
+        config: the settings by which it becomes conversations.
         left_out: gets the paths of its transcripts, and the names of their tiers that are no speech.
-        memory: what earlier runs have read of the recordings of the same inputs; None reads everything.
+        memory: facts that earlier runs have read of the recordings of the same inputs; None reads everything.
     """
     base: Row = {
         "recording_id": recording.recording_id,
@@ -398,7 +398,10 @@ def recording_rows(
 def _conversations(
     recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader
 ) -> Iterator[Row]:
-    """The rows of a usable recording. `base["audio"]` becomes the file that is read. Raises BadInput, OSError."""
+    """Yield the rows of a usable recording. `base["audio"]` becomes the file that is read.
+
+    Raises BadInput, OSError.
+    """
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
     pair = with_clock(recording.pair) if recording.pair else None
@@ -442,7 +445,7 @@ def _conversations(
 
 
 def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: float) -> Iterator[Row]:
-    """The rows of the conversations of a recording; `whole` has the columns that are the same in all of them."""
+    """Yield the rows of the conversations of a recording; `whole` has the columns that they share."""
     # Its whole path: two corpora may have files of one name, size and time.
     edges = cuts(whole["audio"], seconds, longest, f"{whole['audio']['path']}\0{stamp}")
     for number, (start, end) in enumerate(pairwise(edges)):
@@ -462,7 +465,7 @@ def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: f
 
 
 def _safe_transcripts(recording: Recording, config: FolderConfig, left_out: LeftOut) -> dict[Path, str | None]:
-    """The transcripts of a recording, with their channels; `left_out` gets their paths.
+    """Return the transcripts of a recording, with their channels; `left_out` gets their paths.
 
     Raises BadInput for one that leads out of where it was looked for.
     """
@@ -486,7 +489,7 @@ def _given_cues(
     duration: float,
     left_out: LeftOut,
 ) -> list[Cue]:
-    """The cues of the transcripts of a recording. Those that turn out not to be used leave `transcripts`."""
+    """Return the cues of the transcripts of a recording; transcripts that are not used leave `transcripts`."""
     is_named = config.transcripts is not None and Path(config.transcripts).is_file()
     while transcripts:
         files = _facts_of(transcripts, pair)
@@ -515,14 +518,14 @@ def _given_cues(
 
 
 def _shown_beside(file: Path, recording: Recording) -> str:
-    """A file beside a recording by its path under the input, and any other by its own path."""
+    """Return a file beside a recording by its path under the input, and any other by its own path."""
     if file.parent == recording.path.parent:
         return as_text(Path(recording.audio_file).with_name(file.name))
     return as_text(file)
 
 
 def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
-    """The side of a pair that each transcript is of, and how late that side begins."""
+    """Return the side of a pair that each transcript is of, and how late that side begins."""
     waits = waits_of(pair) if pair else {}
     facts: dict[Path, TranscriptFile] = {}
     for path, channel in transcripts.items():
@@ -532,7 +535,7 @@ def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:
-    """The language of the texts of a recording: the one that they state, else the one that is found in them.
+    """Return the language of the texts of a recording: as they state it, else as it is found in them.
 
     `en,es` for left and right where these surely differ. None where there are no words, where the settings name
     the language, and where it is unclear but another channel is recognised. Raises TooFewWords or BadInput where
@@ -555,7 +558,10 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
 
 
 def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
-    """The language that most of the cues state, or of their texts. Raises BadInput where it is not clear."""
+    """Return the language that most of the cues state, or of their texts.
+
+    Raises BadInput where it is not clear.
+    """
     stated: defaultdict[str, float] = defaultdict(float)
     for cue in cues:
         if cue.language:
@@ -569,7 +575,7 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
 
 
 def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader) -> Path:
-    """The file to read of a recording: itself, or what two of its channels or tracks make.
+    """Return the file to read of a recording: itself, or what two of its channels or tracks make.
 
     Where all channels but two are silent, those two are taken, and `left_out` says so.
     """
@@ -622,7 +628,7 @@ MOST_COMPARED = 12
 
 
 def _mono_remedy(path: Path, info: AudioHeader) -> str:
-    """What would make a conversation of a mono file: its other tracks, its other side, or the file beside it."""
+    """Return how a mono file can become a conversation: by its other tracks, its other side, or another file."""
     n_tracks = len(tracks(audio_at(path)))
     if n_tracks > 1:
         return tracks_remedy(n_tracks)
@@ -645,7 +651,7 @@ def _mono_remedy(path: Path, info: AudioHeader) -> str:
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Row:
-    """The columns of a row that is no conversation, without those that say which recording it is."""
+    """Return the columns of a row that is no conversation, without those that say which recording it is."""
     return {
         "conversation_id": identity,
         "audio_identity": "",
@@ -675,15 +681,15 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
 
 
 def _transcripts(recording: Recording, folder: str | None) -> dict[Path, str | None]:
-    """The transcripts of a recording, each with its channel where it is called like the file of one side."""
+    """Return the transcripts of a recording, each with its channel where it is named like the file of one side."""
     relative = Path(recording.audio_file)
-    of_whole = find_transcripts(recording.path, _path(folder), relative, recording.root)
+    of_whole = list_transcripts(recording.path, _path(folder), relative, recording.root)
     paths: dict[Path, str | None] = dict.fromkeys(of_whole)
     sides = recording.pair.sides if recording.pair else {}
     if folder is None:
         paths |= annotations_of([*sides.items()] or [(None, recording.path)])
     for channel, side in sides.items():
-        for path in find_transcripts(side, _path(folder), relative.with_name(side.name)):
+        for path in list_transcripts(side, _path(folder), relative.with_name(side.name)):
             named, *_ = stems_of(path.name)
             if named in (composed(side.stem), composed(side.name)):
                 paths[path] = channel

@@ -26,7 +26,7 @@ from dailytalk_contiguous.store.owned_folder import RECORD
 
 
 def audio_files(paths: Iterable[str]) -> list[str]:
-    """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`.
+    """Return the recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`.
 
     A recording of both speakers beside those of each is none.
     """
@@ -87,7 +87,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
 
 
 def needed_files(repository: Repository) -> list[str]:
-    """The recordings that the choice asks for, each with what may be its transcript."""
+    """Return the recordings that the choice asks for, each with what may be its transcript."""
     recordings = chosen_files(repository)
     beside = companions(recordings, repository.files)
     needed: dict[str, None] = {}  # keeps the order, and each once
@@ -98,7 +98,7 @@ def needed_files(repository: Repository) -> list[str]:
 
 
 def chosen_files(repository: Repository) -> list[str]:
-    """The recordings that the choice asks for. Raises DailytalkError if there are none."""
+    """Return the recordings that the choice asks for. Raises DailytalkError if there are none."""
     split = repository.choice.split
     files = audio_files(repository.files)
     chosen = [path for path in files if not split or split in path.split("/")[:-1]]

@@ -48,7 +48,7 @@ def fetch(repository: Repository) -> Fetched:
     the Hub, the network or the disk refuses.
     """
     with hub_errors(repository.reference):
-        if not in_tables(repository):
+        if not is_in_tables(repository):
             folders = folders_of_files(repository)
             return Fetched(tuple(map(str, folders)), [])
         folder, record = written_tables(repository)
@@ -63,14 +63,14 @@ def fetched_tables(folder: Path, record: WrittenRecordings) -> Fetched:
 
 
 def to_fetch(repository: Repository) -> ToFetch:
-    """The files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+    """Return the files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
     with hub_errors(repository.reference):
         missing = _missing_files(repository)
     return ToFetch(len(missing), sum(repository.files[path].size for path in missing))
 
 
 def _missing_files(repository: Repository) -> list[str]:
-    if in_tables(repository):
+    if is_in_tables(repository):
         if finished_tables(tables_folder(repository)) is not None:
             return []
         return [path for paths in chosen_shards(repository).values() for path in paths]
@@ -83,7 +83,7 @@ def _missing_files(repository: Repository) -> list[str]:
     return missing
 
 
-def in_tables(repository: Repository) -> bool:
+def is_in_tables(repository: Repository) -> bool:
     """Whether the recordings are in tables and not in audio files.
 
     The kind that holds more bytes counts, because either may come with samples of the other (a picture of a table,

@@ -42,7 +42,7 @@ class Repository:
         return {"repository": self.reference.repo, "revision": self.commit, "licence": self.licence}
 
     @property
-    def revoiced(self) -> bool:
+    def is_revoiced(self) -> bool:
         """Whether the chosen part holds finished conversations that `push` wrote, not their recordings."""
         folders = {path.partition("/")[0] for path in self.files if "/" in path}
         is_published = {*PUBLISHED[:2]} <= folders
@@ -57,13 +57,13 @@ def keep_base(repository: Repository, out: Path) -> None:
     """
     revision = read_run(out).source.revision
     was_made_from_it = revision == repository.commit and read_base(out) is not None
-    if repository.revoiced and not was_made_from_it:
+    if repository.is_revoiced and not was_made_from_it:
         reference = repository.reference
         write_base(out, Base(repository=reference.repo, tag=reference.revision, commit=repository.commit))
 
 
 def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None:
-    """The repository that INPUT names, at its commit; None if it names files or folders.
+    """Return the repository that INPUT names, at its commit; None if it names files or folders.
 
     A local path takes precedence over a repository of that name. Raises DailytalkError for a repository
     beside other inputs (names would depend on what their folders have in common), and as `open_repository`.
@@ -107,7 +107,7 @@ def open_repository(reference: Reference, choice: HubChoice) -> Repository:
 
 
 def _licence(card: object) -> str | None:
-    """The licence that the Hub read in a card: `cc-by-4.0`, or for `other` its name and link."""
+    """Return the licence that the Hub read in a card: `cc-by-4.0`, or for `other` its name and link."""
     licence = getattr(card, "license", None)
     parts = licence if isinstance(licence, list) else [licence]
     separator = ", "
@@ -123,7 +123,7 @@ def _licence(card: object) -> str | None:
 
 
 def download(repository: Repository, path: str, folder: Path | None = None) -> Path:
-    """A file of the repository in the Hub's own cache on this machine; fetched once, and resumed after a stop.
+    """Fetch a file of the repository into the Hub's own cache on this machine, once; resumed after a stop.
 
     With `folder` it is put there instead, for a caller that drops it after use.
     """
@@ -147,7 +147,7 @@ class _Silent(tqdm):
 
 
 def modified_of(digest: str) -> int:
-    """A time of modification that identifies a content: its digest's first 31 bits as seconds since 1970.
+    """Return a time of modification that identifies a content: its digest's first 31 bits as seconds since 1970.
 
     A recording is identified by its name, size and time. With the time of its download, clearing the cache would
     redo all the work on recordings that did not change.

@@ -34,7 +34,7 @@ _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError, MemoryError)
 
 
 def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]:
-    """All columns of a shard, and those that hold audio. A WebDataset's are those of its first usable sample.
+    """Return all columns of a shard, and those with audio. A WebDataset has those of its first usable sample.
 
     Raises BadInput for one that is damaged, or has no usable sample.
     """
@@ -72,7 +72,7 @@ def _audio_columns(schema: pa.Schema) -> list[str]:
 def rows_of(
     repository: Repository, path: str, columns: Sequence[str], start: int = 0
 ) -> Iterator[tuple[Row | BadInput, int]]:
-    """The rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
+    """Yield the rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
 
     In place of a row that can't be read there is a BadInput that says why; one BadInput stands for everything
     after a damaged position of a tar or of a row group of Parquet.
@@ -110,7 +110,7 @@ _ROWS = 2
 def _rows_of_groups(
     parquet: ParquetReader, columns: Sequence[str], start: int, quota: Quota
 ) -> Iterator[tuple[Row | BadInput, int]]:
-    """The rows after `start`; a BadInput for the rest of a row group, or of a shard that is too large."""
+    """Yield the rows after `start`; a BadInput for the rest of a row group, or of a shard that is too large."""
     present = [name for name in columns if name in parquet.schema.names]
     n_before = 0
     for group, size in enumerate(parquet.group_sizes):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.hub_audio_files import chosen_files, companions, fetch_file, names_of
-from dailytalk_contiguous.sources.hub_fetch import in_tables
+from dailytalk_contiguous.sources.hub_fetch import is_in_tables
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_shards import rows_of
 from dailytalk_contiguous.sources.hub_tables import TablePlan, plan_of, write_row
@@ -47,13 +47,13 @@ class PendingRecording(NamedTuple):
 class HubStream:
     """The recordings of a repository, in its own order.
 
-    What is the same for all of them is asked of the Hub once. Raises as `fetch` does.
+    Facts that all of them share are read from the Hub once. Raises as `fetch` does.
     """
 
     repository: Repository
 
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
-        if in_tables(self.repository):
+        if is_in_tables(self.repository):
             return self._rows(start)
         recordings: list[PendingRecording] = []
         beside = companions(self._recordings, self.repository.files)
@@ -70,7 +70,7 @@ class HubStream:
 
     @cached_property
     def _recordings(self) -> dict[str, Recording]:
-        """By path in the repository; their own paths are relative."""
+        """The recordings by their path in the repository; their own paths are relative."""
         paths = chosen_files(self.repository)
         names = names_of(paths, self.repository.choice.split)
         ids = identities(names.values())

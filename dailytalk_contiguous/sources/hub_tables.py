@@ -148,7 +148,7 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[s
 
 
 def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -> tuple[str, ...]:
-    """The column that was chosen, else the only one with audio, else those of both sides."""
+    """Return the column that was chosen, else the only one with audio, else those of both sides."""
     chosen = repository.choice.audio_column
     if chosen:
         return (_one_of(names, chosen, "column", "--audio-column", repository),)
@@ -164,7 +164,7 @@ def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -
 
 
 def _one_of(available: Collection[str], name: str, kind: str, option: str, repository: Repository) -> str:
-    """The name that an option gives. Raises DailytalkError if it is not among the available ones."""
+    """Return the name that an option gives. Raises DailytalkError if it is not among the available ones."""
     if name not in available:
         reason = f"{repository.reference.repo} has no {kind} {name!r}"
         raise DailytalkError(reason, f"choose {option} from {', '.join(available)}")
@@ -172,7 +172,7 @@ def _one_of(available: Collection[str], name: str, kind: str, option: str, repos
 
 
 def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
-    """The folder of the recordings of a repository and the list of them, written by now at the latest."""
+    """Return the folder of the recordings of a repository and the list of them, written by now at the latest."""
     folder = tables_folder(repository)
     record = finished_tables(folder)
     if record is None:
@@ -182,7 +182,7 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
 
 
 def tables_folder(repository: Repository) -> Path:
-    """The folder of this machine's cache for the recordings of the chosen part of a repository."""
+    """Return the folder of this machine's cache for the recordings of the chosen part of a repository."""
     choice = json.dumps(astuple(repository.choice))
     digest = hashlib.sha256(choice.encode()).hexdigest()[:8]
     repo = repository.reference.repo.replace("/", "--")
@@ -190,7 +190,7 @@ def tables_folder(repository: Repository) -> Path:
 
 
 def finished_tables(folder: Path) -> WrittenRecordings | None:
-    """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
+    """Return the list that closes a folder; None if it is not finished, or if files were taken out of it since."""
     try:
         content = read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES)
         record = typed(content, WrittenRecordings, _DONE)
@@ -251,7 +251,7 @@ def write_row(
 
 
 def _row_id(row: Row, plan: TablePlan, split: str) -> str | None:
-    """The name of a row's recording; None where nothing names it. File names begin with their split."""
+    """Return the name of a row's recording; None where nothing names it. File names begin with their split."""
     if plan.named_by and plan.named_by != KEY:
         row_id = row.get(plan.named_by)
         return None if row_id in (None, "") else table_file_name(str(row_id))
@@ -276,7 +276,7 @@ _LONGEST_NAME = 200
 
 
 def table_file_name(name: str) -> str:
-    """A recording's name as a path without an ending: what no file may be called is percent-encoded.
+    """Return a recording's name as a path without an ending: what no file may be called is percent-encoded.
 
     Slashes make folders. Different names stay different; one that is too long ends in a digest.
     """
@@ -338,7 +338,7 @@ _MAGIC = (
 
 
 def suffix_of(data: bytes) -> str:
-    """The ending for encoded audio, by how it begins. Raises BadInput for an unknown format."""
+    """Return the ending for encoded audio, by how it begins. Raises BadInput for an unknown format."""
     for offset, mark, suffix in _MAGIC:
         if data[offset : offset + len(mark)] == mark:
             return suffix
@@ -346,7 +346,7 @@ def suffix_of(data: bytes) -> str:
 
 
 def _transcript_json(value: object) -> bytes | None:
-    """A transcript as the content of a JSON file, which `sources.transcripts` reads or ignores."""
+    """Return a transcript as the content of a JSON file, which `sources.transcripts` reads or ignores."""
     if isinstance(value, list | dict):
         if not value:
             return None

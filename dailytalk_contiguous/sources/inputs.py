@@ -15,18 +15,18 @@ from dailytalk_contiguous.sources.hub_audio_files import made_folders
 from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, fetched_tables, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
-from dailytalk_contiguous.sources.transcribed import some_gone
+from dailytalk_contiguous.sources.transcribed import lacks_recordings
 from dailytalk_contiguous.sources.turnbench_tables import turnbench_shards, written_turnbench
 from dailytalk_contiguous.store.addresses import HubChoice, address_of
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
 
 class Inputs(ABC):
-    """What a person named as the recordings to read.
+    """The recordings that a person named.
 
     Attributes:
         paths: files and folders on this machine, also those that hold copies of a store; the name of a dataset.
-        addresses: those of the inputs that are in a store.
+        addresses: the addresses of the inputs that are in a store.
         mirrors: the folders of stores, and where their copies are.
         repository: the dataset on the Hub, at its commit; None for files and folders.
     """
@@ -38,15 +38,15 @@ class Inputs(ABC):
 
     @abstractmethod
     def about(self) -> dict[str, str | None]:
-        """The `repository`, `revision` and `licence` of a dataset, for run.json; empty for files and folders."""
+        """Return `repository`, `revision` and `licence` of a dataset for run.json; empty for files and folders."""
 
     @abstractmethod
     def left_out(self) -> list[str]:
-        """The folders that dailytalk made, which are not fetched."""
+        """Return the folders that dailytalk made, which are not fetched."""
 
     @abstractmethod
     def to_fetch(self) -> ToFetch:
-        """The files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+        """Return the files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
 
     @abstractmethod
     def fetch(self) -> Fetched:
@@ -141,6 +141,6 @@ def recordings_of_tag(folder: Path, recordings: Path | None) -> tuple[Path | Non
     if not addresses:
         return None, ()
     mirrors = tuple(input_mirror(address)[0] for address in addresses)
-    if some_gone(folder / TAGGED):
+    if lacks_recordings(folder / TAGGED):
         _, mirrors = fetch_inputs(addresses)
     return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors

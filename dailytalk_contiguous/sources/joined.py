@@ -30,7 +30,7 @@ from dailytalk_contiguous.store.files import Disk, replacing
 
 
 def put_together(pair: Pair, name: str) -> Path:
-    """The recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
+    """Return the recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
 
     It is at the higher rate of the two, with 24 bits where one of them has more than 16. Where it is known when
     the sides begin, silence is put before the later one; the side that ends first ends in silence.
@@ -107,7 +107,7 @@ def _after_silence(blocks: Iterator[Samples], length: int) -> Iterator[Samples]:
 
 
 def take_channels(path: Path, channels: tuple[int, int]) -> Path:
-    """The recording that two channels of a file make, in the cache under the file's own name.
+    """Return the recording that two channels of a file make, in the cache under the file's own name.
 
     It is FLAC whatever its name ends in: readers look at what a file holds.
 
@@ -133,7 +133,10 @@ def take_channels(path: Path, channels: tuple[int, int]) -> Path:
 
 
 def channels_with_sound(path: Path) -> list[int]:
-    """The numbers of the channels of a file that hold any sound, from 1. Raises BadInput as `blocks` does."""
+    """Return the numbers of the channels of a file that hold any sound, from 1.
+
+    Raises BadInput as `blocks` does.
+    """
     energy: NDArray[np.float64] = np.zeros(audio.read_header(audio.audio_at(path)).channels)
     length = 0
     for block in audio.blocks(audio.audio_at(path)):
@@ -144,14 +147,13 @@ def channels_with_sound(path: Path) -> list[int]:
 
 
 def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
-    """The recording that two audio tracks of a container make, in the cache under the file's own name.
+    """Join two audio tracks of a container into a recording, which is in the cache under the file's own name.
 
-    Of a track with several channels the mean is taken. A track that begins after the film, or lacks packets, has
-    silence there.
+    The channels of a track are averaged. A track that begins after the film, or lacks packets, has silence there.
 
     Args:
         path: a video or another container.
-        numbers: of the left and of the right track, from 1.
+        numbers: the numbers of the left and of the right track, from 1.
 
     Raises BadInput if the file has no such tracks or can't be read.
     """
@@ -173,7 +175,7 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
 
 
 def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
-    """The recording with both sides on one clock, a FLAC called `name` in the user's cache folder.
+    """Return the recording with both sides on one clock, a FLAC called `name` in the user's cache folder.
 
     Where the clocks drift, the left side is resampled to the clock of the right one. Silence takes the place of
     sound that a side lacks, and is put before the earlier side. The file has the rate of the recording, and 24
@@ -202,7 +204,7 @@ def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
 
 
 def _with_silences(blocks: Iterator[Samples], pieces: Sequence[LackingSound], rate: int) -> Iterator[Samples]:
-    """A side with silence where it lacks sound."""
+    """Yield the blocks of a side, with silence where it lacks sound."""
     waiting = deque(sorted((round(piece["start"] * rate), round(piece["seconds"] * rate)) for piece in pieces))
     n_before = 0
     for block in blocks:
@@ -218,7 +220,7 @@ def _with_silences(blocks: Iterator[Samples], pieces: Sequence[LackingSound], ra
 
 
 def _fact(path: Path) -> str:
-    """What changes whenever a file does."""
+    """Return a text that changes whenever a file does."""
     return f"{os.fsencode(path.absolute())!r} {stamp_of(path)}"
 
 
@@ -256,7 +258,7 @@ def _write(target: Path, blocks: Iterator[Samples], rate: int, is_fine: bool) ->
 
 
 def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Samples]:
-    """Both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
+    """Yield both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
     nothing = np.zeros(0, np.float32)
     held = [nothing, nothing]
     ended = [False, False]

@@ -33,7 +33,7 @@ def is_kaldi_folder(segments: Path) -> bool:
 
 
 def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
-    """The utterances of the folder of a file `segments`, each with the recording that it is of.
+    """Yield the utterances of the folder of a file `segments`, each with the recording that it is of.
 
     A recording is named as in `reco2file_and_channel`, else by its file in `wav.scp`, else by its id. One whose
     sound a command makes has the error in `REFUSED`. Raises BadInput.
@@ -80,7 +80,7 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
 
 
 def _table(path: Path, n_fields: int) -> dict[str, str]:
-    """What follows the key in each line of a file of at least so many fields; empty if there is no file."""
+    """Return, by its key, the rest of each line of a file of at least so many fields; empty without a file."""
     if not path.is_file():
         return {}
     table: dict[str, str] = {}
@@ -94,7 +94,7 @@ def _table(path: Path, n_fields: int) -> dict[str, str]:
 
 
 def _files_of(scp: Path) -> tuple[dict[str, str], dict[str, BadInput]]:
-    """The recording of each id of `wav.scp`, and the errors of those that are no file.
+    """Return the recording of each id of `wav.scp`, and the errors of those that are no file.
 
     A file is named by its name alone where no other one has it, because a folder is often moved to other machines.
     """

@@ -23,7 +23,7 @@ from dailytalk_contiguous.store.files import write_lines
 
 
 class RecordingFacts(NamedTuple):
-    """What a plan needs to know of a recording: its header, and the digest that distinguishes it from others."""
+    """The facts about a recording that a plan needs: its header, and the digest that tells it from others."""
 
     header: AudioHeader
     identity: str
@@ -34,12 +34,12 @@ FactsReader: TypeAlias = Callable[[Path], RecordingFacts]
 
 
 def recording_facts(path: Path) -> RecordingFacts:
-    """The header and the identity of a file. Raises BadInput and OSError as reading them does."""
+    """Read the header and the identity of a file. Raises BadInput and OSError as reading them does."""
     return RecordingFacts(read_header(audio_at(path)), identity_of(path))
 
 
 class KnownRecordings:
-    """What earlier runs have read of the recordings of some inputs.
+    """The facts that earlier runs have read of the recordings of some inputs.
 
     Args:
         inputs: the files and folders that are searched.
@@ -49,17 +49,17 @@ class KnownRecordings:
         names = "\0".join(map(os.path.abspath, inputs))
         digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
         self._path = cache_folder() / "headers" / f"{digest[:32]}.tsv"
-        self._earlier = dict(self._lines())
+        self._stored = dict(self._lines())
         self._new: dict[str, str] = {}
 
     def facts(self, path: Path) -> RecordingFacts:
-        """`recording_facts` of a file, of what an earlier run has read unless it has changed."""
+        """Return the facts of a file, as an earlier run has read them unless the file has changed."""
         key = json.dumps(to_uri(path.absolute()))
         stamp = settled_stamp(path)
-        earlier = self._earlier.pop(key, "")
-        if stamp and earlier.startswith(f"{stamp}\t"):
+        stored = self._stored.pop(key, "")
+        if stamp and stored.startswith(f"{stamp}\t"):
             with suppress(ValueError):  # a line that is damaged
-                _, sample_rate, channels, seconds, kind, identity = earlier.split("\t")
+                _, sample_rate, channels, seconds, kind, identity = stored.split("\t")
                 header = AudioHeader(int(sample_rate), int(channels), float(seconds), kind)
                 return RecordingFacts(header, identity)
         facts = recording_facts(path)
@@ -70,17 +70,17 @@ class KnownRecordings:
         return facts
 
     def save(self) -> None:
-        """Keep what was read of the files that were asked for. A cache that can't be written stays as it is."""
-        if not self._new and not self._earlier:
+        """Keep the facts that `facts` has returned. A cache that can't be written stays as it is."""
+        if not self._new and not self._stored:
             return
-        outdated = self._earlier.keys() | self._new.keys()
+        outdated = self._stored.keys() | self._new.keys()
         kept = {key: text for key, text in self._lines() if key not in outdated}
         lines = [f"{key}\t{text}\n" for key, text in (kept | self._new).items()]
         with suppress(OSError):
             write_lines(self._path, [f"{code_digest()}\n", *lines])
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        """The lines of the file, each after its key; none if other code wrote them."""
+        """Yield the lines of the file, each after its key; none if other code wrote them."""
         with suppress(OSError, UnicodeDecodeError), self._path.open(encoding="utf-8") as file:
             if file.readline().strip() != code_digest():
                 return

@@ -76,7 +76,7 @@ class NamedRecords:
 
 
 def _path_parts(name: str) -> Sequence[str]:
-    """The parts of a path, without the ending of an audio file."""
+    """Return the parts of a path, without the ending of an audio file."""
     path = PurePosixPath(composed(name).replace("\\", "/").strip("/"))
     if path.suffix.lower() in AUDIO_SUFFIXES:
         path = path.with_suffix("")

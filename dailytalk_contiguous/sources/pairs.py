@@ -51,10 +51,10 @@ class Pattern(NamedTuple):
     """A way in which the names of the two files of a call differ.
 
     Attributes:
-        about: what it is.
-        regex: where it is in a name without its ending. The group `side` is what the two names differ in. What
-            other groups with a name match may differ, too; the rest is the same.
-        sides: what stands for the left and the right side; if empty, any two do, the lower number first.
+        about: a description of it for people.
+        regex: a match in a name without its ending. The two names differ in the group `side`, and may differ in
+            other named groups; the rest is the same.
+        sides: the texts that stand for the left and the right side; if empty, any two do, the lower number first.
         is_guess: whether its pairs are listed as guessed.
         of_one_length: whether it says so little that the files have to be of one length, too.
     """
@@ -172,7 +172,7 @@ class FoundPair(NamedTuple):
     Attributes:
         pair: its files.
         replaced: the paths under the input that it replaces, the left one first.
-        name: of the recording; empty if nothing of their names is shared.
+        name: the name of the recording; empty if their names share nothing.
         is_guessed: whether it is a pair by words that may mean something else.
     """
 
@@ -183,7 +183,7 @@ class FoundPair(NamedTuple):
 
 
 class PairChoice(NamedTuple):
-    """How a person wants files to be paired.
+    """A person's choice of how files are paired.
 
     Attributes:
         words: words, or endings, of the names of the left and the right side.
@@ -197,7 +197,7 @@ class PairChoice(NamedTuple):
 
 
 def pair_choice(pairs: str = "", left: str = "") -> PairChoice:
-    """The choice of `--pairs` (two words, or the path of a table) and `--left` (a word).
+    """Return the choice of `--pairs` (two words, or the path of a table) and `--left` (a word).
 
     Raises BadValue, and DailytalkError for a table that can't be read.
     """
@@ -269,7 +269,7 @@ _WORDS = frozenset(word for left, right in ROLES for word in f"{left} {right}".s
 
 
 def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Reading]:
-    """The sides that the name of a file without its ending may mean.
+    """Yield the sides that the name of a file without its ending may mean.
 
     >>> [(reading.label, reading.name) for reading in readings("4711-agent_1")]
     [('agent', '4711-1'), ('1', '4711-agent')]
@@ -288,13 +288,13 @@ def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Read
 
 
 def common_names(stem: str) -> list[str]:
-    """The names of the recordings of which a file of this stem may be a side: `talk` of `talk.left`."""
+    """Return the names of the recordings of which a file of this stem may be a side: `talk` of `talk.left`."""
     names = [reading.name for reading in readings(stem)]
     return [name for name in dict.fromkeys(names) if name]
 
 
 def other_side_of(stem: str) -> str | None:
-    """A likely name of the other side of a file; None if its name does not say which side it is.
+    """Return a likely name of the other side of a file; None if its name does not say which side it is.
 
     >>> other_side_of("4711-agent"), other_side_of("call_spk1"), other_side_of("talk")
     ('4711-customer', 'call_spk0', None)
@@ -312,14 +312,14 @@ NO_CHOICE = PairChoice()
 
 
 def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> dict[Path, FoundPair]:
-    """The recordings that have a file for each side, by the name that they get.
+    """Return the recordings that have a file for each side, by the name that they get.
 
     A side without the other counts too if its name ends in left or right. Nothing is joined where a third file has
     such a name as the two, where one is not mono, and where a recording already has the pair's name.
 
     Args:
         recordings: where each file is, by its path under the input, in Unicode's NFC.
-        choice: how a person wants them to be paired.
+        choice: a person's choice of how they are paired.
 
     Raises DailytalkError for a choice that no file of the input fits.
     """
@@ -357,7 +357,7 @@ def pairs(recordings: Mapping[Path, Path], choice: PairChoice = NO_CHOICE) -> di
 
 
 def _in_table(recordings: Mapping[Path, Path], table: Sequence[Pair]) -> list[FoundPair]:
-    """The pairs of a person's table.
+    """Return the pairs of a person's table.
 
     Raises DailytalkError for a name that is no file of the input, or is there twice.
     """
@@ -402,7 +402,7 @@ def _candidates(
     taken: Collection[Path],
     stems: Collection[tuple[Path, str]],
 ) -> Iterator[FoundPair]:
-    """The pairs among the files that may be sides by a pattern, without files that are `taken`."""
+    """Yield the pairs among the files that may be sides by a pattern, without files that are `taken`."""
     for (folder, _), group in groups.items():
         free = [(relative, reading) for relative, reading in group if relative not in taken]
         name = group[0][1].name
@@ -420,7 +420,7 @@ def _candidates(
 
 
 def _sides(labels: Sequence[str], pattern: Pattern) -> tuple[str, str] | None:
-    """What stands for the left side and what for the right; None if these are not two sides."""
+    """Return the labels of the left and of the right side; None if these are not two sides."""
 
     def by_number(label: str) -> tuple[int, str]:
         digits = re.match(r"\d+", label)
@@ -446,7 +446,7 @@ def _has_sound_of_sides(pair: Pair, pattern: Pattern) -> bool:
 
 
 def _with_left(matches: Sequence[FoundPair], word: str) -> list[FoundPair]:
-    """The pairs with the sides of a word, or of another word of `ROLES` for them, on the left.
+    """Return the pairs with the sides of a word, or of another word of `ROLES` for them, on the left.
 
     Raises DailytalkError if no pair has a side of that word.
     """
@@ -494,9 +494,10 @@ _SUFFIX = ".flac"
 
 
 def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) -> dict[Path, FoundPair]:
-    """The pairs by the path under the input of the recording that they make.
+    """Return the pairs by the path under the input of the recording that they make.
 
-    What shares nothing of its name has that of its folder or, at the top or where two do, both names.
+    A pair whose names share nothing is called like its folder or, at the top or where two pairs would be, by both
+    names.
     """
     wholes = []
     for match in matches:
@@ -512,7 +513,7 @@ def _named(matches: Sequence[FoundPair], stems: Collection[tuple[Path, str]]) ->
 
 
 def channels_of(path: Path) -> int | None:
-    """How many channels a file has, by its header; None for what can't be read."""
+    """Return the number of channels in a file's header; None if it can't be read."""
     with suppress(BadInput, OSError):
         try:
             with open_regular(path) as opened, soundfile.SoundFile(opened) as file:
@@ -523,7 +524,7 @@ def channels_of(path: Path) -> int | None:
 
 
 def length_of(path: Path) -> float | None:
-    """How long a file is, by its header; None for what can't be read."""
+    """Return the length in seconds in a file's header; None if it can't be read."""
     with suppress(BadInput, OSError):
         return audio.read_header(audio.audio_at(path)).seconds
     return None

@@ -40,7 +40,7 @@ People = Mapping[tuple[str, str], Person]
 
 
 def read_people(path: Path) -> dict[tuple[str, str], Person]:
-    """The people of a CSV table: recording, channel, speaker and, if there are such columns, gender and language.
+    """Read the people of a CSV table: recording, channel, speaker, and gender and language if it has them.
 
     Channels are left, l, a, 1 and right, r, b, 2. Raises DailytalkError, naming the line, for a table that is no
     CSV or no UTF-8, and for a line without a name or with another person than an earlier line.
@@ -88,7 +88,7 @@ def people_of(
 
 
 def _entry(line: Mapping[str, str | None]) -> tuple[str, str, Person]:
-    """The recording, the channel and the person of a line. Raises ValueError."""
+    """Return the recording, the channel and the person of a line. Raises ValueError."""
     values = {name: (line.get(name) or "").strip() for name in (*NEEDED, *KNOWN)}
     language = values["language"]
     is_right = {

@@ -28,7 +28,7 @@ _SCHEME = re.compile(r"[a-z]{2,10}:", re.IGNORECASE)
 
 
 def private_part(name: str) -> str | None:
-    """The number or the address in a name, the same for each of its spellings; None if the name has none.
+    """Return the number or the address in a name, the same for each of its spellings; None if the name has none.
 
     >>> [private_part(name) for name in ("tel:+1 (415) 555-0100", "001415-5550100", "Ann <Ann@Host.com>", "Ann")]
     ['14155550100', '14155550100', 'ann@host.com', None]
@@ -57,7 +57,7 @@ def is_private(name: str) -> bool:
 def is_private_alone(name: str) -> bool:
     """Whether a name begins with a telephone number or an address.
 
-    What one speaker says before a colon does not: "Write to ann@example.com: …".
+    Speech before a colon does not: "Write to ann@example.com: …".
     """
     plain = _plain(name)[:_LONGEST]
     scheme = _SCHEME.match(plain)
@@ -70,7 +70,7 @@ def is_private_alone(name: str) -> bool:
 
 
 def shown_name(name: object) -> str:
-    """A name, or another value of a transcript, for an error or a log; one that may not be written is replaced.
+    """Return a name, or another value of a transcript, for an error or a log; a private one is replaced.
 
     >>> shown_name("+1 415-555-0100"), shown_name({"name": "Ann"}), shown_name(2)
     ('(a telephone number or an address)', 'a dict', '2')
@@ -83,7 +83,7 @@ def shown_name(name: object) -> str:
 
 
 def shown_line(line: str) -> str:
-    """A line of a transcript for an error, in quotes, without the numbers and the addresses in it.
+    """Return a line of a transcript for an error, in quotes, without the numbers and the addresses in it.
 
     >>> shown_line("2.5 +1 415-555-0100: Ann <ann@example.com>")
     "'(a number): Ann <(an address)>'"
@@ -101,7 +101,7 @@ def _is_long(number: re.Match[str]) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A name in plain characters: full-width ones, dashes of every kind, and no marks of the direction of text."""
+    """Return a name in plain characters: none of full width, one kind of dash, no marks of text direction."""
     text = unicodedata.normalize("NFKC", name[: 2 * _LONGEST])
     letters = []
     for letter in text:

@@ -22,10 +22,11 @@ _BLOCK = 64 * 1024
 
 
 def identity_of(path: Path) -> str:
-    """Digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
+    """Return a digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
 
-    Not of all bytes, which would read a corpus twice: an export with another length, level, rate or codec differs
-    in these too. What it misses, a change within files of one length, leaves the times of a transcript true.
+    A digest of all bytes would read a corpus twice, and an export with another length, level, rate or codec
+    differs in these, too. A change that it misses, within files of one length, leaves the times of a transcript
+    true.
     """
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
@@ -37,7 +38,10 @@ def identity_of(path: Path) -> str:
 
 
 def stamp_of(path: Path) -> str:
-    """The size of a file and when it was changed, which tell a changed file on one machine. Raises OSError."""
+    """Return the size of a file and when it was changed, which tell a changed file on one machine.
+
+    Raises OSError.
+    """
     status = path.stat()
     return f"{status.st_size}\0{status.st_mtime_ns}"
 
@@ -62,7 +66,7 @@ LONGEST_NAME = 1024
 
 
 def shortened(name: str, longest: int = LONGEST_PART) -> str:
-    """A path with parts of at most `longest` bytes; a longer one ends in `-` and a digest of all of it.
+    """Return a path with parts of at most `longest` bytes; a longer one ends in `-` and a digest of all of it.
 
     >>> shortened("day 1/call")
     'day 1/call'
@@ -92,7 +96,7 @@ def _bytes(text: str) -> bytes:
 
 
 def stem(name: str) -> str:
-    """A path without the ending of its last part."""
+    """Return a path without the ending of its last part."""
     folder, slash, last = name.rpartition("/")
     bare = last.rpartition(".")[0] or last
     return folder + slash + bare
@@ -124,7 +128,10 @@ class Names:
         return bare in self._stems
 
     def add(self, name: str) -> str:
-        """The id of the next recording. Raises BadInput if an earlier one ought to have been called otherwise."""
+        """Return the id of the next recording.
+
+        Raises BadInput if an earlier one ought to have been called otherwise.
+        """
         bare = stem(name)
         if name in self._stems or bare in self._stems or bare in self._wholes:
             reason = f"its name {name!r} can't be distinguished from an earlier row's once that has been worked on"
@@ -177,17 +184,17 @@ class LeftOut:
 
     Attributes:
         hidden: recordings whose names begin with a dot, and hidden folders that hold some.
-        made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
-        paired: not left out, but joined: recordings that have a file for each side.
-        guessed: the same, where only words in the names of the files say so, with the side of each.
-        unread: files beside recordings that are called like them, by why they are not used (of transcripts).
+        own_results: folders of sound files that we wrote, and finished conversations elsewhere.
+        paired: recordings that have a file for each side; they are joined, not left out.
+        guessed: such recordings where only words in the names of the files say so, with the side of each.
+        unread: files beside recordings that are called like them, by the reason why they are not used.
         tiers: the tiers of transcripts that are no speech, by file.
         read: paths of the transcripts that were read.
-        unclear: not left out: recordings whose transcripts have too few words for their language to be known.
+        unclear: recordings whose transcripts have too few words to show their language; they are not left out.
     """
 
     hidden: list[str] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
+    own_results: list[str] = field(default_factory=list)
     paired: list[str] = field(default_factory=list)
     guessed: list[str] = field(default_factory=list)
     unread: dict[str, list[str]] = field(default_factory=dict)
@@ -200,14 +207,14 @@ class LeftOut:
         self.unread.setdefault(reason, []).append(name)
 
 
-def find_recordings(
+def list_recordings(
     inputs: Sequence[str | Path],
     exclude: Path | None = None,
     left_out: LeftOut | None = None,
     sides: bool = False,
     choice: PairChoice = NO_CHOICE,
 ) -> list[Recording]:
-    """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
+    """List all recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
     Everything named like a recording is one here, even a dangling link; so is a folder inside an input that can't
     be searched. Reading them fails later, with the reason. Results of ours are no recordings unless
@@ -218,7 +225,7 @@ def find_recordings(
         exclude: a folder that is not searched, such as the one that results are written to.
         left_out: filled with what was skipped.
         sides: whether two mono files may be the sides of one recording (see `sources.pairs`).
-        choice: how a person wants them to be paired.
+        choice: a person's choice of how they are paired.
 
     Raises:
         DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown or
@@ -264,7 +271,7 @@ def find_recordings(
         pair_at[joined] = match.pair
     if left_out is not None:
         left_out.hidden += sorted(skipped.hidden)
-        left_out.made += sorted(skipped.made)
+        left_out.own_results += sorted(skipped.own_results)
         for reason, unread in skipped.unread.items():
             left_out.unread.setdefault(reason, []).extend(sorted(unread))
         for joined, match in sorted(together.items()):
@@ -287,9 +294,9 @@ def find_recordings(
 
 
 def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: set[Path]) -> Iterator[Path]:
-    """Every recording of a folder, and every folder in it that can't be searched or leads out of it.
+    """Yield every recording of a folder, and every folder in it that can't be searched or leads out of it.
 
-    `left_out` gets what is skipped, `leading_out` what leads out.
+    Skipped files go to `left_out`, and paths that lead out of the folder to `leading_out`.
     """
     barred = {os.path.realpath(exclude)} if exclude else set()
     unreadable: list[OSError] = []
@@ -300,7 +307,7 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
         inside = Path(parent)
         is_made = not is_named and is_marked(inside)
         if is_made and real not in barred:
-            left_out.made.append(f"{as_text(inside.relative_to(folder))}/")
+            left_out.own_results.append(f"{as_text(inside.relative_to(folder))}/")
         if is_made or real in barred:
             folders.clear()
             continue
@@ -323,7 +330,7 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
             if path.name.startswith("."):
                 left_out.hidden.append(as_text(path.relative_to(folder)))
             elif not is_named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
-                left_out.made.append(as_text(path.relative_to(folder)))
+                left_out.own_results.append(as_text(path.relative_to(folder)))
             else:
                 yield path
     yield from (Path(error.filename) for error in unreadable)

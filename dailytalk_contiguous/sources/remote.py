@@ -42,7 +42,7 @@ def store_errors(address: str) -> Iterator[None]:
 
 
 def _problem_of(error: Exception, address: str) -> DailytalkError | None:
-    """The sentence for an error of a store; None for an error of this machine."""
+    """Return the sentence for an error of a store; None for an error of this machine."""
     name = type(error).__name__
     is_of_file = isinstance(error, OSError) and error.filename is not None
     status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
@@ -98,7 +98,7 @@ class Mirror:
     folder: Path
 
     def listing(self) -> dict[str, Remote]:
-        """All objects by their path under the address. Hidden ones are skipped, except our marks."""
+        """Return all objects by their path under the address. Hidden ones are skipped, except our marks."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -111,12 +111,12 @@ class Mirror:
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Remote]:
         """Fetch the wanted objects that are not here, and drop copies of those that are gone. Returns all."""
         objects = self.listing()
-        missing = [name for name, remote in objects.items() if wanted(name) and not self.has(name, remote)]
+        missing = [name for name, remote in objects.items() if wanted(name) and not self.has_copy(name, remote)]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             list(pool.map(lambda name: self._get(name, objects[name]), missing))
         for path in self.folder.rglob("*"):
             name = path.relative_to(self.folder).as_posix()
-            is_copy = is_plain(name) and path.is_file() and not self.changed_here(name)
+            is_copy = is_plain(name) and path.is_file() and not self.was_changed_here(name)
             if is_copy and name not in objects and wanted(name):
                 path.unlink(missing_ok=True)  # another process may share the copies
         return objects
@@ -142,13 +142,13 @@ class Mirror:
                 files.rm_file(f"{root}/{name}")
 
     def name_of(self, path: Path) -> str | None:
-        """The name of a local file under the address; None for one outside of the mirror."""
+        """Return the name of a local file under the address; None for one outside of the mirror."""
         absolute = path.absolute()
         if not absolute.is_relative_to(self.folder):
             return None
         return absolute.relative_to(self.folder).as_posix()
 
-    def has(self, name: str, remote: Remote) -> bool:
+    def has_copy(self, name: str, remote: Remote) -> bool:
         """Whether the file here is a copy of an object."""
         try:
             status = (self.folder / name).stat()
@@ -156,13 +156,13 @@ class Mirror:
             return False
         return (status.st_size, status.st_mtime_ns) == (remote.size, _time_of(remote))
 
-    def changed_here(self, name: str) -> bool:
+    def was_changed_here(self, name: str) -> bool:
         """Whether a file is here as this machine wrote it."""
         path = self.folder / name
         return path.is_file() and path.stat().st_mtime_ns % _SECOND_NS != 0
 
     def _look(self, name: str) -> Remote:
-        """An object as it is now. Without a refresh, a client would answer from an earlier listing."""
+        """Return an object as it is now. Without a refresh, a client would answer from an earlier listing."""
         with store_errors(self.address):
             files, root = self._open()
             files.invalidate_cache()
@@ -196,14 +196,17 @@ def _stamp(path: Path, remote: Remote) -> None:
 
 
 def mirror_of(address: str, kind: str) -> Mirror:
-    """The mirror of an address; `kind`: "work" folders, or "recordings"."""
+    """Return the mirror of an address; `kind`: "work" folders, or "recordings"."""
     folder = copies_folder(address, kind)
     note_copies(folder, address)
     return Mirror(address, folder)
 
 
 def input_mirror(address: str) -> tuple[Mirror, str]:
-    """The mirror of recordings in a store, and the name of the one that is meant; empty for all. Asks no store."""
+    """Return the mirror of recordings in a store, and the name of the one that is meant; empty for all.
+
+    Asks no store.
+    """
     is_file = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
     if not is_file:
         return mirror_of(address, "recordings"), ""
@@ -251,7 +254,7 @@ def _remote(info: Mapping[str, Any]) -> Remote:
 
 
 def _first_value(info: Mapping[str, Any], names: Sequence[str]) -> object:
-    """The first value under these names that is not empty, or None."""
+    """Return the first value under these names that is not empty, or None."""
     for name in names:
         if info.get(name):
             return info[name]

@@ -29,7 +29,7 @@ def has_words_or_mark(cue: Cue) -> bool:
 
 
 def bare_name(name: str) -> str:
-    """The name of a transcript without its ending and a recording's: `call` of `call.json` and `call.wav.srt`."""
+    """Return a transcript's name without its ending and a recording's: `call` of `call.json`, `call.wav.srt`."""
     name = composed(name)
     bare = name.removesuffix(ending_of(name) or "")
     path = PurePosixPath(bare)
@@ -37,7 +37,7 @@ def bare_name(name: str) -> str:
 
 
 def repeated_files(cues_of_files: Mapping[Path, Sequence[Cue]]) -> dict[Path, Path]:
-    """The files that say the same as a richer one of their name, each with that one."""
+    """Return the files that say the same as a richer one of their name, each with that one."""
     repeated: dict[Path, Path] = {}
     spoken: dict[Path, list[Cue]] = {}
     ranks: dict[Path, tuple[float, int, bool, str]] = {}
@@ -100,7 +100,7 @@ _Times = defaultdict[int, list[float]]
 
 
 def _letters_and_times(cues: Sequence[Cue]) -> tuple[str, _Times, _Times]:
-    """The letters of a transcript, and the times at which some of them begin and end."""
+    """Return the letters of a transcript, and the times at which some of them begin and end."""
     letters = ""
     starts: _Times = defaultdict(list)
     ends: _Times = defaultdict(list)

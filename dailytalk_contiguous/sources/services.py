@@ -60,11 +60,11 @@ class Service(NamedTuple):
     """A shape of JSON.
 
     Attributes:
-        name: of the service or the tool.
+        name: the name of the service or the tool.
         marks: paths that a document of this shape has, and others have not.
         items: the path of its words or phrases.
         keys: paths inside an item.
-        unit: what the items are.
+        unit: `word` or `phrase`, which an item is, or `either`.
         words: the path of the words of a phrase.
         word_keys: paths inside such a word.
         pieces: whether these words are pieces of words, of which the first begins with a space.
@@ -114,7 +114,7 @@ class ServiceItem(NamedTuple):
 
     Attributes:
         value: the value.
-        holders: what it lies in, the innermost first.
+        holders: the values that it lies in, the innermost first.
         positions: its position in each list on the path, by the name of the list.
     """
 
@@ -156,7 +156,7 @@ def _walk(
 
 
 def _items_at(document: Any, path: str) -> list[ServiceItem]:
-    """The items that a path leads to, by the first of its alternatives that leads to any.
+    """Return the items that a path leads to, by the first of its alternatives that leads to any.
 
     Raises ValueError for more than a transcript can have.
     """
@@ -175,7 +175,7 @@ _MOST_LOOKED_AT = 10_000
 
 
 def _value_at(value: Any, path: str) -> Any:
-    """The first value that a path leads to; None where there is none."""
+    """Return the first value that a path leads to; None where there is none."""
     for alternative in path.split("|"):
         if alternative.startswith("="):
             return float(alternative[1:])
@@ -191,7 +191,7 @@ def _value_at(value: Any, path: str) -> Any:
 
 
 def _inner_value(value: Any, steps: Sequence[str]) -> Any:
-    """The value at the end of a path without lists of many; there are several for each word of a document."""
+    """Return the value at the end of a path without lists of many; it is called several times for each word."""
     for step in steps:
         if isinstance(value, dict):
             value = value.get(step)
@@ -204,7 +204,7 @@ def _inner_value(value: Any, steps: Sequence[str]) -> Any:
 
 
 def _value_around(item: ServiceItem, path: str) -> Any:
-    """The value that a path leads to from an item, or else from what it lies in."""
+    """Return the value that a path leads to from an item, or else from what it lies in."""
     if path.startswith("#"):
         return item.positions.get(path[1:])
     if not path:
@@ -223,7 +223,7 @@ _SECONDS = re.compile(r"(-?\d{1,12}(?:\.\d{1,12})?)(s?)")
 
 
 def written_seconds(value: object, scale: float = 1.0) -> float | None:
-    """A time in seconds; None for null. A text may say its unit itself: `1.2s`, `PT1M1.2S`, `00:00:01,200`.
+    """Return a time in seconds; None for null. A text may say its unit itself: `1.2s`, `PT1M1.2S`, `00:00:01,200`.
 
     A date with a time, of UTC where it names no zone, is in seconds since 1970. Raises ValueError for anything
     else.
@@ -269,7 +269,7 @@ _LONGEST_NAME = 1_000
 
 
 def _name_of(value: object, what_it_is: str) -> str | None:
-    """A number or a text as text; None for what names nobody."""
+    """Return a number or a text as text; None for what names nobody."""
     if is_number(value) and value == int(value):
         return str(int(value))
     if value is not None and not isinstance(value, str):
@@ -281,7 +281,7 @@ def _name_of(value: object, what_it_is: str) -> str | None:
 
 
 def _channel_of(item: ServiceItem, service: Service) -> str | None:
-    """The channel of an item, counted from 0 (`ch0`), or the name that it has instead, such as that of a role."""
+    """Return the channel of an item, counted from 0 (`ch0`), or the name that it has instead, such as a role."""
     name = _name_of(_value_around(item, service.channel), "channel")
     number = re.fullmatch(r"(?:ch|channel)?[ _-]?(\d{1,3})", name or "", re.IGNORECASE)
     if not number:
@@ -291,7 +291,7 @@ def _channel_of(item: ServiceItem, service: Service) -> str | None:
 
 
 def _speaker_of(item: ServiceItem, service: Service) -> str | None:
-    """The speaker of an item; a diariser's number or letter is no channel, and gets a noun."""
+    """Return the speaker of an item; a diariser's number or letter is no channel, and gets a noun."""
     name = _name_of(_value_around(item, service.speaker), "speaker")
     if name and re.fullmatch(r"\d{1,3}[A-Za-z]?|[A-Za-z]", name):
         return f"speaker {name}"
@@ -314,7 +314,7 @@ def _times_of(value: Any, keys: Keys, service: Service) -> tuple[float | None, f
 
 
 def service_of(document: Any) -> tuple[Service, list[ServiceItem]] | None:
-    """The shape of a document, and the items in it; None for a document of no service.
+    """Return the shape of a document, and the items in it; None for a document of no service.
 
     The shape is the first that has items in it, or else the first whose marks it has. Raises ValueError for a
     document that is damaged.
@@ -353,7 +353,7 @@ def is_named_in(text: str, service: Service) -> bool:
 
 
 def service_records(service: Service, items: Sequence[ServiceItem], document: Any) -> list[ServiceRecord]:
-    """The records of the items of a document, in its order.
+    """Return the records of the items of a document, in its order.
 
     In place of a record that can't be used there is one with the error as `PROBLEM`.
     """
@@ -385,7 +385,7 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
 
 
 def _spoken(items: Sequence[ServiceItem], service: Service) -> Sequence[ServiceItem]:
-    """The items without those that are not spoken, by `Service.spoken`."""
+    """Return the items without those that are not spoken, by `Service.spoken`."""
     if not service.spoken:
         return items
     spoken: list[ServiceItem] = []
@@ -414,9 +414,9 @@ def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
 
 
 def _facts(item: ServiceItem, service: Service) -> ServiceRecord:
-    """What a record has besides its text and its times.
+    """Return the fields of a record besides its text and its times.
 
-    A language is its two letters, of `en-US`, too; others are found in the texts.
+    A language is written with two letters (`en` for `en-US`); other languages are found in the texts.
     """
     language = _value_around(item, service.language)
     code = re.match(r"([a-z]{2})(?:$|[-_])", language) if isinstance(language, str) else None
@@ -458,7 +458,7 @@ def _words_of_phrase(item: ServiceItem, service: Service) -> list[ServiceRecord]
 
 
 def _joined_words(items: Sequence[ServiceItem], keys: Keys, service: Service) -> list[ServiceRecord]:
-    """A record a word, with what belongs to it: the punctuation behind it on its channel, and other pieces of it.
+    """Return a record for each word, with the punctuation behind it on its channel and its other pieces.
 
     A phrase among words, such as what a recogniser could not divide, is a record with a text.
     """
@@ -487,10 +487,10 @@ class _WordList:
     """The words of a list that are read so far.
 
     Attributes:
-        records: of the words; their texts are complete after `join`.
-        pieces: of the text of each word, by the number of its record.
+        records: the records of the words; their texts are complete after `join`.
+        pieces: the pieces of the text of each word, by the number of its record.
         latest: the number of the latest word of each channel, which punctuation and pieces join.
-        opening: what stands before the next word, such as ¿.
+        opening: the signs before the next word, such as ¿.
         joins_pieces: whether an item without a space before it is a piece of the word before.
     """
 
@@ -547,7 +547,7 @@ def _begins_word(item: ServiceItem, keys: Keys) -> bool:
 
 
 def _timed_word(item: ServiceItem, keys: Keys, service: Service) -> ServiceRecord:
-    """The text of a word, its times and its probability."""
+    """Return the text of a word, its times and its probability."""
     text = (_text_of(item.value, keys.text) or "").strip()
     if not text:
         raise ValueError("it has a word without a letter")
@@ -697,9 +697,9 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 def _regions(document: Any) -> Any:
-    """Label Studio's regions: results of one id are the label, the text and the times of the same region.
+    """Return Label Studio's regions: results of one id are the label, the text and the times of the same region.
 
-    Of each task the first annotation counts that was not cancelled.
+    The first annotation of each task that was not cancelled counts.
     """
     tasks = document if isinstance(document, list) else [document]
     listed = []

@@ -43,10 +43,10 @@ class AlignedRecording(NamedTuple):
     """A recording whose sides are on one clock.
 
     Attributes:
-        path: of the file that holds it.
-        cues: of its transcript, on the same clock.
-        side_shift: how far its sides were out of step; not `aligned` where they were in step, and where nothing
-            tells whether they were.
+        path: the file that holds it.
+        cues: the cues of its transcript, on the same clock.
+        side_shift: how far its sides were out of step; not `aligned` where they were in step, or where nothing
+            shows whether they were.
     """
 
     path: Path
@@ -58,10 +58,10 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
     """Lay the sides of a recording on one clock.
 
     Args:
-        path: of the recording, which has two channels.
-        name: that the result gets, under which it is found again.
-        cues: of its transcript.
-        one_clock: whether the times of both sides are of one transcript, and so tell a shift.
+        path: the recording, which has two channels.
+        name: the name of the result, under which it is found again.
+        cues: the cues of its transcript.
+        one_clock: whether the times of both sides come from one transcript, and so show a shift.
 
     Raises BadInput if the recording can't be read.
     """
@@ -93,7 +93,7 @@ def _speech(pcm: Pcm) -> dict[str, list[TimeSpan]]:
 
 
 def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift, one_clock: bool) -> list[Cue]:
-    """Cues on the one clock of both sides of a mended recording, which is that of its right side."""
+    """Return cues on the one clock of both sides of a mended recording: the clock of its right side."""
     if not cues:
         return []
     pcm = audio.read_pcm(audio.audio_at(mended))
@@ -110,11 +110,11 @@ def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift, one_
 
 
 def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], seconds: float) -> dict[str, float]:
-    """By how many seconds the cues of each channel become later, so that they fit the sides on their one clock.
+    """Return the seconds by which the cues of each channel become later to fit the sides on their one clock.
 
     A transcript may have the clock of the earlier side, of the later one, or of both: the words of each side are
-    where its file has them. It is the clock on which words and speech have most in common. `speech` is that of the
-    recording with its sides in step.
+    where its file has them. The clock on which words and speech have most in common is taken. `speech` is the
+    speech of the recording with its sides in step.
     """
     silence = dict.fromkeys(CHANNELS, 0.0)
     for channel in CHANNELS:
@@ -125,8 +125,8 @@ def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], sec
     if names <= {*CHANNELS}:
         clocks.append(silence)
 
-    def fit(clock: Mapping[str, float]) -> float:
+    def fit_on_clock(clock: Mapping[str, float]) -> float:
         moved = [later_cue(cue, clock[cue.channel]) for cue in cues]
         return transcript_fit(moved, speech)
 
-    return max(clocks, key=fit)
+    return max(clocks, key=fit_on_clock)

@@ -25,8 +25,8 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         audio: the name of that column. Several channels are averaged.
         keep: whether the audio column stays.
 
-    Bytes are used if there are any; else the file that the row names is read, as `datasets` itself does. Of a
-    dataset that you don't trust, filter out rows without bytes first.
+    Bytes are used if there are any; else the file that the row names is read, as `datasets` itself does. If you
+    don't trust a dataset, filter out rows without bytes first.
 
     >>> from datasets import Dataset
     >>> from dailytalk_contiguous import MeasureProsody, add_speech

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_label, with_colons
+from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
@@ -50,7 +50,7 @@ class Subtitle(NamedTuple):
 
 
 class SubtitleRecord(TypedDict):
-    """What one speaker says in a subtitle, with its words where they have times."""
+    """The speech of one speaker in a subtitle, with its words where they have times."""
 
     start: float
     end: float
@@ -60,7 +60,7 @@ class SubtitleRecord(TypedDict):
 
 
 def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, SubtitleRecord]]:
-    """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
+    """Yield the records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
     karaoke and rolling captions is read once. Raises BadInput.
@@ -100,11 +100,11 @@ class _NamedLine(NamedTuple):
     """A line of a subtitle.
 
     Attributes:
-        name: what may be its speaker; empty if nothing may.
+        name: the text that may be its speaker; empty if none may.
         is_voice: whether it is a voice of WebVTT.
         words: the words without the name.
         all_words: the words with the name.
-        prefix: what may be its speaker whatever it looks like; empty if nothing may.
+        prefix: the text that may be its speaker whatever it looks like; empty if none may.
         words_after_prefix: the words without the prefix.
     """
 
@@ -117,7 +117,7 @@ class _NamedLine(NamedTuple):
 
 
 def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
-    """The names before colons that are speakers, in lower case."""
+    """Return the names before colons that are speakers, in lower case."""
     leads = [lines[0].name.casefold() for lines in subtitles]
     counts = Counter(filter(None, leads))
     repeated = {name for name, count in counts.items() if count > 1}
@@ -129,7 +129,7 @@ def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | No
     if len(names) == 1 and "" in leads and all(map(speaker_label, names)):
         names = set()  # what both say, unless a file names no one else
     for line in itertools.chain.from_iterable(subtitles):
-        if line.is_voice or explains_itself(line.name):
+        if line.is_voice or is_side_name(line.name):
             names.add(line.name.casefold())
     return names
 
@@ -142,12 +142,12 @@ _NAMED_SHARE = 0.5
 
 
 def _prefixes_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
-    """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `lee, anna`.
+    """Return the prefixes that are speakers whatever they look like: `+1 415-555-0100`, `lee, anna`; lower case.
 
-    Those that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names. If
-    every cue has a prefix, then all are. What begins with a number or an address is always a name. What has one
-    behind other words ("Caller +1 415-555-0100") is a name if it comes again. A single prefix in some of the cues
-    of two people is what both of them say ("Yes: …").
+    Prefixes that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names.
+    If every cue has a prefix, then all are. A prefix that begins with a number or an address is always a name. A
+    prefix with one behind other words ("Caller +1 415-555-0100") is a name if it comes again. A single prefix in
+    some of the cues of two people is a word that both of them say ("Yes: …").
     """
     leads = [lines[0].prefix.casefold() for lines in subtitles]
     counts = Counter(filter(None, leads))
@@ -212,7 +212,7 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
 
 
 def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
-    """The words of the end of a line; the first may be a part of one: "Ann：yes" is one word with the name."""
+    """Return the words that end a line; the first may be a part of one: "Ann：yes" is one word with the name."""
     texts = spoken_text.split()
     last = line[len(line) - len(texts) :]
     return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
@@ -229,7 +229,7 @@ _PART_OF_TIMES = re.compile(r"(?:^\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,
 
 
 def read_subtitles(path: Path) -> list[Subtitle]:
-    """The subtitles that have text, by rising start.
+    """Return the subtitles that have text, by rising start.
 
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
     WebVTT to an empty line. Raises BadInput.
@@ -284,7 +284,7 @@ _PIECES = re.compile(
 
 
 def _lines(raw: str) -> list[list[TimedWord]]:
-    """The lines of a cue. A word begins at the time before it; a time inside a word is ignored."""
+    """Return the lines of a cue. A word begins at the time before it; a time inside a word is ignored."""
 
     def line_of_voice(match: re.Match[str]) -> str:
         name = match[1].strip()
@@ -329,7 +329,7 @@ _NEXT_CUE = 0.5
 
 
 def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
-    """Each run of karaoke cues as one: their texts are equal, and the highlight moves on from word to word."""
+    """Yield each run of karaoke cues as one: the texts are equal, and the highlight moves from word to word."""
     runs: list[list[Subtitle]] = []
     open_runs: dict[str, list[Subtitle]] = {}  # by text: two may speak at once
     last_lit: dict[str, int] = {}
@@ -354,7 +354,10 @@ def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
 
 
 def _joined_run(run: Sequence[Subtitle]) -> Subtitle:
-    """The cues of a sentence of karaoke as one. A word has the times of the cue that highlights it alone."""
+    """Return the cues of a sentence of karaoke as one.
+
+    A word has the times of the cue that highlights it alone.
+    """
     times: dict[int, tuple[float, float]] = {}
     for cue in run:
         lit = _lit(cue)
@@ -373,7 +376,7 @@ def _joined_run(run: Sequence[Subtitle]) -> Subtitle:
 
 
 def _lit(cue: Subtitle) -> list[int]:
-    """The numbers of the words that are highlighted; in a cue with times inside, a highlight says nothing."""
+    """Return the numbers of the highlighted words; in a cue with times inside, a highlight says nothing."""
     has_times = any(word.start is not None for word in cue.words)
     return [number for number, word in enumerate(cue.words) if word.is_lit and not has_times]
 

@@ -44,7 +44,7 @@ _OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\
 
 
 def text_kind(path: Path) -> str | None:
-    """The kind of transcript that a `.txt` is, by its lines; None for any other text. Raises OSError."""
+    """Return the kind of transcript that a `.txt` is, by its lines; None for any other text. Raises OSError."""
     status = path.stat()
     return _kind_of(path, status.st_size, status.st_mtime_ns)
 
@@ -75,7 +75,7 @@ def _kind_of(path: Path, size: int, modified: int) -> str | None:
 
 
 def text_records(path: Path) -> Iterator[CorpusRecord]:
-    """The records of a `.txt` of Fisher or Otter. Raises BadInput."""
+    """Yield the records of a `.txt` of Fisher or Otter. Raises BadInput."""
     if text_kind(path) == OTTER:
         yield from otter_records(path)
     else:
@@ -126,7 +126,7 @@ _OTTER_WORD = 0.4
 
 
 def otter_records(path: Path) -> Iterator[CorpusRecord]:
-    """The turns of Otter's text: a name with its start, and below it what is said up to the next one.
+    """Yield the turns of Otter's text: a name with its start, and below it what is said up to the next one.
 
     A turn ends where the next one begins; times are whole seconds. Raises BadInput.
     """

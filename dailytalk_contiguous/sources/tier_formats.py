@@ -57,7 +57,7 @@ class Tier(NamedTuple):
 
     @property
     def n_words(self) -> int:
-        """How many different words it has."""
+        """The number of its different words."""
         words: set[str] = set()
         for _, _, text in self.labels:
             words |= {word.casefold() for word in text.split() if word.isalpha()}
@@ -79,7 +79,7 @@ class Tier(NamedTuple):
 
 
 def read_tiers(path: Path) -> list[Tier]:
-    """The tiers of intervals of a TextGrid or an ELAN file. Raises BadInput."""
+    """Return the tiers of intervals of a TextGrid or an ELAN file. Raises BadInput."""
     import praatio  # noqa: F401 (an extra brings both: here, so that a missing one is not taken for a broken file)
     import pympi  # noqa: F401
 
@@ -167,7 +167,7 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
 
 
 def _slot_times(milliseconds: Sequence[int | None]) -> list[float] | None:
-    """The seconds of the slots of a tier, in order; those without a time are spread evenly between the others.
+    """Return the seconds of the slots of a tier, in order; slots without a time are spread evenly between others.
 
     None where the first or the last has no time.
     """
@@ -213,7 +213,7 @@ def _tiers_of_praat(text: str) -> Iterator[Tier]:
 def tier_records(
     path: Path, wanted: Collection[str], left: dict[str, list[str]]
 ) -> Iterator[tuple[str, dict[str, object]]]:
-    """The labels of the tiers of speech as records; the names of the other ones that have labels go to `left`.
+    """Yield the labels of the tiers of speech as records; the names of other tiers with labels go to `left`.
 
     Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
     that is named for something else (phones, glosses, gestures; of our own exports tags, sounds), or that has less
@@ -224,7 +224,7 @@ def tier_records(
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
     if not chosen:
-        chosen = [tier for tier in tiers if not _describes_speech(tier)]
+        chosen = [tier for tier in tiers if not _is_about_speech(tier)]
     by_speaker: dict[str, list[Tier]] = {}
     for tier in chosen:
         speaker = _speaker_of(tier)
@@ -254,8 +254,8 @@ def tier_records(
         left[path.name] = others
 
 
-def _describes_speech(tier: Tier) -> bool:
-    """Whether the name or the type of a tier says that it holds no speech: phones, glosses, tags."""
+def _is_about_speech(tier: Tier) -> bool:
+    """Whether a tier is about speech and holds none, by its name or its type: phones, glosses, tags."""
     exported = OWN_TIER.fullmatch(tier.name)
     if exported:
         return exported[2] in ("tags", "sounds")
@@ -274,7 +274,7 @@ def _is_private_tier(name: str) -> bool:
 
 
 def _speaker_of(tier: Tier) -> str:
-    """The speaker of a tier: as the file names it, else from the tier's name; empty where there is none."""
+    """Return the speaker of a tier: as the file names it, else from the tier's name; empty where there is none."""
     exported = OWN_TIER.fullmatch(tier.name)
     _, _, after_at = tier.name.partition("@")
     tokens = re.findall(r"[^\W_]+", tier.name)

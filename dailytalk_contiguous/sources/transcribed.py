@@ -55,7 +55,7 @@ from dailytalk_contiguous.store.work_folder import LINE, read_run
 
 
 def checked(line: JsonObject, fields: Sequence[Field] = FIELDS) -> JsonObject:
-    """The line, if it can be spoken; raises ValueError, with what is wrong, if not."""
+    """Return the line, if it can be spoken; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")
@@ -138,7 +138,7 @@ class _Tagged(TypedDict):
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
-    """A row of a tagged shard, with the columns that stages published.
+    """Return a row of a tagged shard, with the columns that stages published.
 
     Raises BadInput for one that no `dailytalk tag` has written.
     """
@@ -173,8 +173,8 @@ def refuse_outside(name: str) -> None:
         raise ValueError(f"{name!r} leads out of the folder")
 
 
-def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
-    """The row of a shard with the present path of its recording: the tagged one, or one under `recordings`.
+def with_recording(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
+    """Return the row of a shard with the present path of its recording: the tagged one, or one under `recordings`.
 
     Raises BadInput if it is in neither place (with this remedy), can't be read, or is not the one that was tagged.
     """
@@ -187,7 +187,7 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     if recordings is not None:  # a pair is joined only where the tagged file is missing
         side_shift = base.get("side_shift")
         shift = side_shift if side_shift and side_shift["aligned"] else None
-        places = itertools.chain(places, map(_lying_at, [recordings / base["audio_file"]], [shift]))
+        places = itertools.chain(places, map(_recording_at, [recordings / base["audio_file"]], [shift]))
     for path in places:
         if path.is_file():
             present.append(path)
@@ -205,8 +205,8 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     raise BadInput(reason, "run dailytalk tag again, or put the old recording back")
 
 
-def some_gone(tagged: Path) -> bool:
-    """Whether a recording of the shards in a folder is not where it was."""
+def lacks_recordings(tagged: Path) -> bool:
+    """Whether a recording of the shards in a folder is no longer where it was."""
     uris: set[str] = set()
     for path in tagged.glob("shard-*.parquet"):
         if not read_entries(path):
@@ -218,13 +218,13 @@ def some_gone(tagged: Path) -> bool:
 
 
 def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: str = PUT_BACK) -> Row:
-    """The row that a shard would have, for a transcript without shards.
+    """Return the row that a shard would have, for a transcript without shards.
 
     Raises BadInput, with this remedy if the recording is not in its folder.
     """
     audio_file = str(line["audio_file"])
     shift = line.get(SIDE_SHIFT)
-    path = _lying_at(inside(recordings or Path(), audio_file), shift if is_shift(shift) else None)
+    path = _recording_at(inside(recordings or Path(), audio_file), shift if is_shift(shift) else None)
     if not path.is_file():
         folder = str(recordings or Path())
         raise BadInput(f"its recording {audio_file!r} is not in {folder!r}", remedy)
@@ -246,8 +246,8 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     return row
 
 
-def _lying_at(path: Path, shift: SideShift | None) -> Path:
-    """The path or, where no file is there but one for each side of it, the recording that these make.
+def _recording_at(path: Path, shift: SideShift | None) -> Path:
+    """Return the path or, where there is no such file but one for each side, the recording that these make.
 
     `shift`: with which its sides were laid on one clock; None if they were not. Raises BadInput as `put_together`
     does.
@@ -307,7 +307,7 @@ def transcribed(
     rejects: list[Reject],
     fields: Sequence[Field] = FIELDS,
     remedy: str = PUT_BACK,
-    not_at_hand: list[str] | None = None,
+    without_recording: list[str] | None = None,
 ) -> Iterator[Row]:
     """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -319,9 +319,10 @@ def transcribed(
             the recordings. `run.json` beside them names who has no line.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
-        fields: those of a line.
+        fields: the fields of a line.
         remedy: what to do about a recording that is gone.
-        not_at_hand: filled with the ids of conversations whose tagged recording is not there, or was never tagged.
+        without_recording: filled with the ids of conversations whose tagged recording is missing, or was never
+            tagged.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -357,7 +358,7 @@ def transcribed(
         base: Row | None = None
         try:
             if part:
-                base = at_hand(expand(part.compressed), recordings, remedy)
+                base = with_recording(expand(part.compressed), recordings, remedy)
             else:
                 _, first_line = lines[0]
                 base = from_recording(first_line, recordings, remedy)
@@ -365,9 +366,9 @@ def transcribed(
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-        is_at_hand = part is not None and base is not None
-        if not is_at_hand and not_at_hand is not None:
-            not_at_hand.append(name)
+        has_recording = part is not None and base is not None
+        if not has_recording and without_recording is not None:
+            without_recording.append(name)
     # Those without speech have no line; the lines of others were deleted on purpose.
     for name, part in parts.items():
         if not expand(part.compressed)["utterance_id"]:
@@ -378,7 +379,7 @@ def transcribed(
 def _lines(
     transcript: Path, parts: Mapping[str, _TaggedPart], rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[tuple[str, _NumberedLine]]:
-    """Each line after the name of its conversation; invalid lines go to the rejects."""
+    """Yield each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = transcript.name
     times_by_file: dict[str, list[_Times]] = {}
     for name, part in parts.items():
@@ -414,7 +415,7 @@ def _lines(
 def _tagged_parts(
     tagged: Path, rejects: list[Reject], columns: Sequence[Column]
 ) -> tuple[dict[str, _TaggedPart], dict[str, BadInput]]:
-    """The rows of the shards, and why others can't be used, by conversation id."""
+    """Return the rows of the shards, and why others can't be used, by conversation id."""
     parts: dict[str, _TaggedPart] = {}
     unusable: dict[str, BadInput] = {}
     for path, shard in by_generation(shard_files(tagged) if tagged.is_dir() else [tagged]):
@@ -471,7 +472,7 @@ def _row(
 def _usable(
     name: str, utterances: Mapping[int, Utterance], talk: Conversation, rejects: list[Reject]
 ) -> Iterator[Utterance]:
-    """The utterances of lines, by their numbers, that are within their conversation, each with a unique id."""
+    """Yield the utterances of lines, by their numbers, that are in their conversation, each with a unique id."""
     identities = {utterance.id for utterance in (*talk.utterances, *utterances.values())}
     first: dict[str, int] = {}
     next_numbers: dict[str, int] = {}

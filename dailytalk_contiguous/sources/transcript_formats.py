@@ -106,7 +106,7 @@ _JSON_REMEDY = "save the file again, or take it away"
 
 
 def field_of(item: TranscriptItem, field: str) -> Any:
-    """The value of a field, by any of its names in `KEYS`; None where there is none."""
+    """Return the value of a field, by any of its names in `KEYS`; None where there is none."""
     for key in KEYS.get(field, (field,)):
         value = item.get(key)
         if value is not None:
@@ -115,7 +115,7 @@ def field_of(item: TranscriptItem, field: str) -> Any:
 
 
 def cues_of(item: TranscriptItem) -> Iterator[Cue]:
-    """A record as cues: one, or where its words have several speakers, one for each turn.
+    """Yield a record as cues: one, or where its words have several speakers, one for each turn.
 
     `channel` and `speaker` are the file's names. A turn with a speaker only has neither text nor words. Marks
     (laughter) follow it as cues of their own, with a `mark` and no text; marks of silence make no cue. Fillers
@@ -179,7 +179,7 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
 
 
 def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[str | None, Word]]:
-    """The speaker of each word of a record, and the word; a record may be a word itself.
+    """Yield the speaker of each word of a record, and the word; a record may be a word itself.
 
     Words without times (WhisperX gives none to numbers) share the time between their neighbours.
     """
@@ -231,7 +231,7 @@ def _span(start: object, end: object) -> tuple[float, float]:
 
 
 def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
-    """A cue without its marks (with an empty text if it has nothing else), and its marks as cues.
+    """Yield a cue without its marks (with an empty text if it has nothing else), and its marks as cues.
 
     The times of marks follow from their positions in the text, between the words that have times.
     """
@@ -365,7 +365,7 @@ class Document(NamedTuple):
     record: Callable[[Any], TranscriptItem] = dict
 
     def items(self, data: object) -> list[object] | None:
-        """The items of a document of this kind; None for any other."""
+        """Return the items of a document of this kind; None for any other."""
         match data:
             case {self.holder: [*items]}:
                 return items
@@ -387,14 +387,14 @@ def _our_utterance(item: TranscriptItem) -> TranscriptItem:
 
 
 def _moshi_word(item: Any) -> TranscriptItem:
-    """A word of moshi-finetune, which trains the voice of SPEAKER_MAIN, that of the left channel."""
+    """Return the record of a word of moshi-finetune, whose SPEAKER_MAIN is the speaker on the left channel."""
     word, (start, end), speaker = item
     side = "main" if speaker == MAIN else "other"
     return {"word": word, "start": start, "end": end, "speaker": side}
 
 
 def _lhotse_supervision(item: TranscriptItem) -> TranscriptItem:
-    """A `SupervisionSegment`; the words of its alignment have times of the recording, too."""
+    """Return the record of a `SupervisionSegment`; its words have times of the recording, too."""
     record = {**item}
     channels = item.get("channel", 0)
     if not isinstance(channels, list):
@@ -452,7 +452,7 @@ DOCUMENTS = (
 
 
 def _json(path: Path) -> Iterator[TranscriptRecord]:
-    """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`.
+    """Yield the items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`.
 
     Raises UnknownKind for what is no transcript, and BadInput for a damaged one.
     """
@@ -501,7 +501,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
 
 
 def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
-    """What a file holds, with the positions of its items. Raises BadInput."""
+    """Parse the items of a file, with their positions. Raises BadInput."""
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         positions = map("item {}".format, itertools.count(1))
         try:
@@ -525,7 +525,7 @@ _SPACE = re.compile(r"\s*+")
 
 
 def _documents(text: str) -> list[str]:
-    """The documents of a text, one after the other, as tools for Vosk write them; none where one is broken."""
+    """Return the documents of a text, one after the other, as tools for Vosk write them; none if one is broken."""
     decoder = json.JSONDecoder()
     documents: list[str] = []
     start = 0
@@ -543,7 +543,7 @@ def _documents(text: str) -> list[str]:
 
 
 def _of_service(data: object, title: str) -> list[TranscriptRecord] | None:
-    """The records of a document of a service, with their positions; None for any other. Raises BadInput."""
+    """Return the records of a document of a service, with their positions; None for any other. Raises BadInput."""
     try:
         recognised = service_of(data)
     except ValueError as error:
@@ -569,7 +569,7 @@ def is_transcript(content: bytes) -> bool:
 
 
 def _kaldi(path: Path) -> Iterator[TranscriptRecord]:
-    """The utterances of a data folder; an error stands for those of a recording that can't be used."""
+    """Yield the utterances of a data folder; an error stands for those of a recording that can't be used."""
     for position, record in kaldi_records(path):
         refused = record.pop(REFUSED, None)
         if refused:
@@ -605,7 +605,7 @@ FORMATS: dict[str, Callable[..., Iterable[TranscriptRecord]]] = {
 
 
 def ending_of(name: str) -> str | None:
-    """The ending of a transcript's file, as it is written there; None for any other file."""
+    """Return the ending of a transcript's file, as it is written there; None for any other file."""
     for ending in FORMATS:
         is_whole_name = ending[0] not in ".-"
         if ending in SWITCHBOARD_ENDINGS and not switchboard_stems(name):
@@ -623,13 +623,13 @@ def read_cues(
     left: dict[str, list[str]] | None = None,
     duration: float | None = None,
 ) -> list[Cue]:
-    """The cues of a transcript of a format of `FORMATS`, as `cues_of` makes them, with its names of channels.
+    """Read the cues of a transcript of a format of `FORMATS`, as `cues_of` makes them, with its names of channels.
 
     Args:
         side: the side in its name, by which a subtitle without a name is that of one speaker.
         pick: chooses among the recordings that it names; "" for what names none.
         wanted: names, or linguistic types, of tiers with speech; `left` gets those of others, by file.
-        duration: of the recording in seconds, by which its words are limited (`core.quotas.most_words`).
+        duration: seconds of the recording, by which its words are limited (`core.quotas.most_words`).
 
     Raises BadInput.
     """
@@ -673,7 +673,10 @@ def read_cues(
 
 @lru_cache(maxsize=2)
 def _by_recording(read: Callable[[Path], Iterable[TranscriptRecord]], path: Path, modified: int) -> NamedRecords:
-    """The records of a file by the recordings that they name, read once for all of these. Raises BadInput."""
+    """Return the records of a file by the recordings that they name, read once for all of these.
+
+    Raises BadInput.
+    """
     named = NamedRecords()
     quota = Quota(
         f"transcript {printable_path(path)}", MOST_RECORDS, "records", "save its parts in files of their own"

@@ -73,7 +73,7 @@ for _kind, _words in WORDS.items():
 
 
 def mark_of(text: str) -> TranscriptMark | None:
-    """The mark that a whole text is; None for words.
+    """Return the mark that a whole text is; None for words.
 
     >>> mark_of("[Laughter]"), mark_of("[sic]")
     (TranscriptMark(kind='sound', name='laughter'), None)
@@ -103,7 +103,7 @@ def marks_in(text: str) -> Iterator[tuple[int, int, TranscriptMark]]:
 
 
 def without_marks(text: str) -> str:
-    """A text without its marks, with single spaces; empty if no letter or digit is left.
+    """Return a text without its marks, with single spaces; empty if no letter or digit is left.
 
     >>> without_marks("Well [laughs], yes. (coughs)")
     'Well, yes.'
@@ -122,7 +122,7 @@ def without_marks(text: str) -> str:
 
 
 def _enclosed_mark(match: re.Match[str]) -> TranscriptMark | None:
-    """The mark that an enclosed text is; None for words."""
+    """Return the mark that an enclosed text is; None for words."""
     sign = str(match.lastgroup)
     words = re.sub(r"[\W_]+", " ", match[sign].casefold()).split()
     if sign in ("alone", "music", "round") and not words:
@@ -143,5 +143,5 @@ def _enclosed_mark(match: re.Match[str]) -> TranscriptMark | None:
 
 
 def _kinds_of(word: str) -> set[str]:
-    """The kinds of marks that a word makes."""
+    """Return the kinds of marks that a word makes."""
     return {kind for kind, pattern in _PATTERNS.items() if pattern.fullmatch(word)}

@@ -33,12 +33,12 @@ class UnknownKind(BadInput):
 
 
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
-    """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
+    """Return the error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
     return BadInput(f"transcript {printable_path(path)}: {reason}", remedy)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its mark as Praat writes it, with LF; of `.gz` unpacked.
+    """Read the text of a file in UTF-8, or in UTF-16 with its mark as Praat writes it, with LF; unpacks `.gz`.
 
     Raises BadInput.
     """
@@ -62,19 +62,19 @@ def read_text(path: Path) -> str:
 
 
 def lines_with_text(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a file with something in them, each after its position: `line 3`. Raises BadInput."""
+    """Yield the lines of a file with something in them, each after its position: `line 3`. Raises BadInput."""
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             yield f"line {number}", line
 
 
 def number_of_field(text: str) -> float | str:
-    """The number that a field of a line is; any other text as it is, which is refused where a number is needed."""
+    """Return a field of a line as a number; other text stays, which is refused where a number is needed."""
     return float(text) if NUMBER.fullmatch(text) else text
 
 
 def clock_seconds(time: re.Match[str]) -> float:
-    """The seconds of a match of `CLOCK`, or of another pattern with hours, minutes and seconds.
+    """Return the seconds of a match of `CLOCK`, or of another pattern with hours, minutes and seconds.
 
     >>> [clock_seconds(time) for time in CLOCK.finditer("1:02:03.5 02:03,500 0:05")]
     [3723.5, 123.5, 5.0]
@@ -84,5 +84,5 @@ def clock_seconds(time: re.Match[str]) -> float:
 
 
 def letters_of(text: str) -> str:
-    """The letters and digits of a text, in lower case."""
+    """Return the letters and digits of a text, in lower case."""
     return "".join(filter(str.isalnum, text)).casefold()

@@ -1,9 +1,9 @@
 """Transcripts that people already have, used instead of recognition.
 
-Finds the files that belong to a recording and reads them into cues of its two channels. Any mix of formats will do
-as long as each channel comes from one file: two texts for the same speech would put every word into the dataset
-twice. Of files that say the same, as a recogniser writes them in one run, the richest is used; files that differ
-are rejected rather than ranked.
+The files that belong to a recording are read into cues of its two channels. Any mix of formats will do as long as
+each channel comes from one file: two texts for the same speech would put every word into the dataset twice. Where
+files say the same, as a recogniser writes them in one run, the richest is used; files that differ are rejected
+rather than ranked.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.words.cues import later_cue
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
-from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
+from dailytalk_contiguous.sources.channel_names import is_side_name, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
 from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
 from dailytalk_contiguous.sources.named_records import NamedRecords
@@ -47,15 +47,15 @@ STM = ".stm"
 OF_MANY = ""
 
 
-def find_transcripts(
+def list_transcripts(
     audio_file: Path, folder: Path | None, relative: Path, root: Path | None = None
 ) -> list[Path]:
-    """Transcript files of a recording, sorted by name; an empty list if there are none.
+    """List the transcript files of a recording, sorted by name; an empty list if there are none.
 
-    They are named like the audio file, with or without its ending (`call.json`, `call.wav.json`), those of one
-    channel with the side (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`,
-    lhotse's `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this
-    recording, are among them. Files `*.reference.json` are never found: they are no transcripts.
+    They are named like the audio file, with or without its ending (`call.json`, `call.wav.json`); the name of a
+    transcript of one channel has the side, too (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1).
+    A run's `transcript.jsonl`, lhotse's `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may
+    not have lines for this recording, are among them. Files `*.reference.json` never are: they are no transcripts.
 
     Args:
         audio_file: the recording.
@@ -97,7 +97,7 @@ def stems_of(name: str) -> list[str]:
         stem = stem.rpartition(".")[0]
         stems.append(stem)
     before_marker, _, marker = stem.rpartition(".")
-    if before_marker and explains_itself(marker):
+    if before_marker and is_side_name(marker):
         stems.append(before_marker)
     if SHARED.fullmatch(name) or ending.lower() == STM:
         stems.append(OF_MANY)
@@ -212,7 +212,7 @@ def read_transcripts(
         recording_file: path of this recording in files on many recordings.
         files: facts about them; `repeats` of each is set.
         mix: whether all words are on one channel, `MIX`, whoever says them.
-        duration: of the recording in seconds. By it times in milliseconds are recognised, and words are limited.
+        duration: seconds of the recording, by which times in milliseconds are recognised and words are limited.
         tiers: the names of tiers with speech, where a file has others.
         left: gets the names of the other tiers, by file.
 
@@ -248,7 +248,7 @@ def read_transcripts(
 
 
 def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
-    """The cues of all files by rising start, with the people that are named for each channel."""
+    """Return the cues of all files by rising start, with the people that are named for each channel."""
     cues: list[Cue] = []
     channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
@@ -284,7 +284,7 @@ def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> l
 
 
 def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Path, str | None]:
-    """The side that each file is of, known from elsewhere or by its name; None where it is not known.
+    """Return the side that each file is of, known from elsewhere or by its name; None where it is not known.
 
     `stem`: of the recording. Raises BadInput where the names of two mean one side.
     """
@@ -292,7 +292,7 @@ def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Pat
     for path, facts in files.items():
         bare = bare_name(path.name)
         marker = bare.removeprefix(f"{stem}.")  # "left" of call.left.srt
-        if marker != bare and explains_itself(marker) and not facts.channel:
+        if marker != bare and is_side_name(marker) and not facts.channel:
             markers[path] = marker
     sides = sides_of([*markers.values()], next(iter(files)))
     return {path: sides.get(markers.get(path, ""), facts.channel) for path, facts in files.items()}
@@ -343,7 +343,7 @@ _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
-    """The cues with their `core.records.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
+    """Return the cues with their `core.records.schema.CHANNELS`, or `OPEN` where a file names no speaker."""
     channels = {cue.channel for cue in cues}
     speakers = {cue.speaker for cue in cues if cue.speaker is not None}
     if not speakers:  # a recogniser may know the channels of some (whisper.cpp has "?" where both are as loud)

@@ -58,7 +58,7 @@ def written_turnbench(shards: Sequence[Path]) -> tuple[Path, WrittenRecordings]:
 
 
 def _rows_of_table(names: dict[str, Path], columns: Sequence[str], name: str) -> Iterator[Row | BadInput]:
-    """The rows of a table with these columns as far as it has them, and why no more can be read."""
+    """Yield the rows of a table with these columns as far as it has them, and why no more can be read."""
     try:
         with open_parquet(names[name], _REMEDY) as parquet:
             present = [column for column in columns if column in parquet.schema.names]

@@ -1,4 +1,4 @@
-"""What TurnBench's annotators wrote of a conversation, as a transcript: texts with times, and marks of sounds.
+"""The annotations of TurnBench's annotators as a transcript: texts with times, and marks of sounds.
 
 An entry is a line of subtitles, `[Normal Turn] How are you?`, or an item of a track in a table. A label of speech
 is dropped, because turns, backchannels and interruptions follow from the times. Laughter and noises become marks.
@@ -89,7 +89,7 @@ def _entries(path: Path) -> Iterator[tuple[str, float, float, str, str]]:
 def transcript_of_row(row: Row) -> bytes | None:
     """Return the transcript of a row as JSON of our own kind; None for a row without annotations.
 
-    Of each speaker the first annotator with entries is read. Raises BadInput for what is no entry.
+    The first annotator of each speaker with entries is read. Raises BadInput for an item that is no entry.
     """
     utterances: list[dict[str, object]] = []
     for channel, entry in _entries_of_row(row):
@@ -107,7 +107,7 @@ def unread_labels_of_row(row: Row) -> Counter[str]:
 
 
 def _entries_of_row(row: Row) -> Iterator[tuple[str, TurnAnnotation]]:
-    """The channel and the content of each entry of a row."""
+    """Yield the channel and the content of each entry of a row."""
     for speaker, channel in CHANNEL_OF.items():
         tracks = [row.get(track_column(speaker, annotator)) for annotator in ANNOTATORS]
         written = [track for track in tracks if track]

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
+from dailytalk_contiguous.sources.channel_names import ROLES, is_side_name
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
@@ -126,7 +126,7 @@ _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
 
 def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
-    """The samples of a tar by column, each with the number of bytes read up to its end.
+    """Yield the samples of a tar by column, each with the number of bytes read up to its end.
 
     A sample that can't be used has one column besides its key, with a BadInput as its value. `name`: that of the
     tar in errors. Raises TarError for damage.
@@ -157,7 +157,7 @@ _MOST_ATTRIBUTES = 1000
 
 
 def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar of so many bytes, without the list of them that tarfile keeps.
+    """Yield the members of a tar of so many bytes, without the list of them that tarfile keeps.
 
     Raises TarError for damage.
     """
@@ -180,7 +180,7 @@ def _next_member(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
 
 
 def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
-    """The one sample of members that share a name up to its first dot, or several.
+    """Yield the one sample of members that share a name up to its first dot, or several.
 
     There are several where each name up to the last dot has one audio file and is no side (mr.smith.wav,
     mr.jones.wav): one sample for each of these names.
@@ -213,7 +213,7 @@ def _are_samples(pieces: Sequence[tuple[str, Sequence[_Member]]]) -> bool:
         return False
     for part, members in pieces:
         side = part.rpartition(".")[2]
-        if explains_itself(side) or side in ROLES:
+        if is_side_name(side) or side in ROLES:
             return False
         audio = [member for member in members if is_audio_column(member.column)]
         if len(audio) != 1:

@@ -1,8 +1,8 @@
-"""whisper.json: the texts of a folder of clips, `{"clip1.wav": {"text", "language", "segments": [...]}}`.
+"""Texts of a folder of clips in a whisper.json, `{"clip1.wav": {"text", "language", "segments": [...]}}`.
 
 Tools for voice cloning write one such file beside a folder `audio/`, and people correct it by hand. So an entry
-that can't be used is a reject and stays as it is, and so does every field that we don't know: what is written is
-what was read, apart from what was changed on purpose.
+that can't be used is a reject and stays as it is, and so does every field that we don't know: the file is written
+as it was read, except for intended changes.
 """
 
 import json
@@ -125,7 +125,7 @@ def entry_problem(file: str, name: str, entry: object) -> BadInput | None:
 
 
 def text_of(entry: Mapping[str, Any]) -> str:
-    """The text of an entry that can be used: its own, or that of its segments, with single spaces."""
+    """Return the text of an entry that can be used: its own, or that of its segments, with single spaces."""
     text = entry.get("text")
     if text is None:
         text = " ".join(segment["text"] for segment in entry["segments"])
@@ -143,7 +143,7 @@ class ClipsFolder(NamedTuple):
 
 
 def clips_folder(path: Path) -> ClipsFolder:
-    """The clips and the texts of a folder, or of a whisper.json.
+    """Return the clips and the texts of a folder, or of a whisper.json.
 
     The texts of a folder are in its `WHISPER_JSON`; the clips are in one of `AUDIO_FOLDERS` beside it, or else in
     its own folder. Raises BadInput for a link that leads out of the folder.
@@ -205,6 +205,6 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
 
 
 def folded(name: str) -> str:
-    """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
+    """Return a path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
     composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
     return unicodedata.normalize("NFC", composed.casefold())

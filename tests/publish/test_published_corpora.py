@@ -157,7 +157,7 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
     assert outcome["published"]["tag"] == TAG
     alone = open_items(f"{REPO}@{TAG}")
     assert alone.kind == "version"
-    assert alone.labelled is True
+    assert alone.has_labels is True
     assert alone.splits() == SPLIT
     assert alone.row("acted/s1-1")["labels"] == rows["acted/s1-1"]["labels"]
 

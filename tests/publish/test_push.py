@@ -23,7 +23,7 @@ from dailytalk_contiguous.publish.hub.pushing import (
     PushSettings,
     Release,
     RepositoryState,
-    check_request,
+    prepare_repository,
     publish,
     read_repository,
 )
@@ -42,7 +42,7 @@ def _quick(impatient: None) -> None:
 
 def send(made: Release, settings: PushSettings = NEW, before: RepositoryState | None = None) -> Release:
     api = HfApi()
-    check_request(api, REPO, settings)
+    prepare_repository(api, REPO, settings)
     before = before or read_repository(api, REPO, settings.branch)
     return publish(api, replace(made, settings=settings, before=before))
 
@@ -181,7 +181,7 @@ def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatc
     ):
         monkeypatch.setenv("HF_TOKEN", token)
         with pytest.raises(DailytalkError, match=message):
-            check_request(HfApi(), REPO, settings)
+            prepare_repository(HfApi(), REPO, settings)
         assert not refs(hub)
 
 
@@ -292,17 +292,17 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
 
 def test_tag_that_can_not_be_is_refused_before_the_hub_is_asked(hub: HubServer) -> None:
     with pytest.raises(DailytalkError, match="'newest'"):
-        check_request(HfApi(), REPO, replace(NEW, tag="newest"))
+        prepare_repository(HfApi(), REPO, replace(NEW, tag="newest"))
     assert not hub.requests
 
 
 def test_public_repository_is_not_published_to_as_a_private_one(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
-    assert check_request(HfApi(), REPO, NEW)
+    assert prepare_repository(HfApi(), REPO, NEW)
     with pytest.raises(DailytalkError, match="tester/talk is public already"):
-        check_request(HfApi(), REPO, replace(NEW, private=True))
+        prepare_repository(HfApi(), REPO, replace(NEW, private=True))
     HfApi().update_repo_settings(REPO, repo_type="dataset", private=True)
-    assert check_request(HfApi(), REPO, replace(NEW, private=True))
+    assert prepare_repository(HfApi(), REPO, replace(NEW, private=True))
 
 
 def test_token_that_may_only_read_may_propose_and_not_write(
@@ -311,8 +311,8 @@ def test_token_that_may_only_read_may_propose_and_not_write(
     HfApi().create_repo(REPO, repo_type="dataset")
     monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
     with pytest.raises(DailytalkError, match="has no right to do this with tester/talk"):
-        check_request(HfApi(), REPO, NEW)
-    assert check_request(HfApi(), REPO, PushSettings(pr=True))
+        prepare_repository(HfApi(), REPO, NEW)
+    assert prepare_repository(HfApi(), REPO, PushSettings(pr=True))
 
 
 def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     new_assets = {"assets/b.png": b"x", "assets/c.png": b"new"}
     second = release(tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, new_assets)
     planned = replace(second, before=read_repository(HfApi(), REPO))
-    assert [(change.what, change.name) for change in planned.plan] == [
+    assert [(change.action, change.name) for change in planned.plan] == [
         ("replace", "README.md"),
         ("delete", "assets/a.png"),
         ("keep", "assets/b.png"),
@@ -342,7 +342,7 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     assert planned.to_send == texts + data
     send(second)
     again = replace(second, before=read_repository(HfApi(), REPO))
-    changed = {change.name for change in again.plan if change.what != "keep"}
+    changed = {change.name for change in again.plan if change.action != "keep"}
     assert changed == {"README.md", "manifest.json"}
 
 
@@ -350,7 +350,7 @@ def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubS
     HfApi().create_repo(REPO, repo_type="dataset")
     hub.faults.arm("500", times=99, path="auth-check")
     with pytest.raises(DailytalkError, match="failed with 500"):
-        check_request(HfApi(), REPO, NEW)
+        prepare_repository(HfApi(), REPO, NEW)
 
 
 @pytest.mark.parametrize("token", [HubServer.read_token, None])

@@ -18,7 +18,13 @@ from huggingface_hub.utils import _http, disable_progress_bars, enable_progress_
 from releases import REPO, held, refs, release, wanted
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.hub.pushing import PushSettings, Release, check_request, publish, read_repository
+from dailytalk_contiguous.publish.hub.pushing import (
+    PushSettings,
+    Release,
+    prepare_repository,
+    publish,
+    read_repository,
+)
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -48,7 +54,7 @@ class Scene:
     def push(self, release: Release) -> Release:
         """What the command does with a version that is packed."""
         api = HfApi()
-        check_request(api, REPO, PushSettings())
+        prepare_repository(api, REPO, PushSettings())
         before = read_repository(api, REPO)
         return publish(api, replace(release, before=before))
 

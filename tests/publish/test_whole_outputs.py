@@ -375,7 +375,7 @@ def facts_of_items(folder: Path, root: Path) -> str:
     ids = [row["conversation_id"] for row in found.rows(["conversation_id"])]
     clips = [row for row in found.listed() if row["labels"]]
     few = [
-        [found.kind, found.rebuilt, found.labelled, found.name, found.splits()],
+        [found.kind, found.rebuilt, found.has_labels, found.name, found.splits()],
         [(row_id, found.row(row_id)["duration"]) for row_id in ids],
         [row["conversation_id"] for row in found.rows(["duration"], ["train"])],
         [(row["conversation_id"], row["labels"]["weight"], affect(row)) for row in clips],

@@ -65,8 +65,8 @@ def test_runs_are_found_from_the_end_behind_and_before_lines_that_were_cut_off(
     path = tmp_path / EVENTS
     for number in range(3):
         with journal(tmp_path) as events:
-            events.planned(RunPlan([TASK.path], [TASK]))
-            events.made(MADE)
+            events.record_plan(RunPlan([TASK.path], [TASK]))
+            events.record_shard(MADE)
         with path.open("ab") as file:
             file.write(damage)
         assert [run.state for run in read_runs(path)] == ["finished"] * (number + 1)
@@ -76,9 +76,9 @@ def test_runs_are_found_from_the_end_behind_and_before_lines_that_were_cut_off(
 def test_lines_say_where_their_run_begins_and_those_between_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     with journal(tmp_path) as first:
-        first.planned(RunPlan([TASK.path], [TASK]))
+        first.record_plan(RunPlan([TASK.path], [TASK]))
     with journal(tmp_path) as second:
-        second.planned(RunPlan([TASK.path], [TASK]))
+        second.record_plan(RunPlan([TASK.path], [TASK]))
         begins = second.run.begins
         append(path, line(run="of nobody, and between the lines of the second run"))
     assert begins is not None
@@ -89,9 +89,9 @@ def test_lines_say_where_their_run_begins_and_those_between_are_not_read(tmp_pat
 def test_journal_that_was_deleted_during_a_run_is_read_by_its_lines(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     with journal(tmp_path) as first:
-        first.planned(RunPlan([TASK.path], [TASK]))
+        first.record_plan(RunPlan([TASK.path], [TASK]))
     with journal(tmp_path) as second:
-        second.planned(RunPlan([TASK.path], [TASK]))
+        second.record_plan(RunPlan([TASK.path], [TASK]))
         path.unlink()
         append(path, line(run="another"))
     assert [run.run for run in read_runs(path)] == ["another", second.run.run]
@@ -108,8 +108,8 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
     caplog.set_level(logging.INFO, "dailytalk_contiguous")
     path = tmp_path / EVENTS
     with journal(tmp_path) as events:
-        events.planned(RunPlan([TASK.path], [TASK]))
-        events.telling(lambda event: None)(StageEvent("Transcribe", ("a",), 6.0))
+        events.record_plan(RunPlan([TASK.path], [TASK]))
+        events.tracking(lambda event: None)(StageEvent("Transcribe", ("a",), 6.0))
         while path.read_bytes().count(b"Transcribe") < 2:
             time.sleep(0.01)
     lines = path.read_bytes().splitlines()
@@ -127,9 +127,9 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
 def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) -> None:
     tasks = [Task(Path(f"shard-{number}.parquet"), [pending(str(number))]) for number in range(50)]
     with journal(tmp_path) as events:
-        events.planned(RunPlan([task.path for task in tasks], tasks))
+        events.record_plan(RunPlan([task.path for task in tasks], tasks))
         for task in tasks:
-            events.made(ShardReport(task.path, task.path.name, 0, 2.0, {}))
+            events.record_shard(ShardReport(task.path, task.path.name, 0, 2.0, {}))
     first, *_, last = map(json.loads, (tmp_path / EVENTS).read_text().splitlines())
     assert (first["conversations"], first["conversations_done"], first["audio_done"]) == (50, 0, 0.0)
     assert (last["conversations"], last["conversations_done"]) == (50, 50)
@@ -141,13 +141,13 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(run_events, "LINE_SECONDS", 0.001)
     tasks = [Task(Path(f"shard-{number}.parquet"), [pending(str(number))]) for number in range(100)]
     with journal(tmp_path) as events, ThreadPoolExecutor(8) as pool:
-        events.planned(RunPlan([task.path for task in tasks], tasks))
-        tell = events.telling(lambda event: None)
+        events.record_plan(RunPlan([task.path for task in tasks], tasks))
+        tell = events.tracking(lambda event: None)
 
         def make(task: Task) -> None:
             tell(StageEvent("Segment", (task.path.name,), 6.0))
             tell(StageEvent("Segment", (task.path.name,), 6.0, wall=1.0))
-            events.made(ShardReport(task.path, task.path.name, 0, 2.0, {"Segment": (1.5, 6.0)}))
+            events.record_shard(ShardReport(task.path, task.path.name, 0, 2.0, {"Segment": (1.5, 6.0)}))
 
         list(pool.map(make, tasks))
     lines = [json.loads(text) for text in (tmp_path / EVENTS).read_text().splitlines()]
@@ -159,15 +159,15 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
 def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before_the_first(tmp_path: Path) -> None:
     tasks = [Task(Path(f"shard-{name}.parquet"), [pending(name)]) for name in "abcd"]
     with journal(tmp_path) as events:
-        events.planned(RunPlan([task.path for task in tasks], tasks))
-        tell = events.telling(lambda event: None)
+        events.record_plan(RunPlan([task.path for task in tasks], tasks))
+        tell = events.tracking(lambda event: None)
         run = events.run
         tell(StageEvent("Segment", ("a",), 6.0, wall=1.0))
         assert run.left_seconds(datetime.now(UTC)) is None
         for n_done, task in enumerate(tasks):
-            tell(StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=9, total=10))
+            tell(StageEvent("Transcribe", ("a",), 6.0, kind="pieces", steps_done=9, total=10))
             assert run.share == n_done / 4
-            events.made(ShardReport(task.path, task.path.name, 0, 2.0, {}))
+            events.record_shard(ShardReport(task.path, task.path.name, 0, 2.0, {}))
         assert run.share == 1.0
 
 
@@ -175,9 +175,12 @@ def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before
     ("event", "text"),
     [
         (StageEvent("Transcribe", ("a",), 6.0), "a: Transcribe"),
-        (StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=0, total=12), "a: Transcribe"),
-        (StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=3, total=12), "a: Transcribe, 3 of 12 pieces"),
-        (StageEvent("Speak", ("a",), 6.0, kind="lines", done=3), "a: Speak, lines: 3"),
+        (StageEvent("Transcribe", ("a",), 6.0, kind="pieces", steps_done=0, total=12), "a: Transcribe"),
+        (
+            StageEvent("Transcribe", ("a",), 6.0, kind="pieces", steps_done=3, total=12),
+            "a: Transcribe, 3 of 12 pieces",
+        ),
+        (StageEvent("Speak", ("a",), 6.0, kind="lines", steps_done=3), "a: Speak, lines: 3"),
         (StageEvent("Segment", ("a", "b"), 12.0), "2 conversations: Segment"),
     ],
 )
@@ -185,9 +188,9 @@ def test_conversation_at_hand_has_its_stage_and_the_steps_that_are_done(
     tmp_path: Path, event: StageEvent, text: str
 ) -> None:
     with journal(tmp_path) as events:
-        events.planned(RunPlan([TASK.path], [TASK]))
-        events.telling(lambda event: None)(event)
-        assert events.run.at_hand == text
+        events.record_plan(RunPlan([TASK.path], [TASK]))
+        events.tracking(lambda event: None)(event)
+        assert events.run.current_work == text
 
 
 def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:
@@ -212,7 +215,7 @@ def test_end_tells_why_and_never_what_was_said(
 ) -> None:
     def fail() -> None:
         with journal(tmp_path) as events:
-            events.planned(RunPlan([TASK.path], [TASK]))
+            events.record_plan(RunPlan([TASK.path], [TASK]))
             raise error
 
     with pytest.raises(type(error)):
@@ -223,9 +226,9 @@ def test_end_tells_why_and_never_what_was_said(
 
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:
     killed = journal(tmp_path)
-    killed.planned(RunPlan([TASK.path], [TASK]))
-    killed.made(MADE)
+    killed.record_plan(RunPlan([TASK.path], [TASK]))
+    killed.record_shard(MADE)
     for _ in range(2):
         with journal(tmp_path) as again:
-            again.planned(RunPlan([TASK.path], [], 1))
+            again.record_plan(RunPlan([TASK.path], [], 1))
     assert [run.state for run in read_runs(tmp_path / EVENTS)] == ["gone", "finished"]

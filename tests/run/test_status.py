@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, Run, alone, append, run_status
+from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, Run, append, hold_folder, run_status
 from dailytalk_contiguous.store.files import locked
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,22 +61,22 @@ def test_folder_is_held_for_a_run_on_another_host_until_it_ends_or_somebody_know
     run = begin(tmp_path, host="elsewhere", pid=os.getpid())
     with (
         pytest.raises(DailytalkError, match=r"tag .*on elsewhere, process .*since 2026-01-01T00:00:00") as refused,
-        alone(tmp_path, "tag", (1, 1)),
+        hold_folder(tmp_path, "tag", (1, 1)),
     ):
         pass
     assert refused.value.remedy.endswith("if it was killed, pass --force")
-    with alone(tmp_path, "tag", (1, 1), force=True):
+    with hold_folder(tmp_path, "tag", (1, 1), force=True):
         assert (tmp_path / RUN_LOCK).is_file()
     end(tmp_path, run)
-    with alone(tmp_path, "speak", (1, 1)):
+    with hold_folder(tmp_path, "speak", (1, 1)):
         pass
 
 
 def test_parts_of_one_run_work_side_by_side_and_nothing_else(tmp_path: Path) -> None:
     begin(tmp_path, shard=[1, 2])
     with locked(tmp_path / f"{RUN_LOCK}-1-of-2", "", ""):
-        with alone(tmp_path, "tag", (2, 2)):
+        with hold_folder(tmp_path, "tag", (2, 2)):
             pass
         for kind, shard in (("tag", (1, 1)), ("speak", (2, 2)), ("tag", (2, 3)), ("tag", (1, 2))):
-            with pytest.raises(DailytalkError, match="works in"), alone(tmp_path, kind, shard, force=True):
+            with pytest.raises(DailytalkError, match="works in"), hold_folder(tmp_path, kind, shard, force=True):
                 pass

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs
 from dailytalk_contiguous.store.owned_folder import mark
 
@@ -78,15 +78,15 @@ def test_results_of_ours_in_a_store_are_named_and_not_fetched(tmp_path: Path) ->
     mark(tmp_path / "store/run1/audio", "audio")
     (folder,), _ = fetch_inputs([address])
     left_out = LeftOut()
-    recordings = find_recordings([folder], left_out=left_out)
+    recordings = list_recordings([folder], left_out=left_out)
     assert [recording.audio_file for recording in recordings] == ["a.wav"]
-    assert left_out.made == ["run1/audio/"]
+    assert left_out.own_results == ["run1/audio/"]
     assert not list(Path(folder).rglob("a_edited.wav"))
     with pytest.raises(DailytalkError) as error:
         fetch_inputs([f"{address}/run1"])
     assert f"{address}/run1/audio/" in error.value.remedy
     (named,), _ = fetch_inputs([f"{address}/run1/audio"])
-    recordings = find_recordings([named])
+    recordings = list_recordings([named])
     assert [recording.audio_file for recording in recordings] == ["a_edited.wav"]
 
 

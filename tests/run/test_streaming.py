@@ -24,7 +24,7 @@ from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.shard import StageEvent
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
-from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.shards import shard_files
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import open_repository
@@ -146,7 +146,7 @@ def made(spec: StreamSpec, progress: Any = lambda event: None) -> Streamed:
     record = run(spec, progress=progress).record
     assert record is not None
     after = len(spec.windows)
-    return Streamed(record, after, after - before, spec.complete, spec.audio_seconds)
+    return Streamed(record, after, after - before, spec.is_complete, spec.audio_seconds)
 
 
 def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = None) -> Streamed:
@@ -155,7 +155,7 @@ def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = N
 
 def tag_spec(tagger: Stages, out: Path) -> TagSpec:
     """An eager run over the repository."""
-    conversations = find(open_inputs([REPO]), out, shard_seconds=TWO)
+    conversations = list_conversations(open_inputs([REPO]), out, shard_seconds=TWO)
     return TagSpec(conversations, out, tagger)
 
 

@@ -14,7 +14,7 @@ from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.run.run import RunOptions
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.shard import StageEvent, features_of
-from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.shards import read_rows, shard_files
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
@@ -158,7 +158,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     done: list[str] = []
     seed = changed_setting(settings, rules="seed")
     inputs = open_inputs([str(tmp_path / "in")])
-    conversations = find(inputs, tmp_path / "out", shard_seconds=1.0)
+    conversations = list_conversations(inputs, tmp_path / "out", shard_seconds=1.0)
     spec = TagSpec(conversations, tmp_path / "out", seed)
 
     def note(event: StageEvent) -> None:
@@ -249,7 +249,7 @@ def test_recordings_of_a_run_that_was_stopped_in_its_first_pass_are_not_dropped(
         if event.conversations == ("b",):
             raise KeyboardInterrupt
 
-    recordings = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
+    recordings = list_conversations(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
     with pytest.raises(KeyboardInterrupt):
         run_spec(TagSpec(recordings, tmp_path / "out", settings), progress=stop)
     before = state(tmp_path / "out")
@@ -269,7 +269,7 @@ def test_each_conversation_counts_once_however_many_passes_it_goes_through(
     assert first.audio_done == pytest.approx(first.audio_seconds)
     calls(tmp_path / "in", "c")
     changed = changed_setting(settings, rules="seed")
-    recordings = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
+    recordings = list_conversations(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
     planned = run_spec(TagSpec(recordings, tmp_path / "out", changed), RunOptions(dry_run=True))
     assert planned.plan.conversations == 3
     assert planned.left[0].name == "Segment"

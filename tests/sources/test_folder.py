@@ -11,7 +11,7 @@ from recordings import excerpt, save
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 
 
 def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:
@@ -169,7 +169,7 @@ def test_recordings_that_are_read_side_by_side_give_the_rows_of_one_after_anothe
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "one"))
     config = FolderConfig(inputs=(str(tmp_path / "in"),), max_conversation=10.0)
     alone: list[dict[str, Any]] = []
-    for recording in find_recordings(config.inputs):
+    for recording in list_recordings(config.inputs):
         alone += recording_rows(recording, config)
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "many"))
     assert list(folder_rows(config)) == alone

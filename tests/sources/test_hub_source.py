@@ -23,7 +23,7 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import fetch, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.hub_tables import suffix_of, table_file_name
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.store.addresses import HubChoice
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -96,7 +96,7 @@ def rows(text: str = REPO, **choice: str) -> list[dict[str, Any]]:
 def fetched_files(text: str = REPO) -> tuple[list[Path], list[Reject]]:
     """The recordings of a fetched repository, by name, and its rejects."""
     fetched = fetch(repository(text))
-    recordings = find_recordings(fetched.folders)
+    recordings = list_recordings(fetched.folders)
     return [recording.path for recording in recordings], fetched.problems
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, mark
 
 
@@ -21,11 +21,11 @@ def touch(folder: Path, *names: str | bytes) -> Path:
 
 
 def names(*inputs: Path, exclude: Path | None = None) -> list[str]:
-    return [recording.audio_file for recording in find_recordings(inputs, exclude)]
+    return [recording.audio_file for recording in list_recordings(inputs, exclude)]
 
 
 def ids(*inputs: Path) -> list[str]:
-    return [recording.recording_id for recording in find_recordings(inputs)]
+    return [recording.recording_id for recording in list_recordings(inputs)]
 
 
 def test_recordings_at_any_depth_are_found_in_order_of_name(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_ids_are_unique_whatever_the_names_and_the_cuts(
 
 def test_bytes_that_are_not_utf8_are_shown_escaped_and_still_open(tmp_path: Path) -> None:
     touch(tmp_path, b"bad\xff.wav")
-    (recording,) = find_recordings([tmp_path])
+    (recording,) = list_recordings([tmp_path])
     assert recording.audio_file == "bad\\xff.wav"
     assert recording.path.is_file()
 
@@ -54,7 +54,7 @@ def test_bytes_that_are_not_utf8_are_shown_escaped_and_still_open(tmp_path: Path
 def test_names_that_are_shown_alike_are_refused_by_name(tmp_path: Path) -> None:
     touch(tmp_path, b"bad\xff.wav", "bad\\xff.wav")
     with pytest.raises(DailytalkError, match="both shown as 'bad"):
-        find_recordings([tmp_path])
+        list_recordings([tmp_path])
 
 
 def test_folder_of_results_is_not_searched(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_folder_that_can_not_be_searched_is_not_passed_over(
 def test_hidden_recordings_are_told_and_what_macos_leaves_is_not(tmp_path: Path) -> None:
     touch(tmp_path, "call.wav", ".old.wav", "a/.b.FLAC", "._call.wav", ".DS_Store", ".git/config", ".takes/1.wav")
     left_out = LeftOut()
-    find_recordings([tmp_path], left_out=left_out)
+    list_recordings([tmp_path], left_out=left_out)
     assert left_out.hidden == [".old.wav", ".takes/", "a/.b.FLAC"]
 
 
@@ -109,8 +109,8 @@ def finished(path: Path, comment: str = f"{MADE_FROM} 0123") -> Path:
 def searched(*inputs: Path) -> tuple[list[str], list[str]]:
     """The recordings of a folder, and what of it we made."""
     left_out = LeftOut()
-    recordings = find_recordings(inputs, left_out=left_out)
-    return [recording.audio_file for recording in recordings], left_out.made
+    recordings = list_recordings(inputs, left_out=left_out)
+    return [recording.audio_file for recording in recordings], left_out.own_results
 
 
 def test_folder_that_we_made_is_told_and_no_input(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def linked(tmp_path: Path) -> Path:
 
 
 def test_links_that_lead_out_of_the_input_are_not_followed(tmp_path: Path) -> None:
-    recordings = find_recordings([linked(tmp_path)])
+    recordings = list_recordings([linked(tmp_path)])
     leads_out = {recording.audio_file: recording.leads_out for recording in recordings}
     refused = {name for name in leads_out if leads_out[name]}
     followed = leads_out.keys() - refused

@@ -12,7 +12,7 @@ from recordings import excerpt, read_lines, save
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.pairs import pair_choice
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.sources.transcribed import transcribed
 
 NAME = "café 한국 ö"
@@ -90,7 +90,7 @@ def test_table_of_pairs_and_words_of_it_name_the_files(tmp_path: Path, one: str,
     table = tmp_path / "pairs.csv"
     table.write_text(in_form(other, f"left,right\n{NAME} Zoë.wav,{NAME} Jörg\n"))
     for choice in (str(table), in_form(other, "Zoë,Jörg")):
-        (recording,) = find_recordings([tmp_path / "in"], sides=True, choice=pair_choice(choice))
+        (recording,) = list_recordings([tmp_path / "in"], sides=True, choice=pair_choice(choice))
         assert recording.pair == (zoë, jörg, None)
 
 
@@ -139,7 +139,7 @@ def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
         save(tmp_path / f"{in_form(form)}.wav")
     with pytest.raises(DailytalkError, match="two recordings are both shown as"):
-        find_recordings([tmp_path])
+        list_recordings([tmp_path])
 
 
 def test_link_of_the_same_name_is_not_followed_out_of_the_folder(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.pairs import pairs
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.sources.transcribed import transcribed
 
 LEFT = excerpt()[:, 0]
@@ -92,7 +92,7 @@ def test_stereo_files_are_recordings_of_their_own(tmp_path: Path) -> None:
     assert named("talk_1.wav", "talk_2.wav", channels=2) == {}
     save(tmp_path / "in/talk_1.wav")
     save(tmp_path / "in/talk_2.wav", LEFT)
-    recordings = find_recordings([tmp_path / "in"], sides=True)
+    recordings = list_recordings([tmp_path / "in"], sides=True)
     assert [recording.recording_id for recording in recordings] == ["talk_1", "talk_2"]
 
 
@@ -196,7 +196,7 @@ def test_pairs_are_named_and_a_mono_channel_takes_the_files_alone(tmp_path: Path
     folder = sides(tmp_path / "in/day", "talk.left.wav", "talk.right.wav")
     save(tmp_path / "in/lone.left.wav", LEFT)
     left_out = LeftOut()
-    recordings = find_recordings([folder.parent], left_out=left_out, sides=True)
+    recordings = list_recordings([folder.parent], left_out=left_out, sides=True)
     assert len(recordings) == 2
     assert left_out.paired == ["day/talk"]
     alone = rows(folder, channel="mix")

@@ -7,7 +7,7 @@ import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.recordings import identity_of
-from dailytalk_contiguous.sources.transcribed import at_hand
+from dailytalk_contiguous.sources.transcribed import with_recording
 
 BYTES = bytes(range(250)) * 4000
 
@@ -43,4 +43,4 @@ def test_pipe_in_the_place_of_a_recording_is_gone_and_not_waited_for(tmp_path: P
         "audio_identity": "x",
     }
     with pytest.raises(BadInput, match="is gone"):
-        at_hand(row, None)
+        with_recording(row, None)

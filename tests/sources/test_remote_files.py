@@ -50,5 +50,5 @@ def test_copies_of_objects_that_are_gone_go_and_what_this_machine_made_stays(tmp
     files = [path.name for path in mirror.folder.iterdir()]
     kept = sorted(name for name in files if not name.startswith("."))
     assert kept == ["b.wav", "c.wav", "d.txt", "mine.wav"]
-    changed = {name: mirror.changed_here(name) for name in ("b.wav", "c.wav", "mine.wav", "gone.wav")}
+    changed = {name: mirror.was_changed_here(name) for name in ("b.wav", "c.wav", "mine.wav", "gone.wav")}
     assert changed == {"b.wav": False, "c.wav": True, "mine.wav": True, "gone.wav": False}

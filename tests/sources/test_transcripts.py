@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
 from dailytalk_contiguous.core.words.cues import cues_within
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.channel_names import person, sides_of
-from dailytalk_contiguous.sources.transcripts import find_transcripts, read_transcripts
+from dailytalk_contiguous.sources.transcripts import list_transcripts, read_transcripts
 
 
 def save(path: Path, content: Any, encoding: str = "utf-8") -> Path:
@@ -81,7 +81,7 @@ def manifest_line(audio: str, offset: float, duration: float, text: str, speaker
 
 def beside(folder: Path, name: str = "call.wav") -> list[Path]:
     """The transcripts of a recording that are in its own folder."""
-    return find_transcripts(folder / name, None, Path(name))
+    return list_transcripts(folder / name, None, Path(name))
 
 
 def test_files_with_the_same_stem_are_found_under_the_relative_path(tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ def test_files_with_the_same_stem_are_found_under_the_relative_path(tmp_path: Pa
     save(folder / "day/call2.json", "{}")
     save(folder / "day/call.txt", "")
     save(folder / "day/call.de.srt", "")
-    transcripts = find_transcripts(audio, folder, Path("day/call.wav"))
+    transcripts = list_transcripts(audio, folder, Path("day/call.wav"))
     assert set(transcripts) == expected
 
 
 def test_folder_itself_is_searched_when_the_relative_path_has_none(tmp_path: Path) -> None:
     audio = tmp_path / "audio/day/call.wav"
     expected = save(tmp_path / "texts/call.srt", "")
-    transcripts = find_transcripts(audio, tmp_path / "texts", Path("day/call.wav"))
+    transcripts = list_transcripts(audio, tmp_path / "texts", Path("day/call.wav"))
     assert transcripts == [expected]
 
 
@@ -114,7 +114,7 @@ def test_reference_is_never_found(tmp_path: Path) -> None:
     save(tmp_path / "call.reference.json", {"utterances": []})
     assert beside(tmp_path) == []
     audio = Path("call.reference.wav")
-    assert find_transcripts(tmp_path / audio, tmp_path, audio) == []
+    assert list_transcripts(tmp_path / audio, tmp_path, audio) == []
 
 
 @pytest.mark.parametrize("name", ["call.json", "call.jsonl", "call.left.json"])

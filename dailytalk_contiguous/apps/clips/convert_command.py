@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.machine import audio, interrupts
 from dailytalk_contiguous.machine.resources import cores, side_by_side
-from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
+from dailytalk_contiguous.sources.recordings import LeftOut, Recording, list_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import LARGEST_WAV, MADE_FROM
@@ -258,7 +258,7 @@ def convert(
     left_out = LeftOut()
     if os.path.realpath(out) in map(os.path.realpath, inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
-    recordings = find_recordings(inputs, out, left_out)
+    recordings = list_recordings(inputs, out, left_out)
     show.say_left_out(left_out)
     names = []
     for recording in recordings:

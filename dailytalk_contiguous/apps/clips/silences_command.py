@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.records.outcome import Figures, Outcome, exit_cod
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.run.tagging import list_conversations
 from dailytalk_contiguous.sources.inputs import open_inputs
 
 #: Share of the audio that a choice may lose against the best one and still count as good: fewer cuts are worth it.
@@ -127,7 +127,7 @@ def silences(inputs: list[str] = INPUTS, **options: object) -> Outcome:
     source = open_inputs(inputs)
     settings = cli_options.chosen(options, SILENCE_SETTINGS)
     (cut,) = with_settings((CutAtSilences(),), settings)
-    recordings = find(source, None, WHOLE_RECORDINGS)
+    recordings = list_conversations(source, None, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     surveys: list[SilenceSurvey] = []
     rejects = [*recordings.problems]

@@ -43,7 +43,7 @@ from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import StageMaker
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import preflight
-from dailytalk_contiguous.run.tagging import FoundRecordings, find
+from dailytalk_contiguous.run.tagging import FoundRecordings, list_conversations
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
@@ -504,7 +504,7 @@ def split(
         if not dry_run:
             preflight([transcribe])
     with shown_steps():
-        recordings = find(source, out, WHOLE_RECORDINGS)
+        recordings = list_conversations(source, out, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them

@@ -47,7 +47,7 @@ class VoiceClips(NamedTuple):
     clips: list[VoiceClip]
 
     @property
-    def apart(self) -> tuple[str, ...]:
+    def split_groups(self) -> tuple[str, ...]:
         return tuple({clip.voice: None for clip in self.clips})
 
 

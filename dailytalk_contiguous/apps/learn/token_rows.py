@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish.items import clip_shards
 from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
-from dailytalk_contiguous.run.tagging import find, refuse_to_lose
+from dailytalk_contiguous.run.tagging import list_conversations, refuse_to_lose
 from dailytalk_contiguous.shards import CurrentShards, current_shards
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
@@ -89,7 +89,7 @@ class ProsodySpec(Spec):
         self.kind = "encode" if tokens else "extract"
         path = None if transcripts is None else str(transcripts.absolute())
         config = FolderConfig(channel=segment.channel, language="", mono=segment.mono, transcripts=path)
-        self.recordings = find(open_inputs(inputs), out, config, shard_seconds)
+        self.recordings = list_conversations(open_inputs(inputs), out, config, shard_seconds)
         self.out = out
         self.about = about
         self.stages = (segment, MatchTranscript(), MatchTag(), PerUtterance(stage))

@@ -54,7 +54,7 @@ class ListeningTest:
                 "a listening test is a page of its own, of a work folder or a corpus",
                 "name that folder, and the page with --out, and nothing else",
             )
-        if self.compare_recorded == open_items(source).labelled:
+        if self.compare_recorded == open_items(source).has_labels:
             if self.compare_recorded:
                 raise DailytalkError(
                     "--compare-recorded is for conversations, but these are clips", "leave it out"

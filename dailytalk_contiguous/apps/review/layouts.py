@@ -44,7 +44,7 @@ from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
@@ -439,7 +439,7 @@ class TaggedLines(Editable[list[str]]):
     def stretch(self, name: str) -> SoundStretch:
         if name not in self._tagged:
             raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
-        row = at_hand(self._row(name), None)
+        row = with_recording(self._row(name), None)
         return SoundStretch(row["audio"], row["offset"], row["duration"])
 
     def seconds(self, name: str) -> float | None:

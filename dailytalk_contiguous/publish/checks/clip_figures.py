@@ -210,7 +210,7 @@ def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS)
 
     `tables`: of the rows of `items`.
     """
-    if not items.labelled:
+    if not items.has_labels:
         return all_findings(tables, items.run, limits)
     clips = CorpusFigures.of_run(items.run, tables)
     return findings_of_clips(clips, items.run, limits)

@@ -1,8 +1,8 @@
-"""Conversations as annotation tools have them: tiers for Praat and ELAN, labels, subtitles, turns and words.
+"""Conversations in the formats of annotation tools: tiers for Praat and ELAN, labels, subtitles, turns and words.
 
-Times of a folder with a transcript are those of the recordings, so that a file opens beside one. Those of other
-rows are of the finished conversation, which is written, too. Every file is kept as it was written, in `ORIGINALS`:
-`dailytalk edits` compares edited ones with it.
+A folder with a transcript has the times of its recordings, so that a file opens beside one. Other rows have the
+times of the finished conversation, which is written, too. `ORIGINALS` holds a copy of every file as it was
+written: `dailytalk edits` compares edited files with it.
 """
 
 import html
@@ -40,7 +40,7 @@ ORIGINALS = ".dailytalk-originals"
 def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> Iterator[Row]:
     """Yield the rows of a folder or a version for `open_annotation`.
 
-    Those of a transcript have `part`: their recording, and where in it they begin.
+    Rows of a transcript have `part`: their recording, and where in it they begin.
     """
     if not isinstance(source, Path) or not (source / TRANSCRIPT).is_file():
         yield from open_items(source, finished=True).rows(None, splits)
@@ -143,7 +143,7 @@ def _subtitles(format: str, item: Annotation) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """A text of a subtitle: characters that would begin markup are written as numbers."""
+    """Return a text of a subtitle: characters that would begin markup are written as numbers."""
     ampersand = "&" if html.unescape(text) != text else ""
     return re.sub(rf"[<>{{\\{ampersand}]", lambda match: f"&#{ord(match[0])};", text)
 

@@ -28,10 +28,10 @@ class Annotation(NamedTuple):
     """A conversation, whatever the format.
 
     Attributes:
-        name: of its files, without an ending.
-        seconds: length of the sound that times are of.
-        speakers: what files call each side; the two differ. plain_speakers: where a colon ends a name.
-        labels: by kind (`utterances`, `words`, `sounds`) and start.
+        name: the name of its files, without an ending.
+        seconds: the length of the sound that has these times.
+        speakers: the name of each side in files; the two differ.
+        labels: the labels by kind (`utterances`, `words`, `sounds`), by start.
         media: the URL of the sound, and its path from the folder of the file; empty where unknown.
         pcm: the sound, where it is written too.
     """
@@ -44,11 +44,12 @@ class Annotation(NamedTuple):
     pcm: Pcm | None = None
 
     @property
-    def apart(self) -> tuple[str, ...]:
+    def split_groups(self) -> tuple[str, ...]:
         return (self.name,)
 
     @property
     def plain_speakers(self) -> dict[str, str]:
+        """The name of each side in files where a colon ends a name: up to three words."""
         plain = {}
         for side, name in self.speakers.items():
             words = re.findall(r"[\w.'-]+", name)
@@ -57,9 +58,13 @@ class Annotation(NamedTuple):
 
 
 def annotation_of(name: str, talk: Conversation, seconds: float = 0.0, shift: float = 0.0) -> Annotation:
-    """The labels of a conversation as `Conversation.seen_by` gives it; what has no text has none.
+    """Return the labels of a conversation as `Conversation.seen_by` gives it; a part without text has none.
 
-    `seconds`: length of the sound. `shift`: seconds that are added to all times.
+    Args:
+        name: the name of its files, without an ending.
+        talk: the conversation.
+        seconds: the length of its sound.
+        shift: seconds that are added to all times.
     """
     utterances = []
     for utterance in talk.utterances:
@@ -81,7 +86,7 @@ def annotation_of(name: str, talk: Conversation, seconds: float = 0.0, shift: fl
 
 
 def spoken_label(start: float, end: float, text: str | None, side: str, tag: str | None = None) -> Label | None:
-    """A text on a side as a label; None without a text.
+    """Return a text on a side as a label; None without a text.
 
     It ends at least a millisecond after its start: no tool shows a label without a length.
     """
@@ -98,7 +103,10 @@ def _one_line(text: str) -> str:
 
 
 def speaker_names(spoken: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    """What files call each side: by its name that most utterances have; `spoken`: side and speaker of each."""
+    """Return the name of each side in files, which most of its utterances have.
+
+    `spoken`: the side and the speaker of each utterance.
+    """
     names: dict[str, str] = {}
     for (side, speaker), _ in Counter(spoken).most_common():
         names.setdefault(side, speaker or "")
@@ -106,7 +114,7 @@ def speaker_names(spoken: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 
 
 def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
-    """The name of each side in files: the person's, or the side where there is none or both have the same."""
+    """Return the name of each side in files: the person's, or the side if there is none or both are the same."""
     names = {}
     for side, name in speakers.items():
         is_side = name.endswith(f"/{side}")

@@ -40,31 +40,43 @@ def write_samples(export: exporting.Export, item: exporting.SeenTalk) -> Iterato
     for cut in cut_events:
         kind = cut.clip.event.kind
         for task in TASKS[kind]:
-            folder = f"{task}/{made[task] + 1}"
-            if not write_sample(export, folder, cut):
-                export.left_out[f"{kind} of v1.5: the user's channel is not clean around it"] += 1
-                continue
+            clean = None
+            if task.startswith("v1.5"):
+                clean = clean_user(cut, export.sample_rate)
+                if clean is None:
+                    export.left_out[f"{kind} of v1.5: the user's channel is not clean around it"] += 1
+                    continue
             made[task] += 1
+            folder = f"{task}/{made[task]}"
+            write_sample(export, folder, cut, clean)
             export.about[folder] = {name: fact for name, fact in cut.facts.items() if name != "words"}
             yield exporting.FileEntry(None, len(cut.pcm) / export.sample_rate)
 
 
-def write_sample(export: exporting.Export, folder: str, cut: CutEvent) -> bool:
-    """Write the files of a sample; whether it can be one of its task."""
+def act_in_clip(cut: CutEvent) -> Span:
+    """Return the span of the act in an event, in seconds of its clip."""
+    start, end = cut.clip.event.act
+    return Span(round(start - cut.clip.start, 6), round(end - cut.clip.start, 6))
+
+
+def clean_user(cut: CutEvent, sample_rate: int) -> Pcm | None:
+    """Return the user's channel of a clip without the act; None if the channel is not quiet around it."""
+    act = act_in_clip(cut)
+    return without(cut.pcm[:, 1], act.start, act.end, sample_rate)
+
+
+def write_sample(export: exporting.Export, folder: str, cut: CutEvent, clean: Pcm | None) -> None:
+    """Write the files of a sample; `clean`: the user's channel without the act, for a task of v1.5."""
     clip = cut.clip
     event = clip.event
     target = export.target
-    act_start, act_end = event.act
-    act = Span(round(act_start - clip.start, 6), round(act_end - clip.start, 6))
+    act = act_in_clip(cut)
     user = [word for word in cut.words if word.side == "right"]
     agent = [word for word in cut.words if word.side == "left"]
     before = " ".join(word.text for word in user if word.end <= act.start)
     during = " ".join(word.text for word in user if word.middle in act)
     documents: dict[str, object] = {}
-    if folder.startswith("v1.5"):
-        clean = without(cut.pcm[:, 1], act.start, act.end, export.sample_rate)
-        if clean is None:
-            return False
+    if clean is not None:
         target.write_wav(f"{folder}/clean_input.wav", clean, export.sample_rate)
         documents["metadata.json"] = {
             "context_text": before,
@@ -88,7 +100,6 @@ def write_sample(export: exporting.Export, folder: str, cut: CutEvent) -> bool:
         target.write_text(f"{folder}/{name}", json_text(content))
     target.write_wav(f"{folder}/input.wav", cut.pcm[:, 1], export.sample_rate)
     target.write_wav(f"{folder}/output.wav", cut.pcm[:, 0], export.sample_rate)
-    return True
 
 
 def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None:
@@ -112,7 +123,7 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
 
 
 def _power(part: Pcm) -> float:
-    """The mean square of samples."""
+    """Return the mean square of samples."""
     return float(np.mean(np.square(part, dtype=np.float64)))
 
 

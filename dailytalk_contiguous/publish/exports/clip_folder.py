@@ -60,7 +60,7 @@ def is_complete(out: Path) -> bool:
 
 
 def _conditions(talk: Conversation) -> dict[str, str | None]:
-    """The labels of a clip that a model may be conditioned on."""
+    """Return the labels of a clip that a model may be conditioned on."""
     labels = talk.extra["labels"]
     return {"emotion": labels["emotion"], "style": labels["style"]}
 
@@ -93,7 +93,7 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
     facts["prosody"] = prosody if has_prosody else None
     facts |= talk.extra["labels"]
-    return fields | {name: _shown(value) for name, value in facts.items()}
+    return fields | {name: _rounded(value) for name, value in facts.items()}
 
 
 def annotated_clip(fields: Mapping[str, Any]) -> Row:
@@ -110,11 +110,11 @@ def annotated_clip(fields: Mapping[str, Any]) -> Row:
     return clip_row(clip, [])
 
 
-def _shown(value: object) -> object:
+def _rounded(value: object) -> object:
     if isinstance(value, dict):
-        return {name: _shown(element) for name, element in value.items()}
+        return {name: _rounded(element) for name, element in value.items()}
     if isinstance(value, list):
-        return [_shown(element) for element in value]
+        return [_rounded(element) for element in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

@@ -22,9 +22,9 @@ ONE_TURN = 1.0
 
 
 def turns(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """The turns of utterances, by start: those of one turn are one utterance, with all their texts.
+    """Join utterances into turns, by start: each turn is one utterance, with the texts of all.
 
-    Utterances without text (laughter) are in none: the template rejects them.
+    Utterances without text (laughter) are left out: the template rejects them.
     """
     joined: list[Utterance] = []
     for utterance in utterances:

@@ -136,7 +136,7 @@ def clips_of(talk: Conversation, settings: ClipSettings = ClipSettings()) -> tup
 
 
 def _answered(event: Interaction, audible: Unions, duration: float) -> tuple[Interaction, float]:
-    """An interruption with all that the user says before the agent answers, and when that ends, in seconds."""
+    """Return an interruption with all that the user says before the agent answers, and its end in seconds."""
     answers = [start for start, _ in audible.channels.get("left", ()) if start > event.before[1]]
     answer = min(answers, default=duration)
     act_start, _ = event.act
@@ -146,7 +146,7 @@ def _answered(event: Interaction, audible: Unions, duration: float) -> tuple[Int
 
 
 def _sample(clip: EventClip, scene: Scene, audible: Unions, context: float) -> tuple[EventClip, str | None]:
-    """A clip as a sample, and why it can't be one; `audible`: what is heard of the conversation."""
+    """Return a clip as a sample, and why it can't be one; `audible`: the audible part of the conversation."""
     event = clip.event
     last = clip.end
     agent_starts = [start for start, _ in audible.channels.get("left", ())]
@@ -195,7 +195,7 @@ def usable_licence(talk: Conversation) -> str | None:
 
 @dataclass
 class ClipChoice:
-    """At most so many clips of each kind, by a hash of their ids and a seed, whatever the order of rows."""
+    """A choice of at most so many clips of each kind, by a hash of their ids and a seed, in any order of rows."""
 
     settings: ClipSettings
     _candidates: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -223,7 +223,7 @@ class ClipChoice:
 
 
 class CutEvent(NamedTuple):
-    """A clip whose edges are those of samples, with its sound and what is known of it.
+    """A clip whose edges are those of samples, with its sound and its facts.
 
     Attributes:
         pcm: int16, shape (n, 2).
@@ -238,7 +238,10 @@ class CutEvent(NamedTuple):
 
 
 def cut_wanted(export: exporting.Export, item: exporting.SeenTalk) -> tuple[list[CutEvent], list[Interaction]]:
-    """The clips of a conversation that are wanted, and the events of all. Raises BadInput as `cut_clips` does."""
+    """Return the clips of a conversation that are wanted, and the events of all.
+
+    Raises BadInput as `cut_clips` does.
+    """
     settings = export.settings
     licence = usable_licence(item.finished) or settings.licence
     clips, left_out = clips_of(item.talk, settings)

@@ -1,4 +1,4 @@
-"""What an export consists of: its `ExportFormat`, its settings, and what it gets and yields for each row.
+"""The parts of an export: its `ExportFormat`, its settings, and its items and entries for each row.
 
 `publish.exports.writing` writes it, and `publish.exports.formats` is the table of the formats.
 """
@@ -61,7 +61,7 @@ class ExportSettings(DivisionSettings):
         return True
 
     @property
-    def swap(self) -> bool:
+    def is_right_main(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main == CHANNELS[1]
 
@@ -99,13 +99,25 @@ class Export:
     """An export, while it is written and once it is.
 
     Attributes:
-        target: the folder. sample_rate: Hz of its sound. prepared: what `prepare` returned.
-        facts: for the outcome, besides the files. notes: the same in words.
-        left_out: how many parts of the rows are not in it, by reason. n_fillers: words that were left out.
-        about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
-        entries: of the lists, by the id of their row. voices: what decides the side of each row with an entry.
-        rejects: the rows that can't be written. provenances: those of the rows, with their numbers.
-        side: of each id. files: how many entries each side has. disjoint: no known speaker is on two sides.
+        format: its format.
+        target: the folder.
+        settings: the settings of the format.
+        sample_rate: Hz of its sound.
+        prosody: the model of prosodic tokens; None without them.
+        prepared: the value that `prepare` of the format returned.
+        facts: facts for the outcome, besides the files.
+        notes: the same in words.
+        left_out: how many parts of the rows are not in it, by reason.
+        about: facts of each id for `finish`.
+        maker: a maker of the tables of the rows that a trainer learns from.
+        entries: the entries of the lists, by the id of their row.
+        voices: the facts that decide the side of each row with an entry.
+        rejects: the rows that can't be written.
+        provenances: the provenances of the rows, with their numbers.
+        n_fillers: how many fillers were left out.
+        side: the side of each id.
+        files: how many entries each side has.
+        disjoint: whether no known speaker is on two sides.
     """
 
     format: "ExportFormat"
@@ -151,34 +163,38 @@ class Export:
 class SeenTalk(NamedTuple):
     """A finished conversation as a trainer sees it (`Conversation.seen_by`), and its samples.
 
-    `pcm` is int16, shape (n, 2), the main speaker first; `finished` is the conversation as it was read, `row` its
-    row. All that share a name of `apart` are on one side of a division: the people who are heard, or the recording
-    where one of them is not known.
+    Attributes:
+        talk: the conversation as the trainer sees it.
+        pcm: int16 samples of shape (n, 2), the main speaker first.
+        split_groups: the people who are heard, or the recording where one of them is unknown; conversations that
+            share one are on one side of a division.
+        finished: the conversation as it was read.
+        row: its row.
     """
 
     talk: Conversation
     pcm: Pcm
-    apart: tuple[str, ...]
+    split_groups: tuple[str, ...]
     finished: Conversation
     row: Row
 
     def sound(self, span: Span, side: str) -> Pcm:
-        """The samples of a side in a span of seconds, shape (n,)."""
+        """Return the samples of a side in a span of seconds, shape (n,)."""
         first = round(span.start * self.talk.sample_rate)
         last = round(span.end * self.talk.sample_rate)
         return self.pcm[first:last, CHANNELS.index(side)]
 
 
 def seen_talk(row: Row, export: Export) -> SeenTalk:
-    """The conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
+    """Open the conversation of a row for the trainer of an export. Raises BadInput as `seen_row` does."""
     return seen_row(row, export.sample_rate, export.settings.main or CHANNELS[0])
 
 
 def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
-    """The conversation of a row, at a rate in Hz, for a trainer of the speaker on the side `main`.
+    """Open the conversation of a row, at a rate in Hz, for a trainer of the speaker on the side `main`.
 
-    Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
-    is outside it.
+    Raises BadInput if the audio is not stereo, is too long or can't be read, or if a word or an utterance has no
+    length or is outside it.
     """
     audio = row["audio"]
     header = read_header(audio)
@@ -207,12 +223,15 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
     for utterance in talk.utterances:
         utterance.end = _end_inside(utterance.span, utterance.text, talk.duration)
     recording = f"recording\0{talk.recording_id}"
-    apart = tuple(name or recording for name in finished.kept_speakers)
-    return SeenTalk(talk, pcm, apart, finished, row)
+    split_groups = tuple(name or recording for name in finished.kept_speakers)
+    return SeenTalk(talk, pcm, split_groups, finished, row)
 
 
 def _end_inside(span: Span, text: str, seconds: float) -> float:
-    """The end of a word or an utterance in sound of `seconds`. Raises BadInput for one that is no part of it."""
+    """Return the end of a word or an utterance in sound of `seconds`.
+
+    Raises BadInput for one that is no part of it.
+    """
     if not 0 <= span.start < min(span.end, seconds) or span.end > seconds + TOLERANCE:
         raise BadInput(
             f"{quoted(text)} at {span.start:.3f}..{span.end:.3f} s is empty or outside the audio", BUILD_AGAIN
@@ -251,24 +270,30 @@ class ExportFormat:
     """The layout of a folder that a trainer or a tool reads.
 
     Attributes:
-        name: of `--format`.
-        reader: the trainer or tool. holds: the parts of a row, and where. loses: the parts that are left out.
+        name: its name in `--format`.
+        reader: the trainer or tool.
+        holds: the parts of a row that it holds, and where.
+        loses: the parts that are left out.
         checked: the code that reads it back in the tests.
         write: writes the files of an item, and yields the entries of the lists. Raises BadInput before it writes.
-        open: makes the item of a row; items that share a name of their `apart` are on one side of the division.
-            Raises BadInput for a row that it can't write.
+        open: makes the item of a row; items that share one of their `split_groups` are on one side of the
+            division. Raises BadInput for a row that it can't write.
         finish: returns the texts of the lists, by their names, once all is written and divided.
-        manifests: names that mark the folder as complete. sides: of the division.
+        manifests: names that mark the folder as complete.
+        sides: the sides of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
-        options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
-            those of `DivisionSettings`.
-        sample_rate: Hz that its reader works at. is_only_rate: it would not resample any other rate.
-        noun: the name of a row. unit: the name of an entry.
-        source: returns the rows of a folder that only this format reads; None of any other.
+        options: the options of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two
+            sides, those of `DivisionSettings`.
+        sample_rate: Hz that its reader works at.
+        is_only_rate: whether its reader would not resample any other rate.
+        noun: the name of a row.
+        unit: the name of an entry.
+        source: returns the rows of a folder that only this format reads; None for any other folder.
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
-        check: finds what a trainer would fail on in a folder, with `FindingLimits`; None where nobody edits what
-            this export writes. shows_steps: whether it takes `TrainingSteps`, too, and says what they show.
-        prepare: reads the files that settings name. Raises DailytalkError for what it can't be written with.
+        check: returns findings on a folder for its trainer, with `FindingLimits`; None where nobody edits the
+            files of this export.
+        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
+        prepare: reads the files that settings name. Raises DailytalkError for settings that it can't use.
     """
 
     name: str

@@ -81,7 +81,7 @@ def write_event_clips(export: exporting.Export, item: exporting.SeenTalk) -> Ite
 def _write_user_clip(
     export: exporting.Export, cut: CutEvent, talk: Conversation, events: Iterable[Interaction]
 ) -> exporting.FileEntry:
-    """Write the user's side of a clip, and return its line; `events`: those of the conversation."""
+    """Write the user's side of a clip, and return its line; `events`: the events of the conversation."""
     clip = cut.clip
     name = f"user/{file_name(clip.id)}"
     export.write_sound(name, np.ascontiguousarray(cut.pcm[:, 1]))

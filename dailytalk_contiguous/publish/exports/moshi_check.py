@@ -46,7 +46,7 @@ def check_moshi(
     training: training_steps.TrainingSteps = training_steps.ALL_FROM_CONFIG,
     trainer: moshi_config.Trainer = moshi_config.MOSHI_FINETUNE,
 ) -> Checked:
-    """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
+    """Check a Moshi folder; returns findings, and counts: files, hours, words and windows of each side.
 
     The fact `training` says what the steps of its configuration show, or those of `training`
     (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
@@ -54,7 +54,7 @@ def check_moshi(
     plan, findings = moshi_config.read_plan(folder, trainer.config)
     contents = _Contents(folder, plan)
     maker = TableMaker()
-    of_conversations = [*contents.check_conversations(maker)]
+    finding_on_conversations = contents.add_conversations(maker)
     findings += contents.stray_manifests()
     if not plan.manifests:
         problem = "there is no manifest, or the export did not finish"
@@ -63,7 +63,9 @@ def check_moshi(
         findings += contents.check_manifest(side, manifest)
     findings += contents.listed_too_often()
     findings += contents.silent_channels()
-    findings += contents.unnamed_audio(trainer.prompts)
+    unnamed = contents.unnamed_audio(trainer.prompts)
+    if unnamed:
+        findings.append(unnamed)
     by_side: dict[str, dict[str, float]] = {"files": {}, "hours": {}, "windows": {}, "padding": {}}
     for side in plan.manifests:
         lengths = contents.lengths[side]
@@ -77,13 +79,16 @@ def check_moshi(
         problem += f"and a batch is {plan.batch_size}: there is none"
         remedy = f"set batch_size to {n_eval} at most (a GPU), or give this side more conversations"
         findings.append(error("less-than-a-batch", plan.manifests["eval"].name, problem, remedy))
-    findings += of_conversations
+    if finding_on_conversations:
+        findings.append(finding_on_conversations)
     tables = maker.tables()
     unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
     findings += all_findings(tables, limits=limits, unit=unit)
     needs_long_windows = trainer is not moshi_config.MOSHI_FINETUNE  # for prompts
     if not needs_long_windows and (folder / moshi_config.CONFIG).exists():
-        findings += contents.needless_padding()
+        padding = contents.needless_padding()
+        if padding:
+            findings.append(padding)
     facts: dict[str, Any] = {
         **by_side,
         "words": sum(file.n_words for file in contents.checked.values()),
@@ -105,10 +110,16 @@ def check_moshi(
 
 @dataclass
 class _Contents:
-    """What a folder is found to hold, step by step; each step yields what is wrong.
+    """The contents of a folder, read step by step; each step returns its findings.
 
-    `lengths` and `paths`: seconds and real path of each file that a side names. `checked` and `voices` (with which
-    it was resynthesised) are by real path. `clips`: names of files that are clips, of one speaker.
+    Attributes:
+        folder: the folder.
+        plan: the configuration of the trainer.
+        lengths: by side, the seconds of each file that its manifest names.
+        paths: by side, the real path of each of these files.
+        checked: the files that were checked, by real path.
+        clips: the names of files that are clips, of one speaker.
+        voices: the voices with which a file was resynthesised, by its real path.
     """
 
     folder: Path
@@ -120,12 +131,13 @@ class _Contents:
     voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def name_of(self, path: Path) -> str:
-        """A path as findings name it: in the folder, where it is there, however a configuration names it."""
+        """Return a path for findings: within the folder where it is there, however a configuration names it."""
         root = self.folder.absolute()
         absolute = path.absolute()
         return str(absolute.relative_to(root) if absolute.is_relative_to(root) else path)
 
     def stray_manifests(self) -> Iterator[Finding]:
+        """Yield a finding on each file that a trainer would take for a manifest."""
         manifests = {os.path.realpath(path) for path in self.plan.manifests.values()}
         for path in sorted(self.folder.rglob("*jsonl")):
             if os.path.realpath(path) not in manifests:
@@ -133,7 +145,7 @@ class _Contents:
                 yield error("stray-jsonl", self.name_of(path), problem, "move it elsewhere or rename it")
 
     def check_manifest(self, side: str, manifest: Path) -> Iterator[Finding]:
-        """Check the lines of a manifest, and each file at its first line."""
+        """Check the lines of a manifest, and each file at its first line; yields the findings."""
         shown = self.name_of(manifest)
         try:
             content = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
@@ -168,14 +180,15 @@ class _Contents:
             self.lengths[side].append(seconds)
             self.paths[side].append(real_path)
             if real_path not in self.checked:
-                checked = yield from check_file(
-                    self.name_of(wav), wav, seconds, self.plan, self.voices.get(real_path, ())
-                )
+                voices = self.voices.get(real_path, ())
+                checked, findings = check_file(self.name_of(wav), wav, seconds, self.plan, voices)
+                yield from findings
                 self.checked[real_path] = checked
                 if checked.is_clip:
                     self.clips.add(checked.name)
 
     def listed_too_often(self) -> Iterator[Finding]:
+        """Yield a finding on each file that the manifests name too often."""
         try:
             most = training_folder.most_listed(self.folder)
         except BadInput as failure:  # of a mix, whose record says how often
@@ -186,14 +199,13 @@ class _Contents:
                 problem = f"the manifests name it {count} times"
                 yield error("duplicate", Path(path).name, problem, "name each file once, on one side")
 
-    def check_conversations(self, maker: TableMaker) -> Iterator[Finding]:
-        """Add the conversations of our export, with what it has kept of them, and yield what is wrong with all."""
+    def add_conversations(self, maker: TableMaker) -> Finding | None:
+        """Add the conversations of our export to the tables; returns the finding on all of them, if any."""
         try:
             about = training_folder.about_conversations(self.folder)
             timed = {name: training_folder.timed_conversation(name, talk) for name, talk in about.items()}
         except BadInput as failure:
-            yield error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
-            return
+            return error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
         splits: dict[str, set[str]] = defaultdict(set)
         of_clips = set[str]()  # `dailytalk corpus` has divided these, and has said why a speaker is in both
         root = os.path.realpath(self.folder)
@@ -220,14 +232,15 @@ class _Contents:
             else:
                 maker.add_known(row | measure_turns(timed[name], self.plan.duration_sec), timed[name])
         shared = sorted(speaker for speaker in splits if len(splits[speaker]) > 1)
-        if shared:
-            problem = f"{len(shared)} of {len(splits)} kept speakers are in train and in eval, such as {shared[0]}"
-            remedy = "read the eval loss with care, or add conversations of others"
-            severity: Severity = "note" if of_clips.issuperset(shared) else "doubtful"
-            yield advice("speaker-in-both", ".", problem, remedy, severity)
+        if not shared:
+            return None
+        problem = f"{len(shared)} of {len(splits)} kept speakers are in train and in eval, such as {shared[0]}"
+        remedy = "read the eval loss with care, or add conversations of others"
+        severity: Severity = "note" if of_clips.issuperset(shared) else "doubtful"
+        return advice("speaker-in-both", ".", problem, remedy, severity)
 
     def silent_channels(self) -> Iterator[Finding]:
-        """One advice for all conversations, and one for all clips: these are of one speaker."""
+        """Yield one advice on all conversations, and one on all clips, which are of one speaker."""
         for is_clip in (False, True):
             files = [file for file in self.checked.values() if (file.name in self.clips) == is_clip]
             silent = [file.name for file in files if file.is_silent_right]
@@ -236,33 +249,35 @@ class _Contents:
                 problem = (
                     f"the right channel of {len(silent)} of {len(files)} files is silent, such as {silent[0]}"
                 )
-            problem += ": from such data Moshi learns to talk on and not to listen"
+            problem += ": Moshi learns to talk on, not to listen"
             shown = silent[0] if len(silent) == 1 else "."
             remedy = "run dailytalk corpus with --prompt-channel" if is_clip else "leave them out"
             if silent:
                 yield advice("silent-right", shown, problem, remedy, "note" if is_clip else "doubtful")
 
-    def unnamed_audio(self, prompts: str) -> Iterator[Finding]:
-        """WAV files that no line names, except in the folder `prompts`."""
+    def unnamed_audio(self, prompts: str) -> Finding | None:
+        """Return advice on WAV files that no manifest names, except in the folder `prompts`."""
         if not self.checked:
-            return
+            return None
         wavs = sorted(self.folder.rglob("*.wav"))
         if prompts:
             wavs = [wav for wav in wavs if wav.parent != self.folder / prompts]
         unnamed = [wav for wav in wavs if os.path.realpath(wav) not in self.checked]
-        if unnamed:
-            problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"
-            yield advice("unnamed-audio", ".", problem, "delete them, or name them")
+        if not unnamed:
+            return None
+        problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {self.name_of(unnamed[0])}"
+        return advice("unnamed-audio", ".", problem, "delete them, or name them")
 
-    def needless_padding(self) -> Iterator[Finding]:
-        """A window that makes over 10 % more padding than the best one."""
+    def needless_padding(self) -> Finding | None:
+        """Return advice on a window that makes over 10 % more padding than the best one."""
         lengths = [*chain(*self.lengths.values())]
         if not lengths:
-            return
+            return None
         best = moshi_config.window_seconds(lengths)
         share = moshi_config.padding(lengths, self.plan.duration_sec)
         least = moshi_config.padding(lengths, best)
-        if share - least > 0.1:
-            problem = f"duration_sec {self.plan.duration_sec:g} makes {share:.0%} of the windows padding"
-            remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
-            yield advice("padding", moshi_config.CONFIG, problem, remedy)
+        if share - least <= 0.1:
+            return None
+        problem = f"duration_sec {self.plan.duration_sec:g} makes {share:.0%} of the windows padding"
+        remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
+        return advice("padding", moshi_config.CONFIG, problem, remedy)

@@ -26,7 +26,8 @@ class Trainer(NamedTuple):
 
     Attributes:
         config: the name of its configuration, of which `assets` has the template.
-        window: seconds that its README recommends. batch: windows of a step in its example.
+        window: seconds of a window that its README recommends.
+        batch: windows of a step in its example.
         prompts: the folder of sounds that lines name beside their file; empty for none.
     """
 
@@ -56,7 +57,7 @@ def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int
 
 
 def _quoted(value: bool | str | Path) -> str:
-    """A value as YAML has it."""
+    """Return a value as YAML has it."""
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
@@ -96,7 +97,7 @@ class TrainerPlan:
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
         model: its name on the Hub.
-        steps: of the training; None without a configuration.
+        steps: the steps of the training; None without a configuration.
         microbatches: batches a step and GPU.
     """
 

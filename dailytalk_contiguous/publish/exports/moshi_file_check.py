@@ -1,9 +1,9 @@
 """The check of a WAV that a manifest for moshi-finetune names, and of the words beside it."""
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
@@ -24,31 +24,39 @@ EXPORT_AGAIN = "export again with `dailytalk export`"
 
 def check_file(
     name: str, wav: Path, seconds: float, plan: TrainerPlan, voices: tuple[str, ...]
-) -> Generator[Finding, None, CheckedFile]:
-    """Yield what is wrong with a file whose manifest says that it has so many seconds, and return what it is."""
+) -> tuple[CheckedFile, list[Finding]]:
+    """Check a file whose manifest says that it has so many `seconds`; returns its facts, and the findings."""
     if not wav.is_file():
-        yield error("missing-audio", name, "the manifest names it, but it isn't there", EXPORT_AGAIN)
-        return CheckedFile(name)
+        missing = error("missing-audio", name, "the manifest names it, but it isn't there", EXPORT_AGAIN)
+        return CheckedFile(name), [missing]
     loudness, unreadable = loudness_of(name, lambda: {"bytes": None, "path": to_uri(wav)})
-    yield from unreadable
+    findings = [*unreadable]
     if loudness:
-        yield from _sound_findings(name, seconds, loudness)
-    words, is_clip = yield from _transcript_findings(name, wav, loudness, plan)
+        findings += _sound_findings(name, seconds, loudness)
+    transcript = _read_transcript(name, wav)
+    if isinstance(transcript, Finding):
+        findings.append(transcript)
+        transcript = Transcript([])
+    else:
+        findings += _transcript_findings(name, transcript, loudness, plan)
     is_silent_right = loudness is not None and loudness.channels > 1 and loudness.is_silent(1)
-    file = CheckedFile(name, len(words), is_clip, is_silent_right, voices)
+    words = transcript.words
+    file = CheckedFile(name, len(words), transcript.is_of_clip, is_silent_right, voices)
     if not loudness or not loudness.seconds:
-        return file
+        return file, findings
     main_silent, both_silent = silent_seconds(loudness)
-    return file._replace(
+    file = file._replace(
         windows=window_count([seconds], plan.duration_sec),
         seconds=loudness.seconds,
         trained_words=trained_words(words, loudness.seconds, plan.duration_sec),
         main_silent=main_silent,
         both_silent=both_silent,
     )
+    return file, findings
 
 
 def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[Finding]:
+    """Yield the findings on the sound of a file whose manifest says that it has so many `seconds`."""
     if loudness.channels != 2:
         channels = counted(loudness.channels, "channel")
         problem = f"it has {channels}, not 2: training stops at the first batch with it"
@@ -65,24 +73,44 @@ def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[F
         yield error("silent-left", name, "the left channel, Moshi's, is silent", remedy)
 
 
-def _transcript_findings(
-    name: str, wav: Path, loudness: Loudness | None, plan: TrainerPlan
-) -> Generator[Finding, None, tuple[list[Word], bool]]:
-    """Yield what is wrong with the words beside a WAV; return them, and whether they are those of a clip.
+class Transcript(NamedTuple):
+    """The words beside a WAV.
 
-    There are none if they can't be read.
+    Attributes:
+        words: the words, in the order of the file.
+        is_of_clip: whether the WAV is a clip, of one speaker.
+        has_conditions: whether it has `text_conditions`.
     """
-    shown = str(Path(name).with_suffix(".json"))
+
+    words: list[Word]
+    is_of_clip: bool = False
+    has_conditions: bool = False
+
+
+def _read_transcript(name: str, wav: Path) -> Transcript | Finding:
+    """Read the words beside a WAV; returns the finding if they can't be read."""
+    shown = _transcript_name(name)
     document = wav.with_suffix(".json")
     if not document.exists():
-        yield error("missing-alignments", shown, f"it isn't there beside {wav.name}", EXPORT_AGAIN)
-        return [], False
+        return error("missing-alignments", shown, f"it isn't there beside {wav.name}", EXPORT_AGAIN)
     try:
-        transcript = documents.typed(read_json(document), dict[str, Any], "it")
-        words = said_words(transcript.get("alignments"), wav.name, EXPORT_AGAIN)
+        fields = documents.typed(read_json(document), dict[str, Any], "it")
+        words = said_words(fields.get("alignments"), wav.name, EXPORT_AGAIN)
     except BadInput as failure:
-        yield error("unreadable-alignments", shown, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
-        return [], False
+        return error("unreadable-alignments", shown, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
+    return Transcript(words, "id" in fields, fields.get("text_conditions") is not None)
+
+
+def _transcript_name(name: str) -> str:
+    return str(Path(name).with_suffix(".json"))
+
+
+def _transcript_findings(
+    name: str, transcript: Transcript, loudness: Loudness | None, plan: TrainerPlan
+) -> Iterator[Finding]:
+    """Yield the findings on the words beside the WAV `name`."""
+    shown = _transcript_name(name)
+    words = transcript.words
     unknown = Counter(word.side for word in words if word.side not in (MAIN, OTHER))
     if unknown:
         names = [f"{documents.quoted(speaker)} ({count})" for speaker, count in unknown.most_common(3)]
@@ -93,9 +121,8 @@ def _transcript_findings(
     if not any(word.side == MAIN for word in words):
         problem = f"no word is {MAIN}'s: the model learns to speak without text"
         yield error("no-words", shown, problem, "transcribe it, or leave it out")
-    if transcript.get("text_conditions") is not None and plan.stock_model:
+    if transcript.has_conditions and plan.stock_model:
         problem = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
         remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
         yield error("text-conditions", shown, problem, remedy)
     yield from word_findings(shown, words, loudness)
-    return words, "id" in transcript

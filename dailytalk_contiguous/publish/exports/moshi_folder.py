@@ -165,7 +165,7 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
 
 
 def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:
-    """The start and end of each utterance's sound in seconds, its speaker, and the number of its words."""
+    """Return the start and end of each utterance's sound in seconds, its speaker, and the number of its words."""
     turns = []
     for utterance in talk.utterances:
         sounding = utterance.sounding
@@ -192,10 +192,10 @@ def finish_moshi(
     about = {}
     for name, facts in export.about.items():
         row = table.loc[name, [*facts_kept, *measures_kept]].dropna()
-        known = {fact: row[fact] for fact in facts_kept if fact in row}
-        known["talk"] = bool(row["talk"])
+        known_facts = {fact: row[fact] for fact in facts_kept if fact in row}
+        known_facts["talk"] = bool(row["talk"])
         measures = {measure: round(row[measure], 6) for measure in measures_kept if measure in row}
-        about[name] = {**facts, **known, "measures": measures, "split": export.side[name]}
+        about[name] = {**facts, **known_facts, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
     counts = export.facts["words"]
     note = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"

@@ -54,7 +54,7 @@ def write_personaplex(export: exporting.Export, item: exporting.SeenTalk) -> lis
 
 
 def _sound_of(name: str) -> str:
-    """The path of the voice prompt that a conversation offers."""
+    """Return the path of the voice prompt that a conversation offers."""
     return f"{PERSONAPLEX_FINETUNE.prompts}/{file_name(name)}.wav"
 
 

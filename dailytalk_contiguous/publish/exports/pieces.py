@@ -92,8 +92,8 @@ def inaudible_spans(talk: Conversation) -> list[Span]:
 def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float) -> list[TrainedPiece]:
     """Return the pieces of a conversation, each of `longest` seconds at most; 0 never cuts.
 
-    What is inaudible is in none, nor is what it leaves without a word of the main speaker: a model would learn to
-    speak without text. A single piece has the name of its conversation.
+    Inaudible spans are in no piece, nor are stretches between them without a word of the main speaker: a model
+    would learn to speak without text. A single piece has the name of its conversation.
     """
     shortest_piece = 1.0  # seconds, beside what is inaudible
     rate = talk.sample_rate

@@ -85,7 +85,7 @@ def loud_stretches(item: exporting.SeenTalk, spoken: Sequence[Span]) -> Iterator
 
 
 def _prompt_spans(spoken: Sequence[Span], barred: Sequence[Span]) -> list[Span]:
-    """The parts of the agent's words to join, apart from `barred` spans; empty if they are too short."""
+    """Return the parts of the agent's words to join, apart from `barred` spans; empty if they are too short."""
     longest_prompt = 10.0
     pause = 0.2  # between words, from which on a stretch ends there; half of it stays at each end
     longest_pause = 1.0  # inside a stretch
@@ -120,8 +120,9 @@ def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mappi
     """Return whose prompt each conversation gets: the next one's of its voice, on its own side if there is one.
 
     Args:
-        voices: of the conversations that get a prompt. offers: the conversations that have one.
-        side: of each in the division.
+        voices: the voices of the conversations that get a prompt.
+        offers: the conversations that have one.
+        side: the side of each in the division.
     """
     offered: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in sorted(offers):
@@ -158,10 +159,15 @@ class PersonaSettings(exporting.ExportSettings):
 
 
 class Personas(NamedTuple):
-    """Texts by what they are about, a column and its value, and those that an export has used."""
+    """The texts of `--persona`.
+
+    Attributes:
+        texts: the texts by the column and the value that they are about.
+        used_keys: the columns and values of the texts that an export has used.
+    """
 
     texts: dict[tuple[str, str], str]
-    used: set[tuple[str, str]]
+    used_keys: set[tuple[str, str]]
 
 
 def read_personas(out: Path, settings: PersonaSettings) -> Personas:
@@ -195,7 +201,7 @@ def read_personas(out: Path, settings: PersonaSettings) -> Personas:
 
 
 def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
-    """The key of a line, and its text. Raises BadInput."""
+    """Return the key of a line, and its text. Raises BadInput."""
     values = {}
     for name, value in line.items():
         if not isinstance(value, str | int | float | None) or "\0" in str(value):
@@ -223,12 +229,12 @@ def text_prompt(export: exporting.Export, item: exporting.SeenTalk) -> str | Non
     talk = item.talk
     names = (talk.id, talk.recording_id, talk.person("left") or "")
     keys = list(zip(PERSONA_KEYS, names, strict=True))
-    if not export.settings.swap:
+    if not export.settings.is_right_main:
         keys += [("speaker", voice) for voice in item.finished.voices]
     keys.append(_OTHERS)
     for key in keys:
         if key in personas.texts:
-            personas.used.add(key)
+            personas.used_keys.add(key)
             return personas.texts[key]
     if personas.texts:
         export.left_out["prompts of conversations that --persona does not name"] += 1
@@ -238,7 +244,7 @@ def text_prompt(export: exporting.Export, item: exporting.SeenTalk) -> str | Non
 def note_personas(export: exporting.Export) -> None:
     """Count the texts of `--persona` that name no exported conversation, once all are written."""
     personas: Personas = export.prepared
-    unused = sorted(personas.texts.keys() - personas.used - {_OTHERS})
+    unused = sorted(personas.texts.keys() - personas.used_keys - {_OTHERS})
     if unused:
         why = f"texts of --persona that name nothing here, such as {quoted(unused[0][1])}"
         export.left_out[why] = len(unused)

@@ -32,7 +32,7 @@ SHARD_BYTES = 1_000_000_000
 
 
 def _key(talk: Conversation) -> str:
-    """A file name for a conversation, without dots: readers take what follows the first one for a kind of file."""
+    """Return a file name for a conversation, without dots: readers take the text after the first for an ending."""
     return file_name(talk.id.replace(".", "\0"))
 
 
@@ -201,7 +201,7 @@ def write_nemo(
     """Write a cut of the user, with the agent beside it."""
     user_rate = 16000  # Hz, as NeMo reads it
     recorded = read_pcm(item.talk.audio, sample_rate=user_rate)
-    user = recorded[:, 0] if export.settings.swap else recorded[:, 1]
+    user = recorded[:, 0] if export.settings.is_right_main else recorded[:, 1]
     sounds = {"recording": (user, user_rate), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
     return _write_cut(export, item, sounds, ("agent", "user"), framed)
 

@@ -97,7 +97,7 @@ def write_smart_turn(export: exporting.Export, item: exporting.SeenTalk) -> Iter
 def _clips(
     export: exporting.Export, item: exporting.SeenTalk, sides: Mapping[str, SideSpeech]
 ) -> Iterator[TurnEndClip]:
-    """The clips of a conversation; ends and pauses that can't be one are counted."""
+    """Yield the clips of a conversation; ends and pauses that can't be one are counted."""
     talk = item.talk
     least = export.settings.certainty
     timed = timed_of(talk)

@@ -12,7 +12,10 @@ Spans = list[tuple[float, float]]
 
 
 def speech_of(item: SeenTalk) -> dict[str, Spans]:
-    """When each side speaks, in seconds, without pauses of `PAUSE` and more, by its channel; `item` has 16 kHz."""
+    """Return, by channel, the spans in seconds in which a side speaks, without pauses of `PAUSE` and more.
+
+    `item` has samples at 16 kHz.
+    """
     speech: dict[str, Spans] = {}
     for column, channel in enumerate(CHANNELS):
         utterances = [utterance.sounding for utterance in item.talk.utterances if utterance.channel == channel]
@@ -34,5 +37,5 @@ def spans_between(spans: Iterable[tuple[float, float]], start: float, end: float
 
 
 def timed_of(talk: Conversation) -> list[Timed]:
-    """When the utterances of a conversation sound."""
+    """Return the times at which the utterances of a conversation sound."""
     return [Timed(utterance.channel, *utterance.sounding) for utterance in talk.utterances]

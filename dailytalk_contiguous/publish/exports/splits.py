@@ -29,7 +29,7 @@ LARGEST = 2.0
 
 @dataclass(frozen=True)
 class DivisionSettings:
-    """How conversations that are not divided yet come to train and to eval."""
+    """The settings by which conversations that are not divided yet go to train or eval."""
 
     eval_share: float | None = setting(
         None, "Share of the time to evaluate on, where no split is settled yet.",
@@ -135,7 +135,7 @@ def _by_group(
     seed: int,
     is_last: bool,
 ) -> dict[str, str] | None:
-    """The split of every name; None if a group was divided before, or new names would leave a split empty.
+    """Return the split of every name; None if a group was divided before, or new names would leave a split empty.
 
     The last try is for so few names that each is a large part of all: the shortest new ones evaluate where nothing
     else does.

@@ -180,7 +180,7 @@ class TrainingItems(Items):
         return ItemSound({"bytes": None, "path": to_uri(wav)})
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
+        rejects = read_json(inside(self._root, MIX_REJECTS)) if self.has_labels else []
         for reject in typed(rejects, list[dict[str, Any]], MIX_REJECTS):
             fields = ("id", "stage", "reason", "remedy")
             yield {name: str(reject.get(name) or "") for name in fields}

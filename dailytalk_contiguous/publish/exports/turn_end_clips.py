@@ -37,8 +37,8 @@ class TurnEndClip(NamedTuple):
 
     Attributes:
         utterance: its last one.
-        number: of that utterance among those of both sides.
-        pause: of `core.turns.inner_pauses`, the number of the pause in that utterance; None for its end.
+        number: the number of that utterance among the utterances of both sides.
+        pause: the number of the pause (`core.turns.inner_pauses`) in that utterance; None for its end.
         is_complete: whether the other side has the next turn.
     """
 
@@ -51,12 +51,12 @@ class TurnEndClip(NamedTuple):
 
 
 class SideSpeech(NamedTuple):
-    """What is heard of one side.
+    """The audible speech of one side.
 
     Attributes:
-        utterances: by start.
-        words: all that are heard, by their middle, each with whether it is a filler.
-        written: those that are written; `--fillers drop` leaves some out.
+        utterances: the audible utterances, by start.
+        words: all audible words, by their middle, each with whether it is a filler.
+        written: the words that are written; `--fillers drop` leaves some out.
         uncut: spans in seconds in which no clip may begin, by start: words, sounds, utterances without words.
     """
 
@@ -67,7 +67,7 @@ class SideSpeech(NamedTuple):
 
 
 def speech_of_sides(talk: Conversation) -> dict[str, SideSpeech]:
-    """What is heard of each side of a conversation."""
+    """Return the audible speech of each side of a conversation."""
     heard: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
     for utterance, spoken in replace(talk, alignments=talk.heard_words).words_by_utterance():
         flags = filler_flags(spoken, spoken_language(utterance, talk))
@@ -88,14 +88,14 @@ def speech_of_sides(talk: Conversation) -> dict[str, SideSpeech]:
 
 
 def words_in(words: Sequence[Word], start: float, end: float) -> Sequence[Word]:
-    """Those of words, which are by their middle, whose middle is between two times in seconds."""
+    """Return the words whose middle is between two times in seconds; `words` are sorted by their middle."""
     first = bisect_left(words, start, key=_MIDDLE)
     last = bisect_left(words, end, key=_MIDDLE)
     return words[first:last]
 
 
 def ends_in(talk: Conversation) -> list[TurnEnd]:
-    """The ends of turns of a conversation, by the index of their utterance.
+    """Return the ends of turns of a conversation, by the index of their utterance.
 
     They are those with a `transition`. In a conversation without any, which an earlier version made, they follow
     from the times.
@@ -109,7 +109,7 @@ def ends_in(talk: Conversation) -> list[TurnEnd]:
 
 
 def clip_start(uncut: Sequence[tuple[float, float]], end: float) -> float | None:
-    """The second at which a clip begins that ends at `end`, between the words of its side; None if it can't.
+    """Return the second at which a clip up to `end` begins, between the words of its side; None if it can't.
 
     It is at least `HEARD_SECONDS` before the end, or the beginning of the recording, and at most `LONGEST_CLIP`.
     The latest pause (`PAUSE`) is taken; without one the widest gap between two words.
@@ -158,7 +158,7 @@ class ClipMetadata(NamedTuple):
 
     @property
     def raw_folder(self) -> str:
-        """Its folder by its language and labels, as `eng/incomplete-endfiller`."""
+        """The folder of its language and its labels, such as `eng/incomplete-endfiller`."""
         label = "complete" if self.endpoint_bool else "incomplete"
         fillers: list[str] = []
         if self.midfiller:
@@ -170,7 +170,7 @@ class ClipMetadata(NamedTuple):
 
 
 def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
-    """The columns of a clip of a side; `dataset`: the name of what it is from.
+    """Return the columns of a clip of a side; `dataset`: the name of the dataset that it is from.
 
     Fillers are unknown without words, or in a language without a table of them.
     """

@@ -92,7 +92,7 @@ def write_turnbench(export: exporting.Export, item: exporting.SeenTalk) -> Itera
     least = export.settings.certainty
     exporting.refuse_mute(talk)
     labelled = labelled_tracks(item.finished, talk.duration, least)
-    channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
+    channels = CHANNELS[::-1] if export.settings.is_right_main else CHANNELS
     tracks = {speaker: labelled.tracks[channel] for speaker, channel in zip(SPEAKERS, channels, strict=True)}
     if not any(tracks.values()):
         if least is not None:
@@ -163,7 +163,10 @@ def _table_row(root: Path, number: str, line: LabelledConversation) -> Row:
 
 
 def check_turnbench(folder: Path, limits: FindingLimits) -> Checked:
-    """Check a folder for TurnBench's scorer; findings, and counts: conversations, hours, entries by label."""
+    """Check a folder for TurnBench's scorer.
+
+    Returns findings, and counts: conversations, hours and entries by label.
+    """
     findings: list[Finding] = []
     ids: set[str] = set()
     total_seconds = 0.0
@@ -197,7 +200,7 @@ def check_turnbench(folder: Path, limits: FindingLimits) -> Checked:
 
 
 def _rows_of(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, Row]]:
-    """The rows of the tables of a folder, each with the name of its table; one that can't be read is a finding."""
+    """Yield the rows of the tables of a folder, each with its table's name; an unreadable one is a finding."""
     features = columns(None)
     for path in sorted(folder.glob("*.parquet")):
         try:
@@ -210,7 +213,7 @@ def _rows_of(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, Row]]
 
 
 def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
-    """The length of a conversation, None if it is unknown, and the findings on its sides.
+    """Return the length of a conversation, None if it is unknown, and the findings on its sides.
 
     The scorer expects these to be equally long.
     """
@@ -239,7 +242,7 @@ def _seconds_of(location: str, row: Row) -> tuple[float | None, list[Finding]]:
 def _track_findings(
     location: str, speaker: str, tracks: Sequence[Sequence[Row]], seconds: float | None
 ) -> Iterator[Finding]:
-    """The findings on the tracks of a speaker; without `seconds` their times are not compared with the sound."""
+    """Yield the findings on the tracks of a speaker; without `seconds`, times are not compared with the sound."""
     differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
     if differing:
         problem = f"{speaker}: annotator {' and '.join(differing)} differs from a, where two of three decide"

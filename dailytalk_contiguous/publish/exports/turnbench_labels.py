@@ -37,7 +37,7 @@ ACKNOWLEDGEMENTS = frozenset(
 
 
 class SpeechFacts(NamedTuple):
-    """What the rules know of a stretch of speech.
+    """The facts about a stretch of speech that the rules use.
 
     Attributes:
         event: how it enters, one of `core.records.utterance.EVENTS`.
@@ -240,7 +240,7 @@ def labelled_tracks(talk: Conversation, seconds: float, least_certainty: float |
 
 
 def _facts_of(talk: Conversation, conversation: TimedConversation) -> Iterator[SpeechFacts]:
-    """The facts of each stretch of a conversation."""
+    """Yield the facts of each stretch of a conversation."""
     ends = silent_ends(conversation.speech, conversation.timed)
     transitions = {end.utterance: end.transition for end in ends}
     heard = talk.audible_utterances

@@ -59,14 +59,14 @@ def write_export(
     """Write a folder; the same rows and settings give the same bytes.
 
     Args:
-        rows: of `core.records.schema.BUILT`, or as `format.open` takes them; read once, one at a time.
+        rows: rows of `core.records.schema.BUILT`, or as `format.open` takes them; read once, one at a time.
         out: the folder. Only a new one, an empty one, or an earlier export of this format is written to.
-        format: of `publish.exports.formats.FORMATS`.
+        format: one of `publish.exports.formats.FORMATS`.
         sides: `train` or `eval` of each id, where that is decided; else `eval_share` and `seed` decide it.
         before: the side of ids that were divided before, which stays; None for those of earlier exports in `out`.
         readme: makes the text of the README from a description, the provenances of the rows with their numbers,
             and how to load the folder; None for none. A README that a person wrote stays as it is.
-        settings: of `format.settings`, by the names of the options.
+        settings: the settings of `format.settings`, by the names of their options.
 
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
     is left to train on.
@@ -108,7 +108,7 @@ def write_export(
         export.notes.append("fillers are in the sound alone")
     texts = format.finish(export, lists)
     if len(format.sides) > 1:
-        # Those that this export lacks may come back in the next one.
+        # Conversations that this export lacks may come back in the next one.
         division = {**(before or {}), **export.side}
         target.write_text(DIVISION, json_document(division))
     if is_foreign(out):
@@ -177,11 +177,11 @@ def _write_row(export: Export, row: Row) -> None:
     if entries:
         seconds = sum(entry.seconds for entry in entries)
         digest = or_none(talk.sound_digest) or ""
-        export.voices.append(SplitVoice(name, item.apart, name, seconds, talk.parent, digest))
+        export.voices.append(SplitVoice(name, item.split_groups, name, seconds, talk.parent, digest))
 
 
 def _nothing_exported(export: Export) -> DailytalkError:
-    """The error of an export that has nothing to train on, with the first reason for it."""
+    """Return the error of an export that has nothing to train on, with the first reason for it."""
     reasons = [f"{reject.id}: {reject.reason}" for reject in export.rejects]
     reasons += export.left_out
     if export.voices:
@@ -197,7 +197,7 @@ def _nothing_exported(export: Export) -> DailytalkError:
 
 
 def _description(export: Export) -> str:
-    """What the folder holds, for its README, and the options that are not as usual."""
+    """Describe the contents of the folder for its README, with the options that are not as usual."""
     format = export.format
     seconds = length_text(sum(voice.seconds for voice in export.voices))
     description = (

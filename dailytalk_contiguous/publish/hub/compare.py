@@ -40,17 +40,21 @@ class Changes:
     """The changes of a version. Ids are of conversations, sorted.
 
     Attributes:
-        previous: tag, branch or commit of the older version; None without one.
-        added, removed, changed: ids; changed are those with another value in a field that both versions have.
-        moved: split before and after of each id that changed it.
+        previous: the tag, branch or commit of the older version; None without one.
+        added: ids that only the newer version has.
+        removed: ids that only the older version has.
+        changed: ids with another value in a field that both versions have.
+        moved: the split before and after of each id that changed it.
         fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`). A list that
             has other items, or in another order, is named itself (`utterances`).
         broken: by config, a sentence on each split or column that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
         tags: how many utterances went from one tag to another; no tag is "".
-        utterance_times, word_times: seconds by which each start shifted in changed conversations. Utterances are
-            matched by id, words by their text and speaker, in order.
-        repacked: the files or the card differ, even if the rows do not.
+        utterance_times: seconds by which the start of each utterance shifted in changed conversations. Utterances
+            are matched by id.
+        word_times: seconds by which the start of each word shifted in changed conversations. Words are matched by
+            their text and speaker, in order.
+        repacked: whether the files or the card differ, even if the rows do not.
         back_to: the earlier version whose data this is again; None otherwise.
     """
 
@@ -69,13 +73,14 @@ class Changes:
     back_to: str | None = None
 
     @property
-    def same_rows(self) -> bool:
+    def has_same_rows(self) -> bool:
+        """Whether both versions have the same rows, splits and columns."""
         differences = (self.added, self.removed, self.changed, self.moved, self.broken, self.columns)
         return not any(differences)
 
     @property
     def bump(self) -> str:
-        """What the version counts up: `major`, `minor`, `patch`, or nothing.
+        """The part of the version's number that counts up: `major`, `minor`, `patch`, or an empty text for none.
 
         A column that is gone or changed its type breaks readers: major. New or different rows or columns are
         minor, all else is a patch.
@@ -88,7 +93,7 @@ class Changes:
         return "patch" if self.fields or self.repacked else ""
 
     def as_dict(self) -> dict[str, object]:
-        """The changes in numbers; `back_to` only if it is set."""
+        """Return the changes in numbers; `back_to` only if it is set."""
         record: dict[str, object] = {
             "previous": self.previous,
             "added": len(self.added),
@@ -200,7 +205,7 @@ class VersionEntry(NamedTuple):
 
 
 def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[str]) -> dict[str, VersionEntry]:
-    """The conversations of a version by id; of the files with `shared` digests only the ids are read."""
+    """Return the conversations of a version by id; of the files with `shared` digests only the ids are read."""
     entries: dict[str, VersionEntry] = {}
     digests = items.version.digests
     for file, split in items.split_of.items():
@@ -244,7 +249,7 @@ def _compare_rows(old_row: Row, new_row: Row, columns: Sequence[str], changes: C
 def _name_words(old_row: Row, new_row: Row) -> None:
     """Give the words of two rows of a conversation that are the same word the same name, and sort them alike.
 
-    Of each speaker, the words are matched in the order of their times, whatever their case and punctuation.
+    The words of each speaker are matched in the order of their times, whatever their case and punctuation.
     """
     old_words: list[Row] = old_row.get("alignments") or []
     new_words: list[Row] = new_row.get("alignments") or []
@@ -265,7 +270,7 @@ def _name_words(old_row: Row, new_row: Row) -> None:
 
 
 def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
-    """All values in a row, each with the dotted name of its field and the item of a list that it is in.
+    """Yield all values in a row, each with the dotted name of its field and the item of a list that it is in.
 
     An item is named by its id, a word by `_name_words`. The value of a list is the names of its items.
     """

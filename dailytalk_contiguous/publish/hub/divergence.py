@@ -1,6 +1,6 @@
-"""What a push would take away from the head of a branch: data that others have published there since.
+"""Data that others have published on a branch since, and that a push would take away from its head.
 
-Rows are compared by the columns of the head, which are what can be lost; one that a version lacks is null.
+Rows are compared by the columns of the head, since only these can be lost; one that a version lacks is null.
 Provenance does not count: another version of the tool writes other provenance, and nobody's work is lost with it.
 """
 
@@ -18,13 +18,13 @@ from dailytalk_contiguous.publish.version import OUR_DATA_FILE, Version
 
 @dataclass(frozen=True)
 class Divergence:
-    """What is lost of the head if a folder is published as it is.
+    """The data of the head that are lost if a folder is published as it is.
 
     Attributes:
         base: the version that the folder was made from, by its tag or commit; None if that is unknown.
         head: the version that was published last, in the same way.
-        reverted: the conversations that others have changed, added or removed since, and that are not like that in
-            the folder; without a base, those of the head that the folder lacks or has otherwise.
+        reverted: the conversations that others have changed, added or removed since, and that differ in the
+            folder; without a base, conversations of the head that the folder lacks or that differ in it.
         lost_columns: by config, the columns of the head, and fields in these, that the folder lacks.
         lost_files: data files that no push has written.
     """
@@ -48,7 +48,7 @@ class Diverged(DailytalkError):
     """Publishing would take away what others have published; `divergence` says what."""
 
     def __init__(self, repo: str, folder: object, divergence: Divergence, revision: str) -> None:
-        """`revision`: of the head, its tag or else its commit."""
+        """Make the error; `revision`: the tag of the head, or else its commit."""
         most_named = 3
         number = counted(len(divergence.reverted), "conversation")
         conversations = f"{number} ({shown_names(divergence.reverted, most_named)})"
@@ -97,7 +97,7 @@ def columns_text(columns: Mapping[str, Sequence[str]]) -> str:
 
 
 def version_name(version: Version) -> str:
-    """The tag that a version was published under, or the beginning of its commit, or what it was opened as."""
+    """Return the tag that a version was published under, or the beginning of its commit, or its path."""
     commit = version.commit and version.commit[:10]
     return version.published_tag or commit or str(version)
 
@@ -142,10 +142,10 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
 
 
 def _lost_columns(before: Version, after: Version) -> dict[str, list[str]]:
-    """The columns of `before` that `after` lacks, by config, and the fields in columns by dotted name.
+    """Return the columns of `before` that `after` lacks, by config, and the fields in columns by dotted name.
 
-    Of a config that `after` lacks altogether there are none. Columns of sound, which a push converts, and
-    provenance do not count.
+    A config that `after` lacks altogether has none. Columns of sound, which a push converts, and provenance do not
+    count.
     """
     lost: dict[str, list[str]] = {}
     for config in after.configs:
@@ -160,7 +160,7 @@ def _lost_columns(before: Version, after: Version) -> dict[str, list[str]]:
 
 
 def _foreign_files(head: Version) -> list[str]:
-    """The data files in the folders of our configs that no push has written.
+    """Return the data files in the folders of our configs that no push has written.
 
     Conversations of a version that a push has written are compared row by row instead.
     """

@@ -74,7 +74,7 @@ def load(
         verify: first compare the files of the config with the manifest of that commit, by SHA-256: the downloaded
             ones, or for a stream those on the server. The rows that `datasets` keeps in its own cache are
             not checked.
-        token: of the Hub; None for that of the environment or the login.
+        token: a token of the Hub; None for that of the environment or the login.
         state: the `state_dict()` of the same stream. Rows that were read are not read again. It does not cover a
             shuffle buffer, which loses the rows in it (as `datasets` documents).
 
@@ -107,7 +107,7 @@ def load(
             )
     chosen = list(columns) if columns else None
     with _name_in_errors(version), hub_errors(version):
-        if items is not None and items.labelled:
+        if items is not None and items.has_labels:
             data = _clips(items, split, chosen, streaming)
         elif isinstance(version.where, Path):
             files = {"train": [*items.files]} if items else {}
@@ -178,7 +178,7 @@ def _refuse_halves(items: Shards) -> None:
 def _rows_of(
     builder: datasets.DatasetBuilder, paths: Iterable[Path], split: str | None, streaming: bool
 ) -> Loaded:
-    """The rows of a builder, as `load_dataset` returns them; `split` and `streaming` are as there.
+    """Return the rows of a builder, as `load_dataset` returns them; `split` and `streaming` are as there.
 
     `paths`: its files, on this machine. They are checked unless they are streamed, or `datasets` has their rows in
     its cache.
@@ -201,7 +201,7 @@ def _paths(paths: Iterable[Path]) -> list[str]:
 
 
 def _clips(items: Shards, split: str | None, columns: list[str] | None, streaming: bool) -> Loaded:
-    """The clips of a work folder in the splits that they have, of which a shard holds several."""
+    """Return the clips of a work folder in the splits that they have, of which a shard holds several."""
     present = {*items.splits().values()}
     columns = columns or [name for name in schema.LABELLED if name != "split"]
     patterns = _paths(items.files)

@@ -128,17 +128,17 @@ class Publishable:
         return [conversation.voice for conversation in self.finished.values()]
 
     def split(self, divide: Divider) -> dict[str, str]:
-        """The split of each id; clips keep the one that they have."""
-        if self._items.labelled:
+        """Return the split of each id; clips keep the one that they have."""
+        if self._items.has_labels:
             return {name: conversation.split for name, conversation in self.finished.items()}
         return divide(self.voices)
 
     def features(self, config: str, audio_columns: tuple[str, ...]) -> Features:
-        """The columns of a config; its sound has a rate if all conversations have the same."""
+        """Return the columns of a config; its sound has a rate if all conversations have the same."""
         rates = {conversation.sample_rate for conversation in self.finished.values()}
         sample_rate = min(rates) if len(rates) == 1 else None
         fields = (*FIELDS, *self._items.fields)
-        return published_features(config, sample_rate, self._items.labelled, fields, audio_columns)
+        return published_features(config, sample_rate, self._items.has_labels, fields, audio_columns)
 
     @property
     def rejected_facts(self) -> JsonObject:
@@ -162,7 +162,7 @@ class Publishable:
 
 
 def _finished(row: Row, row_place: Place) -> Finished:
-    """What is known of a conversation that can be published. Raises BadInput for another one."""
+    """Return the facts of a conversation that can be published. Raises BadInput for another one."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
     talk = from_finished(row)
@@ -171,7 +171,7 @@ def _finished(row: Row, row_place: Place) -> Finished:
         raise BadInput("it has no recording_id or no sample_rate", _AGAIN)
     if talk.labels and split not in SPLITS:
         raise BadInput(f"its split is {split!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again")
-    Provenance.of(talk)
+    Provenance.of_talk(talk)
     seconds = talk.built_duration
     digest = talk.sound_digest or ""
     voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, talk.parent, digest)
@@ -196,10 +196,10 @@ def pack_version(
         per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         divide: `publish.exports.splits.split_conversations` with its shares, the splits before and a seed. Clips
             keep the split that they have.
-        file_seconds: of the conversations of a file. As FLAC an hour has 100 to 250 MB, with which `datasets` and
-            the viewer of the Hub are at ease, and fits in memory; so rows are read an hour at a time, too.
+        file_seconds: seconds of the conversations of a file. An hour of FLAC has 100 to 250 MB, which `datasets`
+            and the viewer of the Hub handle well, and fits in memory; so rows are read an hour at a time, too.
         workers: threads that cut and encode.
-        audio_columns: those of the sound of conversations and clips, one of `SOUND_LAYOUTS`.
+        audio_columns: the columns of sound of conversations and clips, one of `SOUND_LAYOUTS`.
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
@@ -268,8 +268,8 @@ def write_outline(
     Args:
         items: the work folder, as `publish.opening.finished_items` opens it.
         folder: an empty one.
-        splits: of the version that it is compared with; what is new is divided as `push` does by default.
-        audio_columns: those of the sound in that version.
+        splits: the splits of the version that it is compared with; new rows are divided as `push` does by default.
+        audio_columns: the columns of sound in that version.
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
@@ -286,7 +286,7 @@ def write_outline(
 
 
 def _without_sound(items: Shards, places: list[Place], features: Features) -> Iterator[list[Row]]:
-    """The rows at these places as they would be published, without sound, in groups."""
+    """Yield the rows at these places as they would be published, without sound, in groups."""
     for group in row_groups(items.rows_at(places), _GROUP_BYTES):
         outlines = []
         for row in group:
@@ -299,7 +299,7 @@ def _without_sound(items: Shards, places: list[Place], features: Features) -> It
 def _files(
     finished: Mapping[str, Finished], split_of: Mapping[str, str], file_seconds: float
 ) -> Iterator[tuple[str, list[str]]]:
-    """The split of each file of conversations, and their ids in order; a file begins in each `file_seconds`."""
+    """Yield the split and the ids of each file of conversations, in order; a file has about `file_seconds`."""
     for split in SPLITS:
         names = [name for name in sorted(finished) if split_of[name] == split]
         files = defaultdict[float, list[str]](list)
@@ -335,19 +335,19 @@ class Provenance(msgspec.Struct):
     models: dict[str, _Model] | None = None
 
     @classmethod
-    def of(cls, talk: Conversation) -> "Provenance":
-        """That of a finished conversation. Raises BadInput if it is not JSON, or not of its shape."""
+    def of_talk(cls, talk: Conversation) -> "Provenance":
+        """Read the provenance of a finished conversation. Raises BadInput if it is no JSON of its shape."""
         record = parse_json(talk.extra["provenance"] or "{}", "its provenance", _AGAIN)
         typed(record, cls, "its provenance", _AGAIN)
         return msgspec.convert(record, cls)
 
 
 def _provenance(talk: Conversation, run: RunRecord) -> dict[str, object]:
-    """The provenance of a published row; `run`: run.json of the work folder.
+    """Return the provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
     """
-    made = Provenance.of(talk)
+    made = Provenance.of_talk(talk)
     source = run.source.repository
     licence = run.source.licence
     if source and run.source.revision:
@@ -403,14 +403,14 @@ def published_conversation(talk: Conversation, row: Row, run: RunRecord) -> Row:
 
 
 def _without_messages(record: Row, *names: str) -> Row:
-    """A record whose reasons under these names are without messages of models' errors."""
+    """Return a record whose reasons under these names are without messages of models' errors."""
     return record | {name: without_message(record[name]) for name in names if record.get(name)}
 
 
 def _pack(
     run: RunRecord, clips: Collection[str], audio_columns: tuple[str, ...], checks: RowChecks, row: Row
 ) -> tuple[dict[str, list[Row]], JudgedRow]:
-    """The rows of a finished conversation by config, and what `check` finds on it, from its sound decoded once.
+    """Return the rows of a finished conversation by config, and its findings, from its sound decoded once.
 
     Audio of a conversation is copied byte for byte, or each side of it encoded by itself; an utterance is cut from
     its speaker's channel to the sample.
@@ -448,7 +448,7 @@ def _pack(
 
 
 def _sound_columns(name: str, encoded: bytes, pcm: Pcm, rate: int, audio_columns: tuple[str, ...]) -> Row:
-    """The columns of stereo sound with this name, or of its sides, and those of their digests.
+    """Return the columns of stereo sound with this name, or of its sides, and those of their digests.
 
     Raises BadInput: readers, which join the sides, would refuse so much sound.
     """
@@ -477,7 +477,10 @@ def _decoded(encoded: bytes, rate: int) -> Pcm:
 
 
 def _utterance_rows(talk: Conversation, published: Row, pcm: Pcm) -> Iterator[Row]:
-    """The rows of the audible utterances, each with its sound and the words whose middle is in it, cut to it."""
+    """Yield the rows of the audible utterances, each with its sound and the words whose middle is in it.
+
+    Words are cut to the utterance.
+    """
     rate = talk.built_rate
     for utterance, columns in zip(talk.utterances, published["utterances"], strict=True):
         span = utterance.new_span
@@ -512,6 +515,6 @@ def _utterance_rows(talk: Conversation, published: Row, pcm: Pcm) -> Iterator[Ro
 
 
 def flac_columns(name: str, data: bytes, column: str = AUDIO_COLUMN) -> Row:
-    """A column of FLAC with a plain file name made from an id, and that of its digest."""
+    """Return a column of FLAC with a plain file name made from an id, and that of its digest."""
     audio = {"bytes": data, "path": f"{file_name(name)}.flac"}
     return {column: audio, digest_column(column): hashlib.sha256(data).hexdigest()}

@@ -1,7 +1,7 @@
 """`dailytalk push`, from a work folder to a version on the Hub: check, pack, compare, write the card, commit, tag.
 
-What can be refused is refused before any work: a read-only token otherwise fails after hours of packing. Then all
-is planned against one commit, the head that is read at the start. One commit adds, replaces and removes
+A push that can't succeed is refused before any work: a read-only token otherwise fails after hours of packing.
+Then all is planned against one commit, the head that is read at the start. One commit adds, replaces and removes
 everything, and the Hub rejects it if the head has moved meanwhile. A row of each split is read back, and only then
 is the commit tagged. So readers see the old version or the new one, whenever the push stops, and the same command
 completes it: a content that the Hub has is not sent again, and a commit that lacks only its tag is tagged.
@@ -71,7 +71,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class PushSettings:
-    """How a version is published."""
+    """The settings of a push."""
 
     create: bool = setting(False, "Make the dataset if it doesn't exist.", panel="input")
     private: bool = setting(False, "Make the dataset private, for invited people only.", panel="input")
@@ -118,7 +118,8 @@ class RepositoryState(NamedTuple):
     Attributes:
         head: the branch, or `main` where the branch is still to be made; without files before the first commit.
         card: its README.md, or "".
-        branches: names. tags: the commit of each.
+        branches: the names of its branches.
+        tags: the commit of each tag.
     """
 
     head: Version
@@ -145,9 +146,16 @@ class BadVersion(DailytalkError):
 
 
 class Change(NamedTuple):
-    """The change of a file: `add`, `replace`, `delete` or `keep`; its bytes, and its new SHA-256."""
+    """The change of a file.
 
-    what: str
+    Attributes:
+        action: `add`, `replace`, `delete` or `keep`.
+        name: the file.
+        size: its bytes.
+        sha256: its new SHA-256; None where it is deleted.
+    """
+
+    action: str
     name: str
     size: int
     sha256: str | None = None
@@ -155,18 +163,22 @@ class Change(NamedTuple):
 
 @dataclass
 class Release:
-    """A version: what was there before, what will be, and why.
+    """A version to publish, and the repository before it.
 
     Attributes:
-        repo: `OWNER/NAME`. before: the repository that it was planned against.
-        packed: its data files. changes: against the version before.
+        repo: `OWNER/NAME`.
+        settings: the settings of the push.
+        before: the repository that it was planned against.
+        packed: its data files.
+        changes: the changes against the version before.
         tag: its name; None for none.
-        card: with its pictures; None if just this version is there already.
-        message: of the commit.
-        commit: its id, once it is published. url: of its page, or of the pull request's.
-        divergence: from what others have published since the version that the folder was made from.
+        card: its card with pictures; None if just this version is there already.
+        message: the message of the commit.
+        commit: the id of the commit, once it is published.
+        url: the address of its page, or of the pull request's.
+        divergence: the data that others have published since the version that the folder was made from.
         restored: the earlier version whose data files it has, which the Hub copies; None if they are sent.
-        held_instead: what the branch holds, if the tag is there already and the branch has other data; else "".
+        held_instead: the data that the branch holds, if the tag is there already and they differ; else "".
         is_new: whether it is to be published; False if just this version is there already.
     """
 
@@ -187,7 +199,7 @@ class Release:
 
     @cached_property
     def texts(self) -> dict[str, bytes]:
-        """Files that are no data, by name."""
+        """The files that are no data, by name."""
         if self.card is None:
             return {}
         manifest = self.packed.manifest(self.tag, self.changes.as_dict(), self.card.assets)
@@ -229,14 +241,14 @@ class Release:
 
     @property
     def left(self) -> list[str]:
-        """The Parquet files of others, which stay there, and are no part of the version."""
+        """The Parquet files of others, which stay in the repository and are no part of the version."""
         changed = {change.name for change in self.plan}
         return sorted(name for name in self.before.head.names if name.endswith(".parquet") and name not in changed)
 
     @property
     def size(self) -> int:
         """Bytes of all files of the version: data, card, manifest and pictures; 0 if it is there already."""
-        return sum(change.size for change in self.plan if change.what != "delete")
+        return sum(change.size for change in self.plan if change.action != "delete")
 
     @property
     def to_send(self) -> int:
@@ -245,16 +257,16 @@ class Release:
         if self.restored:
             stored_files += self.restored.stored.values()
         stored = {file.lfs.sha256 for file in stored_files if file.lfs}
-        written = [change for change in self.plan if change.what in ("add", "replace")]
+        written = [change for change in self.plan if change.action in ("add", "replace")]
         return sum(change.size for change in written if change.sha256 not in stored)
 
 
-def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
-    """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
+def prepare_repository(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
+    """Make the repository if that is requested; returns whether it exists. A dry run makes and sends nothing.
 
-    Raises DailytalkError for what can be refused before any work: a tag that is no version, no token, a wrong one,
-    or one that may not write there, no such repository if `create` is not set, a public one where `private` is
-    requested, a Hub that can't be reached.
+    Raises DailytalkError before any work: for a tag that is no version, no token, a wrong one, or one that may not
+    write there, no such repository if `create` is not set, a public one where `private` is requested, and a Hub
+    that can't be reached.
     """
     if settings.tag and settings.tag != AUTO:
         parse_tag(settings.tag)
@@ -317,7 +329,7 @@ def push_version(
 
     Args:
         items: the folder, as `publish.opening.finished_items` opens it.
-        defaults: of `cli.defaults.default_settings`.
+        defaults: the result of `cli.defaults.default_settings`.
         dry_run: end after the plan.
 
     Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
@@ -334,7 +346,7 @@ def push_version(
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
         base = read_base(items.where)
         before = RepositoryState(Version(Reference(repo), None, ()))
-        if check_request(api, repo, settings, dry_run):
+        if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
         packed = _pack(items, stage, settings, before.head)
         version = open_version(stage)
@@ -426,7 +438,7 @@ def describe_release(release: Release, items: Items, version: Version, defaults:
     Args:
         items: the work folder, or the earlier version that is restored.
         version: the files of the release, opened for reading.
-        defaults: of `cli.defaults.default_settings`.
+        defaults: the result of `cli.defaults.default_settings`.
 
     Raises CardDamaged: see `publish.tables.card.render_card`.
     """
@@ -450,7 +462,7 @@ def describe_release(release: Release, items: Items, version: Version, defaults:
 
 
 def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
-    """The version of the branch that a folder was made from, or published last, then those that it has proposed.
+    """Return the version of the branch that a folder was made from, or published last, then its proposals.
 
     A branch without a version has nothing to lose: then it is the head alone. There are none if `base`, what the
     folder keeps of them, does not say which, or if the Hub has none of them any more (its history was squashed).
@@ -497,7 +509,7 @@ def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
 
 
 def published_splits(head: Version) -> dict[str, str]:
-    """The splits of the conversations that were published; one that is gone decides for what was made of it."""
+    """Return the splits of published conversations; one that is gone decides for those that were made of it."""
     splits: dict[str, str] = {}
     if not head.has_manifest or CONFIGS[0] not in head.configs:
         return splits
@@ -512,7 +524,7 @@ def published_splits(head: Version) -> dict[str, str]:
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
-    """The highest version up to a tag, else the head, if there is one that this tool published.
+    """Return the highest version up to a tag, else the head, if there is one that this tool published.
 
     None for the first tag: a head without a tag is no version, and may be this one, whose push was stopped.
     """
@@ -541,7 +553,7 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
         is_same = has_branch and before.head.digests == after.digests
         return is_same and not has_other_licence
     # Files may be others with the same rows, as another version of a library writes them.
-    if tag in before.tags and changes.same_rows and not has_other_licence:
+    if tag in before.tags and changes.has_same_rows and not has_other_licence:
         return True
     versions = [name for name in before.tags if is_version_tag(name) and parse_tag(name) > parse_tag(tag)]
     for name in sorted(versions, key=parse_tag, reverse=True):
@@ -551,7 +563,7 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
                 f"load {name}, or pass --tag auto",
             )
     if tag in before.tags:
-        difference = "another licence" if changes.same_rows else "other data"
+        difference = "another licence" if changes.has_same_rows else "other data"
         free_tag = next_tag(before.tags, changes.bump or "patch")
         raise DailytalkError(
             f"{tag} of {release.repo} names commit {before.tags[tag][:10]} with {difference}, and a tag is never "
@@ -586,11 +598,11 @@ def publish(api: HfApi, release: Release) -> Release:
     copied_commit = release.restored.commit if release.restored else None
     operations = list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete]()
     for change in release.plan:
-        if change.what == "delete":
+        if change.action == "delete":
             operations.append(CommitOperationDelete(change.name, is_folder=False))
-        elif change.what != "keep" and change.name in sources:
+        elif change.action != "keep" and change.name in sources:
             operations.append(CommitOperationAdd(change.name, sources[change.name]))
-        elif change.what != "keep":
+        elif change.action != "keep":
             operations.append(CommitOperationCopy(change.name, change.name, src_revision=copied_commit))
     with hub_errors(repo), client_errors(repo):
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:

@@ -16,9 +16,9 @@ from dailytalk_contiguous.publish.checks.row_check import RowChecks
 from dailytalk_contiguous.publish.hub.pushing import (
     PushSettings,
     Release,
-    check_request,
     describe_release,
     plan_release,
+    prepare_repository,
     publish,
     read_repository,
 )
@@ -39,7 +39,7 @@ def restore_version(
     Args:
         source: the earlier version, opened on the Hub.
         settings: only those in `APPLICABLE` count.
-        defaults: of `cli.defaults.default_settings`.
+        defaults: the result of `cli.defaults.default_settings`.
         dry_run: end after the plan.
 
     Raises DailytalkError if `source` was not published by this tool or its files are not those of its manifest,
@@ -49,7 +49,7 @@ def restore_version(
     repo = source.where.repo
     items = VersionItems(source)
     api = HfApi()
-    check_request(api, repo, settings, dry_run)
+    prepare_repository(api, repo, settings, dry_run)
     before = read_repository(api, repo, settings.branch)
     release = plan_release(repo, settings, before, _published_files(items), source, restored=source)
     if release.is_new:
@@ -60,7 +60,7 @@ def restore_version(
 
 
 def _published_files(items: VersionItems) -> Packed:
-    """The data files of a version on the Hub, which stay there.
+    """Return the data files of a version on the Hub, which stay there.
 
     No audio is read, unless its manifest lacks what `check` has found in it.
 

@@ -168,7 +168,7 @@ class MoshiWindows(IterableDataset[Window]):
             n_done = 0
 
     def _rows(self, position: dict[str, Any] | int | None) -> Iterator[schema.Row]:
-        """The conversations of this worker, from a position on; the state gets the position of each."""
+        """Yield the conversations of this worker, from a position on; the state gets the position of each."""
         if isinstance(self.dataset, datasets.IterableDataset):
             yield from self._streamed_rows(self.dataset, position if isinstance(position, dict) else None)
             return
@@ -184,7 +184,7 @@ class MoshiWindows(IterableDataset[Window]):
     def _streamed_rows(
         self, stream: datasets.IterableDataset, position: dict[str, Any] | None
     ) -> Iterator[schema.Row]:
-        """The same of a stream, which divides its shards among workers by itself."""
+        """Yield the same of a stream, which divides its shards among workers by itself."""
         is_resumed = position is not None
         if is_resumed:
             stream.load_state_dict(position)

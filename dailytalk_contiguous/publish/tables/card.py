@@ -197,7 +197,7 @@ def render_card(
     findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
     verdict = verdict_of(findings, tables.n)
     tables.rejects.update((reject["stage"], kind_of(reject["reason"])) for reject in rejects)
-    clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
+    clips = CorpusFigures.of_run(run, tables=tables) if items.has_labels else None
     card = parsed_card(old or "")
     origins = figures.all_origins(tables)
     written = written_of(card.text)

@@ -144,7 +144,7 @@ def write_report(
         tables_beside = tables_of(other, unusable)
         beside = OtherDataset(other.name, tables_beside, len(unusable))
     refused: list[Row] = []
-    if items.labelled:
+    if items.has_labels:
         if shown != SHOWN:
             raise DailytalkError("--conversations is for conversations, but these are clips", "leave it out")
         if reference:
@@ -160,10 +160,10 @@ def write_report(
             tables, items.run, defaults, comparisons=comparisons, name=items.name, other_dataset=beside
         )
         heard, context = _conversations(items, shown, limits, show)
-    template = "clips.html" if items.labelled else "conversations.html"
+    template = "clips.html" if items.has_labels else "conversations.html"
     write_lines(out, page(items.name, template, show=show, rejects=_rejects(items, refused), **context))
-    n = show.n_clips if items.labelled else show.tables.n
-    unit = show.unit if items.labelled else "conversation"
+    n = show.n_clips if items.has_labels else show.tables.n
+    unit = show.unit if items.has_labels else "conversation"
     return WrittenReport(out, out.stat().st_size, n, unit, heard, context["verdict"])
 
 
