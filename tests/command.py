@@ -40,6 +40,9 @@ _LONGEST_FIRST = sorted(map(re.escape, COMMANDS), key=len, reverse=True)
 _ANY_COMMAND = "|".join(_LONGEST_FIRST)
 NAMED = re.compile(rf"(?<![\w./-])(?:{_ANY_COMMAND})(?![\w-])")
 
+#: Options of every command, and of `dailytalk` itself.
+EVERYWHERE = {"--json", "--help", "--help-all", "--verbose", "--insecure", "--version"}
+
 #: Where the sentences are about other commands: `doctor` says what is needed `to speak`, and how pip installs
 #: weights; an export of J-Moshi ends with commands of its trainer.
 ABOUT_OTHERS = ("  to speak:", "next: ", "voices, which check compares:", "Smart Turn, which hears")
@@ -58,13 +61,12 @@ def foreign_options(words: Sequence[str], output: str) -> list[str]:
     names_a_script = any(word.endswith(".py") for word in words)
     if not name or is_help_or_json or names_a_script:
         return []
-    everywhere = {"--json", "--help", "--help-all", "--verbose", "--insecure", "--version"}
     foreign = []
     for line in output.splitlines():
         options = OPTION.findall(line)
         if not options or line.startswith(ABOUT_OTHERS):
             continue
-        allowed = everywhere | {*words}
+        allowed = EVERYWHERE | {*words}
         for command in {name, *NAMED.findall(line)}:
             for parameter in command_of(command).params:
                 allowed |= set(parameter.opts)
