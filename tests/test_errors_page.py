@@ -10,12 +10,12 @@ ROOT = Path(__file__).parents[1]
 
 PAGE = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
 
-#: The sentences of the page's tables.
-SENTENCES = re.findall(r"^\| `([^`]+)` \|", PAGE, re.M)
+#: The sentences of the page.
+SENTENCES = re.findall(r"^- `([^`]+)`:", PAGE, re.M)
 
 
 def fixed_parts(sentence: str) -> list[str]:
-    """The parts of a sentence of the page's tables between what differs from case to case."""
+    """The parts of a sentence of the page between what differs from case to case."""
     parts = [part.strip() for part in sentence.split("…")]
     return [part for part in parts if len(part) > 3]
 
