@@ -53,7 +53,7 @@ class Gate:
             fastest of seven languages, average 7.8; Pellegrino, Coupé and Marsico 2011, Language 87:539).
         shortest_end: seconds after the body of speech without which a take stops in the middle of a sound.
         usual_end: share of the voice's usual end that a take needs, up to `longest_end` seconds.
-        rest: share of the seconds that the voice needs for words without times from the engine, below which they
+        untimed_share: share of the seconds that the voice needs for words without times from the engine, below which they
             are missing. Near all: the last word before a pause is lengthened.
         late_word: seconds by which the last word may end after the sound, where the engine times its own sounds:
             espeak is 5 ms early. A service may stretch the last word over its silence.
@@ -77,7 +77,7 @@ class Gate:
     shortest_end: float = 0.01
     usual_end: float = 0.33
     longest_end: float = 0.04
-    rest: float = 0.9
+    untimed_share: float = 0.9
     late_word: float = 0.02
     sentence_pause: float = 0.12
     hasty_sentences: float = 0.8
@@ -257,7 +257,7 @@ def _last_word(
     missing = split_words(text)[len(words) :]
     # Not where only the account is short: sound that goes on long enough may well be the rest of the text.
     room = end - (last_word.end if last_word else take.start)
-    if missing and room < gate.rest * _units(" ".join(missing)) / voice.rate:
+    if missing and room < gate.untimed_share * _units(" ".join(missing)) / voice.rate:
         where = f"after {last_word.text!r}" if last_word else "before its first word"
         n_words = len(words) + len(missing)
         return f"it stops {where}: {len(missing)} of {n_words} words are missing"
