@@ -53,8 +53,8 @@ class Gate:
             fastest of seven languages, average 7.8; Pellegrino, Coupé and Marsico 2011, Language 87:539).
         shortest_end: seconds after the body of speech without which a take stops in the middle of a sound.
         usual_end: share of the voice's usual end that a take needs, up to `longest_end` seconds.
-        untimed_share: share of the seconds that the voice needs for words without times from the engine, below which they
-            are missing. Near all: the last word before a pause is lengthened.
+        untimed_share: share of the seconds that the voice needs for words without times from the engine, below
+            which they are missing. Near all: the last word before a pause is lengthened.
         late_word: seconds by which the last word may end after the sound, where the engine times its own sounds:
             espeak is 5 ms early. A service may stretch the last word over its silence.
         sentence_pause: seconds of silence that separate sentences at least.
