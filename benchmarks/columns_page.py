@@ -68,7 +68,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "given_language": ("ISO 639-1", "`en,es` for left and right"),
     "transcripts": ("", ""),
     "uncovered_sound": ("seconds of the source", ""),
-    "sound_digest": ("", "the same in another lossless format, too; null in datasets of earlier versions"),
+    "sound_digest": ("", ""),
     "side_shift": (
         "seconds",
         "by how much the right side is later (below 0: earlier), and becomes later; `lacking`: sound that a side "
@@ -76,14 +76,11 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "all times are those after `--align-sides`; None if nothing tells that the sides are out of step",
     ),
     "transcript_repair": ("", ""),
-    "transcript_marks": (
-        "seconds of the source",
-        "`kind` may also be `note`; an `inaudible` stretch has no words, so nothing is trained on it",
-    ),
+    "transcript_marks": ("seconds of the source", "`kind` may also be `note`"),
     "model_failures": ("", "published rows have only the kind of the error"),
     "input_digest": ("", "of the recording and its transcript"),
     "problem": ("", "always None: unusable recordings do not reach a stage"),
-    "remedy": ("", "always None"),
+    "remedy": ("", "always None: unusable recordings do not reach a stage"),
     "channel": ("`left`, `right`, `mix`", ""),
     "start": ("seconds", ""),
     "end": ("seconds", ""),
@@ -99,23 +96,18 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "sides": ("", ""),
     "notes": ("", ""),
     "rejected": ("", ""),
-    "given_text": ("", "None without a transcript"),
-    "given_words": ("seconds, [0, 1]", "None without a transcript"),
+    "given_text": ("", ""),
+    "given_words": ("seconds, [0, 1]", ""),
     "unmatched": ("", ""),
     "words": ("seconds, [0, 1]", ""),
     "avg_logprob": ("", ""),
     "no_speech_prob": ("[0, 1]", ""),
     "recogniser": ("", ""),
     "question": ("", ""),
-    "text_reason": ("", "None if it is not"),
-    "tagged_text": ("", "None if `text` is empty"),
+    "text_reason": ("", ""),
+    "tagged_text": ("", ""),
     "joined": ("", "empty for most"),
-    "f0_mean": ("Hz", "unknown with fewer than 5 voiced frames"),
-    "f0_std": ("Hz", "unknown if `f0_mean` is"),
-    "affect_model": ("", "None if none rated the utterance"),
-    "valence": ("[0, 1]", "NaN without a model"),
-    "arousal": ("[0, 1]", "NaN without a model"),
-    "dominance": ("[0, 1]", "NaN without a model"),
+    "affect_model": ("", ""),
     "emotion_class": ("", ""),
     "emotion_probabilities": ("[0, 1]", ""),
     "emotion_model": ("", ""),
@@ -220,9 +212,10 @@ def table(stages: Stages, of_utterance: bool) -> list[str]:
             rows.append((column.stage, f"`{column.name}`{mark}", cells(column, feature)))
     for stage, of_stage in itertools.groupby(rows, itemgetter(0)):
         lines.append(heading(stage))
-        for alike, group in itertools.groupby(of_stage, itemgetter(2)):
-            names = ", ".join(name for _, name, _ in group)
-            lines.append(f"| {' | '.join([names, *alike])} |")
+        names: dict[str, list[str]] = {}
+        for _, name, described in of_stage:
+            names.setdefault(" | ".join(described), []).append(name)
+        lines += [f"| {', '.join(alike)} | {described} |" for described, alike in names.items()]
     return lines
 
 

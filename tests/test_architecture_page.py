@@ -145,7 +145,7 @@ def test_section_of_the_page_is_a_table(ran: Ran) -> None:
 
 def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:
     section = PAGE.partition("\n## The rooms\n")[2].partition("\n## ")[0]
-    rooms = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    rooms = re.findall(r"^- (`\w+`(?:, `\w+`)*): ", section, re.MULTILINE)
     names = [re.findall(r"\w+", room) for room in rooms]
     assert {name for room in names for name in room} == set(FLOORS)
     floors = []
@@ -175,11 +175,11 @@ def test_files_and_names_of_the_page_are_there() -> None:
 def test_page_names_every_app_and_all_that_one_can_list() -> None:
     section = PAGE.partition("\n## The core and its apps\n")[2].partition("\n## ")[0]
     apps = {path.parent.name for path in (PACKAGE / "apps").glob("*/app.py")}
-    first_cells = set(re.findall(r"^\| ([a-z]+) \| ", section, re.MULTILINE))
-    assert first_cells - {"app", "name"} == apps
+    named = set(re.findall(r"^- ([a-z]+): ", section, re.MULTILINE))
+    assert named == apps
     lists: set[str] = set()
     for app in apps:
         names = vars(part_of(app, "app"))
         lists |= {name for name in names if name.isupper()}
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE))
+    documented = set(re.findall(r"^- `([A-Z_]+)`: ", section, re.MULTILINE))
     assert documented == lists

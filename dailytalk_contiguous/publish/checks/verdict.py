@@ -723,7 +723,7 @@ def missing_fillers(data: JudgedData) -> Finding | None:
     return advice("no-fillers", ".", problem, remedy, "note")
 
 
-def absent_words(data: JudgedData) -> Finding | None:
+def unheard_words(data: JudgedData) -> Finding | None:
     """Sides of which the given text has words that are not in the sound."""
     fewest = 3  # words that an aligner did not find are more than slips
     least = data.most("absent-words")
@@ -920,7 +920,7 @@ def lost_cues(data: JudgedData) -> Finding | None:
     return advice("lost-cues", ".", problem, remedy)
 
 
-def made_of_others(data: JudgedData) -> Finding | None:
+def rows_of_others(data: JudgedData) -> Finding | None:
     """Rows that were made of others: their hours are not all new."""
     n_made, n_parents, commands = figures.made_of_others(data.rows)
     if not n_made:
@@ -942,7 +942,7 @@ def same_sound(data: JudgedData) -> Finding | None:
     return _finding_on_copies(copies, data.rows, "the same sound", remedy, severity)
 
 
-def same_words(data: JudgedData) -> Finding | None:
+def doubled_words(data: JudgedData) -> Finding | None:
     """Conversations with the words of others, and another sound."""
     recordings = _recordings(data)
     digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
@@ -1093,16 +1093,16 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     unsaid_tags,
     recognised_times,
     missing_fillers,
-    absent_words,
+    unheard_words,
     flat_affect,
     not_spoken,
     beyond_bounds,
     same_gaps,
     finished_pauses,
     lost_cues,
-    made_of_others,
+    rows_of_others,
     same_sound,
-    same_words,
+    doubled_words,
     rows_of_earlier_runs,
     lost_hours,
     lost_recordings,
