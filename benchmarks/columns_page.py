@@ -37,7 +37,6 @@ HEAD = """# Columns for a stage of your own
 
 `dailytalk tag --stage FILE.py` runs [your stage](extending.md#add-a-stage) after those of the package. It may
 name every column here, and those of your own stages before it, in `needs`, or in `uses` if it can do without.
-`python benchmarks/columns_page.py` writes this page from the stages.
 
 Types are those of Python; any value may be None, and an unknown number None or NaN. Times are seconds of the
 conversation. [Fields](../dataset_card/fields.md) explain the columns, except for the notes here.
@@ -106,7 +105,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "question": ("", ""),
     "text_reason": ("", ""),
     "tagged_text": ("", ""),
-    "joined": ("", "empty for most"),
+    "joined": ("", ""),
     "affect_model": ("", ""),
     "emotion_class": ("", ""),
     "emotion_probabilities": ("[0, 1]", ""),

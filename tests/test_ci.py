@@ -58,7 +58,7 @@ def test_commands_and_files_for_contributors_are_there() -> None:
 
 def test_commands_that_give_the_measures_are_there_with_their_options() -> None:
     measures = (ROOT / "docs/measures.md").read_text(encoding="utf-8")
-    assert "`NAME.py` in a table is `python benchmarks/NAME.py`" in measures
+    assert "`NAME.py` is `python benchmarks/NAME.py`" in measures
     commands = re.findall(r"`([a-z_]+\.py)([^`]*)`", measures)
     assert len(commands) > 30
     for script, options in commands:
