@@ -1,7 +1,7 @@
 """How people say what is written with digits and signs."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.words.written_forms import MOST_CHARACTERS, is_written_form, written_forms
@@ -107,6 +107,7 @@ def test_a_day_is_an_ordinal_and_a_scale_has_a_currency_only_beside_what_makes_i
 
 
 @given(st.text("0123456789aemwz$€£%°@#/.,:-–+&'½ß²", min_size=1, max_size=MOST_CHARACTERS))
+@example(".–0")
 def test_each_written_form_has_a_reading_and_their_number_grows_with_its_length_only(word: str) -> None:
     (form,) = written_forms([word])
     if form is None or not any(letter.isascii() and letter.isalnum() for letter in word):

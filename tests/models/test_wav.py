@@ -69,7 +69,7 @@ def test_a_small_answer_with_hours_of_sound_is_refused_as_soon_as_it_is_too_long
     quota = sound_quota("Good morning.")
     with pytest.raises(LongRead, match="more than 60 seconds"):
         read_wav(answer, quota)
-    assert quota.used <= 2 * LEAST_SECONDS
+    assert quota.amount <= 2 * LEAST_SECONDS
 
 
 def test_the_sound_of_a_long_text_may_be_ten_times_as_long_as_usual() -> None:

@@ -166,7 +166,7 @@ def test_aligned_conversation_is_good_and_its_recording_is_made_again(dailytalk:
     options = (*EMBEDDED, "--asr-model", "none", "--affect-model", "none")
     dailytalk("tag", folder, "--out", doubtful, *options)
     checked = dailytalk("check", doubtful).out
-    assert "the sides of 1 of 1 conversation are out of step (call: the left side is" in checked
+    assert "the sides of 1 of 1 conversation are out of step, such as call: the left side is" in checked
     assert "--align-sides" in checked
     dailytalk("tag", folder, "--align-sides", "--out", work, *options)
     assert "step" not in dailytalk("check", work).out

@@ -178,7 +178,7 @@ def _without_marks(word: str) -> str:
     plain = word.lower().replace("−", "-").replace("’", "'")
     plain = plain.lstrip(_MARKS).rstrip(_MARKS + ".-")
     is_number = re.match(rf"[-~]?[{_CURRENCIES}]?\.?\d", plain)
-    return plain if is_number else plain.lstrip("-.~")
+    return plain if is_number else plain.lstrip(_MARKS + "-.~")
 
 
 #: Longer words have no readings: nobody says them.

@@ -21,4 +21,4 @@ def test_a_mix_stands_up_to_the_check(tmp_path: Path, dailytalk: Command) -> Non
     assert "warning: CC-BY-NC-4.0 (two): not for commercial use" in done.out
     checked = dailytalk("check", out)
     assert checked.code == 0
-    assert checked.out.startswith("moshi: ")
+    assert "\nmoshi: " in checked.out
