@@ -139,7 +139,7 @@ BOUNDS = (
         "telephone",
         "bandwidth",
         "have a side that ends below {}, as a telephone does",
-        "leave them out, or keep them for a model that is to hear telephones (check --limit telephone=none)",
+        "leave them out, or, for a model that is to hear telephones, run dailytalk check --limit telephone=none",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         limit=6500.0,
         is_least=True,
