@@ -33,7 +33,6 @@ from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, fin
 from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
 from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obstacles, unnamed_parquet
 from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
-from dailytalk_contiguous.publish.checks.totals import numbers_of_voices
 from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.voice_check import voice_facts
 from dailytalk_contiguous.publish.exports.exporting import ExportFormat
@@ -112,7 +111,7 @@ def check_rows(
         "utterances": int(conversations.utterances.sum()),
         "words": int(conversations.words.sum()),
         "hours": round(float(conversations.duration.sum()) / 3600, 7),
-        "voices": numbers_of_voices(tables),
+        "voices": figures.numbers_of_voices(tables),
         "hours_of_voice": _hours(tables, "voices"),
         "hours_of_language": _hours(tables, "language"),
         "measures": measure_facts(tables, references),

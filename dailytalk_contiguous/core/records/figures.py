@@ -175,6 +175,13 @@ def hours_of(tables: Tables, column: str) -> dict[str, float]:
     return {str(name): float(amount) for name, amount in hours.items()}
 
 
+def numbers_of_voices(tables: Tables) -> dict[str, int]:
+    """Return how many voices are known by name: `recorded` people, and `new` voices; without zeros."""
+    speakers = {*splits_of_speakers(tables), *tables.conversations["speaker"].dropna()}
+    numbers = {"recorded": len(speakers), "new": len(hours_of(tables, "voices"))}
+    return {kind: number for kind, number in numbers.items() if number}
+
+
 def counts(column: "pd.Series[str]") -> Counter[str]:
     """Count each value except null, in order of appearance."""
     numbers = column.value_counts(sort=False, dropna=True)

@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.sound.voice_likeness import (
     LONGEST_SIDE,
     SHORTEST_SIDE,
     ConversationVoices,
+    VoiceMatch,
     halves_of_speech,
     match_voices,
     voiced_side,
@@ -210,9 +211,10 @@ def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingL
     findings = list[Finding | None]()
     least = limits[SEVERAL_VOICES]
     if least is not None:
+        matches = match_voices(conversations, least)
         findings += [
-            _exchanged_sides(conversations, least),
-            _other_voices(conversations, least),
+            _exchanged_sides(conversations, matches),
+            _other_voices(conversations, matches, least),
             _unsteady_sides(conversations, least),
         ]
     most = limits[SAME_VOICE]
@@ -221,10 +223,10 @@ def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingL
     return [*filter(None, findings)]
 
 
-def _exchanged_sides(conversations: Sequence[ConversationVoices], least: float) -> Finding | None:
+def _exchanged_sides(conversations: Sequence[ConversationVoices], matches: Sequence[VoiceMatch]) -> Finding | None:
     """The finding on conversations whose corpus has the left voice on the right side here."""
     cases: list[_Case] = []
-    for match in match_voices(conversations, least):
+    for match in matches:
         if match.is_exchanged:
             name, seconds, voice, _ = match.conversation
             detail = f"the voice {voice} is on the right in {name} "
@@ -237,10 +239,12 @@ def _exchanged_sides(conversations: Sequence[ConversationVoices], least: float) 
     return _finding(SEVERAL_VOICES, "bad", min(cases), cases, sentence, remedy, conversations)
 
 
-def _other_voices(conversations: Sequence[ConversationVoices], least: float) -> Finding | None:
+def _other_voices(
+    conversations: Sequence[ConversationVoices], matches: Sequence[VoiceMatch], least: float
+) -> Finding | None:
     """The finding on left sides that are another voice than the rest of their corpus has."""
     cases: list[_Case] = []
-    for match in match_voices(conversations, least):
+    for match in matches:
         if match.is_other(least):
             name, seconds, voice, _ = match.conversation
             detail = f"{voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"

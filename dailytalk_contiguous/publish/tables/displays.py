@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, Quality
-from dailytalk_contiguous.publish.checks.totals import numbers_of_voices
 from dailytalk_contiguous.publish.tables.tabular import Fact, Strong
 
 #: What stands for a value that is not known.
@@ -103,7 +102,7 @@ class Displays:
         """Length, words and voices, on the first screen; empty where nothing is finished."""
         if not self.n_clips:
             return []
-        voices = numbers_of_voices(self.tables)
+        voices = figures.numbers_of_voices(self.tables)
         kinds = [f"{number:,} {kind}" for kind, number in voices.items()]
         if voices and self.n_with_known_speakers < self.tables.n:
             kinds.append("not every speaker is named")
