@@ -55,7 +55,7 @@ _REMEDY = "copy or export the recording again"
 AUDIO_SUFFIXES = frozenset(
     """
     .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph
-    .m4a .m4b .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
+    .m4a .m4b .qta .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 

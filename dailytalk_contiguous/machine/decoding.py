@@ -24,7 +24,26 @@ WITH_ONE_LENGTH = {"matroska,webm", "flv", "asf"}
 #: Seconds by which the sound may be longer or shorter than promised.
 TOLERANCE = 1.0
 
-_NO_AUDIO = BadInput("it holds no audio that can be read", "convert it to WAV or FLAC")
+_UNPACK = "unpack it, and give the recording that is in it"
+_DOWNLOAD = "download it again: its address may have expired, or ask for a login"
+
+#: Files that are given the name of a recording by mistake, by how they begin, with what to do about them.
+NO_SOUND = (
+    (b"<!doctype html", "a page of HTML", _DOWNLOAD),
+    (b"<html", "a page of HTML", _DOWNLOAD),
+    (b"<", "XML", _DOWNLOAD),
+    (b"{", "JSON", _DOWNLOAD),
+    (b"[", "JSON", _DOWNLOAD),
+    (b"\x1f\x8b", "packed by gzip", _UNPACK),
+    (b"pk\x03\x04", "a ZIP archive", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"rar!", "a RAR archive", _UNPACK),
+    (b"bzh", "packed by bzip2", _UNPACK),
+    (b"\xfd7zxz", "packed by xz", _UNPACK),
+)
+
+#: Bytes of a file in which it shows what it is.
+_HEAD = 1024
 _COPY = "copy or export the recording again"
 
 
@@ -48,7 +67,7 @@ def read_facts(file: BinaryIO) -> StreamFacts:
     """
     streams = _streams(file)
     if not streams or streams[0] is None:
-        raise _NO_AUDIO
+        raise _no_audio(file)
     return streams[0]
 
 
@@ -59,8 +78,21 @@ def read_tracks(file: BinaryIO) -> list[StreamFacts]:
     """
     tracks = _streams(file)
     if None in tracks or not tracks:
-        raise _NO_AUDIO
+        raise _no_audio(file)
     return [track for track in tracks if track]
+
+
+def _no_audio(file: BinaryIO) -> BadInput:
+    """Return the error for a file without audio that can be read. It names the kind of file if that is known."""
+    reason = "it holds no audio that can be read"
+    file.seek(0)
+    head = file.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for beginning, kind, remedy in NO_SOUND:
+        if head.startswith(beginning):
+            return BadInput(f"{reason}: it is {kind}", remedy)
+    if head and head.isascii() and bytes(1) not in head:
+        return BadInput(f"{reason}: it is text", _DOWNLOAD)
+    return BadInput(reason, "convert it to WAV or FLAC")
 
 
 def _streams(file: BinaryIO) -> list[StreamFacts | None]:
@@ -85,7 +117,7 @@ def _streams(file: BinaryIO) -> list[StreamFacts | None]:
                     facts.append(None)
             return facts
     except (av.FFmpegError, OSError, ValueError):
-        raise _NO_AUDIO from None
+        raise _no_audio(file) from None
 
 
 #: Formats whose header has no length: FFmpeg guesses it from the first bit rate. That of a WAV is wrong where

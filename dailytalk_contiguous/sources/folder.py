@@ -67,6 +67,8 @@ from dailytalk_contiguous.sources.pairs import (
     pair_choice,
 )
 from dailytalk_contiguous.sources.recordings import (
+    RENAME_IT,
+    SAME_NAME,
     LeftOut,
     Recording,
     is_recording,
@@ -404,6 +406,8 @@ def _conversations(
     """
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
+    if recording.is_ambiguous:
+        raise BadInput(SAME_NAME, RENAME_IT)
     pair = with_clock(recording.pair) if recording.pair else None
     if pair:
         path = put_together(pair, recording.path.name)
@@ -430,8 +434,8 @@ def _conversations(
     except TooFewWords:
         language = None
         left_out.unclear.append(recording.audio_file)
-    all_names = [path.name for path in transcripts]
-    unshared_names = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
+    all_names = [as_text(path.name) for path in transcripts]
+    unshared_names = [as_text(path.name) for path in transcripts if not is_shared(path.name, path.stem)]
     whole = base | no_conversation(recording.recording_id, None, None)
     whole |= {
         "audio_identity": facts_of(path).identity,

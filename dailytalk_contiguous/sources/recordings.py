@@ -167,6 +167,7 @@ class Recording(NamedTuple):
         recording_id: its name without the ending.
         root: the input that it was found in, which no transcript of it may lead out of.
         leads_out: whether it is a link out of that.
+        is_ambiguous: whether another file is shown by the same name.
         pair: the files of both sides, where it has two.
     """
 
@@ -175,7 +176,13 @@ class Recording(NamedTuple):
     recording_id: str
     root: Path | None = None
     leads_out: bool = False
+    is_ambiguous: bool = False
     pair: Pair | None = None
+
+
+#: Why a recording whose name is also that of another one is not read, and what to do about it.
+SAME_NAME = "another recording is shown by the same name"
+RENAME_IT = "rename one of them"
 
 
 @dataclass
@@ -217,7 +224,8 @@ def list_recordings(
     """List all recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
     Everything named like a recording is one here, even a dangling link; so is a folder inside an input that can't
-    be searched. Reading them fails later, with the reason. Results of ours are no recordings unless
+    be searched. Reading them fails later, with the reason. Of files whose names differ only in how bytes that are
+    no UTF-8 are shown, or in Unicode's form, one is listed, as ambiguous. Results of ours are no recordings unless
     they, or the folder of them that we made, are named as inputs.
 
     Args:
@@ -228,8 +236,7 @@ def list_recordings(
         choice: a person's choice of how they are paired.
 
     Raises:
-        DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown or
-            in Unicode's form, or the choice fits no files.
+        DailytalkError: an input does not exist, or the choice fits no files.
     """
     paths_given = [Path(text) for text in inputs]
     for path in paths_given:
@@ -247,6 +254,7 @@ def list_recordings(
     # Every recording and its input's folder, by its path under what all inputs have in common.
     paths: dict[Path, tuple[Path, Path]] = {}
     names_on_disk: dict[Path, Path] = {}
+    in_two_forms = set[Path]()
     for path_given, top, base in zip(paths_given, tops, bases, strict=True):
         is_folder = path_given.is_dir()
         files = _walk(path_given, exclude, skipped, leading_out) if is_folder else [path_given]
@@ -255,13 +263,12 @@ def list_recordings(
             on_disk = Path(under_root, path.relative_to(top))
             relative = Path(composed(str(on_disk)))
             if names_on_disk.setdefault(relative, on_disk) != on_disk:
-                raise DailytalkError(
-                    f"two recordings are both shown as {as_text(relative)!r}", "rename one of them"
-                )
+                in_two_forms.add(relative)
             paths[relative] = (path, top)
     together: dict[Path, FoundPair] = {}
     if sides:
-        inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}
+        excluded = leading_out | {paths[relative][0] for relative in in_two_forms}
+        inner = {relative: path for relative, (path, _) in paths.items() if path not in excluded}
         together = pairs(inner, choice=choice)
         del inner  # as large as all that is returned
     pair_at: dict[Path, Pair] = {}
@@ -281,16 +288,21 @@ def list_recordings(
                 left_out.guessed.append(f"{name} ({', '.join(named)})")
             elif len(match.pair.files) == 2:
                 left_out.paired.append(name)
-    names = [*map(as_text, paths)]
-    if len({*names}) < len(names):
-        twice, _ = Counter(names).most_common(1)[0]
-        raise DailytalkError(f"two recordings are both shown as {twice!r}", "rename one of them")
-    ids = identities(names)
-    recordings = []
-    for name, (relative, (path, top)) in zip(names, paths.items(), strict=True):
-        pair_of_path = pair_at.get(relative)
-        recordings.append(Recording(path, name, ids[name], top, path in leading_out, pair_of_path))
-    return sorted(recordings, key=lambda recording: recording.audio_file)
+    times_shown = Counter(map(as_text, paths))
+    ids = identities([*times_shown])
+    recordings: dict[str, Recording] = {}
+    for relative, (path, top) in paths.items():
+        name = as_text(relative)
+        recordings[name] = Recording(
+            path=path,
+            audio_file=name,
+            recording_id=ids[name],
+            root=top,
+            leads_out=path in leading_out,
+            is_ambiguous=relative in in_two_forms or times_shown[name] > 1,
+            pair=pair_at.get(relative),
+        )
+    return [recordings[name] for name in sorted(recordings)]
 
 
 def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: set[Path]) -> Iterator[Path]:

@@ -251,7 +251,7 @@ def tier_records(
         if tier.name not in used:
             others.append(STAND_IN if _is_private_tier(tier.name) else tier.name)
     if others:
-        left[path.name] = others
+        left[printable_path(path.name)] = others
 
 
 def _is_about_speech(tier: Tier) -> bool:

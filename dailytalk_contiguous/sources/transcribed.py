@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
@@ -165,9 +166,13 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     return tagged
 
 
+#: How `as_text` shows a byte that is no UTF-8.
+_ESCAPED = re.compile(r"\\x[89a-f][0-9a-f]")
+
+
 def refuse_outside(name: str) -> None:
     """Raise ValueError for a name that would lead out of a folder: results are written under it."""
-    is_absolute = name.startswith(("/", "\\"))
+    is_absolute = name.startswith(("/", "\\")) and not _ESCAPED.match(name)
     goes_up = ".." in name.replace("\\", "/").split("/")
     if is_absolute or goes_up or "\0" in name:
         raise ValueError(f"{name!r} leads out of the folder")
@@ -380,7 +385,7 @@ def _lines(
     transcript: Path, parts: Mapping[str, _TaggedPart], rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[tuple[str, _NumberedLine]]:
     """Yield each line after the name of its conversation; invalid lines go to the rejects."""
-    name_of_file = transcript.name
+    name_of_file = printable_path(transcript.name)
     times_by_file: dict[str, list[_Times]] = {}
     for name, part in parts.items():
         times = _Times(part.offset, part.offset + part.duration, name)

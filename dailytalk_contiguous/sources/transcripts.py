@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.documents import composed, quoted
+from dailytalk_contiguous.core.documents import as_text, composed, quoted
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.words.cues import later_cue
@@ -225,7 +225,7 @@ def read_transcripts(
     cues_of_files: dict[Path, list[Cue]] = {}
     for path in paths:
         side = sides[path]
-        shared = is_shared(path.name, stem)
+        shared = is_shared(as_text(path.name), stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
         read = read_cues(path, side, pick, tiers, left, duration)
         if not read and not shared:
@@ -242,7 +242,7 @@ def read_transcripts(
         else:
             cues_of_files[path] = _placed(path, read, side)
     for repeated, path in repeated_files(cues_of_files).items():
-        facts[repeated].repeats = path.name
+        facts[repeated].repeats = as_text(path.name)
         del cues_of_files[repeated]
     return _one_transcript(cues_of_files, mix)
 
@@ -290,7 +290,7 @@ def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Pat
     """
     markers: dict[Path, str] = {}
     for path, facts in files.items():
-        bare = bare_name(path.name)
+        bare = bare_name(as_text(path.name))
         marker = bare.removeprefix(f"{stem}.")  # "left" of call.left.srt
         if marker != bare and is_side_name(marker) and not facts.channel:
             markers[path] = marker
@@ -310,7 +310,7 @@ def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Pat
             is_other_open = other in open_files or (is_open and other_channels)
             if channel in other_channels or is_other_open:
                 words = "words of both speakers" if is_open else f"the {channel} channel"
-                raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
+                raise broken(path, f"gives {words}, as {as_text(other.name)} does", "keep only one")
 
 
 #: Names of recordings in one error, at most.

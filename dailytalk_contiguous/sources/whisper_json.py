@@ -92,7 +92,7 @@ def read_whisper_json(path: Path) -> WhisperJson:
         )
     problems = {}
     for name, entry in entries.items():
-        problem = entry_problem(path.name, name, entry)
+        problem = entry_problem(printable_path(path.name), name, entry)
         if problem:
             problems[name] = problem
     return WhisperJson(entries, problems)

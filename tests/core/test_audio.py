@@ -1,5 +1,6 @@
 """Reading recordings: every format gives its samples, every part the same ones, and what is broken is said."""
 
+import gzip
 import multiprocessing
 import os
 import re
@@ -353,6 +354,25 @@ def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, en
         assert reason.startswith("it holds no audio that can be read")
         with pytest.raises(BadInput):
             read(audio)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html>\n<html><title>Sign in</title>" + bytes(500), "a page of HTML"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "XML"),
+        (b'{"error": {"code": 403}}', "JSON"),
+        (b"404: Not Found\n", "text"),
+        (gzip.compress(wav_bytes(tones(1.0))), "packed by gzip"),
+        (b"PK\x03\x04" + bytes(4000), "a ZIP archive"),
+    ],
+)
+def test_file_that_is_no_sound_is_called_what_it_is(tmp_path: Path, content: bytes, kind: str) -> None:
+    for name in ("call.mp3", "call.wav"):
+        (tmp_path / name).write_bytes(content)
+        reported = problem(tmp_path / name)
+        assert reported.reason == f"it holds no audio that can be read: it is {kind}"
+        assert "convert" not in reported.remedy
 
 
 def read_blocks(audio: dict[str, Any]) -> None:

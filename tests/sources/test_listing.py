@@ -6,8 +6,9 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import save
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, mark
 
@@ -51,10 +52,13 @@ def test_bytes_that_are_not_utf8_are_shown_escaped_and_still_open(tmp_path: Path
     assert recording.path.is_file()
 
 
-def test_names_that_are_shown_alike_are_refused_by_name(tmp_path: Path) -> None:
-    touch(tmp_path, b"bad\xff.wav", "bad\\xff.wav")
-    with pytest.raises(DailytalkError, match="both shown as 'bad"):
-        list_recordings([tmp_path])
+def test_names_that_are_shown_alike_are_rejected_and_the_others_are_read(tmp_path: Path) -> None:
+    save(tmp_path / "good.wav")
+    save(os.fsencode(tmp_path) + b"/bad\xff.wav")
+    save(tmp_path / "bad\\xff.wav")
+    rows = folder_rows(FolderConfig(inputs=(str(tmp_path),)))
+    problems = {row["recording_id"]: row["problem"] for row in rows}
+    assert problems == {"bad\\xff": "another recording is shown by the same name", "good": None}
 
 
 def test_folder_of_results_is_not_searched(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Names that differ in Unicode's normal form alone, as after a copy by way of macOS, a ZIP or a table."""
 
 import json
+import os
 import unicodedata
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from audio_files import wav_bytes
 from command import Command
 from recordings import excerpt, read_lines, save
 
-from dailytalk_contiguous.core.errors import DailytalkError
+import dailytalk_contiguous
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.pairs import pair_choice
 from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
@@ -135,11 +136,28 @@ def test_recording_is_found_again_under_its_name(tmp_path: Path, one: str, other
     assert (len(rows), rejects) == (1, [])
 
 
-def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_recordings_of_one_name_are_rejected_and_join_no_side(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
-        save(tmp_path / f"{in_form(form)}.wav")
-    with pytest.raises(DailytalkError, match="two recordings are both shown as"):
-        list_recordings([tmp_path])
+        side(tmp_path, f"{in_form(form)}.left.wav", 0)
+    side(tmp_path, f"{NAME}.right.wav", 1)
+    problems = {row["recording_id"]: row["problem"] for row in folder_rows(FolderConfig(inputs=(str(tmp_path),)))}
+    assert problems[f"{NAME}.left"] == "another recording is shown by the same name"
+    assert len(problems) == 2
+    assert all(problems.values())
+
+
+def test_names_that_are_no_utf8_are_built_with_their_transcripts(tmp_path: Path, dailytalk: Command) -> None:
+    names = (b"caf\xe9", "電話".encode("shift_jis"))
+    for name in names:
+        path = save(os.fsencode(tmp_path) + b"/in/" + name + b".wav", excerpt(seconds=8.5))
+        path.with_suffix(".left.srt").write_text(SRT.format("Hi there."))
+    recorded = ("--revoice", "none", "--aligner", "none")
+    done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *recorded, *WORDS_ONLY)
+    assert done.code == 0, done.err
+    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    assert {line["audio_file"] for line in lines} == {"caf\\xe9.wav", "\\x93d\\x98b.wav"}
+    rows = dailytalk_contiguous.load(tmp_path / "out", split="train")
+    assert {*rows["conversation_id"]} == {"caf\\xe9", "\\x93d\\x98b"}
 
 
 def test_link_of_the_same_name_is_not_followed_out_of_the_folder(tmp_path: Path) -> None:
