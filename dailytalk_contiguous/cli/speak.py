@@ -31,7 +31,13 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, SynthesisInput, price_of
+from dailytalk_contiguous.run.speaking import (
+    SpeakFolderSpec,
+    SpeakSpec,
+    SynthesisInput,
+    price_of,
+    refuse_one_channel,
+)
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
@@ -298,6 +304,7 @@ def build(**options: Any) -> Outcome:
     tagging = stages_of(options)
     refuse_downloads(profile, (*tagging, *stages))
     channel = channel_of(tagging)
+    refuse_one_channel(channel)
     if voice and channel not in ("both", voice.revoice):
         raise DailytalkError(
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",

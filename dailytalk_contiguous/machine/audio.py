@@ -651,7 +651,7 @@ def _encoded(audio: AudioStruct) -> Encoded:
 #: What to do with a recording of one channel where two are needed.
 ONE_CHANNEL = (
     "if it is one side of a call, put the other side beside it, named as in call.left.wav and call.right.wav; if "
-    "both speak in it, separate them into such files; or pass --channel mix to take it as one speaker"
+    "both speak in it, separate them into such files; or run dailytalk tag --channel mix to take it as one speaker"
 )
 
 

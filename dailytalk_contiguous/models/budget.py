@@ -26,12 +26,20 @@ class SpendingLimit(DailytalkError):
 
 
 class Budget:
-    """The spending of this process, what the cache has saved it, and its limit."""
+    """The spending of this process, what the cache has saved it, and its limit.
+
+    Attributes:
+        limit: USD; None for no limit.
+        spent: USD.
+        saved: USD.
+        bought: the keys in the cache of the lines that were bought, of engines that are not deterministic.
+    """
 
     def __init__(self, limit: float | None) -> None:
         self.limit = limit
         self.spent = 0.0
         self.saved = 0.0
+        self.bought = set[str]()
         self._reserved = 0.0
         self._halted = False
         self._lock = Lock()
@@ -105,6 +113,8 @@ def obtain(
                     return money.paying(price)
 
                 spoken = synthesise(synthesiser, line, samples, reserve)
+                if not synthesiser.deterministic:
+                    money.bought.add(key)
                 entry = cache.put(key, spoken)
                 if spoken.cost and not reserved:  # a person's own engine that reserves nothing is charged, too
                     with money.paying(spoken.cost) as pay:

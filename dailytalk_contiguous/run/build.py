@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.own_file import refuse_in_import
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run, voice_stage_of
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
+from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, refuse_one_channel
 from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
@@ -60,8 +60,8 @@ def run_recipe(
         planned: called with the work that is left of each pass, before it is done.
 
     Raises:
-        DailytalkError: a half lacks a stage that it needs, for whatever `tag` and `speak` raise it, and while a
-            command imports the file that calls it.
+        DailytalkError: a half lacks a stage that it needs, a recording is taken as one speaker, for whatever `tag`
+            and `speak` raise it, and while a command imports the file that calls it.
     """
     refuse_in_import("calls run_recipe")
     folder = Path(out)
@@ -80,6 +80,8 @@ def run_recipe(
             "a recipe lacks Segment, or Speak, Convert or Keep, or does not end with Finish",
             "look at those in builder_scripts",
         )
+    if speaking:
+        refuse_one_channel(segment.channel)
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation, Utteran
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder
+from dailytalk_contiguous.core.records.schema import MIX
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.style.tags import mapped_tags
@@ -272,6 +273,15 @@ class SpeakFolderSpec(SpeakSpec):
         if not script.is_planned and not script.without_recording:
             self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
         return record
+
+
+def refuse_one_channel(channel: str) -> None:
+    """Raise DailytalkError for a choice of channels with which nothing can be spoken."""
+    if channel == MIX:
+        raise DailytalkError(
+            "--channel mix takes a recording as one speaker, and a conversation needs both",
+            "leave it out, or run dailytalk tag for a transcript alone",
+        )
 
 
 def spoken_pass(

@@ -639,7 +639,8 @@ def _mono_remedy(path: Path, info: AudioHeader) -> str:
     other = other_side_of(path.stem)
     if other:
         name = quoted(as_text(other + path.suffix))
-        return f"put its other side beside it, such as {name}, or pass --channel mix to take it as one speaker"
+        alone = "run dailytalk tag --channel mix to take it as one speaker"
+        return f"put its other side beside it, such as {name}, or {alone}"
     with suppress(OSError):
         names = [name for name in os.listdir(path.parent) if is_recording(name) and name != path.name]
         alike: list[Path] = []

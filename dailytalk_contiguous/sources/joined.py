@@ -42,7 +42,7 @@ def put_together(pair: Pair, name: str) -> Path:
         missing = "left" if pair.left is None else "right"
         raise BadInput(
             f"{_name(pair.files[0])} is one side of it, but its {missing} side is missing",
-            f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
+            f"put the {missing} side beside it, or run dailytalk tag --channel mix to take it as one speaker",
         )
     left = _header_of(pair.left, "left")
     right = _header_of(pair.right, "right")

@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.sound.samples import (
     Pcm,
     Samples,
     excerpt,
+    mean_of_channels,
     mixed_down,
     pcm_to_float,
     to_pcm,
@@ -186,7 +187,7 @@ class Segment(Stage):
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     second_threshold: float = unlisted(0.3)
@@ -229,7 +230,7 @@ class Segment(Stage):
 
         def measure(block: Samples) -> None:
             for name, meter in meters.items():
-                meter.push(block.mean(axis=1) if name == MIX else block[:, CHANNELS.index(name)])
+                meter.push(mean_of_channels(block) if name == MIX else block[:, CHANNELS.index(name)])
 
         headroom = audio.float_headroom(talk.audio)
         samples = audio.read_pcm(talk.audio, talk.offset, talk.duration, measure, gain=headroom)
@@ -318,7 +319,7 @@ class Segment(Stage):
         if not names:
             raise BadInput(
                 f"it has {counted(count, 'channel')}, not one for each of two speakers",
-                audio.ONE_CHANNEL if count == 1 else "pass --channel mix to take it as one speaker",
+                audio.ONE_CHANNEL if count == 1 else "run dailytalk tag --channel mix to take it as one speaker",
             )
         return {name: samples[:, CHANNELS.index(name)] for name in names}
 

@@ -1,9 +1,9 @@
 """Speak: the utterances of one speaker resynthesised, with their style tags.
 
-Nothing is bought twice: every take is in a content-addressed cache before anything is made of it. A take that is
-refused counts for every later run, too: after `tries` of them an utterance has failed until its text, its tag, the
-voice or `tries` changes. Failed synthesis never becomes silence: the utterance is marked as failed, or keeps the
-original voice, flagged.
+Nothing is bought twice: every take is in a content-addressed cache before anything is made of it. An utterance
+has failed after `tries` refused takes in one run. The next run asks for others: a service that was silent may be
+well again. Failed synthesis never becomes silence: the utterance is marked as failed, or keeps the original voice,
+flagged.
 
 The utterances of a turn are said in one take (`core.turns.turn_lines`), with one key of the cache, one price, one
 verdict and `tries` of its own. The take is cut between them. Where no good take can be had and cut, each utterance
@@ -166,9 +166,7 @@ class Speak(UtteranceStage):
     aligner: str = setting(AUTO, ALIGNER)
     variants: int = unlisted(1, "Takes over which utterances of the same text are spread.", least=1)
     candidates: int = setting(1, "Good takes to verify, of which the best is kept.", least=1)
-    tries: int = setting(
-        3, "Refused takes, in all runs together, after which an utterance has failed.", least=1, hidden=True
-    )
+    tries: int = setting(3, "Refused takes of one run after which an utterance has failed.", least=1, hidden=True)
     verify: str = unlisted("")
     compute_type: str = unlisted("auto", COMPUTE_TYPE)
     worst: float = unlisted(0.34)
@@ -431,8 +429,7 @@ class SpeechOfBatch:
     def _first_take(self, turn: TurnToSay) -> Take | NotAnswered:
         """The first take of a turn. Raises DailytalkError if none of several new ones can be used."""
         take = self._take(turn, self._stage.first_take(turn.first.id))
-        is_new = isinstance(take, Take) and take.verdict is None
-        if not isinstance(take, Take) or not is_new or self._synthesiser.deterministic:
+        if not isinstance(take, Take) or not take.is_new:
             return take
         problem = self._judge.incomplete(turn, take, DEFAULT_VOICE, fades=False)
         self._new_problems.append(problem)
@@ -459,7 +456,7 @@ class SpeechOfBatch:
         parts = self._cutter.parts(turn, spoken, trimmed)
         if isinstance(parts, NotAnswered):
             return parts
-        return Take(key, number, spoken, verdict, trimmed, parts)
+        return Take(key, number, spoken, verdict, key in budget.bought, trimmed, parts)
 
     def _say(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> None:
         """Fill in the utterances of a turn, from its first take and as many more as are refused or wanted."""
@@ -478,9 +475,11 @@ class SpeechOfBatch:
             self._set_failed(turn, takes)
 
     def _judged_takes(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> TakesOfTurn:
-        """Takes of a turn until enough are good, too many were refused, or no answer comes."""
-        n_wanted = 1 if self._synthesiser.deterministic else self._stage.candidates
-        n_tries = 1 if self._synthesiser.deterministic else self._stage.tries
+        """Takes of a turn until enough are good, too many were refused, or no answer comes.
+
+        A refused take of an earlier run counts only if the utterances of its turn were said apart then.
+        """
+        n_tried = 0
         takes = TakesOfTurn()
         take = first
         while isinstance(take, Take):
@@ -498,7 +497,10 @@ class SpeechOfBatch:
             else:
                 takes.problem = verdict.problem
                 takes.n_refused += 1
-            if len(takes.good_takes) >= n_wanted or takes.n_refused >= n_tries:
+                if take.is_new or (take.verdict and take.verdict.get(SAID_APART)):
+                    n_tried += 1
+            is_enough = len(takes.good_takes) >= self._stage.candidates or n_tried >= self._stage.tries
+            if is_enough or self._synthesiser.deterministic:
                 return takes
             take = self._take(turn, take.number + self._stage.variants)
         takes.not_answered = take
@@ -580,7 +582,7 @@ class SpeechOfBatch:
         else:
             if n_refused > 1:
                 reason = f"{reason} (the last of {n_refused} takes)"
-            more = f"pass --tries {2 * self._stage.tries}: takes that were refused are not bought again"
+            more = f"run the same command again, which buys up to {self._stage.tries} more takes of it"
             remedy = f"{_CHANGE_TEXT}, the voice, or {more}"
         status = "failed" if self._stage.on_failure == "hold" else "kept-original"
         for utterance in turn.utterances:

@@ -48,6 +48,7 @@ class Take(NamedTuple):
         number: its number among the takes of its text.
         spoken: its sound, with edge silence.
         verdict: the cache's notes about it; None if it was not judged yet.
+        is_new: whether this run has bought it.
         trimmed: its sound, without edge silence.
         parts: the parts of its turn's utterances, in order; empty if it can't be cut into them.
     """
@@ -56,6 +57,7 @@ class Take(NamedTuple):
     number: int
     spoken: Spoken
     verdict: Mapping[str, object] | None
+    is_new: bool
     trimmed: Trimmed
     parts: Sequence[TakePart]
 

@@ -188,3 +188,12 @@ def test_speaker_who_is_named_and_silent_keeps_the_name(tmp_path: Path, dailytal
     (row,) = open_items(tmp_path / "work").rows()
     assert {utterance["channel"] for utterance in row["utterances"]} == {"left"}
     assert row["speakers"] == {"left": "Ann", "right": "Ben"}
+
+
+def test_build_of_one_speaker_is_refused_before_any_work(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav")
+    recorded = ("--revoice", "none", "--channel", "mix")
+    done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *recorded, *EMBEDDED)
+    assert done.code == 1
+    assert "dailytalk tag" in done.err
+    assert not (tmp_path / "out").exists()

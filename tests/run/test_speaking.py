@@ -204,19 +204,30 @@ def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only
     assert list(sounds_in(work)) == ["second_edited.wav"]
     server.word = ""
     server.asked.clear()
-    if fault == "silence":  # refused takes count for this run, too
-        assert "--tries 6" in reject["remedy"]
-        assert say(work, settings(tmp_path)).record["counts"]["rejects"] == 1
-        assert asked_for(server) == []
-        outcome = say(work, settings(tmp_path, tries=4))
-    else:
-        assert "run the same command again" in reject["remedy"]
-        outcome = say(work, settings(tmp_path))
+    assert "run the same command again" in reject["remedy"]
+    outcome = say(work, settings(tmp_path))
     assert asked_for(server) == [BICYCLE]
-    # Another number of tries is another setting of every row.
-    assert outcome.run.done == (2 if fault == "silence" else 1)
+    assert outcome.run.done == 1
     assert outcome.record["counts"]["spoken"] == 4
     assert read_lines(work / "rejects.jsonl") == []
+
+
+def test_voice_that_was_silent_for_a_while_comes_back_in_the_next_run(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, call=talk("call", 16))
+    chosen = settings(tmp_path)
+    server.word = "call"
+    server.fault = "silence"
+    with pytest.raises(DailytalkError, match="none of which can be used"):
+        say(work, chosen)
+    assert len(server.asked) <= 8
+    server.word = ""
+    outcome = say(work, chosen)
+    assert outcome.record["counts"]["spoken"] == 8
+    assert outcome.record["counts"]["rejects"] == 0
+    assert [*server.purchases.values()] == [1] * 8
+    server.asked.clear()
+    assert say(work, chosen).run.done == 0
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(("no_text", "status"), [("drop", "dropped"), ("keep-original", "kept-original")])

@@ -145,6 +145,19 @@ def test_only_the_chosen_channel_becomes_utterances() -> None:
         assert rows_of(segmented(channel=channel)) == expected
 
 
+@pytest.mark.parametrize("level", [1.0, 0.4])
+def test_mix_of_opposite_sides_is_their_voice_and_not_silence(level: float) -> None:
+    voice = example(NAME)[:320_000, :1]
+    mix = Segment(channel="mix")
+    alone = one_row(mix(conversations(voice)))
+    opposite = one_row(mix(conversations(np.hstack((voice, -level * voice)))))
+    assert opposite["start"] == alone["start"]
+    (alone_side,) = alone["sides"]
+    (opposite_side,) = opposite["sides"]
+    lower_db = 20 * np.log10((1 + level) / 2)
+    assert opposite_side["level_dbfs"] == pytest.approx(alone_side["level_dbfs"] + lower_db, abs=0.1)
+
+
 def test_one_channel_or_three_are_refused_with_the_way_on() -> None:
     fine = example(NAME)[:32000]
     reasons = {1: "it has 1 channel,.*call.left.wav", 3: "it has 3 channels,"}
