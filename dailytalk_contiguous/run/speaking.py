@@ -42,7 +42,7 @@ from dailytalk_contiguous.run.run import (
 )
 from dailytalk_contiguous.shards import PendingConversation, group, is_held
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
-from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
+from dailytalk_contiguous.sources.transcribed import PUT_BACK, TAG_ANEW, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
@@ -170,16 +170,19 @@ class SpeakSpec(Spec):
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.
 
-        And for results in `out` of conversations that are not in the script, unless they may be dropped.
+        And for results in `out` of conversations that are not in the script, unless they may be dropped. Those of
+        a tagged shard that can't be read never are.
         """
         if not self.script.is_planned:
             check_script_tags(self.script, self.stages)
-        if options.prune:
-            return
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
         kept = {pending.id for pending in self.script.conversations}
         lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
-        refuse_loss(self.out, lost, "finished conversation")
+        damaged = [reject for reject in self.script.rejects if reject.remedy == TAG_ANEW]
+        if lost and damaged:
+            raise DailytalkError(damaged[0].reason, damaged[0].remedy)
+        if not options.prune:
+            refuse_loss(self.out, lost, "finished conversation")
 
     @property
     def is_made(self) -> bool:

@@ -99,6 +99,9 @@ BASE = (
 
 TAG_AGAIN = "run dailytalk tag again"
 
+#: What to do about a tagged shard that can't be read.
+TAG_ANEW = "delete it, and run dailytalk tag again, which makes it anew"
+
 #: What to do about a recording that is gone, where no option names another folder of recordings.
 PUT_BACK = "put it back, or run dailytalk tag again where it is"
 
@@ -425,15 +428,15 @@ def _tagged_parts(
     unusable: dict[str, BadInput] = {}
     for path, shard in by_generation(shard_files(tagged) if tagged.is_dir() else [tagged]):
         if not shard.entries:
-            reason = "it is damaged, or no shard that this version wrote"
-            rejects.append(Reject(printable_path(Path(path.name)), "transcript", reason, TAG_AGAIN))
+            reason = f"{printable_path(path)} is damaged, or no shard that this version wrote"
+            rejects.append(Reject(printable_path(path.name), "transcript", reason, TAG_ANEW))
             continue
         try:
             # The last two name the speakers, and tell which texts people have edited.
             names = (*BASE, *(column.name for column in columns), "given", "text")
             rows = read_rows(path, names)
         except BadInput as error:
-            unusable |= dict.fromkeys(shard.entries, BadInput(error.reason, TAG_AGAIN))
+            unusable |= dict.fromkeys(shard.entries, BadInput(error.reason, TAG_ANEW))
             continue
         for name, entry in shard.entries.items():
             try:

@@ -144,11 +144,18 @@ def test_moved_recordings_are_the_same(work: Path, tmp_path: Path) -> None:
         say(work)
 
 
-def test_tagged_shard_that_is_damaged_is_told(work: Path) -> None:
+@pytest.mark.parametrize("damage", ["a page", "its end"])
+def test_tagged_shard_that_is_damaged_is_named_and_no_finished_conversation_goes(work: Path, damage: str) -> None:
     (shard,) = (work / "tagged").glob("*.parquet")
-    shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(DailytalkError, match="--prune"):
-        say(work)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:4] + bytes(40) + whole[44:] if damage == "a page" else whole[:-100])
+    finished = state(work / "dataset")
+    for prune in (False, True):
+        with pytest.raises(DailytalkError, match=f"{shard.name} .*: delete it, and run dailytalk tag again"):
+            say(work, prune=prune)
+    assert state(work / "dataset") == finished
+    shard.write_bytes(whole)
+    assert say(work).outcome.run.done == 0
 
 
 def test_sound_file_alone_is_written_again(work: Path) -> None:
