@@ -65,8 +65,7 @@ def main(
             if isinstance(error, ModelUnreachable) and error.in_profile:
                 raise with_other_models(error, _EMBEDDED_STAGES) from error
             raise
-        n_made = sum(half.run.done for half in (built.tagged, built.spoken) if half)
-        show.write_readme(chosen.out, chosen.out.absolute().name, n_made)
+        show.write_readme(chosen.out, chosen.out.absolute().name)
         show.say_left_out(built.left_out)
         record = (built.spoken or built.tagged).record
         n_conversations = record["counts"]["conversations"] if record else 0

@@ -120,12 +120,12 @@ class _StderrHandler(logging.Handler):
 DRY_RUN_NEXT = "the same command without --dry-run"
 
 
-def write_readme(folder: Path, title: str, n_made: int) -> None:
-    """Write the README of a work folder after a run that made so many shards."""
+def write_readme(folder: Path, title: str) -> None:
+    """Write the README of a work folder after a run."""
     # It imports pandas and the rest of `publish`, which the help of a command does not need.
     from dailytalk_contiguous.publish.tables.readme import write_work_readme
 
-    write_work_readme(folder, title, n_made, default_settings())
+    write_work_readme(folder, title, default_settings())
 
 
 def transcripts(recordings: FoundRecordings) -> str:

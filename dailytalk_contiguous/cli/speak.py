@@ -142,7 +142,7 @@ def speak(
         return speak_intended(spec, run(spec, run_options), voice)
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
-    show.write_readme(done.out, done.title, done.run.done)
+    show.write_readme(done.out, done.title)
     work.settle(OF_SPEAK)
     return speak_outcome(done, moves=isinstance(voice, Speak))
 

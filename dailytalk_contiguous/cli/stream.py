@@ -60,7 +60,7 @@ def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages)
     with show.bar() as planned:
         done = run(spec, RunOptions(force=options["force"]), planned=planned)
     show.say_left_out(spec.left_out)
-    show.write_readme(done.out, done.title, done.run.done)
+    show.write_readme(done.out, done.title)
     return stream_outcome(spec, done)
 
 

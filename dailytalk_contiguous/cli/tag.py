@@ -161,7 +161,7 @@ def tag(
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     if done.record:
-        show.write_readme(done.out, done.title, done.run.done)
+        show.write_readme(done.out, done.title)
     work.settle(OF_TAG if done.record else ())
     return tag_outcome(done)
 

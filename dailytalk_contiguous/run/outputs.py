@@ -150,6 +150,8 @@ def write_results(half: FinishedHalf) -> JsonObject:
         fingerprint = half.fingerprint()  # with the sound files as they are now
         if _is_written(half, before, fingerprint):
             return _record_again(half, before)
+    if before.pop("fingerprint", None):  # if this run is killed, the files may be of neither
+        write_text(out / RUN, json_document({**run, "speak": spoken_record} if spoken_record else run))
     reader = _ShardLines(half, shards)
     tables, n_edited = _write_lines_and_tables(reader, half.spoken or spoken_record is None)
     # Beside those of the other half.

@@ -72,6 +72,7 @@ from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store.files import remove_unfinished
 
 log = logging.getLogger(__name__)
 
@@ -589,6 +590,9 @@ def run(
             if not is_held:  # a run that is refused before leaves no trace
                 on_exit.enter_context(hold_folder(spec.out, spec.kind, options.shard, options.force))
                 is_held = True
+                if options.shard == (1, 1):  # no other host writes here
+                    for folder in (spec.out, *spec.out.iterdir()):
+                        remove_unfinished(folder)
             journal.record_plan(plan, left)
             maker.make(step, plan, progress)
             if outcome.n_missing and step.waits:

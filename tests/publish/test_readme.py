@@ -1,6 +1,7 @@
 """The README.md of exports and work folders: what it says, and whose it is."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,31 @@ def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_on
     done = dailytalk(*tag)
     assert done.code == 0
     assert readme.read_text(encoding="utf-8") == "Mine."
+
+
+def test_readme_that_a_killed_run_did_not_replace_is_that_of_the_work_after_the_next(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    calls(tmp_path / "in", "a")
+    work = tmp_path / "work"
+    readme = work / "README.md"
+    assert dailytalk("tag", tmp_path / "in", "--out", work, *EMBEDDED).code == 0
+    of_tag = readme.read_bytes()
+    speak = ("speak", work, "--profile", "embedded", "--revoice", "none", "--aligner", "none")
+    assert dailytalk(*speak).code == 0
+    finished = state(work)
+    of_speak = readme.read_bytes()
+    assert of_speak != of_tag
+    readme.write_bytes(of_tag)
+    os.utime(readme, ns=(0, 0))
+    for name in (".README.md.0123456789ab.tmp", "audio/.a_edited.wav.0123456789ab.tmp"):
+        (work / name).write_bytes(b"half")
+    assert dailytalk(*speak).code == 0
+    assert readme.read_bytes() == of_speak
+    repaired = state(work)
+    assert repaired.keys() == finished.keys()
+    assert dailytalk(*speak).code == 0
+    assert state(work) == repaired
 
 
 def test_code_in_the_readme_of_a_work_folder_runs(

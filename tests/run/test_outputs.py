@@ -92,6 +92,22 @@ def test_run_killed_between_its_files_is_not_taken_for_an_edit(out: Path, seed: 
     assert results(out) == finished
 
 
+def test_files_of_a_run_that_stopped_between_them_are_not_taken_for_those_before(
+    out: Path, settings: Stages, seed: Stages
+) -> None:
+    finished = results(out)
+    rejects = out / "rejects.jsonl"
+    content = rejects.read_bytes()
+    rejects.unlink()
+    rejects.mkdir()
+    with pytest.raises(OSError, match="rejects"):
+        run(out.parent / "in", out, seed)
+    rejects.rmdir()
+    rejects.write_bytes(content)
+    run(out.parent / "in", out, settings)
+    assert results(out) == finished
+
+
 @pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl", "corpus-stats.json"])
 def test_file_that_was_deleted_comes_back(out: Path, settings: Stages, name: str) -> None:
     before = results(out)

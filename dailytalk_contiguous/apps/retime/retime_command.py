@@ -84,7 +84,7 @@ def retime(
             return _to_retime(spec, run_options)
         with show.bar() as planned:
             done = run(spec, run_options, planned=planned)
-    show.write_readme(done.out, done.title, done.run.done)
+    show.write_readme(done.out, done.title)
     return _retimed(done, spec)
 
 

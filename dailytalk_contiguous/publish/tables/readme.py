@@ -18,7 +18,6 @@ from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.templates import environment, filled
@@ -71,13 +70,16 @@ def readme(
     return signed(text)
 
 
-def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, object]) -> None:
+def write_work_readme(folder: Path, title: str, defaults: Mapping[str, object]) -> None:
     """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
 
-    After a run that made no shard (`n_made`) it stays as it is: a million conversations are not read again.
+    One that was written after run.json stays as it is: a million conversations are not read again.
     """
     run = work_folder.read_run(folder)
-    if run == NO_RUN or (not n_made and (folder / README).exists()) or is_foreign(folder):
+    path = folder / README
+    if run == NO_RUN or is_foreign(folder):
+        return
+    if path.exists() and path.stat().st_mtime_ns >= (folder / work_folder.RUN).stat().st_mtime_ns:
         return
     n_tagged = run.counts.conversations or 0
     n_finished = run.speak.counts.conversations or 0
@@ -88,5 +90,5 @@ def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[s
     about = work.about(n_tagged, n_finished, has_transcript)
     load = work.load(n_finished)
     text = readme(title, about, made, load, run=run, defaults=defaults).encode()
-    if not (folder / README).exists() or read_bytes(folder / README) != text:
-        write_bytes(folder / README, text)
+    write_bytes(path, text)
+    path.touch()  # a file with the same content has kept its time
