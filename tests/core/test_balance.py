@@ -89,13 +89,23 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_with_half_an_hou
     assert plan.before == before
     assert plan.after == pytest.approx(after)
     assert plan.shortfalls == {"calm": 35 * 60}
-    assert plan.failure() == "not balanced: largest to smallest emotion 120.0 → 2.0"
+    failure = "not balanced: largest to smallest emotion 120.0 → 2.0; --target-minutes 20 makes them equal"
+    assert plan.failure() == failure
     without_calm = [clip for clip in clips if clip["emotion"] != "calm"]
     equal = balance(without_calm)
     assert equal.target == 40 * 60.0
     assert equal.limited_by == ""
     assert equal.shortfalls == {}
     assert equal.failure() == ""
+
+
+def test_copies_that_some_clips_do_not_allow_leave_no_emotion_further_behind() -> None:
+    copied = [clip(f"happy/{number}", "happy", 10.0, most=5) for number in range(4)]
+    single = clip("sad/0", "sad", 9.0)
+    plan = balance([*copied, single], 200 / 3600)
+    assert plan.after == plan.before == {"happy": 40.0, "sad": 9.0}
+    assert set(plan.times.values()) == {1}
+    assert plan.failure().startswith("not balanced: largest to smallest emotion 4.4 → 4.4; --target-minutes 0.15 ")
 
 
 def test_combinations_of_labels_share_the_half_hour_of_an_emotion() -> None:

@@ -6,6 +6,7 @@ come out plus rejects.
 """
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -48,6 +49,8 @@ from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, refuse_inside, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
+
+log = logging.getLogger(__name__)
 
 #: The default options of a corpus: on CUDA, a batch of its short lines is shorter than one of conversations.
 OPTIONS = RunOptions(batch_seconds=300.0)
@@ -209,6 +212,10 @@ class CorpusSpec(Spec):
         groups = list(group(planned, options.shard_seconds))
         kept_columns = self.finishing[-1].adds
         self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, kept_columns)
+        balance = self._clips.balance
+        failure = balance.failure(noun_of(self.clip_plan.cells_by)) if balance else ""
+        if failure and self._finished.missing:
+            log.warning(failure)
         yield self._finished
 
     def _measured(self, step: Pass) -> list[Row]:

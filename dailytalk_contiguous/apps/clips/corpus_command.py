@@ -1,6 +1,5 @@
 """`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -253,11 +252,7 @@ def _lines_on_division(record: Mapping[str, Any], clip_plan: ClipPlan) -> list[s
         target = f"{balance['target_minutes']:.1f} minutes of each {noun_of(clip_plan.cells_by)}"
         lines.append(f"{target}: {balance['limited_by']} has no more, with {most}; --target-minutes asks for more")
     if balance and balance["failure"]:
-        minutes = [value for value in balance["minutes_after"].values() if value]
-        least = min(minutes, default=0.0)
-        smallest = math.floor(10 * least) / 10
-        equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
-        lines.append(f"{balance['failure']}, with {most} at most{equal}")
+        lines.append(f"{balance['failure']} ({most} at most)")
     lacking = balance["minutes_lacking"] if balance else {}
     by_lack = sorted(lacking, key=lambda cell: -lacking[cell])
     worst = by_lack[:MOST_LACKING]

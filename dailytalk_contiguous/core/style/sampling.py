@@ -164,7 +164,7 @@ class Balance(NamedTuple):
     limited_by: str = ""
 
     def failure(self, noun: str = "emotion") -> str:
-        """Say why the cells are not balanced, in a sentence without a full stop; empty if they are.
+        """Say why the cells are not balanced and what would be, without a full stop; empty if they are.
 
         `noun` is the noun for a cell.
         """
@@ -172,7 +172,10 @@ class Balance(NamedTuple):
         after = disparity(self.after.values())
         if not self.shortfalls or after <= BALANCED:
             return ""
-        return f"not balanced: largest to smallest {noun} {before:.1f} → {after:.1f}"
+        smallest = min(seconds for seconds in self.after.values() if seconds > 0)
+        minutes = math.floor(smallest / 0.6) / 100
+        equal = f"; --target-minutes {minutes:g} makes them equal" if minutes else ""
+        return f"not balanced: largest to smallest {noun} {before:.1f} → {after:.1f}{equal}"
 
 
 def disparity(seconds: Iterable[float]) -> float:
@@ -206,6 +209,9 @@ def plan_balance(
     clips: pd.DataFrame, target_hours: float | None = None, seed: int = 0, cells: Iterable[str] = ()
 ) -> Balance:
     """Bring every cell to a target, to half a clip.
+
+    If some clips may be seen more often than others, that may leave cells further apart than they were. Then each
+    clip is seen once.
 
     Args:
         clips: the training split, sources only, in any order: `id`, `cell` (of `cell_of`), `speaker`, `seconds`,
@@ -250,6 +256,9 @@ def plan_balance(
         plan.after[cell] = math.fsum(seconds * counts)
         if high.sum() < target * (1 - 1e-6):
             plan.shortfalls[cell] = target - recorded
+    is_worse = disparity(plan.after.values()) > disparity(plan.before.values())
+    if is_worse and celled["most"].nunique() > 1:
+        return plan._replace(times=dict.fromkeys(clips["id"], 1), after=plan.before)
     return plan
 
 
