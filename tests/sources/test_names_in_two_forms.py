@@ -152,11 +152,12 @@ def test_names_that_are_no_utf8_are_built_with_their_transcripts(tmp_path: Path,
         path = save(os.fsencode(tmp_path) + b"/in/" + name + b".wav", excerpt(seconds=8.5))
         path.with_suffix(".left.srt").write_text(SRT.format("Hi there."))
     recorded = ("--revoice", "none", "--aligner", "none")
-    done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *recorded, *WORDS_ONLY)
+    out = tmp_path / os.fsdecode(b"out \xe9")
+    done = dailytalk("build", tmp_path / "in", "--out", out, *recorded, *WORDS_ONLY)
     assert done.code == 0, done.err
-    lines = read_lines(tmp_path / "out/transcript.jsonl")
+    lines = read_lines(out / "transcript.jsonl")
     assert {line["audio_file"] for line in lines} == {"caf\\xe9.wav", "\\x93d\\x98b.wav"}
-    rows = dailytalk_contiguous.load(tmp_path / "out", split="train")
+    rows = dailytalk_contiguous.load(out, split="train")
     assert {*rows["conversation_id"]} == {"caf\\xe9", "\\x93d\\x98b"}
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core import licensing
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.licensing import SOURCE
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
@@ -89,6 +90,6 @@ def write_work_readme(folder: Path, title: str, defaults: Mapping[str, object]) 
     has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
     about = work.about(n_tagged, n_finished, has_transcript)
     load = work.load(n_finished)
-    text = readme(title, about, made, load, run=run, defaults=defaults).encode()
+    text = readme(as_text(title), about, made, load, run=run, defaults=defaults).encode()
     write_bytes(path, text)
     path.touch()  # a file with the same content has kept its time
