@@ -105,9 +105,12 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """A loader that refuses `<<`, which copies a named value, and with aliases of aliases fills memory."""
+    """A loader that refuses aliases: with aliases of aliases a few lines fill memory."""
 
-    def flatten_mapping(self, node: yaml.MappingNode) -> None: ...
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases, such as *a, which are never read")
+        return super().compose_node(parent, index)
 
 
 def utf8_text(data: bytes, name: str) -> str:
@@ -154,7 +157,7 @@ MOST_YAML_BYTES = 256 << 10
 def parse_yaml(text: str, name: str) -> Any:
     """Parse a YAML document, with plain types alone.
 
-    Raises BadInput if it is not YAML, or can't be read for its depth, its numbers or its dates.
+    Raises BadInput if it is not YAML, or can't be read for its aliases, its depth, its numbers or its dates.
     """
     check_size(len(text), f"{name}: ", _REMEDY, MOST_YAML_BYTES)
     try:
@@ -162,7 +165,7 @@ def parse_yaml(text: str, name: str) -> Any:
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # PyYAML lets what int(), float() and datetime() raise through, and fails on some keys of mappings.
         first_line, _, _ = str(error).partition("\n")
-        raise BadInput(f"{name}: it is not YAML ({first_line})", _REMEDY) from None
+        raise BadInput(f"{name}: its YAML can't be read ({first_line})", _REMEDY) from None
 
 
 def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:

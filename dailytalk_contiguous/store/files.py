@@ -1,6 +1,5 @@
 """Files: written whole or not at all, and never read by a name that leads out of their folder."""
 
-import errno
 import filecmp
 import hashlib
 import json
@@ -52,23 +51,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def open_own(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
-    """Open a file of a folder of results to write or append bytes, as `open` does; a link in its place is refused.
+    """Open a file of a folder of results to write or append bytes, as `open` does, but never through a link.
 
     The author of a folder from elsewhere may have put a link there, whose target would be written.
 
     Raises BadInput for a symbolic link, and OSError.
     """
-
-    def open_unlinked(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
-
-    try:
-        return cast(BinaryIO, open(path, mode, buffering, opener=open_unlinked))
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        reason = f"{as_text(path)!r} is a symbolic link, and its target is never written"
-        raise BadInput(reason, "remove the link") from None
+    if path.is_symlink():
+        raise BadInput(f"{as_text(path)!r} is a symbolic link, and its target is never written", "remove the link")
+    return cast(BinaryIO, path.open(mode, buffering))
 
 
 class Disk:
