@@ -1054,6 +1054,30 @@ def unnamed_speakers(data: JudgedData) -> Finding | None:
     return advice("unknown-speakers", ".", problem, remedy, "note")
 
 
+def people_on_both_sides(data: JudgedData) -> Finding | None:
+    """A person on one side in some conversations, on the other in others: a model learns one side.
+
+    Only conversations as recorded have two kept speakers. Of several such people it is the one with the most
+    seconds on the rarer side: where that is a tenth of all, the data is about one person.
+    """
+    rows = data.rows[["conversation_id", "duration", "kept_speakers"]]
+    people = rows[rows.kept_speakers.map(len) == 2].explode("kept_speakers")
+    people["side"] = people.groupby(level=0).cumcount()
+    seconds = people.groupby(["kept_speakers", "side"]).duration.sum().unstack().dropna()
+    if seconds.empty:
+        return None
+    name = seconds.min(axis=1).idxmax()
+    places = people[people.kept_speakers == name].groupby("side").conversation_id.agg(["size", "first"])
+    (n_left, on_left), (n_right, on_right) = places.itertuples(index=False)
+    problem = (
+        f"{name} is on one side in {counted(n_left, 'conversation')}, such as {on_left}, and on the other in "
+        f"{n_right}, such as {on_right}: a model learns one side, so it learns {name} and others"
+    )
+    remedy = "build those of each side into an --out of their own, and export one with --main right"
+    severity = weighed("doubtful", seconds.min(axis=1).max(), rows.duration.sum())
+    return advice("several-voices", ".", problem, remedy, severity)
+
+
 def few_hours_of_voices(data: JudgedData) -> list[Finding]:
     """Voices with fewer hours than fine-tunings are known to have worked with."""
     findings = []
@@ -1107,6 +1131,7 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     lost_hours,
     lost_recordings,
     unnamed_speakers,
+    people_on_both_sides,
     few_hours_of_voices,
     few_hours_of_languages,
 )
