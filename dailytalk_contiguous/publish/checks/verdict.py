@@ -1058,24 +1058,22 @@ def people_on_both_sides(data: JudgedData) -> Finding | None:
     """A person on one side in some conversations, on the other in others: a model learns one side.
 
     Only conversations as recorded have two kept speakers. Of several such people it is the one with the most
-    seconds on the rarer side: where that is a tenth of all, the data is about one person.
+    conversations on the rarer side: where these are a tenth of all, the data is about one person.
     """
-    rows = data.rows[["conversation_id", "duration", "kept_speakers"]]
-    people = rows[rows.kept_speakers.map(len) == 2].explode("kept_speakers")
-    people["side"] = people.groupby(level=0).cumcount()
-    seconds = people.groupby(["kept_speakers", "side"]).duration.sum().unstack().dropna()
-    if seconds.empty:
+    kept = data.rows.kept_speakers[data.rows.kept_speakers.map(len) == 2]
+    names_of_sides = [data.rows.conversation_id.groupby(kept.str[side]).agg(list) for side in (0, 1)]
+    people = pd.concat(names_of_sides, axis=1, join="inner", keys=CHANNELS)
+    if people.empty:
         return None
-    name = seconds.min(axis=1).idxmax()
-    places = people[people.kept_speakers == name].groupby("side").conversation_id.agg(["size", "first"])
-    (n_left, on_left), (n_right, on_right) = places.itertuples(index=False)
+    n_rarer = people.map(len).min(axis=1)
+    person = n_rarer.idxmax()
+    left, right = people.loc[person]
     problem = (
-        f"{name} is on one side in {counted(n_left, 'conversation')}, such as {on_left}, and on the other in "
-        f"{n_right}, such as {on_right}: a model learns one side, so it learns {name} and others"
+        f"{person} is on one side in {counted(len(left), 'conversation')}, such as {left[0]}, and on the other in "
+        f"{len(right):,}, such as {right[0]}: a model learns one side, so it learns {person} and others"
     )
     remedy = "build those of each side into an --out of their own, and export one with --main right"
-    severity = weighed("doubtful", seconds.min(axis=1).max(), rows.duration.sum())
-    return advice("several-voices", ".", problem, remedy, severity)
+    return advice("several-voices", ".", problem, remedy, weighed("doubtful", n_rarer.max(), len(data.rows)))
 
 
 def few_hours_of_voices(data: JudgedData) -> list[Finding]:
