@@ -89,9 +89,9 @@ def open_tree(source: str | Path) -> Tree:
         raise DailytalkError(f"the corpus {str(source)!r} does not exist", "give its folder or its zip archive")
     if path.is_dir():
         files: list[FoundFile] = []
-        found = [*_walk(path)]
-        chosen = chosen_links(file.path for file in found)
-        for file in found:
+        listed = [*_walk(path)]
+        chosen = chosen_links(file.path for file in listed)
+        for file in listed:
             files += _opened(replace(file, problem=None) if file.path in chosen else file, f"{file.name}/")
     elif path.is_file() and zipfile.is_zipfile(path):
         files = [*_opened(FoundFile(f"{path.stem}.zip", path), "")]
