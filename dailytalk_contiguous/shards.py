@@ -20,12 +20,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import parse_json
+from dailytalk_contiguous.core.documents import Whole, parse_json, printable_path, typed
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.core.records.record import EncodedAudio
 from dailytalk_contiguous.core.records.schema import SOURCE, STRING, Row
@@ -137,6 +137,9 @@ MOST_SHARDS = 1000
 
 _DAMAGED = "delete it and run the command that wrote it again"
 
+#: Seconds of a conversation: a month, which none takes.
+_MOST_RECORDED = 31 * 86400.0
+
 #: The names that `shard_path` gives.
 _NAMES = "shard-????????????????-????????????????*.parquet"
 
@@ -158,10 +161,18 @@ class Entry:
     """
 
     recording_id: str
-    duration: float
+    duration: Annotated[float, msgspec.Meta(ge=0.0, le=_MOST_RECORDED)]
     reject: Reject | None = None
     audio: str = ""
     key: str = ""
+
+
+class _ShardRecord(msgspec.Struct):
+    """Our record in a Parquet file's metadata."""
+
+    layout: Whole
+    generation: Whole
+    entries: dict[str, Entry]
 
 
 @dataclass
@@ -269,7 +280,7 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
 def read_shard(path: Path) -> Shard | None:
     """A shard without its rows, read from the file's end; None for a file that isn't ours.
 
-    A link to a file in another folder is not ours.
+    A link to a file in another folder is not ours. Raises BadInput for a record of ours that can't be so.
     """
     if not path.is_file() or leads_out(path, path.parent):
         return None
@@ -277,17 +288,15 @@ def read_shard(path: Path) -> Shard | None:
         with open_parquet(path, _DAMAGED) as file:
             metadata = file.schema.metadata or {}
         record = parse_json(metadata.get(METADATA_KEY, b"{}"), str(path), limit=MOST_OWN_BYTES)
-        entries = {}
-        for name, fields in record["entries"].items():
-            reject = Reject(**fields["reject"]) if fields["reject"] else None
-            entries[name] = Entry(**{**fields, "reject": reject})
-        if record["layout"] != LAYOUT:
-            return None
-        return Shard([], entries, int(record["generation"]))
     except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
         raise
-    except (BadInput, KeyError, TypeError, ValueError, AttributeError):  # somebody else's, or of another version
+    except BadInput:
         return None
+    if not isinstance(record, dict) or record.get("layout") != LAYOUT:  # somebody else's, or of another version
+        return None
+    typed(record, _ShardRecord, printable_path(path), _DAMAGED)
+    stored = msgspec.convert(record, _ShardRecord)
+    return Shard([], stored.entries, stored.generation)
 
 
 def read_entries(path: Path) -> dict[str, Entry]:

@@ -46,6 +46,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.affect_network import load_affect_model
 from dailytalk_contiguous.models.emotion_networks import classifier_on
 from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.shards import METADATA_KEY
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -320,6 +321,73 @@ def test_command_that_reads_a_folder_with_links_out_of_it_changes_nothing_and_co
     assert {path: path.lstat().st_mtime_ns for path in theirs.rglob("*")} == before
     assert SECRET not in done.out + done.err
     assert_untouched(private, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["dataset", "tagged", ".dailytalk", "transcript.jsonl", "rejects.jsonl"])
+def test_name_in_a_folder_that_is_a_link_out_of_it_is_refused(
+    name: str, tmp_path: Path, dailytalk: Command
+) -> None:
+    others = folder(tmp_path / "others", good=SHORT)
+    write_dataset(others, [built_row("a")])
+    (others / "run.json").write_text("{}")
+    (others / "rejects.jsonl").write_text("")
+    theirs = tmp_path / "theirs"
+    shutil.copytree(others, theirs)
+    if name == "transcript.jsonl":  # it is read where nothing is finished
+        shutil.rmtree(theirs / "dataset")
+    if name != ".dailytalk":
+        (theirs / name).rename(tmp_path / "moved")
+    (theirs / name).symlink_to(others if name == ".dailytalk" else others / name)
+    page = tmp_path / "page.html"
+    done = dailytalk("report", theirs, "--out", page)
+    assert done.code == 1
+    assert name in done.err
+    assert not page.exists()
+    (tmp_path / "mine").symlink_to(others)  # a link that the user names is the user's own
+    assert dailytalk("report", tmp_path / "mine", "--out", page).code == 0
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", ".dailytalk-run", "audio"])
+def test_run_writes_nothing_through_a_link_of_its_folder(
+    name: str, private: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    theirs = folder(tmp_path / "theirs", good=SHORT)
+    (theirs / name).symlink_to(private / "new")
+    done = dailytalk("speak", theirs, "--revoice", "none", "--profile", "embedded")
+    assert done.code == 1
+    assert f"{name}' is a symbolic link" in done.err
+    assert_untouched(private)
+
+
+@pytest.mark.parametrize("field", [{"a": 1}, {"name": "x"}, {"name": "x", "type": "string", "digits": "y"}])
+def test_field_that_a_record_does_not_describe_is_one_sentence(
+    field: dict[str, Any], tmp_path: Path, dailytalk: Command
+) -> None:
+    theirs = write_dataset(tmp_path / "theirs", [built_row("a")])
+    (theirs / "run.json").write_text(json.dumps({"fields": [field]}))
+    done = dailytalk("export", theirs, "--format", "srt", "--out", tmp_path / "out")
+    assert done.code == 1
+    assert done.err.startswith("dailytalk: the fields of run.json: ")
+
+
+@pytest.mark.parametrize(
+    "duration", ["x", None, 10**400, 1e308, -1.0], ids=["text", "null", "huge", "large", "negative"]
+)
+def test_length_that_no_conversation_has_is_one_sentence_that_names_the_shard(
+    duration: Any, tmp_path: Path, dailytalk: Command
+) -> None:
+    theirs = folder(tmp_path / "theirs", good=SHORT)
+    (shard,) = (theirs / "tagged").iterdir()
+    table_of_rows = pq.read_table(shard)
+    metadata = table_of_rows.schema.metadata
+    record = json.loads(metadata[METADATA_KEY])
+    record["entries"]["good"]["duration"] = duration
+    metadata[METADATA_KEY] = json.dumps(record).encode()
+    pq.write_table(table_of_rows.replace_schema_metadata(metadata), shard)
+    done = dailytalk("report", theirs, "--out", tmp_path / "page.html")
+    assert done.code == 1
+    assert f"{shard.name}: " in done.err
+    assert "delete it" in done.err
 
 
 @st.composite

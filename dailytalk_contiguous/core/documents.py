@@ -104,12 +104,6 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
     return unpacked
 
 
-class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """A loader that refuses `<<`, which copies a named value, and with aliases of aliases fills memory."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None: ...
-
-
 def utf8_text(data: bytes, name: str) -> str:
     """Decode UTF-8 (with or without its mark) as text with newlines as LF. Raises BadInput."""
     try:
@@ -152,17 +146,19 @@ MOST_YAML_BYTES = 256 << 10
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Parse a YAML document, with plain types alone.
+    """Parse a YAML document, with plain types alone. Aliases are refused: those of aliases fill memory.
 
-    Raises BadInput if it is not YAML, or can't be read for its depth, its numbers or its dates.
+    Raises BadInput if it is not YAML, or can't be read for its aliases, its depth, its numbers or its dates.
     """
     check_size(len(text), f"{name}: ", _REMEDY, MOST_YAML_BYTES)
     try:
-        return yaml.load(text, _PlainLoader)
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise yaml.YAMLError("it has aliases, such as *a, which are never read")
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # PyYAML lets what int(), float() and datetime() raise through, and fails on some keys of mappings.
         first_line, _, _ = str(error).partition("\n")
-        raise BadInput(f"{name}: it is not YAML ({first_line})", _REMEDY) from None
+        raise BadInput(f"{name}: its YAML can't be read ({first_line})", _REMEDY) from None
 
 
 def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -323,6 +324,23 @@ def scale_note(audio: AudioStruct) -> str:
     return f"its float samples are louder than full scale, and were divided by {1 / scale:.3g}"
 
 
+#: Held while standard error is turned away: two threads must not keep each other's.
+_SILENCE = Lock()
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep from the terminal what libmpg123 writes of the damaged frames before a part, which are left out."""
+    with _SILENCE, open(os.devnull, "wb") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 #: Seconds that are decoded and left out before a part: libsndfile finds its place exactly, but the first frames of
 #: an MP3 after that are damaged, and so is all that follows when it lands in the last page of an Ogg Vorbis.
 _PREROLL_SECONDS = 5.0
@@ -352,10 +370,13 @@ def blocks(
             wanted = file.frames - first
             if duration is not None:
                 wanted = min(round(duration * rate), wanted)
-            if first:
-                preroll = 0 if file.subtype in _WHOLE else min(first, round(_PREROLL_SECONDS * rate))
-                file.seek(first - preroll)
-                file.read(preroll, dtype="float32")
+            if first and file.subtype in _WHOLE:
+                file.seek(first)
+            elif first:
+                preroll = min(first, round(_PREROLL_SECONDS * rate))
+                with _silenced():
+                    file.seek(first - preroll)
+                    file.read(preroll, dtype="float32")
             done = 0
             while done < wanted:
                 n_samples = min(round(block_seconds * rate), wanted - done)

@@ -48,6 +48,13 @@ class _About(TypedDict):
     facts: dict[str, object]
 
 
+class _AudioSettings(TypedDict):
+    """The settings of the kind `audio`: those of its encoder, and whether it takes sound at unit variance."""
+
+    config: dict[str, object]
+    normalises: bool
+
+
 def heard_part(sound: Samples) -> tuple[Samples, str]:
     """Return the audible part of 16 kHz mono sound, shape (n,), and why it can't be classified; empty if it can.
 
@@ -134,6 +141,8 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
     try:
         stored = read_json(about, RETRAIN)
         value = typed(stored, _About, path)
+        if value["kind"] == "audio":
+            typed(value["settings"], _AudioSettings, f"{path}, settings", RETRAIN)
     except BadInput as error:
         raise ModelMissing(error.reason, RETRAIN) from None
     kind = value["kind"]

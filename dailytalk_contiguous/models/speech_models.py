@@ -62,6 +62,9 @@ Config = TypeVar("Config", bound=PreTrainedConfig)
 Module = TypeVar("Module", bound=nn.Module)
 Loaded = TypeVar("Loaded")
 
+#: Layers of a network: several times those of the largest encoders of speech.
+_MOST_LAYERS = 256
+
 #: The remedy for weights of another model.
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
 
@@ -69,7 +72,7 @@ WHOLE = "name a checkpoint that is whole; what lacks would be random"
 def own_config(kind: type[Config], values: Mapping[str, object], **further: Any) -> Config:
     """A configuration of that class, with those of the values that are its own settings.
 
-    Raises ValueError for a setting that is out of range or of another type.
+    Raises ValueError for a setting that is out of range or of another type, and for more than 256 layers.
     """
     names = _own_names(kind)
     settings: dict[str, Any] = {}
@@ -77,9 +80,12 @@ def own_config(kind: type[Config], values: Mapping[str, object], **further: Any)
         # Old files have null for what they have no use for, which not every version of transformers takes.
         if name not in names or value is None:
             continue
-        # All layers are built before a missing weight is noticed.
-        if name.endswith("layers") and isinstance(value, int) and value > 256:
-            raise ValueError(f"{name} is {value}")
+        # All layers are built before a missing weight is noticed; a list such as `conv_dim` has a value a layer.
+        n_layers = len(value) if isinstance(value, list) else 0
+        if name.endswith("layers") and isinstance(value, int):
+            n_layers = value
+        if n_layers > _MOST_LAYERS:
+            raise ValueError(f"{name} is of {n_layers} layers, and {_MOST_LAYERS} are built at most")
         settings[name] = value
     try:
         return kind(**settings, **further)

@@ -361,7 +361,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
     own_fields = published(work_folder.read_run(path.parent).fields, work_folder.RUN)
     described = (*FIELDS, *own_fields)
     lines_of: dict[str, int] = {}
-    for number, fields in json_lines(path, nan=True):
+    for number, fields in json_lines(inside(path.parent, path.name), nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")

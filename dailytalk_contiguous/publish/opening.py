@@ -17,6 +17,7 @@ from dailytalk_contiguous.store.work_folder import (
     TAGGED,
     TRANSCRIPT,
     is_mix,
+    refuse_links_out,
     work_folder_of,
 )
 
@@ -40,7 +41,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
             `OWNER/NAME@TAG`.
         finished: reject a folder in which nothing is finished.
 
-    Raises DailytalkError if it is none of these, or holds nothing.
+    Raises DailytalkError if it is none of these, holds nothing, or has a folder that is a link out of it.
     """
     if isinstance(where, str):
         where = version_or_path(where, None)
@@ -48,6 +49,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return VersionItems(where)
     if not where.exists():
         raise DailytalkError(f"{where} does not exist", "check the path")
+    refuse_links_out(where)
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         training: Items = resolve_name(TRAINING_FOLDER)(where)

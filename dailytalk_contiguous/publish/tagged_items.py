@@ -25,6 +25,7 @@ from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
+from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, tagged_folder
 
 #: The types of the measures of a recording's side; each may be missing in a tagged shard, which may come from
@@ -88,7 +89,7 @@ class TaggedItems(Items):
 
     def _lines(self, first: int = 1, last: int | None = None) -> Iterator[_NumberedLine]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
-        path = self.where / TRANSCRIPT
+        path = inside(self.where, TRANSCRIPT)
         fields = (*FIELDS, *self.fields)
         for number, line in json_objects(path, nan=True, first=first, last=last):
             problem = line_problem(line, fields)

@@ -21,13 +21,11 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, TypedDict
 
-from filelock import FileLock, Timeout
-
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
 from dailytalk_contiguous.machine.read_documents import MOST_LINE_BYTES
-from dailytalk_contiguous.store.files import locked
+from dailytalk_contiguous.store.files import locked, open_own
 from dailytalk_contiguous.store.full_disk import name_file
 
 if TYPE_CHECKING:
@@ -188,11 +186,11 @@ class TimeSpent(TypedDict):
 
 
 def append(path: Path, line: Mapping[str, object]) -> None:
-    """Add a line, which is on the disk when this returns. Raises OSError."""
+    """Add a line, which is on the disk when this returns. Raises BadInput for a symbolic link, and OSError."""
     text = json.dumps(line, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("ab+") as file:
+        with open_own(path, "ab+") as file:
             if is_torn(file):  # what a crash cut off stays a line of its own
                 text = b"\n" + text
             file.write(text)
@@ -220,8 +218,8 @@ def next_line_at(path: Path) -> int:
 
 
 def journals(folder: Path) -> list[Path]:
-    """Return the files of events in a work folder."""
-    return sorted(folder.glob("events.*jsonl"))
+    """Return the files of events in a work folder; a link is none of ours."""
+    return sorted(path for path in folder.glob("events.*jsonl") if not path.is_symlink())
 
 
 def runs_back(path: Path) -> Iterator[Run]:
@@ -550,7 +548,7 @@ def _as_it_is_now(run: Run, folder: Path) -> Run:
     """Return the run, which is gone if it was running on this host and holds the folder no more."""
     lock = _lock_of(folder, run.shard)
     if run.state == RUNNING and run.host == platform.node():
-        with suppress(Timeout), FileLock(lock, timeout=0) if lock.is_file() else nullcontext():
+        with suppress(DailytalkError), locked(lock, "", "") if lock.is_file() else nullcontext():
             run.state = GONE
     return run
 

@@ -17,7 +17,7 @@ from dailytalk_contiguous.run.events import journals
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
 from dailytalk_contiguous.store.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.store.files import write_bytes, write_text
-from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
+from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT, refuse_links_out
 
 #: What `tag` may remove from a store: only its own results.
 OF_TAG = ("rated/shard-*.parquet", "tagged/shard-*.parquet", NEW_TRANSCRIPT)
@@ -41,12 +41,17 @@ class WorkFolder:
         mirror: the mirror of the folder in a store; None if it is in none.
         began_with: the objects of the store when it was opened.
         opened_as: the path that people named, such as an address in a store; None for `folder`.
+
+    Raises BadInput as `refuse_links_out`.
     """
 
     folder: Path
     mirror: Mirror | None = None
     began_with: Mapping[str, Remote] = field(default_factory=dict)
     opened_as: Path | None = None
+
+    def __post_init__(self) -> None:
+        refuse_links_out(self.folder)
 
     @property
     def title(self) -> str:

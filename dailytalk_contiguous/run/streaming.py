@@ -36,6 +36,7 @@ from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording,
 from dailytalk_contiguous.sources.recordings import LeftOut, Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
+from dailytalk_contiguous.store.files import open_own
 from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, run_json
 
 #: The file of the windows that are done, after a line on what they are made of.
@@ -221,7 +222,7 @@ class StreamSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         scratch = self.out / SCRATCH
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / POSITION).open("a").close()  # before its first shard, which a crash may leave alone
+        open_own(self.out / POSITION, "ab").close()  # before its first shard, which a crash may leave alone
         preflight(self.left, options)
         names = Names(name for window in self.windows for name in window.names)
         start = StreamPosition(*self.windows[-1].end) if self.windows else StreamPosition()

@@ -25,13 +25,15 @@ from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_C
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
-from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
+from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.sources.transcript_formats import is_transcript
 from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row, unread_labels_of_row
 from dailytalk_contiguous.sources.webdataset_samples import KEY
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
+from dailytalk_contiguous.store.foreign_card import USE_ITS_FILES, check_card
+from dailytalk_contiguous.store.parquet import cause
 
 #: The configs to take where there are several, the first that exists.
 CONFIGS = ("conversations", "default")
@@ -110,7 +112,11 @@ def chosen_shards(repository: Repository) -> dict[str, list[str]]:
     """Shards by split, of the config and split that are meant. Raises DailytalkError if there are none."""
     repo = repository.reference.repo
     split = repository.choice.split
-    builder = load_dataset_builder(repo, _config(repository), revision=repository.commit)
+    check_card(repo, repository.files, lambda name: download(repository, name).read_bytes())
+    try:
+        builder = load_dataset_builder(repo, _config(repository), revision=repository.commit)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # its values have other types
+        raise BadInput(f"`datasets` can't use the card of {repo} ({cause(error)})", USE_ITS_FILES) from None
     prefix = f"hf://datasets/{repo}@{repository.commit}/"
     shards: dict[str, list[str]] = {}
     for name, addresses in (builder.config.data_files or {}).items():

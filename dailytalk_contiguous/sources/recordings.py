@@ -257,7 +257,8 @@ def list_recordings(
     in_two_forms = set[Path]()
     for path_given, top, base in zip(paths_given, tops, bases, strict=True):
         is_folder = path_given.is_dir()
-        files = _walk(path_given, exclude, skipped, leading_out) if is_folder else [path_given]
+        files = [*_walk(path_given, exclude, skipped, leading_out)] if is_folder else [path_given]
+        leading_out -= chosen_links(files)
         under_root = os.path.relpath(base, root)
         for path in files:
             on_disk = Path(under_root, path.relative_to(top))
@@ -346,6 +347,18 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
             else:
                 yield path
     yield from (Path(error.filename) for error in unreadable)
+
+
+def chosen_links(paths: Iterable[Path]) -> set[Path]:
+    """Return the links to recordings among the files of a folder that has no recording of its own.
+
+    Such a folder is the user's choice of recordings elsewhere. A dataset of others has sound of its own, and the
+    maker of a link in it may have chosen any file of the user.
+    """
+    recordings = [path for path in paths if is_recording(path.name)]
+    if not all(path.is_symlink() for path in recordings):
+        return set()
+    return {path for path in recordings if path.is_file()}
 
 
 def is_recording(name: str) -> bool:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from filelock import FileLock, Timeout
 
@@ -48,6 +48,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def open_own(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
+    """Open a file of a folder of results to write or append bytes, as `open` does, but never through a link.
+
+    The author of a folder from elsewhere may have put a link there, whose target would be written.
+
+    Raises BadInput for a symbolic link, and OSError.
+    """
+    if path.is_symlink():
+        raise BadInput(f"{as_text(path)!r} is a symbolic link, and its target is never written", "remove the link")
+    return cast(BinaryIO, path.open(mode, buffering))
 
 
 class Disk:
@@ -168,9 +180,10 @@ FOLDER_LOCK = ".dailytalk-lock"
 def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
     """Hold a lock file for this process. A lock ends with its process, however that ends.
 
-    Raises DailytalkError with this reason and remedy while another process holds it, and OSError for a link in its
-    place.
+    Raises DailytalkError with this reason and remedy while another process holds it, and BadInput for a symbolic
+    link in its place.
     """
+    open_own(lock, "ab").close()
     held = FileLock(lock, thread_local=False)  # a server takes and releases it in different threads
     try:
         held.acquire(timeout=0)

@@ -255,9 +255,9 @@ class OwnedFolder:
             files.inside(self.root, name)
             self._claimed.add(name.lower())
             self._written[name] = None
-        new = [f"{name}\n" for name in names if name not in self._before]
+        new = [f"{name}\n".encode() for name in names if name not in self._before]
         if new:
-            with (self.root / RECORD).open("a", encoding="utf-8") as record:
+            with files.open_own(self.root / RECORD, "ab") as record:
                 record.writelines(new)
 
     def _owned(self) -> list[str]:

@@ -61,7 +61,7 @@ PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, IndexError)
 
 def cause(error: BaseException) -> str:
     """Return the first line of a library's message, or the kind of its error."""
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 class _Group(NamedTuple):

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.documents import JsonObject, as_text, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.machine.read_documents import json_lines, read_json
-from dailytalk_contiguous.store.files import inside, json_document, write_text
+from dailytalk_contiguous.store.files import inside, is_inside, json_document, write_text
 
 #: Folder of shards of conversations that are recognised and rated.
 RATED = "rated"
@@ -98,10 +98,27 @@ TABLES = (UTTERANCES, CONVERSATIONS)
 BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
 
 
+def refuse_links_out(folder: Path) -> None:
+    """Raise BadInput for a folder of results in a work folder that is a symbolic link out of it.
+
+    The author of a work folder from elsewhere may have put it there, to show or change what is in another one.
+    """
+    for name in (RATED, TAGGED, DATASET, MEASURED, CLIPS, DATA, AUDIO, *BESIDE):
+        path = folder / name
+        if path.is_symlink() and not is_inside(path, folder):
+            reason = f"{as_text(path)!r} is a symbolic link out of its folder"
+            raise BadInput(reason, "put the folder that it points to in its place, or name that folder's own")
+
+
 def work_folder_of(path: Path) -> Path:
-    """Return the folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
+    """Return the folder itself, or the work folder that a script of `builder_scripts` keeps in it.
+
+    Raises BadInput as `refuse_links_out`.
+    """
+    refuse_links_out(path)
     for name in BESIDE:
         if (path / name / RUN).is_file():
+            refuse_links_out(path / name)
             return path / name
     return path
 
@@ -190,9 +207,9 @@ def write_base(out: Path, base: Base) -> None:
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:
     """Yield `id`, `stage`, `reason` and `remedy` of each reject in a work folder's rejects.jsonl, if it has one.
 
-    A line that a person or a crash has damaged is one of them.
+    A line that a person or a crash has damaged is one of them. Raises BadInput for a link out of `out`.
     """
-    path = out / REJECTS
+    path = inside(out, REJECTS)
     if not path.is_file():
         return
     for _, line in json_lines(path):

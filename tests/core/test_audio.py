@@ -99,6 +99,13 @@ def test_a_part_is_the_same_samples_as_in_the_whole(kind: str, subtype: str) -> 
         np.testing.assert_allclose(remaining, whole[first:], atol=1e-6)
 
 
+def test_nothing_is_written_of_the_frames_before_a_part_of_an_mp3(capfd: pytest.CaptureFixture[str]) -> None:
+    audio = wav_bytes(example("bicycle_repair"), 16000, "MPEG_LAYER_III", "MP3")
+    for start in (22.1, 32.0, 46.1, 59.0):  # libmpg123 calls its first frames errors
+        read(audio, start, 0.05)
+    assert capfd.readouterr().err == ""
+
+
 # What README and `AUDIO_SUFFIXES` promise beyond what libsndfile writes: endings, and FFmpeg's name of the codec.
 @pytest.mark.parametrize(
     ("name", "codec"),

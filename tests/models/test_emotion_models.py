@@ -135,6 +135,7 @@ WIDE = np.zeros((len(MEASURES), 7), np.float32)
         (about(limits={"alone": 0.3, "beside": 7}), ABOUT, "limits from 0 to 1"),
         (about(classes=["sad", 3]), ABOUT, "Expected `str`, got `int` - at `$.classes[1]`"),
         (about(settings={"measures": ["f0"]}), ABOUT, "other measures"),
+        (about(kind="audio", settings={}), ABOUT, "settings: Object missing required field"),
         (weights(weights_alone=WIDE), WEIGHTS, "first, missing"),
         (weights(usual=None), WEIGHTS, "'usual' first"),
         (weights(usual=np.full(len(MEASURES), np.nan, np.float32)), ABOUT, "its weights are not numbers"),

@@ -121,6 +121,7 @@ def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Pat
         ),
         ({"problem_type": "regression"}, "does not choose one of several emotions, .*regression"),
         ({"num_hidden_layers": "many"}, "can't be loaded"),
+        (dict.fromkeys(("conv_dim", "conv_kernel", "conv_stride"), [2] * 257), "257 layers"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_one_sentence(changes: dict[str, Any], words: str, copy: Path) -> None:

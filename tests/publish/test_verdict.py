@@ -731,6 +731,22 @@ def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_p
     assert kinds - kinds_of(tmp_path / "data") == set()
 
 
+def test_person_who_is_left_in_some_conversations_and_right_in_others_is_named():
+    def findings(*people):
+        calls = [{"kept_speakers": names, "duration": 60.0} for names in people]
+        return [finding for finding in findings_on(*calls) if finding.kind == "several-voices"]
+
+    (finding,) = findings(["Rita", "Bo"], ["Cy", "Rita"], ["Rita", "Di"], ["Eve", "Rita"])
+    assert finding.severity == "doubtful"
+    assert (
+        "Rita is on one side in 2 conversations, such as c, and on the other in 2, such as c1" in finding.problem
+    )
+    neighbours = [[f"p{number}", f"p{number + 1}"] for number in range(12)]
+    (finding,) = findings(*neighbours)  # each has a twelfth of the seconds on the rarer side
+    assert finding.severity == "note"
+    assert findings(["Rita", "Bo"], ["Rita", "Cy"], ["Rita", None], ["Rita"]) == []
+
+
 # The spread of gaps, and how much the main side says.
 
 

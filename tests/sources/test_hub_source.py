@@ -262,6 +262,33 @@ def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -
             fetch(repository(**choice))
 
 
+#: Values of `data_files` in a card, and why none of them is read.
+DATA_FILES = [
+    ("*b8", "has aliases"),  # of aliases: 10^8 values in 0.4 kB
+    ("file:///etc/x.parquet", r"names data files outside of it \(file:///etc/x.parquet\)"),
+    ("http://127.0.0.1:9/x.parquet", r"outside of it \(http://127.0.0.1:9/x.parquet\)"),
+    ("[{split: train, path: ['hf://datasets/o/n/x.parquet']}]", r"outside of it \(hf://datasets/o/n/x.parquet\)"),
+    ("../../o/n/x.parquet", r"outside of it \(../../o/n/x.parquet\)"),
+    ("{train: 1}", "`datasets` can't use the card"),
+]
+
+
+@pytest.mark.parametrize("file", ["README.md", ".huggingface.yaml"])
+def test_card_that_names_data_files_in_a_way_of_an_attacker_is_refused_by_name(hub: HubServer, file: str) -> None:
+    aliases = "b0: &b0 [x]\n"
+    for number in range(8):
+        aliases += f"b{number + 1}: &b{number + 1} [{', '.join([f'*b{number}'] * 10)}]\n"
+    table = parquet({"id": ["a"], "audio": [struct(wav())]})
+    for data_files, reason in DATA_FILES:
+        head = aliases if data_files == "*b8" else ""
+        configs = f"{head}configs: [{{config_name: default, data_files: {data_files}}}]\n"
+        text = f"---\n{configs}---\n" if file == "README.md" else configs
+        publish({"t.parquet": table, file: text.encode()})
+        with pytest.raises(BadInput, match=reason) as refused:
+            fetch(repository())
+        assert len(str(refused.value)) < 400
+
+
 def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServer) -> None:
     words = json.dumps({"alignments": WORDS}).encode()
     members = {}

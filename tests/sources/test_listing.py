@@ -169,6 +169,22 @@ def test_links_that_lead_out_of_the_input_are_not_followed(tmp_path: Path) -> No
         assert "secret" not in name
 
 
+def test_folder_without_a_recording_of_its_own_is_the_user_s_choice_of_links(tmp_path: Path) -> None:
+    touch(tmp_path, "corpus/a.wav", "corpus/day/b.wav", "private/secret.wav", "calls/notes.txt")
+    calls = tmp_path / "calls"
+    (calls / "a.wav").symlink_to(tmp_path / "corpus/a.wav")
+    (calls / "b.wav").symlink_to("../corpus/day/b.wav")
+    (calls / "endless.wav").symlink_to("/dev/zero")
+    (calls / "folder").symlink_to(tmp_path / "private")
+    recordings = list_recordings([calls])
+    followed = [recording.audio_file for recording in recordings if not recording.leads_out]
+    assert followed == ["a.wav", "b.wav"]
+    touch(tmp_path, "calls/own.wav")  # as a dataset of others has
+    recordings = list_recordings([calls])
+    followed = [recording.audio_file for recording in recordings if not recording.leads_out]
+    assert followed == ["own.wav"]
+
+
 def test_link_that_is_named_as_the_input_is_followed(tmp_path: Path) -> None:
     calls = linked(tmp_path)
     (tmp_path / "link").symlink_to(calls)

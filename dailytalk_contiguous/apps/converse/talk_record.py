@@ -5,6 +5,7 @@ of Moshi reads them, and all else under `talk`. The header of the sound never co
 transcript is replaced whole, so that both can be read whenever the program was ended.
 """
 
+import os
 import wave
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -225,7 +226,7 @@ class TalkRecord:
             write_text(folder / TALKS, json_document({}))
             self.name = name
             number = 1
-            while (folder / f"{self.name}.wav").exists() or (folder / f"{self.name}.json").exists():
+            while any(os.path.lexists(folder / f"{self.name}.{ending}") for ending in ("wav", "json")):
                 number += 1
                 self.name = f"{name}-{number}"
             self._wav = wave.open(str(folder / f"{self.name}.wav"), "wb")  # noqa: SIM115

@@ -17,7 +17,7 @@ from dailytalk_contiguous.apps.review.edits import EditState
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
-from dailytalk_contiguous.store.files import inside, json_text, sync_folder
+from dailytalk_contiguous.store.files import inside, json_text, open_own, sync_folder
 
 #: Its name doesn't say that it is JSON Lines: moshi-finetune takes every file `*jsonl` for a manifest.
 HISTORY = ".dailytalk-edits"
@@ -135,7 +135,7 @@ class History:
         records = [_record(number, now, edit) for number, edit in enumerate(edits, self.number + 1)]
         data = "".join(map(json_text, records)).encode()
         is_new = not self.path.exists()
-        with self.path.open("wb" if is_new else "r+b", buffering=0) as file:
+        with open_own(self.path, "wb" if is_new else "r+b", buffering=0) as file:
             file.truncate(self._size)  # the rest of a line that was cut short, and nothing else
             file.seek(self._size)
             try:

@@ -47,7 +47,15 @@ from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
-from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATASET,
+    MEASURED,
+    RUN,
+    TAGGED,
+    TRANSCRIPT,
+    refuse_links_out,
+)
 
 #: An object of JSON of others: an entry or a segment of a whisper.json.
 Json = dict[str, Any]
@@ -850,6 +858,7 @@ def open_editable(folder: Path) -> TaggedLines | ClipsLines | None:
                 f"move {meant.name!r} elsewhere to edit {folder.name!r}",
             )
         return ClipsLines(folder)
+    refuse_links_out(folder)
     if (folder / TRANSCRIPT).is_file():
         return TaggedLines(folder)
     if not folder.is_dir() or (folder / "mix.json").is_file():

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 from datasets import List, Value
 
-from dailytalk_contiguous.core.documents import Whole
+from dailytalk_contiguous.core.documents import Whole, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.arrow_types import Feature
 from dailytalk_contiguous.core.records.fields import TALLIES, Column, Field
@@ -66,9 +66,10 @@ def described(fields: Iterable[Field]) -> list[Described]:
 def published(records: Iterable[AnyRecord], where: str) -> tuple[Field, ...]:
     """Read the fields of `described`, which may come from outside; `where` is the file that has them.
 
-    Raises DailytalkError for a name or a type that no stage can publish.
+    Raises DailytalkError for a name or a type that no stage can publish; BadInput for a record of another form.
     """
-    return checked_fields(map(_field_of, records), where)
+    fields = [_field_of(typed(record, Described, f"the fields of {where}")) for record in records]
+    return checked_fields(fields, where)
 
 
 def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
@@ -101,7 +102,7 @@ def _field_problem(field: Field, taken: set[str]) -> str | None:
     return None
 
 
-def _field_of(record: AnyRecord) -> Field:
+def _field_of(record: Described) -> Field:
     name = record["name"]
     feature = _type_of(record["type"])
     about = record.get("about") or ""

@@ -16,9 +16,10 @@ import msgspec
 import yaml
 from huggingface_hub import DatasetCard
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.schema import CONFIGS
 from dailytalk_contiguous.publish.version import DEFAULT, Version
+from dailytalk_contiguous.store.foreign_card import front_matter
 
 #: The card's file.
 CARD = "README.md"
@@ -117,8 +118,9 @@ class CardDamaged(DailytalkError):
 def parsed_card(text: str) -> DatasetCard:
     """Return a card with its front matter, empty if it has none. Raises CardDamaged if that can't be read."""
     try:
+        front_matter(text, CARD)
         return DatasetCard(text if re.match(r"\s*---\s", text) else f"---\n{{}}\n---\n{text}")
-    except (yaml.YAMLError, ValueError, TypeError) as problem:
+    except (BadInput, yaml.YAMLError, ValueError, TypeError) as problem:
         raise CardDamaged(
             f"the card's front matter can't be read ({problem})", "fix README.md on the Hub"
         ) from None

@@ -1054,6 +1054,28 @@ def unnamed_speakers(data: JudgedData) -> Finding | None:
     return advice("unknown-speakers", ".", problem, remedy, "note")
 
 
+def people_on_both_sides(data: JudgedData) -> Finding | None:
+    """A person on one side in some conversations, on the other in others: a model learns one side.
+
+    Only conversations as recorded have two kept speakers. Of several such people it is the one with the most
+    conversations on the rarer side: where these are a tenth of all, the data is about one person.
+    """
+    kept = data.rows.kept_speakers[data.rows.kept_speakers.map(len) == 2]
+    names_of_sides = [data.rows.conversation_id.groupby(kept.str[side]).agg(list) for side in (0, 1)]
+    people = pd.concat(names_of_sides, axis=1, join="inner", keys=CHANNELS)
+    if people.empty:
+        return None
+    n_rarer = people.map(len).min(axis=1)
+    person = n_rarer.idxmax()
+    left, right = people.loc[person]
+    problem = (
+        f"{person} is on one side in {counted(len(left), 'conversation')}, such as {left[0]}, and on the other in "
+        f"{len(right):,}, such as {right[0]}: a model learns one side, so it learns {person} and others"
+    )
+    remedy = "build those of each side into an --out of their own, and export one with --main right"
+    return advice("several-voices", ".", problem, remedy, weighed("doubtful", n_rarer.max(), len(data.rows)))
+
+
 def few_hours_of_voices(data: JudgedData) -> list[Finding]:
     """Voices with fewer hours than fine-tunings are known to have worked with."""
     findings = []
@@ -1107,6 +1129,7 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     lost_hours,
     lost_recordings,
     unnamed_speakers,
+    people_on_both_sides,
     few_hours_of_voices,
     few_hours_of_languages,
 )

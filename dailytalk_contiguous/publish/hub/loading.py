@@ -25,6 +25,7 @@ from dailytalk_contiguous.publish.items import Shards
 from dailytalk_contiguous.publish.opening import finished_items, local_folder
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
 from dailytalk_contiguous.store.addresses import address_of, stores_named_in_errors
+from dailytalk_contiguous.store.foreign_card import check_card
 from dailytalk_contiguous.store.full_disk import full_disk, name_file
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause, open_parquet
@@ -121,6 +122,7 @@ def load(
             # that is before it.
             storage = {"hf": {"block_size": 1 << 16}}
             options = {"revision": version.commit, "token": token, "storage_options": storage, "columns": chosen}
+            check_card(version, version.names, version.read)
             builder = load_dataset_builder(version.where.repo, config, **options)
             published = itertools.chain.from_iterable(version.configs.get(config, {}).values())
             data = _rows_of(builder, map(version.path, published), split, streaming)

@@ -287,12 +287,13 @@ def test_a_range_that_discards_nothing_says_why(browser: Any, tmp_path: Path) ->
             page.wait(f"document.querySelector('#discard-result').textContent.includes({said!r})")
 
         answered("12", "3", "The range ends at 3, before it begins at 12")
-        answered("1234567", "", "No name here has the number 1234567: the numbers here go from 1 to 12")
+        answered("1234567", "1234567", "No name here has the number 1234567: the numbers here go from 1 to 12")
         answered("3", "11", "No name here has a number from 3 to 11")
         answered("one", "2", "“one” is no number")
         answered("-1", "", "“-1” is no number")
         answered("9" * 20, "", "too many digits")
-        answered("", "", "Write the first number")
+        for first, last in (("2", ""), ("", "2"), ("", "")):
+            answered(first, last, "Write the first number of the range, and the last")
         assert not (work / JOURNAL).exists()
         answered("2", "12", "2 items discarded.")
         answered("2", "12", "is discarded already")

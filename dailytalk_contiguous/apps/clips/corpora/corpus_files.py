@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.documents import as_text, utf8_text
@@ -26,6 +26,7 @@ from dailytalk_contiguous.machine.audio import LFS_POINTER, LFS_REMEDY, audio_at
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.machine.regular_files import NO_FILE, SAVE_IT
 from dailytalk_contiguous.machine.resources import cache_folder
+from dailytalk_contiguous.sources.recordings import chosen_links
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 _CHECK = "check the file and its permissions"
@@ -88,8 +89,10 @@ def open_tree(source: str | Path) -> Tree:
         raise DailytalkError(f"the corpus {str(source)!r} does not exist", "give its folder or its zip archive")
     if path.is_dir():
         files: list[FoundFile] = []
-        for file in _walk(path):
-            files += _opened(file, f"{file.name}/")
+        listed = [*_walk(path)]
+        chosen = chosen_links(file.path for file in listed)
+        for file in listed:
+            files += _opened(replace(file, problem=None) if file.path in chosen else file, f"{file.name}/")
     elif path.is_file() and zipfile.is_zipfile(path):
         files = [*_opened(FoundFile(f"{path.stem}.zip", path), "")]
     else:

@@ -54,7 +54,7 @@ const typedNumber = (text) => {
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
   if (/^\d+$/.test(text)) throw new Error(`${text} has too many digits: write at most 15.`);
-  throw new Error(text ? `“${text}” is no number: write digits alone, such as 12.` : "Write the first number of the range.");
+  throw new Error(text ? `“${text}” is no number: write digits alone, such as 12.` : "Write the first number of the range, and the last: the same one for one item.");
 };
 
 /** Discard a range, by the numbers in the names; `run` resolves to how many were. */
@@ -64,7 +64,7 @@ export const discard = (run) => {
     event.preventDefault();
     try {
       const [first, last] = [$("first").value.trim(), $("last").value.trim()];
-      const count = await run({ first: typedNumber(first), last: typedNumber(last || first) });
+      const count = await run({ first: typedNumber(first), last: typedNumber(last) });
       say($("discard-result"), `${counted(count, "item")} discarded.`);
     } catch (error) { say($("discard-result"), sentence(error.message)); }
   };
