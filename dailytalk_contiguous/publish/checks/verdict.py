@@ -261,6 +261,14 @@ BOUNDS = (
         limit=60.0,
     ),
     Bound(
+        "long-silence",
+        "longest_silence",
+        "have a silence over {}, as a voicemail or an open line has",
+        "cut them there, or leave them out",
+        "a choice: above, the model learns to be silent",
+        limit=60.0,
+    ),
+    Bound(
         "late-start",
         "first_turn",
         "begin with over {} of silence",
