@@ -221,7 +221,7 @@ def say_left_out(left_out: LeftOut) -> None:
         "in an unknown language, because their transcripts have few words (--language names it)": left_out.unclear,
     }
     for why, names in left_out.unread.items():
-        names_by_kind[f"beside recordings and not used ({why})"] = names
+        names_by_kind[f"not used ({why})"] = names
     for name, tiers in left_out.tiers.items():
         names_by_kind[f"no tiers of speech in {name} (--tier NAME sets those that are)"] = tiers
     for kind, names in names_by_kind.items():

@@ -33,7 +33,8 @@ from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository, keep_base
 from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording, StreamPosition
-from dailytalk_contiguous.sources.recordings import LeftOut, Names, stem
+from dailytalk_contiguous.sources.inputs import HubInputs
+from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
 from dailytalk_contiguous.store.files import open_own
@@ -184,7 +185,7 @@ class StreamSpec(Spec):
         n_callers = self.windows[-1].callers if self.windows else 0
         self._callers = CallerNames(source.config.anonymous, n_callers)
         self.rejects = []
-        self.left_out = LeftOut()
+        self.left_out = HubInputs((), source.repository).left_out()
         self._unsaid: DailytalkError | None = None
 
     @property

@@ -88,7 +88,7 @@ def list_conversations(
     source = inputs.about()
     if licence:
         source["licence"] = licence
-    left_out = LeftOut(own_results=inputs.left_out())
+    left_out = inputs.left_out()
     if fetched.unread_labels:
         left_out.unread_transcript(LABELS_UNREAD, fetched.unread_labels)
     exclude = None if out is None else str(out)

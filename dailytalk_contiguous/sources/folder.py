@@ -78,6 +78,7 @@ from dailytalk_contiguous.sources.recordings import (
 from dailytalk_contiguous.sources.side_alignment import align_sides
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
 from dailytalk_contiguous.sources.transcripts import (
+    UNNAMED,
     TranscriptFile,
     is_shared,
     list_transcripts,
@@ -331,13 +332,16 @@ def _list_unread(
     transcripts: str | None,
     left_out: LeftOut,
 ) -> None:
-    """Add to `left_out` the files that are called like recordings beside them and were not read.
+    """Add to `left_out` files that were not read: those of `transcripts`, and those beside recordings.
 
     `beside`, of all recordings, and `rejected`: as `_stems_by_folder` returns them.
     """
-    if transcripts and not Path(transcripts).is_dir() and os.path.abspath(transcripts) not in left_out.read:
-        why_not = "no recording has its name" if Path(transcripts).is_file() else NO_FILE
-        left_out.unread_transcript(why_not, as_text(Path(transcripts)))
+    if transcripts:
+        for path in (Path(transcripts), *Path(transcripts).rglob("[!.]*")):
+            is_read = os.path.abspath(path) in left_out.read
+            if not (is_read or path.is_dir() or path.parent in beside or is_recording(path.name)):
+                why_not = UNNAMED if path.is_file() else NO_FILE
+                left_out.unread_transcript(why_not, as_text(path))
     for text in sorted(left_out.read):
         for path in poorer_than(Path(text)):
             name = as_text(Path(*path.parts[-3:]))

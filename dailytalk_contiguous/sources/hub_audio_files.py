@@ -19,7 +19,7 @@ from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.pairs import common_names
-from dailytalk_contiguous.sources.transcripts import OF_MANY, stems_of
+from dailytalk_contiguous.sources.transcripts import LISTS, OF_MANY, stems_of
 from dailytalk_contiguous.sources.turnbench_files import companion_names, repeats_sides
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
@@ -84,6 +84,19 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
             files[path] += beside[key]
         files[path] += shared[folder]
     return files
+
+
+def unread_lists(paths: Collection[str], in_tables: bool) -> list[str]:
+    """Return the lists and tables of a repository that are no recordings and no transcripts of them, sorted.
+
+    `in_tables`: whether its recordings are in tables.
+    """
+    kinds = LISTS if in_tables else (*LISTS, ".json", ".parquet")
+    beside = companions(audio_files(paths), paths)
+    used = set[str]().union(*beside.values())
+    made = tuple(made_folders(paths))
+    lists = [path for path in paths if path.lower().endswith(kinds) and not path.startswith(made)]
+    return sorted({*lists} - used)
 
 
 def needed_files(repository: Repository) -> list[str]:

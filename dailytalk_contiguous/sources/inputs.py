@@ -11,11 +11,13 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.hub_audio_files import made_folders
-from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, fetched_tables, to_fetch
+from dailytalk_contiguous.sources.hub_audio_files import made_folders, unread_lists
+from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, fetched_tables, is_in_tables, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
+from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import lacks_recordings
+from dailytalk_contiguous.sources.transcripts import UNNAMED
 from dailytalk_contiguous.sources.turnbench_tables import turnbench_shards, written_turnbench
 from dailytalk_contiguous.store.addresses import HubChoice, address_of
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
@@ -41,8 +43,8 @@ class Inputs(ABC):
         """Return `repository`, `revision` and `licence` of a dataset for run.json; empty for files and folders."""
 
     @abstractmethod
-    def left_out(self) -> list[str]:
-        """Return the folders that dailytalk made, which are not fetched."""
+    def left_out(self) -> LeftOut:
+        """Return what is not fetched: folders that dailytalk made, and lists that are no transcripts."""
 
     @abstractmethod
     def to_fetch(self) -> ToFetch:
@@ -67,8 +69,8 @@ class LocalInputs(Inputs):
     def about(self) -> dict[str, str | None]:
         return {}
 
-    def left_out(self) -> list[str]:
-        return []
+    def left_out(self) -> LeftOut:
+        return LeftOut()
 
     def to_fetch(self) -> ToFetch:
         return ToFetch(0, 0)
@@ -95,8 +97,12 @@ class HubInputs(Inputs):
     def about(self) -> dict[str, str | None]:
         return self.repository.about()
 
-    def left_out(self) -> list[str]:
-        return made_folders(self.repository.files)
+    def left_out(self) -> LeftOut:
+        files = self.repository.files
+        left_out = LeftOut(own_results=made_folders(files))
+        for path in unread_lists(files, is_in_tables(self.repository)):
+            left_out.unread_transcript(UNNAMED, path)
+        return left_out
 
     def to_fetch(self) -> ToFetch:
         return to_fetch(self.repository)

@@ -46,6 +46,12 @@ STM = ".stm"
 #: Stands for a recording of any name.
 OF_MANY = ""
 
+#: Lists and tables, which may have the words of many recordings in a form that is not read.
+LISTS = (".csv", ".jsonl", ".tsv")
+
+#: The reason why such a list, or a transcript of another name, is not used.
+UNNAMED = "no transcript with the name of a usable recording"
+
 
 def list_transcripts(
     audio_file: Path, folder: Path | None, relative: Path, root: Path | None = None
@@ -122,8 +128,10 @@ def why_unread(
     """
     name = composed(name)
     beginnings = {*itertools.accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
-    if beginnings.isdisjoint(stems) or name.startswith(".") or is_recording(name):
+    if name.startswith(".") or is_recording(name):
         return None
+    if beginnings.isdisjoint(stems):
+        return UNNAMED if name.lower().endswith((*LISTS, ".parquet")) else None
     if name.lower().endswith(REFERENCE):
         return "a reference, which words are compared with"
     if ending_of(name) is None or name.lower().endswith(".txt"):

@@ -93,7 +93,7 @@ class MatchTranscript(Stage):
     first item of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
-    VERSION: ClassVar[int] = 6
+    VERSION: ClassVar[int] = 7
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",
@@ -141,7 +141,7 @@ class MatchTranscript(Stage):
         common = _common_time(cues, spans)
         least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
         if common is not None and common < least:
-            talk.unmatched.append(self._foreign(talk, common))
+            talk.unmatched.append(self._foreign(talk, common, _unfit_side(cues, spans)))
             talk.transcript_marks = []
             talk.transcript_repair = NOT_USED
             cues = {}
@@ -185,7 +185,7 @@ class MatchTranscript(Stage):
             "give it the whole recording, or the transcript of this part",
         )
 
-    def _foreign(self, talk: Conversation, common: float) -> Reject:
+    def _foreign(self, talk: Conversation, common: float, unfit: tuple[str, str] | None) -> Reject:
         """The reject of a transcript that is about something else, or on another clock than one of the sides."""
         shift = or_none(talk.side_shift)
         if shift and is_apart(shift) and not shift["aligned"]:
@@ -195,6 +195,9 @@ class MatchTranscript(Stage):
                 f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}",
                 "tag it with --align-sides",
             )
+        if unfit:
+            why, remedy = unfit
+            return Reject(talk.id, self.name, f"its transcript is not used: {why}", remedy)
         return Reject(
             talk.id,
             self.name,
@@ -235,6 +238,29 @@ def _common_time(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence
     if n_with_text < FOREIGN_CUES:
         return None
     return shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
+
+
+def _unfit_side(
+    cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]
+) -> tuple[str, str] | None:
+    """Return why only one side of a recording fits its transcript, and a remedy; None if none or both fit."""
+    for side, other in (CHANNELS, CHANNELS[::-1]):
+        lines = cues.get(side, ())
+        common = shared_time([(lines, spans[side])])
+        common_with_other = shared_time([(lines, spans[other])])
+        does_other_fit = shared_time([(cues.get(other, ()), spans[other])]) >= FOREIGN_COMMON
+        if not lines or common >= FOREIGN_COMMON or not does_other_fit:
+            continue
+        if common_with_other >= FOREIGN_COMMON:
+            return (
+                f"the {other} side carries both speakers, {common_with_other:.0%} of the {side} side's lines too",
+                "record each speaker on a channel, or pass --channel mix to take them as one speaker",
+            )
+        return (
+            f"it fits the {other} side, and shares {common:.0%} of its time with the {side} one",
+            f"give it the {side} side of this recording, with its silences, or that side's lines at their times",
+        )
+    return None
 
 
 #: Share of the energy of an utterance from which on it is the other speaker's, where the transcript has no word.

@@ -17,13 +17,12 @@ REPO = "tester/copies"
 
 #: Words of two people, and the same with two others.
 TEXT = (
-    "so we drove up to the lake on friday and the whole road was closed because of snow",
-    "oh no did you turn around then or was there another way to get to your cabin at night",
+    "so we drove up to the lake on friday and the whole road was closed because of snow and we had to wait for "
+    "more than an hour until they let us through",
+    "oh no did you turn around then or was there another way to get to your cabin at night i would have gone "
+    "straight home again and made myself some tea",
 )
-MISHEARD = (
-    "so we drove up to the lake on friday and the whole road was clothes because of snow",
-    "oh no did you turn round then or was there another way to get to your cabin at night",
-)
+MISHEARD = (TEXT[0].replace("closed", "clothes"), TEXT[1].replace("around", "round"))
 
 
 def said(texts: tuple[str, str]) -> list[tuple[str, float, float, str]]:
@@ -98,6 +97,32 @@ def test_conversations_that_say_the_same_are_named(
     for finding in findings:
         assert finding["severity"] == "note"
         assert finding["what"].endswith("have the same words as another one: call, call.mp3")
+
+
+def test_parts_of_a_call_are_named_and_stay_on_one_side(tmp_path: Path, dailytalk: Command) -> None:
+    numbers = range(400)
+    words = {f"call{n}": [f"word{n}x{number}" for number in numbers] for n in range(5)}
+    words |= {
+        "call0 at the agent": words["call0"][12:],
+        "call0 part1": words["call0"][:180],
+        "call0 part2": words["call0"][180:],
+        "call0 clip": words["call0"][100:170],
+    }
+    rows = []
+    for name, texts in words.items():
+        half = len(texts) // 2
+        lines = [("left", 0.5, 4.5, " ".join(texts[:half])), ("right", 5.0, 9.0, " ".join(texts[half:]))]
+        rows.append(built_row(name, lines, 10.0, sound_digest=name))
+    work = write_dataset(tmp_path / "work", rows)
+    (finding,) = copies_in(dailytalk, work)
+    parts = {name for name in words if name.startswith("call0")}
+    assert finding["what"].startswith("5 of 9 conversations have the same words as another one: call0, ")
+    for seed in range(5):
+        out = tmp_path / f"moshi{seed}"
+        export = ("export", work, "--out", out, "--format", "moshi", "--eval-share", "0.3", "--seed", seed)
+        assert dailytalk(*export).code == 0
+        assert len({sides_of(out)[name] for name in parts}) == 1
+        assert set(sides_of(out).values()) == {"train", "eval"}
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
         (tmp_path / "in" / name).write_text(grid)
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
     done = dailytalk(*command)
-    sentences = [line for line in done.err.splitlines() if line.startswith("beside recordings")]
+    sentences = [line for line in done.err.splitlines() if line.startswith("not used")]
     assert len(sentences) == 3
     for why, *names in (
         ("no format of transcripts", "call.docx"),
@@ -165,7 +165,38 @@ def test_one_file_is_the_transcript_of_the_recording_of_its_name(tmp_path: Path,
     assert "transcripts for 1 of 2 recordings" in dailytalk(*command, transcript).out
     done = dailytalk(*command, transcript.rename(tmp_path / "nobody.srt"))
     assert "transcripts for 0 of 2" in done.out
-    assert "no recording has its name" in done.err
+    assert "no transcript with the name of a usable recording" in done.err
+
+
+def test_files_of_a_folder_of_transcripts_that_no_recording_has_the_name_of_are_named(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt())
+    transcripts = tmp_path / "transcripts"
+    (transcripts / "2026").mkdir(parents=True)
+    said = "1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n"
+    names = ("2026/call_0001.srt", "call-1.srt", "index.jsonl")
+    for name in names:
+        (transcripts / name).write_text(said)
+    command = (
+        "tag",
+        tmp_path / "in",
+        "--out",
+        tmp_path / "out",
+        *EMBEDDED,
+        "--dry-run",
+        "--transcripts",
+        transcripts,
+    )
+    done = dailytalk(*command)
+    assert "transcripts for 0 of 1" in done.out
+    (line,) = [line for line in done.err.splitlines() if "no transcript with the name" in line]
+    assert all(name in line for name in names)
+    (transcripts / "call.srt").write_text(said)
+    done = dailytalk(*command)
+    assert "transcripts for 1 of 1" in done.out
+    assert "call.srt" not in done.err
+    assert "call_0001.srt" in done.err
 
 
 # Records of runs

@@ -36,7 +36,8 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
 ) -> None:
     publish(1)
     metadata = CommitOperationAdd("0.json", b'{"id": "0", "dnsmos": 3.2}')
-    HfApi().create_commit(REPO, [metadata], commit_message="c", repo_type="dataset")
+    index = CommitOperationAdd("words/index.jsonl", b'{"path": "0.wav", "text": "so where to"}')
+    HfApi().create_commit(REPO, [metadata, index], commit_message="c", repo_type="dataset")
     commit = publish(2)
     out = tmp_path / "out"
     command = ("build", f"hf://datasets/{REPO}", "--streaming", "--out", out, *quick)
@@ -44,7 +45,8 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     done = dailytalk(*command, "--limit-hours", "0.001")
     assert done.code in (0, 3)
     assert "stopped at --limit-hours" in done.out
-    assert 'beside recordings and not used (JSON of no known kind of transcript): "0.json"' in done.err
+    assert 'not used (JSON of no known kind of transcript): "0.json"' in done.err
+    assert 'not used (no transcript with the name of a usable recording): "words/index.jsonl"' in done.err
     assert len(read_lines(out / "position.jsonl")) == 1
     publish(3)
     moved = dailytalk(*command)

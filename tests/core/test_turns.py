@@ -231,6 +231,16 @@ def test_fitness_counts_turns_monologues_and_overlap() -> None:
     assert figures["response"] == pytest.approx(0.5)
 
 
+def test_silence_of_an_open_line_is_no_monologue() -> None:
+    talked = [left(2, 5), left(724, 727), right(727.5, 729), right(735, 740)]
+    figures = timed_conversation(talked, 760.0).fitness()
+    assert figures["longest_silence"] == 719
+    assert figures["longest_monologue"] == 12.5
+    voicemail = timed_conversation([left(2, 5)], 760.0).fitness()
+    assert voicemail["longest_silence"] == 755
+    assert timed_conversation([], 760.0).fitness()["longest_silence"] == 760
+
+
 def test_whoever_is_interrupted_speaks_on_until_the_end_of_what_was_begun() -> None:
     talked = [left(0, 6), right(4, 10), left(7, 12)]
     measured = timed_conversation(talked, 12.0).measured["speaks_on"]

@@ -2,6 +2,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,6 +200,25 @@ def test_copies_stay_where_an_earlier_version_has_them_and_speakers_are_still_ap
     assert {name: split_of[name] for name in before} == before
     for first, copy in zip(voices[1:], copies[1:], strict=True):
         assert split_of[first.id] == split_of[copy.id]
+
+
+def test_parts_of_a_call_follow_it_and_published_ones_stay() -> None:
+    voices = []
+    parts = []
+    for n in range(60):
+        words = np.arange(200 * n, 200 * n + 200, dtype=np.uint32)
+        voices.append(voice(f"call{n}", f"s{n}")._replace(words=words))
+        parts.append(voice(f"part{n}", f"t{n}")._replace(words=words[90:]))
+    split_of, disjoint = divided([*voices, *parts])
+    assert set(split_of.values()) == {"train", *THREE}
+    assert disjoint == "speakers"
+    before, _ = divided(voices, seed=1)
+    before["part0"] = "test" if before["call0"] == "train" else "train"
+    later, _ = divided([*voices, *parts], before=before)
+    assert {name: later[name] for name in before} == before
+    for call, part in zip(voices[1:], parts[1:], strict=True):
+        assert split_of[call.id] == split_of[part.id]
+        assert later[part.id] == before[call.id]
 
 
 @pytest.mark.parametrize("count", [2, 5])

@@ -249,6 +249,7 @@ FINE = dict.fromkeys(CONVERSATION_MEASURES) | {
     "turns_per_window": 10.0,
     "longest_monologue": 1.0,
     "first_turn": 0.0,
+    "longest_silence": 1.0,
 }
 
 
@@ -346,6 +347,7 @@ def test_worst_of_equals_does_not_depend_on_the_order_of_rows():
         ({"longest_turn": 10.0}, 0.01, "long-turns", "c"),
         ({"longest_monologue": 60.0}, 0.01, "monologue", "c"),
         ({"first_turn": 5.0}, 0.01, "late-start", "c"),
+        ({"longest_silence": 60.0}, 0.01, "long-silence", "c"),
         ({"turns_per_window": 3.0}, -0.01, "few-turns", "c"),
         ({"response": 3.8}, 0.01, "slow-responses", "."),
         ({"overlapping_turns": -0.2}, -0.01, "little-overlap", "."),

@@ -23,6 +23,7 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import fetch, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.hub_tables import suffix_of, table_file_name
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
 from dailytalk_contiguous.store.addresses import HubChoice
 
@@ -150,6 +151,15 @@ def test_fetched_files_are_not_fetched_again(hub: HubServer) -> None:
     assert to_fetch(chosen) == (0, 0)
     assert names(rows()) == ["a", "b"]
     assert not [request for request in hub.requests if request.path.endswith(".wav")]
+
+
+def test_words_in_another_file_of_a_dataset_are_named(hub: HubServer) -> None:
+    said = "so where to"
+    by_path = parquet({"path": ["audio/a.wav"], "text": [said]}, ())
+    index = json.dumps({"path": "audio/a.wav", "text": said}).encode()
+    lists = {"words/train.parquet": by_path, "index.jsonl": index, "audio/metadata.csv": b"file_name,text"}
+    publish({"audio/a.wav": wav(5.0), "audio/a.json": b"{}", "README.md": b"# Calls"} | lists)
+    assert [*open_inputs([REPO]).left_out().unread.values()] == [sorted(lists)]
 
 
 def test_split_chooses_a_folder_of_audio_files(hub: HubServer) -> None:

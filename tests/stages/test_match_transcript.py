@@ -157,6 +157,28 @@ def test_transcript_with_other_times_or_sides_is_not_used_and_a_note_says_so(lat
     assert note["reason"].startswith("its transcript does not match this sound a")
 
 
+@pytest.mark.parametrize("side", CHANNELS)
+def test_true_transcript_of_a_recording_with_a_collapsed_side_is_not_blamed(side: str) -> None:
+    """The other side carries both people, or the silences of the side were dropped."""
+    other = OTHER[side]
+    both = [(other, start, end) for _, start, end in TALK]
+    end = 30.0
+    dense = [span for span in TALK if span[0] == other]
+    for channel, start, stop in TALK:
+        if channel == side:
+            dense.append((side, end, end + stop - start))
+            end += stop - start + 0.1
+    reasons = []
+    for heard in (both, dense):
+        cues = [cue(channel, start, stop, "well") for channel, start, stop in TALK]
+        added = MatchTranscript()(conversation(cues, heard))
+        ((reject,),) = added["unmatched"]
+        assert "transcript of this recording" not in reject["remedy"]
+        reasons.append(reject["reason"])
+    assert f"the {other} side carries both speakers, 100% of the {side} side's lines too" in reasons[0]
+    assert f"it fits the {other} side" in reasons[1]
+
+
 def labelled(kind: str, number: int, channel: str) -> str:
     """How a file names the speaker of an utterance without saying the side."""
     if kind == "nobody":

@@ -170,6 +170,7 @@ CONVERSATION_MEASURES = {
         "longest monologue", "s", 0, "Longest time in which one speaker holds the floor, with pauses."
     ),
     "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks."),
+    "longest_silence": ConversationMeasure("longest silence", "s", 0, "Longest time in which nobody speaks."),
 }
 
 #: Values by the names of `CONVERSATION_MEASURES`; None where unknown.

@@ -49,7 +49,7 @@ from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns.synchrony import out_of_step
 from dailytalk_contiguous.core.turns.turn_taking import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.core.words.same_texts import SameTexts
+from dailytalk_contiguous.core.words.same_texts import Hashes, hash_words, same_texts
 from dailytalk_contiguous.core.words.transcript_fidelity import absent_words, talk_without_fillers
 
 _COUNT = Value("int32")
@@ -182,7 +182,7 @@ class Tables:
         rejects: numbers of rejects by stage and kind of reason.
         knows_rejects: whether the place of the rows has its rejects; a published version does not.
         fields: fields that the user's own stages publish.
-        same_texts: pairs of ids of conversations that say the same (`core.words.same_texts`).
+        same_texts: pairs of ids of conversations that share words (`core.words.same_texts`).
     """
 
     conversations: pd.DataFrame
@@ -249,7 +249,7 @@ class TableMaker:
         self._tables = Tables(nothing, nothing, finished=finished, fields=fields, knows_rejects=knows_rejects)
         self._write = write
         self._counted: set[str] = set()
-        self._texts = SameTexts()
+        self._texts: dict[str, Hashes] = {}
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
         self._columns = [column.name for column in (*COLUMNS, *columns_among(fields))]
@@ -268,7 +268,7 @@ class TableMaker:
         entry = _conversation(talk, self._tables.finished)
         turns = None if labels else self._add_turns(talk)
         if not labels and entry["parent"] is None:
-            self._texts.add(talk.id, (word.text for word in talk.alignments))
+            self._texts[talk.id] = hash_words(talk.alignments)
         is_copy = labels.get("augmented_from") is not None
         if not is_copy:
             entry["duration"] = talk.built_duration or 0.0
@@ -308,7 +308,7 @@ class TableMaker:
         self.flush()
         conversations = _frame(self._conversations)
         utterances = _frame(self._utterances)
-        texts = self._texts.pairs
+        texts = same_texts(self._texts)
         return replace(self._tables, conversations=conversations, utterances=utterances, same_texts=texts)
 
     def _add_turns(self, talk: Conversation) -> TimedConversation:

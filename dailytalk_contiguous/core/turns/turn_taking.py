@@ -290,14 +290,21 @@ def _overlaps(
             yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
+#: Seconds of silence after which nobody holds the floor: longer than a pause in talk.
+LAPSE = 10.0
+
+
 def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
-    """Return who holds the floor, with start and end, in order; pauses and the other's backchannels count."""
+    """Return who holds the floor, with start and end, in order; pauses and the other's backchannels count.
+
+    After `LAPSE` seconds of silence it is taken anew.
+    """
     held: list[tuple[str, float, float]] = []
     for channel, start, end, _, event, _, _ in speech:
         if event == "backchannel":
             continue
-        if held and held[-1][0] == channel:
-            _, first, last = held[-1]
+        holder, first, last = held[-1] if held else ("", 0.0, 0.0)
+        if channel == holder and start - last <= LAPSE:
             held[-1] = (channel, first, max(last, end))
         else:
             held.append((channel, start, end))
@@ -528,6 +535,7 @@ class TimedConversation:
             longest_monologue: longest time in which one speaker holds the floor, pauses and the other's
                 backchannels included.
             first_turn: seconds until somebody speaks.
+            longest_silence: longest time in which nobody speaks.
         """
         timed = [span for span in self.timed if span.end > span.start]
         groups = join_spans(timed)
@@ -543,6 +551,8 @@ class TimedConversation:
         n_touching = sum(turns_touching)
         turn_lengths = [stretch.end - stretch.start for stretch in speech]
         floor_lengths = [end - start for _, start, end in held]
+        starts, ends = zip(*self.unions.together, (self.seconds, self.seconds), strict=True)
+        silences = np.subtract(starts, (0.0, *ends[:-1]))
         return {
             "least_talk": min(main_talk, other_talk) / talk if talk else 0.0,
             "main_talk": main_talk / seconds,
@@ -553,6 +563,7 @@ class TimedConversation:
             "longest_turn": max(turn_lengths, default=0.0),
             "longest_monologue": max(floor_lengths, default=0.0),
             "first_turn": min([span.start for span in timed], default=self.seconds),
+            "longest_silence": float(silences.max()),
         }
 
     @cached_property

@@ -261,6 +261,14 @@ BOUNDS = (
         limit=60.0,
     ),
     Bound(
+        "long-silence",
+        "longest_silence",
+        "have a silence over {}, as a voicemail or an open line has",
+        "cut them there, or leave them out",
+        "a choice: above, the model learns to be silent",
+        limit=60.0,
+    ),
+    Bound(
         "late-start",
         "first_turn",
         "begin with over {} of silence",
@@ -943,15 +951,15 @@ def same_sound(data: JudgedData) -> Finding | None:
 
 
 def doubled_words(data: JudgedData) -> Finding | None:
-    """Conversations with the words of others, and another sound."""
+    """Conversations with the words of others, whole or a part of them, and another sound."""
     recordings = _recordings(data)
     digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
-    twins = []
+    twins: dict[str, list[str]] = {}
     for name, twin in data.tables.same_texts:
         if digest_of.get(name, name) != digest_of.get(twin, twin):
-            twins.append((name, twin))
-    remedy = "listen to them, and keep one where they are copies of a recording"
-    return _finding_on_copies(twins, data.rows, "the same words", remedy, "note")
+            twins.setdefault(name, [name]).append(twin)
+    remedy = "listen to them, and keep one where they are copies or parts of a recording"
+    return _finding_on_copies([*twins.values()], data.rows, "the same words", remedy, "note")
 
 
 def _recordings(data: JudgedData) -> pd.DataFrame:

@@ -1,9 +1,9 @@
 """The division of conversations into training and evaluation, with no speaker in both, and the same in every run.
 
-Groups (conversations that kept speakers or equal sound link) are in the order of a hash of their name and the
-seed; those at the front evaluate until the share is reached. A conversation that was divided before keeps its
-split: a model may have been trained on it, or must not be. Voices that were synthesised do not count: they are
-meant to be the same everywhere.
+Groups (conversations that kept speakers, equal sound or shared words link) are in the order of a hash of their
+name and the seed; those at the front evaluate until the share is reached. A conversation that was divided before
+keeps its split: a model may have been trained on it, or must not be. Voices that were synthesised do not count:
+they are meant to be the same everywhere.
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ import pandas as pd
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.style.sampling import joined_groups, order_key
+from dailytalk_contiguous.core.words.same_texts import NO_WORDS, Hashes, same_texts
 
 #: The split that gets what no other takes.
 TRAIN = "train"
@@ -51,6 +52,7 @@ class SplitVoice(NamedTuple):
         seconds: its length.
         parent: the conversation that it was made of; its own id, or empty, for one that was made of none.
         sound_digest: that of the sound of its source (see `Segment`); empty if unknown.
+        words: hashes of its words (`core.words.same_texts.hash_words`).
     """
 
     id: str
@@ -59,6 +61,7 @@ class SplitVoice(NamedTuple):
     seconds: float
     parent: str = ""
     sound_digest: str = ""
+    words: Hashes = NO_WORDS
 
 
 def split_conversations(
@@ -97,12 +100,9 @@ def split_conversations(
     for name, split in before.items():
         splits_before[parent_of.get(name, name)] = split
     seconds: dict[str, float] = defaultdict(float)
-    split_of_sound: dict[str, str] = {}
     for item in ordered:
-        parent = parent_of[item.id]
-        seconds[parent] += item.seconds
-        if parent in splits_before:
-            split_of_sound.setdefault(item.sound_digest, splits_before[parent])
+        seconds[parent_of[item.id]] += item.seconds
+    copies = _copies(ordered, parent_of, splits_before)
     most_splits = max(0, len(seconds) - 1)
     wanted = dict(list(shares.items())[:most_splits])
     splits: dict[str, str] | None = None
@@ -110,11 +110,8 @@ def split_conversations(
         links = list[tuple[str, str]]()
         for item in ordered:
             parent = parent_of[item.id]
-            sound = ""
-            if item.sound_digest:
-                split = splits_before.get(parent) or split_of_sound.get(item.sound_digest, "")
-                sound = f"sound\0{item.sound_digest}\0{split}"
-            keys = [f"conversation\0{parent}", sound, f"recording\0{item.recording_id}", *item.kept_speakers]
+            recording = f"recording\0{item.recording_id}"
+            keys = [f"conversation\0{parent}", copies[item.id], recording, *item.kept_speakers]
             links += [(parent, key) for key in keys[:n_keys] if key]
         table = pd.DataFrame(links, columns=["name", "key"])
         names = table.groupby(joined_groups(links))["name"]
@@ -125,6 +122,30 @@ def split_conversations(
             break
     assert splits is not None
     return {name: splits[parent] for name, parent in parent_of.items()}
+
+
+def _copies(
+    conversations: Iterable[SplitVoice], parent_of: Mapping[str, str], splits_before: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a name for the copies that each conversation, by id, is among: those with its sound or its words.
+
+    Copies that have several splits have several names, and new ones that of the first.
+    """
+    links = list[tuple[str, str]]()
+    texts: dict[str, Hashes] = {}
+    for item in conversations:
+        links.append((item.id, f"sound\0{item.sound_digest or item.id}"))
+        texts[item.id] = item.words
+    for longer, shorter in same_texts(texts):
+        links.append((longer, f"words\0{longer}"))
+        links.append((shorter, f"words\0{longer}"))
+    table = pd.DataFrame(links, columns=["name", "key"])
+    table["group"] = joined_groups(links)
+    table["split"] = table["name"].map(parent_of).map(splits_before)
+    first_split = table.groupby("group")["split"].transform("first")
+    split = table["split"].fillna(first_split).fillna("")
+    copies = "copies\0" + table["group"].astype(str) + "\0" + split
+    return dict(zip(table["name"], copies, strict=True))
 
 
 def _by_group(

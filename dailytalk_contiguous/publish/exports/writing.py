@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import check_values, settings_in
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.core.words.filler_removal import row_without_fillers
+from dailytalk_contiguous.core.words.same_texts import hash_words
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
@@ -177,7 +178,8 @@ def _write_row(export: Export, row: Row) -> None:
     if entries:
         seconds = sum(entry.seconds for entry in entries)
         digest = or_none(talk.sound_digest) or ""
-        export.voices.append(SplitVoice(name, item.split_groups, name, seconds, talk.parent, digest))
+        words = hash_words(talk.alignments)
+        export.voices.append(SplitVoice(name, item.split_groups, name, seconds, talk.parent, digest, words))
 
 
 def _nothing_exported(export: Export) -> DailytalkError:

@@ -42,6 +42,7 @@ from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import kind_of, portable
+from dailytalk_contiguous.core.words.same_texts import hash_words
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
@@ -174,7 +175,8 @@ def _finished(row: Row, row_place: Place) -> Finished:
     Provenance.of_talk(talk)
     seconds = talk.built_duration
     digest = talk.sound_digest or ""
-    voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, talk.parent, digest)
+    words = hash_words(talk.alignments)
+    voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, talk.parent, digest, words)
     return Finished(voice, row_place, split if talk.labels else "", talk.built_rate)
 
 

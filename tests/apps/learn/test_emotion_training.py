@@ -59,6 +59,16 @@ def test_half_and_more_of_unheard_speakers_are_answered_as_often_right_as_the_li
         assert answered.right > right
 
 
+def test_most_lines_of_two_unheard_speakers_are_answered_where_most_guesses_are_right() -> None:
+    examples = examples_of(SPEAKERS, 4, 3, spread=0.25)
+    is_new = np.isin(examples.speakers, ["speaker-3-0", "speaker-3-1"])
+    fitted = fit_emotion("linear", examples.take(~is_new))
+    evaluation = evaluate_model(fitted, examples.take(is_new))
+    assert evaluation.accuracy < 0.7
+    assert evaluation.answered.share >= 0.6
+    assert evaluation.answered.right >= 0.6
+
+
 def test_a_model_that_has_learned_nothing_answers_little() -> None:
     known = examples_of(SPEAKERS, EACH)
     labels = np.random.default_rng(0).permutation(known.labels)
