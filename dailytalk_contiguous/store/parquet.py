@@ -160,13 +160,15 @@ class ParquetReader:
             if indices:
                 raise BadInput(f"{self._name} can't be read (it has no row {indices[0]} there)", self._remedy)
 
-    def stored_bytes(self) -> list[int]:
-        """The bytes in the file of each row group, from the footer."""
+    def stored_bytes(self, column: str = "") -> list[int]:
+        """Return the bytes in the file of each row group, or of one column in it, from the footer."""
         sizes = []
         for number in range(self._file.num_row_groups):
             group = self._file.metadata.row_group(number)
-            columns = [group.column(column) for column in range(group.num_columns)]
-            sizes.append(sum(column.total_compressed_size for column in columns))
+            leaves = [group.column(index) for index in range(group.num_columns)]
+            if column:
+                leaves = [leaf for leaf in leaves if leaf.path_in_schema.partition(".")[0] == column]
+            sizes.append(sum(leaf.total_compressed_size for leaf in leaves))
         return sizes
 
     def plain_bytes(self) -> int:

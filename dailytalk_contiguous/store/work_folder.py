@@ -158,6 +158,7 @@ class Base(msgspec.Struct, omit_defaults=True):
         commit: commit of the version.
         commits: commit of the last version that the folder has published on each branch.
         proposals: commits that it has proposed since.
+        pushed: a digest of the data files that were published last, and of what they were made of.
     """
 
     repository: str
@@ -165,6 +166,7 @@ class Base(msgspec.Struct, omit_defaults=True):
     commit: str
     commits: dict[str, str] = msgspec.field(default_factory=dict)
     proposals: list[str] = msgspec.field(default_factory=list)
+    pushed: str = ""
 
 
 #: A commit's id. The name of a branch says nothing about the version that a folder was made from.

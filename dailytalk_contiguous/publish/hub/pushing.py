@@ -8,23 +8,28 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 """
 
 import hashlib
+import importlib.metadata
+import json
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.utils.py_utils import convert_file_size_to_int
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
 from dailytalk_contiguous.core.settings import SEED, VALID_SHARE, one_of, setting
-from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.core.steps import step, steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.publish.checks.plain_load import CARD, obstacles, parsed_card
@@ -32,7 +37,7 @@ from dailytalk_contiguous.publish.checks.verdict import Verdict
 from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
-from dailytalk_contiguous.publish.hub.packing import pack_version
+from dailytalk_contiguous.publish.hub.packing import FileLayout, pack_version
 from dailytalk_contiguous.publish.items import Items, Shards, VersionItems
 from dailytalk_contiguous.publish.tables.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.version import (
@@ -51,10 +56,10 @@ from dailytalk_contiguous.publish.version import (
     parse_tag,
 )
 from dailytalk_contiguous.run.storage import keep_in_store
-from dailytalk_contiguous.store.files import locked, write_text
+from dailytalk_contiguous.store.files import locked, sha256_of, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_base
+from dailytalk_contiguous.store.work_folder import BASE, RUN, Base, read_base, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
@@ -67,6 +72,9 @@ STAGE = ".publish"
 
 #: The tag that the changes call for.
 AUTO = "auto"
+
+#: The settings of a push that decide its data files.
+_OF_FILES = ("clips", "audio_columns", "shard_size", "valid_share", "test_share", "seed")
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,10 @@ class PushSettings:
     audio_columns: str | None = setting(
         None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
         panel="input", choices=tuple(SOUND_LAYOUTS), metavar="COLUMNS", shown="as the version before, else audio",
+    )  # fmt: skip
+    shard_size: str = setting(
+        "500MB", "Most sound in a Parquet file; a split of 64 conversations or more has eight files at least.",
+        panel="input", metavar="SIZE",
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
@@ -110,6 +122,19 @@ class PushSettings:
     def card_licence(self) -> str | None:
         """The licence as the Hub knows it: in small letters."""
         return self.licence and self.licence.lower()
+
+    @property
+    def shard_bytes(self) -> int:
+        """The bytes of `shard_size`. Raises BadValue for a text that is no size."""
+        try:
+            size: int = convert_file_size_to_int(self.shard_size.replace(" ", "").upper())
+        except ValueError:
+            size = 0
+        if size < 1:
+            raise BadValue(
+                f"--shard-size can't be {self.shard_size!r}", "give a whole number with its unit: 500MB or 2GB"
+            )
+        return size
 
 
 class RepositoryState(NamedTuple):
@@ -240,6 +265,17 @@ class Release:
         return sorted(changes, key=lambda change: change.name)
 
     @property
+    def recut(self) -> dict[str, tuple[int, int]]:
+        """The numbers of files before and now of each split with more than before, as `CONFIG/SPLIT`."""
+        numbers = {}
+        for config, splits in self.packed.configs.items():
+            for split, files in splits.items():
+                n_before = len(self.before.head.configs.get(config, {}).get(split, ()))
+                if 0 < n_before < len(files):
+                    numbers[f"{config}/{split}"] = (n_before, len(files))
+        return numbers
+
+    @property
     def left(self) -> list[str]:
         """The Parquet files of others, which stay in the repository and are no part of the version."""
         changed = {change.name for change in self.plan}
@@ -337,6 +373,7 @@ def push_version(
     Readers of the Hub see no change then, unless only the tag could not be set, which the sentence says.
     """
     api = HfApi()
+    shard_bytes = settings.shard_bytes
     stage = items.where / STAGE
     with locked(
         stage.with_name(f"{STAGE}.lock"),
@@ -348,7 +385,12 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
-        packed = _pack(items, stage, settings, before.head)
+        inputs = _inputs_digest(items, settings)
+        is_as_pushed = base is not None and base.pushed == _pushed_digest(inputs, before.head.digests)
+        if base and is_as_pushed and base.repository == repo and _is_named(base, settings, before):
+            tag = before.head.manifest.version
+            return Release(repo, settings, before, Packed((), ""), Changes(tag), tag, is_new=False)
+        packed = _pack(items, stage, settings, before.head, shard_bytes)
         version = open_version(stage)
         release = plan_release(repo, settings, before, packed, version)
         if release.is_new:
@@ -363,12 +405,38 @@ def push_version(
                     raise BadVersion(release, card.verdict)
                 publish(api, release)
         if not dry_run:
-            _keep_base(items.where, base, release)
+            _keep_base(items.where, base, release, inputs)
             shutil.rmtree(stage)
     return release
 
 
-def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
+def _inputs_digest(items: Shards, settings: PushSettings) -> str:
+    """Return a digest of all that decides the data files of a version, beside the version before it."""
+    paths = [path for path in (*items.files, items.where / RUN) if path.exists()]
+    digests = [(path.name, sha256_of(path)) for path in steps("files looked at", paths, len(paths))]
+    chosen = [getattr(settings, name) for name in _OF_FILES]
+    record = [importlib.metadata.version("dailytalk-contiguous"), digests, chosen]
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+
+def _pushed_digest(inputs: str, files: Mapping[str, str]) -> str:
+    """Return a digest of the inputs of a push, and of the data files that it made of them."""
+    record = json.dumps([inputs, sorted(files.items())])
+    return hashlib.sha256(record.encode()).hexdigest()
+
+
+def _is_named(base: Base, settings: PushSettings, before: RepositoryState) -> bool:
+    """Whether the head of the branch, which has the data to push, also has the requested tag and licence."""
+    tag = before.head.manifest.version
+    is_tagged = tag is None or tag in before.tags
+    is_requested = settings.tag in (None, tag)
+    if settings.tag == AUTO:
+        is_requested = tag is not None and tag == latest(before.tags)
+    has_branch = settings.branch in base.commits and settings.branch in before.branches
+    return has_branch and is_tagged and is_requested and not _has_other_licence(settings, before)
+
+
+def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, shard_bytes: int) -> Packed:
     """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
     n_clips = settings.clips
     if n_clips is None:
@@ -381,7 +449,14 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
         audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
     elif head.has_manifest:  # its readers rely on them
         audio_columns = sound_columns(head.features(CONFIGS[0]) or ())
-    packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
+    packed = pack_version(
+        items,
+        stage,
+        per_kind=n_clips,
+        divide=divide,
+        layout=FileLayout(published_borders(head), shard_bytes),
+        audio_columns=audio_columns,
+    )
     write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
     return packed
 
@@ -410,9 +485,7 @@ def plan_release(
         changes.back_to = restored.manifest.version or restored.commit
         # Cards always differ: each is about its own version.
         changes.repacked = previous is None or previous.digests != version.digests
-    has_other_licence = False
-    if before.card and settings.card_licence:
-        has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
+    has_other_licence = _has_other_licence(settings, before)
     held = ""
     # A branch can be put back by hand: then its data files are those of an older version than the newest tag.
     if previous and before.head.commit != previous.commit and before.head.digests != previous.digests:
@@ -430,6 +503,13 @@ def plan_release(
         if tag is None and not lacks_tag:
             release.tag = tag_of_head
     return release
+
+
+def _has_other_licence(settings: PushSettings, before: RepositoryState) -> bool:
+    """Whether the card that is there names another licence than the requested one."""
+    if not before.card or not settings.card_licence:
+        return False
+    return bool(parsed_card(before.card).data.get("license") != settings.card_licence)
 
 
 def describe_release(release: Release, items: Items, version: Version, defaults: Mapping[str, object]) -> None:
@@ -485,8 +565,12 @@ def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
     return bases
 
 
-def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
-    """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
+def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -> None:
+    """Record the version that a folder has published, which ends its proposals, or one more that it proposes.
+
+    `inputs`: the digest of what it was made of. If conversations were rejected, it is not kept: the next push has
+    to say so again.
+    """
     commit = release.commit
     if release.settings.pr:
         if commit is None or (base and base.repository != release.repo):
@@ -503,7 +587,10 @@ def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
         if base and base.repository == release.repo:
             commits = {MAIN: base.commit} | base.commits
         commits[release.settings.branch] = commit
-        base = Base(release.repo, release.tag, commit, commits)
+        pushed = ""
+        if not release.packed.rejects:
+            pushed = _pushed_digest(inputs, {file.name: file.sha256 for file in release.packed.files})
+        base = Base(release.repo, release.tag, commit, commits, pushed=pushed)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
@@ -521,6 +608,17 @@ def published_splits(head: Version) -> dict[str, str]:
         splits[talk.id] = row["split"]
         splits[talk.parent] = row["split"]
     return splits
+
+
+def published_borders(head: Version) -> dict[str, list[str]]:
+    """Return the id with which each file of published conversations begins, by split."""
+    borders = defaultdict[str, list[str]](list)
+    if head.has_manifest and CONFIGS[0] in head.configs:
+        items = VersionItems(head)
+        for file, split in items.split_of.items():
+            for _, row in islice(items.rows_of(file, ["conversation_id"]), 1):
+                borders[split].append(row["conversation_id"] or "")
+    return borders
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
