@@ -335,38 +335,21 @@ def _files(
     """Yield the split and the ids of each file of conversations, in order; `n_bytes` are those of each id."""
     for split in SPLITS:
         names = [name for name in sorted(n_bytes) if split_of[name] == split]
+        ends = np.cumsum([0.0, *(n_bytes[name] for name in names)])
         borders = sorted(layout.borders.get(split, ()))
-        firsts = [bisect_left(names, border) for border in borders[1:]]
-        files: list[list[str]] = []
-        for first, last in pairwise([0, *firsts, len(names)]):
-            files += _within(names[first:last], n_bytes, layout.shard_bytes)
-        while len(names) >= _MANY_CONVERSATIONS and len(files) < _LEAST_FILES:
-            several = [file for file in files if len(file) > 1]
-            largest = max(several, key=lambda file: sum(n_bytes[name] for name in file))
-            number = files.index(largest)
-            files[number : number + 1] = _halves(largest, n_bytes)
-        for file in files:
-            yield split, file
-
-
-def _within(names: list[str], n_bytes: Mapping[str, float], most: int) -> list[list[str]]:
-    """Halve the ids of a file until each part has at most `most` bytes, or a single id; no ids make no file."""
-    if not names:
-        return []
-    if len(names) == 1 or sum(n_bytes[name] for name in names) <= most:
-        return [names]
-    parts = []
-    for half in _halves(names, n_bytes):
-        parts += _within(half, n_bytes, most)
-    return parts
-
-
-def _halves(names: list[str], n_bytes: Mapping[str, float]) -> tuple[list[str], list[str]]:
-    """Cut two ids or more into two parts of about the same size."""
-    ends = np.cumsum([n_bytes[name] for name in names])
-    middle = int(np.searchsorted(ends, ends[-1] / 2)) + 1
-    middle = min(middle, len(names) - 1)
-    return names[:middle], names[middle:]
+        cuts = sorted({0, len(names), *(bisect_left(names, border) for border in borders[1:])})
+        n_least = _LEAST_FILES if len(names) >= _MANY_CONVERSATIONS else 0
+        while True:
+            # A file of one conversation can't be halved.
+            sizes = np.where(np.diff(cuts) > 1, np.diff(ends[cuts]), 0.0)
+            if len(sizes) >= n_least and sizes.max(initial=0.0) <= layout.shard_bytes:
+                break
+            largest = int(sizes.argmax())
+            first, last = cuts[largest : largest + 2]
+            middle = int(np.searchsorted(ends, (ends[first] + ends[last]) / 2))
+            cuts.insert(largest + 1, min(max(middle, first + 1), last - 1))
+        for first, last in pairwise(cuts):
+            yield split, names[first:last]
 
 
 def _write(path: Path, features: Features, rows: list[Row], config: str, split: str) -> DataFile:

@@ -265,17 +265,6 @@ class Release:
         return sorted(changes, key=lambda change: change.name)
 
     @property
-    def recut(self) -> dict[str, tuple[int, int]]:
-        """The numbers of files before and now of each split with more than before, as `CONFIG/SPLIT`."""
-        numbers = {}
-        for config, splits in self.packed.configs.items():
-            for split, files in splits.items():
-                n_before = len(self.before.head.configs.get(config, {}).get(split, ()))
-                if 0 < n_before < len(files):
-                    numbers[f"{config}/{split}"] = (n_before, len(files))
-        return numbers
-
-    @property
     def left(self) -> list[str]:
         """The Parquet files of others, which stay in the repository and are no part of the version."""
         changed = {change.name for change in self.plan}
@@ -386,8 +375,7 @@ def push_version(
         if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
         inputs = _inputs_digest(items, settings)
-        is_as_pushed = base is not None and base.pushed == _pushed_digest(inputs, before.head.digests)
-        if base and is_as_pushed and base.repository == repo and _is_named(base, settings, before):
+        if base and base.inputs == inputs and _is_published_from(base, repo, settings, before):
             tag = before.head.manifest.version
             return Release(repo, settings, before, Packed((), ""), Changes(tag), tag, is_new=False)
         packed = _pack(items, stage, settings, before.head, shard_bytes)
@@ -419,21 +407,14 @@ def _inputs_digest(items: Shards, settings: PushSettings) -> str:
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
-def _pushed_digest(inputs: str, files: Mapping[str, str]) -> str:
-    """Return a digest of the inputs of a push, and of the data files that it made of them."""
-    record = json.dumps([inputs, sorted(files.items())])
-    return hashlib.sha256(record.encode()).hexdigest()
-
-
-def _is_named(base: Base, settings: PushSettings, before: RepositoryState) -> bool:
-    """Whether the head of the branch, which has the data to push, also has the requested tag and licence."""
+def _is_published_from(base: Base, repo: str, settings: PushSettings, before: RepositoryState) -> bool:
+    """Whether the branch has the files that a folder has published last, with the requested tag and licence."""
     tag = before.head.manifest.version
-    is_tagged = tag is None or tag in before.tags
-    is_requested = settings.tag in (None, tag)
-    if settings.tag == AUTO:
-        is_requested = tag is not None and tag == latest(before.tags)
+    requested = next_tag(before.tags, "") if settings.tag == AUTO else settings.tag
+    is_named = tag in (None, *before.tags) and requested in (None, tag)
     has_branch = settings.branch in base.commits and settings.branch in before.branches
-    return has_branch and is_tagged and is_requested and not _has_other_licence(settings, before)
+    has_files = base.repository == repo and base.files == before.head.digests
+    return has_files and has_branch and is_named and not _has_other_licence(settings, before)
 
 
 def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, shard_bytes: int) -> Packed:
@@ -587,10 +568,10 @@ def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -
         if base and base.repository == release.repo:
             commits = {MAIN: base.commit} | base.commits
         commits[release.settings.branch] = commit
-        pushed = ""
-        if not release.packed.rejects:
-            pushed = _pushed_digest(inputs, {file.name: file.sha256 for file in release.packed.files})
-        base = Base(release.repo, release.tag, commit, commits, pushed=pushed)
+        files = {file.name: file.sha256 for file in release.packed.files}
+        if release.packed.rejects:
+            inputs = ""
+        base = Base(release.repo, release.tag, commit, commits, inputs=inputs, files=files)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
