@@ -160,16 +160,20 @@ class ParquetReader:
             if indices:
                 raise BadInput(f"{self._name} can't be read (it has no row {indices[0]} there)", self._remedy)
 
-    def stored_bytes(self, column: str = "") -> list[int]:
-        """Return the bytes in the file of each row group, or of one column in it, from the footer."""
+    def stored_bytes(self) -> list[int]:
+        """The bytes in the file of each row group, from the footer."""
         sizes = []
         for number in range(self._file.num_row_groups):
             group = self._file.metadata.row_group(number)
-            leaves = [group.column(index) for index in range(group.num_columns)]
-            if column:
-                leaves = [leaf for leaf in leaves if leaf.path_in_schema.partition(".")[0] == column]
-            sizes.append(sum(leaf.total_compressed_size for leaf in leaves))
+            columns = [group.column(column) for column in range(group.num_columns)]
+            sizes.append(sum(column.total_compressed_size for column in columns))
         return sizes
+
+    def footer(self) -> bytes:
+        """Return the footer: the columns, the metadata, and the sizes and bounds in each row group."""
+        footer = pa.BufferOutputStream()
+        self._file.metadata.write_metadata_file(footer)
+        return bytes(footer.getvalue())
 
     def plain_bytes(self) -> int:
         """The bytes of all columns before compression, from the footer."""

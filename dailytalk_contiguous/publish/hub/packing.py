@@ -84,8 +84,8 @@ class FileLayout(NamedTuple):
     Attributes:
         borders: by split, the id with which each file of the version before begins. A file takes the ids from one
             border to the next.
-        shard_bytes: bytes of sound in a file; one with more is halved. The default is that of
-            `Dataset.push_to_hub`. A file is in memory while it is packed.
+        shard_bytes: bytes of a file, as the work folder stores its conversations; one with more is halved. The
+            default is that of `Dataset.push_to_hub`. A file is in memory while it is packed.
     """
 
     borders: Mapping[str, Sequence[str]] = {}
@@ -98,7 +98,7 @@ _LAYOUT = FileLayout()
 class Finished(NamedTuple):
     """A conversation that can be published.
 
-    Its `voice` decides its split, unless it is a clip, which has one. `n_bytes`: those of its sound in the work
+    Its `voice` decides its split, unless it is a clip, which has one. `n_bytes`: those that it takes in the work
     folder; clips that share a row group have equal parts of it.
     """
 
@@ -127,7 +127,7 @@ class Publishable:
         self.rejected: list[tuple[Reject, float]] = []
         for path in items.files:
             with open_parquet(path, _AGAIN) as opened:
-                groups = zip(opened.stored_bytes(AUDIO_COLUMN), opened.group_sizes, strict=True)
+                groups = zip(opened.stored_bytes(), opened.group_sizes, strict=True)
                 n_bytes = [stored / n_rows for stored, n_rows in groups]
             for row_place, row in items.rows_of(path, SMALL):
                 name = row["conversation_id"]
@@ -245,9 +245,8 @@ def pack_version(
     pack = partial(_pack, items.run, choice.ids, audio_columns, checks)
     written = defaultdict[tuple[str, str], list[DataFile]](list)
     done = 0
-    n_bytes = {name: conversation.n_bytes for name, conversation in finished.items()}
     with ThreadPoolExecutor(workers, "pack") as pool:
-        for split, names in _files(n_bytes, split_of, layout):
+        for split, names in _files(finished, split_of, layout):
             collected = defaultdict[str, list[Row]](list)
             places = sorted(finished[name].row_place for name in names)
             row_of = {row["conversation_id"]: row for row in items.rows_at(places)}
@@ -330,12 +329,12 @@ def _without_sound(items: Shards, places: list[Place], features: Features) -> It
 
 
 def _files(
-    n_bytes: Mapping[str, float], split_of: Mapping[str, str], layout: FileLayout
+    finished: Mapping[str, Finished], split_of: Mapping[str, str], layout: FileLayout
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield the split and the ids of each file of conversations, in order; `n_bytes` are those of each id."""
+    """Yield the split and the ids of each file of conversations, in order."""
     for split in SPLITS:
-        names = [name for name in sorted(n_bytes) if split_of[name] == split]
-        ends = np.cumsum([0.0, *(n_bytes[name] for name in names)])
+        names = [name for name in sorted(finished) if split_of[name] == split]
+        ends = np.cumsum([0.0, *(finished[name].n_bytes for name in names)])
         borders = sorted(layout.borders.get(split, ()))
         cuts = sorted({0, len(names), *(bisect_left(names, border) for border in borders[1:])})
         n_least = _LEAST_FILES if len(names) >= _MANY_CONVERSATIONS else 0

@@ -9,7 +9,6 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 
 import hashlib
 import importlib.metadata
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +57,7 @@ from dailytalk_contiguous.run.storage import keep_in_store
 from dailytalk_contiguous.store.files import locked, sha256_of, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import BASE, RUN, Base, read_base, write_base
+from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, run_json, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
@@ -375,9 +373,10 @@ def push_version(
         if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
         inputs = _inputs_digest(items, settings)
-        if base and base.inputs == inputs and _is_published_from(base, repo, settings, before):
-            tag = before.head.manifest.version
-            return Release(repo, settings, before, Packed((), ""), Changes(tag), tag, is_new=False)
+        if base and (base.repository, base.inputs, base.files) == (repo, inputs, before.head.digests):
+            release = plan_release(repo, settings, before, Packed((), ""), before.head)
+            if settings.branch in base.commits and not release.is_new:
+                return release
         packed = _pack(items, stage, settings, before.head, shard_bytes)
         version = open_version(stage)
         release = plan_release(repo, settings, before, packed, version)
@@ -400,21 +399,11 @@ def push_version(
 
 def _inputs_digest(items: Shards, settings: PushSettings) -> str:
     """Return a digest of all that decides the data files of a version, beside the version before it."""
-    paths = [path for path in (*items.files, items.where / RUN) if path.exists()]
-    digests = [(path.name, sha256_of(path)) for path in steps("files looked at", paths, len(paths))]
+    digests = [sha256_of(path) for path in steps("files looked at", items.files, len(items.files))]
     chosen = [getattr(settings, name) for name in _OF_FILES]
-    record = [importlib.metadata.version("dailytalk-contiguous"), digests, chosen]
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
-
-
-def _is_published_from(base: Base, repo: str, settings: PushSettings, before: RepositoryState) -> bool:
-    """Whether the branch has the files that a folder has published last, with the requested tag and licence."""
-    tag = before.head.manifest.version
-    requested = next_tag(before.tags, "") if settings.tag == AUTO else settings.tag
-    is_named = tag in (None, *before.tags) and requested in (None, tag)
-    has_branch = settings.branch in base.commits and settings.branch in before.branches
-    has_files = base.repository == repo and base.files == before.head.digests
-    return has_files and has_branch and is_named and not _has_other_licence(settings, before)
+    tool = importlib.metadata.version("dailytalk-contiguous")
+    record = repr([digests, run_json(items.where), chosen, tool])
+    return hashlib.sha256(record.encode()).hexdigest()
 
 
 def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, shard_bytes: int) -> Packed:
@@ -424,7 +413,8 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, sha
         # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
         n_clips = 2000 if "interactivity" in head.configs else 0
     shares = {"validation": settings.valid_share, "test": settings.test_share}
-    divide = partial(split_conversations, shares=shares, before=published_splits(head), seed=settings.seed)
+    splits, borders = published_layout(head)
+    divide = partial(split_conversations, shares=shares, before=splits, seed=settings.seed)
     audio_columns = SOUND_LAYOUTS[AUDIO_COLUMN]
     if settings.audio_columns:
         audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
@@ -435,7 +425,7 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, sha
         stage,
         per_kind=n_clips,
         divide=divide,
-        layout=FileLayout(published_borders(head), shard_bytes),
+        layout=FileLayout(borders, shard_bytes),
         audio_columns=audio_columns,
     )
     write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
@@ -466,7 +456,9 @@ def plan_release(
         changes.back_to = restored.manifest.version or restored.commit
         # Cards always differ: each is about its own version.
         changes.repacked = previous is None or previous.digests != version.digests
-    has_other_licence = _has_other_licence(settings, before)
+    has_other_licence = False
+    if before.card and settings.card_licence:
+        has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
     held = ""
     # A branch can be put back by hand: then its data files are those of an older version than the newest tag.
     if previous and before.head.commit != previous.commit and before.head.digests != previous.digests:
@@ -484,13 +476,6 @@ def plan_release(
         if tag is None and not lacks_tag:
             release.tag = tag_of_head
     return release
-
-
-def _has_other_licence(settings: PushSettings, before: RepositoryState) -> bool:
-    """Whether the card that is there names another licence than the requested one."""
-    if not before.card or not settings.card_licence:
-        return False
-    return bool(parsed_card(before.card).data.get("license") != settings.card_licence)
 
 
 def describe_release(release: Release, items: Items, version: Version, defaults: Mapping[str, object]) -> None:
@@ -576,30 +561,26 @@ def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -
     keep_in_store(folder, BASE)
 
 
-def published_splits(head: Version) -> dict[str, str]:
-    """Return the splits of published conversations; one that is gone decides for those that were made of it."""
+def published_layout(head: Version) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the split of each published conversation, and, by split, the id with which each of its files begins.
+
+    The split of a conversation that is gone is that of those that were made of it.
+    """
     splits: dict[str, str] = {}
+    borders = defaultdict[str, list[str]](list)
     if not head.has_manifest or CONFIGS[0] not in head.configs:
-        return splits
+        return splits, borders
     items = VersionItems(head)
     columns = ["conversation_id", "split"]
     columns += [column.name for column in items.fields if column.name == ORIGIN.name]
-    for row in items.rows(columns):
-        talk = from_finished(row)
-        splits[talk.id] = row["split"]
-        splits[talk.parent] = row["split"]
-    return splits
-
-
-def published_borders(head: Version) -> dict[str, list[str]]:
-    """Return the id with which each file of published conversations begins, by split."""
-    borders = defaultdict[str, list[str]](list)
-    if head.has_manifest and CONFIGS[0] in head.configs:
-        items = VersionItems(head)
-        for file, split in items.split_of.items():
-            for _, row in islice(items.rows_of(file, ["conversation_id"]), 1):
-                borders[split].append(row["conversation_id"] or "")
-    return borders
+    for file, split in items.split_of.items():
+        for number, (_, row) in enumerate(items.rows_of(file, columns)):
+            talk = from_finished(row)
+            splits[talk.id] = split
+            splits[talk.parent] = split
+            if number == 0:
+                borders[split].append(talk.id)
+    return splits, borders
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
