@@ -14,6 +14,7 @@ from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records.schema import CONFIGS
 from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.hub.compare import diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, columns_text
@@ -222,6 +223,11 @@ def plan_details(done: Release) -> list[str | Judgement | Figures]:
         for kind, names in (("added", changes.added), ("removed", changes.removed), ("changed", changes.changed)):
             if names:
                 details.append(f"{kind}  {shown_names(names, SHOWN)}")
+    published = done.before.head.configs.get(CONFIGS[0], {})
+    for split, files in done.packed.configs[CONFIGS[0]].items():
+        n_before = len(published.get(split, files))
+        if n_before < len(files):
+            details.append(f"cut anew  {split}: {n_before} to {len(files)} files")
     changed = [change for change in done.plan if change.action != "keep"]
     rows = [(change.action, change.name, size_text(change.size)) for change in changed[:SHOWN]]
     details.append(Figures(("", f"file ({len(changed)} of {len(done.plan)})", "size"), rows))

@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import sound_columns
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.hub.packing import write_outline
-from dailytalk_contiguous.publish.hub.pushing import published_splits
+from dailytalk_contiguous.publish.hub.pushing import published_layout
 from dailytalk_contiguous.publish.opening import finished_items, version_or_path
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
@@ -55,7 +55,7 @@ def diff(
     audio_columns: tuple[str, ...] = (AUDIO_COLUMN,)
     for side in (old, new):
         if isinstance(side, Version):
-            splits |= published_splits(side)
+            splits |= published_layout(side)[0]
             audio_columns = sound_columns(side.features(CONFIGS[0]) or ())
     with TemporaryDirectory() as folder:
         old_version = _version_of(old, splits, audio_columns, Path(folder, "old"))

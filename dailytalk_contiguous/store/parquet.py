@@ -169,6 +169,12 @@ class ParquetReader:
             sizes.append(sum(column.total_compressed_size for column in columns))
         return sizes
 
+    def footer(self) -> bytes:
+        """Return the footer: the columns, the metadata, and the sizes and bounds in each row group."""
+        footer = pa.BufferOutputStream()
+        self._file.metadata.write_metadata_file(footer)
+        return bytes(footer.getvalue())
+
     def plain_bytes(self) -> int:
         """The bytes of all columns before compression, from the footer."""
         groups = range(self._file.num_row_groups)

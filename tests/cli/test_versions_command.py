@@ -66,7 +66,7 @@ def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Comm
     assert lines[:4] == ["added: 1 c", "removed: 1 a", "changed: 1 b", "moved to another split: 0"]
     assert "utterances.tag 1" in lines
     assert "calm excited 1" in lines
-    assert lines[-1] == "this calls for a minor version"
+    assert lines[-1] == "this calls for a major version"
 
 
 def test_what_is_not_there_is_one_sentence(

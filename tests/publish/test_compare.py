@@ -228,6 +228,14 @@ def test_conversation_in_another_split_has_moved(tmp_path: Path) -> None:
     assert changes.bump == "minor"
 
 
+def test_conversation_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> None:
+    a, b, c = rows()
+    fewer = version_in(tmp_path / "fewer", {"train": [[a, b]]})
+    more = version_in(tmp_path / "more", {"train": [[a, b, c]]})
+    assert compare_versions(more, fewer).bump == "major"
+    assert compare_versions(fewer, more).bump == "minor"
+
+
 def test_split_or_config_that_is_gone_breaks_readers(tmp_path: Path) -> None:
     a, b, c = rows()
     old = write_version(tmp_path / "old", {"train": [[a, b]], "test": [[c]]})

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+import torch
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
-from datasets import Audio, Dataset, IterableDataset, config
+from datasets import Audio, Dataset, IterableDataset, config, load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
 from publish.published_folder import NAME, SIZES, upload, write_published
@@ -277,14 +278,60 @@ def test_stream_goes_on_after_any_row(published: str, read: int) -> None:
     assert before + ids(stream(state)) == TRAIN
 
 
-def test_state_that_would_not_hold_is_refused(published: str) -> None:
-    for revision in (None, "main", "next"):
-        if revision == "next":
-            HfApi().create_branch(published, branch=revision, repo_type="dataset")
-        with pytest.raises(DailytalkError, match=f"the branch '{revision or 'main'}' moves"):
-            load(published, split="train", streaming=True, revision=revision, state={})
-    with pytest.raises(DailytalkError, match="stream of one split"):
-        load(published, split="train", revision="v1.0.0", state={})
+def read_one(stream: IterableDataset) -> dict[str, Any]:
+    """The state of a stream of which one row was read, as a checkpoint would keep it."""
+    next(iter(stream))
+    file = io.BytesIO()
+    torch.save(stream.state_dict(), file)
+    file.seek(0)
+    return dict(torch.load(file, weights_only=True))
+
+
+def test_state_holds_on_a_branch_until_it_moves(published: str, tmp_path: Path) -> None:
+    state = read_one(load(published, split="train", streaming=True))
+    assert ids(load(published, split="train", streaming=True, state=state)) == TRAIN[1:]
+    commit = HfApi().dataset_info(published).sha
+    upload(write_published(tmp_path / "second", mark="new-"))
+    with pytest.raises(DailytalkError, match=rf"the state names '{NAME}@{commit} conversations/train', and not"):
+        load(published, split="train", streaming=True, state=state)
+    assert ids(load(published, split="train", revision=commit, streaming=True, state=state)) == TRAIN[1:]
+    for options in ({}, {"streaming": True}, {"split": "train"}, {"split": "train", "streaming": True}):
+        with pytest.raises(DailytalkError, match="a state belongs to a stream of one split"):
+            load(published, state={} if len(options) == 2 else state, **options)
+
+
+def test_state_of_other_rows_is_refused_by_all_that_is_made_of_a_stream(published: str, folder: Path) -> None:
+    def stream(split: str = "train", config: str = "conversations") -> IterableDataset:
+        return load(published, config, split=split, revision="v1.0.0", streaming=True)
+
+    def with_one(rows: IterableDataset) -> IterableDataset:
+        return rows.filter(lambda row: True).map(lambda row: {"one": 1}, batched=False)
+
+    plain = load_dataset(published, split="train", streaming=True).decode(False)
+    for other in (stream("test"), stream(config="utterances"), load(folder, split="train", streaming=True), plain):
+        with pytest.raises(DailytalkError, match=r"the state names .*, and not 'tester/talks@"):
+            load(published, split="train", revision="v1.0.0", streaming=True, state=read_one(other))
+        resumed = with_one(stream())
+        resumed.load_state_dict(read_one(with_one(other)))
+        with pytest.raises(DailytalkError, match=r"the state names .*, and not 'tester/talks@"):
+            next(iter(resumed))
+    mapped = stream().filter(is_long).map(with_length)
+    state = read_one(mapped)
+    again = stream().filter(is_long).map(with_length)
+    again.load_state_dict(state)
+    assert ids(again) == TRAIN[1:]
+
+
+def test_state_of_a_folder_holds_in_a_copy_and_not_with_other_shards(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    work = write_dataset(tmp_path / "work", [built_row(name) for name in names])
+    state = read_one(load(work, split="train", streaming=True))
+    copied = shutil.copytree(work, tmp_path / "copied")
+    assert ids(load(copied, split="train", streaming=True, state=state)) == names[1:]
+    for changed in (["a", "b", "d"], ["a", "b"]):
+        other = write_dataset(tmp_path / "other", [built_row(name) for name in changed])
+        with pytest.raises(DailytalkError, match=r"the state names 'shards .*and not 'shards "):
+            load(other, split="train", streaming=True, state=state)
 
 
 def test_state_holds_at_a_commit_as_at_its_tag(published: str) -> None:
@@ -365,6 +412,8 @@ def test_missing_manifest_is_named(published: str) -> None:
         ({"split": "dev"}, "dev"),
         ({"split": "dev", "streaming": True}, "dev"),
         ({"columns": ["conversation_id", "nothing"]}, "nothing"),
+        ({"columns": ["conversation_id", "nothing"], "streaming": True}, "there is no column 'nothing'"),
+        ({"columns": ["nothing"], "streaming": True, "split": "train"}, "there is no column 'nothing'"),
         ({"revision": "v9.9.9"}, "no such version"),
     ],
 )

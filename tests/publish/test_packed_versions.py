@@ -22,9 +22,13 @@ from reports import pack_version
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.publish.hub.packing import FileLayout
 from dailytalk_contiguous.publish.version import DataFile, Packed
 
 NAMES = [f"call{number}" for number in range(24)]
+
+#: Some six conversations of 6 s to a file.
+MEGABYTES = FileLayout(shard_bytes=1_500_000)
 
 
 def noisy(name: str, seed: int, **columns: Any) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Packed:
     stage = tmp_path_factory.mktemp("stage")
-    return pack_version(work, stage / "new", file_seconds=40.0)
+    return pack_version(work, stage / "new", layout=MEGABYTES)
 
 
 def packed_rows(tmp_path: Path, *rows: dict[str, Any]) -> Packed:
@@ -287,7 +291,7 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
     mixed = random.Random(1).sample(rows, len(rows))
     shards = [mixed[start : start + 5] for start in range(0, len(mixed), 5)]
     work = write_dataset(tmp_path / "work", *shards)
-    again = pack_version(work, tmp_path / "stage", file_seconds=40.0, workers=1)
+    again = pack_version(work, tmp_path / "stage", layout=MEGABYTES, workers=1)
     assert digests(again) == digests(packed)
     assert again.disjoint == packed.disjoint == "speakers"
 

@@ -1,6 +1,7 @@
 """Publishing a packed version: what is sent, what is taken away, what is refused, what lost answers leave."""
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
+from command import Command
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -18,6 +20,7 @@ from releases import REPO, data_file, held, refs, release, wanted
 from reports import pack_version, push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.pushing import (
     PushSettings,
@@ -382,3 +385,122 @@ def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_pat
     day = first.created_at.date().isoformat()
     assert f"| `v1.0.0` | {day} | first version |" in card
     assert re.search(r"\| `v1\.1\.0` \| \d{4}-\d\d-\d\d \| 1 added \|\n\| `v1\.0\.0` ", card)
+
+
+#: Each conversation of a corpus has its own sound and length. One evaluates in each split, 64 train.
+SECONDS = {f"call{number:03d}": 1.0 + number / 64 for number in range(0, 132, 2)}
+
+MOST_TRAIN = replace(NEW, valid_share=0.001, test_share=0.001)
+
+
+def corpus(folder: Path, seconds: dict[str, float], said: dict[str, str] | None = None) -> Path:
+    """A work folder of conversations of one line, which says "Hi." unless `said` has another text."""
+    rows = []
+    for name, length in seconds.items():
+        text = (said or {}).get(name, "Hi.")
+        rows.append(built_row(name, [("left", 0.1, 0.5, text)], length))
+    return write_dataset(folder, rows)
+
+
+def files_sent(done: Release, before: dict[str, str]) -> float:
+    """The data that a push sends, as a number of files of conversations with those of their utterances."""
+    present = {*before.values()}
+    sent = sum(file.size for file in done.packed.files if file.sha256 not in present)
+    n_files = len(done.packed.configs["conversations"]["train"])
+    return sent * n_files / sum(file.size for file in done.packed.files)
+
+
+@pytest.mark.parametrize("difference", ["word", "talk", "removed"])
+def test_small_change_sends_the_files_that_it_is_in(hub: HubServer, tmp_path: Path, difference: str) -> None:
+    work = corpus(tmp_path / "work", SECONDS)
+    push_version(work, REPO, replace(MOST_TRAIN, tag="v1.0.0"))
+    before = held(hub)
+    seconds = dict(SECONDS)
+    said = {}
+    if difference == "word":
+        said["call064"] = "No."
+    elif difference == "talk":
+        seconds["call065"] = 2.0
+    else:  # all of the first file, so that seven are left: the largest is halved
+        for name in sorted(seconds)[:12]:
+            del seconds[name]
+        seconds |= {f"call2{number:02d}": 1.0 for number in range(12)}
+    work = corpus(tmp_path / "work", seconds, said)
+    done = push_version(work, REPO, replace(MOST_TRAIN, tag="auto"))
+    assert len(done.packed.configs["conversations"]["train"]) == 8
+    assert len(done.packed.configs["utterances"]["train"]) == 8
+    n_sent = files_sent(done, before)
+    print(f"{difference}: {n_sent:.2f} of 8 files sent")
+    assert n_sent <= 1.3 if difference != "removed" else n_sent < 4
+    loaded = load_dataset(REPO, revision=done.tag, columns=["conversation_id"])
+    names = [name for split in loaded.values() for name in split["conversation_id"]]
+    assert sorted(names) == sorted(seconds)
+
+
+def test_split_that_reaches_64_conversations_is_cut_into_eight_files_once(
+    hub: HubServer, tmp_path: Path, dailytalk: Command
+) -> None:
+    few = dict(list(SECONDS.items())[:65])
+    done = push_version(corpus(tmp_path / "work", few), REPO, replace(MOST_TRAIN, tag="v1.0.0"))
+    assert len(done.packed.configs["conversations"]["train"]) == 1
+    work = corpus(tmp_path / "work", SECONDS)
+    options = ("--tag", "auto", "--valid-share", "0.001", "--test-share", "0.001")
+    planned = dailytalk("push", work, REPO, *options, "--dry-run")
+    assert "cut anew  train: 1 to 8 files" in planned.out
+    many = push_version(work, REPO, replace(MOST_TRAIN, tag="auto"))
+    sizes = [file.seconds for file in many.packed.configs["conversations"]["train"]]
+    assert max(sizes) < 1.5 * min(sizes)
+    before = held(hub)
+    fewer = corpus(tmp_path / "work", dict(list(SECONDS.items())[:40]))
+    again = push_version(fewer, REPO, replace(MOST_TRAIN, tag="auto"))
+    files = again.packed.configs["conversations"]["train"]
+    assert 3 < len(files) < 8  # what is left of eight, and not cut anew
+    assert len({file.sha256 for file in files} - {*before.values()}) == 1
+
+
+def test_file_that_is_too_large_is_halved_and_the_others_stay(hub: HubServer, tmp_path: Path) -> None:
+    work = corpus(tmp_path / "work", SECONDS)
+    done = push_version(work, REPO, MOST_TRAIN)
+    most = max(file.size for file in done.packed.files if file.config == "conversations")
+    before = held(hub)
+    seconds = SECONDS | {f"call064-{number:02d}": 1.5 for number in range(24)}
+    settings = replace(MOST_TRAIN, shard_size=f"{most * 1.7 / 1000:.0f} kB")
+    grown = push_version(corpus(tmp_path / "work", seconds), REPO, settings)
+    files = grown.packed.configs["conversations"]["train"]
+    assert len(files) == 9
+    assert len({file.sha256 for file in files} & {*before.values()}) == 7
+    with pytest.raises(DailytalkError, match="--shard-size can't be 'big': give a whole number with its unit"):
+        push_version(work, REPO, replace(NEW, shard_size="big"))
+
+
+def test_push_of_nothing_new_ends_before_it_packs(hub: HubServer, tmp_path: Path) -> None:
+    work = write_dataset(tmp_path / "work", [built_row(name) for name in "ab"])
+
+    def push(settings: PushSettings) -> tuple[Release, bool]:
+        """A push, and whether it packed anything."""
+        works: set[str] = set()
+        with listening(lambda work, done, total: works.add(work)):
+            done = push_version(work, REPO, settings)
+        return done, "conversations packed" in works
+
+    first = replace(NEW, tag="v1.0.0")
+    automatic = replace(NEW, tag="auto")
+    assert push(first)[1]
+    published = refs(hub)
+    for settings in (first, automatic, NEW, replace(automatic, message="other", even_if_bad=True)):
+        done, has_packed = push(settings)
+        assert (done.is_new, done.tag, has_packed) == (False, "v1.0.0", False)
+    assert push(replace(automatic, seed=1))[1]
+    assert refs(hub) == published
+    put(hub, "notes.txt", b"theirs")
+    assert push(automatic)[1]
+    assert not push(automatic)[1]
+    write_dataset(work, [built_row("a"), built_row("b", lines=[("left", 0.1, 0.5, "No.")])])
+    changed, _ = push(automatic)
+    assert changed.tag == "v1.1.0"
+    assert not push(automatic)[1]
+    record = json.loads((work / "run.json").read_text()) if (work / "run.json").exists() else {}
+    (work / "run.json").write_text(json.dumps(record | {"source": {"repository": "kyutai/calls"}}))
+    sourced, _ = push(automatic)
+    assert sourced.is_new
+    assert sourced.tag == "v1.1.1"

@@ -141,6 +141,33 @@ def test_resumed_windows_can_be_stopped_again(tmp_path: Path) -> None:
     assert seen == expected
 
 
+def test_state_of_a_second_iteration_begins_with_its_first_conversation(tmp_path: Path) -> None:
+    work = write_dataset(tmp_path, [built_row(f"call{n}") for n in range(3)])
+    windows = moshi_windows(load(work, split="train", streaming=True), seconds=2.4)
+    expected = starts(windows)
+    coming = iter(windows)
+    seen = starts([next(coming)])
+    resumed = moshi_windows(load(work, split="train", streaming=True), seconds=2.4)
+    resumed.load_state_dict(windows.state_dict())
+    assert seen + starts(resumed) == expected
+
+
+@pytest.mark.parametrize("n_read", [1, 4])
+def test_state_of_windows_of_other_conversations_is_refused(tmp_path: Path, n_read: int) -> None:
+    streams = []
+    for name in ("call", "talk"):
+        work = write_dataset(tmp_path / name, [built_row(f"{name}{n}") for n in range(3)])
+        streams.append(load(work, split="train", streaming=True))
+    windows = moshi_windows(streams[0], seconds=2.4)
+    coming = iter(windows)
+    for _ in range(n_read):
+        next(coming)
+    resumed = moshi_windows(streams[1], seconds=2.4)
+    resumed.load_state_dict(windows.state_dict())
+    with pytest.raises(DailytalkError, match="the state names"):
+        next(iter(resumed))
+
+
 @pytest.mark.parametrize(("workers", "streaming"), [(0, False), (2, True)])
 def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers: int, streaming: bool) -> None:
     rows = [built_row(f"call{n}") for n in range(3)]

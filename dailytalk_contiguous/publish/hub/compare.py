@@ -82,13 +82,13 @@ class Changes:
     def bump(self) -> str:
         """The part of the version's number that counts up: `major`, `minor`, `patch`, or an empty text for none.
 
-        A column that is gone or changed its type breaks readers: major. New or different rows or columns are
-        minor, all else is a patch.
+        Readers miss a conversation, split or column that is gone, and a column of another type breaks them: major.
+        New or different rows or columns are minor, all else is a patch.
         """
         values = any(name.partition(".")[0] != PROVENANCE for name in self.fields)
-        if self.broken:
+        if self.broken or self.removed:
             return "major"
-        if self.added or self.removed or self.moved or self.columns or values:
+        if self.added or self.moved or self.columns or values:
             return "minor"
         return "patch" if self.fields or self.repacked else ""
 

@@ -5,18 +5,20 @@ keeps its channels, files can be verified against the manifest, and a stream res
 is that of `load_dataset`: all its methods work.
 """
 
+import copy
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import datasets
 from datasets import Audio, load_dataset_builder
 from datasets.exceptions import DatasetBuildError
+from datasets.iterable_dataset import FormattedExamplesIterable
 from datasets.utils.info_utils import is_small_dataset
-from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import schema
@@ -34,6 +36,9 @@ from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause, open_parqu
 Loaded: TypeAlias = (
     datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict
 )
+
+
+_AGAIN = "download it again, or load another version"
 
 
 @stores_named_in_errors()
@@ -77,19 +82,24 @@ def load(
             not checked.
         token: a token of the Hub; None for that of the environment or the login.
         state: the `state_dict()` of the same stream. Rows that were read are not read again. It does not cover a
-            shuffle buffer, which loses the rows in it (as `datasets` documents).
+            shuffle buffer, which loses the rows in it (as `datasets` documents). It names the version and split,
+            or for a folder a digest of its files. A state of other rows is refused here, and at the first row
+            after `load_state_dict` of the stream, or of what `map` or `filter` made of it.
 
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
     from the manifest, is damaged or would fill memory, a disk is full, a stopped run left a file of which only
-    some rows count, or `state` comes without a stream of one split, or with a branch instead of a tag or commit.
+    some rows count, or `state` comes without a stream of one split, or is not of this one.
     Raises ValueError of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later:
-    damage in them, their size, or a column that they lack, is an error of `datasets` or Arrow then.
+    damage in them, or their size, is an error of `datasets` or Arrow then.
     """
+    if state is not None and not (state and streaming and split):
+        raise DailytalkError(
+            "a state belongs to a stream of one split",
+            "give streaming=True and split=, and what its state_dict() returned before the stop",
+        )
     version = _opened(where, revision, token)
-    if state is not None:
-        _check_resumable(version, split if streaming else None, token)
     configs = {name: [*splits] for name, splits in version.configs.items()}
     items = None
     if isinstance(version.where, Path) and not configs:
@@ -107,6 +117,8 @@ def load(
                 "load another version" if streaming else "delete it from the cache and load it again",
             )
     chosen = list(columns) if columns else None
+    published = itertools.chain.from_iterable(version.configs.get(config, {}).values())
+    paths = items.files if items else map(version.path, published)
     with _name_in_errors(version), hub_errors(version):
         if items is not None and items.has_labels:
             data = _clips(items, split, chosen, streaming)
@@ -116,7 +128,7 @@ def load(
                 files[split_name] = [version.path(name) for name in names]
             patterns = {split_name: _paths(paths) for split_name, paths in files.items()}
             builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
-            data = _rows_of(builder, itertools.chain.from_iterable(files.values()), split, streaming)
+            data = _rows_of(builder, paths, split, streaming)
         else:
             # A stream reads 64 kB ahead: the client's own 5 MB would bring the audio along with every small column
             # that is before it.
@@ -124,33 +136,60 @@ def load(
             options = {"revision": version.commit, "token": token, "storage_options": storage, "columns": chosen}
             check_card(version, version.names, version.read)
             builder = load_dataset_builder(version.where.repo, config, **options)
-            published = itertools.chain.from_iterable(version.configs.get(config, {}).values())
-            data = _rows_of(builder, map(version.path, published), split, streaming)
-    data = _with_stereo(data)
+            data = _rows_of(builder, paths, split, streaming)
+    origin = f"{_source(version, paths)} {config}/{split or ''}" if streaming else ""
+    data = _with_stereo(data, origin)
     if state is not None:
         data.load_state_dict(dict(state))
+        data._prepare_ex_iterable_for_iteration()  # reads the state, as the first row would
     return data
 
 
-def _check_resumable(version: Version, streamed_split: str | None, token: str | None) -> None:
-    """Raise DailytalkError unless a state can be of this stream: of one split, not of a branch, which moves."""
-    if not streamed_split:
+class OriginRows(FormattedExamplesIterable):  # type: ignore[misc]
+    """The rows of a stream, whose state names their origin; that of what is made of the stream holds it, too.
+
+    Attributes:
+        origin: the version, config and split that the rows are of, or the digest of their files.
+    """
+
+    def __init__(self, rows: Any, origin: str) -> None:
+        super().__init__(rows, None, None, {})  # the rows as they are
+        self.origin = origin
+
+    def _init_state_dict(self) -> "_RowsState":
+        self._state_dict = _RowsState({self.origin: super()._init_state_dict()})
+        return self._state_dict
+
+    def shuffle_data_sources(self, *arguments: Any) -> "OriginRows":
+        return OriginRows(self.ex_iterable.shuffle_data_sources(*arguments), self.origin)
+
+    def shard_data_sources(self, *arguments: Any, **options: Any) -> "OriginRows":
+        return OriginRows(self.ex_iterable.shard_data_sources(*arguments, **options), self.origin)
+
+
+class _RowsState(dict[str, Any]):
+    """A position in rows, by their origin; `datasets` takes each key of a state that is loaded from here."""
+
+    def __deepcopy__(self, memo: object) -> dict[str, Any]:
+        return copy.deepcopy(dict(self))  # whoever keeps a state needs no class of ours to read it
+
+    def __missing__(self, name: str) -> None:
+        (origin,) = self
         raise DailytalkError(
-            "a state belongs to a stream of one split", "give streaming=True and split=, as before the stop"
+            f"the state names {name!r}, and not {origin!r}, which this stream is of",
+            "load what it names (the commit is the revision), or start without a state",
         )
-    if not isinstance(version.where, Reference):
-        return
-    revision = version.where.revision
-    if revision is not None:
-        with hub_errors(version):
-            refs = HfApi(token=token).list_repo_refs(version.where.repo, repo_type="dataset")
-        is_tag = any(ref.name == revision for ref in refs.tags)
-        if is_tag or (version.commit or "").startswith(revision):
-            return
-    raise DailytalkError(
-        f"a state belongs to a stream of one version, but the branch {revision or 'main'!r} moves",
-        "give the tag or commit as revision=, before and after the stop",
-    )
+
+
+def _source(version: Version, paths: Iterable[Path]) -> str:
+    """Return what the rows of a stream come from: a commit on the Hub, or a folder's files, by their footers."""
+    if isinstance(version.where, Reference):
+        return f"{version.where.repo}@{version.commit}"
+    digest = hashlib.sha256()
+    for path in paths:
+        with open_parquet(path, _AGAIN) as parquet:
+            digest.update(parquet.footer())
+    return f"shards {digest.hexdigest()}"
 
 
 def _opened(where: str | Path | Reference, revision: str | None, token: str | None) -> Version:
@@ -188,10 +227,14 @@ def _rows_of(
     Raises BadInput for a file that would fill memory: `datasets` unpacks a row group at once, whatever its size.
     """
     if streaming:
-        return builder.as_streaming_dataset(split=split)
+        stream = builder.as_streaming_dataset(split=split)
+        missing = [name for name in builder.config.columns or () if name not in builder.info.features]
+        if missing:
+            raise DailytalkError(f"there is no column {missing[0]!r}", "correct columns= (see docs/columns.md)")
+        return stream
     if not Path(builder.cache_dir).exists():
         for path in paths:
-            with open_parquet(path, "download it again, or load another version") as parquet:
+            with open_parquet(path, _AGAIN) as parquet:
                 parquet.check_size(builder.config.columns)
     builder.download_and_prepare()
     return builder.as_dataset(split=split, in_memory=is_small_dataset(builder.info.dataset_size))
@@ -236,9 +279,12 @@ def _name_in_errors(version: Version) -> Iterator[None]:
         ) from None
 
 
-def _with_stereo(data: Loaded) -> Loaded:
+def _with_stereo(data: Loaded, origin: str) -> Loaded:
     if isinstance(data, dict):
-        return type(data)({split: _with_stereo(rows) for split, rows in data.items()})
+        return type(data)({split: _with_stereo(rows, f"{origin}{split}") for split, rows in data.items()})
+    if isinstance(data, datasets.IterableDataset):
+        rows = OriginRows(data._ex_iterable, origin)
+        data = datasets.IterableDataset(rows, data.info, data.split, token_per_repo_id=data._token_per_repo_id)
     for name, feature in (data.features or {}).items():  # None of a stream that does not declare its columns
         if isinstance(feature, Audio) or feature == schema.AUDIO:
             data = data.cast_column(name, StereoFeature())

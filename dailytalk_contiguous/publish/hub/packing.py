@@ -2,24 +2,27 @@
 
 Every conversation is read twice: once without its audio, to decide its split, and once with its audio. The first
 pass rejects rows that can't be published, and keeps a few hundred bytes of a conversation, so that a corpus of any
-length fits in memory. The second writes rows in the order of their ids, split by split, an hour of conversations
-to a file of each config. Threads cut and encode: decoding, encoding and hashing release the interpreter lock.
+length fits in memory. The second writes rows in the order of their ids, split by split, file by file. Threads cut
+and encode: decoding, encoding and hashing release the interpreter lock.
 
-A version that adds, changes or drops a few conversations moves the borders of files. Their content is cut into
-chunks by what is in it (content-defined chunking of Parquet, and Xet's own), so the Hub gets the new chunks alone.
+A file holds a range of ids, and the ranges are those of the version before. So a version that adds, changes or
+drops a few conversations sends the files that these are in, and no other, whatever numbers their names have.
 """
 
 import hashlib
 import io
 import json
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 import soundfile
 from datasets import Audio, Features
 
@@ -58,7 +61,7 @@ from dailytalk_contiguous.publish.version import (
     open_version,
 )
 from dailytalk_contiguous.store.files import file_name, sha256_of
-from dailytalk_contiguous.store.parquet import row_groups, write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
 #: What divides conversations: it returns the split of each id.
 Divider: TypeAlias = Callable[[Iterable[SplitVoice]], dict[str, str]]
@@ -71,14 +74,40 @@ _AGAIN = "build the conversation again"
 #: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
 _GROUP_BYTES = 8_000_000
 
+#: Files that a split has at least, if it has so many conversations: a reader has at most a worker for each file.
+_LEAST_FILES = 8
+_MANY_CONVERSATIONS = 64
+
+
+class FileLayout(NamedTuple):
+    """The ranges of ids that files of conversations hold.
+
+    Attributes:
+        borders: by split, the id with which each file of the version before begins. A file takes the ids from one
+            border to the next.
+        shard_bytes: bytes of a file, as the work folder stores its conversations; one with more is halved. The
+            default is that of `Dataset.push_to_hub`. A file is in memory while it is packed.
+    """
+
+    borders: Mapping[str, Sequence[str]] = {}
+    shard_bytes: int = 500_000_000
+
+
+_LAYOUT = FileLayout()
+
 
 class Finished(NamedTuple):
-    """A conversation that can be published; its `voice` decides its split, unless it is a clip, which has one."""
+    """A conversation that can be published.
+
+    Its `voice` decides its split, unless it is a clip, which has one. `n_bytes`: those that it takes in the work
+    folder; clips that share a row group have equal parts of it.
+    """
 
     voice: SplitVoice
     row_place: Place
     split: str
     sample_rate: int
+    n_bytes: float
 
 
 class Publishable:
@@ -98,6 +127,9 @@ class Publishable:
         self.finished: dict[str, Finished] = {}
         self.rejected: list[tuple[Reject, float]] = []
         for path in items.files:
+            with open_parquet(path, _AGAIN) as opened:
+                groups = zip(opened.stored_bytes(), opened.group_sizes, strict=True)
+                n_bytes = [stored / n_rows for stored, n_rows in groups]
             for row_place, row in items.rows_of(path, SMALL):
                 name = row["conversation_id"]
                 if name in self.finished:
@@ -106,7 +138,7 @@ class Publishable:
                         "remove one of the two shards, or build the dataset again",
                     )
                 try:
-                    self.finished[name] = _finished(row, row_place)
+                    self.finished[name] = _finished(row, row_place, n_bytes[row_place.group])
                 except BadInput as problem:
                     is_known = is_number(row["duration"], 0.0, MOST_SECONDS)
                     reject = Reject(name, "push", problem.reason, problem.remedy)
@@ -162,7 +194,7 @@ class Publishable:
         }
 
 
-def _finished(row: Row, row_place: Place) -> Finished:
+def _finished(row: Row, row_place: Place, n_bytes: float) -> Finished:
     """Return the facts of a conversation that can be published. Raises BadInput for another one."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
@@ -177,7 +209,7 @@ def _finished(row: Row, row_place: Place) -> Finished:
     digest = talk.sound_digest or ""
     words = hash_words(talk.alignments)
     voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, talk.parent, digest, words)
-    return Finished(voice, row_place, split if talk.labels else "", talk.built_rate)
+    return Finished(voice, row_place, split if talk.labels else "", talk.built_rate, n_bytes)
 
 
 def pack_version(
@@ -186,7 +218,7 @@ def pack_version(
     *,
     per_kind: int = 0,
     divide: Divider = _DIVIDE,
-    file_seconds: float = 3600.0,
+    layout: FileLayout = _LAYOUT,
     workers: int = 2,
     audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
 ) -> Packed:
@@ -198,8 +230,8 @@ def pack_version(
         per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         divide: `publish.exports.splits.split_conversations` with its shares, the splits before and a seed. Clips
             keep the split that they have.
-        file_seconds: seconds of the conversations of a file. An hour of FLAC has 100 to 250 MB, which `datasets`
-            and the viewer of the Hub handle well, and fits in memory; so rows are read an hour at a time, too.
+        layout: the ranges of ids of files. While a split of 64 conversations or more has fewer than eight files,
+            the largest is halved, too, so that eight workers can read it.
         workers: threads that cut and encode.
         audio_columns: the columns of sound of conversations and clips, one of `SOUND_LAYOUTS`.
 
@@ -216,7 +248,7 @@ def pack_version(
     written = defaultdict[tuple[str, str], list[DataFile]](list)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
-        for split, names in _files(finished, split_of, file_seconds):
+        for split, names in _files(finished, split_of, layout):
             collected = defaultdict[str, list[Row]](list)
             places = sorted(finished[name].row_place for name in names)
             row_of = {row["conversation_id"]: row for row in items.rows_at(places)}
@@ -299,18 +331,26 @@ def _without_sound(items: Shards, places: list[Place], features: Features) -> It
 
 
 def _files(
-    finished: Mapping[str, Finished], split_of: Mapping[str, str], file_seconds: float
+    finished: Mapping[str, Finished], split_of: Mapping[str, str], layout: FileLayout
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield the split and the ids of each file of conversations, in order; a file has about `file_seconds`."""
+    """Yield the split and the ids of each file of conversations, in order."""
     for split in SPLITS:
         names = [name for name in sorted(finished) if split_of[name] == split]
-        files = defaultdict[float, list[str]](list)
-        start = 0.0
-        for name in names:
-            files[start // file_seconds].append(name)
-            start += finished[name].voice.seconds
-        for names_of_file in files.values():
-            yield split, names_of_file
+        ends = np.cumsum([0.0, *(finished[name].n_bytes for name in names)])
+        borders = sorted(layout.borders.get(split, ()))
+        cuts = sorted({0, len(names), *(bisect_left(names, border) for border in borders[1:])})
+        n_least = _LEAST_FILES if len(names) >= _MANY_CONVERSATIONS else 0
+        while True:
+            # A file of one conversation can't be halved.
+            sizes = np.where(np.diff(cuts) > 1, np.diff(ends[cuts]), 0.0)
+            if len(sizes) >= n_least and sizes.max(initial=0.0) <= layout.shard_bytes:
+                break
+            largest = int(sizes.argmax())
+            first, last = cuts[largest : largest + 2]
+            middle = int(np.searchsorted(ends, (ends[first] + ends[last]) / 2))
+            cuts.insert(largest + 1, min(max(middle, first + 1), last - 1))
+        for first, last in pairwise(cuts):
+            yield split, names[first:last]
 
 
 def _write(path: Path, features: Features, rows: list[Row], config: str, split: str) -> DataFile:

@@ -8,7 +8,9 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 """
 
 import hashlib
+import importlib.metadata
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,14 +19,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.utils.py_utils import convert_file_size_to_int
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
 from dailytalk_contiguous.core.settings import SEED, VALID_SHARE, one_of, setting
-from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.core.steps import step, steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.publish.checks.plain_load import CARD, obstacles, parsed_card
@@ -32,7 +35,7 @@ from dailytalk_contiguous.publish.checks.verdict import Verdict
 from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
-from dailytalk_contiguous.publish.hub.packing import pack_version
+from dailytalk_contiguous.publish.hub.packing import FileLayout, pack_version
 from dailytalk_contiguous.publish.items import Items, Shards, VersionItems
 from dailytalk_contiguous.publish.tables.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.version import (
@@ -51,10 +54,10 @@ from dailytalk_contiguous.publish.version import (
     parse_tag,
 )
 from dailytalk_contiguous.run.storage import keep_in_store
-from dailytalk_contiguous.store.files import locked, write_text
+from dailytalk_contiguous.store.files import locked, sha256_of, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_base
+from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, run_json, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
@@ -67,6 +70,9 @@ STAGE = ".publish"
 
 #: The tag that the changes call for.
 AUTO = "auto"
+
+#: The settings of a push that decide its data files.
+_OF_FILES = ("clips", "audio_columns", "shard_size", "valid_share", "test_share", "seed")
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,10 @@ class PushSettings:
     audio_columns: str | None = setting(
         None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
         panel="input", choices=tuple(SOUND_LAYOUTS), metavar="COLUMNS", shown="as the version before, else audio",
+    )  # fmt: skip
+    shard_size: str = setting(
+        "500MB", "Most sound in a Parquet file; a split of 64 conversations or more has eight files at least.",
+        panel="input", metavar="SIZE",
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
@@ -110,6 +120,19 @@ class PushSettings:
     def card_licence(self) -> str | None:
         """The licence as the Hub knows it: in small letters."""
         return self.licence and self.licence.lower()
+
+    @property
+    def shard_bytes(self) -> int:
+        """The bytes of `shard_size`. Raises BadValue for a text that is no size."""
+        try:
+            size: int = convert_file_size_to_int(self.shard_size.replace(" ", "").upper())
+        except ValueError:
+            size = 0
+        if size < 1:
+            raise BadValue(
+                f"--shard-size can't be {self.shard_size!r}", "give a whole number with its unit: 500MB or 2GB"
+            )
+        return size
 
 
 class RepositoryState(NamedTuple):
@@ -337,6 +360,7 @@ def push_version(
     Readers of the Hub see no change then, unless only the tag could not be set, which the sentence says.
     """
     api = HfApi()
+    shard_bytes = settings.shard_bytes
     stage = items.where / STAGE
     with locked(
         stage.with_name(f"{STAGE}.lock"),
@@ -348,7 +372,12 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
-        packed = _pack(items, stage, settings, before.head)
+        inputs = _inputs_digest(items, settings)
+        if base and (base.repository, base.inputs, base.files) == (repo, inputs, before.head.digests):
+            release = plan_release(repo, settings, before, Packed((), ""), before.head)
+            if settings.branch in base.commits and not release.is_new:
+                return release
+        packed = _pack(items, stage, settings, before.head, shard_bytes)
         version = open_version(stage)
         release = plan_release(repo, settings, before, packed, version)
         if release.is_new:
@@ -363,25 +392,42 @@ def push_version(
                     raise BadVersion(release, card.verdict)
                 publish(api, release)
         if not dry_run:
-            _keep_base(items.where, base, release)
+            _keep_base(items.where, base, release, inputs)
             shutil.rmtree(stage)
     return release
 
 
-def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
+def _inputs_digest(items: Shards, settings: PushSettings) -> str:
+    """Return a digest of all that decides the data files of a version, beside the version before it."""
+    digests = [sha256_of(path) for path in steps("files looked at", items.files, len(items.files))]
+    chosen = [getattr(settings, name) for name in _OF_FILES]
+    tool = importlib.metadata.version("dailytalk-contiguous")
+    record = repr([digests, run_json(items.where), chosen, tool])
+    return hashlib.sha256(record.encode()).hexdigest()
+
+
+def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, shard_bytes: int) -> Packed:
     """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
     n_clips = settings.clips
     if n_clips is None:
         # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
         n_clips = 2000 if "interactivity" in head.configs else 0
     shares = {"validation": settings.valid_share, "test": settings.test_share}
-    divide = partial(split_conversations, shares=shares, before=published_splits(head), seed=settings.seed)
+    splits, borders = published_layout(head)
+    divide = partial(split_conversations, shares=shares, before=splits, seed=settings.seed)
     audio_columns = SOUND_LAYOUTS[AUDIO_COLUMN]
     if settings.audio_columns:
         audio_columns = SOUND_LAYOUTS[one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)]
     elif head.has_manifest:  # its readers rely on them
         audio_columns = sound_columns(head.features(CONFIGS[0]) or ())
-    packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
+    packed = pack_version(
+        items,
+        stage,
+        per_kind=n_clips,
+        divide=divide,
+        layout=FileLayout(borders, shard_bytes),
+        audio_columns=audio_columns,
+    )
     write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
     return packed
 
@@ -485,8 +531,12 @@ def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
     return bases
 
 
-def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
-    """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
+def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -> None:
+    """Record the version that a folder has published, which ends its proposals, or one more that it proposes.
+
+    `inputs`: the digest of what it was made of. If conversations were rejected, it is not kept: the next push has
+    to say so again.
+    """
     commit = release.commit
     if release.settings.pr:
         if commit is None or (base and base.repository != release.repo):
@@ -503,24 +553,34 @@ def _keep_base(folder: Path, base: Base | None, release: Release) -> None:
         if base and base.repository == release.repo:
             commits = {MAIN: base.commit} | base.commits
         commits[release.settings.branch] = commit
-        base = Base(release.repo, release.tag, commit, commits)
+        files = {file.name: file.sha256 for file in release.packed.files}
+        if release.packed.rejects:
+            inputs = ""
+        base = Base(release.repo, release.tag, commit, commits, inputs=inputs, files=files)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
 
-def published_splits(head: Version) -> dict[str, str]:
-    """Return the splits of published conversations; one that is gone decides for those that were made of it."""
+def published_layout(head: Version) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the split of each published conversation, and, by split, the id with which each of its files begins.
+
+    The split of a conversation that is gone is that of those that were made of it.
+    """
     splits: dict[str, str] = {}
+    borders = defaultdict[str, list[str]](list)
     if not head.has_manifest or CONFIGS[0] not in head.configs:
-        return splits
+        return splits, borders
     items = VersionItems(head)
     columns = ["conversation_id", "split"]
     columns += [column.name for column in items.fields if column.name == ORIGIN.name]
-    for row in items.rows(columns):
-        talk = from_finished(row)
-        splits[talk.id] = row["split"]
-        splits[talk.parent] = row["split"]
-    return splits
+    for file, split in items.split_of.items():
+        for number, (_, row) in enumerate(items.rows_of(file, columns)):
+            talk = from_finished(row)
+            splits[talk.id] = split
+            splits[talk.parent] = split
+            if number == 0:
+                borders[split].append(talk.id)
+    return splits, borders
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:

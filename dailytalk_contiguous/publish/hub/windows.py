@@ -48,9 +48,9 @@ class Window(TypedDict):
 class WindowsState(TypedDict):
     """The position of the next window: JSON can hold it.
 
-    `rows` is the `state_dict` of a stream before the conversation of the window, or the number of that
-    conversation in any other dataset; None before the first one. `window` counts the windows of the conversation
-    before it.
+    `rows` is the `state_dict` of a stream before the conversation of the window, which names the version, or the
+    number of that conversation in any other dataset; None before the first one. `window` counts the windows of the
+    conversation before it.
     """
 
     rows: dict[str, Any] | int | None
@@ -186,7 +186,10 @@ class MoshiWindows(IterableDataset[Window]):
     ) -> Iterator[schema.Row]:
         """Yield the same of a stream, which divides its shards among workers by itself."""
         is_resumed = position is not None
-        if is_resumed:
+        if position is None:
+            stream._prepare_ex_iterable_for_iteration()  # the position of an earlier iteration ends here
+            position = stream.state_dict()
+        else:
             stream.load_state_dict(position)
         for row in stream:
             if is_resumed:
