@@ -495,6 +495,18 @@ def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
     return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
+def source_licences(rows: pd.DataFrame, run: RunRecord) -> Counter[str | None]:
+    """Count rows of a table of conversations by the licence of their source: a row's own, else the run's."""
+    licences: Counter[str | None] = Counter()
+    for provenance, licence in rows[["provenance", "licence"]].astype(object).itertuples(index=False):
+        if isinstance(licence, str):  # of a clip
+            licences[licence] += 1
+        else:
+            of_row = provenance_of(provenance).source_licence if isinstance(provenance, str) else None
+            licences[of_row or run.source.licence] += 1
+    return licences
+
+
 def chosen_settings(tables: Tables, run: RunRecord, defaults: Mapping[str, object]) -> dict[str, list[str]]:
     """Return the settings that decide the content of the data and are not defaults, with their values as texts."""
     # Those of rows by the text of each value, of all values in order of their text.

@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.licensing import NOT_SHARED, SAYS, terms_of_licence
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice, error
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.style.buckets import MIN_VALUES
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
@@ -1041,6 +1042,29 @@ def _because(amounts: Mapping[str, str]) -> str:
     return ": " + "; ".join(parts) if parts else ""
 
 
+def licences_of_sources(data: JudgedData) -> list[Finding]:
+    """Sources whose licence is unknown, or forbids to pass on the data or what was made of it."""
+    findings = []
+    forbidding = NOT_SHARED | {"changes"} if data.tables.is_rebuilt else NOT_SHARED
+    rows = data.rows
+    if data.run == NO_RUN:  # a training folder says nothing of its sources
+        rows = rows[rows.provenance.notna() | rows.licence.notna()]
+    for licence, n_rows in figures.source_licences(rows, data.run).items():
+        terms = terms_of_licence(licence)
+        forbidden = [SAYS[term] for term in sorted(terms.asks & forbidding)]
+        share = data.share(n_rows)
+        if forbidden:
+            problem = f"the source of {share} is under {licence}: {', '.join(forbidden)}"
+            remedy = "keep it to yourself, or ask its makers, and then name what they allow (tag --source-licence)"
+            findings.append(advice("forbidding-licence", ".", problem, remedy))
+        elif not terms.is_known:
+            named = "nobody names it" if licence in (None, "", UNKNOWN) else licence
+            problem = f"the licence of the source of {share} is not known ({named})"
+            remedy = "find out what it allows before you publish, and name it (tag --source-licence)"
+            findings.append(advice("unknown-licence", ".", problem, remedy, "note"))
+    return findings
+
+
 def unnamed_speakers(data: JudgedData) -> Finding | None:
     conversations = data.rows[~data.rows["clip"].astype(bool)]
     nameless = [names for names in conversations.kept_speakers if None in list(names)]
@@ -1106,6 +1130,7 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     rows_of_earlier_runs,
     lost_hours,
     lost_recordings,
+    licences_of_sources,
     unnamed_speakers,
     few_hours_of_voices,
     few_hours_of_languages,

@@ -163,12 +163,14 @@ class Card:
     Attributes:
         assets: its plots (PNG), its sound and its figures, by name in the repository.
         warnings: about its licence.
+        contradictions: the sentences of `warnings` by which the licence that was asked for breaks a source's.
         verdict: that of `dailytalk check` of the version.
     """
 
     text: str
     assets: dict[str, bytes]
     warnings: tuple[str, ...]
+    contradictions: tuple[str, ...]
     verdict: Verdict
 
 
@@ -206,7 +208,11 @@ def render_card(
     _update_content(card, tables, packed, version, bool(clips))
     named = card.data["license"]
     licences = named if isinstance(named, list) else [str(named)]
-    against = licensing.promised_too_much(licences, origins)
+    is_changed = tables.is_rebuilt
+    warnings = licensing.promised_too_much(licences, origins, is_changed)
+    contradictions: tuple[str, ...] = ()
+    if facts.licence:
+        contradictions = licensing.contradictions(facts.licence, origins, is_changed)
     assets: dict[str, bytes] = {}
     if not clips:
         assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
@@ -248,7 +254,7 @@ def render_card(
         draw=draw,
         licences=", ".join(licences),
         licence_name=card.data.get("license_name"),
-        warnings=against,
+        warnings=warnings,
         home=_HOME,
         address=Markup(quote(sample_address, safe=":/@")),
     )
@@ -256,7 +262,7 @@ def render_card(
     memory: _Written = {"licence": derived_licence} if is_derived else {}
     title = escaped(str(card.data["pretty_name"]).strip())
     card.text = update_body(card.text, title, text, memory)
-    return Card(str(card), assets, against, verdict)
+    return Card(str(card), assets, warnings, contradictions, verdict)
 
 
 def _update_front(card: DatasetCard, facts: CardFacts, derived_licence: str, written: _Written) -> None:
