@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.machine import interrupts
+from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.resources import cores
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def cublas() -> str:
 
 
 #: The remedy for a missing library of CUDA.
-_INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
+_INSTALL = f"{install_extra('cuda')}, or pass --device cpu"
 
 
 @contextmanager

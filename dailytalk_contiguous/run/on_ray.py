@@ -19,6 +19,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import from_uri
+from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.processes import as_they_come
@@ -56,7 +57,7 @@ def connected(address: str, workers: int = 0) -> Any:
     try:
         import ray
     except ImportError:
-        raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
+        raise DailytalkError("Ray is not installed", install_extra("ray")) from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     settings: dict[str, Any] = {}
     if not address:

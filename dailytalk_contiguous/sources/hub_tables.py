@@ -48,7 +48,8 @@ _DONE = ".complete.json"
 class TablePlan(NamedTuple):
     """Shards by split, the columns to read, and the folder that recordings are written to.
 
-    `audio`: the column of a recording's sound, or the mono ones of its left and right side. `stage` names the source of rows that can't be used.
+    `audio`: the column of a recording's sound, or the mono ones of its left and right side. `stage` names the
+    source of rows that can't be used.
     """
 
     shards: dict[str, list[str]]
@@ -149,7 +150,7 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[s
 
 
 def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -> tuple[str, ...]:
-    """Return the columns that were chosen, the left one first, else the only one with audio, else those of sides."""
+    """Return the chosen columns, the left one first, else the only one with audio, else those of both sides."""
     chosen = repository.choice.audio_column
     if chosen:
         columns = (chosen,)
@@ -295,10 +296,7 @@ def table_file_name(name: str) -> str:
 
 
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
-    if len(plan.audio) == 1:
-        data = _encoded(row.get(plan.audio[0]))
-    else:
-        data = _joined(plan.audio, row)
+    data = _encoded(row.get(plan.audio[0])) if len(plan.audio) == 1 else _joined(plan.audio, row)
     file = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     if plan.audio == AUDIO_COLUMNS:

@@ -21,12 +21,13 @@ import numpy as np
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sound.pitch import F0_MAX, F0_MIN
 from dailytalk_contiguous.core.sound.samples import Samples
+from dailytalk_contiguous.machine.extras import install_extra
 
 PRAAT_WHEEL = "praat-parselmouth"
-PRAAT_REMEDY = 'pip install "dailytalk-contiguous[augment]"'
+PRAAT_REMEDY = install_extra("augment")
 
 NOISEREDUCE_WHEEL = "noisereduce"
-NOISEREDUCE_REMEDY = 'pip install "dailytalk-contiguous[denoise]"'
+NOISEREDUCE_REMEDY = install_extra("denoise")
 
 #: dB that noise reduction takes off at most, at any frequency.
 MOST_REDUCED_DB = 10.0

@@ -499,11 +499,11 @@ def source_licences(rows: pd.DataFrame, run: RunRecord) -> Counter[str | None]:
     """Count rows of a table of conversations by the licence of their source: a row's own, else the run's."""
     licences: Counter[str | None] = Counter()
     for provenance, licence in rows[["provenance", "licence"]].astype(object).itertuples(index=False):
-        if isinstance(licence, str):  # of a clip
-            licences[licence] += 1
-        else:
-            of_row = provenance_of(provenance).source_licence if isinstance(provenance, str) else None
-            licences[of_row or run.source.licence] += 1
+        if not isinstance(licence, str) and isinstance(provenance, str):  # it is no clip
+            licence = provenance_of(provenance).source_licence
+        if not isinstance(licence, str):
+            licence = run.source.licence
+        licences[licence] += 1
     return licences
 
 

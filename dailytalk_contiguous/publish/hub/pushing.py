@@ -103,6 +103,10 @@ class PushSettings:
         None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
     )  # fmt: skip
+    package_url: str = setting(
+        "", "Address from which pip installs this program, for the card: git+https://…",
+        panel="card", metavar="URL", shown="that of the version before",
+    )  # fmt: skip
     valid_share: float = setting(0.05, VALID_SHARE)
     test_share: float = setting(
         0.05, "Share of the time to test on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
@@ -467,8 +471,10 @@ def describe_release(release: Release, items: Items, version: Version, defaults:
             history.append((listed.name, date.isoformat(), diff_in_words(listed.changes or {})))
     rejects = list(items.rejects())
     rejects += [reject.as_dict() for reject in release.packed.rejects]
-    licence = release.settings.card_licence
-    facts = CardFacts(release.repo, release.tag, licence, tuple(history), changes)
+    settings = release.settings
+    facts = CardFacts(
+        release.repo, release.tag, settings.card_licence, tuple(history), changes, settings.package_url
+    )
     release.card = render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)
 
 

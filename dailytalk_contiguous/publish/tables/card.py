@@ -52,10 +52,11 @@ _MARKER = re.compile("<!-- dailytalk:(?:start|end)")
 
 class _Written(TypedDict, total=False):
     licence: str | None
+    package_url: str
 
 
 def written_of(text: str) -> _Written:
-    """Return what the last version remembered: the `licence` that it derived.
+    """Return what the last version remembered: the `licence` that it derived, and the `package_url`.
 
     It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
     pair, or that can't be read.
@@ -143,6 +144,7 @@ class CardFacts:
             sources.
         history: tag, ISO date, and the changes in words, of each version; the newest first.
         changes: numbers from `publish.hub.compare`.
+        package_url: where pip finds this program; empty: where the card says so.
     """
 
     repo: str
@@ -150,6 +152,7 @@ class CardFacts:
     licence: str | None = None
     history: tuple[tuple[str, str, str], ...] = ()
     changes: Mapping[str, object] = field(default_factory=dict)
+    package_url: str = ""
 
 
 #: Findings of one kind that a card shows; `dailytalk check` shows all.
@@ -222,6 +225,7 @@ def render_card(
         return ""
 
     show = Displays(tables, run, defaults, clips=clips, origins=origins)
+    package_url = facts.package_url or written.get("package_url", "")
     n_rows: dict[str, int] = {}
     seconds: dict[str, float] = {}
     for config, splits in packed.configs.items():
@@ -239,6 +243,7 @@ def render_card(
         seconds=seconds["conversations"],
         rows_beside=n_rows.items(),
         facts=facts,
+        package_url=package_url,
         changes=facts.changes,
         back_to=facts.changes.get("back_to"),
         title=card.data["pretty_name"],
@@ -260,6 +265,8 @@ def render_card(
     )
     is_derived = card.data["license"] == derived_licence and not facts.licence
     memory: _Written = {"licence": derived_licence} if is_derived else {}
+    if package_url:
+        memory["package_url"] = package_url
     title = escaped(str(card.data["pretty_name"]).strip())
     card.text = update_body(card.text, title, text, memory)
     return Card(str(card), assets, warnings, contradictions, verdict)
