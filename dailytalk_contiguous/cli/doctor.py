@@ -12,7 +12,6 @@ from dailytalk_contiguous.cli.voice_trial import try_voice
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.resources import PACKAGES, cores
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, is_available
 from dailytalk_contiguous.models.checkpoints import (
@@ -115,7 +114,7 @@ def doctor_outcome(report: MachineReport) -> Outcome:
         f"GPU: {gpu}",
     ]
     if report["lacks_cublas"]:
-        details.append(f"  no cuBLAS of CUDA 12: {install_extra('cuda')}")
+        details.append("  no cuBLAS of CUDA 12: pip install '.[cuda]' in a checkout of dailytalk_contiguous")
     details.append(f"Whisper computes in {report['compute_type']}; on this machine:")
     details += sizes
     details.append(f"voices, which check compares: {voices}")

@@ -206,42 +206,30 @@ def promised_too_much(
     sentences: list[str] = []
     for licence in licences:
         for origin in origins:
-            if licence != OTHER and not terms_of_licence(origin.licence).is_known:
-                own_licence = origin.licence or "unknown"
-                sentences.append(
-                    f"{_who(origin)} is under terms that have to be read ({own_licence}); {licence} may allow "
-                    "more than they do"
-                )
-            sentences += _broken_terms(licence, origin, is_changed)
+            sentences += _excess_promises(licence, origin, is_changed)
     return tuple(dict.fromkeys(sentences))
 
 
-def contradictions(licence: str, origins: Collection[Origin], is_changed: bool) -> tuple[str, ...]:
-    """Return a sentence for each known term of a source that a licence of the data, an id of the Hub, breaks."""
-    sentences: list[str] = []
-    for origin in origins:
-        if licence != OTHER and origin.role == SOURCE:
-            sentences += _broken_terms(licence, origin, is_changed)
-    return tuple(dict.fromkeys(sentences))
-
-
-def _who(origin: Origin) -> str:
-    kind = SOURCE if origin.role == SOURCE else "model"
-    return f"the {kind} {origin.name}" if origin.name else f"the {SOURCE}"
-
-
-def _broken_terms(licence: str, origin: Origin, is_changed: bool) -> list[str]:
-    """Return a sentence for each known term of an origin that a licence of data leaves out."""
+def _excess_promises(licence: str, origin: Origin, is_changed: bool) -> list[str]:
+    """Return a sentence for each term of an origin that a licence of data leaves out."""
     is_source = origin.role == SOURCE
-    asks = terms_of_licence(origin.licence).asks
-    under = f"{_who(origin)} is under {origin.licence}"
-    if is_source and is_changed and "changes" in asks:
+    who = f"the {SOURCE}"
+    if origin.name:
+        who = f"the {SOURCE if is_source else 'model'} {origin.name}"
+    under = f"{who} is under {origin.licence}"
+    terms = terms_of_licence(origin.licence)
+    if is_source and is_changed and "changes" in terms.asks:
         return [f"{under}, which allows no changed versions, and this is one"]
-    if is_source and "sharing" in asks:
+    if is_source and "sharing" in terms.asks:
         return [f"{under}, by which it is {SAYS['sharing']}"]
     if licence == OTHER:
         return []
-    binding = asks if is_source else asks & {"commercial"}
+    if not terms.is_known and not terms.asks:
+        own_licence = origin.licence or "unknown"
+        return [
+            f"{who} is under terms that have to be read ({own_licence}); {licence} may allow more than they do"
+        ]
+    binding = terms.asks if is_source else terms.asks & {"commercial"}
     missing = binding - terms_of_licence(licence).asks
     if "terms" in binding and _family(licence) != _family(origin.licence):
         missing |= {"terms"}

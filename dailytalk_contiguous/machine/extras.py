@@ -38,9 +38,4 @@ def missing_extra(error: ImportError) -> str:
     extra = EXTRA_OF_MODULE.get(module)
     if extra is None:
         return ""
-    return f"{module} is not installed: {install_extra(extra)}"
-
-
-def install_extra(extra: str) -> str:
-    """Return how to install an extra. No registry has this package, and whoever took its name would be trusted."""
-    return f"pip install '.[{extra}]' in a checkout of dailytalk_contiguous"
+    return f"{module} is not installed: pip install '.[{extra}]' in a checkout of dailytalk_contiguous"

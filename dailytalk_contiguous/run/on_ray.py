@@ -19,7 +19,6 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import from_uri
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.resources import cores
 from dailytalk_contiguous.run.processes import as_they_come
@@ -57,7 +56,9 @@ def connected(address: str, workers: int = 0) -> Any:
     try:
         import ray
     except ImportError:
-        raise DailytalkError("Ray is not installed", install_extra("ray")) from None
+        raise DailytalkError(
+            "Ray is not installed", "pip install '.[ray]' in a checkout of dailytalk_contiguous"
+        ) from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     settings: dict[str, Any] = {}
     if not address:

@@ -153,9 +153,9 @@ def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -
     """Return the chosen columns, the left one first, else the only one with audio, else those of both sides."""
     chosen = repository.choice.audio_column
     if chosen:
-        columns = (chosen,)
+        columns: tuple[str, ...] = (chosen,)
         if chosen not in names:
-            columns = tuple(name.strip() for name in chosen.split(",", 1))
+            columns = tuple(chosen.split(",", 1))
         for name in columns:
             _one_of(names, name, "column", "--audio-column", repository)
         return columns
@@ -166,8 +166,8 @@ def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -
     if len(audio) != 1:
         number = "several columns" if audio else "no column"
         reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
-        sides = f" (two mono ones, left first: --audio-column {audio[0]},{audio[1]})" if audio else ""
-        raise DailytalkError(reason, f"choose one with --audio-column{sides}, or another --config")
+        remedy = "choose one with --audio-column (two mono ones as LEFT,RIGHT), or another --config"
+        raise DailytalkError(reason, remedy)
     return (audio[0],)
 
 
@@ -327,9 +327,9 @@ def _joined(columns: Sequence[str], row: Row) -> bytes:
     """Return two mono columns of a row, the left one first, as stereo FLAC. Raises BadInput as `put_together`."""
     files = []
     with TemporaryDirectory() as folder:
-        for number, column in enumerate(columns):
+        for column in columns:
             data = _encoded(row.get(column))
-            file = Path(folder, str(number), table_file_name(column) + suffix_of(data))
+            file = Path(folder, table_file_name(column) + suffix_of(data))
             write_bytes(file, data)
             files.append(file)
         joined = put_together(Pair(files[0], files[1]), "joined.flac")

@@ -13,7 +13,6 @@ import fsspec
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.sources.hub_audio_files import audio_files, companions, made_folders
 from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.store.addresses import address_of, copies_folder, note_copies
@@ -49,7 +48,10 @@ def _problem_of(error: Exception, address: str) -> DailytalkError | None:
     status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
     if isinstance(error, ImportError):
         extra = EXTRAS[address.partition(":")[0]]
-        return DailytalkError(f"{address} needs a package that is not installed", install_extra(extra))
+        return DailytalkError(
+            f"{address} needs a package that is not installed",
+            f"pip install '.[{extra}]' in a checkout of dailytalk_contiguous",
+        )
     if isinstance(error, FileNotFoundError) and not is_of_file:
         return DailytalkError(f"there is no bucket or no object at {address}", "check the address")
     is_denied = isinstance(error, PermissionError) and not is_of_file

@@ -334,7 +334,7 @@ def test_licence_that_a_source_contradicts_is_published_only_on_request(
 def test_unknown_licence_of_a_source_is_said_and_its_owner_chooses_one(push: Any) -> None:
     done = push("--create", "--tag", "v1.0.0", "--licence", "cc-by-4.0")
     assert done.code == 0
-    assert "note: the licence of the source of 4 of 4 conversations is not known" in done.out
+    assert "note: the terms of the source of 4 of 4 conversations are not known (licence: unknown)" in done.out
 
 
 def test_diff_and_manifest_say_that_words_in_another_case_have_not_moved(

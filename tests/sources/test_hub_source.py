@@ -248,7 +248,7 @@ def test_without_ids_the_file_s_name_counts_and_then_the_row(hub: HubServer) -> 
 
 #: Choices that a table with the columns id, x and y does not have, and what is asked for then.
 UNKNOWN_CHOICES: list[tuple[dict[str, str], str]] = [
-    ({}, r"several columns with audio \(x, y\): .* left first: --audio-column x,y"),
+    ({}, r"several columns with audio \(x, y\): choose one with --audio-column \(two mono ones as LEFT,RIGHT\)"),
     ({"audio_column": "z"}, "no column 'z': choose --audio-column from id, x, y"),
     ({"id_column": "z"}, "no column 'z': choose --id-column from id, x, y"),
     ({"split": "dev"}, "no split 'dev': choose --split from train"),

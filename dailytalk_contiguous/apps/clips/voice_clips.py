@@ -8,7 +8,6 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.clip_records import Labels
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
@@ -149,9 +148,8 @@ def voice_folder(folder: Path) -> Iterator[Row] | None:
     """
     if not (folder / whisper_json.WHISPER_JSON).exists():
         if any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.glob("*")):
-            name = as_text(folder)
-            reason = f"{name} holds sound files, and no {whisper_json.WHISPER_JSON} with their texts"
-            raise DailytalkError(reason, f"run `dailytalk transcribe {name}`")
+            reason = f"{folder} holds sound files, and no {whisper_json.WHISPER_JSON} with their texts"
+            raise DailytalkError(reason, f"run `dailytalk transcribe {folder}`")
         return None
     clips, path = clips_by_name(folder)
     entries = whisper_json.read_whisper_json(path).entries if path else {}

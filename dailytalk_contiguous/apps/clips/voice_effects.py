@@ -21,13 +21,12 @@ import numpy as np
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sound.pitch import F0_MAX, F0_MIN
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.machine.extras import install_extra
 
 PRAAT_WHEEL = "praat-parselmouth"
-PRAAT_REMEDY = install_extra("augment")
+PRAAT_REMEDY = "pip install '.[augment]' in a checkout of dailytalk_contiguous"
 
 NOISEREDUCE_WHEEL = "noisereduce"
-NOISEREDUCE_REMEDY = install_extra("denoise")
+NOISEREDUCE_REMEDY = "pip install '.[denoise]' in a checkout of dailytalk_contiguous"
 
 #: dB that noise reduction takes off at most, at any frequency.
 MOST_REDUCED_DB = 10.0

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.records.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import is_own_file, with_settings
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.machine import interrupts
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import EMBEDDED
 
@@ -156,5 +155,8 @@ def _open_page(port: int) -> "TalkPage":
         # Only here, as it imports starlette, uvicorn and websockets, which may not be installed.
         from dailytalk_contiguous.apps.converse.talk_page import TalkPage
     except ImportError as error:
-        raise DailytalkError(f"dailytalk converse --web needs {error.name}", install_extra("converse")) from None
+        raise DailytalkError(
+            f"dailytalk converse --web needs {error.name}",
+            "pip install '.[converse]' in a checkout of dailytalk_contiguous",
+        ) from None
     return TalkPage(port)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.machine.extras import install_extra
 
 #: Parts that speakers are divided into; each is tested by a model of the others.
 FOLDS = 5
@@ -16,7 +15,9 @@ FOLDS = 5
 def check_installed(package: str, extra: str) -> None:
     """Raise DailytalkError if a package of an extra is not installed."""
     if importlib.util.find_spec(package) is None:
-        raise DailytalkError(f"{package} is not installed", install_extra(extra))
+        raise DailytalkError(
+            f"{package} is not installed", f"pip install '.[{extra}]' in a checkout of dailytalk_contiguous"
+        )
 
 
 def divided(

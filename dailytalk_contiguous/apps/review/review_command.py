@@ -8,7 +8,6 @@ from dailytalk_contiguous.cli.options import NO_BROWSER, PORT
 from dailytalk_contiguous.cli.terminal import opened
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome
-from dailytalk_contiguous.machine.extras import install_extra
 
 AUTHOR = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", "--author", metavar="NAME")
 
@@ -31,7 +30,9 @@ def review(
     try:
         from dailytalk_contiguous.apps.review.serving import serve
     except ImportError as error:
-        raise DailytalkError(f"dailytalk review needs {error.name}", install_extra("review")) from None
+        raise DailytalkError(
+            f"dailytalk review needs {error.name}", "pip install '.[review]' in a checkout of dailytalk_contiguous"
+        ) from None
 
     def ready(address: str, browser_address: str) -> None:
         if terminal.as_json():

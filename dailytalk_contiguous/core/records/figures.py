@@ -495,16 +495,12 @@ def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
     return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
-def source_licences(rows: pd.DataFrame, run: RunRecord) -> Counter[str | None]:
+def source_licences(rows: pd.DataFrame, run: RunRecord) -> Counter[str]:
     """Count rows of a table of conversations by the licence of their source: a row's own, else the run's."""
-    licences: Counter[str | None] = Counter()
-    for provenance, licence in rows[["provenance", "licence"]].astype(object).itertuples(index=False):
-        if not isinstance(licence, str) and isinstance(provenance, str):  # it is no clip
-            licence = provenance_of(provenance).source_licence
-        if not isinstance(licence, str):
-            licence = run.source.licence
-        licences[licence] += 1
-    return licences
+    licences = rows["licence"].astype(object)
+    provenance = rows["provenance"].astype(object).fillna("{}")
+    licences = licences.fillna(provenance.map(lambda text: provenance_of(text).source_licence))
+    return Counter(licences.fillna(run.source.licence or UNKNOWN).map(str))
 
 
 def chosen_settings(tables: Tables, run: RunRecord, defaults: Mapping[str, object]) -> dict[str, list[str]]:

@@ -29,7 +29,6 @@ from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import share_spans, split_words
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,
@@ -43,7 +42,7 @@ from dailytalk_contiguous.models.contracts import (
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, StyleProsody, prosody_of_tag
 
 WHEEL = "espeakng-loader"
-ESPEAK_REMEDY = install_extra("espeak")
+ESPEAK_REMEDY = "pip install '.[espeak]' in a checkout of dailytalk_contiguous"
 
 #: Voices of ISO 639-1 languages that espeak knows by another name than the language's.
 VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": "id"}

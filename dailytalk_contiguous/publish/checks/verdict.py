@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Se
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
+from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.style.buckets import MIN_VALUES
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
@@ -1058,8 +1058,7 @@ def licences_of_sources(data: JudgedData) -> list[Finding]:
             remedy = "keep it to yourself, or ask its makers, and then name what they allow (tag --source-licence)"
             findings.append(advice("forbidding-licence", ".", problem, remedy))
         elif not terms.is_known:
-            named = "nobody names it" if licence in (None, "", UNKNOWN) else licence
-            problem = f"the licence of the source of {share} is not known ({named})"
+            problem = f"the terms of the source of {share} are not known (licence: {licence})"
             remedy = "find out what it allows before you publish, and name it (tag --source-licence)"
             findings.append(advice("unknown-licence", ".", problem, remedy, "note"))
     return findings

@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.core.words.word import Span, Word, words_between
-from dailytalk_contiguous.machine.extras import install_extra
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.exports import exporting
@@ -66,7 +65,9 @@ def token_counter(path: str) -> Callable[[str], int]:
     try:
         import sentencepiece
     except ImportError:
-        raise DailytalkError("--tokenizer needs sentencepiece", install_extra("tokenizer")) from None
+        raise DailytalkError(
+            "--tokenizer needs sentencepiece", "pip install '.[tokenizer]' in a checkout of dailytalk_contiguous"
+        ) from None
     try:
         model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(Path(path), "check the path"))
     except RuntimeError:

@@ -214,8 +214,10 @@ def render_card(
     is_changed = tables.is_rebuilt
     warnings = licensing.promised_too_much(licences, origins, is_changed)
     contradictions: tuple[str, ...] = ()
-    if facts.licence:
-        contradictions = licensing.contradictions(facts.licence, origins, is_changed)
+    if facts.licence and facts.licence != licensing.OTHER:
+        sources = [origin for origin in origins if origin.role == licensing.SOURCE]
+        known = [source for source in sources if licensing.terms_of_licence(source.licence).asks]
+        contradictions = licensing.promised_too_much([facts.licence], known, is_changed)
     assets: dict[str, bytes] = {}
     if not clips:
         assets[STATS] = json_document(figures.corpus_stats(tables)).encode()

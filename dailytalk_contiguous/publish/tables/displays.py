@@ -198,7 +198,7 @@ class Displays:
             "voice": ", ".join(voices),
             "profile": self.run.settings.get("profile") or "",
             "made with": ", ".join(tools),
-            "licence of the recordings": ", ".join(sorted(map(str, filter(None, licences)))) or UNKNOWN,
+            "licence of the recordings": ", ".join(sorted(licences)) or UNKNOWN,
             "date": ", ".join(dict.fromkeys(dates)),
             "command": ", ".join(dict.fromkeys(commands)),
         }
