@@ -158,7 +158,7 @@ def visible(text: str) -> str:
     return _UNPRINTABLE.sub(escape, text)
 
 
-def one_line(text: str) -> str:
+def as_line(text: str) -> str:
     """Return a text as one line: what is from outside can't begin another."""
     return visible(as_given(text)).replace("\n", "\\n")
 
@@ -169,7 +169,7 @@ def command_line() -> str:
 
 def say(text: str) -> None:
     """Print a line to stderr, at once."""
-    print(one_line(text), file=sys.stderr, flush=True)
+    print(as_line(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: object, one_line: bool = False) -> None:
@@ -192,17 +192,17 @@ class Console(rich_console.Console):
 
     def detail(self, detail: str | Judgement | Figures) -> None:
         if isinstance(detail, str):
-            self.print(Text(one_line(detail)), soft_wrap=True)
+            self.print(Text(as_line(detail)), soft_wrap=True)
         elif isinstance(detail, Judgement):
             colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.is_good]
-            self.print(Text(one_line(detail.text), colour), soft_wrap=True)
+            self.print(Text(as_line(detail.text), colour), soft_wrap=True)
         else:
             table = Table(box=None, pad_edge=False, padding=(0, detail.gap, 0, 0))
             for heading in detail.head:
                 right = heading.startswith(">")
                 table.add_column(heading.removeprefix(">"), justify="right" if right else "left", overflow="fold")
             for row in detail.rows:
-                table.add_row(*(Text(one_line(cell)) for cell in row))
+                table.add_row(*(Text(as_line(cell)) for cell in row))
             self.print(table)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -271,7 +271,7 @@ def shown_steps() -> Iterator[None]:
 
         def show(kind: str, done: int, total: int | None) -> None:
             nonlocal shown_at
-            progress.update(task, description=one_line(kind), completed=done, total=total)
+            progress.update(task, description=as_line(kind), completed=done, total=total)
             if not console.is_terminal and time.monotonic() - shown_at >= LINE_SECONDS:
                 shown_at = time.monotonic()
                 share = "" if total is None else f" of {total:,}"

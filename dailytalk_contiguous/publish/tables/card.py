@@ -216,8 +216,8 @@ def render_card(
     contradictions: tuple[str, ...] = ()
     if facts.licence and facts.licence != licensing.OTHER:
         sources = [origin for origin in origins if origin.role == licensing.SOURCE]
-        known = [source for source in sources if licensing.terms_of_licence(source.licence).asks]
-        contradictions = licensing.promised_too_much([facts.licence], known, is_changed)
+        stated = [source for source in sources if licensing.terms_of_licence(source.licence).asks]
+        contradictions = licensing.promised_too_much([facts.licence], stated, is_changed)
     assets: dict[str, bytes] = {}
     if not clips:
         assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
