@@ -34,7 +34,8 @@ def demo(
         ("export", out, "--format", "moshi", "--out", exported),
         ("report", out),
     ):
-        say(f"\n$ {to_run(name, *words)}")
+        say("")
+        say(f"$ {to_run(name, *words)}")
         code = command_of(name).main([str(word) for word in words], f"dailytalk {name}", standalone_mode=False)
         if code:
             return Outcome({"failed": name}, f"dailytalk {name} ended with {code}", code)

@@ -114,7 +114,7 @@ def doctor_outcome(report: MachineReport) -> Outcome:
         f"GPU: {gpu}",
     ]
     if report["lacks_cublas"]:
-        details.append("  no cuBLAS of CUDA 12: pip install 'dailytalk-contiguous[cuda]'")
+        details.append("  no cuBLAS of CUDA 12: pip install '.[cuda]' in a checkout of dailytalk_contiguous")
     details.append(f"Whisper computes in {report['compute_type']}; on this machine:")
     details += sizes
     details.append(f"voices, which check compares: {voices}")

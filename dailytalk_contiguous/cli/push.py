@@ -47,7 +47,8 @@ def push(
     Readers see it whole or not at all. The token comes from `hf auth login` or HF_TOKEN. After a stop, run the
     same command again: what is uploaded is not sent again. Conversations keep the split that they had in an
     earlier version. One that can't be published is rejected with its reason (exit code 3), and the others go on.
-    A version that dailytalk check calls bad is refused without --even-if-bad, before anything is sent.
+    A version that dailytalk check calls bad is refused without --even-if-bad, before anything is sent; so is a
+    --licence that a source's licence contradicts, without --even-if-forbidden.
     --private is refused for a dataset that is public. --dry-run needs no token if the dataset is public, or does
     not exist yet. OWNER/NAME@TAG as the first argument makes this earlier version the newest one again, under a
     new tag, and sends no data.
@@ -170,6 +171,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
             details.append("a push would be refused: it takes away what is published; --even-if-diverged does so")
         if verdict.level == "bad" and not settings.even_if_bad:
             details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
+        if done.card.contradictions and not settings.even_if_forbidden:
+            details.append(f"a push would be refused: --licence {settings.licence} is contradicted")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
     if settings.pr:
         load = "after the merge, the same command without --pr, to set the tag"

@@ -264,7 +264,8 @@ def work_done(done: RunOutcome) -> str:
         return f"nothing to do: {counted(done.n_conversations, 'conversation')} done ({took})"
     speed = f"{run.audio_done / done.wall_seconds:.1f}× real time"
     made = counted(run.conversations_done, "conversation")
-    return f"{length_text(run.audio_done)} in {took} ({speed}), {made} made"
+    verb = "tagged" if run.kind == "tag" else "made"
+    return f"{length_text(run.audio_done)} in {took} ({speed}), {made} {verb}"
 
 
 def rejected_by(record: JsonObject, out: Path, spoken: bool) -> tuple[Rejected, ...]:

@@ -93,7 +93,11 @@ def tag(
     split: str = cli_options.SPLIT,
     config: str = option("", Panel.HUB, "Config of the dataset.", metavar="NAME", show_default="guessed"),
     audio_column: str = option(
-        "", Panel.HUB, "Column that holds the audio.", metavar="NAME", show_default="the one with stereo audio"
+        "",
+        Panel.HUB,
+        "Column that holds the audio, or those of its sides: agent,customer.",
+        metavar="NAME|LEFT,RIGHT",
+        show_default="the one with stereo audio",
     ),
     id_column: str = option(
         "",

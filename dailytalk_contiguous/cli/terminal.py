@@ -42,7 +42,7 @@ from dailytalk_contiguous.machine.extras import missing_extra
 from dailytalk_contiguous.machine.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.machine.resources import unlimited_memory
 from dailytalk_contiguous.store.addresses import as_given
-from dailytalk_contiguous.store.full_disk import full_disk
+from dailytalk_contiguous.store.full_disk import disk_problem
 
 
 class Panel(StrEnum):
@@ -158,13 +158,18 @@ def visible(text: str) -> str:
     return _UNPRINTABLE.sub(escape, text)
 
 
+def as_line(text: str) -> str:
+    """Return a text as one line: what is from outside can't begin another."""
+    return visible(as_given(text)).replace("\n", "\\n")
+
+
 def command_line() -> str:
     return as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
 
 
 def say(text: str) -> None:
     """Print a line to stderr, at once."""
-    print(visible(as_given(text)), file=sys.stderr, flush=True)
+    print(as_line(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: object, one_line: bool = False) -> None:
@@ -187,17 +192,17 @@ class Console(rich_console.Console):
 
     def detail(self, detail: str | Judgement | Figures) -> None:
         if isinstance(detail, str):
-            self.print(Text(as_given(detail)), soft_wrap=True)
+            self.print(Text(as_line(detail)), soft_wrap=True)
         elif isinstance(detail, Judgement):
             colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.is_good]
-            self.print(Text(as_given(detail.text), colour), soft_wrap=True)
+            self.print(Text(as_line(detail.text), colour), soft_wrap=True)
         else:
             table = Table(box=None, pad_edge=False, padding=(0, detail.gap, 0, 0))
             for heading in detail.head:
                 right = heading.startswith(">")
                 table.add_column(heading.removeprefix(">"), justify="right" if right else "left", overflow="fold")
             for row in detail.rows:
-                table.add_row(*(Text(as_given(cell)) for cell in row))
+                table.add_row(*(Text(as_line(cell)) for cell in row))
             self.print(table)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -266,7 +271,7 @@ def shown_steps() -> Iterator[None]:
 
         def show(kind: str, done: int, total: int | None) -> None:
             nonlocal shown_at
-            progress.update(task, description=kind, completed=done, total=total)
+            progress.update(task, description=as_line(kind), completed=done, total=total)
             if not console.is_terminal and time.monotonic() - shown_at >= LINE_SECONDS:
                 shown_at = time.monotonic()
                 share = "" if total is None else f" of {total:,}"
@@ -323,12 +328,12 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
         if verbose() or lacks_memory(error) or not has_verbose:
             raise
         reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-        no_room = full_disk(error)
-        if no_room:
-            reason = str(no_room)
+        of_disk = disk_problem(error)
+        if of_disk:
+            reason = str(of_disk)
         # As it is: the error of a full disk is about the copies on this machine.
         sentence = f"{program}: {reason} (-v shows where; what is finished is kept)."
-        print(visible(sentence), file=sys.stderr, flush=True)
+        print(visible(sentence).replace("\n", "\\n"), file=sys.stderr, flush=True)
         return 1
 
 

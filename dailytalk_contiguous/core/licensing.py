@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 # Terms of licences, from their names, and the terms of data under several licences together.
 #
-# No legal advice: only the name of a licence is read, and only for what it commonly asks (no commercial use, no
-# changed versions, the same terms for derived work, naming the author, research only). What a name does not show
-# is unknown, never assumed to be free.
+# No legal advice: only the name of a licence, or a sentence in its place, is read, and only for what it commonly
+# asks (no commercial use, no changed versions, no passing on, the same terms for derived work, naming the author,
+# research only). What a name does not show is unknown, never assumed to be free.
 
 
 #: The name for "no single licence covers it".
@@ -44,11 +44,15 @@ SAYS = {
     "terms": "what is derived from it only under the same terms",
     "naming": "its author to be named",
     "research": "research only, by agreement with its makers",
+    "sharing": "not to be passed on",
 }
+
+#: Terms by which data may not be passed on, whatever was made of it.
+NOT_SHARED = frozenset(("research", "sharing"))
 
 
 class LicenceTerms(NamedTuple):
-    """The terms of a licence: `asks` has keys of `SAYS`; `is_known` is false where its name does not show them."""
+    """The terms of a licence: `asks` has keys of `SAYS`; `is_known` is false where its name may not show all."""
 
     asks: frozenset[str]
     is_known: bool = True
@@ -96,18 +100,35 @@ _OF_PROGRAMS = ("mit", "apache", "bsd", "gpl", "lgpl", "agpl", "mpl", "isc", "zl
 #: Parts of the names of special licences that limit use to research.
 _RESEARCH = ("research", "academic")
 
+#: Words by which people write down a term where they name no licence. LDC and ELRA sell corpora to their members.
+_IN_WORDS = {
+    "commercial": re.compile(r"non-?\s?commercial|\bno(t for)? commercial|commercial use (is )?(not|forbid)"),
+    "changes": re.compile(r"\bno-?\s?deriv|\bno (changes|modif)|\bnot (be )?(changed|modified)"),
+    "research": re.compile(r"\b(research|academic)( use| purposes)? only|only for (research|academic)"),
+    "sharing": re.compile(
+        # "no redistribution", "not to be shared"; not "no restrictions on sharing", "no commercial redistribution"
+        r"(\bnon?\b(?! restrict| limit)|\bnot\b|n't\b|\bnever\b|\bwithout\b|\bforbid\w*|\bprohibit\w*)"
+        r"((?!commercial)[^.;,])*?(distribut|publi|\bshar|\bpass\w* (it |them )?on)"
+        # "redistribution of the data is prohibited"
+        r"|\b(re-?)?(distribut|publi|shar)\w+( [\w-]+){0,5} (not|prohibited|forbidden)\b"
+        r"|nonredistribut|\b(ldc|elra)(\b|\d)|\bconfidential|\bproprietary|all rights reserved|internal use"
+    ),
+}
+
 
 def terms_of_licence(licence: str | None) -> LicenceTerms:
-    """Return the terms of a licence, by its SPDX name or its id on the Hub.
+    """Return the terms of a licence, by its SPDX name, its id on the Hub, or a sentence.
 
     >>> sorted(terms_of_licence("CC-BY-NC-4.0").asks), terms_of_licence("Contract 7").is_known
     (['commercial', 'naming'], False)
+    >>> terms_of_licence("our data, do not redistribute")
+    LicenceTerms(asks=frozenset({'sharing'}), is_known=False)
     """
     name = (licence or "").strip().lower()
     if name in PUBLIC_DOMAIN or name.startswith(_OF_PROGRAMS):
         return LicenceTerms(frozenset())
-    if name.startswith(("cc-by", "cdla-", "odc-by", "odbl")):
-        parts = name.split("-")
+    if name.startswith(("cc-by", "cc by", "cdla-", "odc-by", "odbl")):
+        parts = re.split(r"[-\s]", name)
         asks = {"nc": "commercial", "nd": "changes", "sa": "terms", "sharing": "terms", "odbl": "terms"}
         terms = {"naming"}
         for part, term in asks.items():
@@ -117,15 +138,16 @@ def terms_of_licence(licence: str | None) -> LicenceTerms:
     is_for_research = not set(name.split("-")).isdisjoint(_RESEARCH)
     if name.startswith("licenseref-") and is_for_research:
         return LicenceTerms(frozenset(("commercial", "naming", "research")))
-    return LicenceTerms(frozenset(), is_known=False)
+    written = [term for term, words in _IN_WORDS.items() if words.search(name)]
+    return LicenceTerms(frozenset(written), is_known=False)
 
 
 def licence_in_words(licence: str | None) -> str:
     """Describe the terms of a licence for a table."""
     terms = terms_of_licence(licence)
-    if not terms.is_known:
-        return "see its terms"
     sentences = [text for term, text in SAYS.items() if term in terms.asks]
+    if not terms.is_known:
+        sentences.append("see its terms")
     return "; ".join(sentences) or "nothing of the data"
 
 
@@ -174,38 +196,46 @@ def derived(origins: Collection[Origin]) -> str:
     return licence
 
 
-def promised_too_much(licences: Collection[str], origins: Collection[Origin]) -> tuple[str, ...]:
-    """Return a sentence for each way in which licences of data, ids of the Hub, allow more than its origins."""
+def promised_too_much(
+    licences: Collection[str], origins: Collection[Origin], is_changed: bool = True
+) -> tuple[str, ...]:
+    """Return a sentence for each way in which licences of data, ids of the Hub, allow more than its origins.
+
+    `is_changed`: whether the data differs from its sources, as resynthesised conversations do.
+    """
     sentences: list[str] = []
     for licence in licences:
         for origin in origins:
-            sentences += _excess_promises(licence, origin)
+            sentences += _excess_promises(licence, origin, is_changed)
     return tuple(dict.fromkeys(sentences))
 
 
-def _excess_promises(licence: str, origin: Origin) -> list[str]:
+def _excess_promises(licence: str, origin: Origin, is_changed: bool) -> list[str]:
     """Return a sentence for each term of an origin that a licence of data leaves out."""
     is_source = origin.role == SOURCE
     who = f"the {SOURCE}"
     if origin.name:
         who = f"the {SOURCE if is_source else 'model'} {origin.name}"
+    under = f"{who} is under {origin.licence}"
     terms = terms_of_licence(origin.licence)
-    if is_source and "changes" in terms.asks:
-        return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
+    if is_source and is_changed and "changes" in terms.asks:
+        return [f"{under}, which allows no changed versions, and this is one"]
+    if is_source and "sharing" in terms.asks:
+        return [f"{under}, by which it is {SAYS['sharing']}"]
     if licence == OTHER:
         return []
-    if not terms.is_known:
+    if not terms.is_known and not terms.asks:
         own_licence = origin.licence or "unknown"
         return [
             f"{who} is under terms that have to be read ({own_licence}); {licence} may allow more than they do"
         ]
     binding = terms.asks if is_source else terms.asks & {"commercial"}
     missing = binding - terms_of_licence(licence).asks
+    if "terms" in binding and _family(licence) != _family(origin.licence):
+        missing |= {"terms"}
     if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
         missing -= {"naming"}
-    return [
-        f"{who} is under {origin.licence} ({SAYS[term]}), which {licence} does not say" for term in sorted(missing)
-    ]
+    return [f"{under} ({SAYS[term]}), which {licence} does not keep" for term in sorted(missing)]
 
 
 def _strictest(terms: Mapping[str | None, LicenceTerms], union: frozenset[str]) -> str:
@@ -239,8 +269,8 @@ def _restrictions(names: Mapping[str | None, str], terms: Mapping[str | None, Li
             warnings.append(f"{names[name]}: its terms have to be read before any use")
         if "changes" in asked_for.asks:
             warnings.append(f"{names[name]}: no changed versions, and this is one; do not pass it on")
-        if "research" in asked_for.asks:
-            warnings.append(f"{names[name]}: research only, by agreement with its makers; do not pass it on")
+        for term in sorted(NOT_SHARED & asked_for.asks):
+            warnings.append(f"{names[name]}: {SAYS[term]}; do not pass it on")
     return warnings
 
 

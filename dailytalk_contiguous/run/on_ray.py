@@ -56,7 +56,9 @@ def connected(address: str, workers: int = 0) -> Any:
     try:
         import ray
     except ImportError:
-        raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
+        raise DailytalkError(
+            "Ray is not installed", "pip install '.[ray]' in a checkout of dailytalk_contiguous"
+        ) from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     settings: dict[str, Any] = {}
     if not address:

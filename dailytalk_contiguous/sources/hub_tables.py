@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, NotRequired, TypedDict
 
 from datasets import get_dataset_config_names, load_dataset_builder
@@ -24,9 +25,10 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
-from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
+from dailytalk_contiguous.sources.joined import put_together
+from dailytalk_contiguous.sources.pairs import Pair
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.sources.transcript_formats import is_transcript
 from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row, unread_labels_of_row
@@ -48,8 +50,8 @@ _DONE = ".complete.json"
 class TablePlan(NamedTuple):
     """Shards by split, the columns to read, and the folder that recordings are written to.
 
-    `audio`: the column of a recording's sound, or those of its left and right side (of `SIDE_COLUMNS`). `stage`
-    names the source of rows that can't be used.
+    `audio`: the column of a recording's sound, or the mono ones of its left and right side. `stage` names the
+    source of rows that can't be used.
     """
 
     shards: dict[str, list[str]]
@@ -154,10 +156,15 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[s
 
 
 def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -> tuple[str, ...]:
-    """Return the column that was chosen, else the only one with audio, else those of both sides."""
+    """Return the chosen columns, the left one first, else the only one with audio, else those of both sides."""
     chosen = repository.choice.audio_column
     if chosen:
-        return (_one_of(names, chosen, "column", "--audio-column", repository),)
+        columns: tuple[str, ...] = (chosen,)
+        if chosen not in names:
+            columns = tuple(chosen.split(",", 1))
+        for name in columns:
+            _one_of(names, name, "column", "--audio-column", repository)
+        return columns
     if {*audio} == {*CHANNELS}:
         return CHANNELS
     if {*audio} >= {*AUDIO_COLUMNS}:  # beside previews
@@ -165,7 +172,8 @@ def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -
     if len(audio) != 1:
         number = "several columns" if audio else "no column"
         reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
-        raise DailytalkError(reason, "choose one with --audio-column, or another --config")
+        remedy = "choose one with --audio-column (two mono ones as LEFT,RIGHT), or another --config"
+        raise DailytalkError(reason, remedy)
     return (audio[0],)
 
 
@@ -293,20 +301,8 @@ def table_file_name(name: str) -> str:
     return shortened("/".join(parts), _LONGEST_NAME)
 
 
-#: Columns of both sides of a recording, the left one first: our own, and TurnBench's.
-SIDE_COLUMNS = (CHANNELS, AUDIO_COLUMNS)
-
-
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
-    audio = row.get(plan.audio[0])
-    if plan.audio in SIDE_COLUMNS:
-        sides = {side: row.get(column) for side, column in zip(CHANNELS, plan.audio, strict=True)}
-        audio = dict(stereo_sound(sides))
-    data = audio.get("bytes") if isinstance(audio, dict) else audio
-    if not isinstance(data, bytes) or not data:
-        path = audio.get("path") if isinstance(audio, dict) else None
-        path_only = f": only the path {path!r}" if path else ""
-        raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
+    data = _encoded(row.get(plan.audio[0])) if len(plan.audio) == 1 else _joined(plan.audio, row)
     file = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     if plan.audio == AUDIO_COLUMNS:
@@ -321,6 +317,31 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
     write_bytes(file, data)
     os.utime(file, (seconds, seconds))
     return file
+
+
+def _encoded(audio: object) -> bytes:
+    """Return the bytes of a value of a column of audio. Raises BadInput if it has none."""
+    data = audio.get("bytes") if isinstance(audio, dict) else audio
+    if not isinstance(data, bytes) or not data:
+        path = audio.get("path") if isinstance(audio, dict) else None
+        path_only = f": only the path {path!r}" if path else ""
+        raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
+    return data
+
+
+def _joined(columns: Sequence[str], row: Row) -> bytes:
+    """Return two mono columns of a row, the left one first, as stereo FLAC. Raises BadInput as `put_together`."""
+    files = []
+    with TemporaryDirectory() as folder:
+        for column in columns:
+            data = _encoded(row.get(column))
+            file = Path(folder, table_file_name(column) + suffix_of(data))
+            write_bytes(file, data)
+            files.append(file)
+        joined = put_together(Pair(files[0], files[1]), "joined.flac")
+        data = joined.read_bytes()
+        joined.unlink()
+    return data
 
 
 #: How encoded audio begins: the position of a mark, the mark, and the ending of such files.

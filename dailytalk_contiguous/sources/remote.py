@@ -49,7 +49,8 @@ def _problem_of(error: Exception, address: str) -> DailytalkError | None:
     if isinstance(error, ImportError):
         extra = EXTRAS[address.partition(":")[0]]
         return DailytalkError(
-            f"{address} needs a package that is not installed", f"pip install 'dailytalk-contiguous[{extra}]'"
+            f"{address} needs a package that is not installed",
+            f"pip install '.[{extra}]' in a checkout of dailytalk_contiguous",
         )
     if isinstance(error, FileNotFoundError) and not is_of_file:
         return DailytalkError(f"there is no bucket or no object at {address}", "check the address")

@@ -131,7 +131,7 @@ class HubChoice:
     Attributes:
         config: config of a dataset of tables; by default the only one, `source`, `conversations` or `default`.
         split: split of a dataset of tables, or a folder of audio files; by default all.
-        audio_column: column of audio; by default the only one.
+        audio_column: column of audio, or two mono ones, `left,right`; by default the only one.
         id_column: column with the names of recordings; by default `conversation_id`, `recording_id` or `id`, else
             the file name.
     """

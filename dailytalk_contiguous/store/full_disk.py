@@ -1,4 +1,4 @@
-"""The error of a full disk, and its sentence with the folder and the remedy.
+"""The errors of a full disk and of a folder that can't be written to, as sentences with the folder and the remedy.
 
 The error of a failed write names no file, so the code that writes adds the name (`name_file`).
 """
@@ -13,6 +13,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 #: Errors of a write that gets no room: the disk is full, a quota is used up, or the disk takes no file so large.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+#: Errors of a path at which this user may not write: no permission, a read-only disk, a file or a loop on the way.
+_NO_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP)
+
 
 def name_file(error: OSError, path: str | Path) -> None:
     """Give the error of a full disk the name of a file or folder on it, unless it has one.
@@ -23,9 +26,15 @@ def name_file(error: OSError, path: str | Path) -> None:
         error.filename = os.fspath(path)
 
 
-def full_disk(error: BaseException | None) -> DailytalkError | None:
-    """Return the error of a full disk as a sentence with its folder and a remedy; None for any other error."""
-    if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
+def disk_problem(error: BaseException | None) -> DailytalkError | None:
+    """Return the error of a full disk, or of a path that is closed to this user, as a sentence; else None."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _NO_WAY and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+        reason = f"{as_text(path)!r} can't be opened or written ({error.strerror})"
+        return DailytalkError(reason, "name another folder, or see that you may read and write there")
+    if error.errno not in _NO_ROOM:
         return None
     again = "and run the same command again"
     if error.filename is None:

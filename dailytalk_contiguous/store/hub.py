@@ -123,7 +123,9 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
         sentence = reason, f"check the name; for a private {kind}, {_LOG_IN}, with a token that may read it"
     elif isinstance(error, errors.LocalTokenNotFoundError):
         sentence = "there is no token for the Hub", _LOG_IN
-    elif status in (401, 403):
+    elif status == 401:
+        sentence = f"{host} does not know the token", f"{_LOG_IN}; what is public can be read without one"
+    elif status == 403:
         sentence = f"the token has no right to do this with {what}", f"{_LOG_IN}, with write access to it"
     elif status == 412:
         sentence = f"somebody else published to {what} meanwhile", f"look at what they changed, and {again}"
@@ -151,7 +153,10 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
     Other errors pass through, as does the failure of `datasets` to build rows of a whole download. It refuses to
     begin where the token would go unencrypted to another machine.
     """
-    if get_token():
+    token = get_token() or ""
+    if not token.isascii():
+        raise DailytalkError("the token for the Hub has characters beyond ASCII, and can't be one", _LOG_IN)
+    if token:
         refuse_plain_http("the Hub", constants.ENDPOINT)
     session = get_session()
     if session.timeout.connect is None:  # unless a program that uses this one as a library has set its own

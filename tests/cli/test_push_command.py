@@ -310,6 +310,33 @@ def test_token_stands_nowhere_after_a_run_with_debug_logging(hub: HubServer, wor
     assert [path for path in files if token in path.read_bytes()] == []
 
 
+@pytest.mark.parametrize(
+    ("licence", "chosen"),
+    [
+        ("LDC User Agreement, no redistribution", "cc0-1.0"),
+        ("CC-BY-NC-ND-4.0", "cc-by-nc-4.0"),
+        ("CC-BY-SA-4.0", "cc-by-4.0"),
+    ],
+)
+def test_licence_that_a_source_contradicts_is_published_only_on_request(
+    hub: HubServer, push: Any, work: Path, licence: str, chosen: str
+) -> None:
+    (work / "run.json").write_text(json.dumps({"source": {"licence": licence}}))
+    options = ("--create", "--tag", "v1.0.0", "--licence", chosen)
+    assert "would be refused: --licence" in push(*options, "--dry-run").out
+    refused = push(*options)
+    assert refused.code == 1
+    assert f"under {licence}" in refused.err
+    assert "v1.0.0" not in str(refs(hub))
+    assert push(*options, "--even-if-forbidden").code == 0
+
+
+def test_unknown_licence_of_a_source_is_said_and_its_owner_chooses_one(push: Any) -> None:
+    done = push("--create", "--tag", "v1.0.0", "--licence", "cc-by-4.0")
+    assert done.code == 0
+    assert "note: the terms of the source of 4 of 4 conversations are not known (licence: unknown)" in done.out
+
+
 def test_diff_and_manifest_say_that_words_in_another_case_have_not_moved(
     push: Callable[..., Any], tmp_path: Path, dailytalk: Command
 ) -> None:

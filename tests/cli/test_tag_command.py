@@ -316,6 +316,15 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
     assert results(tmp_path / "out") == results(unbroken / "out")
 
 
+def test_folder_that_can_not_be_written_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    calls(tmp_path / "in", "call")
+    (tmp_path / "file").touch()
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "file/work", *EMBEDDED)
+    assert done.code == 1
+    assert "can't be opened or written" in done.err.splitlines()[-1]
+    assert "name another folder" in done.err
+
+
 def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:

@@ -48,6 +48,15 @@ def strings(value: Any) -> list[str]:
     return [text for item in value for text in strings(item)] if isinstance(value, list) else [str(value)]
 
 
+def test_line_break_in_an_id_or_a_reason_begins_no_line_of_ours(dailytalk: Command, tmp_path: Path) -> None:
+    forged = "good\ngood: nothing speaks against training on it"
+    rows = [built_row(f"a\n{forged}", audio=None), built_row("b", transcript_repair=f"x\n{forged}")]
+    done = dailytalk("check", write_dataset(tmp_path / "work", rows))
+    assert done.code == 1
+    assert not [line for line in done.out.splitlines() if line.startswith("good")]
+    assert "\\ngood" in done.out
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_names_of_a_strangers_dataset_never_steer_the_terminal(
     dailytalk: Command, tmp_path: Path, as_json: bool

@@ -111,7 +111,7 @@ def test_a_command_names_the_extra_that_it_lacks(
 ) -> None:
     filled = [argument.format(spoken=spoken) for argument in arguments]
     ended = dailytalk(plain_install, *filled, "--out", tmp_path / "out")
-    remedy = f"is not installed: pip install 'dailytalk-contiguous[{extra}]'."
+    remedy = f"is not installed: pip install '.[{extra}]' in a checkout of dailytalk_contiguous."
     assert ended.returncode == 1
     *first_line, sentence = ended.stderr.splitlines()
     assert sentence.endswith(remedy)
@@ -120,7 +120,7 @@ def test_a_command_names_the_extra_that_it_lacks(
 
 def test_a_public_name_names_the_extra_that_it_lacks(plain_install: Path) -> None:
     ended = run(plain_install, "-c", "from dailytalk_contiguous import moshi_windows")
-    missing = "moshi_windows needs more: torch is not installed: pip install 'dailytalk-contiguous[build]'"
+    missing = "moshi_windows needs more: torch is not installed: pip install '.[build]'"
     assert missing in ended.stderr
 
 

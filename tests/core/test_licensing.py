@@ -18,6 +18,27 @@ def test_what_a_name_does_not_tell_is_unknown(licence: str | None) -> None:
     assert licence_in_words(licence) == "see its terms"
 
 
+@pytest.mark.parametrize(
+    ("licence", "asks"),
+    [
+        ("LDC User Agreement, no redistribution", {"sharing"}),
+        ("LDC2004S13", {"sharing"}),
+        ("our calls; may not be shared", {"sharing"}),
+        ("Redistribution of the recordings is strictly prohibited", {"sharing"}),
+        ("non-redistributable", {"sharing"}),
+        ("Confidential", {"sharing"}),
+        ("for non-commercial use, no derivatives", {"commercial", "changes"}),
+        ("research use only", {"research"}),
+        ("no restrictions on redistribution", set()),
+        ("Redistribution is permitted if this notice is not removed", set()),
+        ("no commercial redistribution", {"commercial"}),
+        ("see the notes", set()),
+    ],
+)
+def test_what_a_sentence_forbids_is_read_and_the_rest_of_it_is_unknown(licence: str, asks: set[str]) -> None:
+    assert terms_of_licence(licence) == (asks, False)
+
+
 @pytest.mark.parametrize("licence", [NC_SA, ND, NC, ESD, MSP, None, "Contract 7"])
 def test_commercial_use_is_refused_where_it_is_forbidden_or_not_known(licence: str | None) -> None:
     assert str(licence or "unknown licence") in str(refusal(licence))

@@ -103,6 +103,28 @@ def test_every_published_column_is_described(made: Made) -> None:
         assert set(published_features(config, 24000)) <= names
 
 
+def test_card_as_recorded_names_no_step_that_synthesises(tmp_path: Path) -> None:
+    row = published_row()
+    row["timeline"] |= {"mode": "recorded"}
+    card = render(write_version(tmp_path, {"train": [row]}))
+    assert "5. Every word gets its times in the recording." in card.text
+    assert "One speaker is resynthesised" not in card.text
+
+
+def test_card_needs_datasets_alone_first_and_names_no_package_of_a_registry(made: Made) -> None:
+    text = render(made).text
+    assert text.index("load_dataset(") < text.index("dailytalk_contiguous.load(")
+    assert "pip install dailytalk" not in text
+    assert "`pip install .` in a checkout" in text
+
+
+def test_address_of_the_program_stays_in_the_cards_of_later_versions(made: Made) -> None:
+    url = "git+https://example.org/dailytalk.git"
+    old = render(made, facts=CardFacts("owner/good_talks", "v1.0.0", package_url=url)).text
+    new = render(made, old, CardFacts("owner/good_talks", "v1.1.0")).text
+    assert f"`pip install 'dailytalk-contiguous @ {url}'`" in new
+
+
 def test_what_people_wrote_stays_byte_for_byte(made: Made) -> None:
     mine = "Hello   there  \n\n* a list|with a pipe\n\n"
     old = render(made).text

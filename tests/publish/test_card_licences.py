@@ -18,7 +18,9 @@ def source(licence: str | None) -> Origin:
     [
         ("cc-by-4.0", source("CC-BY-NC-4.0"), "commercial"),
         ("mit", source("CC-BY-SA-4.0"), "same terms"),
+        ("cc-by-nc-sa-4.0", source("CC-BY-SA-4.0"), "same terms"),
         ("cc0-1.0", source("CC-BY-4.0"), "author"),
+        ("other", source("LDC User Agreement"), "passed on"),
         ("cc-by-4.0", source(None), "have to be read"),
         ("cc-by-4.0", NC_MODEL, "commercial"),
         ("cc-by-4.0", FISH, "have to be read"),

@@ -32,7 +32,7 @@ def checked(tmp_path, **columns):
 def test_a_fresh_dataset_has_no_findings_but_that_it_is_small(tmp_path):
     folder = write_dataset(tmp_path, [built_row("a")], [built_row("b")])
     findings, facts = check_folder(folder)
-    assert {finding.kind for finding in findings} == {"few-hours-of-voice", "unknown-speakers"}
+    assert {finding.kind for finding in findings} == {"few-hours-of-voice", "unknown-licence", "unknown-speakers"}
     assert verdict_of(findings, facts["conversations"]).level == "good"
     assert facts["kind"] == "work"
     assert facts["conversations"] == 2

@@ -327,6 +327,19 @@ def test_silent_right_channel_of_clips_is_filled_by_corpus_and_that_of_conversat
     assert silent.remedy == remedy
 
 
+@pytest.mark.parametrize("prompted", [0, 1])
+def test_prompt_channel_is_not_recommended_to_those_who_passed_it(tmp_path: Path, prompted: int) -> None:
+    run = {"settings": {"prompt_channel": True}}
+    rows = [clip_row(f"s1-{number}") for number in range(2)]
+    folder = corpus_folder(tmp_path / "acted", rows, run)
+    for path in sorted(folder.rglob("*.wav"))[prompted:]:
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, samples * [1, 0], rate)
+    findings, _ = check_folder(folder)
+    [silent] = [finding for finding in findings if finding.kind == "silent-right"]
+    assert "neutral line of another speaker" in silent.remedy
+
+
 def corpus_of_one_sided_clips(folder: Path) -> Path:
     """A corpus of twelve clips of two speakers, whose right channel is silent; each speaker is in both splits."""
     tone = stereo(LINES, 6.0, 24000)

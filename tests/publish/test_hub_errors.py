@@ -71,6 +71,21 @@ def test_token_without_the_right_to_write_is_told_so(api: HfApi, hub: HubServer)
     assert "write access" in error.remedy
 
 
+def test_wrong_token_of_a_reader_is_not_asked_for_write_access(api: HfApi, hub: HubServer) -> None:
+    error = told(HfApi(token="hf_madeUpToken0123456789"), "list_repo_refs", REPO)
+    assert "does not know the token" in error.reason
+    assert "write" not in error.remedy
+
+
+def test_token_that_no_header_can_carry_is_named_without_it(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_Schlüssel")
+    with pytest.raises(DailytalkError, match="characters beyond ASCII") as error:
+        list_versions(REPO)
+    assert "Schlüssel" not in str(error.value)
+
+
 def test_wrong_token_is_told_without_it(api: HfApi) -> None:
     token = "hf_madeUpToken0123456789"
     error = told(HfApi(token=token), "create_tag", REPO, tag="v1.0.0")

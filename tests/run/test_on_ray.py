@@ -78,7 +78,7 @@ def make(work: RunPlan, stage: Stage, address: str) -> list[Path]:
 
 def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(DailytalkError, match=re.escape("pip install 'dailytalk-contiguous[ray]'")):
+    with pytest.raises(DailytalkError, match=re.escape("pip install '.[ray]'")):
         make(plan(tmp_path, "a", stage=Trouble()), Trouble(), "")
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from audio_files import tones, wav_bytes
 from datasets import Audio, Features
 from hub.server import HubServer
@@ -256,12 +258,32 @@ def test_without_ids_the_file_s_name_counts_and_then_the_row(hub: HubServer) -> 
 
 #: Choices that a table with the columns id, x and y does not have, and what is asked for then.
 UNKNOWN_CHOICES: list[tuple[dict[str, str], str]] = [
-    ({}, r"several columns with audio \(x, y\): choose one with --audio-column"),
+    ({}, r"several columns with audio \(x, y\): choose one with --audio-column \(two mono ones as LEFT,RIGHT\)"),
     ({"audio_column": "z"}, "no column 'z': choose --audio-column from id, x, y"),
     ({"id_column": "z"}, "no column 'z': choose --id-column from id, x, y"),
     ({"split": "dev"}, "no split 'dev': choose --split from train"),
     ({"config": "big"}, "no config 'big': choose --config from default"),
 ]
+
+
+def test_two_mono_columns_of_any_names_are_the_sides_of_a_recording_the_first_one_left(hub: HubServer) -> None:
+    agent = struct(wav_bytes(tones(2.0)[:, :1]))
+    customer = struct(wav_bytes(tones(1.8)[:, 1:]))
+    columns = {
+        "id": ["a", "b", "c"],
+        "agent": [agent, agent, struct(None)],
+        "customer": [customer, struct(wav()), customer],
+    }
+    publish({"data/train-0.parquet": parquet(columns, ("agent", "customer"))})
+    fetched = fetch(repository(audio_column="customer,agent"))
+    (recording,) = list_recordings(fetched.folders)
+    samples, rate = soundfile.read(recording.path)
+    pitches = [np.argmax(np.abs(np.fft.rfft(samples[:rate, side]))) for side in range(2)]
+    assert pitches == [310, 200]
+    assert len(samples) == 2 * rate  # the side that ends first ends in silence
+    stereo, silent = fetched.problems
+    assert "customer.wav' is not a usable mono recording" in stereo.reason
+    assert "no audio" in silent.reason
 
 
 def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -> None:

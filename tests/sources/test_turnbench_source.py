@@ -163,7 +163,7 @@ def test_row_that_can_not_be_used_is_rejected_and_the_others_are_read(tmp_path: 
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
     fetched = open_inputs([str(tmp_path / "data")]).fetch()
     assert [problem.id for problem in fetched.problems] == [row["conversation_id"] for row in rows[:3]]
-    assert "samples" in fetched.problems[0].reason
+    assert "its sides" in fetched.problems[0].reason
     assert "an entry of speaker_1" in fetched.problems[1].reason
     assert "an entry of speaker_2" in fetched.problems[2].reason
     assert len(fetched_rows(fetched)) == 1

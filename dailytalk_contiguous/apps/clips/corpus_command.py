@@ -166,7 +166,9 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
         remedy = f"get it from {about.homepage}, then" if about.homepage else "leave out --download:"
         raise DailytalkError(f"{about.title} {reason}", f"{remedy} give its folder")
     say(f"{about.title}: {about.description}")
-    say(f"licence: {about.licence}\nhome page: {about.homepage}\nto be cited as: {about.citation}")
+    say(f"licence: {about.licence}")
+    say(f"home page: {about.homepage}")
+    say(f"to be cited as: {about.citation}")
     if not accepted:
         raise DailytalkError(
             f"{about.title} comes under the licence {about.licence}",

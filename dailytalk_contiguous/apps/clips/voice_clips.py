@@ -8,13 +8,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.clip_records import Labels
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
 from dailytalk_contiguous.core.words.word import Span
-from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_pcm
 from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.files import file_name
@@ -144,9 +144,12 @@ def refuse_nobody(clips: list[VoiceClip]) -> list[VoiceClip]:
 def voice_folder(folder: Path) -> Iterator[Row] | None:
     """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`.
 
-    None of any other. Raises DailytalkError for a link that leads out.
+    None of any other. Raises DailytalkError for a link that leads out, and for sound files without one.
     """
     if not (folder / whisper_json.WHISPER_JSON).exists():
+        if any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.glob("*")):
+            reason = f"{folder} holds sound files, and no {whisper_json.WHISPER_JSON} with their texts"
+            raise DailytalkError(reason, f"run `dailytalk transcribe {folder}`")
         return None
     clips, path = clips_by_name(folder)
     entries = whisper_json.read_whisper_json(path).entries if path else {}

@@ -23,10 +23,10 @@ from dailytalk_contiguous.core.sound.pitch import F0_MAX, F0_MIN
 from dailytalk_contiguous.core.sound.samples import Samples
 
 PRAAT_WHEEL = "praat-parselmouth"
-PRAAT_REMEDY = 'pip install "dailytalk-contiguous[augment]"'
+PRAAT_REMEDY = "pip install '.[augment]' in a checkout of dailytalk_contiguous"
 
 NOISEREDUCE_WHEEL = "noisereduce"
-NOISEREDUCE_REMEDY = 'pip install "dailytalk-contiguous[denoise]"'
+NOISEREDUCE_REMEDY = "pip install '.[denoise]' in a checkout of dailytalk_contiguous"
 
 #: dB that noise reduction takes off at most, at any frequency.
 MOST_REDUCED_DB = 10.0

@@ -156,6 +156,7 @@ def _open_page(port: int) -> "TalkPage":
         from dailytalk_contiguous.apps.converse.talk_page import TalkPage
     except ImportError as error:
         raise DailytalkError(
-            f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
+            f"dailytalk converse --web needs {error.name}",
+            "pip install '.[converse]' in a checkout of dailytalk_contiguous",
         ) from None
     return TalkPage(port)

@@ -15,7 +15,9 @@ FOLDS = 5
 def check_installed(package: str, extra: str) -> None:
     """Raise DailytalkError if a package of an extra is not installed."""
     if importlib.util.find_spec(package) is None:
-        raise DailytalkError(f"{package} is not installed", f"pip install 'dailytalk-contiguous[{extra}]'")
+        raise DailytalkError(
+            f"{package} is not installed", f"pip install '.[{extra}]' in a checkout of dailytalk_contiguous"
+        )
 
 
 def divided(

@@ -31,7 +31,7 @@ def review(
         from dailytalk_contiguous.apps.review.serving import serve
     except ImportError as error:
         raise DailytalkError(
-            f"dailytalk review needs {error.name}", "pip install 'dailytalk-contiguous[review]'"
+            f"dailytalk review needs {error.name}", "pip install '.[review]' in a checkout of dailytalk_contiguous"
         ) from None
 
     def ready(address: str, browser_address: str) -> None:

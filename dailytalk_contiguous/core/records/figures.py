@@ -495,6 +495,14 @@ def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
     return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
+def source_licences(rows: pd.DataFrame, run: RunRecord) -> Counter[str]:
+    """Count rows of a table of conversations by the licence of their source: a row's own, else the run's."""
+    licences = rows["licence"].astype(object)
+    provenance = rows["provenance"].astype(object).fillna("{}")
+    licences = licences.fillna(provenance.map(lambda text: provenance_of(text).source_licence))
+    return Counter(licences.fillna(run.source.licence or UNKNOWN).map(str))
+
+
 def chosen_settings(tables: Tables, run: RunRecord, defaults: Mapping[str, object]) -> dict[str, list[str]]:
     """Return the settings that decide the content of the data and are not defaults, with their values as texts."""
     # Those of rows by the text of each value, of all values in order of their text.

@@ -42,7 +42,7 @@ from dailytalk_contiguous.models.contracts import (
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, StyleProsody, prosody_of_tag
 
 WHEEL = "espeakng-loader"
-ESPEAK_REMEDY = 'pip install "dailytalk-contiguous[espeak]"'
+ESPEAK_REMEDY = "pip install '.[espeak]' in a checkout of dailytalk_contiguous"
 
 #: Voices of ISO 639-1 languages that espeak knows by another name than the language's.
 VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": "id"}

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.licensing import NOT_SHARED, SAYS, terms_of_licence
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice, error
@@ -1049,6 +1050,28 @@ def _because(amounts: Mapping[str, str]) -> str:
     return ": " + "; ".join(parts) if parts else ""
 
 
+def licences_of_sources(data: JudgedData) -> list[Finding]:
+    """Sources whose licence is unknown, or forbids to pass on the data or what was made of it."""
+    findings = []
+    forbidding = NOT_SHARED | {"changes"} if data.tables.is_rebuilt else NOT_SHARED
+    rows = data.rows
+    if data.run == NO_RUN:  # a training folder says nothing of its sources
+        rows = rows[rows.provenance.notna() | rows.licence.notna()]
+    for licence, n_rows in figures.source_licences(rows, data.run).items():
+        terms = terms_of_licence(licence)
+        forbidden = [SAYS[term] for term in sorted(terms.asks & forbidding)]
+        share = data.share(n_rows)
+        if forbidden:
+            problem = f"the source of {share} is under {licence}: {', '.join(forbidden)}"
+            remedy = "keep it to yourself, or ask its makers, and then name what they allow (tag --source-licence)"
+            findings.append(advice("forbidding-licence", ".", problem, remedy))
+        elif not terms.is_known:
+            problem = f"the terms of the source of {share} are not known (licence: {licence})"
+            remedy = "find out what it allows before you publish, and name it (tag --source-licence)"
+            findings.append(advice("unknown-licence", ".", problem, remedy, "note"))
+    return findings
+
+
 def unnamed_speakers(data: JudgedData) -> Finding | None:
     conversations = data.rows[~data.rows["clip"].astype(bool)]
     nameless = [names for names in conversations.kept_speakers if None in list(names)]
@@ -1136,6 +1159,7 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     rows_of_earlier_runs,
     lost_hours,
     lost_recordings,
+    licences_of_sources,
     unnamed_speakers,
     people_on_both_sides,
     few_hours_of_voices,

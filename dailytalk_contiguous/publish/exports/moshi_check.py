@@ -32,7 +32,7 @@ from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, check_file
 from dailytalk_contiguous.publish.items import ABOUT, EVAL, TRAIN
 from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.work_folder import MIX_RECORD
+from dailytalk_contiguous.store.work_folder import MIX_RECORD, read_run
 
 
 def is_moshi(folder: Path) -> bool:
@@ -251,7 +251,12 @@ class _Contents:
                 )
             problem += ": Moshi learns to talk on, not to listen"
             shown = silent[0] if len(silent) == 1 else "."
-            remedy = "run dailytalk corpus with --prompt-channel" if is_clip else "leave them out"
+            remedy = "leave them out"
+            if is_clip:
+                remedy = "run dailytalk corpus with --prompt-channel"
+                settings = read_run(self.folder.parent).settings
+                if len(silent) < len(files) or settings.get("prompt_channel"):
+                    remedy = "add a neutral line of another speaker, which their prompt needs, or leave them out"
             if silent:
                 yield advice("silent-right", shown, problem, remedy, "note" if is_clip else "doubtful")
 

@@ -66,7 +66,7 @@ def token_counter(path: str) -> Callable[[str], int]:
         import sentencepiece
     except ImportError:
         raise DailytalkError(
-            "--tokenizer needs sentencepiece", "pip install 'dailytalk-contiguous[tokenizer]'"
+            "--tokenizer needs sentencepiece", "pip install '.[tokenizer]' in a checkout of dailytalk_contiguous"
         ) from None
     try:
         model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(Path(path), "check the path"))

@@ -159,7 +159,7 @@ def finish_smart_turn(export: exporting.Export, lists: exporting.Lists) -> Mappi
             ids.sort(key=lambda clip_id: order_key(clip_id, export.settings.seed))
             if ids[n_each:]:
                 label = "complete" if is_complete else "incomplete"
-                export.left_out[f"{label} clips of {folder} beyond the number of the others"] += len(ids) - n_each
+                export.left_out[f"{label} clips of {side} beyond the number of the others"] += len(ids) - n_each
             surplus.update(ids[n_each:])
         target.remove(f"{_UNDIVIDED}/{clip_id}.flac" for clip_id in surplus)
         entries[:] = [entry for entry in entries if entry.line.id not in surplus]
@@ -185,7 +185,7 @@ def finish_smart_turn(export: exporting.Export, lists: exporting.Lists) -> Mappi
         raise DailytalkError(reason, remedy)
     texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": clips})
     if not is_raw and not lists["eval"]:
-        export.notes.append("nothing to test on: export more conversations, or --eval-share 0.3")
+        export.notes.append("nothing to evaluate on: export more conversations, or --eval-share 0.3")
     return texts
 
 

@@ -28,7 +28,7 @@ from dailytalk_contiguous.publish.opening import finished_items, local_folder
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
 from dailytalk_contiguous.store.addresses import address_of, stores_named_in_errors
 from dailytalk_contiguous.store.foreign_card import check_card
-from dailytalk_contiguous.store.full_disk import full_disk, name_file
+from dailytalk_contiguous.store.full_disk import disk_problem, name_file
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause, open_parquet
 
@@ -270,7 +270,7 @@ def _name_in_errors(version: Version) -> Iterator[None]:
         failure = error.__cause__ or error
         if isinstance(failure, OSError):
             name_file(failure, datasets.config.HF_DATASETS_CACHE)
-        no_room = full_disk(failure)
+        no_room = disk_problem(failure)
         if no_room:
             raise no_room from None
         raise DailytalkError(

@@ -103,12 +103,19 @@ class PushSettings:
         False, "Publish even if it takes away what others have published.", panel="version"
     )
     even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
+    even_if_forbidden: bool = setting(
+        False, "Publish even under a --licence that a source's licence contradicts.", panel="version"
+    )
     message: str = setting(
         "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
     )
     licence: str | None = setting(
         None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
+    )  # fmt: skip
+    package_url: str = setting(
+        "", "Address from which pip installs this program, for the card: git+https://…",
+        panel="card", metavar="URL", shown="that of the version before",
     )  # fmt: skip
     valid_share: float = setting(0.05, VALID_SHARE)
     test_share: float = setting(
@@ -355,9 +362,10 @@ def push_version(
         defaults: the result of `cli.defaults.default_settings`.
         dry_run: end after the plan.
 
-    Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
-    unless that is accepted; Diverged if that would take away what others have published, unless that is meant.
-    Readers of the Hub see no change then, unless only the tag could not be set, which the sentence says.
+    Raises DailytalkError if it can't be published as requested; and, unless the settings accept it, also for a
+    licence that a source's contradicts, BadVersion if `dailytalk check` calls it bad, and Diverged if it would
+    take away what others have published. Readers of the Hub see no change then, unless only the tag could not be
+    set, which the sentence says.
     """
     api = HfApi()
     shard_bytes = settings.shard_bytes
@@ -390,6 +398,13 @@ def push_version(
             if not dry_run:
                 if card and card.verdict.level == "bad" and not settings.even_if_bad:
                     raise BadVersion(release, card.verdict)
+                if card and card.contradictions and not settings.even_if_forbidden:
+                    raise DailytalkError(
+                        f"--licence {settings.licence} is contradicted, and nothing was published "
+                        f"({'; '.join(card.contradictions)})",
+                        "leave it out, so that the card names what follows from the sources, or pass "
+                        "--even-if-forbidden if their makers agreed to it",
+                    )
                 publish(api, release)
         if not dry_run:
             _keep_base(items.where, base, release, inputs)
@@ -502,8 +517,10 @@ def describe_release(release: Release, items: Items, version: Version, defaults:
             history.append((listed.name, date.isoformat(), diff_in_words(listed.changes or {})))
     rejects = list(items.rejects())
     rejects += [reject.as_dict() for reject in release.packed.rejects]
-    licence = release.settings.card_licence
-    facts = CardFacts(release.repo, release.tag, licence, tuple(history), changes)
+    settings = release.settings
+    facts = CardFacts(
+        release.repo, release.tag, settings.card_licence, tuple(history), changes, settings.package_url
+    )
     release.card = render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)
 
 

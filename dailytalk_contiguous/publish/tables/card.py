@@ -52,10 +52,11 @@ _MARKER = re.compile("<!-- dailytalk:(?:start|end)")
 
 class _Written(TypedDict, total=False):
     licence: str | None
+    package_url: str
 
 
 def written_of(text: str) -> _Written:
-    """Return what the last version remembered: the `licence` that it derived.
+    """Return what the last version remembered: the `licence` that it derived, and the `package_url`.
 
     It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
     pair, or that can't be read.
@@ -143,6 +144,7 @@ class CardFacts:
             sources.
         history: tag, ISO date, and the changes in words, of each version; the newest first.
         changes: numbers from `publish.hub.compare`.
+        package_url: where pip finds this program; empty: where the card says so.
     """
 
     repo: str
@@ -150,6 +152,7 @@ class CardFacts:
     licence: str | None = None
     history: tuple[tuple[str, str, str], ...] = ()
     changes: Mapping[str, object] = field(default_factory=dict)
+    package_url: str = ""
 
 
 #: Findings of one kind that a card shows; `dailytalk check` shows all.
@@ -163,12 +166,14 @@ class Card:
     Attributes:
         assets: its plots (PNG), its sound and its figures, by name in the repository.
         warnings: about its licence.
+        contradictions: the sentences of `warnings` by which the licence that was asked for breaks a source's.
         verdict: that of `dailytalk check` of the version.
     """
 
     text: str
     assets: dict[str, bytes]
     warnings: tuple[str, ...]
+    contradictions: tuple[str, ...]
     verdict: Verdict
 
 
@@ -206,7 +211,13 @@ def render_card(
     _update_content(card, tables, packed, version, bool(clips))
     named = card.data["license"]
     licences = named if isinstance(named, list) else [str(named)]
-    against = licensing.promised_too_much(licences, origins)
+    is_changed = tables.is_rebuilt
+    warnings = licensing.promised_too_much(licences, origins, is_changed)
+    contradictions: tuple[str, ...] = ()
+    if facts.licence and facts.licence != licensing.OTHER:
+        sources = [origin for origin in origins if origin.role == licensing.SOURCE]
+        stated = [source for source in sources if licensing.terms_of_licence(source.licence).asks]
+        contradictions = licensing.promised_too_much([facts.licence], stated, is_changed)
     assets: dict[str, bytes] = {}
     if not clips:
         assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
@@ -216,6 +227,7 @@ def render_card(
         return ""
 
     show = Displays(tables, run, defaults, clips=clips, origins=origins)
+    package_url = facts.package_url or written.get("package_url", "")
     n_rows: dict[str, int] = {}
     seconds: dict[str, float] = {}
     for config, splits in packed.configs.items():
@@ -233,6 +245,7 @@ def render_card(
         seconds=seconds["conversations"],
         rows_beside=n_rows.items(),
         facts=facts,
+        package_url=package_url,
         changes=facts.changes,
         back_to=facts.changes.get("back_to"),
         title=card.data["pretty_name"],
@@ -248,15 +261,17 @@ def render_card(
         draw=draw,
         licences=", ".join(licences),
         licence_name=card.data.get("license_name"),
-        warnings=against,
+        warnings=warnings,
         home=_HOME,
         address=Markup(quote(sample_address, safe=":/@")),
     )
     is_derived = card.data["license"] == derived_licence and not facts.licence
     memory: _Written = {"licence": derived_licence} if is_derived else {}
+    if package_url:
+        memory["package_url"] = package_url
     title = escaped(str(card.data["pretty_name"]).strip())
     card.text = update_body(card.text, title, text, memory)
-    return Card(str(card), assets, against, verdict)
+    return Card(str(card), assets, warnings, contradictions, verdict)
 
 
 def _update_front(card: DatasetCard, facts: CardFacts, derived_licence: str, written: _Written) -> None:

@@ -185,8 +185,7 @@ class Displays:
         voices = figures.named_in_provenance(self.tables, "voice")
         if len(voices) > 3:
             voices = [*voices[:3], f"{len(voices) - 3} more"]
-        licences = {licence for _, licence in figures.sources(self.tables)}
-        licences |= {self.run.source.licence, *self.tables.conversations["licence"].dropna()}
+        licences = figures.source_licences(self.tables.conversations, self.run)
         tools = figures.named_in_provenance(self.tables, "tool")
         if not tools and self.run.version:
             tools = [f"dailytalk-contiguous {self.run.version}"]
@@ -199,7 +198,7 @@ class Displays:
             "voice": ", ".join(voices),
             "profile": self.run.settings.get("profile") or "",
             "made with": ", ".join(tools),
-            "licence of the recordings": ", ".join(sorted(map(str, filter(None, licences)))) or UNKNOWN,
+            "licence of the recordings": ", ".join(sorted(licences)) or UNKNOWN,
             "date": ", ".join(dict.fromkeys(dates)),
             "command": ", ".join(dict.fromkeys(commands)),
         }

@@ -69,7 +69,7 @@ def in_latex(text: str) -> Markup:
 
 def web_address(url: str) -> Markup:
     """Return an address with what would end it in Markdown percent-encoded."""
-    return Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url))
+    return Markup(re.sub(r"[\s()<>|\\'`]", lambda match: f"%{ord(match[0]):02X}", url))
 
 
 def cell_text(cell: object) -> str:

@@ -246,7 +246,7 @@ def test_without_the_library_noise_reduction_says_what_to_install(
     options = ("--out", out, *PLAIN, "--reduce-noise-under", "20")
     done = dailytalk("corpus", "crema_d", source, *options)
     assert done.code == 1
-    assert 'pip install "dailytalk-contiguous[denoise]"' in done.err
+    assert "pip install '.[denoise]'" in done.err
     assert not (out / "measured").exists()
 
 

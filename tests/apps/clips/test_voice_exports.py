@@ -94,6 +94,16 @@ def test_no_text_breaks_a_line_of_a_list_and_every_sound_is_there(
     assert len(list(sounds.iterdir())) == 3
 
 
+@pytest.mark.parametrize("format", ["xtts", "ljspeech"])
+def test_clips_without_texts_name_the_command_that_writes_them(
+    tmp_path: Path, dailytalk: Command, format: str
+) -> None:
+    clips = put(tmp_path / "Usable", {"a.wav": clip(0.5), "b.wav": clip(0.6)})
+    done = dailytalk("export", clips, "--format", format, "--out", tmp_path / "out")
+    assert done.code == 1
+    assert f"run `dailytalk transcribe {clips}`" in done.err
+
+
 def test_several_speakers_are_named_for_piper_and_keep_to_one_side(tmp_path: Path, dailytalk: Command) -> None:
     speakers = ("ANN", "BOB", "CYD", "DEE")
     texts = {f"{speaker}_{n:04d}.wav": f"Line {n}." for speaker in speakers for n in range(3)}

@@ -82,7 +82,7 @@ def test_without_scikit_learn_it_is_said_how_to_get_it_and_tokens_need_none(
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
     done = dailytalk("tokens cluster", contours / "out", "--out", tmp_path / "codebook")
     assert done.code == 1
-    assert "pip install 'dailytalk-contiguous[tokens]'" in done.err
+    assert "pip install '.[tokens]'" in done.err
     assert dailytalk("tokens encode", contours / "calls", "--out", tmp_path / "tokens").code == 0
 
 
