@@ -78,6 +78,7 @@ class PendingConversation(msgspec.Struct, frozen=True):
         duration: as in its row, in seconds.
         input_digest: as in its row.
         compressed: all other columns; empty where they are not known.
+        is_finished: whether its finished row is the one that was published, in the column `published`.
     """
 
     id: str
@@ -86,6 +87,7 @@ class PendingConversation(msgspec.Struct, frozen=True):
     duration: float
     input_digest: str
     compressed: bytes = b""
+    is_finished: bool = False
 
     @classmethod
     def of_row(cls, row: Row) -> "PendingConversation":
@@ -97,6 +99,7 @@ class PendingConversation(msgspec.Struct, frozen=True):
             audio=others.pop("audio"),
             duration=others.pop("duration"),
             input_digest=others.pop("input_digest"),
+            is_finished=others.pop("is_finished", False),
             compressed=compress(others),
         )
 

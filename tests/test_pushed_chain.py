@@ -45,7 +45,9 @@ def test_check_report_and_export_read_a_chain_that_was_pushed(
         assert "one channel" in reject["reason"]
         checked = dailytalk("check", source, "--json")
         assert checked.code == 0, checked.err
-        facts = json.loads(checked.out)["facts"]
+        outcome = json.loads(checked.out)
+        assert "manifest.json" not in {finding["file"] for finding in outcome["findings"]}
+        facts = outcome["facts"]
         assert facts["conversations"] == 2
         assert facts["splits"] == {"train": 2}
         assert facts["words"] > 0
@@ -58,3 +60,16 @@ def test_check_report_and_export_read_a_chain_that_was_pushed(
         assert exported.code == 0, exported.err
         lines = (folder / "moshi/train.jsonl").read_text(encoding="utf-8").splitlines()
         assert len(lines) == 2
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_chain_that_was_pushed_is_taken_as_it_is(pushed: str, tmp_path: Path, dailytalk: Command) -> None:
+    assert dailytalk("tag", pushed, "--out", tmp_path / "bob").code == 3  # the reject is one here, too
+    assert dailytalk("speak", tmp_path / "bob").code == 0
+    published = {row["conversation_id"]: row for row in open_items(pushed).rows()}
+    for row in open_items(tmp_path / "bob").rows():
+        before = published.pop(row["conversation_id"])
+        assert row["audio"]["bytes"] == before["audio"]["bytes"]
+        assert row["utterances"] == before["utterances"]
+        assert row["provenance"] == "{}"
+    assert not published

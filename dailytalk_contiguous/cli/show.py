@@ -160,11 +160,7 @@ def to_fetch_text(repository: Repository, missing: ToFetch) -> str:
 
 
 def say_dataset(repository: Repository, missing: ToFetch) -> None:
-    """Print what a run will fetch from a dataset on the Hub, and whether it holds finished conversations."""
-    if repository.is_revoiced:
-        say(
-            f"{repository.reference.repo} holds finished conversations: name the dataset of its recordings instead"
-        )
+    """Print what a run will fetch from a dataset on the Hub."""
     if missing.files:
         say(to_fetch_text(repository, missing))
 

@@ -13,7 +13,7 @@ from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
-from dailytalk_contiguous.core.records.run_record import RunRecord
+from dailytalk_contiguous.core.records.run_record import RunRecord, WorkingCopy
 from dailytalk_contiguous.core.records.schema import NOBODY
 from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -39,6 +39,7 @@ from dailytalk_contiguous.run.speaking import (
     refuse_one_channel,
 )
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
+from dailytalk_contiguous.sources.hub_repository import repository_of
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.keep import Keep
@@ -123,6 +124,9 @@ def speak(
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
+    copy = work_folder.read_run(tagged).working_copy
+    if copy:
+        settings = as_published(copy, settings)
     own_settings = own_of_voice(settings, options)
     if not profile:
         settings = _voice_of(work_folder.read_run(work.folder), settings) | settings
@@ -144,7 +148,28 @@ def speak(
         done = run(spec, run_options, planned=planned)
     show.write_readme(done.out, done.title)
     work.settle(OF_SPEAK)
-    return speak_outcome(done, moves=isinstance(voice, Speak))
+    outcome = speak_outcome(done, moves=isinstance(voice, Speak))
+    n_again = sum(not pending.is_finished for pending in spec.script.conversations)
+    if copy and n_again:
+        again = (
+            f"{counted(n_again, 'conversation')} with lines said anew made from the sound of the version, because "
+            "the recordings are not here"
+        )
+        outcome = replace(outcome, details=[*outcome.details, again])
+    return outcome
+
+
+def as_published(copy: WorkingCopy, settings: cli_options.SettingValues) -> cli_options.SettingValues:
+    """Return the settings by which lines of a version are said anew: as they were, unless a voice is chosen."""
+    if settings:
+        terminal.say(
+            "lines that nobody has edited stay as they were published, whatever the options of voices; tag with "
+            "--hear-again to give all another voice"
+        )
+    is_chosen = settings.keys() & {"revoice", "tts"}
+    is_ours = copy.speak.get("tts") in (None, *ENGINES)  # a file of somebody else is not run
+    earlier = copy.speak if is_ours and not is_chosen else {}
+    return {"sample_rate": 0, **earlier, **settings}
 
 
 def own_of_voice(
@@ -299,7 +324,9 @@ def build(**options: Any) -> Outcome:
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
     stages = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     voice = voice_stage_of(stages)
-    if not voice:
+    repository = repository_of(options["inputs"], engine_options.hub_choice(options))
+    takes_version = repository is not None and repository.is_version and not options["hear_again"]
+    if not voice and not takes_version:
         options |= without_affect(options)
     tagging = stages_of(options)
     refuse_downloads(profile, (*tagging, *stages))
@@ -311,7 +338,7 @@ def build(**options: Any) -> Outcome:
             "pass --channel both, or another --revoice",
         )
     work = open_work(options["out"]).folder
-    if voice and not options["dry_run"]:
+    if voice and not options["dry_run"] and not takes_version:
         voice.preflight()
     if engine_options.is_stream(options):
         return stream(options, stages_of(options), stages)

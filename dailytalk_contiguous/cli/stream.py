@@ -43,6 +43,11 @@ def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages)
     repository = repository_of(options["inputs"], engine_options.hub_choice(options))
     if repository is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
+    if repository.is_version and not options["hear_again"]:
+        raise DailytalkError(
+            f"{repository.reference} is a version, of which a stream would hear the sound anew",
+            "leave --streaming out to take it as it was published, or pass --hear-again",
+        )
     source = StreamSource(
         repository,
         engine_options.folder_config(options, tagging),

@@ -7,7 +7,12 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
+from dailytalk_contiguous.core.documents import JsonObject
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.records.schema import NOBODY
 from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -17,8 +22,10 @@ from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.inputs import open_inputs
+from dailytalk_contiguous.sources.published import manifest_of
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.stages.take_published import TakePublished
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
@@ -116,6 +123,12 @@ def tag(
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
     shard_minutes: float | None = engine_options.SHARD_MINUTES,
+    hear_again: bool = option(
+        False,
+        Panel.HUB,
+        "Hear a version anew, as recordings: its tags and edits are not taken.",
+        "--hear-again",
+    ),
     stage: list[Path] | None = cli_options.STAGE,
     **options: object,
 ) -> Outcome:
@@ -148,11 +161,16 @@ def tag(
             return show.to_fetch_outcome(source.repository, missing)
         show.say_dataset(source.repository, missing)
     config = engine_options.folder_config(arguments, stages)
-    about = {"command": command_line(), "settings": {"profile": profile}}
+    about: JsonObject = {"command": command_line(), "settings": {"profile": profile}}
     with shown_steps():
         recordings = list_conversations(
-            source, work.folder, config, run_options.shard_seconds, source_licence, speakers
+            source, work.folder, config, run_options.shard_seconds, source_licence, speakers, not hear_again
         )
+    if recordings.fields is not None:
+        refuse_hearing(recordings, arguments)
+        stages = (TakePublished(recordings.fields),)
+        say(f"{inputs[0]} is taken as it was published; lines that nobody edits stay as they are")
+        about["working_copy"] = working_copy(recordings)
     spec = TagSpec(recordings, work.folder, stages, about)
     show.say_left_out(recordings.left_out)
     unmatched_names = recordings.unmatched_names
@@ -168,6 +186,58 @@ def tag(
         show.write_readme(done.out, done.title)
     work.settle(OF_TAG if done.record else ())
     return tag_outcome(done)
+
+
+#: The options of `tag` beside settings of its stages that say how recordings are heard.
+_HEARING = (
+    "transcripts",
+    "tier",
+    "pairs",
+    "left",
+    "sides",
+    "tracks",
+    "anonymous",
+    "max_conversation",
+    "align_sides",
+    "stage",
+)
+
+
+def refuse_hearing(recordings: FoundRecordings, options: cli_options.OptionValues) -> None:
+    """Raise DailytalkError for options that would hear the conversations of a version anew.
+
+    The language that all of them have asks for nothing new.
+    """
+    chosen = [*cli_options.chosen(options, TAG_SETTINGS)]
+    chosen += [name for name in _HEARING if options[name] not in (None, False, "", [], MAX_CONVERSATION)]
+    languages = {pending.row()["given_language"] for pending in recordings.conversations}
+    if "language" in chosen and languages == {options["language"]}:
+        chosen.remove("language")
+    if chosen:
+        flag = f"--{chosen[0].replace('_', '-')}"
+        raise DailytalkError(
+            f"{flag} has no use with {recordings.inputs.paths[0]}, a version that is taken as it was published",
+            f"leave {flag} out, or pass --hear-again to hear its sound anew, without its tags and edits",
+        )
+
+
+def working_copy(recordings: FoundRecordings) -> JsonObject:
+    """Return the facts of run.json on the version that was taken (`WorkingCopy`)."""
+    labelled = False
+    options: dict[str, str | None] = {"revoice": NOBODY}
+    for pending in recordings.conversations:
+        talk = from_finished(read_published(pending.row()["published"]))
+        labelled = labelled or bool(talk.labels)
+        for utterance in talk.utterances:
+            synthesis = utterance.synthesis
+            if synthesis and utterance.is_converted:
+                options = {"tts": synthesis.engine}
+            elif synthesis:
+                options = {"tts": synthesis.engine, "tts_model": synthesis.model, "voice": synthesis.voice}
+    speak = {name: value for name, value in options.items() if value}
+    repository = recordings.inputs.repository
+    run = manifest_of(repository).get("run") if repository else None
+    return {"labelled": labelled, "speak": speak, "run": run or {}}
 
 
 def stages_of(options: cli_options.OptionValues) -> Stages:

@@ -23,6 +23,16 @@ SHOWN = 5
 #: Fields, and moves of tags, that are shown before the reader is sent to --json.
 SHOWN_ROWS = 20
 
+#: Fields that people write. They come first: many more follow from one of them.
+WRITTEN = {
+    "utterances.text",
+    "utterances.tag",
+    "utterances.speaker",
+    "utterances.language",
+    "utterances.edited_by",
+    "utterances.edited_fields",
+}
+
 
 def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Outcome:
     """List the versions of a dataset, and what each changed.
@@ -119,7 +129,7 @@ def _details(changes: Changes) -> list[str | Figures]:
         details += [f"breaks readers: {config}: {sentence}" for sentence in sentences]
     for config, columns in changes.columns.items():
         details.append(f"new columns: {config}: {', '.join(columns)}")
-    fields = sorted(changes.fields.items(), key=lambda field: (-field[1], field[0]))
+    fields = sorted(changes.fields.items(), key=lambda field: (field[0] not in WRITTEN, -field[1], field[0]))
     if fields:
         rows = [(name, str(count)) for name, count in fields[:SHOWN_ROWS]]
         details.append(Figures(("field", ">conversations"), rows))

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import NO_RUN
-from dailytalk_contiguous.core.records.schema import LABELLED, Row
+from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED, Row
 from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS, line_problem, no_text_reason
@@ -165,7 +165,7 @@ def check_version(
             else:
                 problem = "it is no part of the version"
                 findings.append(advice("not-in-manifest", name, problem, "delete it, or leave it there", "note"))
-    else:
+    elif items.config in CONFIGS:  # a chain of stages writes none
         problem = "nothing says which files this version has"
         findings.append(advice("no-manifest", MANIFEST, problem, PUBLISH_AGAIN))
     row_problems, facts = check_rows(items, limits, references)

@@ -7,7 +7,6 @@ or a version as `Items`.
 """
 
 import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,18 +19,18 @@ from typing import Any, NamedTuple
 import msgspec
 from datasets import Features, List
 
-from dailytalk_contiguous.core.documents import as_text, is_number, printable_path, quoted
+from dailytalk_contiguous.core.documents import as_text, printable_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.clip import times_listed
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.fields import Field, columns_among
 from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.core.records.judged import JUDGED, NAME_COLUMNS, is_too_long, problems_of
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE, features_of_fields
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, features_of_fields
 from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.machine.sound_columns import sound_columns, stereo_sound
@@ -68,45 +67,14 @@ _CORPUS_AGAIN = "run `dailytalk corpus` again"
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
 
-#: Seconds that a time or a length may have: a month, which no conversation takes.
-MOST_SECONDS = 31 * 86400.0
-
 #: Seconds by which a stated length may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
-
-#: Columns of names, which readers of a dataset hold in memory for all rows.
-_NAME_COLUMNS = ("conversation_id", "recording_id", "language", "split")
-
-#: Characters of a name: far more than a path has, and the longest ids are paths.
-LONGEST_READ_NAME = 10_000
-
-#: Characters of what one person says without a pause: two hours have half as many.
-LONGEST_READ_TEXT = 200_000
-
-
-class _ListColumn(NamedTuple):
-    """A column that is a list: what an item is called, the fields that it needs, those of its channel and text."""
-
-    item: str
-    fields: frozenset[str]
-    channel: str
-    text: str
-
-
-#: Columns that are lists. Rows of older versions do not say which words are fillers, and have no labels.
-_LISTS = {
-    "utterances": _ListColumn("utterance", frozenset(UTTERANCE) - OPTIONAL_FIELDS, "channel", "text"),
-    "alignments": _ListColumn(
-        "word", frozenset(schema.ALIGNED_WORD) - {"filler"} - OPTIONAL_FIELDS, "speaker", "word"
-    ),
-    "sounds": _ListColumn("sound", frozenset(schema.SOUND) - {"label"} - OPTIONAL_FIELDS, "channel", "label"),
-}
 
 
 def judged(row: Row, name: str) -> Row:
     """Return a finished row with `problem`, its column, and `remedy`; `name` is the id of a row without one."""
     column, problem = next(problems_of(row), (None, None))
-    judged_row = row | {column: None for column in _NAME_COLUMNS if _is_too_long(row.get(column))}
+    judged_row = row | {column: None for column in NAME_COLUMNS if is_too_long(row.get(column))}
     utterances = row["utterances"]
     if utterances:
         lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
@@ -121,73 +89,8 @@ def judged(row: Row, name: str) -> Row:
     }
 
 
-def problems_of(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield why a finished row can't be used, each with its column: readers rely on these checks.
-
-    It has an id and a length, and no name of more than `LONGEST_READ_NAME` characters. Its lists hold whole
-    items, each of a known channel, with a text of at most `LONGEST_READ_TEXT` characters and times that are
-    numbers, except dropped utterances, which have none. A clip has one utterance, which begins inside it, and a
-    weight of 0 or more. Audio and texts are checked by their users.
-    """
-    if not (row["conversation_id"] or "").strip():
-        yield "conversation_id", "it has no conversation_id"
-    for column in _NAME_COLUMNS:
-        if _is_too_long(row.get(column)):
-            length = f"{len(row[column]):,} characters"
-            yield column, f"its {column} has {length}, and {LONGEST_READ_NAME:,} are read at most"
-    for column in ("duration", "source_duration"):
-        seconds = row[column]
-        is_unknown = seconds is None and column == "source_duration"
-        if not is_unknown and not is_number(seconds, 0.0, MOST_SECONDS):
-            yield column, f"its {column} is {quoted(seconds)}, no length in seconds"
-    for column, listed in _LISTS.items():
-        for number, item in enumerate(row[column] or (), 1):
-            for problem in _problems_of_item(item, listed):
-                yield column, f"its {listed.item} {number} {problem}"
-    labels = row.get("labels")
-    if labels:
-        n_utterances = len(row["utterances"] or ())
-        if n_utterances != 1:
-            yield "utterances", f"it is a clip and has {counted(n_utterances, 'utterance')}, not one"
-        weight = labels.get("weight")
-        clip_start = (labels.get("conditioning") or {}).get("clip_start")
-        if not is_number(weight or 0.0, 0.0, math.inf):
-            yield "labels", f"its weight is {quoted(weight)}"
-        if not is_number(clip_start or 0.0, 0.0, row["duration"]):
-            yield "labels", f"its clip_start is {quoted(clip_start)}"
-
-
-def _is_too_long(name: str | None) -> bool:
-    return name is not None and len(name) > LONGEST_READ_NAME
-
-
-def _problems_of_item(item: Mapping[str, object] | None, listed: _ListColumn) -> Iterator[str]:
-    """Why an utterance, a word or a sound can't be used, as the rest of a sentence about it."""
-    if item is None:
-        yield "is empty"
-        return
-    missing = listed.fields - item.keys()
-    if missing:
-        yield f"has no {', '.join(sorted(missing))}"
-        return
-    text = item.get(listed.text)
-    if isinstance(text, str) and len(text) > LONGEST_READ_TEXT:
-        yield f"has a text of {len(text):,} characters, and {LONGEST_READ_TEXT:,} are read at most"
-    channel = item[listed.channel]
-    if channel not in schema.CHANNELS:
-        yield f"names a channel {quoted(channel)}, not {' or '.join(schema.CHANNELS)}"
-    elif item.get("status") != "dropped":
-        for edge in ("start", "end"):
-            time = item[edge]
-            if not is_number(time, -MOST_SECONDS, MOST_SECONDS):
-                yield f"has the {edge} {quoted(time)}, no time in seconds"
-
-
 #: All columns of a row except the audio.
 SMALL = tuple(name for name in schema.LABELLED if name != "audio")
-
-#: Columns that are checked before a row can be used (`problem_of`).
-_JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
 
 
 class ItemSound(NamedTuple):
@@ -406,11 +309,11 @@ class FiledItems(Items):
             if columns is not None and side in columns:
                 item[side] = embedded(row[side])
         provenance = row.get("provenance")
-        if "provenance" in row and self.provenance:
+        if "provenance" in row and provenance is None and self.provenance:
             item |= {"provenance": self.provenance}
         elif not isinstance(provenance, str | None):  # as it is published
             item |= {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True, default=str)}
-        if item.keys() >= _JUDGED:
+        if item.keys() >= JUDGED:
             return judged(item, f"row {number} of {Path(file).name}")
         return item
 
@@ -439,7 +342,7 @@ class FiledItems(Items):
         for file in self.files:
             for position, row in self.rows_of(file, ["conversation_id"]):
                 name = row["conversation_id"]
-                if not _is_too_long(name):
+                if not is_too_long(name):
                     places[name] = position
         return places
 

@@ -115,6 +115,9 @@ def kept_run_facts(folder: Path) -> JsonObject:
     It is empty where one of its facts has another type than `RunRecord` says: no reader would take it.
     """
     run = run_json(folder)
+    copy = RunRecord.from_json(run).working_copy
+    if copy:
+        run = copy.run
     kept = {}
     for name, names in _KEPT_FACTS.items():
         part = run.get(name)

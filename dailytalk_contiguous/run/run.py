@@ -71,6 +71,7 @@ from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.take_published import PUBLISHED
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.files import remove_unfinished
 
@@ -258,7 +259,7 @@ class Pass:
     folder: Path
     groups: Sequence[list[PendingConversation]]
     stages: Stages
-    columns: Features = field(default_factory=lambda: SOURCE)
+    columns: Features = field(default_factory=lambda: Features({**SOURCE, **PUBLISHED}))
     keeps: Features | None = None
     later: Stages = ()
     before: "Pass | None" = None

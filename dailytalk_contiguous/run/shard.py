@@ -26,9 +26,12 @@ from dailytalk_contiguous.core.records.conversation import (
     has_column,
     to_row,
 )
+from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
+from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt
+from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
 from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import Stage
@@ -106,7 +109,8 @@ class Task:
     @property
     def left(self) -> list[PendingConversation]:
         """The conversations that go through stages."""
-        return [pending for pending in self.conversations if pending.id not in self.finished_files]
+        unfinished = [pending for pending in self.conversations if not pending.is_finished]
+        return [pending for pending in unfinished if pending.id not in self.finished_files]
 
     @property
     def seconds(self) -> float:
@@ -189,6 +193,9 @@ class ShardInProgress:
         self._entries: dict[str, shards.Entry] = {}
         self._rows_before: dict[str, Row] = {}
         self._copy(task.made_before | {name for stage in stages for name in stage.adds})
+        for pending in task.conversations:
+            if pending.is_finished and pending.id not in self._entries:
+                self.put(pending, published_row(pending), None)
         if task.before and not self.is_whole:
             self._read_pass_before(task.before)
         self.left = [pending for pending in task.conversations if pending.id not in self._entries]
@@ -278,6 +285,14 @@ class ShardInProgress:
         if path != held:
             held.unlink(missing_ok=True)
         return path
+
+
+def published_row(pending: PendingConversation) -> Row:
+    """Return the finished row of a conversation of a version, with its sound. Raises BadInput if that is gone."""
+    row = pending.row()
+    path = from_uri(pending.sound_uri)
+    sound = read_bytes(path, "run the same command again", MOST_OWN_BYTES)
+    return read_published(row["published"]) | {"audio": {"bytes": sound, "path": None}}
 
 
 def columns_of_today(pending: PendingConversation, made_columns: Container[str]) -> Row:

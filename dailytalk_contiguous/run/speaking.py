@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from datasets import Features
 
 from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    Utterance,
+    conversation_features,
+    from_row,
+)
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
-from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder
-from dailytalk_contiguous.core.records.schema import MIX
+from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder, WorkingCopy
+from dailytalk_contiguous.core.records.schema import LABELLED, MIX
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.style.tags import mapped_tags
@@ -48,13 +54,14 @@ from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import SAID_APART, Speak
+from dailytalk_contiguous.stages.take_published import PUBLISHED
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
-from dailytalk_contiguous.store.work_folder import DATASET
+from dailytalk_contiguous.store.work_folder import CLIPS, DATASET
 
 #: The columns of a script that say who says what, in which language, and in what voice.
-_TO_SAY = {"conversation_id", "text_raw", "language", *Speak.needs, *ChooseVoice.needs}
+_TO_SAY = {"conversation_id", "text_raw", "language", "keeps_sound", *Speak.needs, *ChooseVoice.needs}
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class SynthesisInput:
         fields: fields of a line published by stages of the first half.
         without_recording: ids of the conversations whose tagged recording is not there, or was never tagged.
         is_planned: whether conversations have only what a run reads that has nothing to do.
+        working_copy: the version that they are of, if their folder is its working copy.
     """
 
     groups: list[list[PendingConversation]]
@@ -80,16 +88,18 @@ class SynthesisInput:
     fields: tuple[Field, ...] = ()
     without_recording: list[str] = field(default_factory=list)
     is_planned: bool = False
+    working_copy: WorkingCopy | None = None
 
     @property
     def conversations(self) -> list[PendingConversation]:
         return [*chain.from_iterable(self.groups)]
 
     def talks(self) -> Iterator[Conversation]:
-        """Yield the conversations one at a time, with the columns of `_TO_SAY` alone."""
+        """Yield the conversations to be made one at a time, with the columns of `_TO_SAY` alone."""
         for pending in self.conversations:
-            row = pending.row()
-            yield from_row({name: row[name] for name in _TO_SAY if name in row})
+            if not pending.is_finished:
+                row = pending.row()
+                yield from_row({name: row[name] for name in _TO_SAY if name in row})
 
 
 def read_synthesis_input(
@@ -136,6 +146,7 @@ def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float)
         source=run.get("source") or {},
         digest=script.digest,
         fields=published(facts.fields, work_folder.RUN),
+        working_copy=facts.working_copy,
     )
 
 
@@ -165,7 +176,8 @@ class SpeakSpec(Spec):
         self.script = script
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
-        self._pass = spoken_pass(self.out, script.groups, self.stages, script.fields)
+        labelled = script.working_copy is not None and script.working_copy.labelled
+        self._pass = spoken_pass(self.out, script.groups, self.stages, script.fields, labelled)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.
@@ -175,6 +187,9 @@ class SpeakSpec(Spec):
         """
         if not self.script.is_planned:
             check_script_tags(self.script, self.stages)
+        left = [pending for pending in self.script.conversations if not pending.is_finished]
+        if left and self.script.working_copy and speak_stage_of(self.stages) is None:
+            raise DailytalkError(f"lines of {left[0].id!r} have to be said anew", "name a voice with --tts")
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
         kept = {pending.id for pending in self.script.conversations}
         lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
@@ -292,10 +307,19 @@ def spoken_pass(
     groups: Sequence[list[PendingConversation]],
     stages: Stages,
     fields: Sequence[Field],
+    labelled: bool = False,
 ) -> Pass:
-    """Return the pass that says groups of conversations; the shards keep what is finished alone."""
-    columns = script_row((*FIELDS, *fields))
-    return Pass(out / DATASET, groups, stages, columns, keeps=stages[-1].adds, keeps_finished=True)
+    """Return the pass that says groups of conversations; the shards keep what is finished alone.
+
+    `labelled`: they are clips of a version.
+    """
+    columns = Features({**script_row((*FIELDS, *fields)), **PUBLISHED, **conversation_features("keeps_sound")})
+    keeps = stages[-1].adds
+    folder = out / DATASET
+    if labelled:
+        folder = out / CLIPS
+        keeps = Features({**keeps, "labels": LABELLED["labels"], "split": LABELLED["split"]})
+    return Pass(folder, groups, stages, columns, keeps=keeps, keeps_finished=True)
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
@@ -21,6 +22,7 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import keep_base
 from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
 from dailytalk_contiguous.sources.people import People, people_of, read_people
+from dailytalk_contiguous.sources.published import published_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.turnbench_transcripts import LABELS_UNREAD
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
@@ -41,6 +43,7 @@ class FoundRecordings:
         people: the speakers by recording id and channel.
         unmatched_names: names in the table of speakers that are no recordings of the input.
         n_transcribed: recordings that have a transcript.
+        fields: the fields of a version beside ours; None unless its rows are taken as they were published.
     """
 
     groups: list[list[PendingConversation]]
@@ -51,6 +54,7 @@ class FoundRecordings:
     people: People = field(default_factory=dict)
     unmatched_names: list[str] = field(default_factory=list)
     n_transcribed: int = 0
+    fields: tuple[Field, ...] | None = None
 
     @property
     def conversations(self) -> list[PendingConversation]:
@@ -68,6 +72,7 @@ def list_conversations(
     shard_seconds: float = RunOptions.shard_seconds,
     licence: str = "",
     speakers: Path | None = None,
+    takes_versions: bool = False,
 ) -> FoundRecordings:
     """List the conversations of the inputs; a dataset on the Hub is downloaded first.
 
@@ -78,6 +83,7 @@ def list_conversations(
         shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
         licence: the licence of the recordings, if no card names it, or names it wrongly.
         speakers: a table that names them (see `sources.people`).
+        takes_versions: whether the rows of a version are taken as they were published; otherwise its sound alone.
 
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
     """
@@ -97,7 +103,11 @@ def list_conversations(
     conversations: list[PendingConversation] = []
     recordings: set[tuple[str, str]] = set()
     transcribed = set[str]()
-    for row in steps("conversations found", folder_rows(config, left_out)):
+    fields = fetched.fields if takes_versions else None
+    rows = folder_rows(config, left_out)
+    if fields is not None:
+        rows = published_rows(fetched.folders, fetched.recordings)
+    for row in steps("conversations found", rows):
         if table:
             recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
@@ -122,6 +132,7 @@ def list_conversations(
         people=people,
         unmatched_names=unmatched_names,
         n_transcribed=len(transcribed),
+        fields=fields,
     )
 
 

@@ -3,12 +3,15 @@
 Audio files, Parquet and WebDataset shards all become one local file a recording, fetched once.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import try_to_load_from_cache
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.sources.hub_audio_files import audio_files, folders_of_files, needed_files
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES
@@ -26,12 +29,15 @@ from dailytalk_contiguous.store.hub import hub_errors
 class Fetched(NamedTuple):
     """The result of fetching a repository: folders to read as any others, and rows that can't be used.
 
-    `unread_labels`: how often labels of TurnBench were dropped, as text; empty for none.
+    `unread_labels`: how often labels of TurnBench were dropped, as text; empty for none. `recordings`: of rows in
+    tables, their paths in the one folder. `fields`: of finished conversations, their fields beside ours.
     """
 
     folders: tuple[str, ...]
     problems: list[Reject]
     unread_labels: str = ""
+    recordings: Sequence[str] = ()
+    fields: tuple[Field, ...] | None = None
 
 
 class ToFetch(NamedTuple):
@@ -59,7 +65,9 @@ def fetched_tables(folder: Path, record: WrittenRecordings) -> Fetched:
     """Return what to read of a folder that rows were written to, by the list that closes it."""
     folders = (str(folder),) if record["recordings"] else ()
     problems = [Reject(**problem) for problem in record["problems"]]
-    return Fetched(folders, problems, labels_text(record.get("labels", {})))
+    described = record.get("fields")
+    fields = None if described is None else published(described, folder.name)
+    return Fetched(folders, problems, labels_text(record.get("labels", {})), record["recordings"], fields)
 
 
 def to_fetch(repository: Repository) -> ToFetch:

@@ -42,8 +42,8 @@ class Repository:
         return {"repository": self.reference.repo, "revision": self.commit, "licence": self.licence}
 
     @property
-    def is_revoiced(self) -> bool:
-        """Whether the chosen part holds finished conversations that `push` wrote, not their recordings."""
+    def is_version(self) -> bool:
+        """Whether the chosen part holds finished conversations that `push` wrote."""
         folders = {path.partition("/")[0] for path in self.files if "/" in path}
         is_published = {*PUBLISHED[:2]} <= folders
         return is_published and self.choice.config in ("", PUBLISHED[0])
@@ -57,7 +57,7 @@ def keep_base(repository: Repository, out: Path) -> None:
     """
     revision = read_run(out).source.revision
     was_made_from_it = revision == repository.commit and read_base(out) is not None
-    if repository.is_revoiced and not was_made_from_it:
+    if repository.is_version and not was_made_from_it:
         reference = repository.reference
         write_base(out, Base(repository=reference.repo, tag=reference.revision, commit=repository.commit))
 

@@ -9,7 +9,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 from datasets import Audio, Features
@@ -33,8 +33,19 @@ _REMEDY = "choose another revision"
 _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError, MemoryError)
 
 
-def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]:
-    """Return all columns of a shard, and those with audio. A WebDataset has those of its first usable sample.
+NO_TYPES = Features({})
+
+
+class ShardColumns(NamedTuple):
+    """The names of all columns of a shard and of those with audio, and the types of all, if it is Parquet."""
+
+    names: list[str]
+    audio: list[str]
+    features: Features = NO_TYPES
+
+
+def columns_of(repository: Repository, path: str) -> ShardColumns:
+    """Return the columns of a shard. A WebDataset has those of its first usable sample.
 
     Raises BadInput for one that is damaged, or has no usable sample.
     """
@@ -43,24 +54,28 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
                 with _parquet(repository, path, file) as parquet:
-                    return parquet.schema.names, _audio_columns(parquet.schema)
+                    features = _features(parquet.schema)
+                    return ShardColumns(parquet.schema.names, _audio_columns(features), features)
             for sample, _ in samples_in(file, _shard_name(repository, path)):
                 problem = _problem_of(sample)
                 if problem is None:
                     columns = list(sample)
-                    return columns, [name for name in columns if is_audio_column(name)]
+                    return ShardColumns(columns, [name for name in columns if is_audio_column(name)])
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
     if problem:
         raise problem
-    return [], []
+    return ShardColumns([], [])
 
 
-def _audio_columns(schema: pa.Schema) -> list[str]:
+def _features(schema: pa.Schema) -> Features:
     try:
-        features = Features.from_arrow_schema(schema)
+        return Features.from_arrow_schema(schema)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # of its metadata
-        features = Features.from_arrow_schema(schema.remove_metadata())
+        return Features.from_arrow_schema(schema.remove_metadata())
+
+
+def _audio_columns(features: Features) -> list[str]:
     audio = []
     for name, feature in features.items():
         is_struct = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
@@ -70,9 +85,11 @@ def _audio_columns(schema: pa.Schema) -> list[str]:
 
 
 def rows_of(
-    repository: Repository, path: str, columns: Sequence[str], start: int = 0
+    repository: Repository, path: str, columns: Sequence[str], start: int = 0, types: Features = NO_TYPES
 ) -> Iterator[tuple[Row | BadInput, int]]:
     """Yield the rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
+
+    In place of all rows of Parquet with a column of another type than in `types` there is one BadInput.
 
     In place of a row that can't be read there is a BadInput that says why; one BadInput stands for everything
     after a damaged position of a tar or of a row group of Parquet.
@@ -84,6 +101,7 @@ def rows_of(
         if path.lower().endswith(PARQUET):
             try:
                 with _parquet(repository, path, file) as parquet:
+                    parquet.check(types, ())
                     subject = f"{_shard_name(repository, path)}, unpacked,"
                     quota = unpacked_quota(subject, repository.files[path].size, _REMEDY)
                     yield from _rows_of_groups(parquet, columns, start, quota)

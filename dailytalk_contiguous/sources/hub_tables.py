@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
@@ -21,14 +21,18 @@ from datasets import get_dataset_config_names, load_dataset_builder
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.fields import Field, columns_among
+from dailytalk_contiguous.core.records.published_fields import Described, described
+from dailytalk_contiguous.core.records.schema import CHANNELS, PROBLEM, Row
 from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
+from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
+from dailytalk_contiguous.sources.hub_shards import NO_TYPES, TABLE_SUFFIXES, ShardColumns, columns_of, rows_of
 from dailytalk_contiguous.sources.joined import put_together
 from dailytalk_contiguous.sources.pairs import Pair
+from dailytalk_contiguous.sources.published import TYPES, fields_of_version, write_published
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.sources.transcript_formats import is_transcript
 from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row, unread_labels_of_row
@@ -43,15 +47,17 @@ CONFIGS = ("conversations", "default")
 #: Columns with what TurnBench's annotators wrote.
 TRACK_COLUMNS = [track_column(speaker, annotator) for speaker in SPEAKERS for annotator in ANNOTATORS]
 
-#: The file that lists the recordings of a finished folder.
-_DONE = ".complete.json"
+#: The file that lists the recordings of a finished folder. Earlier versions of this package, which kept no rows,
+#: called it otherwise.
+_DONE = ".fetched.json"
 
 
 class TablePlan(NamedTuple):
     """Shards by split, the columns to read, and the folder that recordings are written to.
 
     `audio`: the column of a recording's sound, or the mono ones of its left and right side. `stage` names the
-    source of rows that can't be used.
+    source of rows that can't be used. `fields`: those of finished conversations beside ours; None where rows are
+    recordings.
     """
 
     shards: dict[str, list[str]]
@@ -60,10 +66,14 @@ class TablePlan(NamedTuple):
     words: list[str]
     folder: Path
     stage: str = "Hub"
+    fields: tuple[Field, ...] | None = None
 
     @property
     def columns(self) -> list[str]:
         columns = dict.fromkeys([*self.audio, self.named_by, *self.words])
+        if self.fields is not None:
+            of_rows = [column.name for column in columns_among(self.fields)]
+            columns |= dict.fromkeys([*TYPES, "provenance", *PROBLEM, *of_rows])
         return [name for name in columns if name]
 
 
@@ -79,12 +89,14 @@ class _Problem(TypedDict):
 class WrittenRecordings(TypedDict):
     """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used.
 
-    `labels`: of TurnBench's tables, how often each label was dropped.
+    `labels`: of TurnBench's tables, how often each label was dropped. `fields`: of finished conversations, the
+    fields that they have beside ours; such a row is beside its recording (`sources.published`).
     """
 
     recordings: list[str]
     problems: list[_Problem]
     labels: NotRequired[dict[str, int]]
+    fields: NotRequired[list[Described]]
 
 
 #: Columns that name a recording.
@@ -98,7 +110,7 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     """Choose what to read of which shards. Raises DailytalkError if a column, config or split must be chosen."""
     shards = chosen_shards(repository)
     paths = [path for split_paths in shards.values() for path in split_paths]
-    names, audio = _first_columns(repository, paths)
+    names, audio, features = _first_columns(repository, paths)
     id_columns = [name for name in (*ID_COLUMNS, KEY) if name in names]
     named_by = id_columns[0] if id_columns else ""
     id_column = repository.choice.id_column
@@ -107,7 +119,10 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     columns = _audio_columns(repository, names, audio)
     word_columns = TRACK_COLUMNS if columns == AUDIO_COLUMNS else WORD_COLUMNS
     words = [name for name in word_columns if name in names]
-    return TablePlan(shards, columns, named_by, words, folder)
+    fields: tuple[Field, ...] | None = None
+    if not id_column and not repository.choice.audio_column:
+        fields = fields_of_version(repository, features)
+    return TablePlan(shards, columns, named_by, words, folder, fields=fields)
 
 
 def chosen_shards(repository: Repository) -> dict[str, list[str]]:
@@ -145,7 +160,7 @@ def _config(repository: Repository) -> str:
     raise DailytalkError(f"{repo} has several configs", f"choose --config from {', '.join(configs)}")
 
 
-def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[str], list[str]]:
+def _first_columns(repository: Repository, paths: Sequence[str]) -> ShardColumns:
     """`columns_of` the first shard that can be read. Raises BadInput if none can."""
     for path in paths:
         try:
@@ -191,7 +206,13 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     record = finished_tables(folder)
     if record is None:
         plan = plan_of(repository, folder)
-        record = write_tables(plan, lambda shard: (row for row, _ in rows_of(repository, shard, plan.columns)))
+        types = NO_TYPES if plan.fields is None else TYPES
+
+        def rows_of_shard(shard: str) -> Iterator[Row | BadInput]:
+            for row, _ in rows_of(repository, shard, plan.columns, types=types):
+                yield row
+
+        record = write_tables(plan, rows_of_shard)
     return folder, record
 
 
@@ -240,6 +261,8 @@ def write_tables(plan: TablePlan, rows_of_shard: Callable[[str], Iterable[Row | 
     record: WrittenRecordings = {"recordings": recordings, "problems": problems}
     if labels:
         record["labels"] = dict(sorted(labels.items()))
+    if plan.fields is not None:
+        record["fields"] = described(plan.fields)
     write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
     return record
 
@@ -259,6 +282,8 @@ def write_row(
         if row_id in written:
             raise BadInput(f"its id {row_id!r} is already that of another row", "choose another --id-column")
         name = row_id
+        if plan.fields is not None:
+            write_published(plan.folder, name, row, split, plan.fields)
         return name, _write(plan, name, row)
     except BadInput as error:
         return Reject(name, plan.stage, error.reason, error.remedy)
@@ -302,7 +327,12 @@ def table_file_name(name: str) -> str:
 
 
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
-    data = _encoded(row.get(plan.audio[0])) if len(plan.audio) == 1 else _joined(plan.audio, row)
+    if plan.fields is not None:
+        data = _encoded(dict(stereo_sound(row)))  # the stereo file, also where each side is a column
+    elif len(plan.audio) == 1:
+        data = _encoded(row.get(plan.audio[0]))
+    else:
+        data = _joined(plan.audio, row)
     file = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     if plan.audio == AUDIO_COLUMNS:

@@ -25,9 +25,19 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row, to_row
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, value_problem
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.record import SideShift
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row
-from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, from_line, line_problem
+from dailytalk_contiguous.core.records.utterance import (
+    EDGES,
+    FIELDS,
+    OPTIONAL_FIELDS,
+    features_of_fields,
+    from_line,
+    line_problem,
+)
+from dailytalk_contiguous.core.records.working_copy import Edit, with_edits
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.sound.side_shift import is_shift
 from dailytalk_contiguous.machine.audio import audio_at, from_uri, read_header, to_uri
@@ -50,7 +60,9 @@ from dailytalk_contiguous.stages.script import (
     script_features,
     scripted,
     span_within,
+    transcript_lines,
 )
+from dailytalk_contiguous.stages.take_published import PUBLISHED, TakePublished
 from dailytalk_contiguous.store.files import inside, on_disk
 from dailytalk_contiguous.store.work_folder import LINE, read_run
 
@@ -139,6 +151,7 @@ class _Tagged(TypedDict):
     given: NotRequired[list[_TaggedCue] | None]
     side_shift: NotRequired[SideShift | None]
     sides: NotRequired[list[_TaggedSide] | None]
+    published: NotRequired[str | None]
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
@@ -379,7 +392,10 @@ def transcribed(
             without_recording.append(name)
     # Those without speech have no line; the lines of others were deleted on purpose.
     for name, part in parts.items():
-        if not expand(part.compressed)["utterance_id"]:
+        base = expand(part.compressed)
+        if base.get("published") and not base["utterance_id"]:
+            yield _row(name, [], with_recording(base, recordings, remedy), rejects, fields)
+        elif not base["utterance_id"]:
             reason = "nobody speaks in it, so there is nothing to say"
             rejects.append(Reject(name, "transcript", reason, "leave it out"))
 
@@ -433,7 +449,7 @@ def _tagged_parts(
             continue
         try:
             # The last two name the speakers, and tell which texts people have edited.
-            names = (*BASE, *(column.name for column in columns), "given", "text")
+            names = (*BASE, *(column.name for column in columns), "given", "text", *PUBLISHED)
             rows = read_rows(path, names)
         except BadInput as error:
             unusable |= dict.fromkeys(shard.entries, BadInput(error.reason, TAG_ANEW))
@@ -452,6 +468,8 @@ def _row(
     name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
 ) -> Row:
     base |= {"conversation_id": name}
+    if base.get("published"):
+        return _copied_row(name, lines, base, rejects, fields)
     stamp: str | list[str | int] | None = base.get("audio_identity")
     if not stamp:  # a recording without an identity is recognised by its path, size and date
         path = from_uri(base["audio"]["path"])
@@ -475,6 +493,74 @@ def _row(
     content = json.dumps([facts, stamp], sort_keys=True)
     row["input_digest"] = hashlib.sha256(content.encode()).hexdigest()[:20]
     return row
+
+
+def _copied_row(
+    name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
+) -> Row:
+    """Return the row of a conversation of a version: what was published, with the edits of its lines.
+
+    It is finished, unless a voice has to say lines anew: then it is also a script, whose recording is the sound of
+    the version.
+    """
+    others = tuple(field for field in fields if field not in FIELDS)
+    talk = TakePublished(others).of_talk(from_row(base))
+    row = read_published(base["published"])
+    published = {utterance.id: utterance for utterance in from_finished(row).utterances}
+    tagged = {utterance.id for utterance in talk.utterances}
+    voiced = {utterance_id for utterance_id in tagged if not published[utterance_id].is_recorded}
+    voiced_sides = {published[utterance_id].channel for utterance_id in voiced}
+    utterances = [*_usable(name, {number: from_line(line, fields) for number, line in lines}, talk, rejects)]
+    edits = _edits(utterances, lines, talk, fields)
+    added: list[Utterance] = []
+    for utterance in utterances:
+        if utterance.id in tagged:
+            edit = edits.get(utterance.id)
+            utterance.keeps_sound = edit is None or not edit.needs_sound(published[utterance.id])
+        else:
+            utterance.keeps_sound = utterance.source_channel not in voiced_sides
+            if utterance.keeps_sound:
+                added.append(utterance)
+    left = {utterance.id for utterance in utterances}
+    is_finished = left >= voiced and all(utterance.keeps_sound for utterance in utterances)
+    copied: Row = {column: base[column] for column in KEPT if column in base}
+    if added or not is_finished:
+        talk = scripted(talk, utterances, fields)  # which completes them
+    if not is_finished:
+        copied |= to_row(talk, [*script_features(fields), "keeps_sound"])
+    if edits or added or left != tagged:
+        row = with_edits(row, edits, added, left, features_of_fields(fields))
+    copied["published"] = json.dumps(row, ensure_ascii=False, sort_keys=True)
+    content = json.dumps(copied | {"audio": base["audio_identity"]}, sort_keys=True)
+    copied["input_digest"] = hashlib.sha256(content.encode()).hexdigest()[:20]
+    return copied | {"is_finished": is_finished}
+
+
+def _edits(
+    utterances: Sequence[Utterance], lines: Sequence[_NumberedLine], talk: Conversation, fields: Sequence[Field]
+) -> dict[str, Edit]:
+    """Return the edits of the lines of a tagged conversation, by their ids.
+
+    Utterances whose edges nobody has moved get those of the conversation: a line has whole milliseconds.
+    """
+    tagged = {utterance.id: utterance for utterance in talk.utterances}
+    written = {line["utterance_id"]: line for line in transcript_lines(talk, fields)}
+    line_of = {line.get("utterance_id"): line for _, line in reversed(lines)}  # of one id, the first counts
+    compared = [field for field in fields if not field.part or field.name == "words"]
+    edits: dict[str, Edit] = {}
+    for utterance in utterances:
+        before = tagged.get(utterance.id)
+        if before is None:
+            continue
+        changed: set[str] = set()
+        for field in compared:
+            if field.value_in(written[before.id]) != field.value_in(line_of[before.id]):
+                changed.add(field.name)
+        if changed.isdisjoint(("start", "end")):
+            utterance.update({edge: getattr(before, edge) for edge in EDGES})
+        if changed:
+            edits[before.id] = Edit(utterance, frozenset(changed))
+    return edits
 
 
 def _usable(

@@ -227,8 +227,10 @@ class LineToAlign:
     def as_given(self) -> list[Word] | None:
         """Return its words as a transcript that came with the recording has them.
 
-        None for a take, for fitted times, and for another text.
+        So are those of an utterance that keeps its sound. None for a take, for fitted times, and for another text.
         """
+        if or_none(self.utterance.keeps_sound):
+            return self.as_heard()
         if self.is_take or self.is_fitted or self.transcript != GIVEN:
             return None
         return self.as_heard()
@@ -317,6 +319,7 @@ class Align(AligningStage):
         "offset",
         "duration",
         "sides",
+        "keeps_sound",
     )
     needs: ClassVar[tuple[str, ...]] = (
         "utterance_id",

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.records.conversation import (
 )
 from dailytalk_contiguous.core.records.fields import Field, columns_among, finite
 from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
+from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
 from dailytalk_contiguous.core.records.utterance import (
     EDGES,
@@ -33,6 +34,7 @@ from dailytalk_contiguous.core.records.utterance import (
     UTTERANCE,
     features_of_fields,
 )
+from dailytalk_contiguous.core.records.working_copy import rebuilt
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.quality import FRAME
 from dailytalk_contiguous.core.words.word import Word
@@ -53,6 +55,8 @@ class Finish(Stage):
 
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
+
+    Of a conversation of a version, whose row is `published`, it changes what was made anew alone.
 
     `revoice` is whose voice is new, or `none`; `provenance` is JSON that says how the conversation was made;
     `fields` are those of utterances that stages before it publish (`published_by`). An utterance that was left out
@@ -81,6 +85,7 @@ class Finish(Stage):
     uses: ClassVar[tuple[str, ...]] = (
         "verbatim",
         "silent_speakers",
+        "published",
         *(column.name for column in schema.COLUMNS),
         *sorted({OF_UTTERANCE.get(name, name) for name in OPTIONAL_FIELDS}),
     )
@@ -135,6 +140,9 @@ class Finish(Stage):
         columns = [column.name for column in (*schema.COLUMNS, *columns_among(self.fields))]
         finished |= dict.fromkeys(columns)
         finished |= to_row(talk, [name for name in ("alignments", *columns) if has_column(talk, name)])
+        published = or_none(talk.published)
+        if published:
+            finished |= rebuilt(read_published(published), finished)
         talk.extra |= {name: finite(value) for name, value in finished.items()}
         return talk
 

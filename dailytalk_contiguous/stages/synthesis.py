@@ -122,13 +122,14 @@ Result = TypeVar("Result")
 class Speak(UtteranceStage):
     """Resynthesises the utterances of one speaker.
 
-    `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` if it has
-    no text; `kept-original` or `failed` if it could not be said. A conversation with a `failed` one is held back;
-    `unspoken_reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at `sample_rate` (if that is 0, at the
-    recording's rate; at the engine's where that is unknown). `spoken_words` are in its seconds, where the
-    synthesiser gave times. Lines of a flat dataset without `conversation_id` are said and judged one by one; with
-    it, a batch must hold whole conversations. Where `MeasureDelivery` has measured the source, `synthesis` says
-    how far a take is from it, and the best of several candidates is the nearest in words and delivery.
+    `status` says what became of each: `spoken`; `kept` (the other speaker, and with `keeps_sound`); `dropped` or
+    `kept-original` if it has no text; `kept-original` or `failed` if it could not be said. A conversation with a
+    `failed` one is held back; `unspoken_reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at
+    `sample_rate` (if that is 0, at the recording's rate; at the engine's where that is unknown). `spoken_words`
+    are in its seconds, where the synthesiser gave times. Lines of a flat dataset without `conversation_id` are
+    said and judged one by one; with it, a batch must hold whole conversations. Where `MeasureDelivery` has
+    measured the source, `synthesis` says how far a take is from it, and the best of several candidates is the
+    nearest in words and delivery.
 
     Attributes:
         aligner: the aligner that cuts takes of turns if the voice gives no times of words.
@@ -218,6 +219,7 @@ class Speak(UtteranceStage):
         "source_f0",
         "source_level",
         "source_embedding",
+        "keeps_sound",
     )
     adds: ClassVar[Features] = SPOKEN_UTTERANCE
     only_named: ClassVar[frozenset[str]] = frozenset({"synthesiser"})  # ENGINE/MODEL; see `digest`
@@ -292,7 +294,7 @@ class Speak(UtteranceStage):
         """Return the turns of a conversation that are said; its other utterances are left unspoken."""
         asked: list[Utterance] = []
         for utterance in talk.utterances:
-            if utterance.source_channel != self.revoice:
+            if utterance.source_channel != self.revoice or or_none(utterance.keeps_sound):
                 leave_unspoken(utterance, "kept")
             elif utterance.text.strip():
                 asked.append(utterance)
@@ -320,7 +322,9 @@ class Speak(UtteranceStage):
             for indices in sorted(group_turns(talk.utterances, self.revoice, self._sent_tag)):
                 turns.append([talk.utterances[index] for index in indices])
         else:
-            turns = [[utterance] for utterance in talk.side(self.revoice) if utterance.text.strip()]
+            for utterance in talk.side(self.revoice):
+                if utterance.text.strip() and not or_none(utterance.keeps_sound):
+                    turns.append([utterance])
         return [(turn_text(utterances), utterances) for utterances in turns]
 
     def first_take(self, utterance_id: str) -> int:

@@ -69,6 +69,18 @@ def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Comm
     assert lines[-1] == "this calls for a major version"
 
 
+def test_edited_text_is_named_before_what_follows_from_it(tmp_path: Path, dailytalk: Command) -> None:
+    talk = row("a")
+    before = write_version(tmp_path / "before", {"train": [[talk]]})
+    talk["duration"] += 0.5
+    talk["utterances"][0] |= {"text": "Corrected.", "end": 0.25, "arousal": 0.25, "event": "overlap"}
+    after = write_version(tmp_path / "after", {"train": [[talk]]})
+    done = dailytalk("diff", before, after)
+    lines = done.out.splitlines()
+    heading = next(number for number, line in enumerate(lines) if line.startswith("field"))
+    assert lines[heading + 1].split() == ["utterances.text", "1"]
+
+
 def test_what_is_not_there_is_one_sentence(
     dailytalk: Command, published: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from typing import Any, TypedDict
 
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.records.judged import MOST_SECONDS
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, times
@@ -222,7 +223,7 @@ class MixPart:
         weight = annotation.get("weight") or 1.0
         labels_of_clip = annotation.get("clip") or {}
         clip = documents.typed(labels_of_clip, _Clip, f"the clip of {wav}")
-        has_seconds = documents.is_number(seconds, 0.0, items.MOST_SECONDS)
+        has_seconds = documents.is_number(seconds, 0.0, MOST_SECONDS)
         if not has_seconds or not documents.is_number(weight, 0.0, MOST_WEIGHT):
             raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
         corpus = None

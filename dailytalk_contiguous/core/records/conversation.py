@@ -266,6 +266,7 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     models: ModelsOfUtterance = _unset
     edited_by: list[Text] | None = _unset
     edited_fields: list[Text] | None = _unset
+    keeps_sound: Flag | None = _unset
     # of its new voice
     source_f0: list[Measure] = _unset
     source_level: list[Measure] = _unset
@@ -386,6 +387,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     transcripts: list[Text] = _unset
     side_shift: SideShift | None = _unset
     input_digest: Text = _unset
+    published: Text = _unset
     # of its sound
     sides: list[Side] = _unset
     uncovered_sound: list[UncoveredSound] = _unset

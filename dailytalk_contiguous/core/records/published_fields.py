@@ -5,14 +5,14 @@ their form in run.json and a version's manifest.
 from collections.abc import Iterable
 from typing import NotRequired, TypedDict
 
-from datasets import List, Value
+from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.documents import Whole, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.arrow_types import Feature
 from dailytalk_contiguous.core.records.fields import TALLIES, Column, Field
 from dailytalk_contiguous.core.records.record import AnyRecord
-from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CHANNELS, LABELLED, digest_column
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CHANNELS, LABELLED, PROBLEM, digest_column
 from dailytalk_contiguous.core.records.utterance import FIELDS
 
 #: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
@@ -85,6 +85,29 @@ def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
         taken.add(field.name)
         checked.append(field)
     return tuple(checked)
+
+
+def fields_beside(features: Features, described_fields: Iterable[Field]) -> tuple[Field, ...]:
+    """Return the columns of a finished dataset, and fields of its utterances, that this package does not have.
+
+    Those that nobody describes are of a newer version, or of other people; one of a type that no stage may publish
+    is left out.
+
+    Args:
+        features: the columns of the dataset.
+        described_fields: the fields that its manifest describes.
+    """
+    of_utterances = getattr(features["utterances"], "feature", {})
+    unknown: list[Field] = [Field(name, feature) for name, feature in of_utterances.items()]
+    unknown += [Column(name, feature) for name, feature in features.items()]
+    fields = list(described_fields)
+    taken = {*NAMES_OF_COLUMNS, *PROBLEM}
+    taken.update(field.name for field in (*FIELDS, *fields))
+    for field in unknown:
+        if _field_problem(field, taken) is None:
+            fields.append(field)
+            taken.add(field.name)
+    return tuple(fields)
 
 
 def _field_problem(field: Field, taken: set[str]) -> str | None:

@@ -152,6 +152,20 @@ class BalanceFacts(msgspec.Struct, frozen=True):
     target_minutes: Number | None = None
 
 
+class WorkingCopy(msgspec.Struct, frozen=True):
+    """A version that the folder is a working copy of.
+
+    Attributes:
+        labelled: whether it is of clips.
+        speak: the options of `speak` by which lines are said as they were.
+        run: what its manifest keeps of the run that made it.
+    """
+
+    labelled: bool = False
+    run: JsonObject = {}
+    speak: dict[str, Any] = {}
+
+
 class RunRecord(RunHalf, frozen=True):
     """The content of run.json, or of mix.json.
 
@@ -164,6 +178,7 @@ class RunRecord(RunHalf, frozen=True):
         balance: balance of the clips.
         fields: fields that the user's own stages publish (`core.records.published_fields.described`).
         recordings: addresses of recordings that are in a store.
+        working_copy: the version that it is a working copy of; None for none.
         silent_speakers: names of speakers without a line in a conversation, by its id and by channel.
     """
 
@@ -175,6 +190,7 @@ class RunRecord(RunHalf, frozen=True):
     balance: BalanceFacts = BalanceFacts()
     fields: list[JsonObject] = []
     recordings: list[str] = []
+    working_copy: WorkingCopy | None = None
     silent_speakers: dict[str, dict[str, str]] = {}
 
     @classmethod

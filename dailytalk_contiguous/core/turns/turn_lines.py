@@ -26,6 +26,8 @@ def group_turns(
 ) -> list[list[int]]:
     """Return the indices of a speaker's utterances of one conversation with text, those of one turn together.
 
+    Those that keep their sound are in no turn.
+
     Two are of one turn if the second begins when the first has ended, nothing else of this speaker is between
     them, nobody else speaks in the pause, their tags and languages are the same, and the turn has no more than
     `MOST_SPEECH` seconds of speech.
@@ -49,7 +51,7 @@ def group_turns(
     previous: Utterance | None = None
     for index in indices:
         utterance = utterances[index]
-        if not utterance.text.strip():
+        if not utterance.text.strip() or or_none(utterance.keeps_sound):
             previous = None
             continue
         goes_with_previous = (

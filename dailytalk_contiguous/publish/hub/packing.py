@@ -31,11 +31,13 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.judged import MOST_SECONDS
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import (
     AUDIO_COLUMN,
     CHANNELS,
     CONFIGS,
+    PROVENANCE,
     SPLITS,
     Row,
     digest_column,
@@ -52,7 +54,7 @@ from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.row_check import JudgedRow, RowChecks
 from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
-from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
+from dailytalk_contiguous.publish.items import SMALL, Place, Shards
 from dailytalk_contiguous.publish.version import (
     DataFile,
     Packed,
@@ -362,6 +364,10 @@ def _write(path: Path, features: Features, rows: list[Row], config: str, split: 
     return DataFile(name, path, config, split, sha256_of(path), path.stat().st_size, len(rows), seconds)
 
 
+#: The field that tells a provenance that was published from one of a work folder.
+PUBLISHED_AS = "source_id"
+
+
 class _Model(msgspec.Struct):
     name: str | None = None
     licence: str | None = None
@@ -369,17 +375,24 @@ class _Model(msgspec.Struct):
 
 
 class Provenance(msgspec.Struct):
-    """The fields of a row's provenance that are read."""
+    """The fields of a row's provenance that are read.
+
+    `published`: all of it, of a row of a version, in which it was published already.
+    """
 
     tool: str | None = None
     voice: str | None = None
     settings: dict[str, Any] | None = None
     models: dict[str, _Model] | None = None
+    published: JsonObject | None = None
 
     @classmethod
     def of_talk(cls, talk: Conversation) -> "Provenance":
         """Read the provenance of a finished conversation. Raises BadInput if it is no JSON of its shape."""
         record = parse_json(talk.extra["provenance"] or "{}", "its provenance", _AGAIN)
+        typed(record, JsonObject, "its provenance", _AGAIN)
+        if PUBLISHED_AS in record:
+            return cls(published={name: record.get(name) for name in PROVENANCE})
         typed(record, cls, "its provenance", _AGAIN)
         return msgspec.convert(record, cls)
 
@@ -390,6 +403,8 @@ def _provenance(talk: Conversation, run: RunRecord) -> dict[str, object]:
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
     """
     made = Provenance.of_talk(talk)
+    if made.published is not None:
+        return made.published
     source = run.source.repository
     licence = run.source.licence
     if source and run.source.revision:

@@ -1,0 +1,88 @@
+"""TakePublished: a conversation of a version as a tagged one, in place of all stages that hear.
+
+The sound of the version is its recording, so that all times are those of the result, and the speaker with another
+voice is on the left.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from datasets import Features
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.records.conversation import (
+    Conversation,
+    assign,
+    conversation_features,
+    known_columns,
+)
+from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.judged import read_published
+from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, per_utterance
+from dailytalk_contiguous.core.records.utterance import FIELDS, GIVEN_FITTED
+from dailytalk_contiguous.core.settings import unlisted
+from dailytalk_contiguous.stages.base import Stage
+
+#: The finished row of a version that a row of the source is, without its sound, as JSON.
+PUBLISHED = conversation_features("published")
+
+#: Columns of tagged utterances: fields of a line, and what its other fields are made of.
+_OF_UTTERANCES = (
+    *(field.name for field in FIELDS if not field.part and field.name not in ("confidence", "models")),
+    "run",
+    "words",
+    "avg_logprob",
+    "recogniser",
+    "affect_model",
+)
+
+
+@dataclass(frozen=True)
+class TakePublished(Stage):
+    """Adds the columns of a tagged conversation from its published row: nothing is heard, and no model is loaded.
+
+    Utterances that the version has left out have no line. `fields` are those that the version has beside ours.
+    """
+
+    fields: tuple[Field, ...] = unlisted(())
+
+    needs: ClassVar[tuple[str, ...]] = ("published",)
+    batch_rows: ClassVar[int] = 1
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features(
+        {**PUBLISHED, **conversation_features("sides", *_OF_UTTERANCES), **{c.name: c.feature for c in COLUMNS}}
+    )
+
+    def __post_init__(self) -> None:
+        of_utterances = {field.name: field.feature for field in self.fields if not isinstance(field, Column)}
+        of_rows = {field.name: field.feature for field in self.fields if isinstance(field, Column)}
+        adds = {**type(self).adds, **per_utterance(Features(of_utterances)), **of_rows}
+        object.__setattr__(self, "adds", Features(adds))
+        object.__setattr__(self, "publishes", self.fields)
+
+    def of_talk(self, talk: Conversation) -> Conversation:
+        seen = from_finished(read_published(talk.published)).seen_by(talk.sample_rate, CHANNELS[0])
+        others = [field.name for field in self.fields]
+        names = (*_OF_UTTERANCES, *(name for name in others if name not in seen.extra))
+        columns: dict[str, list[object]] = {name: [] for name in names}
+        for number, utterance in enumerate(seen.utterances):
+            utterance.run = number
+            utterance.tag = utterance.tag or ""
+            utterance.language = utterance.language or seen.main_language
+            utterance.words = []
+            for word in utterance.words_among(seen.alignments):
+                utterance.words.append(replace(word, fitted=word.source == GIVEN_FITTED))
+            models = utterance.models or {"recogniser": None, "affect": None}
+            utterance.recogniser = models["recogniser"] or ""
+            utterance.affect_model = models["affect"]
+            if utterance.confidence:
+                utterance.avg_logprob = math.log(utterance.confidence)
+            for name, value in known_columns(utterance, names).items():
+                columns[name].append(value)
+        assign(talk, columns)
+        talk.sides = [*seen.built_sides]
+        talk.extra |= {name: seen.extra[name] for name in others if name in seen.extra}
+        talk.extra |= {column.name: None for column in COLUMNS}
+        return talk
