@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.words.transcript_marks import is_redacted, mark_of, without_control_tokens
 from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
-from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import CLOCK, broken, clock_seconds, read_text
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
@@ -198,7 +198,8 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     name_as_written = ""
     if prefix:
         name_as_written = prefix["enclosed"] or prefix["name"]
-    if prefix and (mark_of(name_as_written) is None or is_private(name_as_written)):
+    is_name = mark_of(name_as_written) is None or is_redacted(name_as_written) or is_private(name_as_written)
+    if prefix and is_name:
         form = " ".join(name_as_written.split())
         is_bracket = _IN_BRACKETS.fullmatch(form)
         form = form[1:-1].strip() if is_bracket else _PRONOUNS.sub("", form)
@@ -291,7 +292,7 @@ def _lines(raw: str) -> list[list[TimedWord]]:
         return f"\n\0{name}\0 " if name else ""
 
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
-    raw = _VOICE.sub(line_of_voice, raw)
+    raw = _VOICE.sub(line_of_voice, without_control_tokens(raw))
     lines: list[list[TimedWord]] = [[]]
     depth = 0
     time = None
