@@ -63,18 +63,25 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     """Yield the records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
-    karaoke and rolling captions is read once. Raises BadInput.
+    karaoke and rolling captions is read once. People without names in one subtitle are a record each, in their
+    order and with its times. Raises BadInput.
     """
     subtitles = read_subtitles(path)
-    named = [list(map(_named_line, item.lines)) for item in subtitles]
+    named: list[list[_NamedLine]] = []
+    for item in subtitles:
+        named.append([_named_line(line, turn) for turn, line in _turns(item.lines)])
     prefixes = _prefixes_of_speakers(named, side)
     keys = _names_of_speakers(named, side) - prefixes
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)
     for item, lines in zip(subtitles, named, strict=True):
-        turns: dict[str | None, list[TimedWord]] = {}
+        turns: dict[tuple[str | None, int], list[TimedWord]] = {}
         speaker = None
+        turn = lines[0].turn
         for line in lines:
+            if line.turn != turn:
+                turn = line.turn
+                speaker = None
             if line.prefix.casefold() in prefixes:
                 speaker = names.setdefault(line.prefix.casefold(), line.prefix)
                 words = line.words_after_prefix
@@ -83,8 +90,8 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
                 words = line.words
             else:
                 words = line.words if line.is_voice else line.all_words
-            turns.setdefault(speaker, []).extend(words)
-        for speaker, words in turns.items():
+            turns.setdefault((speaker, 0 if speaker else turn), []).extend(words)
+        for (speaker, _), words in turns.items():
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
             record: SubtitleRecord = {
                 "start": item.start,
@@ -94,6 +101,42 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
                 "words": [word._asdict() for word in words] if is_timed else [],
             }
             yield item.position, record
+
+
+#: What begins the words of another person in a subtitle: chevrons, or a dash that is no minus and no double one.
+_CHANGE = re.compile(r"(?P<chevrons>>{2,})|[-–—‐](?![-–—‐\d])")
+
+_SENTENCE_END = re.compile(r".*[.?!…。？！][\"'”’)\]]*")
+
+
+def _turns(lines: Sequence[Sequence[TimedWord]]) -> list[tuple[int, Sequence[TimedWord]]]:
+    """Return the lines of a subtitle, each with the number of its turn, without the signs between turns.
+
+    Turns begin at chevrons, which are never words, and at dashes for which two reasons speak: the subtitle begins
+    with one, a line does, a sentence ends before it. Other dashes stay.
+    """
+    is_dashed = bool(_CHANGE.match(lines[0][0].word))
+    number = 0
+    before = ""
+    parts: list[tuple[int, Sequence[TimedWord]]] = []
+    for line in lines:
+        part: list[TimedWord] = []
+        for index, word in enumerate(line):
+            sign = _CHANGE.match(word.word)
+            reasons = [is_dashed, index == 0, bool(_SENTENCE_END.fullmatch(before))]
+            before = word.word
+            if sign and (sign["chevrons"] or reasons.count(True) > 1):
+                parts.append((number, part))
+                part = []
+                number += 1
+                word = word._replace(word=before[sign.end() :])
+            if word.word:
+                part.append(word)
+        parts.append((number, part))
+    parts = [(turn, part) for turn, part in parts if part]
+    n_turns = len({turn for turn, _ in parts})
+    has_chevrons = lines[0][0].word.startswith(">>")
+    return parts if n_turns > 1 or (parts and has_chevrons) else [(0, line) for line in lines]
 
 
 class _NamedLine(NamedTuple):
@@ -106,6 +149,7 @@ class _NamedLine(NamedTuple):
         all_words: the words with the name.
         prefix: the text that may be its speaker whatever it looks like; empty if none may.
         words_after_prefix: the words without the prefix.
+        turn: the number of its turn in the subtitle.
     """
 
     name: str
@@ -114,6 +158,7 @@ class _NamedLine(NamedTuple):
     all_words: Sequence[TimedWord]
     prefix: str
     words_after_prefix: Sequence[TimedWord]
+    turn: int
 
 
 def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
@@ -190,7 +235,7 @@ _PREFIX = re.compile(
 _PRONOUNS = re.compile(rf"(?<=\S)\s*(?:{_IN_BRACKETS.pattern})$")
 
 
-def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
+def _named_line(line: Sequence[TimedWord], turn: int) -> _NamedLine:
     text = _text(line)
     prefix = _PREFIX.fullmatch(text)
     form = ""
@@ -206,10 +251,10 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
         words_after_prefix = _last_words(line, prefix["said"])
     named = _NAMED_LINE.fullmatch(text)
     if named is None:
-        return _NamedLine("", False, line, line, form, words_after_prefix)
+        return _NamedLine("", False, line, line, form, words_after_prefix, turn)
     words = _last_words(line, named["said"])
     name = named["voice"] or named["name"]
-    return _NamedLine(" ".join(name.split()), bool(named["voice"]), words, line, form, words_after_prefix)
+    return _NamedLine(" ".join(name.split()), bool(named["voice"]), words, line, form, words_after_prefix, turn)
 
 
 def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
