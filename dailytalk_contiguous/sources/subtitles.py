@@ -66,22 +66,18 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     karaoke and rolling captions is read once. People without names in one subtitle are a record each, in their
     order and with its times. Raises BadInput.
     """
-    subtitles = read_subtitles(path)
-    named: list[list[_NamedLine]] = []
-    for item in subtitles:
-        named.append([_named_line(line, turn) for turn, line in _turns(item.lines)])
+    subtitles: list[Subtitle] = []
+    for subtitle in read_subtitles(path):
+        subtitles += _turns(subtitle)
+    named = [list(map(_named_line, item.lines)) for item in subtitles]
     prefixes = _prefixes_of_speakers(named, side)
     keys = _names_of_speakers(named, side) - prefixes
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)
     for item, lines in zip(subtitles, named, strict=True):
-        turns: dict[tuple[str | None, int], list[TimedWord]] = {}
+        turns: dict[str | None, list[TimedWord]] = {}
         speaker = None
-        turn = lines[0].turn
         for line in lines:
-            if line.turn != turn:
-                turn = line.turn
-                speaker = None
             if line.prefix.casefold() in prefixes:
                 speaker = names.setdefault(line.prefix.casefold(), line.prefix)
                 words = line.words_after_prefix
@@ -90,8 +86,8 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
                 words = line.words
             else:
                 words = line.words if line.is_voice else line.all_words
-            turns.setdefault((speaker, 0 if speaker else turn), []).extend(words)
-        for (speaker, _), words in turns.items():
+            turns.setdefault(speaker, []).extend(words)
+        for speaker, words in turns.items():
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
             record: SubtitleRecord = {
                 "start": item.start,
@@ -109,34 +105,33 @@ _CHANGE = re.compile(r"(?P<chevrons>>{2,})|[-–—‐](?![-–—‐\d])")
 _SENTENCE_END = re.compile(r".*[.?!…。？！][\"'”’)\]]*")
 
 
-def _turns(lines: Sequence[Sequence[TimedWord]]) -> list[tuple[int, Sequence[TimedWord]]]:
-    """Return the lines of a subtitle, each with the number of its turn, without the signs between turns.
+def _turns(subtitle: Subtitle) -> list[Subtitle]:
+    """Return the turns of a subtitle in which people change, without the signs of it, or the subtitle.
 
     Turns begin at chevrons, which are never words, and at dashes for which two reasons speak: the subtitle begins
     with one, a line does, a sentence ends before it. Other dashes stay.
     """
-    is_dashed = bool(_CHANGE.match(lines[0][0].word))
-    number = 0
+    first_sign = _CHANGE.match(subtitle.words[0].word)
     before = ""
-    parts: list[tuple[int, Sequence[TimedWord]]] = []
-    for line in lines:
-        part: list[TimedWord] = []
+    turns: list[list[list[TimedWord]]] = [[]]
+    for line in subtitle.lines:
+        turns[-1].append([])
         for index, word in enumerate(line):
             sign = _CHANGE.match(word.word)
-            reasons = [is_dashed, index == 0, bool(_SENTENCE_END.fullmatch(before))]
+            reasons = [bool(first_sign), index == 0, bool(_SENTENCE_END.fullmatch(before))]
             before = word.word
             if sign and (sign["chevrons"] or reasons.count(True) > 1):
-                parts.append((number, part))
-                part = []
-                number += 1
+                turns.append([[]])
                 word = word._replace(word=before[sign.end() :])
             if word.word:
-                part.append(word)
-        parts.append((number, part))
-    parts = [(turn, part) for turn, part in parts if part]
-    n_turns = len({turn for turn, _ in parts})
-    has_chevrons = lines[0][0].word.startswith(">>")
-    return parts if n_turns > 1 or (parts and has_chevrons) else [(0, line) for line in lines]
+                turns[-1][-1].append(word)
+    parts: list[Subtitle] = []
+    for turn in turns:
+        lines = [line for line in turn if line]
+        if lines:
+            parts.append(subtitle._replace(lines=lines))
+    has_chevrons = first_sign is not None and first_sign["chevrons"]
+    return parts if len(parts) > 1 or has_chevrons else [subtitle]
 
 
 class _NamedLine(NamedTuple):
@@ -149,7 +144,6 @@ class _NamedLine(NamedTuple):
         all_words: the words with the name.
         prefix: the text that may be its speaker whatever it looks like; empty if none may.
         words_after_prefix: the words without the prefix.
-        turn: the number of its turn in the subtitle.
     """
 
     name: str
@@ -158,7 +152,6 @@ class _NamedLine(NamedTuple):
     all_words: Sequence[TimedWord]
     prefix: str
     words_after_prefix: Sequence[TimedWord]
-    turn: int
 
 
 def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
@@ -235,7 +228,7 @@ _PREFIX = re.compile(
 _PRONOUNS = re.compile(rf"(?<=\S)\s*(?:{_IN_BRACKETS.pattern})$")
 
 
-def _named_line(line: Sequence[TimedWord], turn: int) -> _NamedLine:
+def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     text = _text(line)
     prefix = _PREFIX.fullmatch(text)
     form = ""
@@ -251,10 +244,10 @@ def _named_line(line: Sequence[TimedWord], turn: int) -> _NamedLine:
         words_after_prefix = _last_words(line, prefix["said"])
     named = _NAMED_LINE.fullmatch(text)
     if named is None:
-        return _NamedLine("", False, line, line, form, words_after_prefix, turn)
+        return _NamedLine("", False, line, line, form, words_after_prefix)
     words = _last_words(line, named["said"])
     name = named["voice"] or named["name"]
-    return _NamedLine(" ".join(name.split()), bool(named["voice"]), words, line, form, words_after_prefix, turn)
+    return _NamedLine(" ".join(name.split()), bool(named["voice"]), words, line, form, words_after_prefix)
 
 
 def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
