@@ -12,6 +12,7 @@ from dailytalk_contiguous.core.settings import check_known, chosen_for, with_set
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.check_given import CheckGiven
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -48,6 +49,10 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
     (['left', 'right'], [True, True])
     """
     make = StageMaker(profile, without_models(options))
+    transcribe = make(Transcribe)
+    check = make(CheckGiven)
+    if check.recognise_absent and not transcribe.model:
+        raise DailytalkError("--recognise-absent needs a recogniser", "name one with --asr-model")
     classify = make(ClassifyEmotion, model=NO_MODEL)
     tag = make(Tag)
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
@@ -58,7 +63,8 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
     stages: Stages = (
         make(Segment),
         make(MatchTranscript),
-        PerUtterance(make(Transcribe)),
+        check,
+        PerUtterance(transcribe),
         make(JoinSentences),
         PerUtterance(make(MeasureProsody)),
         PerUtterance(make(RateAffect, context_seconds=3.0)),

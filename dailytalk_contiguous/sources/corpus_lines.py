@@ -1,7 +1,7 @@
 """Transcripts of talk corpora that are a record a line: Fisher and CallHome, Switchboard, and NIST's STM.
 
 Each states which of two sides speaks, which is what a recording of two channels needs. The signs of the
-transcribers are removed, so that words are what somebody says; marks of sounds stay (`sources.transcript_marks`).
+transcribers are removed, so that words are what somebody says; marks stay (`core.words.transcript_marks`).
 A line that is none of its format is an error: it may be what is left of a damaged file.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.words.transcript_marks import mark_of
 from dailytalk_contiguous.sources.private_names import shown_line
-from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, lines_with_text, number_of_field
 
 #: A record with its position in a file.

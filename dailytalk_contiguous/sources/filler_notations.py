@@ -1,15 +1,15 @@
 """Fillers in the notations of transcribers: `&-um`, `&um`, `%um`, `[um]`, `(um)`, `{F um, }`, for all formats.
 
 A filler is a word that somebody says, so its signs are removed and the word stays. Signs around anything else
-stay: `[him]`, `(5 mm)`, `alb(um)`. `%hesitation` names no word, so it is a mark (`sources.transcript_marks`).
+stay: `[him]`, `(5 mm)`, `alb(um)`. `%hesitation` names no word, so it is a mark (`core.words.transcript_marks`).
 """
 
 import re
 from collections.abc import Sequence
 
 from dailytalk_contiguous.core.words.fillers import PATTERNS, USUAL, are_fillers, language_code
+from dailytalk_contiguous.core.words.transcript_marks import mark_of
 from dailytalk_contiguous.core.words.word_times import split_words
-from dailytalk_contiguous.sources.transcript_marks import mark_of
 
 #: TalkBank's CHAT: `&-` is always before a filler, `&` in older files also before a fragment. LDC: `%`.
 _SIGNED = re.compile(r"(?<!\w)(?:&-(?P<chat>[^\W\d_][^\s_]{0,80}+(?!\S))|[&%](?P<signed>[^\W\d_]\S{0,80}+))")

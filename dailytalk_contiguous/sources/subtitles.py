@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.words.transcript_marks import is_redacted, mark_of, without_control_tokens
 from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
-from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import CLOCK, broken, clock_seconds, read_text
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
@@ -63,9 +63,12 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     """Yield the records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
-    karaoke and rolling captions is read once. Raises BadInput.
+    karaoke and rolling captions is read once. People without names in one subtitle are a record each, in their
+    order and with its times. Raises BadInput.
     """
-    subtitles = read_subtitles(path)
+    subtitles: list[Subtitle] = []
+    for subtitle in read_subtitles(path):
+        subtitles += _turns(subtitle)
     named = [list(map(_named_line, item.lines)) for item in subtitles]
     prefixes = _prefixes_of_speakers(named, side)
     keys = _names_of_speakers(named, side) - prefixes
@@ -94,6 +97,41 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
                 "words": [word._asdict() for word in words] if is_timed else [],
             }
             yield item.position, record
+
+
+#: What begins the words of another person in a subtitle: chevrons, or a dash that is no minus and no double one.
+_CHANGE = re.compile(r"(?P<chevrons>>{2,})|[-–—‐](?![-–—‐\d])")
+
+_SENTENCE_END = re.compile(r".*[.?!…。？！][\"'”’)\]]*")
+
+
+def _turns(subtitle: Subtitle) -> list[Subtitle]:
+    """Return the turns of a subtitle in which people change, without the signs of it, or the subtitle.
+
+    Turns begin at chevrons, which are never words, and at dashes for which two reasons speak: the subtitle begins
+    with one, a line does, a sentence ends before it. Other dashes stay.
+    """
+    first_sign = _CHANGE.match(subtitle.words[0].word)
+    before = ""
+    turns: list[list[list[TimedWord]]] = [[]]
+    for line in subtitle.lines:
+        turns[-1].append([])
+        for index, word in enumerate(line):
+            sign = _CHANGE.match(word.word)
+            reasons = [bool(first_sign), index == 0, bool(_SENTENCE_END.fullmatch(before))]
+            before = word.word
+            if sign and (sign["chevrons"] or reasons.count(True) > 1):
+                turns.append([[]])
+                word = word._replace(word=before[sign.end() :])
+            if word.word:
+                turns[-1][-1].append(word)
+    parts: list[Subtitle] = []
+    for turn in turns:
+        lines = [line for line in turn if line]
+        if lines:
+            parts.append(subtitle._replace(lines=lines))
+    has_chevrons = first_sign is not None and first_sign["chevrons"]
+    return parts if len(parts) > 1 or has_chevrons else [subtitle]
 
 
 class _NamedLine(NamedTuple):
@@ -198,7 +236,8 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     name_as_written = ""
     if prefix:
         name_as_written = prefix["enclosed"] or prefix["name"]
-    if prefix and (mark_of(name_as_written) is None or is_private(name_as_written)):
+    is_name = mark_of(name_as_written) is None or is_redacted(name_as_written) or is_private(name_as_written)
+    if prefix and is_name:
         form = " ".join(name_as_written.split())
         is_bracket = _IN_BRACKETS.fullmatch(form)
         form = form[1:-1].strip() if is_bracket else _PRONOUNS.sub("", form)
@@ -291,7 +330,7 @@ def _lines(raw: str) -> list[list[TimedWord]]:
         return f"\n\0{name}\0 " if name else ""
 
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
-    raw = _VOICE.sub(line_of_voice, raw)
+    raw = _VOICE.sub(line_of_voice, without_control_tokens(raw))
     lines: list[list[TimedWord]] = [[]]
     depth = 0
     time = None

@@ -14,8 +14,8 @@ import numpy as np
 from dailytalk_contiguous.core.documents import printable_path, quoted
 from dailytalk_contiguous.core.errors import TooLarge
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
+from dailytalk_contiguous.core.words.transcript_marks import LABELS
 from dailytalk_contiguous.sources.private_names import STAND_IN, is_private, private_part, shown_name
-from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
 #: A tier holds words if at least this share of its labels are single tokens.

@@ -27,8 +27,16 @@ from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, mo
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.words.cues import are_word_times
+from dailytalk_contiguous.core.words.transcript_marks import (
+    SILENCE,
+    TranscriptMark,
+    mark_of,
+    marks_in,
+    without_control_tokens,
+    without_marks,
+)
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, join_words
+from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, has_words, join_words
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
 from dailytalk_contiguous.sources.chat_transcripts import chat_records
 from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, files_with, switchboard_stems
@@ -48,13 +56,6 @@ from dailytalk_contiguous.sources.services import (
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.text_transcripts import AUDACITY, text_kind, text_records
 from dailytalk_contiguous.sources.tier_formats import tier_records
-from dailytalk_contiguous.sources.transcript_marks import (
-    SILENCE,
-    TranscriptMark,
-    mark_of,
-    marks_in,
-    without_marks,
-)
 from dailytalk_contiguous.sources.transcript_text import (
     DAMAGED_JSON,
     NO_TRANSCRIPT,
@@ -151,13 +152,14 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         if len(turns) > 1:
             start = min(word.start for word in words)
             end = max(word.end for word in words)
-        spellings = plain_fillers([word.text for word in words], named_language)
+        written = [without_control_tokens(word.text) for word in words]
+        spellings = plain_fillers(written, named_language)
         spelled = zip(words, spellings, strict=True)
         plain_words = [word.spelled(spelling) for word, spelling in spelled if spelling]
         joined = join_words(word.text for word in plain_words) if plain_words else None
         spoken_text = joined
         if text is not None and len(turns) == 1:
-            tokens = plain_fillers(text.split(), named_language)
+            tokens = plain_fillers(without_control_tokens(text).split(), named_language)
             spoken_text = " ".join(filter(None, tokens))
         letters = letters_of(without_marks(joined or ""))
         is_spelled = letters_of(without_marks(spoken_text or "")) == letters
@@ -241,7 +243,11 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
         mark = mark_of(text)
         marks = [(0, len(text), mark)] if mark else []
     tokens = _tokens_outside(text, marks)
-    words = [word for word in cue.words if not mark_of(word.text)]
+    words: list[Word] = []
+    for word in cue.words:
+        if mark_of(word.text) is None:
+            spelling = without_marks(word.text) if "*" in word.text else word.text  # a mask may end a word
+            words.append(word.spelled(spelling))
     if len(tokens) != len(words):
         tokens = []
         words = []
@@ -272,15 +278,22 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
 
 
 def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]]) -> list[tuple[int, int]]:
-    """First character and end of each token of a text that no mark touches; marks are in order, and apart."""
+    """First character and end of each token of a text without its marks, which are in order, and apart.
+
+    Punctuation that is left of a token beside a mark is none.
+    """
+    position = 0
+    parts = []
+    for start, end, _ in marks:
+        parts += [text[position:start], " " * (end - start)]
+        position = end
+    parts.append(text[position:])
     tokens = []
-    following = 0  # the first mark that does not end before the token
-    for token in re.finditer(r"\S+", text):
-        while following < len(marks) and marks[following][1] <= token.start():
-            following += 1
-        is_touched = following < len(marks) and marks[following][0] < token.end()
-        if not is_touched:
-            tokens.append(token.span())
+    for token in re.finditer(r"\S+", "".join(parts)):
+        first, last = token.span()
+        is_whole = text[max(0, first - 1) : last + 1].strip() == token[0]
+        if is_whole or has_words(token[0]):
+            tokens.append((first, last))
     return tokens
 
 

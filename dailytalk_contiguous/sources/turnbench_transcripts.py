@@ -20,8 +20,8 @@ from dailytalk_contiguous.core.turns.turnbench_layout import (
     TurnAnnotation,
     track_column,
 )
+from dailytalk_contiguous.core.words.transcript_marks import mark_of
 from dailytalk_contiguous.sources.subtitles import SubtitleRecord, read_subtitles
-from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.turnbench_files import CHANNEL_OF
 from dailytalk_contiguous.store.files import json_text
 

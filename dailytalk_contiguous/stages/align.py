@@ -73,6 +73,7 @@ from dailytalk_contiguous.stages.base import (
     COMPUTE_TYPE,
     DEVICE,
     REVOICE_OR_KEEP,
+    Stage,
     model_digest,
     short_digest,
 )
@@ -101,12 +102,12 @@ def aligner_digests(name: str) -> list[str]:
     return code
 
 
-class AligningStage(WhisperStage):
-    """A stage in which an aligner places words, by its setting `aligner`; Whisper where there is none."""
+class AligningStage(Stage):
+    """A stage in which an aligner places words, by its setting `aligner`."""
 
     aligner: str
     device: str
-    only_named: ClassVar[frozenset[str]] = WhisperStage.only_named | {"aligner"}  # see `digest`
+    only_named: ClassVar[frozenset[str]] = Stage.only_named | {"aligner"}  # see `digest`
 
     def preflight(self, fetch: bool = True) -> None:
         super().preflight(fetch)
@@ -294,7 +295,7 @@ def _lines_of(talk: Conversation) -> list[LineToAlign]:
 
 
 @dataclass(frozen=True)
-class Align(AligningStage):
+class Align(AligningStage, WhisperStage):
     """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
 
     `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is

@@ -7,6 +7,7 @@ is mostly the other speaker's voice that leaks into the side, it is no utterance
 Where it does not say on which side its words are, they are on the one whose speech they fall on.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
-from dailytalk_contiguous.core.words.word import Word
+from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
@@ -363,8 +364,8 @@ AROUND = 1.0
 def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:
     """The cues, those without a side on the one whose speech they fall on.
 
-    A cue in which both speak is on the side of its speaker's others, or of its words. Who has one of `ROLES` is on
-    one side throughout: a service knows that, and its times may be rough.
+    A cue in which both speak is on the side of its speaker's others, or of its words; cues of one time are turns
+    of two people. Who has one of `ROLES` is on one side throughout: a service knows that; its times may be rough.
     """
     sided = [cue for cue in cues if cue.channel[0] != OPEN]
     without_side = [cue for cue in cues if cue.channel[0] == OPEN and cue.text != ""]
@@ -372,13 +373,22 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
         return sided
     pieces: list[tuple[float, Cue]] = []
     leads: defaultdict[str, float] = defaultdict(float)
+    turns: defaultdict[Span, list[Cue]] = defaultdict(list)
     for cue in without_side:
+        if cue.text:
+            turns[cue.span].append(cue)
+    for cue in without_side:
+        if cue.text and len(turns[cue.span]) > 1:
+            continue
         lead = _lead(cue.start, cue.end, spans, AROUND)
         leads[cue.channel] += lead * (cue.end - cue.start)
         if cue.channel != OPEN or len(cue.words) < 2:
             pieces.append((lead, cue))
         else:
             pieces += _pieces_by_side(cue, lead, spans)
+    for cues_of_turns in turns.values():
+        if len(cues_of_turns) > 1:
+            pieces += _turns_by_side(cues_of_turns, leads, spans)
     sides = _sides_of_roles(leads)
     seconds: dict[str, defaultdict[str, float]] = {channel: defaultdict(float) for channel in CHANNELS}
     for lead, cue in pieces:
@@ -427,6 +437,34 @@ def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan
         piece = replace(cue, start=words[0].start, end=last_end, text=text, words=words)
         clearest = max([lead, *(lead_of_word for _, lead_of_word, _ in listed)], key=abs)
         pieces.append((clearest, piece))
+    return pieces
+
+
+def _turns_by_side(
+    cues: Sequence[Cue], leads: Mapping[str, float], spans: Mapping[str, Sequence[TimeSpan]]
+) -> list[tuple[float, Cue]]:
+    """Cues of one time, in which two people take turns, each with 1 if it is on the left side, -1 on the right.
+
+    The first is on the left if the other cues of its speaker are, or else if its share of the time fits better.
+    """
+    first, second, *_ = cues
+    lead = leads.get(first.channel, 0.0) - leads.get(second.channel, 0.0)
+    n_letters = sum(len(cue.text or "") for cue in cues)
+    signs: list[int] = []
+    start = first.start
+    for number, cue in enumerate(cues):
+        is_of_first = number % 2 == 0 if cue.channel == OPEN else cue.channel == first.channel
+        signs.append(1 if is_of_first else -1)
+        end = start + first.span.seconds * len(cue.text or "") / n_letters
+        lead += signs[-1] * (end - start) * _lead(start, end, spans, 0.0)
+        start = end
+    pieces = []
+    for cue, sign in zip(cues, signs, strict=True):
+        lead_of_cue = math.copysign(1.0, sign * lead)
+        heard = [span for span in spans[_side_of(lead_of_cue)] if cue.start < sum(span) / 2 < cue.end]
+        if heard:  # what is said before and after the cue is of other cues
+            cue = replace(cue, start=max(cue.start, heard[0][0]), end=min(cue.end, heard[-1][1]))
+        pieces.append((lead_of_cue, cue))
     return pieces
 
 

@@ -6,7 +6,7 @@ between them, and every word comes back to the utterance that holds its midpoint
 context for free.
 
 Utterances whose text was given by a person are not recognised. Inventions of the recogniser on noise are rejected:
-such an utterance keeps its row, with empty text and the reason.
+such an utterance keeps its row, with empty text and the reason. What it writes for a beep (`f***ing`) is no word.
 """
 
 import math
@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.hallucination import distrust
 from dailytalk_contiguous.core.words.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.words.transcript_marks import is_redacted
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import fit_within
 from dailytalk_contiguous.models.checkpoints import Missing
@@ -156,7 +157,7 @@ class Transcribe(WhisperStage, UtteranceStage):
     device: str = setting("auto", DEVICE, execution=True)
     batch_windows: int = unlisted(16, execution=True)
 
-    VERSION: ClassVar[int] = 7
+    VERSION: ClassVar[int] = 8
     if_model_fails: ClassVar[str] = "write its text into transcript.jsonl, or choose another --asr-model"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
@@ -240,6 +241,7 @@ class Transcribe(WhisperStage, UtteranceStage):
         speech that was left out.
         """
         utterance = line.utterance
+        words = [word for word in words if not is_redacted(word.text)]
         if self.fillers == DROP:
             words = without_filler_words(words, line.language)
         text = "".join(word.text for word in words).strip()

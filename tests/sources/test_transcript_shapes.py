@@ -20,7 +20,7 @@ from recordings import read_lines
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.words.cues import match_words
-from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
+from dailytalk_contiguous.core.words.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 
 NAMES = {"left": "SPEAKER_00", "right": "SPEAKER_01"}
@@ -423,12 +423,15 @@ def test_silences_of_praat_are_no_words_and_its_tier_of_them_no_speech(talk: lis
         ),
         *(
             (text, "inaudible")
-            for text in ["<unk>", "((inaudible))", "xxx", "spn", "[unintelligible]", "[crosstalk]"]
+            for text in """<unk>|((inaudible))|xxx|spn|[unintelligible]|[crosstalk]|[PII]|[NAME_1]|[[NAME]]|(NAME)
+            |{{NAME}}|<CREDIT_CARD_NUMBER>|[FIRST NAME]|PERSON_NAME|****|[****]|XXXX|XXX-XX-XXXX|f***ing
+            |s***|[NAME]'s""".replace("\n", "").split("|")
         ),
         *(
             (text, None)
             for text in """[sic]|(excited)|[him]|(I had to laugh)|(3)|(2020)|100 %|word|5 * 3 * 2|laughter|silent
-            |((I think so))|(and then he laughs at me)""".replace("\n", "").split("|")
+            |((I think so))|(and then he laughs at me)|Dr. XXX|[PERSON OF INTEREST]|(LAST TIME)|**bold**
+            |MAX_VALUE|[name]|M*A*S*H""".replace("\n", "").split("|")
         ),
     ],
 )
@@ -494,6 +497,53 @@ def test_marks_among_words_are_between_those_beside_them(tmp_path: Path) -> None
     assert 1.2 <= mark["start"] < mark["end"] <= 2.0  # between the words beside it
     assert word_texts(text) == ["well", "yes"]
     assert mark["words"] == []
+
+
+TOKENS = {
+    "SenseVoice": "<|en|><|HAPPY|><|Speech|><|withitn|>{}",
+    "moods": "🎼{}😊",
+    "Whisper": "<|startoftranscript|><|en|><|transcribe|><|0.00|> {}<|2.00|><|endoftext|>",
+    "whisper.cpp": "[_BEG_] {}[_TT_150]",
+    "language models": "{}<end_of_turn></s>",
+}
+
+
+def segments_with(talk: list[Line], tokens: str) -> dict[str, Any]:
+    """The lines as Whisper writes them, with tokens around each text, and before the words of each."""
+    first, _, _ = tokens.partition("{}")
+    segments = []
+    for line in talk:
+        token = {"word": first, "start": line["start"], "end": line["start"]}
+        words = [token, *line["words"]] if first else line["words"]
+        text = tokens.format(line["text"])
+        segments.append({**line, "speaker": NAMES[line["channel"]], "text": text, "words": words})
+    return {"segments": segments}
+
+
+@pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
+def test_control_tokens_of_models_are_nothing(talk: list[Line], tokens: str, tmp_path: Path) -> None:
+    def cues(tokens: str) -> list[tuple[float, float, str]]:
+        return [(line["start"], line["end"], tokens.format(line["text"])) for line in talk]
+
+    path = tmp_path / "call.srt"
+    assert read(save(path, subtitles(cues(tokens)))) == read(save(path, subtitles(cues("{}"))))
+    path = tmp_path / "call.json"
+    plain = read(save(path, segments_with(talk, "{}")))
+    assert words_of(plain) == words_of(talk)
+    assert read(save(path, segments_with(talk, tokens))) == plain
+
+
+def test_a_word_before_a_mask_keeps_its_time(tmp_path: Path) -> None:
+    words = [
+        {"word": "riding****", "start": 1.0, "end": 1.5},
+        {"word": "[NAME_1]", "start": 1.6, "end": 1.9},
+        {"word": "home.", "start": 2.0, "end": 2.4},
+    ]
+    segment = {"start": 1.0, "end": 2.4, "text": "riding**** [NAME_1] home.", "words": words, "speaker": "A"}
+    text, *marks = read(save(tmp_path / "call.json", {"segments": [segment]}))
+    assert text["text"] == "riding home."
+    assert [(word["word"], word["start"]) for word in text["words"]] == [("riding", 1.0), ("home.", 2.0)]
+    assert [mark["mark_kind"] for mark in marks] == ["inaudible", "inaudible"]
 
 
 def test_named_sounds_reach_rows_and_annotations_and_moshi_trains_on_nothing_inaudible(

@@ -1,11 +1,15 @@
 from collections.abc import Iterable
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from audio_files import EXAMPLES, reference
 
 from dailytalk_contiguous import Folder, Segment
+from dailytalk_contiguous.core.records.conversation import rows_of_cues
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 Batch = dict[str, list[Any]]
@@ -317,3 +321,48 @@ def test_clock_that_is_off_is_found_from_the_starts_of_lines(segmented: dict[str
                 assert words_of(matched_texts) == words_of(x["text"] for x in lines if x["channel"] == side)
             (notes,) = added["notes"]
             assert any("are moved by" in note for note in notes)
+
+
+#: The lines of two people in one cue.
+CUES = {
+    "dashes": "- {}\n- {}",
+    "en dashes": "–{}\n–{}",
+    "chevrons": "&gt;&gt; {}\n>> {}",
+    "one line": "- {} - {}",
+    "the second line only": "{}\n- {}",
+    "voices": "<v Anna>{}\n<v Ben>{}",
+}
+
+
+@pytest.mark.parametrize("form", CUES.values(), ids=CUES)
+def test_two_people_in_a_cue_are_each_on_their_own_side(form: str, tmp_path: Path) -> None:
+    talk = sorted(reference("bicycle_repair"), key=itemgetter("start"))
+    people = {"left": "<v Anna>", "right": "<v Ben>"} if "Anna" in form else {"left": "", "right": ""}
+    blocks = ["WEBVTT\n"]
+    n_of_two = 0
+    rest = [*talk]
+    while rest:
+        line = rest.pop(0)
+        text = people[line["channel"]] + line["text"]
+        end = line["end"]
+        if rest and rest[0]["end"] < end + 3 and rest[0]["channel"] == "right" != line["channel"]:
+            answer = rest.pop(0)
+            text = form.format(line["text"], answer["text"])
+            end = max(end, answer["end"])
+            n_of_two += 1
+        blocks.append(f"00:{line['start']:06.3f} --> 00:{end:06.3f}\n{text}\n".replace("00:6", "01:0"))
+    path = tmp_path / "call.vtt"
+    path.write_text("\n".join(blocks), encoding="utf-8")
+    spans = [(line["channel"], line["start"], line["end"]) for line in talk]
+    cues = rows_of_cues(read_transcripts([path], "call.flac"))
+    added = MatchTranscript()(conversation(cues, spans))
+    assert n_of_two > 5
+    assert added["given_text"] == [[line["text"] for line in talk]]
+
+
+@pytest.mark.parametrize("text", ["- Hello there.", "I was - well - going", "Yes.\nI went -\n- home", "-5 it is"])
+def test_a_dash_of_one_person_stays(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "call.srt"
+    path.write_text(f"1\n00:00:01,000 --> 00:00:04,000\n{text}\n", encoding="utf-8")
+    (only,) = read_transcripts([path], "call.flac")
+    assert only.text == " ".join(text.split())

@@ -29,7 +29,7 @@ from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.stages.align import AligningStage
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
-from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.transcribe import Transcribe, WhisperStage
 
 
 class CutClip(TypedDict):
@@ -84,7 +84,7 @@ class CutSpeech(Stage):
 
 
 @dataclass(frozen=True)
-class TimeWords(AligningStage):
+class TimeWords(AligningStage, WhisperStage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
     `word_sources` says of each word how its times are known: `aligned-NAME`, `recogniser`, or `proportional` for a

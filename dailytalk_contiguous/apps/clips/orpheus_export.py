@@ -30,9 +30,9 @@ from dailytalk_contiguous.core.records.record import SourceSound
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.style.tags import tags_among
+from dailytalk_contiguous.core.words.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.publish.exports import exporting
-from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 
 #: The list of clips.

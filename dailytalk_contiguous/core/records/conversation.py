@@ -154,7 +154,7 @@ class Cue(msgspec.Struct, frozen=True):
         speaker: name of the person; None where the transcript does not name anybody.
         language: ISO 639 code of its language; None where the transcript does not say.
         mark: name of a sound or note that is no word (laughter); such a cue has no text.
-        mark_kind: kind of the mark (`sources.transcript_marks.KINDS`).
+        mark_kind: kind of the mark (`core.words.transcript_marks.KINDS`).
         tag: style tag in a transcript of this program; None in any other.
     """
 
@@ -177,7 +177,7 @@ class Cue(msgspec.Struct, frozen=True):
 class Mark(msgspec.Struct, frozen=True):
     """A mark of a transcript for something that is no word, in seconds of the source.
 
-    `name` is its name in the transcript; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
+    `name` is its name in the transcript; `kind` is `sound`, `inaudible` or `note` (`core.words.transcript_marks`).
     """
 
     channel: Text

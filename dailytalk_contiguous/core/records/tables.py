@@ -114,7 +114,9 @@ OF_CONVERSATION: dict[str, Feature] = {
     "words": _COUNT,
     "word_sources": List({"source": STRING, "words": _COUNT}),
     "talk_without_fillers": List({"channel": STRING, "seconds": SECONDS}),
-    "absent_words": List({"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING}),
+    "absent_words": List(
+        {"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING, "share": Value("float64")}
+    ),
     "speaker_left": STRING,
     "speaker_right": STRING,
     "kept_speakers": List(STRING),

@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_cu
 from dailytalk_contiguous.core.turns.turn_taking import nearest_rank
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
+from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 
 
@@ -732,6 +733,10 @@ def missing_fillers(data: JudgedData) -> Finding | None:
     return advice("no-fillers", ".", problem, remedy, "note")
 
 
+#: Share of the lines of a side from which on a text that is not in its sound is bad.
+BAD_SHARE = 0.4
+
+
 def unheard_words(data: JudgedData) -> Finding | None:
     """Sides of which the given text has words that are not in the sound."""
     fewest = 3  # words that an aligner did not find are more than slips
@@ -750,9 +755,15 @@ def unheard_words(data: JudgedData) -> Finding | None:
         problem += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
     remedy = (
         "listen there, since an aligner may be wrong (their `source` is given-fitted or recognised-text), and "
-        "correct the transcript"
+        "correct the transcript, or tag with --recognise-absent"
     )
-    return advice("absent-words", ".", problem, remedy, "note")
+    shares = [side["share"] for _, side in doubtful]
+    severity: Severity = "bad" if max(shares) >= BAD_SHARE else "doubtful"
+    n_wrong = len([share for share in shares if share >= ABSENT_SHARE])
+    if not n_wrong:
+        severity = "note"
+    severity = weighed(severity, n_wrong, len(data.rows))
+    return advice("absent-words", ".", problem, remedy, severity)
 
 
 def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:

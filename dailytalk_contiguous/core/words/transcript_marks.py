@@ -1,7 +1,8 @@
 """Marks in transcripts of what is no word: `[laughter]`, `<unk>`, `#`, `((inaudible))`, for all formats.
 
 People write them in a dozen ways, and no list has all. So a mark is a known way to enclose something, with a known
-word in it; anything else stays text, `[sic]` too. docs/inputs.md shows the table.
+word in it; anything else stays text, `[sic]` too. docs/inputs.md shows the table. What stands for words that were
+taken out (`[NAME_1]`, `f***ing`, `XXXX`) is a mark, too; the control tokens of models are nothing.
 """
 
 import re
@@ -12,6 +13,9 @@ SOUND = "sound"
 SILENCE = "silence"
 INAUDIBLE = "inaudible"
 KINDS = (SOUND, SILENCE, INAUDIBLE)
+
+#: The name of a mark in place of words that were taken out.
+REDACTED = "redacted"
 
 
 class TranscriptMark(NamedTuple):
@@ -34,6 +38,17 @@ WORDS = {
         buzz* crowd background lacht lachen gelächter risa risas rire rires musik música musique aplausos""",
 }
 
+#: Words of which the name of a redaction consists, in capitals: `[NAME_1]`, `<CREDIT_CARD_NUMBER>`, `PERSON_NAME`.
+#: They are those of Presidio, Google, Amazon, Azure, AssemblyAI and Deepgram.
+REDACTED_TYPES = frozenset(
+    """
+    ACCOUNT ADDRESS AGE ANONYMIZED BANK BIRTH CARD CITY CODE COMPANY COUNTRY CREDIT CVV DATE DOB DRIVERS EMAIL
+    EXPIRATION EXPIRY FIRST FULL GPE IBAN ID IP LAST LICENSE LOC LOCATION MASKED MEDICAL MRN NAME NATIONAL NUMBER
+    NUMERIC OF ORG ORGANISATION ORGANIZATION PASSPORT PASSWORD PCI PERSON PHI PHONE PII PIN POSTAL PROFANITY
+    REDACTED ROUTING SECURITY SENSITIVE SOCIAL SSN STATE STREET TELEPHONE TIME URL US USERNAME ZIP
+    """.split()  # noqa: SIM905 (as above)
+)
+
 #: Words that may be beside them where the text is in round brackets, in which people also talk.
 _BESIDE = frozenset(
     """
@@ -44,11 +59,28 @@ _BESIDE = frozenset(
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 
+#: A masked word (`f***ing`, `s***`), what stands for one or ends one (`****`), and masked names and numbers
+#: (`XXXX`, `XXX-XX-XXXX`). `XXX` stays: it is a number of Rome, too.
+_MASKED = (
+    r"(?<![\w*])[^\W\d_]++\*{2,}+[^\W\d_]++(?!\*)|(?<![\w*])[^\W\d_]\*{3,}+|\*{3,}+(?:[^\W\d_]++(?!\*))?"
+    r"|(?<![\w-])(?:X{4,}+|X{2,4}(?:-X{2,4})+|_{3,}+)(?!\w)|[•●■█]{3,}+"
+)
+
 _ENCLOSED = re.compile(
-    r"\(\((?P<double>[^()]{1,80})\)\)|\[(?P<square>[^\[\]]{1,80})\]|\((?P<round>[^()]{1,80})\)"
-    r"|\{(?P<brace>[^{}]{1,80})\}|<(?P<angle>[^<>]{1,80})>|\*{1,2}(?P<star>[^*\s][^*]{0,80})\*{1,2}"
+    r"(?:\(\((?P<double>[^()]{1,80})\)\)|\[{1,2}(?P<square>[^\[\]]{1,80})\]{1,2}|\((?P<round>[^()]{1,80})\)"
+    r"|\{{1,2}(?P<brace>[^{}]{1,80})\}{1,2}|<{1,2}(?P<angle>[^<>]{1,80})>{1,2}"
+    r"|\*{1,2}(?P<star>[^*\s][^*]{0,80})\*{1,2}"
     r"|[♪♫♬🎵🎶]+(?P<music>[^♪♫♬🎵🎶]{0,80})[♪♫♬🎵🎶]+|(?<!\S)&=(?P<chat>[^\s,.;!?]{1,80})|(?<!\S)%(?P<percent>\w{1,80})"
     r"|(?<!\S)(?P<alone>#+|xxx|yyy|♪+)(?=[\s.,!?]|$)"
+    rf"|(?<!\w)(?P<type>[A-Z]{{2,40}}+(?:_[A-Z\d]{{1,40}}+)+)(?!\w)|(?P<masked>{_MASKED}))(?:['’]s\b)?"
+)
+
+#: What models write among words: Whisper's and SenseVoice's `<|en|>`, whisper.cpp's `[_TT_150]`, the ends of turns
+#: and sentences of language models, and emoji for a mood or a sound. Notes are a mark.
+_CONTROL_TOKENS = re.compile(
+    r"<[|｜][^<>\s]{0,40}[|｜]>|\[_[A-Z]{1,20}_\w{0,20}\]|\[/?(?:INST|CLS|SEP|PAD|BOS|EOS)\]"
+    r"|</?(?i:s|pad|bos|eos|sot|eot|eou|eob|(?:start|begin|end)_?of_?\w{1,20})>"
+    r"|(?![♪♫♬🎵🎶])[\u2600-\u27bf\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff][\ufe0f\u200d\U0001f3fb-\U0001f3ff]*+"
 )
 
 #: Labels of silence in tiers, aligners and scoring (Praat, MFA, WebMAUS, NIST), each a mark only as a whole text.
@@ -83,6 +115,12 @@ def mark_of(text: str) -> TranscriptMark | None:
         return mark
     match = _ENCLOSED.fullmatch(text.strip(" \t.,;!?"))
     return _enclosed_mark(match) if match else None
+
+
+def is_redacted(text: str) -> bool:
+    """Whether a whole text stands for words that were taken out: `[NAME_1]`, `f***ing`."""
+    mark = mark_of(text)
+    return mark is not None and mark.name == REDACTED
 
 
 def marks_in(text: str) -> Iterator[tuple[int, int, TranscriptMark]]:
@@ -121,9 +159,21 @@ def without_marks(text: str) -> str:
     return plain if any(map(str.isalnum, plain)) else ""
 
 
+def without_control_tokens(text: str) -> str:
+    """Return a text with a space in place of each control token of a model.
+
+    >>> without_control_tokens("<|en|><|HAPPY|>Oh, yes.[_TT_150]").split()
+    ['Oh,', 'yes.']
+    """
+    return _CONTROL_TOKENS.sub(" ", text)
+
+
 def _enclosed_mark(match: re.Match[str]) -> TranscriptMark | None:
     """Return the mark that an enclosed text is; None for words."""
     sign = str(match.lastgroup)
+    is_phrase = sign in ("round", "double") and " " in match[sign]
+    if sign == "masked" or (not is_phrase and _is_redaction(match[sign])):
+        return TranscriptMark(INAUDIBLE, REDACTED)
     words = re.sub(r"[\W_]+", " ", match[sign].casefold()).split()
     if sign in ("alone", "music", "round") and not words:
         is_silence = sign == "round" or match[sign].startswith("#")
@@ -140,6 +190,13 @@ def _enclosed_mark(match: re.Match[str]) -> TranscriptMark | None:
         return None
     (kind, *_) = [kind for kind in WORDS if kind in kinds]
     return TranscriptMark(kind, " ".join(words))
+
+
+def _is_redaction(text: str) -> bool:
+    """Whether an enclosed text stands for words that were taken out, by its type or by a mask."""
+    types = re.findall(r"[^\W\d_]+", text)
+    is_type = text.isupper() and len("".join(types)) >= 3 and REDACTED_TYPES.issuperset(types)
+    return is_type or bool(re.fullmatch(_MASKED, text))
 
 
 def _kinds_of(word: str) -> set[str]:
