@@ -225,12 +225,14 @@ def _times(item: TranscriptItem) -> tuple[Any, Any]:
 
 
 class ImpossibleTimes(ValueError):
-    """A record, or a word of it, ends before it begins, or has times that are no seconds."""
+    """A record, or a word of it, ends before it begins, or at a time that is out of bounds."""
 
 
 def _span(start: object, end: object) -> tuple[float, float]:
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
-        raise ImpossibleTimes(f"its times are {shown_name(start)} to {shown_name(end)}")
+        are_times = isinstance(start, int | float) and isinstance(end, int | float)
+        kind = ImpossibleTimes if are_times else ValueError
+        raise kind(f"its times are {shown_name(start)} to {shown_name(end)}")
     return float(start), float(end)
 
 
