@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.words.cues import shared_time
 from dailytalk_contiguous.core.words.transcript_marks import is_redacted, mark_of, without_control_tokens
 from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
 from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
@@ -304,7 +305,30 @@ def read_subtitles(path: Path) -> list[Subtitle]:
             start = _seconds(match[1])
             subtitles.append(Subtitle(f"subtitle {number}", start, _seconds(match[2]), lines))
     unrolled = _unrolled([*_sung(subtitles)])
+    _refuse_second_run(path, unrolled)
     return sorted(unrolled, key=lambda item: (item.start, item.end))
+
+
+#: Subtitles before a clock begins again, and from there on, and the share of their time that both runs have in
+#: common, at least. Those of people who wait for each other, listed one person after the other, share a tenth.
+LEAST_OF_RUN = 3
+COMMON_TO_RUNS = 0.5
+
+
+def _refuse_second_run(path: Path, subtitles: Sequence[Subtitle]) -> None:
+    """Raise BadInput where a clock begins again, as where two files were written into one."""
+    falls = [before.start - item.start for before, item in itertools.pairwise(subtitles)]
+    number = falls.index(max(falls)) + 1 if falls else 0
+    spans = [(item.start, item.end) for item in subtitles]
+    is_run = LEAST_OF_RUN <= number <= len(spans) - LEAST_OF_RUN
+    if is_run and shared_time([(spans[:number], spans[number:])]) >= COMMON_TO_RUNS:
+        before = f"{spans[number - 1][1]:.1f} s"
+        reason = (
+            f"its clock begins again at {subtitles[number].position}, at {spans[number][0]:.1f} s after {before}"
+        )
+        raise broken(
+            path, reason, f"add {before}, or what the second part begins with, to the times from there on"
+        )
 
 
 def _seconds(clock: str) -> float:

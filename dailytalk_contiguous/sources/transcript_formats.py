@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, printable_path
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
-from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
 from dailytalk_contiguous.core.records.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.words.cues import are_word_times
 from dailytalk_contiguous.core.words.transcript_marks import (
@@ -226,9 +226,15 @@ def _times(item: TranscriptItem) -> tuple[Any, Any]:
     return start, end
 
 
+class ImpossibleTimes(ValueError):
+    """A record, or a word of it, ends before it begins, or at a time that is out of bounds."""
+
+
 def _span(start: object, end: object) -> tuple[float, float]:
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
-        raise ValueError(f"its times are {shown_name(start)} to {shown_name(end)}")
+        are_times = isinstance(start, int | float) and isinstance(end, int | float)
+        kind = ImpossibleTimes if are_times else ValueError
+        raise kind(f"its times are {shown_name(start)} to {shown_name(end)}")
     return float(start), float(end)
 
 
@@ -652,6 +658,8 @@ def read_cues(
     quota = Quota(subject, most_words(duration), "words", "save its parts in files of their own")
     cues = list[Cue]()
     words = list[Cue]()
+    unusable = list[Cue]()
+    remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
     try:
         has_labels = read is text_records and text_kind(path) == AUDACITY
         if is_annotation(path.name):
@@ -665,15 +673,21 @@ def read_cues(
                 modified = max(file.stat().st_mtime_ns for file in (path, *files_with(path)))
                 named = _by_recording(read, path, modified)
                 records = [record for name in pick(named) for record in named.by_name[name]]
-        for position, item in records:  # noqa: B007 (an error names it)
+        for position, item in records:
             list_of_kind = words if "word" in item else cues
-            for cue in cues_of(item):
+            try:
+                cues_of_item = [*cues_of(item)]
+            except ImpossibleTimes as error:
+                unusable.append(_unusable(item, f"{path.name}: {position} can't be used ({error})"))
+                continue
+            for cue in cues_of_item:
                 text = cue.text or ""
                 n_words = len(cue.words) or text.count(" ") + 1
                 quota.take(n_words)
                 list_of_kind.append(cue)
+        if len(unusable) > len(cues) + len(words):
+            raise broken(path, str(unusable[0].mark).partition(": ")[2], remedy)
     except MISFITS as error:
-        remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
         raise broken(path, f"{position} can't be used ({error})", remedy) from None
     except MemoryError as error:
         error.__traceback__ = None  # its frames hold what was read, and leave none for the error
@@ -681,7 +695,24 @@ def read_cues(
         words.clear()
         raise TooLarge.for_input(subject) from None
     cues += [cue for cue in words if not cue.text]
+    cues += unusable
     return cues + joined_words(cue for cue in words if cue.text)
+
+
+def _unusable(item: TranscriptItem, reason: str) -> Cue:
+    """Return a cue that stands for a record with impossible times and says why it is left out."""
+    channel = item.get("channel")
+    speaker = item.get("speaker")
+    start = field_of(item, "start")
+    time = float(start) if is_number(start, 0, LATEST) else 0.0
+    return Cue(
+        channel=None if channel is None else str(channel),  # type: ignore[arg-type]  # until its side is known
+        start=time,
+        end=time,
+        speaker=None if speaker is None else str(speaker),
+        mark=reason,
+        mark_kind=UNUSABLE,
+    )
 
 
 @lru_cache(maxsize=2)

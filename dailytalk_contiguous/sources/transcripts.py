@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import as_text, composed, quoted
-from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.words.cues import later_cue
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
@@ -240,8 +240,14 @@ def read_transcripts(
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)
         read = [later_cue(cue, facts[path].wait) for cue in read]
-        latest = max((cue.end for cue in read), default=0.0)
-        if duration and latest > MOST_BEYOND * duration:
+        first = min((cue.start for cue in read if cue.text), default=0.0)
+        latest = max((cue.end for cue in read if cue.text), default=0.0)
+        if duration and first >= duration >= latest - first:
+            clock = f"{int(first) // 3600:02d}:{int(first) // 60 % 60:02d}:{int(first) % 60:02d}"
+            mark = f"{path.name}: its first line is at {clock}, as by the time of day: subtract {int(first)} s"
+            read = [replace(read[0], start=0.0, end=0.0, text=None, words=[], mark=mark, mark_kind=UNUSABLE)]
+        n_beyond = len([cue for cue in read if duration and cue.end > MOST_BEYOND * duration])
+        if n_beyond > len(read) / 2:
             reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
             remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
             raise broken(path, reason, remedy)

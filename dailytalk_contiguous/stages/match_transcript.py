@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.conversation import (
+    UNUSABLE,
     Conversation,
     Cue,
     Mark,
@@ -28,11 +29,13 @@ from dailytalk_contiguous.core.records.conversation import (
     conversation_features,
     or_none,
 )
+from dailytalk_contiguous.core.records.record import SideShift
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
+from dailytalk_contiguous.core.words.transcript_clock import TranscriptClock, clock_problem, transcript_clock
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage
@@ -123,8 +126,10 @@ class MatchTranscript(Stage):
         spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
         for utterance in talk.utterances:
             spans[utterance.channel].append(utterance.span)
-        late = _lateness(talk.cues, spans)
-        moved = [later_cue(cue, late) for cue in talk.cues] if late else talk.cues
+        usable = [cue for cue in talk.cues if cue.mark_kind != UNUSABLE]
+        unusable = [cue for cue in talk.cues if cue.mark_kind == UNUSABLE]
+        late = _lateness(usable, spans)
+        moved = [later_cue(cue, late) for cue in usable] if late else usable
         beyond: list[Cue] = []
         within: list[Cue] = []
         for cue in moved:
@@ -138,17 +143,23 @@ class MatchTranscript(Stage):
         talk.transcript_marks = [
             Mark(cue.channel, cue.start, cue.end, cue.mark, cue.mark_kind or "") for cue in sided if cue.mark
         ]
-        talk.transcript_repair = None
+        is_unused = bool(unusable) and not any(cue.text for cue in usable)
+        talk.transcript_repair = NOT_USED if is_unused else None
         common = _common_time(cues, spans)
         least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
-        if common is not None and common < least:
-            talk.unmatched.append(self._foreign(talk, common, _unfit_side(cues, spans)))
+        clock = _other_clock(talk, moved, spans, common)
+        is_foreign = common is not None and common < least
+        if clock is not None or is_foreign:
+            why = clock_problem(clock) if clock is not None else _unfit_side(cues, spans)
+            talk.unmatched = [self._foreign(talk, common or 0.0, why)]
             talk.transcript_marks = []
             talk.transcript_repair = NOT_USED
             cues = {}
         elif late:
             note = f"the times of its transcript are moved by {late:+.2f} s, to the speech: its clock is another"
             talk.notes = [*talk.notes, note]
+        for cue in unusable:
+            talk.unmatched.append(Reject(talk.id, self.name, cue.mark or "", "correct its times"))
         _leave_out_other_speaker(talk, cues)
         self._match(talk, cues)
         if sided != within:  # who speaks is known by the cues whose sides were found
@@ -186,25 +197,25 @@ class MatchTranscript(Stage):
             "give it the whole recording, or the transcript of this part",
         )
 
-    def _foreign(self, talk: Conversation, common: float, unfit: tuple[str, str] | None) -> Reject:
-        """The reject of a transcript that is about something else, or on another clock than one of the sides."""
+    def _foreign(self, talk: Conversation, common: float, why: tuple[str, str] | None) -> Reject:
+        """The reject of a transcript that is about something else, or on another clock than the sides, or one.
+
+        `why` it is not used, and a remedy, if that is known.
+        """
         shift = or_none(talk.side_shift)
-        if shift and is_apart(shift) and not shift["aligned"]:
+        if shift and _is_out_of_step(shift):
             return Reject(
                 talk.id,
                 self.name,
                 f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}",
                 "tag it with --align-sides",
             )
-        if unfit:
-            why, remedy = unfit
-            return Reject(talk.id, self.name, f"its transcript is not used: {why}", remedy)
-        return Reject(
-            talk.id,
-            self.name,
-            f"its transcript does not match this sound and is not used: they share {common:.0%} of their time",
-            "give it the transcript of this recording, with its times and sides",
-        )
+        if why is None:
+            problem = f"they share {common:.0%} of their time"
+            why = (problem, "give it the transcript of this recording, with its times and sides")
+        problem, remedy = why
+        reason = f"its transcript does not match this sound and is not used: {problem}"
+        return Reject(talk.id, self.name, reason, remedy)
 
     def _rejected(self, talk: Conversation, cue: Cue, left_over: Sequence[Word]) -> Reject:
         """The reject of words that are near no utterance."""
@@ -238,7 +249,34 @@ def _common_time(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence
         n_with_text += len([cue for cue in listed if cue.text])
     if n_with_text < FOREIGN_CUES:
         return None
-    return shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
+    return shared_time([(spoken_spans(listed), spans[channel]) for channel, listed in cues.items()])
+
+
+#: A transcript that shares so much of its time with the speech has the clock of the recording. The four examples
+#: and two telephone calls share at least 0.99 with their own transcripts.
+SAME_CLOCK = 0.98
+
+
+def _other_clock(
+    talk: Conversation, cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]], common: float | None
+) -> TranscriptClock | None:
+    """Return the clock of a transcript that is clearly not that of the sound; `common` is the time they share.
+
+    The times of a voice agent's record are too rough to tell more than `_lateness`.
+    """
+    spoken = [cue for cue in cues if cue.text]
+    is_rough = all(cue.channel.removeprefix(OPEN) in ROLES for cue in spoken)
+    is_beyond = any(cue.start >= talk.duration for cue in spoken)
+    is_same = common is not None and common >= SAME_CLOCK and not is_beyond
+    shift = or_none(talk.side_shift)
+    if is_same or is_rough or len(spoken) < FOREIGN_CUES or (shift and _is_out_of_step(shift)):
+        return None
+    return transcript_clock(spoken, spans)
+
+
+def _is_out_of_step(shift: SideShift) -> bool:
+    """Whether the sides of a recording are out of step, and were left so."""
+    return is_apart(shift) and not shift["aligned"]
 
 
 def _unfit_side(
@@ -246,10 +284,11 @@ def _unfit_side(
 ) -> tuple[str, str] | None:
     """Return why only one side of a recording fits its transcript, and a remedy; None if none or both fit."""
     for side, other in (CHANNELS, CHANNELS[::-1]):
-        lines = cues.get(side, ())
+        lines = spoken_spans(cues.get(side, ()))
+        lines_of_other = spoken_spans(cues.get(other, ()))
         common = shared_time([(lines, spans[side])])
         common_with_other = shared_time([(lines, spans[other])])
-        does_other_fit = shared_time([(cues.get(other, ()), spans[other])]) >= FOREIGN_COMMON
+        does_other_fit = shared_time([(lines_of_other, spans[other])]) >= FOREIGN_COMMON
         if not lines or common >= FOREIGN_COMMON or not does_other_fit:
             continue
         if common_with_other >= FOREIGN_COMMON:
@@ -270,11 +309,7 @@ OTHER_SPEAKER = 0.5
 
 def _leave_out_other_speaker(talk: Conversation, cues: Mapping[str, Sequence[Cue]]) -> None:
     """Leave out the utterances that are the other speaker's voice, as the words of their side tell."""
-    spoken: dict[str, list[TimeSpan]] = {}
-    for channel, listed in cues.items():
-        spoken[channel] = []
-        for cue in listed:
-            spoken[channel] += spoken_spans(cue)
+    spoken = {channel: spoken_spans(listed) for channel, listed in cues.items()}
     kept: list[Utterance] = []
     for utterance in talk.utterances:
         words = spoken.get(utterance.channel, [utterance.span])
@@ -339,7 +374,7 @@ def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> f
 def _common(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
     """The share of time that cues of any sides and speech have in common."""
     by_channel = _cues_with_text(_sided(cues, spans), cues)
-    return shared_time([(listed, spans[channel]) for channel, listed in by_channel.items()])
+    return shared_time([(spoken_spans(listed), spans[channel]) for channel, listed in by_channel.items()])
 
 
 def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, list[Cue]]:

@@ -168,9 +168,7 @@ SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
 
 @pytest.mark.parametrize(("late", "share"), [(0.0, 1.0), (0.5, 1 / 3), (1.5, 0.0)])
 def test_time_in_common_is_that_of_the_text_that_falls_on_speech(late: float, share: float) -> None:
-    spoken = []
-    for start, end in SPEECH[:2]:
-        spoken.append(cue("yes", start + late, end + late))
+    spoken = [(start + late, end + late) for start, end in SPEECH[:2]]
     shared = shared_time([(spoken, SPEECH)])
     assert shared == pytest.approx(share, abs=0.1)
     assert shared_time([([], [])]) == 0.0

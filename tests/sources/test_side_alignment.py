@@ -1,6 +1,7 @@
 """Sides that are out of step: found by the other side's leak or by a transcript, and laid on one clock."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dailytalk_contiguous.core.sound.side_shift import shift_by_leak
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.transcribed import tagged_row, transcribed
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
 
 RATE = 16000
@@ -311,6 +313,37 @@ def test_silence_takes_the_place_of_buffers_that_a_side_has_lost(tmp_path: Path)
     for channel, start in zip(expected["channel"], expected["start"], strict=True):  # type: ignore[call-overload]
         errors.append(min(abs(start - other) for other in starts[channel]))
     assert np.percentile(errors, 90) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("clock", "problem"),
+    [
+        (lambda time: time + 0.7 * (time // 20), "its clock runs 3"),
+        (lambda time: time + (3.0 if time >= 40 else 0.0), "it is 3.0 s late from 4"),
+        (lambda time: time * 25 / 23.976, "its clock runs 4.2 % fast"),
+        (lambda time: time * 24 / 25, "its clock runs 4 % slow"),
+    ],
+    ids=["chunks", "pause", "25 pictures a second", "24 of 25"],
+)
+def test_clock_of_a_transcript_is_not_taken_for_that_of_the_sound(
+    clock: Callable[[float], float], problem: str, tmp_path: Path
+) -> None:
+    folder = write_timed_call(tmp_path / "in", example(NAME))
+    lines = read_lines(folder / "call.jsonl")
+    for line in lines:
+        for item in (line, *line["words"]):
+            item["start"] = clock(item["start"])
+            item["end"] = clock(item["end"])
+    (folder / "call.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    row = aligned(folder)
+    recorded, _ = soundfile.read(folder / "call.flac", dtype="int16")
+    np.testing.assert_array_equal(read_pcm(row["audio"]), recorded)
+    row = segmented(folder)
+    assert row["side_shift"] is None
+    matched = MatchTranscript().row(row)
+    assert matched["transcript_repair"] == "not used"
+    (reject,) = matched["unmatched"]
+    assert problem in reject["reason"]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.4])

@@ -9,7 +9,7 @@ import pytest
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue, rows_of_cues
 from dailytalk_contiguous.core.words.cues import cues_within
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.channel_names import person, sides_of
@@ -756,6 +756,33 @@ def test_broken_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, cont
     assert name in caught.value.reason
     assert reason in caught.value.reason
     assert caught.value.remedy
+
+
+def test_line_with_impossible_times_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
+    impossible = [line("right", 9, 7, "b"), line("left", math.nan, 3, "c")]
+    lines = [line("left", 0, 1, "a"), *impossible, line("left", 4, 5, "d")]
+    cues = read(save(tmp_path / "call.jsonl", "".join(lines)))
+    assert [cue.text for cue in cues if cue.text] == ["a", "d"]
+    reasons = [cue.mark for cue in cues if cue.mark_kind == UNUSABLE]
+    assert len(reasons) == 2
+    assert "call.jsonl: line 2 can't be used (its times are 9 to 7)" in reasons
+
+
+def test_subtitles_whose_clock_begins_again_are_refused_at_the_line(tmp_path: Path) -> None:
+    text = ""
+    for number in range(24):
+        second = 2 * (number % 12) + 10
+        text += f"00:00:{second},000 --> 00:00:{second + 1},800\nanswer {number}\n\n"
+    with pytest.raises(BadInput, match=r"its clock begins again at subtitle 13, at 10\.0 s after 33\.8 s"):
+        read(save(tmp_path / "call.left.srt", text))
+
+
+def test_transcript_by_the_time_of_day_is_not_used_and_says_what_to_subtract(tmp_path: Path) -> None:
+    text = "21:57:26,500 --> 21:57:28,000\nhello\n\n21:57:30,000 --> 21:57:31,000\nyes\n"
+    path = save(tmp_path / "call.left.srt", text)
+    (cue,) = read_transcripts([path], "call.wav", duration=60.0)
+    assert cue.text is None
+    assert str(cue.mark).endswith("its first line is at 21:57:26, as by the time of day: subtract 79046 s")
 
 
 def test_lines_of_a_corpus_may_have_any_number_of_words(tmp_path: Path) -> None:

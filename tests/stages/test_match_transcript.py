@@ -307,6 +307,31 @@ def test_agent_is_on_the_left_where_the_sound_does_not_tell_who_speaks() -> None
     assert agents_sides(cues, both_sides) == [("right", "hello"), ("left", "hi there")]
 
 
+@pytest.mark.parametrize(
+    ("late", "problem"), [(5.0, "5.0 s earlier"), (-2.0, "2.1 s later"), (40.0, "40.0 s earlier")]
+)
+@pytest.mark.parametrize("named", [True, False], ids=["sides", "names"])
+def test_transcript_that_is_late_or_early_is_named_with_its_figure(
+    segmented: dict[str, dict[str, Any]], named: bool, late: float, problem: str
+) -> None:
+    name, row = next(iter(segmented.items()))
+    cues = []
+    for line in reference(name):
+        channel = line["channel"] if named else f"?{SPEAKERS[line['channel']]}"
+        if line["start"] + late >= 0:
+            cues.append(cue(channel, line["start"] + late, line["end"] + late, line["text"]))
+    ((reject,),) = match(row, cues)["unmatched"]
+    assert f"every line fits {problem}" in reject["reason"]
+    assert f"{-late:+.0f}" in reject["remedy"]
+
+
+def test_sides_that_are_exchanged_are_named(segmented: dict[str, dict[str, Any]]) -> None:
+    name, row = next(iter(segmented.items()))
+    cues = [cue(OTHER[line["channel"]], line["start"], line["end"], line["text"]) for line in reference(name)]
+    ((reject,),) = match(row, cues)["unmatched"]
+    assert "exchange left and right" in reject["remedy"]
+
+
 def test_clock_that_is_off_is_found_from_the_starts_of_lines(segmented: dict[str, dict[str, Any]]) -> None:
     roles = {"left": "?agent", "right": "?user"}
     for name, row in segmented.items():

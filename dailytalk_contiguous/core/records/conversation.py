@@ -142,6 +142,10 @@ class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
     energy: Measure | None = None
 
 
+#: `Cue.mark_kind` of lines that can't be used.
+UNUSABLE = "unusable"
+
+
 class Cue(msgspec.Struct, frozen=True):
     """A stretch of a transcript that came with the recording, on a channel.
 
@@ -153,8 +157,8 @@ class Cue(msgspec.Struct, frozen=True):
         words: words with times; empty where only the text has times.
         speaker: name of the person; None where the transcript does not name anybody.
         language: ISO 639 code of its language; None where the transcript does not say.
-        mark: name of a sound or note that is no word (laughter); such a cue has no text.
-        mark_kind: kind of the mark (`core.words.transcript_marks.KINDS`).
+        mark: name of a sound or note that is no word (laughter), or why lines can't be used; the cue has no text.
+        mark_kind: kind of the mark (`core.words.transcript_marks.KINDS`), or `UNUSABLE`.
         tag: style tag in a transcript of this program; None in any other.
     """
 

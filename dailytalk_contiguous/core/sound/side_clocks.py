@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.sound.crosstalk import LAG_RATE, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float
-from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames
+from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames, true_runs
 
 #: Parts in a million of the largest drift: clocks of cheap machines have 200, programs that count wrong 3,000.
 MOST_DRIFT_PPM = 4000.0
@@ -155,6 +155,12 @@ def _activity(channel: Pcm) -> NDArray[np.float64]:
     # Digital silence, as after the end of a side that lacks sound, is no room.
     room, voice = np.percentile(decibels[levels > 0], [ROOM_LEVEL, VOICE_LEVEL])
     return np.asarray(((decibels - room) / max(voice - room, 1e-9)).clip(0, 1) - 0.5, np.float64)
+
+
+def loud_spans(channel: Pcm) -> list[TimeSpan]:
+    """Return the spans of a side, 16 kHz int16, whose level is nearer to its voice than to its room."""
+    runs = true_runs(_activity(channel) > 0) * FRAME_SECONDS
+    return [(start, end) for start, end in runs.tolist()]
 
 
 #: Parts of a recording whose words fit at one offset where a side is in step.

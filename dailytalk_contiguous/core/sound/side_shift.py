@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import LATEST, fits, is_number
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.record import LackingSound, SideShift
-from dailytalk_contiguous.core.records.schema import CHANNELS, OPEN
+from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.crosstalk import (
     LAG_RATE,
     LEVEL_FRAME,
@@ -45,11 +45,13 @@ from dailytalk_contiguous.core.sound.side_clocks import (
     MOST_LACKING,
     WordFit,
     drift_by_leak,
+    loud_spans,
     word_fit,
 )
 from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, rounded_frames
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import spoken_spans
+from dailytalk_contiguous.core.words.transcript_clock import transcript_clock
 
 #: Seconds below which a shift is not told: 0.3 s, less by what it may be measured wrong.
 LEAST_SHIFT = 0.25
@@ -169,8 +171,12 @@ def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
 
 
 def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> SideShift | None:
-    """Measure how the clocks of sides run apart by their transcript; a drift is at least `least_drift` seconds."""
-    words = words_by_side([cue for cue in cues if cue.words or not cue.text])
+    """Measure how the clocks of sides run apart by their transcript; a drift is at least `least_drift` seconds.
+
+    None where nothing shows it, and where the transcript has a clock of its own, which both sides follow.
+    """
+    timed = [cue for cue in cues if cue.words or not cue.text]
+    words = words_by_side(timed)
     fits: dict[str, WordFit] = {}
     for number, channel in enumerate(CHANNELS):
         fit = word_fit(words.get(channel, ()), pcm[:, number])
@@ -181,6 +187,12 @@ def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> 
     for channel, fit in fits.items():
         for start, seconds in fit.lacking:
             lacking.append({"channel": channel, "start": round(start, 4), "seconds": round(seconds, 4)})
+    if lacking:
+        loud: dict[str, list[TimeSpan]] = {}
+        for number, channel in enumerate(CHANNELS):
+            loud[channel] = merge_gaps(loud_spans(pcm[:, number]), WORD_GAP)
+        if transcript_clock(timed, loud) is not None:
+            return None
     slope = (1 + fits["right"].slope) / (1 + fits["left"].slope) - 1
     is_drift = not lacking and abs(slope) * len(pcm) / ANALYSIS_RATE >= least_drift
     drift = round(1e6 * slope, 1) if is_drift else 0.0
@@ -317,12 +329,11 @@ class TranscriptOffset(NamedTuple):
 
 def words_by_side(cues: Sequence[Cue]) -> dict[str, list[TimeSpan]]:
     """Return the starts and ends of the words of each side; empty where a transcript does not name the sides."""
-    words: dict[str, list[TimeSpan]] = {channel: [] for channel in CHANNELS}
-    for cue in cues:
-        if cue.channel[0] == OPEN or cue.channel not in words:
-            return {}
-        if cue.text:
-            words[cue.channel] += spoken_spans(cue)
+    if any(cue.channel not in CHANNELS for cue in cues):
+        return {}
+    words: dict[str, list[TimeSpan]] = {}
+    for channel in CHANNELS:
+        words[channel] = spoken_spans(cue for cue in cues if cue.channel == channel)
     return words
 
 

@@ -13,7 +13,7 @@ by one, those at its edges would be cut to nothing, and those outside put on top
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -194,25 +194,26 @@ def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Word]
     return words
 
 
-def spoken_spans(cue: Cue) -> list[TimeSpan]:
-    """Return starts and ends of a cue's words; the cue's own if only its text has times, none without text."""
-    if cue.words:
-        return [word.span for word in cue.words]
-    return [cue.span] if cue.text else []
+def spoken_spans(cues: Iterable[Cue]) -> list[TimeSpan]:
+    """Return starts and ends of the words of cues; a cue's own where only its text has times."""
+    spans: list[TimeSpan] = []
+    for cue in cues:
+        if cue.words:
+            spans += [word.span for word in cue.words]
+        elif cue.text:
+            spans.append(cue.span)
+    return spans
 
 
-def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> float:
-    """Return the share of the time of cues, or of detected speech where that is shorter, that is in both.
+def shared_time(transcribed: Sequence[tuple[Sequence[TimeSpan], Sequence[TimeSpan]]]) -> float:
+    """Return the share of the time of words, or of detected speech where that is shorter, that is in both.
 
-    `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
-    the same clock.
+    `transcribed` has the (start, end) of the words and of the utterances of each transcribed channel, in seconds
+    of the same clock.
     """
     shared = 0
     totals = np.zeros(2)
-    for cues, utterances in transcribed:
-        spoken: list[TimeSpan] = []
-        for cue in cues:
-            spoken += spoken_spans(cue)
+    for spoken, utterances in transcribed:
         ends = [end for _, end in (*spoken, *utterances)]
         last_end = max(ends, default=0.0)
         count = int(last_end / FRAME) + 1
