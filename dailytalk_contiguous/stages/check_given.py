@@ -53,7 +53,9 @@ class CheckGiven(AligningStage):
     language: str = setting("auto", LANGUAGE)
     aligner: str = setting(AUTO, ALIGNER)
     recognise_absent: bool = setting(
-        False, "Recognise lines of transcripts that are not in their sound, in place of what the transcript says."
+        False,
+        "Recognise lines of transcripts that are not in their sound, in place of what the transcript says.",
+        hidden=True,
     )
     device: str = setting("auto", DEVICE, execution=True)
 

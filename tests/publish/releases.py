@@ -46,7 +46,7 @@ def release(
         spoken = words if isinstance(words, str) else words[n]
         files.append(data_file(folder, name, spoken))
     packed = Packed(tuple(files), "conversations")
-    card = Card(CARD.format(words), dict(assets or {}), (), verdict_of([], shards))
+    card = Card(CARD.format(words), dict(assets or {}), (), (), verdict_of([], shards))
     before = RepositoryState(Version(Reference(REPO), None, ()))
     return Release(REPO, PushSettings(), before, packed, Changes(), tag, card, f"Publish {tag}")
 

@@ -91,7 +91,7 @@ class PushSettings:
     )  # fmt: skip
     shard_size: str = setting(
         "500MB", "Most sound in a Parquet file; a split of 64 conversations or more has eight files at least.",
-        panel="input", metavar="SIZE",
+        panel="input", metavar="SIZE", hidden=True,
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
@@ -104,7 +104,7 @@ class PushSettings:
     )
     even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
     even_if_forbidden: bool = setting(
-        False, "Publish even under a --licence that a source's licence contradicts.", panel="version"
+        False, "Publish even under a --licence that a source's licence contradicts.", panel="version", hidden=True
     )
     message: str = setting(
         "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
@@ -115,7 +115,7 @@ class PushSettings:
     )  # fmt: skip
     package_url: str = setting(
         "", "Address from which pip installs this program, for the card: git+https://…",
-        panel="card", metavar="URL", shown="that of the version before",
+        panel="card", metavar="URL", shown="that of the version before", hidden=True,
     )  # fmt: skip
     valid_share: float = setting(0.05, VALID_SHARE)
     test_share: float = setting(
