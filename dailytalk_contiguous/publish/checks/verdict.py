@@ -755,12 +755,14 @@ def unheard_words(data: JudgedData) -> Finding | None:
         problem += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
     remedy = (
         "listen there, since an aligner may be wrong (their `source` is given-fitted or recognised-text), and "
-        "correct the transcript, or tag with --recognise-absent"
+        "correct the transcript"
     )
     shares = [side["share"] for _, side in doubtful]
     severity: Severity = "bad" if max(shares) >= BAD_SHARE else "doubtful"
     n_wrong = len([share for share in shares if share >= ABSENT_SHARE])
-    if not n_wrong:
+    if n_wrong:
+        remedy += ", or tag with --recognise-absent"
+    else:
         severity = "note"
     severity = weighed(severity, n_wrong, len(data.rows))
     return advice("absent-words", ".", problem, remedy, severity)
