@@ -61,6 +61,7 @@ class CheckGiven(AligningStage):
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",
+        "offset",
         "utterance_id",
         "channel",
         "start",
