@@ -1453,7 +1453,8 @@ def read_back(files: Files, folder: Path) -> dict[str, Any]:
         "start": [line.start for line in talk],
         "end": [line.end for line in talk],
     }
-    return row | {"given": MatchTranscript().row(row | heard | {"notes": []})["given"]}
+    matched = MatchTranscript().row(row | heard | {"notes": []})
+    return row | {"given": matched["given"], "unmatched": matched["unmatched"]}
 
 
 def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:

@@ -12,6 +12,7 @@ from dailytalk_contiguous.cli.recipe import main
 CHAIN = [
     dc.Segment(channel="both"),
     dc.MatchTranscript(),
+    dc.CheckGiven(),
     dc.PerUtterance(dc.Transcribe(model="base", language="en")),
     dc.JoinSentences(),
     dc.PerUtterance(dc.MeasureProsody()),

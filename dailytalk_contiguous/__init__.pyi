@@ -46,6 +46,7 @@ from .stages.base import PerUtterance as PerUtterance
 from .stages.base import Stage as Stage
 from .stages.base import UtteranceStage as UtteranceStage
 from .stages.base import published_by as published_by
+from .stages.check_given import CheckGiven as CheckGiven
 from .stages.classify_emotion import ClassifyEmotion as ClassifyEmotion
 from .stages.convert import Convert as Convert
 from .stages.finish import Finish as Finish

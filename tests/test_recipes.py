@@ -145,7 +145,7 @@ def test_recipe_says_once_which_fields_of_its_stages_are_the_options_that_a_mess
     text = "pass --asr-model with a size, or --language; or --prune, or fewer --workers; --language names one"
     assert option_notes(text, [*tagging, *speaking]) == [
         "--asr-model is Transcribe.model and Align.recogniser",
-        "--language is Transcribe.language",
+        "--language is CheckGiven.language and Transcribe.language",
     ]
     assert option_notes(text, [Script()]) == []
 

@@ -678,7 +678,9 @@ def read_cues(
             try:
                 cues_of_item = [*cues_of(item)]
             except ImpossibleTimes as error:
-                unusable.append(_unusable(item, f"{path.name}: {position} can't be used ({error})"))
+                unusable.append(
+                    _unusable(item, f"{printable_path(path.name)}: {position} can't be used ({error})")
+                )
                 continue
             for cue in cues_of_item:
                 text = cue.text or ""

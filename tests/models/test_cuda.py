@@ -37,7 +37,7 @@ def test_the_default_of_a_cpu_is_one_that_it_has() -> None:
 
 def test_a_library_that_ctranslate2_can_not_open_is_said_with_both_ways_out() -> None:
     with (
-        pytest.raises(ModelMissing, match=r"needs libcublas\.so\.12 .*\[cuda\]', or pass --device cpu"),
+        pytest.raises(ModelMissing, match=r"needs libcublas\.so\.12 .*\[cuda\]' .*, or pass --device cpu"),
         devices.naming_libraries(),
     ):
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

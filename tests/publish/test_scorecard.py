@@ -69,7 +69,7 @@ def test_check_compares_and_judges_as_before(tmp_path: Path, dailytalk: Command)
     assert checked["verdict"]["level"] == "good"
     short = dailytalk("check", work).out
     assert "hardly learn" not in short
-    assert len(short.splitlines()) < 12
+    assert len(short.splitlines()) < 14
     text = dailytalk("check", work, "--verbose").out
     assert re.search(r"backchannels +left +0 a minute +below .*Human-1", text)
 

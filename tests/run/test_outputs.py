@@ -9,6 +9,7 @@ import pytest
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
 from dailytalk_contiguous import DailytalkError, tag_stages
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store.files import json_text, write_lines
 
@@ -100,7 +101,7 @@ def test_files_of_a_run_that_stopped_between_them_are_not_taken_for_those_before
     content = rejects.read_bytes()
     rejects.unlink()
     rejects.mkdir()
-    with pytest.raises(OSError, match="rejects"):
+    with pytest.raises(BadInput, match="rejects"):
         run(out.parent / "in", out, seed)
     rejects.rmdir()
     rejects.write_bytes(content)

@@ -40,8 +40,9 @@ def test_words_times_and_speakers_are_read_back_and_a_broken_file_is_named(way: 
     for name in breaks[:WAYS]:
         files = BREAKS[name](talk, way)
         broken = read_back(files, folder)
-        problem = broken["problem"] or ""
-        assert any(file in problem for file in files), name
+        reasons = [broken["problem"] or ""]
+        reasons += [reject["reason"] for reject in broken.get("unmatched") or ()]
+        assert any(file in reason for file in files for reason in reasons), name
 
 
 #: How a filler is written, and how it is read.

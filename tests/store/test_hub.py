@@ -35,7 +35,8 @@ def address(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "remedy"),
     [
-        (answer(401), f"no right to do this with {REPO}", "write access"),
+        (answer(401), "hub.example:8443 does not know the token", "log in"),
+        (answer(403), f"no right to do this with {REPO}", "write access"),
         (answer(412), f"somebody else published to {REPO}", "look at what they changed"),
         (answer(429), "asks to go slower", "in some minutes"),
         (answer(504), "hub.example:8443 failed with 504", "run the same command again"),

@@ -143,7 +143,7 @@ def _copies(
     table["group"] = joined_groups(links)
     table["split"] = table["name"].map(parent_of).map(splits_before)
     first_split = table.groupby("group")["split"].transform("first")
-    split = table["split"].fillna(first_split).fillna("")
+    split = table["split"].fillna(first_split).astype(object).fillna("").astype(str)
     copies = "copies\0" + table["group"].astype(str) + "\0" + split
     return dict(zip(table["name"], copies, strict=True))
 
