@@ -449,7 +449,7 @@ def test_damaged_shard_is_a_sentence_or_costs_its_rows(
 #: `dailytalk` that may ask for 1.5 GB of memory.
 WITH_LITTLE_MEMORY = """
 import resource
-resource.setrlimit(resource.RLIMIT_DATA, (1_650_000_000, 1_650_000_000))
+resource.setrlimit(resource.RLIMIT_DATA, (1_570_000_000, 1_570_000_000))
 from dailytalk_contiguous.__main__ import entry_point
 entry_point()
 """
@@ -460,7 +460,7 @@ entry_point()
     ("name", "text"),
     [
         ("bad.json", f'{{"segments": [{"{}," * 20_000_000}{{}}]}}'),
-        ("bad.eaf", f"<ANNOTATION_DOCUMENT>{'<A/>' * 18_000_000}</ANNOTATION_DOCUMENT>"),
+        ("bad.eaf", f"<ANNOTATION_DOCUMENT>{'<A/>' * 16_500_000}</ANNOTATION_DOCUMENT>"),
     ],
     ids=["JSON", "ELAN"],
 )

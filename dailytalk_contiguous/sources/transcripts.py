@@ -244,7 +244,8 @@ def read_transcripts(
         latest = max((cue.end for cue in read if cue.text), default=0.0)
         if duration and first >= duration >= latest - first:
             clock = f"{int(first) // 3600:02d}:{int(first) // 60 % 60:02d}:{int(first) % 60:02d}"
-            mark = f"{as_text(path.name)}: its first line is at {clock}, as by the time of day: subtract {int(first)} s"
+            reason = f"its first line is at {clock}, as by the time of day: subtract {int(first)} s"
+            mark = f"{as_text(path.name)}: {reason}"
             read = [replace(read[0], start=0.0, end=0.0, text=None, words=[], mark=mark, mark_kind=UNUSABLE)]
         n_beyond = len([cue for cue in read if duration and cue.end > MOST_BEYOND * duration])
         if n_beyond > len(read) / 2:
