@@ -215,7 +215,7 @@ def shared_time(transcribed: Sequence[tuple[Sequence[TimeSpan], Sequence[TimeSpa
     totals = np.zeros(2)
     for spoken, utterances in transcribed:
         ends = [end for _, end in (*spoken, *utterances)]
-        last_end = max(0.0, *ends)
+        last_end = max([0.0, *ends])
         count = int(last_end / FRAME) + 1
         text = touched_frames(count, spoken, FRAME)
         speech = touched_frames(count, utterances, FRAME)
