@@ -304,8 +304,8 @@ def read_subtitles(path: Path) -> list[Subtitle]:
         if lines:
             start = _seconds(match[1])
             subtitles.append(Subtitle(f"subtitle {number}", start, _seconds(match[2]), lines))
+    _refuse_second_run(path, subtitles)
     unrolled = _unrolled([*_sung(subtitles)])
-    _refuse_second_run(path, unrolled)
     return sorted(unrolled, key=lambda item: (item.start, item.end))
 
 

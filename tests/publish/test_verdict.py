@@ -208,6 +208,23 @@ def test_words_of_a_given_text_that_an_aligner_did_not_find_are_noted(sources, r
         assert "wjh wji wjj" in finding.problem
 
 
+@pytest.mark.parametrize(
+    ("n_absent", "severity"), [(2, "note"), (3, "doubtful"), (7, "doubtful"), (8, "bad"), (20, "bad")]
+)
+def test_share_of_lines_that_are_not_in_the_sound_is_weighed(n_absent, severity):
+    said = [("left", 2.0 * n, 2.0 * n + 1, "so it goes") for n in range(20)]
+    row = built_row("call", [*said, ("right", 41.0, 42.0, "hello there")], 43.0)
+    for utterance in row["utterances"]:
+        utterance["models"] = {"recogniser": "given", "affect": None}
+    for word in row["alignments"]:
+        is_absent = word["start"] < 2.0 * n_absent
+        word["source"] = "given-fitted" if is_absent else ALIGNED
+    row["alignments"][-3]["source"] = ALIGNED  # an aligner was at work
+    (finding,) = findings_of("absent-words", [row])
+    assert finding.severity == severity
+    assert ("tag with --recognise-absent" in finding.remedy) == (severity != "note")
+
+
 def test_numbers_and_codes_that_an_aligner_can_not_read_are_not_said_to_be_absent():
     fitted = ["EM3985771,", "$1,299.50", "42.5%", "www.example.org/help"]
     words = ["number"] * 60 + fitted

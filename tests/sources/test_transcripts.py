@@ -777,6 +777,17 @@ def test_subtitles_whose_clock_begins_again_are_refused_at_the_line(tmp_path: Pa
         read(save(tmp_path / "call.left.srt", text))
 
 
+def test_a_line_again_and_again_across_another_speaker_is_one_clock(tmp_path: Path) -> None:
+    text = ""
+    for second in range(10, 40):
+        text += f"00:00:{second},000 --> 00:00:{second},900\nAnna: I'm going to the store.\n\n"
+        if second % 7 == 0:
+            text += f"00:00:{second},500 --> 00:00:{second + 1},400\nBen: What did you say?\n\n"
+    cues = read(save(tmp_path / "call.srt", text))
+    assert [cue.speaker for cue in cues].count("Anna") == 30
+    assert [cue.speaker for cue in cues].count("Ben") == 4
+
+
 def test_transcript_by_the_time_of_day_is_not_used_and_says_what_to_subtract(tmp_path: Path) -> None:
     text = "21:57:26,500 --> 21:57:28,000\nhello\n\n21:57:30,000 --> 21:57:31,000\nyes\n"
     path = save(tmp_path / "call.left.srt", text)
