@@ -36,10 +36,6 @@ NO_SOUND = (
     (b"[", "JSON", _DOWNLOAD),
     (b"\x1f\x8b", "packed by gzip", _UNPACK),
     (b"pk\x03\x04", "a ZIP archive", _UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-    (b"rar!", "a RAR archive", _UNPACK),
-    (b"bzh", "packed by bzip2", _UNPACK),
-    (b"\xfd7zxz", "packed by xz", _UNPACK),
 )
 
 #: Bytes of a file in which it shows what it is.

@@ -67,8 +67,6 @@ from dailytalk_contiguous.sources.pairs import (
     pair_choice,
 )
 from dailytalk_contiguous.sources.recordings import (
-    RENAME_IT,
-    SAME_NAME,
     LeftOut,
     Recording,
     is_recording,
@@ -408,10 +406,7 @@ def _conversations(
 
     Raises BadInput, OSError.
     """
-    if recording.leads_out:
-        raise BadInput(LINK_OUT, COPY_IT)
-    if recording.is_ambiguous:
-        raise BadInput(SAME_NAME, RENAME_IT)
+    recording.check()
     pair = with_clock(recording.pair) if recording.pair else None
     if pair:
         path = put_together(pair, recording.path.name)

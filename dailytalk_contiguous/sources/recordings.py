@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
 from dailytalk_contiguous.sources.turnbench_files import repeats_sides
-from dailytalk_contiguous.store.files import leads_out
+from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 #: Bytes read at the start, the middle and the end of a recording.
@@ -179,10 +179,12 @@ class Recording(NamedTuple):
     is_ambiguous: bool = False
     pair: Pair | None = None
 
-
-#: Why a recording whose name is also that of another one is not read, and what to do about it.
-SAME_NAME = "another recording is shown by the same name"
-RENAME_IT = "rename one of them"
+    def check(self) -> None:
+        """Raise BadInput for one that is never read: for a link out, and an ambiguous name."""
+        if self.leads_out:
+            raise BadInput(LINK_OUT, COPY_IT)
+        if self.is_ambiguous:
+            raise BadInput("another recording is shown by the same name", "rename one of them")
 
 
 @dataclass

@@ -175,8 +175,8 @@ class Base(msgspec.Struct, omit_defaults=True):
         commit: commit of the version.
         commits: commit of the last version that the folder has published on each branch.
         proposals: commits that it has proposed since.
-        inputs: a digest of what the data files that were published last were made of; empty if unknown.
-        files: the SHA-256 of each of these files.
+        inputs: a digest of the data files that were published last, and of what they were made of; empty if
+            unknown.
     """
 
     repository: str
@@ -185,7 +185,6 @@ class Base(msgspec.Struct, omit_defaults=True):
     commits: dict[str, str] = msgspec.field(default_factory=dict)
     proposals: list[str] = msgspec.field(default_factory=list)
     inputs: str = ""
-    files: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 #: A commit's id. The name of a branch says nothing about the version that a folder was made from.

@@ -28,7 +28,7 @@ from dailytalk_contiguous.publish.version import DataFile, Packed
 NAMES = [f"call{number}" for number in range(24)]
 
 #: Some six conversations of 6 s to a file.
-MEGABYTES = FileLayout(shard_bytes=1_500_000)
+MEGABYTES = FileLayout(shard_size=1.5)
 
 
 def noisy(name: str, seed: int, **columns: Any) -> dict[str, Any]:

@@ -458,19 +458,23 @@ def test_split_that_reaches_64_conversations_is_cut_into_eight_files_once(
     assert len({file.sha256 for file in files} - {*before.values()}) == 1
 
 
-def test_file_that_is_too_large_is_halved_and_the_others_stay(hub: HubServer, tmp_path: Path) -> None:
+def test_file_that_is_too_large_is_halved_and_the_others_stay(
+    hub: HubServer, tmp_path: Path, dailytalk: Command
+) -> None:
     work = corpus(tmp_path / "work", SECONDS)
     done = push_version(work, REPO, MOST_TRAIN)
     most = max(file.size for file in done.packed.files if file.config == "conversations")
     before = held(hub)
     seconds = SECONDS | {f"call064-{number:02d}": 1.5 for number in range(24)}
-    settings = replace(MOST_TRAIN, shard_size=f"{most * 1.7 / 1000:.0f} kB")
+    settings = replace(MOST_TRAIN, shard_size=most * 1.7 / 1e6)
     grown = push_version(corpus(tmp_path / "work", seconds), REPO, settings)
     files = grown.packed.configs["conversations"]["train"]
     assert len(files) == 9
     assert len({file.sha256 for file in files} & {*before.values()}) == 7
-    with pytest.raises(DailytalkError, match="--shard-size can't be 'big': give a whole number with its unit"):
-        push_version(work, REPO, replace(NEW, shard_size="big"))
+    for size, reason in (("big", "could not convert string to float: 'big'"), ("0", "give 0.001 or more")):
+        refused = dailytalk("push", work, REPO, "--shard-size", size)
+        assert refused.code == 2
+        assert reason in refused.err
 
 
 def test_push_of_nothing_new_ends_before_it_packs(hub: HubServer, tmp_path: Path) -> None:

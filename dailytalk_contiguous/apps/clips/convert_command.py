@@ -29,14 +29,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.machine import audio, interrupts
 from dailytalk_contiguous.machine.resources import cores, side_by_side
-from dailytalk_contiguous.sources.recordings import (
-    RENAME_IT,
-    SAME_NAME,
-    LeftOut,
-    Recording,
-    list_recordings,
-    shortened,
-)
+from dailytalk_contiguous.sources.recordings import LeftOut, Recording, list_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import LARGEST_WAV, MADE_FROM
@@ -134,10 +127,7 @@ def convert_recording(
     Raises BadInput for a recording that can't be converted, for a target that is one of the `sources`, and for one
     that is there already, unless `overwrite`; OSError if it can't be written.
     """
-    if recording.leads_out:
-        raise BadInput(files.LINK_OUT, files.COPY_IT)
-    if recording.is_ambiguous:
-        raise BadInput(SAME_NAME, RENAME_IT)
+    recording.check()
     source = audio.audio_at(recording.path)
     try:
         info = audio.read_header(source)

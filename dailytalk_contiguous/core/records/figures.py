@@ -485,14 +485,10 @@ def origins(tables: Tables) -> list[Origin]:
 
 def all_origins(tables: Tables) -> list[Origin]:
     """Return the sources of rows, then the models that made them."""
-    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in sources(tables)]
+    named = {(record.source, record.source_licence) for record, _ in provenances(tables)}
+    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in named]
     of_rows.sort(key=lambda source: (source.name, source.licence or ""))
     return of_rows + origins(tables)
-
-
-def sources(tables: Tables) -> set[tuple[str | None, str | None]]:
-    """Return the names and licences of the sources of rows."""
-    return {(record.source, record.source_licence) for record, _ in provenances(tables)}
 
 
 def source_licences(rows: pd.DataFrame, run: RunRecord) -> Counter[str]:

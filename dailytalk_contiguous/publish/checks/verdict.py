@@ -762,8 +762,6 @@ def unheard_words(data: JudgedData) -> Finding | None:
     n_wrong = len([share for share in shares if share >= ABSENT_SHARE])
     if n_wrong:
         remedy += ", or tag with --recognise-absent"
-    else:
-        severity = "note"
     severity = weighed(severity, n_wrong, len(data.rows))
     return advice("absent-words", ".", problem, remedy, severity)
 

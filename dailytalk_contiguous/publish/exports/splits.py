@@ -131,21 +131,21 @@ def _copies(
 
     Copies that have several splits have several names, and new ones that of the first.
     """
-    links = list[tuple[str, str]]()
-    texts: dict[str, Hashes] = {}
-    for item in conversations:
-        links.append((item.id, f"sound\0{item.sound_digest or item.id}"))
-        texts[item.id] = item.words
-    for longer, shorter in same_texts(texts):
+    links = [(item.id, f"sound\0{item.sound_digest or item.id}") for item in conversations]
+    for longer, shorter in same_texts({item.id: item.words for item in conversations}):
         links.append((longer, f"words\0{longer}"))
         links.append((shorter, f"words\0{longer}"))
-    table = pd.DataFrame(links, columns=["name", "key"])
-    table["group"] = joined_groups(links)
-    table["split"] = table["name"].map(parent_of).map(splits_before)
-    first_split = table.groupby("group")["split"].transform("first")
-    split = table["split"].fillna(first_split).astype(object).fillna("").astype(str)
-    copies = "copies\0" + table["group"].astype(str) + "\0" + split
-    return dict(zip(table["name"], copies, strict=True))
+    groups = joined_groups(links).tolist()
+    split_of: dict[str, str] = {}
+    first_split: dict[int, str] = {}
+    for (name, _), group in zip(links, groups, strict=True):
+        split_of[name] = splits_before.get(parent_of[name], "")
+        if split_of[name]:
+            first_split.setdefault(group, split_of[name])
+    copies = {}
+    for (name, _), group in zip(links, groups, strict=True):
+        copies[name] = f"copies\0{group}\0{split_of[name] or first_split.get(group, '')}"
+    return copies
 
 
 def _by_group(

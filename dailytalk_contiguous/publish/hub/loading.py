@@ -123,10 +123,9 @@ def load(
         if items is not None and items.has_labels:
             data = _clips(items, split, chosen, streaming)
         elif isinstance(version.where, Path):
-            files = {"train": [*items.files]} if items else {}
+            patterns = {"train": _paths(items.files)} if items else {}
             for split_name, names in version.configs.get(config, {}).items():  # none in a work folder
-                files[split_name] = [version.path(name) for name in names]
-            patterns = {split_name: _paths(paths) for split_name, paths in files.items()}
+                patterns[split_name] = _paths(map(version.path, names))
             builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
             data = _rows_of(builder, paths, split, streaming)
         else:

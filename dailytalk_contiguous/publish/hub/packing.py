@@ -87,12 +87,12 @@ class FileLayout(NamedTuple):
     Attributes:
         borders: by split, the id with which each file of the version before begins. A file takes the ids from one
             border to the next.
-        shard_bytes: bytes of a file, as the work folder stores its conversations; one with more is halved. The
-            default is that of `Dataset.push_to_hub`. A file is in memory while it is packed.
+        shard_size: MB of a file, as the work folder stores its conversations; one with more is halved. The default
+            is that of `Dataset.push_to_hub`. A file is in memory while it is packed.
     """
 
     borders: Mapping[str, Sequence[str]] = {}
-    shard_bytes: int = 500_000_000
+    shard_size: float = 500.0
 
 
 _LAYOUT = FileLayout()
@@ -339,13 +339,13 @@ def _files(
     for split in SPLITS:
         names = [name for name in sorted(finished) if split_of[name] == split]
         ends = np.cumsum([0.0, *(finished[name].n_bytes for name in names)])
-        borders = sorted(layout.borders.get(split, ()))
+        borders = layout.borders.get(split, ())
         cuts = sorted({0, len(names), *(bisect_left(names, border) for border in borders[1:])})
         n_least = _LEAST_FILES if len(names) >= _MANY_CONVERSATIONS else 0
         while True:
             # A file of one conversation can't be halved.
             sizes = np.where(np.diff(cuts) > 1, np.diff(ends[cuts]), 0.0)
-            if len(sizes) >= n_least and sizes.max(initial=0.0) <= layout.shard_bytes:
+            if len(sizes) >= n_least and sizes.max(initial=0.0) <= 1e6 * layout.shard_size:
                 break
             largest = int(sizes.argmax())
             first, last = cuts[largest : largest + 2]

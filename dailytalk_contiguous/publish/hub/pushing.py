@@ -19,11 +19,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.utils.py_utils import convert_file_size_to_int
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
 from dailytalk_contiguous.core.settings import SEED, VALID_SHARE, one_of, setting
@@ -89,9 +88,9 @@ class PushSettings:
         None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
         panel="input", choices=tuple(SOUND_LAYOUTS), metavar="COLUMNS", shown="as the version before, else audio",
     )  # fmt: skip
-    shard_size: str = setting(
-        "500MB", "Most sound in a Parquet file; a split of 64 conversations or more has eight files at least.",
-        panel="input", metavar="SIZE", hidden=True,
+    shard_size: float = setting(
+        500.0, "Most MB of sound in a Parquet file; a split of 64 conversations or more has eight files at least.",
+        panel="input", metavar="MB", least=0.001, hidden=True,
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
@@ -127,19 +126,6 @@ class PushSettings:
     def card_licence(self) -> str | None:
         """The licence as the Hub knows it: in small letters."""
         return self.licence and self.licence.lower()
-
-    @property
-    def shard_bytes(self) -> int:
-        """The bytes of `shard_size`. Raises BadValue for a text that is no size."""
-        try:
-            size: int = convert_file_size_to_int(self.shard_size.replace(" ", "").upper())
-        except ValueError:
-            size = 0
-        if size < 1:
-            raise BadValue(
-                f"--shard-size can't be {self.shard_size!r}", "give a whole number with its unit: 500MB or 2GB"
-            )
-        return size
 
 
 class RepositoryState(NamedTuple):
@@ -368,7 +354,6 @@ def push_version(
     set, which the sentence says.
     """
     api = HfApi()
-    shard_bytes = settings.shard_bytes
     stage = items.where / STAGE
     with locked(
         stage.with_name(f"{STAGE}.lock"),
@@ -380,12 +365,12 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
-        inputs = _inputs_digest(items, settings)
-        if base and (base.repository, base.inputs, base.files) == (repo, inputs, before.head.digests):
+        inputs = _inputs_digest(items, settings, before.head)
+        if base and (base.repository, base.inputs) == (repo, inputs):
             release = plan_release(repo, settings, before, Packed((), ""), before.head)
             if settings.branch in base.commits and not release.is_new:
                 return release
-        packed = _pack(items, stage, settings, before.head, shard_bytes)
+        packed = _pack(items, stage, settings, before.head)
         version = open_version(stage)
         release = plan_release(repo, settings, before, packed, version)
         if release.is_new:
@@ -407,21 +392,23 @@ def push_version(
                     )
                 publish(api, release)
         if not dry_run:
+            # If conversations were rejected, the next push has to say so again.
+            inputs = "" if release.packed.rejects else _inputs_digest(items, settings, version)
             _keep_base(items.where, base, release, inputs)
             shutil.rmtree(stage)
     return release
 
 
-def _inputs_digest(items: Shards, settings: PushSettings) -> str:
-    """Return a digest of all that decides the data files of a version, beside the version before it."""
-    digests = [sha256_of(path) for path in steps("files looked at", items.files, len(items.files))]
+def _inputs_digest(items: Shards, settings: PushSettings, version: Version) -> str:
+    """Return a digest of data files, and of all that decides them beside the version before."""
+    shards = [sha256_of(path) for path in steps("files looked at", items.files, len(items.files))]
     chosen = [getattr(settings, name) for name in _OF_FILES]
     tool = importlib.metadata.version("dailytalk-contiguous")
-    record = repr([digests, run_json(items.where), chosen, tool])
+    record = repr([shards, run_json(items.where), chosen, tool, sorted(version.digests.items())])
     return hashlib.sha256(record.encode()).hexdigest()
 
 
-def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, shard_bytes: int) -> Packed:
+def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
     """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
     n_clips = settings.clips
     if n_clips is None:
@@ -440,7 +427,7 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version, sha
         stage,
         per_kind=n_clips,
         divide=divide,
-        layout=FileLayout(borders, shard_bytes),
+        layout=FileLayout(borders, settings.shard_size),
         audio_columns=audio_columns,
     )
     write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
@@ -551,8 +538,7 @@ def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
 def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -> None:
     """Record the version that a folder has published, which ends its proposals, or one more that it proposes.
 
-    `inputs`: the digest of what it was made of. If conversations were rejected, it is not kept: the next push has
-    to say so again.
+    `inputs`: the digest of it and of what it was made of.
     """
     commit = release.commit
     if release.settings.pr:
@@ -570,10 +556,7 @@ def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -
         if base and base.repository == release.repo:
             commits = {MAIN: base.commit} | base.commits
         commits[release.settings.branch] = commit
-        files = {file.name: file.sha256 for file in release.packed.files}
-        if release.packed.rejects:
-            inputs = ""
-        base = Base(release.repo, release.tag, commit, commits, inputs=inputs, files=files)
+        base = Base(release.repo, release.tag, commit, commits, inputs=inputs)
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
@@ -591,12 +574,11 @@ def published_layout(head: Version) -> tuple[dict[str, str], dict[str, list[str]
     columns = ["conversation_id", "split"]
     columns += [column.name for column in items.fields if column.name == ORIGIN.name]
     for file, split in items.split_of.items():
-        for number, (_, row) in enumerate(items.rows_of(file, columns)):
-            talk = from_finished(row)
+        talks = [from_finished(row) for _, row in items.rows_of(file, columns)]
+        borders[split] += [talk.id for talk in talks[:1]]
+        for talk in talks:
             splits[talk.id] = split
             splits[talk.parent] = split
-            if number == 0:
-                borders[split].append(talk.id)
     return splits, borders
 
 

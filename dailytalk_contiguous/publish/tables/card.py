@@ -213,11 +213,10 @@ def render_card(
     licences = named if isinstance(named, list) else [str(named)]
     is_changed = tables.is_rebuilt
     warnings = licensing.promised_too_much(licences, origins, is_changed)
-    contradictions: tuple[str, ...] = ()
-    if facts.licence and facts.licence != licensing.OTHER:
-        sources = [origin for origin in origins if origin.role == licensing.SOURCE]
-        stated = [source for source in sources if licensing.terms_of_licence(source.licence).asks]
-        contradictions = licensing.promised_too_much([facts.licence], stated, is_changed)
+    sources = [origin for origin in origins if origin.role == licensing.SOURCE]
+    stated = [source for source in sources if licensing.terms_of_licence(source.licence).asks]
+    asked_for = [facts.licence] if facts.licence not in (None, licensing.OTHER) else []
+    contradictions = licensing.promised_too_much(asked_for, stated, is_changed)
     assets: dict[str, bytes] = {}
     if not clips:
         assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
