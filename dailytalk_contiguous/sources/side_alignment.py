@@ -23,12 +23,11 @@ from dailytalk_contiguous.core.sound.side_shift import (
     is_apart,
     later_side,
     side_shift_of,
-    transcript_fit,
     words_by_side,
 )
 from dailytalk_contiguous.core.sound.speech_runs import speech_spans
 from dailytalk_contiguous.core.spans import TimeSpan
-from dailytalk_contiguous.core.words.cues import later_cue
+from dailytalk_contiguous.core.words.cues import later_cue, shared_time, spoken_spans
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.models.speech_activity import (
     FRAME_SECONDS,
@@ -109,7 +108,7 @@ def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift, one_
     return [later_cue(cue, later_by[cue.channel]) for cue in stretched]
 
 
-def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], seconds: float) -> dict[str, float]:
+def _later_by(cues: Sequence[Cue], speech: Mapping[str, list[TimeSpan]], seconds: float) -> dict[str, float]:
     """Return the seconds by which the cues of each channel become later to fit the sides on their one clock.
 
     A transcript may have the clock of the earlier side, of the later one, or of both: the words of each side are
@@ -127,6 +126,10 @@ def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], sec
 
     def fit_on_clock(clock: Mapping[str, float]) -> float:
         moved = [later_cue(cue, clock[cue.channel]) for cue in cues]
-        return transcript_fit(moved, speech)
+        words = words_by_side(moved)
+        if words:
+            return shared_time([(words[channel], speech[channel]) for channel in CHANNELS])
+        of_either = sorted(speech["left"] + speech["right"])
+        return shared_time([(spoken_spans(moved), of_either)])
 
     return max(clocks, key=fit_on_clock)

@@ -1,6 +1,5 @@
 """A transcript of ours as a source: edited by a person or not, with the recordings that it is about."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -53,6 +52,7 @@ from dailytalk_contiguous.shards import (
 from dailytalk_contiguous.sources.joined import put_in_step, put_together
 from dailytalk_contiguous.sources.pairs import pairs
 from dailytalk_contiguous.sources.recordings import identity_of, is_recording, shortened, stem
+from dailytalk_contiguous.stages.base import short_digest
 from dailytalk_contiguous.stages.script import (
     KEPT,
     SIDE_SHIFT,
@@ -476,8 +476,7 @@ def _row(
         status = path.stat()
         stamp = [str(path), status.st_size, status.st_mtime_ns]
     talk = from_row(base)
-    utterances = {number: from_line(line, fields) for number, line in lines}
-    talk = scripted(talk, _usable(name, utterances, talk, rejects), fields)
+    talk = scripted(talk, _usable(name, lines, talk, rejects, fields), fields)
     published = {column.name: base.get(column.name) for column in columns_among(fields)}
     row: Row = {column: base[column] for column in KEPT if column in base}
     row |= published
@@ -491,7 +490,7 @@ def _row(
             facts[column] = value
     facts["audio"] = None
     content = json.dumps([facts, stamp], sort_keys=True)
-    row["input_digest"] = hashlib.sha256(content.encode()).hexdigest()[:20]
+    row["input_digest"] = short_digest(content)
     return row
 
 
@@ -510,7 +509,7 @@ def _copied_row(
     tagged = {utterance.id for utterance in talk.utterances}
     voiced = {utterance_id for utterance_id in tagged if not published[utterance_id].is_recorded}
     voiced_sides = {published[utterance_id].channel for utterance_id in voiced}
-    utterances = [*_usable(name, {number: from_line(line, fields) for number, line in lines}, talk, rejects)]
+    utterances = [*_usable(name, lines, talk, rejects, fields)]
     edits = _edits(utterances, lines, talk, fields)
     added: list[Utterance] = []
     for utterance in utterances:
@@ -532,7 +531,7 @@ def _copied_row(
         row = with_edits(row, edits, added, left, features_of_fields(fields))
     copied["published"] = json.dumps(row, ensure_ascii=False, sort_keys=True)
     content = json.dumps(copied | {"audio": base["audio_identity"]}, sort_keys=True)
-    copied["input_digest"] = hashlib.sha256(content.encode()).hexdigest()[:20]
+    copied["input_digest"] = short_digest(content)
     return copied | {"is_finished": is_finished}
 
 
@@ -564,9 +563,10 @@ def _edits(
 
 
 def _usable(
-    name: str, utterances: Mapping[int, Utterance], talk: Conversation, rejects: list[Reject]
+    name: str, lines: Sequence[_NumberedLine], talk: Conversation, rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[Utterance]:
-    """Yield the utterances of lines, by their numbers, that are in their conversation, each with a unique id."""
+    """Yield the utterances of lines that are in their conversation, each with a unique id."""
+    utterances = {number: from_line(line, fields) for number, line in lines}
     identities = {utterance.id for utterance in (*talk.utterances, *utterances.values())}
     first: dict[str, int] = {}
     next_numbers: dict[str, int] = {}

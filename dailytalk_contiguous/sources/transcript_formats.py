@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.words.cues import are_word_times
 from dailytalk_contiguous.core.words.transcript_marks import (
     SILENCE,
     TranscriptMark,
+    blanked,
     mark_of,
     marks_in,
     without_control_tokens,
@@ -139,7 +140,6 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     if named_language and len(named_language) > _LONGEST_LANGUAGE:
         named_language = None
     channel = item.get("channel")
-    tag = item.get(STYLE_TAG)
     turns: list[tuple[str | None, list[Word]]] = []
     for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0)):
         turns.append((name, [word for _, word in turn]))
@@ -165,19 +165,23 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         is_spelled = letters_of(without_marks(spoken_text or "")) == letters
         is_timed = is_spelled and are_word_times(plain_words, start, end)
         cue = Cue(
-            channel=None if channel is None else str(channel),  # type: ignore[arg-type]  # until its side is known
+            channel=_name(channel),  # type: ignore[arg-type]  # until its side is known
             start=start,
             end=end,
             text=spoken_text,
             words=plain_words if is_timed else [],
-            speaker=None if name is None else str(name),
+            speaker=_name(name),
             language=language if is_code else None,
-            tag=None if tag is None else str(tag),
+            tag=_name(item.get(STYLE_TAG)),
         )
         if spoken_text:
             yield from _without_marks(cue, is_word="word" in item)
         else:
             yield cue
+
+
+def _name(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[str | None, Word]]:
@@ -288,14 +292,8 @@ def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]])
 
     Punctuation that is left of a token beside a mark is none.
     """
-    position = 0
-    parts = []
-    for start, end, _ in marks:
-        parts += [text[position:start], " " * (end - start)]
-        position = end
-    parts.append(text[position:])
     tokens = []
-    for token in re.finditer(r"\S+", "".join(parts)):
+    for token in re.finditer(r"\S+", blanked(text, marks)):
         first, last = token.span()
         is_whole = text[max(0, first - 1) : last + 1].strip() == token[0]
         if is_whole or has_words(token[0]):
@@ -658,7 +656,7 @@ def read_cues(
     quota = Quota(subject, most_words(duration), "words", "save its parts in files of their own")
     cues = list[Cue]()
     words = list[Cue]()
-    unusable = list[Cue]()
+    unusable = list[tuple[TranscriptItem, str]]()
     remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
     try:
         has_labels = read is text_records and text_kind(path) == AUDACITY
@@ -678,9 +676,7 @@ def read_cues(
             try:
                 cues_of_item = [*cues_of(item)]
             except ImpossibleTimes as error:
-                unusable.append(
-                    _unusable(item, f"{printable_path(path.name)}: {position} can't be used ({error})")
-                )
+                unusable.append((item, f"{position} can't be used ({error})"))
                 continue
             for cue in cues_of_item:
                 text = cue.text or ""
@@ -688,7 +684,7 @@ def read_cues(
                 quota.take(n_words)
                 list_of_kind.append(cue)
         if len(unusable) > len(cues) + len(words):
-            raise broken(path, str(unusable[0].mark).partition(": ")[2], remedy)
+            raise broken(path, unusable[0][1], remedy)
     except MISFITS as error:
         raise broken(path, f"{position} can't be used ({error})", remedy) from None
     except MemoryError as error:
@@ -697,21 +693,19 @@ def read_cues(
         words.clear()
         raise TooLarge.for_input(subject) from None
     cues += [cue for cue in words if not cue.text]
-    cues += unusable
+    cues += [_unusable(item, f"{printable_path(path.name)}: {reason}") for item, reason in unusable]
     return cues + joined_words(cue for cue in words if cue.text)
 
 
 def _unusable(item: TranscriptItem, reason: str) -> Cue:
     """Return a cue that stands for a record with impossible times and says why it is left out."""
-    channel = item.get("channel")
-    speaker = item.get("speaker")
     start = field_of(item, "start")
     time = float(start) if is_number(start, 0, LATEST) else 0.0
     return Cue(
-        channel=None if channel is None else str(channel),  # type: ignore[arg-type]  # until its side is known
+        channel=_name(item.get("channel")),  # type: ignore[arg-type]  # until its side is known
         start=time,
         end=time,
-        speaker=None if speaker is None else str(speaker),
+        speaker=_name(item.get("speaker")),
         mark=reason,
         mark_kind=UNUSABLE,
     )

@@ -315,14 +315,10 @@ def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Pat
 
 def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Path, Collection[str]]) -> None:
     """Raise BadInput for words of a channel that another file has, too; `others`: the channels of each file."""
-    open_files: set[Path] = set()
-    for other, other_channels in others.items():
-        if any(channel[0] == OPEN for channel in other_channels):
-            open_files.add(other)
     for channel in channels:
         is_open = channel[0] == OPEN
         for other, other_channels in others.items():
-            is_other_open = other in open_files or (is_open and other_channels)
+            is_other_open = any(name[0] == OPEN for name in other_channels) or (is_open and other_channels)
             if channel in other_channels or is_other_open:
                 words = "words of both speakers" if is_open else f"the {channel} channel"
                 raise broken(path, f"gives {words}, as {as_text(other.name)} does", "keep only one")

@@ -86,40 +86,38 @@ class CheckGiven(AligningStage):
         talk.given_language = or_none(talk.given_language)
         languages = {side: of_channel(talk.given_language or self.language, side) for side in (*CHANNELS, MIX)}
         for channel, language in languages.items():
-            lines = [
-                line for line in talk.utterances if line.channel == channel and has_words(line.given_text or "")
-            ]
+            lines = [line for line in talk.side(channel) if has_words(line.given_text or "")]
             if not lines or not aligner_of(self.aligner, language, self.device):
                 continue
-            flags = [self._is_absent(line, language) for line in lines]
-            absent = [line for line, is_absent in zip(lines, flags, strict=True) if is_absent]
-            seconds = [line.span.seconds for line in lines]
-            if absent_share(zip(flags, seconds, strict=True)) < ABSENT_SHARE:
+            flags = [(self._is_absent(line, language), line.span.seconds) for line in lines]
+            if absent_share(flags) < ABSENT_SHARE:
                 continue
+            absent = [line for line, (is_absent, _) in zip(lines, flags, strict=True) if is_absent]
             languages[channel] = _language_of(absent, language)
-            if languages[channel] != language:
-                talk.given_language = f"{languages['left']},{languages['right']}"
-            else:
+            if languages[channel] == language:
                 self._take_back(talk, absent, len(lines))
+            else:
+                talk.given_language = f"{languages['left']},{languages['right']}"
         return talk
 
     def _take_back(self, talk: Conversation, absent: Sequence[Utterance], n_lines: int) -> None:
         """Leave absent lines to the recogniser, or without one make their words fitted."""
-        if self.recognise_absent:
-            first = absent[0]
-            reason = (
-                f"{len(absent)} of {n_lines} lines of its transcript are not in the sound of the {first.channel} "
-                f"side, such as {quoted(first.given_text or '')} at {talk.offset + first.start:.2f} s; they are "
-                "recognised"
-            )
-            identity = f"{talk.id}/{first.channel}"
-            talk.unmatched.append(Reject(identity, self.name, reason, "correct these lines of the transcript"))
-            talk.transcript_repair = RECOGNISED
+        if not self.recognise_absent:
+            for line in absent:
+                line.given_words = [replace(word, fitted=True) for word in line.given_words or ()]
+            return
+        first = absent[0]
+        reason = (
+            f"{len(absent)} of {n_lines} lines of its transcript are not in the sound of the {first.channel} "
+            f"side, such as {quoted(first.given_text or '')} at {talk.offset + first.start:.2f} s; they are "
+            "recognised"
+        )
+        remedy = "correct these lines of the transcript"
+        talk.unmatched.append(Reject(f"{talk.id}/{first.channel}", self.name, reason, remedy))
+        talk.transcript_repair = RECOGNISED
         for line in absent:
-            line.given_words = [replace(word, fitted=True) for word in line.given_words or ()]
-            if self.recognise_absent:
-                line.given_text = None
-                line.given_words = None
+            line.given_text = None
+            line.given_words = None
 
     def _is_absent(self, line: Utterance, language: str) -> bool:
         """Whether half of the words of a line are not in its sound; of a written form (1984) nobody knows."""

@@ -150,8 +150,8 @@ class MatchTranscript(Stage):
         clock = _other_clock(talk, moved, spans, common)
         is_foreign = common is not None and common < least
         if clock is not None or is_foreign:
-            why = clock_problem(clock) if clock is not None else _unfit_side(cues, spans)
-            talk.unmatched = [self._foreign(talk, common or 0.0, why)]
+            why = _misfit(cues, spans) if clock is None else clock_problem(clock)
+            talk.unmatched = [self._foreign(talk, *why)]
             talk.transcript_marks = []
             talk.transcript_repair = NOT_USED
             cues = {}
@@ -197,24 +197,13 @@ class MatchTranscript(Stage):
             "give it the whole recording, or the transcript of this part",
         )
 
-    def _foreign(self, talk: Conversation, common: float, why: tuple[str, str] | None) -> Reject:
-        """The reject of a transcript that is about something else, or on another clock than the sides, or one.
-
-        `why` it is not used, and a remedy, if that is known.
-        """
-        shift = or_none(talk.side_shift)
-        if shift and _is_out_of_step(shift):
-            return Reject(
-                talk.id,
-                self.name,
-                f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}",
-                "tag it with --align-sides",
-            )
-        if why is None:
-            problem = f"they share {common:.0%} of their time"
-            why = (problem, "give it the transcript of this recording, with its times and sides")
-        problem, remedy = why
+    def _foreign(self, talk: Conversation, problem: str, remedy: str) -> Reject:
+        """The reject of a transcript that is about something else, or on another clock than the sides, or one."""
+        shift = _out_of_step(talk)
         reason = f"its transcript does not match this sound and is not used: {problem}"
+        if shift:
+            reason = f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}"
+            remedy = "tag it with --align-sides"
         return Reject(talk.id, self.name, reason, remedy)
 
     def _rejected(self, talk: Conversation, cue: Cue, left_over: Sequence[Word]) -> Reject:
@@ -249,6 +238,10 @@ def _common_time(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence
         n_with_text += len([cue for cue in listed if cue.text])
     if n_with_text < FOREIGN_CUES:
         return None
+    return _shared(cues, spans)
+
+
+def _shared(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
     return shared_time([(spoken_spans(listed), spans[channel]) for channel, listed in cues.items()])
 
 
@@ -268,28 +261,28 @@ def _other_clock(
     is_rough = all(cue.channel.removeprefix(OPEN) in ROLES for cue in spoken)
     is_beyond = any(cue.start >= talk.duration for cue in spoken)
     is_same = common is not None and common >= SAME_CLOCK and not is_beyond
-    shift = or_none(talk.side_shift)
-    if is_same or is_rough or len(spoken) < FOREIGN_CUES or (shift and _is_out_of_step(shift)):
+    if is_same or is_rough or len(spoken) < FOREIGN_CUES or _out_of_step(talk):
         return None
     return transcript_clock(spoken, spans)
 
 
-def _is_out_of_step(shift: SideShift) -> bool:
-    """Whether the sides of a recording are out of step, and were left so."""
-    return is_apart(shift) and not shift["aligned"]
+def _out_of_step(talk: Conversation) -> SideShift | None:
+    """Return how far the sides of a recording are out of step; None where they are not, or were aligned."""
+    shift = or_none(talk.side_shift)
+    return shift if shift and is_apart(shift) and not shift["aligned"] else None
 
 
-def _unfit_side(
-    cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]
-) -> tuple[str, str] | None:
-    """Return why only one side of a recording fits its transcript, and a remedy; None if none or both fit."""
+def _misfit(cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]) -> tuple[str, str]:
+    """Return why a transcript does not fit, one side of the recording or both, and a remedy."""
+
+    def shared_with(side: str, sound: str) -> float:
+        return shared_time([(spoken_spans(cues.get(side, ())), spans[sound])])
+
     for side, other in (CHANNELS, CHANNELS[::-1]):
-        lines = spoken_spans(cues.get(side, ()))
-        lines_of_other = spoken_spans(cues.get(other, ()))
-        common = shared_time([(lines, spans[side])])
-        common_with_other = shared_time([(lines, spans[other])])
-        does_other_fit = shared_time([(lines_of_other, spans[other])]) >= FOREIGN_COMMON
-        if not lines or common >= FOREIGN_COMMON or not does_other_fit:
+        common = shared_with(side, side)
+        common_with_other = shared_with(side, other)
+        does_other_fit = shared_with(other, other) >= FOREIGN_COMMON
+        if not spoken_spans(cues.get(side, ())) or common >= FOREIGN_COMMON or not does_other_fit:
             continue
         if common_with_other >= FOREIGN_COMMON:
             return (
@@ -300,7 +293,8 @@ def _unfit_side(
             f"it fits the {other} side, and shares {common:.0%} of its time with the {side} one",
             f"give it the {side} side of this recording, with its silences, or that side's lines at their times",
         )
-    return None
+    remedy = "give it the transcript of this recording, with its times and sides"
+    return f"they share {_shared(cues, spans):.0%} of their time", remedy
 
 
 #: Share of the energy of an utterance from which on it is the other speaker's, where the transcript has no word.
@@ -373,8 +367,7 @@ def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> f
 
 def _common(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
     """The share of time that cues of any sides and speech have in common."""
-    by_channel = _cues_with_text(_sided(cues, spans), cues)
-    return shared_time([(spoken_spans(listed), spans[channel]) for channel, listed in by_channel.items()])
+    return _shared(_cues_with_text(_sided(cues, spans), cues), spans)
 
 
 def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, list[Cue]]:
@@ -434,11 +427,7 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
         if cue.speaker:
             seconds[channel][cue.speaker] += cue.end - cue.start
     people = {channel: max(names, key=names.__getitem__) for channel, names in seconds.items() if names}
-    named: list[Cue] = []
-    for cue in sided:
-        speaker = people.get(cue.channel, cue.speaker)
-        named.append(replace(cue, speaker=speaker))
-    return named
+    return [replace(cue, speaker=people.get(cue.channel, cue.speaker)) for cue in sided]
 
 
 def _sides_of_roles(leads: Mapping[str, float]) -> dict[str, str]:

@@ -20,7 +20,6 @@ nearly as well. Limits were set on the bundled conversations, and reported on ot
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple, TypeGuard, cast
 
 import numpy as np
@@ -48,10 +47,15 @@ from dailytalk_contiguous.core.sound.side_clocks import (
     loud_spans,
     word_fit,
 )
-from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, rounded_frames
+from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import spoken_spans
-from dailytalk_contiguous.core.words.transcript_clock import transcript_clock
+from dailytalk_contiguous.core.words.transcript_clock import (
+    best_clock,
+    fit_on_clock,
+    steady_clock,
+    transcript_clock,
+)
 
 #: Seconds below which a shift is not told: 0.3 s, less by what it may be measured wrong.
 LEAST_SHIFT = 0.25
@@ -296,13 +300,7 @@ def _is_source(source: LevelledFrames, other: LevelledFrames) -> bool:
 # The times of a transcript.
 
 
-#: Seconds of a frame in which the times of a transcript and the speech of a channel are compared.
-TIME_FRAME = 0.02
-
-#: Seconds from the best shift from which on another one is a different one.
-OTHER_SHIFT = 1.0
-
-#: Seconds by which the shift of a part may differ.
+#: Seconds by which both measures of a shift may differ.
 SAME_SHIFT = 0.15
 
 #: Seconds by which both may speak at once for longer in sides that are aligned. More contradicts the transcript:
@@ -317,9 +315,9 @@ CERTAIN = 3.0
 class TranscriptOffset(NamedTuple):
     """Seconds by which the sound of a side is later than its transcript, measured twice.
 
-    `by_overlap` is the offset at which they have most time in common, `by_starts` the median difference of their
-    starts. People mark lines too long, and a line may last until the next one begins, on either side; where both
-    agree neither matters. `error` is the standard error of `by_starts`.
+    `by_overlap` is the offset at which they fit best (`core.words.transcript_clock`), `by_starts` the median
+    difference of their starts. People mark lines too long, and a line may last until the next one begins, on
+    either side; where both agree neither matters. `error` is the standard error of `by_starts`.
     """
 
     by_overlap: float
@@ -369,32 +367,11 @@ def shift_by_transcript(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeS
     return shift
 
 
-def transcript_fit(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]]) -> float:
-    """Return how well a transcript fits the speech of both sides as it is: the sum of two correlations.
-
-    A transcript that does not name the sides is compared with the speech of either.
-    """
-    words = words_by_side(cues)
-    if words:
-        return math.fsum(_correlation(words[channel], speech[channel]) for channel in CHANNELS)
-    spans = [cue.span for cue in cues if cue.text]
-    of_either = sorted([*speech["left"], *speech["right"]])
-    return _correlation(spans, of_either)
-
-
-def _correlation(words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> float:
-    fits = _fits(_stretches(words), _stretches(speech), TIME_FRAME)
-    return float(fits[len(fits) // 2])
-
-
 #: Seconds of speech that each side needs, in its transcript and in its sound.
 LEAST_WORDS = 8.0
 
-#: The correlation of a side's transcript with its speech, at the shift that fits best.
-LEAST_FIT = 0.6
-
-#: By how much more a transcript must fit there than at any shift a second or more from it.
-FIT_MARGIN = 0.15
+#: The share of their time that the words of a side share with its speech where they fit best.
+LEAST_FIT = 0.85
 
 #: Seconds from the start of a stretch of words to that of the speech that may be the same.
 SAME_START = 0.6
@@ -407,17 +384,14 @@ def transcript_offset(word_spans: Sequence[TimeSpan], speech_spans: Sequence[Tim
     """Measure how much later than its transcript the sound of a side is; None where that is not clear."""
     words = _stretches(word_spans)
     speech = _stretches(speech_spans)
-    if min(_seconds(words), _seconds(speech)) < LEAST_WORDS:
+    if min(total_seconds(words), total_seconds(speech)) < LEAST_WORDS:
         return None
-    fits = _fits(words, speech, FURTHEST_SHIFT)
-    best = int(fits.argmax())
-    n_other = round(OTHER_SHIFT / TIME_FRAME)
-    elsewhere = np.concatenate((fits[: max(0, best - n_other)], fits[best + n_other :]))
-    if fits[best] < LEAST_FIT or fits[best] < elsewhere.max(initial=-1.0) + FIT_MARGIN:
+    side = [(words, speech)]
+    clock = best_clock(side, FURTHEST_SHIFT)
+    steady = steady_clock(clock)
+    if steady is None or steady.slope or fit_on_clock(side, clock) < LEAST_FIT:
         return None
-    offset = _shift_at(best, FURTHEST_SHIFT)
-    if not _is_throughout(offset, words, speech):
-        return None
+    offset = -steady.lateness
     starts = np.array([start for start, _ in speech])
     differences: list[float] = []
     for start, _ in words:
@@ -442,61 +416,7 @@ def _stretches(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     return merge_gaps(searched, WORD_GAP)
 
 
-#: Parts of a recording that must all have the shift.
-N_PARTS = 3
-
-
-def _is_throughout(offset: float, words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> bool:
-    """Whether each of `N_PARTS` of a side, with about as many stretches of words, has its offset too."""
-    edges = [round(number * len(words) / N_PARTS) for number in range(N_PARTS + 1)]
-    for first, last in pairwise(edges):
-        part = words[first:last]
-        if not part:
-            continue
-        earliest = part[0][0] + offset - OTHER_SHIFT
-        latest = part[-1][1] + offset + OTHER_SHIFT
-        near = [(start - offset, end - offset) for start, end in speech if end > earliest and start < latest]
-        fits = _fits(part, near, OTHER_SHIFT)
-        if abs(_shift_at(int(fits.argmax()), OTHER_SHIFT)) > SAME_SHIFT:
-            return False
-    return True
-
-
-def _seconds(spans: Sequence[TimeSpan]) -> float:
-    return math.fsum(end - start for start, end in spans)
-
-
-def _fits(words: Sequence[TimeSpan], speech: Sequence[TimeSpan], furthest: float) -> NDArray[np.float64]:
-    """Correlate words with speech that is moved earlier and later by up to `furthest` seconds."""
-    from scipy import fft
-
-    starts = [start for start, _ in (*words, *speech)]
-    ends = [end for _, end in (*words, *speech)]
-    origin = min(starts, default=0.0) - furthest
-    n_frames = math.ceil((max(ends, default=0.0) + furthest - origin) / TIME_FRAME)
-    is_word = rounded_frames(n_frames, words, TIME_FRAME, origin)
-    is_speech = rounded_frames(n_frames, speech, TIME_FRAME, origin)
-    of_words = is_word - is_word.mean()
-    of_speech = is_speech - is_speech.mean()
-    length = fft.next_fast_len(2 * n_frames, real=True)
-    product = fft.rfft(of_speech, length) * fft.rfft(of_words, length).conj()
-    correlation = fft.irfft(product, length)
-    n_lags = round(furthest / TIME_FRAME)
-    fits = np.concatenate((correlation[-n_lags:], correlation[: n_lags + 1]))
-    scale = math.sqrt(float(of_words @ of_words) * float(of_speech @ of_speech))
-    return np.asarray(fits / max(scale, 1e-9), np.float64)
-
-
-def _shift_at(index: int, furthest: float) -> float:
-    return (index - round(furthest / TIME_FRAME)) * TIME_FRAME
-
-
 def _overlap(left: Sequence[TimeSpan], right: Sequence[TimeSpan]) -> float:
     """Return the seconds in which both sides speak."""
-    spans = [*left, *right]
-    origin = min((start for start, _ in spans), default=0.0)
-    last_end = max((end for _, end in spans), default=0.0)
-    n_frames = math.ceil((last_end - origin) / TIME_FRAME)
-    speaks_left = rounded_frames(n_frames, left, TIME_FRAME, origin)
-    speaks_right = rounded_frames(n_frames, right, TIME_FRAME, origin)
-    return float(np.count_nonzero(speaks_left & speaks_right)) * TIME_FRAME
+    of_either = merge_gaps(sorted([*left, *right]), 0.0)
+    return total_seconds(left) + total_seconds(right) - total_seconds(of_either)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import normalise
 
@@ -91,10 +92,8 @@ def same_texts(texts: Mapping[str, Hashes]) -> list[tuple[str, str]]:
     for longest, others in compared.items():
         runs = np.setdiff1d(runs_of[longest], announced)
         for name in others:
-            is_shared = _is_shared(runs_of[name], runs)
-            changes = np.flatnonzero(np.diff(is_shared, prepend=False, append=False))
-            most_in_a_row = max(changes[1::2] - changes[::2], default=0)
-            if is_shared.sum() >= FEWEST_WORDS and most_in_a_row >= FEWEST_IN_A_ROW:
+            lengths = np.diff(true_runs(_is_shared(runs_of[name], runs)))
+            if lengths.sum() >= FEWEST_WORDS and lengths.max() >= FEWEST_IN_A_ROW:
                 pairs.append((longest, name))
     return sorted(pairs)
 

@@ -1,8 +1,8 @@
 """The clock of a transcript that is not that of its recording: late, too fast or slow, or with jumps.
 
-The words of both sides share one clock. So one path of offsets is searched along which they fit the speech of
-both, by dynamic programming (Viterbi) over stretches of the transcript. If it fits each side as well as a path of
-that side alone, the clock is the transcript's; if not, the sides differ (`core.sound.side_shift`).
+A path of offsets is searched along which words fit speech, by dynamic programming (Viterbi) over stretches of the
+transcript. The words of both sides share one clock. If a path of both fits each side as well as one of that side
+alone, the clock is the transcript's; if not, the sides differ (`core.sound.side_shift`).
 """
 
 import itertools
@@ -17,8 +17,8 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames
 from dailytalk_contiguous.core.words.cues import FRAME, shared_time, spoken_spans
 
-#: The words of a side, and the speech of the side that they may be.
-_Words = tuple[Sequence[TimeSpan], Sequence[TimeSpan]]
+#: The words of a side, and the speech of the side that they may be, by rising start.
+SideTimes = tuple[Sequence[TimeSpan], Sequence[TimeSpan]]
 
 #: Seconds of the transcript that have one offset, and the frames by which the next one may drift away: 5 %.
 STRETCH = 5.0
@@ -93,49 +93,47 @@ def transcript_clock(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan
             continue
         clock = clock._replace(is_exchanged=order != channels and not is_open)
         is_elsewhere = np.mean(np.abs(clock.lateness) >= LEAST_LATE) >= LEAST_STRETCHES
-        is_better = shared_time(_on_clock(sides, clock)) >= shared_time(sides) + CLEARLY_MORE
+        is_better = fit_on_clock(sides, clock) >= shared_time(sides) + CLEARLY_MORE
         return clock if clock.is_exchanged or (is_elsewhere and is_better) else None
     return None
 
 
-def _common_clock(sides: Sequence[_Words]) -> TranscriptClock | None:
+def _common_clock(sides: Sequence[SideTimes]) -> TranscriptClock | None:
     """Return the clock of all sides; None if one of them fits badly, or better on a clock of its own."""
-    clock = _best_clock(sides)
+    clock = best_clock(sides)
     least = LEAST_FIT if len(sides) > 1 else LEAST_FIT_AS_ONE
     for side in sides:
-        fit = shared_time(_on_clock([side], clock))
-        own_fit = shared_time(_on_clock([side], _best_clock([side])))
+        fit = fit_on_clock([side], clock)
+        own_fit = fit_on_clock([side], best_clock([side]))
         if fit < least or fit < own_fit - NEARLY_EQUAL:
             return None
     return clock
 
 
-def _on_clock(sides: Sequence[_Words], clock: TranscriptClock) -> list[_Words]:
-    """Return the sides with the times of the recording."""
-    moved: list[_Words] = []
+def fit_on_clock(sides: Sequence[SideTimes], clock: TranscriptClock) -> float:
+    """Return the time that words on the clock of the recording share with its speech (`shared_time`)."""
+    moved: list[SideTimes] = []
     for words, speech in sides:
-        starts = np.array([start for start, _ in words])
+        spans = np.array(words, np.float64).reshape(-1, 2)
         # The frame of a start may begin a little after it.
-        stretches = np.searchsorted(clock.stretches[:, 0], starts + FRAME, side="right") - 1
-        late = clock.lateness[stretches].tolist()
-        spans = [(start - seconds, end - seconds) for (start, end), seconds in zip(words, late, strict=True)]
-        moved.append((spans, speech))
-    return moved
+        stretches = np.searchsorted(clock.stretches[:, 0], spans[:, 0] + FRAME, side="right") - 1
+        spans -= clock.lateness[stretches, np.newaxis]
+        moved.append(([(start, end) for start, end in spans.tolist()], speech))
+    return shared_time(moved)
 
 
-def _best_clock(sides: Sequence[_Words]) -> TranscriptClock:
+def best_clock(sides: Sequence[SideTimes], furthest_seconds: float = FURTHEST) -> TranscriptClock:
     """Search the offsets of stretches at which the words of all sides together fit their speech best."""
     from scipy.signal import correlate
 
     stretches = _stretches(sides)
     n_frames = stretches[-1][1]
-    furthest = round(FURTHEST / FRAME)
-    weights = []
-    activities = []
+    furthest = round(furthest_seconds / FRAME)
+    signals = []
     for words, speech in sides:
-        weights.append(np.where(rounded_frames(n_frames, words, FRAME), 1.0, -WEIGHT_OF_PAUSE))
-        is_speech = rounded_frames(n_frames + 2 * furthest, speech, FRAME, -FURTHEST)
-        activities.append(np.where(is_speech, 0.5, -0.5))
+        is_word = rounded_frames(n_frames, words, FRAME)
+        is_speech = rounded_frames(n_frames + 2 * furthest, speech, FRAME, -furthest_seconds)
+        signals.append((np.where(is_word, 1.0, -WEIGHT_OF_PAUSE), np.where(is_speech, 0.5, -0.5)))
     scores = np.zeros(2 * furthest + 1)
     offsets = np.arange(len(scores))
     origins = []
@@ -150,7 +148,7 @@ def _best_clock(sides: Sequence[_Words]) -> TranscriptClock:
             origin[is_better] = before[is_better]
         origins.append(origin)
         scores = best
-        for weight, activity in zip(weights, activities, strict=True):
+        for weight, activity in signals:
             scores = scores + correlate(activity[first : last + 2 * furthest], weight[first:last], "valid", "fft")
     index = int(scores.argmax())
     late = []
@@ -160,7 +158,7 @@ def _best_clock(sides: Sequence[_Words]) -> TranscriptClock:
     return TranscriptClock(np.array(stretches) * FRAME, np.array(late[::-1]))
 
 
-def _stretches(sides: Sequence[_Words]) -> list[tuple[int, int]]:
+def _stretches(sides: Sequence[SideTimes]) -> list[tuple[int, int]]:
     """Return the first frame of each stretch of a transcript and that after its last word."""
     stretches: list[tuple[int, int]] = []
     for start, end in sorted(itertools.chain.from_iterable(words for words, _ in sides)):
@@ -173,37 +171,51 @@ def _stretches(sides: Sequence[_Words]) -> list[tuple[int, int]]:
     return stretches
 
 
-def clock_problem(clock: TranscriptClock) -> tuple[str, str]:
-    """Return in words what is wrong with the times or the sides of a transcript, and what to do with it."""
+class SteadyClock(NamedTuple):
+    """Seconds by which a transcript is late at its second 0, and by which it becomes later in each second."""
+
+    lateness: float
+    slope: float
+
+
+def steady_clock(clock: TranscriptClock) -> SteadyClock | None:
+    """Return the line on which a clock is, level where it comes to little; None for a clock that jumps."""
     from scipy.stats import theilslopes
 
+    times = clock.stretches.mean(axis=1)
+    slope, late = theilslopes(clock.lateness, times)[:2]
+    off_line = np.abs(clock.lateness - late - slope * times)
+    if np.percentile(off_line, 95) > OFF_LINE:
+        return None
+    if abs(slope) * np.ptp(times) < LEAST_LATE:
+        return SteadyClock(float(np.median(clock.lateness)), 0.0)
+    return SteadyClock(float(late), float(slope))
+
+
+def clock_problem(clock: TranscriptClock) -> tuple[str, str]:
+    """Return in words what is wrong with the times or the sides of a transcript, and what to do with it."""
     problems: list[str] = []
     remedies: list[str] = []
     if clock.is_exchanged:
         problems.append("the words of each side are in the speech of the other one")
         remedies.append("exchange left and right")
-    times = clock.stretches.mean(axis=1)
-    slope, late_at_zero = theilslopes(clock.lateness, times)[:2]
-    off_line = np.abs(clock.lateness - late_at_zero - slope * times)
-    is_steady = np.percentile(off_line, 95) <= OFF_LINE
-    if is_steady and abs(slope) * np.ptp(times) >= LEAST_LATE:
-        rate = 1 - slope
-        pace = "fast" if slope > 0 else "slow"
-        problems.append(f"its clock runs {100 * abs(1 / rate - 1):.2g} % {pace}")
-        remedies.append(f"multiply its times by {rate:.4f}")
-        if abs(late_at_zero) >= LEAST_LATE:
-            remedies.append(f"shift them by {-late_at_zero:+.1f} s")
-    elif is_steady:
-        late = float(np.median(clock.lateness))
-        if abs(late) >= LEAST_LATE:
-            problems.append(f"every line fits {abs(late):.1f} s {'earlier' if late > 0 else 'later'}")
-            remedies.append(f"shift it by {-late:+.1f} s")
-    else:
-        for start, late in _jumps(clock):
+    steady = steady_clock(clock)
+    if steady is None:
+        for start, late in _jumps(clock)[:JUMPS_SHOWN]:
             direction = "late" if late > 0 else "early"
             problems.append(f"it is {abs(late):.1f} s {direction} from {start:.0f} s on")
             remedies.append(f"shift its lines from {start:.0f} s on by {-late:+.1f} s")
-        del problems[JUMPS_SHOWN:], remedies[JUMPS_SHOWN:]
+    elif steady.slope:
+        rate = 1 - steady.slope
+        pace = "fast" if rate < 1 else "slow"
+        problems.append(f"its clock runs {100 * abs(1 / rate - 1):.2g} % {pace}")
+        remedies.append(f"multiply its times by {rate:.4f}")
+        if abs(steady.lateness) >= LEAST_LATE:
+            remedies.append(f"shift them by {-steady.lateness:+.1f} s")
+    elif abs(steady.lateness) >= LEAST_LATE:
+        direction = "earlier" if steady.lateness > 0 else "later"
+        problems.append(f"every line fits {abs(steady.lateness):.1f} s {direction}")
+        remedies.append(f"shift it by {-steady.lateness:+.1f} s")
     return ", ".join(problems), ", ".join(remedies)
 
 

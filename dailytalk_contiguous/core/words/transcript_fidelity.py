@@ -52,7 +52,7 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
     marked = {word.side for word in talk.alignments if word.filler}
     sides: list[TalkWithoutFillers] = []
     for channel in CHANNELS:
-        lengths: list[float] = []
+        seconds = 0.0
         has_filler = channel in marked
         for utterance in talk.audible_utterances:
             span = utterance.new_span
@@ -60,9 +60,8 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
             language = or_none(utterance.language) or talk.main_language
             is_known = has_words(text) and language_code(language) in PATTERNS
             if span is not None and utterance.channel == channel and is_known:
-                lengths.append(span.end - span.start)
+                seconds += span.seconds
                 has_filler = has_filler or any(are_fillers(split_words(text), language))
-        seconds = sum(lengths)
         if seconds and not has_filler:
             sides.append({"channel": channel, "seconds": seconds})
     return sides
@@ -93,8 +92,6 @@ def absent_words(talk: Conversation) -> list[AbsentWords]:
     The aligner places the other words of such a side; these have fitted times, or Whisper's. A written form does
     not count: it may be spoken in a way that the aligner does not know.
     """
-    if not any(word.source in _ABSENT for word in talk.alignments):
-        return []
     words_of_side: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
     lines_of_side: dict[str, list[tuple[bool, float]]] = {channel: [] for channel in CHANNELS}
     for utterance, words in talk.words_by_utterance():
@@ -108,15 +105,15 @@ def absent_words(talk: Conversation) -> list[AbsentWords]:
         absent = _absent(words)
         is_aligned = any(word.source.startswith("aligned-") for word in words)
         if absent and is_aligned:
-            first = " ".join(absent[:NAMED])
-            side: AbsentWords = {
-                "channel": channel,
-                "absent": len(absent),
-                "words": len(words),
-                "first": first,
-                "share": absent_share(lines_of_side[channel]),
-            }
-            sides.append(side)
+            sides.append(
+                {
+                    "channel": channel,
+                    "absent": len(absent),
+                    "words": len(words),
+                    "first": " ".join(absent[:NAMED]),
+                    "share": absent_share(lines_of_side[channel]),
+                }
+            )
     return sides
 
 

@@ -6,7 +6,7 @@ taken out (`[NAME_1]`, `f***ing`, `XXXX`) is a mark, too; the control tokens of 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 SOUND = "sound"
@@ -89,12 +89,10 @@ _SILENT_LABELS = ("sil", "sp", "!sil", "<eps>", "<sil>", "<p:>", "#", "##", "@",
 #: Labels of unknown words in the same.
 _INAUDIBLE_LABELS = ("spn", "<spn>", "xxx", "yyy", "<unk>")
 
-#: The marks that these labels are.
-LABELS = {"": TranscriptMark(SILENCE, "silence")}
-for _label in _SILENT_LABELS:
-    LABELS[_label] = TranscriptMark(SILENCE, _label.strip("<>!#@+") or "silence")
+#: The marks that these labels are, and that no text is.
+LABELS = dict.fromkeys(("", *_SILENT_LABELS), TranscriptMark(SILENCE, "silence"))
 for _label in _INAUDIBLE_LABELS:
-    LABELS[_label] = TranscriptMark(INAUDIBLE, _label.strip("<>!#@+"))
+    LABELS[_label] = TranscriptMark(INAUDIBLE, _label.strip("<>"))
 
 
 #: The patterns of `WORDS`.
@@ -146,17 +144,20 @@ def without_marks(text: str) -> str:
     >>> without_marks("Well [laughs], yes. (coughs)")
     'Well, yes.'
     """
-    position = 0
-    parts = []
-    for start, end, _ in marks_in(text):
-        parts.append(text[position:start])
-        position = end
-    if not parts:
+    marks = list(marks_in(text))
+    if not marks:
         return text
-    parts.append(text[position:])
-    tokens = " ".join(parts).split()
+    tokens = blanked(text, marks).split()
     plain = re.sub(r"\s+(?=[,.;:!?](?:\s|$))", "", " ".join(tokens))
     return plain if any(map(str.isalnum, plain)) else ""
+
+
+def blanked(text: str, marks: Iterable[tuple[int, int, TranscriptMark]]) -> str:
+    """Return a text with spaces in place of its marks, so that all others stay where they are."""
+    characters = list(text)
+    for start, end, _ in marks:
+        characters[start:end] = " " * (end - start)
+    return "".join(characters)
 
 
 def without_control_tokens(text: str) -> str:
