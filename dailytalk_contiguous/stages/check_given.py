@@ -92,7 +92,8 @@ class CheckGiven(AligningStage):
             flags = [(self._is_absent(line, language), line.span.seconds) for line in lines]
             if absent_share(flags) < ABSENT_SHARE:
                 continue
-            absent = [line for line, (is_absent, _) in zip(lines, flags, strict=True) if is_absent]
+            texts = {line.given_text for line, (is_absent, _) in zip(lines, flags, strict=True) if is_absent}
+            absent = [line for line in lines if line.given_text in texts]  # of a loop, some are found by chance
             languages[channel] = _language_of(absent, language)
             if languages[channel] == language:
                 self._take_back(talk, absent, len(lines))

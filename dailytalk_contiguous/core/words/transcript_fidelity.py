@@ -21,6 +21,7 @@ NAMED = 4
 #: Share of the lines of a side from which on absent ones are no slips of an aligner: a choice. With true texts
 #: none is absent in the four bundled recordings, and at most 5 % in two telephone calls; with loops or texts of
 #: others on a whole side of the bundled ones 46 to 92 % are, with loops in its second half 27 to 45 %.
+#: On eight speakers of TIMIT, on whom nothing was set, these shares are 0 %, 70 to 100 %, and 20 to 50 %.
 ABSENT_SHARE = 0.15
 
 #: Seconds of absent lines one after another that are as much.
