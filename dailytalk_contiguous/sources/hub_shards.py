@@ -85,11 +85,9 @@ def _audio_columns(features: Features) -> list[str]:
 
 
 def rows_of(
-    repository: Repository, path: str, columns: Sequence[str], start: int = 0, types: Features = NO_TYPES
+    repository: Repository, path: str, columns: Sequence[str], start: int = 0
 ) -> Iterator[tuple[Row | BadInput, int]]:
     """Yield the rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
-
-    In place of all rows of Parquet with a column of another type than in `types` there is one BadInput.
 
     In place of a row that can't be read there is a BadInput that says why; one BadInput stands for everything
     after a damaged position of a tar or of a row group of Parquet.
@@ -101,7 +99,6 @@ def rows_of(
         if path.lower().endswith(PARQUET):
             try:
                 with _parquet(repository, path, file) as parquet:
-                    parquet.check(types, ())
                     subject = f"{_shard_name(repository, path)}, unpacked,"
                     quota = unpacked_quota(subject, repository.files[path].size, _REMEDY)
                     yield from _rows_of_groups(parquet, columns, start, quota)
