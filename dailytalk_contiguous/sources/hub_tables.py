@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, NotRequired, TypedDict
 
-from datasets import get_dataset_config_names, load_dataset_builder
+from datasets import Features, get_dataset_config_names, load_dataset_builder
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -29,7 +29,7 @@ from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_jso
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, ShardColumns, columns_of, rows_of
+from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, columns_with_audio, rows_of
 from dailytalk_contiguous.sources.joined import put_together
 from dailytalk_contiguous.sources.pairs import Pair
 from dailytalk_contiguous.sources.published import fields_of_version, write_published
@@ -110,13 +110,14 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     """Choose what to read of which shards. Raises DailytalkError if a column, config or split must be chosen."""
     shards = chosen_shards(repository)
     paths = [path for split_paths in shards.values() for path in split_paths]
-    names, audio, features = _first_columns(repository, paths)
+    features = _first_columns(repository, paths)
+    names = [*features]
     id_columns = [name for name in (*ID_COLUMNS, KEY) if name in names]
     named_by = id_columns[0] if id_columns else ""
     id_column = repository.choice.id_column
     if id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
-    columns = _audio_columns(repository, names, audio)
+    columns = _audio_columns(repository, names, columns_with_audio(features))
     word_columns = TRACK_COLUMNS if columns == AUDIO_COLUMNS else WORD_COLUMNS
     words = [name for name in word_columns if name in names]
     fields: tuple[Field, ...] | None = None
@@ -160,7 +161,7 @@ def _config(repository: Repository) -> str:
     raise DailytalkError(f"{repo} has several configs", f"choose --config from {', '.join(configs)}")
 
 
-def _first_columns(repository: Repository, paths: Sequence[str]) -> ShardColumns:
+def _first_columns(repository: Repository, paths: Sequence[str]) -> Features:
     """`columns_of` the first shard that can be read. Raises BadInput if none can."""
     for path in paths:
         try:
