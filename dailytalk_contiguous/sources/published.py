@@ -22,7 +22,7 @@ from dailytalk_contiguous.sources.hub_repository import Repository, download
 from dailytalk_contiguous.sources.known_recordings import KnownRecordings
 from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.transcribed import refuse_outside
-from dailytalk_contiguous.store.files import inside, write_text
+from dailytalk_contiguous.store.files import write_text
 
 #: The folder of the finished rows beside the recordings; the search for recordings leaves it out.
 FINISHED = ".finished"
@@ -81,7 +81,7 @@ def published_rows(folders: Iterable[str], names: Sequence[str]) -> Iterator[Row
         for name in sorted(names):
             recording = Recording(Path(folder, name), name, name)
             (row,) = recording_rows(recording, config, memory=memory)
-            finished = inside(Path(folder, FINISHED), Path(name).with_suffix(".json"))
+            finished = Path(folder, FINISHED, name).with_suffix(".json")
             text = read_bytes(finished, limit=MOST_PUBLISHED).decode()
             published_row = read_published(text)
             content = f"{row['audio_identity']}\0{text}"

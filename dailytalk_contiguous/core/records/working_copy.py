@@ -73,13 +73,13 @@ def with_edits(row: Row, edits: Mapping[str, Edit], removed: Collection[str], na
             words_of[utterance.id] = group
         else:
             words += group
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, AnyRecord] = {}
     for record in row["utterances"]:
         if record["utterance_id"] not in removed:
             records[record["utterance_id"]] = record
     for name, edit in edits.items():
         if edit.before:
-            records[name] = records[name] | _changes(records[name], edit)
+            records[name] = {**records[name], **_changes(records[name], edit)}
         elif edit.utterance.keeps_sound:
             recorded = replace(as_recorded(edit.utterance), status="kept")
             records[name] = finished_fields(recorded, names)
@@ -157,7 +157,8 @@ def rebuilt(row: Row, finished: Row) -> Row:
         name = utterance.id
         names: tuple[str, ...] = _OF_RESULT
         if utterance.status == "kept":
-            shift = (utterance.new_start or 0.0) - starts.get(name, 0.0)
+            start = utterance.new_start or 0.0
+            shift = start - starts.get(name, 0.0)
             words += [word.shifted(shift) for word in words_before.get(name, [])]
         else:
             names = (*_OF_RESULT, *_OF_TAKE)
