@@ -9,7 +9,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import pyarrow as pa
 from datasets import Audio, Features
@@ -17,7 +17,7 @@ from huggingface_hub import HfFileSystem
 
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.schema import STRING, Row
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota
@@ -33,19 +33,8 @@ _REMEDY = "choose another revision"
 _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError, MemoryError)
 
 
-NO_TYPES = Features({})
-
-
-class ShardColumns(NamedTuple):
-    """The names of all columns of a shard and of those with audio, and the types of all, if it is Parquet."""
-
-    names: list[str]
-    audio: list[str]
-    features: Features = NO_TYPES
-
-
-def columns_of(repository: Repository, path: str) -> ShardColumns:
-    """Return the columns of a shard. A WebDataset has those of its first usable sample.
+def columns_of(repository: Repository, path: str) -> Features:
+    """Return the columns of a shard. A WebDataset has those of its first usable sample, of audio or else of text.
 
     Raises BadInput for one that is damaged, or has no usable sample.
     """
@@ -54,18 +43,16 @@ def columns_of(repository: Repository, path: str) -> ShardColumns:
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
                 with _parquet(repository, path, file) as parquet:
-                    features = _features(parquet.schema)
-                    return ShardColumns(parquet.schema.names, _audio_columns(features), features)
+                    return _features(parquet.schema)
             for sample, _ in samples_in(file, _shard_name(repository, path)):
                 problem = _problem_of(sample)
                 if problem is None:
-                    columns = list(sample)
-                    return ShardColumns(columns, [name for name in columns if is_audio_column(name)])
+                    return Features({name: Audio() if is_audio_column(name) else STRING for name in sample})
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
     if problem:
         raise problem
-    return ShardColumns([], [])
+    return Features({})
 
 
 def _features(schema: pa.Schema) -> Features:
@@ -75,7 +62,8 @@ def _features(schema: pa.Schema) -> Features:
         return Features.from_arrow_schema(schema.remove_metadata())
 
 
-def _audio_columns(features: Features) -> list[str]:
+def columns_with_audio(features: Features) -> list[str]:
+    """Return the names of the columns of audio."""
     audio = []
     for name, feature in features.items():
         is_struct = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
@@ -85,11 +73,9 @@ def _audio_columns(features: Features) -> list[str]:
 
 
 def rows_of(
-    repository: Repository, path: str, columns: Sequence[str], start: int = 0, types: Features = NO_TYPES
+    repository: Repository, path: str, columns: Sequence[str], start: int = 0
 ) -> Iterator[tuple[Row | BadInput, int]]:
     """Yield the rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
-
-    In place of all rows of Parquet with a column of another type than in `types` there is one BadInput.
 
     In place of a row that can't be read there is a BadInput that says why; one BadInput stands for everything
     after a damaged position of a tar or of a row group of Parquet.
@@ -101,7 +87,6 @@ def rows_of(
         if path.lower().endswith(PARQUET):
             try:
                 with _parquet(repository, path, file) as parquet:
-                    parquet.check(types, ())
                     subject = f"{_shard_name(repository, path)}, unpacked,"
                     quota = unpacked_quota(subject, repository.files[path].size, _REMEDY)
                     yield from _rows_of_groups(parquet, columns, start, quota)

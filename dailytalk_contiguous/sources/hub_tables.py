@@ -10,29 +10,29 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, NotRequired, TypedDict
 
-from datasets import get_dataset_config_names, load_dataset_builder
+from datasets import Features, get_dataset_config_names, load_dataset_builder
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.fields import Field, columns_among
 from dailytalk_contiguous.core.records.published_fields import Described, described
-from dailytalk_contiguous.core.records.schema import CHANNELS, PROBLEM, Row
+from dailytalk_contiguous.core.records.schema import CHANNELS, LABELLED, Row
 from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.hub_shards import NO_TYPES, TABLE_SUFFIXES, ShardColumns, columns_of, rows_of
+from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, columns_with_audio, rows_of
 from dailytalk_contiguous.sources.joined import put_together
 from dailytalk_contiguous.sources.pairs import Pair
-from dailytalk_contiguous.sources.published import TYPES, fields_of_version, write_published
+from dailytalk_contiguous.sources.published import fields_of_version, write_published
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.sources.transcript_formats import is_transcript
 from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row, unread_labels_of_row
@@ -73,7 +73,7 @@ class TablePlan(NamedTuple):
         columns = dict.fromkeys([*self.audio, self.named_by, *self.words])
         if self.fields is not None:
             of_rows = [column.name for column in columns_among(self.fields)]
-            columns |= dict.fromkeys([*TYPES, "provenance", *PROBLEM, *of_rows])
+            columns |= dict.fromkeys([*LABELLED, *of_rows])
         return [name for name in columns if name]
 
 
@@ -110,13 +110,14 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     """Choose what to read of which shards. Raises DailytalkError if a column, config or split must be chosen."""
     shards = chosen_shards(repository)
     paths = [path for split_paths in shards.values() for path in split_paths]
-    names, audio, features = _first_columns(repository, paths)
+    features = _first_columns(repository, paths)
+    names = [*features]
     id_columns = [name for name in (*ID_COLUMNS, KEY) if name in names]
     named_by = id_columns[0] if id_columns else ""
     id_column = repository.choice.id_column
     if id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
-    columns = _audio_columns(repository, names, audio)
+    columns = _audio_columns(repository, names, columns_with_audio(features))
     word_columns = TRACK_COLUMNS if columns == AUDIO_COLUMNS else WORD_COLUMNS
     words = [name for name in word_columns if name in names]
     fields: tuple[Field, ...] | None = None
@@ -160,7 +161,7 @@ def _config(repository: Repository) -> str:
     raise DailytalkError(f"{repo} has several configs", f"choose --config from {', '.join(configs)}")
 
 
-def _first_columns(repository: Repository, paths: Sequence[str]) -> ShardColumns:
+def _first_columns(repository: Repository, paths: Sequence[str]) -> Features:
     """`columns_of` the first shard that can be read. Raises BadInput if none can."""
     for path in paths:
         try:
@@ -206,13 +207,7 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     record = finished_tables(folder)
     if record is None:
         plan = plan_of(repository, folder)
-        types = NO_TYPES if plan.fields is None else TYPES
-
-        def rows_of_shard(shard: str) -> Iterator[Row | BadInput]:
-            for row, _ in rows_of(repository, shard, plan.columns, types=types):
-                yield row
-
-        record = write_tables(plan, rows_of_shard)
+        record = write_tables(plan, lambda shard: (row for row, _ in rows_of(repository, shard, plan.columns)))
     return folder, record
 
 
@@ -283,7 +278,7 @@ def write_row(
             raise BadInput(f"its id {row_id!r} is already that of another row", "choose another --id-column")
         name = row_id
         if plan.fields is not None:
-            write_published(plan.folder, name, row, split, plan.fields)
+            write_published(plan.folder, name, row, split)
         return name, _write(plan, name, row)
     except BadInput as error:
         return Reject(name, plan.stage, error.reason, error.remedy)

@@ -12,24 +12,22 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import JsonObject, typed
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.fields import Field, columns_among, finite
+from dailytalk_contiguous.core.records.fields import Field, finite
 from dailytalk_contiguous.core.records.judged import MOST_PUBLISHED, read_published
 from dailytalk_contiguous.core.records.published_fields import Described, fields_beside, published
-from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, BUILT, LABELLED, OPTIONAL, Row
-from dailytalk_contiguous.machine.audio import audio_at
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, BUILT, CHANNELS, OPTIONAL, Row
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes, read_json
+from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository, download
 from dailytalk_contiguous.sources.known_recordings import KnownRecordings
+from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.transcribed import refuse_outside
-from dailytalk_contiguous.store.files import inside, write_text
+from dailytalk_contiguous.store.files import write_text
 
 #: The folder of the finished rows beside the recordings; the search for recordings leaves it out.
 FINISHED = ".finished"
 
 _MANIFEST = "manifest.json"
-
-#: The types of the columns of finished rows; the provenance is text in some, and a struct in others.
-TYPES = Features({name: LABELLED[name] for name in LABELLED if name not in (AUDIO_COLUMN, "provenance")})
 
 
 def fields_of_version(repository: Repository, features: Features) -> tuple[Field, ...] | None:
@@ -54,15 +52,14 @@ def manifest_of(repository: Repository) -> JsonObject:
     return typed(manifest, JsonObject, _MANIFEST)
 
 
-def write_published(folder: Path, name: str, row: Row, split: str, fields: Sequence[Field]) -> None:
+def write_published(folder: Path, name: str, row: Row, split: str) -> None:
     """Write a finished row without its sound. Raises BadInput for one that can't be used."""
-    if row.get("problem"):
-        raise BadInput(row["problem"], row.get("remedy") or "publish it again")
-    names = (*TYPES, "provenance", *(column.name for column in columns_among(fields)))
-    kept = {column: row[column] for column in names if column in row}
-    if not isinstance(row["provenance"], str | None):  # as it is published
-        kept["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True, default=str)
-    text = json.dumps(finite(kept | {"split": split}), ensure_ascii=False, sort_keys=True, default=str)
+    kept = {column: value for column, value in row.items() if column not in (AUDIO_COLUMN, *CHANNELS)}
+    kept["split"] = split
+    provenance = row.get("provenance")
+    if not isinstance(provenance, str | None):  # as it is published
+        kept["provenance"] = json.dumps(provenance, ensure_ascii=False, sort_keys=True, default=str)
+    text = json.dumps(finite(kept), ensure_ascii=False, sort_keys=True, default=str)
     read_published(text)
     try:
         refuse_outside(row["conversation_id"])
@@ -78,36 +75,21 @@ def published_rows(folders: Iterable[str], names: Sequence[str]) -> Iterator[Row
         folders: the folder of the recordings of a version, with `FINISHED`; none without recordings.
         names: the paths of the recordings in it.
     """
+    config = FolderConfig(channel="any", max_conversation=0.0, given=False)
     for folder in folders:
         memory = KnownRecordings([folder])
         for name in sorted(names):
-            yield _source_row(Path(folder), name, memory)
+            recording = Recording(Path(folder, name), name, name)
+            (row,) = recording_rows(recording, config, memory=memory)
+            finished = Path(folder, FINISHED, name).with_suffix(".json")
+            text = read_bytes(finished, limit=MOST_PUBLISHED).decode()
+            published_row = read_published(text)
+            content = f"{row['audio_identity']}\0{text}"
+            yield row | {
+                "conversation_id": published_row["conversation_id"],
+                "recording_id": published_row["recording_id"],
+                "given_language": published_row["language"],
+                "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
+                "published": text,
+            }
         memory.save()
-
-
-def _source_row(folder: Path, name: str, memory: KnownRecordings) -> Row:
-    finished = inside(folder / FINISHED, Path(name).with_suffix(".json"))
-    text = read_bytes(finished, limit=MOST_PUBLISHED).decode()
-    row = read_published(text)
-    path = folder / name
-    header, identity = memory.facts(path)
-    digest = hashlib.sha256(f"{identity}\0{text}".encode())
-    return {
-        "conversation_id": row["conversation_id"],
-        "recording_id": row["recording_id"],
-        "audio": audio_at(path),
-        "audio_file": name,
-        "audio_identity": identity,
-        "offset": 0.0,
-        "duration": header.seconds,
-        "sample_rate": header.sample_rate,
-        "channels": header.channels,
-        "given": [],
-        "given_language": row["language"],
-        "transcripts": [],
-        "side_shift": None,
-        "input_digest": digest.hexdigest()[:20],
-        "problem": None,
-        "remedy": None,
-        "published": text,
-    }

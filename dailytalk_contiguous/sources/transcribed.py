@@ -24,7 +24,6 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row, to_row
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, value_problem
-from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.record import SideShift
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row
@@ -504,31 +503,24 @@ def _copied_row(
     """
     others = tuple(field for field in fields if field not in FIELDS)
     talk = TakePublished(others).of_talk(from_row(base))
-    row = read_published(base["published"])
-    published = {utterance.id: utterance for utterance in from_finished(row).utterances}
-    tagged = {utterance.id for utterance in talk.utterances}
-    voiced = {utterance_id for utterance_id in tagged if not published[utterance_id].is_recorded}
-    voiced_sides = {published[utterance_id].channel for utterance_id in voiced}
     utterances = [*_usable(name, lines, talk, rejects, fields)]
     edits = _edits(utterances, lines, talk, fields)
-    added: list[Utterance] = []
+    removed = {utterance.id for utterance in talk.utterances} - {utterance.id for utterance in utterances}
+    voiced = [utterance for utterance in talk.utterances if not utterance.is_recorded]
+    voiced_sides = {utterance.channel for utterance in voiced}
     for utterance in utterances:
-        if utterance.id in tagged:
-            edit = edits.get(utterance.id)
-            utterance.keeps_sound = edit is None or not edit.needs_sound(published[utterance.id])
-        else:
-            utterance.keeps_sound = utterance.source_channel not in voiced_sides
-            if utterance.keeps_sound:
-                added.append(utterance)
-    left = {utterance.id for utterance in utterances}
-    is_finished = left >= voiced and all(utterance.keeps_sound for utterance in utterances)
+        edit = edits.get(utterance.id)
+        utterance.keeps_sound = edit is None or not edit.needs_sound(voiced_sides)
+    is_finished = all(utterance.keeps_sound for utterance in utterances)
+    is_finished = is_finished and removed.isdisjoint(utterance.id for utterance in voiced)
     copied: Row = {column: base[column] for column in KEPT if column in base}
-    if added or not is_finished:
-        talk = scripted(talk, utterances, fields)  # which completes them
+    if not is_finished or any(edit.before is None for edit in edits.values()):
+        talk = scripted(talk, utterances, fields)  # which completes added lines
     if not is_finished:
         copied |= to_row(talk, [*script_features(fields), "keeps_sound"])
-    if edits or added or left != tagged:
-        row = with_edits(row, edits, added, left, features_of_fields(fields))
+    row = read_published(base["published"])
+    if edits or removed:
+        row = with_edits(row, edits, removed, features_of_fields(fields))
     copied["published"] = json.dumps(row, ensure_ascii=False, sort_keys=True)
     content = json.dumps(copied | {"audio": base["audio_identity"]}, sort_keys=True)
     copied["input_digest"] = short_digest(content)
@@ -538,7 +530,7 @@ def _copied_row(
 def _edits(
     utterances: Sequence[Utterance], lines: Sequence[_NumberedLine], talk: Conversation, fields: Sequence[Field]
 ) -> dict[str, Edit]:
-    """Return the edits of the lines of a tagged conversation, by their ids.
+    """Return the edits of the lines of a tagged conversation, and the lines that it lacks, by their ids.
 
     Utterances whose edges nobody has moved get those of the conversation: a line has whole milliseconds.
     """
@@ -549,16 +541,15 @@ def _edits(
     edits: dict[str, Edit] = {}
     for utterance in utterances:
         before = tagged.get(utterance.id)
-        if before is None:
-            continue
-        changed: set[str] = set()
-        for field in compared:
-            if field.value_in(written[before.id]) != field.value_in(line_of[before.id]):
-                changed.add(field.name)
-        if changed.isdisjoint(("start", "end")):
-            utterance.update({edge: getattr(before, edge) for edge in EDGES})
+        changed = {"text"}
+        if before:
+            line_before = written[before.id]
+            line = line_of[before.id]
+            changed = {field.name for field in compared if field.value_in(line) != field.value_in(line_before)}
+            if changed.isdisjoint(("start", "end")):
+                utterance.update({edge: getattr(before, edge) for edge in EDGES})
         if changed:
-            edits[before.id] = Edit(utterance, frozenset(changed))
+            edits[utterance.id] = Edit(before, utterance, frozenset(changed))
     return edits
 
 

@@ -11,13 +11,8 @@ from typing import ClassVar
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    assign,
-    conversation_features,
-    known_columns,
-)
-from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.conversation import Conversation, conversation_features
+from dailytalk_contiguous.core.records.fields import Column, Field, columns_among
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, per_utterance
@@ -64,9 +59,7 @@ class TakePublished(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         seen = from_finished(read_published(talk.published)).seen_by(talk.sample_rate, CHANNELS[0])
-        others = [field.name for field in self.fields]
-        names = (*_OF_UTTERANCES, *(name for name in others if name not in seen.extra))
-        columns: dict[str, list[object]] = {name: [] for name in names}
+        others = dict.fromkeys(field.name for field in self.fields)
         for number, utterance in enumerate(seen.utterances):
             utterance.run = number
             utterance.tag = utterance.tag or ""
@@ -77,12 +70,10 @@ class TakePublished(Stage):
             models = utterance.models or {"recogniser": None, "affect": None}
             utterance.recogniser = models["recogniser"] or ""
             utterance.affect_model = models["affect"]
-            if utterance.confidence:
-                utterance.avg_logprob = math.log(utterance.confidence)
-            for name, value in known_columns(utterance, names).items():
-                columns[name].append(value)
-        assign(talk, columns)
+            utterance.avg_logprob = math.log(utterance.confidence) if utterance.confidence else None
+            utterance.extra = others | utterance.extra
+        talk.utterances = seen.utterances
         talk.sides = [*seen.built_sides]
-        talk.extra |= {name: seen.extra[name] for name in others if name in seen.extra}
-        talk.extra |= {column.name: None for column in COLUMNS}
+        for column in (*COLUMNS, *columns_among(self.fields)):
+            talk.extra[column.name] = seen.extra.get(column.name)
         return talk

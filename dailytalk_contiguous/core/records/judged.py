@@ -123,10 +123,14 @@ _VALUES = value_kind({name: kind for name, kind in schema.LABELLED.items() if na
 
 
 def read_published(text: str) -> Row:
-    """Read the column `published`: a finished row without its sound, as JSON. Raises BadInput for another text."""
+    """Read the column `published`: a finished row without its sound, as JSON. Raises BadInput for another text.
+
+    Columns, and fields of utterances, that it lacks are null.
+    """
     row = parse_json(text, "its published row", _REMEDY, MOST_PUBLISHED)
     typed(row, _VALUES, "its published row", _REMEDY)
     published: Row = dict.fromkeys(schema.BUILT) | row
     for _, problem in problems_of(published):
         raise BadInput(problem, _REMEDY)
+    published["utterances"] = [dict.fromkeys(UTTERANCE) | record for record in published["utterances"] or ()]
     return published

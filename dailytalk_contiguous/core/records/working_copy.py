@@ -35,55 +35,56 @@ _REBUILT = ("audio", "sample_rate", "duration", "sides")
 
 
 class Edit(NamedTuple):
-    """An edited line as an utterance, and the names of the fields that differ from the published ones."""
+    """An edited line of a version.
 
+    Attributes:
+        before: the utterance as it was published; None for a line that a person added.
+        utterance: the utterance of the line.
+        fields: the names of the fields that differ.
+    """
+
+    before: Utterance | None
     utterance: Utterance
     fields: frozenset[str]
 
-    def needs_sound(self, published: Utterance) -> bool:
-        """Whether the published utterance has to be said anew: a voice says its text, tag or place otherwise."""
-        if published.is_recorded:
+    def needs_sound(self, voiced_sides: Collection[str]) -> bool:
+        """Whether a voice has to say the line, on these sides: its text, tag or place is another."""
+        if self.before is None:
+            return self.utterance.source_channel in voiced_sides
+        if self.before.is_recorded:
             return False
-        is_tag_said = published.tag_said is True and "tag" in self.fields
+        is_tag_said = self.before.tag_said is True and "tag" in self.fields
         return is_tag_said or not self.fields.isdisjoint(("text", "start", "end"))
 
 
-def with_edits(
-    row: Row, edits: Mapping[str, Edit], added: Sequence[Utterance], kept: Collection[str], names: Collection[str]
-) -> Row:
+def with_edits(row: Row, edits: Mapping[str, Edit], removed: Collection[str], names: Collection[str]) -> Row:
     """Return a published row with the edits of people.
 
     Args:
         row: the finished row without its sound.
-        edits: the edited lines by their ids.
-        added: utterances of lines that people added, complete.
-        kept: the ids of all lines that are left; words go with the others.
+        edits: the edited lines by their ids; an added one is complete.
+        removed: the ids of utterances whose lines people deleted.
         names: the fields of an utterance of a finished row.
     """
-    talk = from_finished(row)
-    records: list[AnyRecord] = []
     words: list[Word] = []
     words_of: dict[str, list[Word]] = {}
-    for utterance, group in talk.words_by_utterance():
-        if utterance is None:
-            words += group
-        else:
+    for utterance, group in from_finished(row).words_by_utterance():
+        if utterance and (utterance.id in edits or utterance.id in removed):
             words_of[utterance.id] = group
-    for utterance, record in zip(talk.utterances, row["utterances"] or (), strict=True):
-        group = words_of.get(utterance.id, [])
-        edit = edits.get(utterance.id)
-        if utterance.is_heard and utterance.id not in kept:
-            continue
-        if edit:
-            record = record | _changes(record, edit)
-            group = _edited_words(group, edit, utterance.new_start or 0.0, utterance.channel)
-        records.append(record)
-        words += group
-    for utterance in added:
-        recorded = replace(as_recorded(utterance), status="kept")
-        records.append(finished_fields(recorded, names))
-        words += _edited_words([], Edit(utterance, frozenset({"text"})), utterance.start, recorded.channel)
-    return row | {"utterances": records, "alignments": _rows(words)}
+        else:
+            words += group
+    records: dict[str, AnyRecord] = {}
+    for record in row["utterances"]:
+        if record["utterance_id"] not in removed:
+            records[record["utterance_id"]] = record
+    for name, edit in edits.items():
+        if edit.before:
+            records[name] = {**records[name], **_changes(records[name], edit)}
+        elif edit.utterance.keeps_sound:
+            recorded = replace(as_recorded(edit.utterance), status="kept")
+            records[name] = finished_fields(recorded, names)
+        words += _edited_words(words_of.get(name, []), edit)
+    return row | {"utterances": [*records.values()], "alignments": _rows(words)}
 
 
 def _changes(record: AnyRecord, edit: Edit) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _changes(record: AnyRecord, edit: Edit) -> dict[str, Any]:
     return values
 
 
-def _edited_words(words: Sequence[Word], edit: Edit, start: float, channel: str) -> list[Word]:
+def _edited_words(words: Sequence[Word], edit: Edit) -> list[Word]:
     """Return the words of an utterance after an edit."""
     utterance = edit.utterance
     if edit.fields.isdisjoint(("words", "text", "channel")):
@@ -117,8 +118,9 @@ def _edited_words(words: Sequence[Word], edit: Edit, start: float, channel: str)
     elif not has_words(utterance.text):
         words = []
     elif "text" in edit.fields:
-        texts = split_words(utterance.text)
+        start = utterance.start
         seconds = utterance.end - start
+        texts = split_words(utterance.text)
         heard = [word.shifted(-start) for word in words]
         placed = by_edit_distance(texts, heard, seconds) if heard else None
         source = words[0].source if placed else PROPORTIONAL
@@ -127,7 +129,7 @@ def _edited_words(words: Sequence[Word], edit: Edit, start: float, channel: str)
     fillers = are_fillers([word.text for word in words], utterance.language or "und")
     edited: list[Word] = []
     for word, filler in zip(words, fillers, strict=True):
-        edited.append(replace(word, text=word.text.strip(), side=channel, filler=filler))
+        edited.append(replace(word, text=word.text.strip(), side=utterance.source_channel, filler=filler))
     return edited
 
 
@@ -143,42 +145,39 @@ def rebuilt(row: Row, finished: Row) -> Row:
         row: the published row, with the edits of people.
         finished: the row that stages have made of the version's sound. The status of what was not said is `kept`.
     """
-    published = {record["utterance_id"]: record for record in row["utterances"] or ()}
+    before = from_finished(row)
+    starts = {utterance.id: utterance.new_start or 0.0 for utterance in before.utterances}
+    words_before = _words_by_id(before)
+    after = from_finished(finished)
+    words_after = _words_by_id(after)
+    published = {record["utterance_id"]: record for record in row["utterances"]}
     records: list[AnyRecord] = []
-    anew: set[str] = set()
-    for new in finished["utterances"]:
-        name = new["utterance_id"]
+    words: list[Word] = []
+    for utterance, record in zip(after.utterances, finished["utterances"], strict=True):
+        name = utterance.id
         names: tuple[str, ...] = _OF_RESULT
-        if new["status"] != "kept":
-            anew.add(name)
+        if utterance.status == "kept":
+            start = utterance.new_start or 0.0
+            shift = start - starts.get(name, 0.0)
+            words += [word.shifted(shift) for word in words_before.get(name, [])]
+        else:
             names = (*_OF_RESULT, *_OF_TAKE)
+            words += words_after.get(name, [])
         if name in published:
-            new = published.pop(name) | {field: new[field] for field in names}
-        records.append(new)
+            record = published.pop(name) | {field: record[field] for field in names}
+        records.append(record)
     records += published.values()  # what the version has left out has no line
     columns = {name: finished[name] for name in _REBUILT}
     columns["utterances"] = records
-    columns["alignments"] = _rows(_rebuilt_words(from_finished(row), from_finished(finished), anew))
+    columns["alignments"] = _rows(words)
     columns["sounds"] = [_with_source(sound, row["sounds"] or ()) for sound in finished["sounds"]]
     columns["provenance"] = _with_models(row["provenance"], finished["provenance"])
     return row | columns
 
 
-def _rebuilt_words(before: Conversation, after: Conversation, anew: Collection[str]) -> list[Word]:
-    """Return the words of what was said anew, and those of all other utterances at their new places."""
-    words: list[Word] = []
-    starts: dict[str, float] = {}
-    for heard in after.audible_utterances:
-        starts[heard.id] = heard.new_start or 0.0
-    for utterance, group in before.words_by_utterance():
-        if utterance is not None and utterance.id in starts and utterance.id not in anew:
-            start_before = utterance.new_start or 0.0
-            shift = starts[utterance.id] - start_before
-            words += [word.shifted(shift) for word in group]
-    for utterance, group in after.words_by_utterance():
-        if utterance is not None and utterance.id in anew:
-            words += group
-    return words
+def _words_by_id(talk: Conversation) -> dict[str, list[Word]]:
+    """Return the words of utterances by their ids."""
+    return {utterance.id: words for utterance, words in talk.words_by_utterance() if utterance}
 
 
 def _with_source(sound: AnyRecord, published: Sequence[AnyRecord]) -> AnyRecord:
