@@ -38,8 +38,7 @@ pages: install
 
 # All pictures of docs, from the demo of today, and what they say, which a test compares with the pages.
 pictures: demo
-	$(BIN)/dailytalk retime $(DEMO_OUT) --out $(DEMO_OUT)-retimed --variants 2
-	$(BIN)/python docs/pictures.py $(DEMO_OUT) docs $(DEMO_OUT)-retimed
+	$(BIN)/python docs/pictures.py $(DEMO_OUT) docs
 
 # A reading by one speaker, cut, transcribed, and opened in the browser; serves until Ctrl-C.
 workbench: install

@@ -36,7 +36,7 @@ import spoken_law
 import torch
 from measuring import judged
 from numpy.typing import NDArray
-from talk_law import TalkLaw
+from talk_law import RATE, TalkLaw
 from turn_projection import FRAME_RATE, Talk, projected, talk_of, trained
 from turn_scores import (
     CUT_OFFS,
@@ -50,7 +50,6 @@ from turn_scores import (
     silence_scores,
 )
 
-from dailytalk_contiguous.apps.probe.activity import RATE
 from dailytalk_contiguous.cli.terminal import say, shown_steps
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row

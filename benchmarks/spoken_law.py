@@ -8,9 +8,8 @@ and falls by six where a turn ends.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
-from talk_law import FALL, TalkLaw
+from talk_law import FALL, RATE, TalkLaw
 
-from dailytalk_contiguous.apps.probe.activity import RATE
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.turns.turn_taking import Timed

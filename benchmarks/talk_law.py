@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+#: Frames a second.
+RATE = 20
+
 #: Frames up to which the age of a state counts, of the fall before an end, and that any speech lasts.
 OLDEST = 40
 FALL = 6

@@ -5,9 +5,6 @@ from .apps.learn.extract_contours import ExtractContours as ExtractContours
 from .apps.learn.masked_tokens import TrainingSettings as TrainingSettings
 from .apps.learn.masked_tokens import train_encoder as train_encoder
 from .apps.learn.token_rows import token_rows as token_rows
-from .apps.retime.retime import Retime as Retime
-from .apps.retime.timing import Timing as Timing
-from .apps.retime.timing import timing_of as timing_of
 from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError
 from .core.errors import ModelMissing as ModelMissing

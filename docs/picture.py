@@ -1,10 +1,9 @@
 """Draw a conversation as README shows it: as it was recorded, and below it as it was rebuilt.
 
-`docs/pictures.py` draws that of the demo; `python docs/picture.py WORK RECORDING OUT.png` draws any other. With a
-folder of variants (`dailytalk retime`) after these, it is the conversation as it was rebuilt, and two variants of
-it. All have one axis of time. Speech of each side has its colour, and time in which both speak is dark; over the
-left side are its style tags, where they fit. The ground is white, so that it is legible in dark mode, too, and its
-lettering is large enough for 400 px.
+`docs/pictures.py` draws that of the demo; `python docs/picture.py WORK RECORDING OUT.png` draws any other. Both
+have one axis of time. Speech of each side has its colour, and time in which both speak is dark; over the left side
+are its style tags, where they fit. The ground is white, so that it is legible in dark mode, too, and its lettering
+is large enough for 400 px.
 """
 
 import io
@@ -89,28 +88,24 @@ def tags(axes: Axes, turns: Sequence[Mapping[str, Any]]) -> None:
             free = end + BETWEEN_TAGS
 
 
-def draw_conversation(work: str, recording: Path, out: Path, retimed: str = "") -> dict[str, list[str]]:
-    """Draw the conversation of a recording that a work folder holds, or that and its variants in another.
+def draw_conversation(work: str, recording: Path, out: Path) -> dict[str, list[str]]:
+    """Draw the conversation of a recording that a work folder holds.
 
     Returns the texts in the picture: `labels`, which are the same for all data, and the tags as `texts`.
     """
     name = recording.stem
     recorded = read_at({"bytes": recording.read_bytes(), "path": None}, RATE, 0.0, SECONDS)
-    (rebuilt, utterances), *_ = strips_of(work, name)
-    if retimed:
-        variants = strips_of(retimed, f"{name}.retimed-1", f"{name}.retimed-2")
-        strips = [(rebuilt, utterances, "", "As it was")]
-        strips += [(*strip, "", f"Variant {number}") for number, strip in enumerate(variants, 1)]
-    else:
-        title = "Rebuilt: left resynthesised with style tags, right untouched"
-        strips = [(recorded, utterances, "source_", "As recorded"), (rebuilt, utterances, "", title)]
+    items = open_items(Path(work))
+    sound = items.sound(name)
+    rebuilt = read_at(sound.audio, RATE, sound.offset, SECONDS)
+    utterances = [turn for turn in items.row(name)["utterances"] if turn["start"] is not None]
+    title = "Rebuilt: left resynthesised with style tags, right untouched"
+    strips = [(recorded, utterances, "source_", "As recorded"), (rebuilt, utterances, "", title)]
     matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK})
-    width, height = SIZE
-    figure = Figure(figsize=(width, height * len(strips) / 2), facecolor="white")
+    figure = Figure(figsize=SIZE, facecolor="white")
     FigureCanvasAgg(figure)
-    heights = [2.0 if edge else 2.28 for _, _, edge, _ in strips]
-    axes = figure.subplots(len(strips), 1, sharex=True, height_ratios=heights)
-    figure.subplots_adjust(0.105, 0.26 / len(strips), 0.985, 1 - 0.15 / len(strips), hspace=0.26)
+    axes = figure.subplots(2, 1, sharex=True, height_ratios=[2.0, 2.28])
+    figure.subplots_adjust(0.105, 0.13, 0.985, 0.925, hspace=0.26)
     for each, strip in zip(axes, strips, strict=True):
         draw(each, *strip)
     axes[-1].set_xlabel("seconds   (dark: both speak)", color=SOFT)
@@ -125,15 +120,5 @@ def draw_conversation(work: str, recording: Path, out: Path, retimed: str = "") 
     return {"labels": labels, "texts": [text.get_text() for each in axes for text in each.texts]}
 
 
-def strips_of(folder: str, *names: str) -> list[tuple[Samples, list[Mapping[str, Any]]]]:
-    """The sound and the audible utterances of conversations of a folder."""
-    items, strips = open_items(Path(folder)), []
-    for name in names:
-        row, sound = items.row(name), items.sound(name)
-        utterances = [turn for turn in row["utterances"] if turn["start"] is not None]
-        strips.append((read_at(sound.audio, RATE, sound.offset, SECONDS), utterances))
-    return strips
-
-
 if __name__ == "__main__":
-    draw_conversation(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])
+    draw_conversation(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

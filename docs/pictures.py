@@ -1,9 +1,8 @@
 """Make all pictures of docs from the demo of today, and note what each of them says.
 
-`make pictures` runs `python docs/pictures.py out/demo docs out/demo-retimed`: the work folder, the folder of the
-pictures, and the variants of the work folder, which may be left out. What a picture says is beside it in
-`pictures.json`: its labels, which are the same for all data, and its other texts. tests/cli/test_demo.py compares
-both with what the pages say today, so that no picture grows older than its page.
+`make pictures` runs `python docs/pictures.py out/demo docs`: the work folder, and the folder of the pictures. What
+a picture says is beside it in `pictures.json`: its labels, which are the same for all data, and its other texts.
+tests/cli/test_demo.py compares both with what the pages say today, so that no picture grows older than its page.
 
 Needs playwright (of the extra `dev`), the extra `review`, and Chromium: Debian's, or the one that
 `playwright install chromium` downloads.
@@ -81,18 +80,15 @@ REVIEWS = [
 ]
 
 
-def main(work: str, target: str, retimed: str = "") -> None:
+def main(work: str, target: str) -> None:
     """Make the pictures, with their notes.
 
     Args:
         work: the work folder that they show.
         target: the folder that they are written to.
-        retimed: the folder with variants of the work folder; empty for none.
     """
     out, notes = Path(target), dict[str, Any]()
     notes["conversation.png"] = draw_conversation(work, RECORDING, out / "conversation.png")
-    if retimed:
-        notes["retimed.png"] = draw_conversation(work, RECORDING, out / "retimed.png", retimed)
     with browser_page(REPORT) as page:
         page.goto((Path(work) / "report.html").resolve().as_uri())
         page.locator(".examples button[data-number]").first.click()

@@ -16,7 +16,7 @@ from datasets import Dataset, load_dataset
 from from_apps import from_app
 from own_stages import OWN_STAGE, own_file
 from recordings import excerpt, read_lines, save
-from test_floors import FLOORS
+from test_floors import FLOORS, LOADERS
 
 from dailytalk_contiguous import MeasureProsody, add_speech
 from dailytalk_contiguous.core.records.schema import CLIP
@@ -181,5 +181,8 @@ def test_page_names_every_app_and_all_that_one_can_list() -> None:
     for app in apps:
         names = vars(part_of(app, "app"))
         lists |= {name for name in names if name.isupper()}
+    core = "".join((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8") for module in LOADERS)
+    asked_for = set(re.findall(r"\b(?:additions|parts|parts_of_apps)\(\"([A-Z_]+)\"\)", core))
     documented = set(re.findall(r"^- `([A-Z_]+)`: ", section, re.MULTILINE))
-    assert documented == lists
+    assert documented == asked_for
+    assert lists <= documented

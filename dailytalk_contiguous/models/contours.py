@@ -307,22 +307,16 @@ class VoiceTrack(NamedTuple):
     snr: Frames
 
 
-def track_voice(
-    samples: Samples, count: int, hop: int, length: int, loudest: ArrayLike | None = None
-) -> VoiceTrack:
+def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTrack:
     """Pitch of `count` frames of 16 kHz samples, and how strong it is.
 
-    `hop` and `length` of frames are in samples. `loudest` is the peak against which a frame is silent, one for all
-    frames or one for each; by default it is the loudest of all samples. Boersma 1993: where the autocorrelation of
-    a windowed frame is divided by that of the window, the height of its highest peak is the share of the periodic
-    part.
+    `hop` and `length` of frames are in samples. Boersma 1993: where the autocorrelation of a windowed frame is
+    divided by that of the window, the height of its highest peak is the share of the periodic part.
     """
     samples = np.asarray(samples, np.float32)
     window, window_correlation = _window(length)
     lead = (length - hop) // 2
     whole_peak = float(np.abs(samples).max(initial=0)) or 1.0
-    reference = np.asarray(whole_peak if loudest is None else loudest, np.float64)
-    loudest_of = np.broadcast_to(reference, (count,))
     scores = np.full((count, 1 + PITCH_PEAKS), -np.inf)
     pitches = np.zeros_like(scores)
     heights = np.zeros_like(scores)
@@ -332,7 +326,7 @@ def track_voice(
         starts = np.arange(block.start, block.stop) * hop - lead
         frames = _cut(samples, starts, length)
         centred = frames - frames.mean(axis=1, keepdims=True)
-        peak = np.abs(centred).max(axis=1)
+        peak = np.abs(centred).max(axis=1).astype(np.float64)
         correlation = _correlation(centred * window)
         levels[block] = correlation[:, 0] / window_correlation[0]
         scale = window_correlation[: correlation.shape[1]] / window_correlation[0]
@@ -341,7 +335,7 @@ def track_voice(
         scores[block, 1:] = candidates.scores
         pitches[block, 1:] = candidates.hertz
         heights[block, 1:] = candidates.heights
-        loudness = peak / loudest_of[block]
+        loudness = peak / whole_peak
         scores[block, 0] = VOICING + np.maximum(0, 2 - loudness * (1 + VOICING) / QUIET)
     voiced = np.isfinite(scores)
     voiced[:, 0] = False

@@ -21,13 +21,11 @@ from dailytalk_contiguous.core.records.conversation import (
     set_null,
     sounding_between,
 )
-from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import Pcm
 from dailytalk_contiguous.core.turns.certainty import (
     edge_error,
-    edge_errors_of,
     event_certainties,
     transition_certainty,
 )
@@ -56,10 +54,6 @@ TURN_ENDS = Setting(
     shown=IF_INSTALLED,
     hidden=True,
 )
-
-
-#: Fields of an utterance that follow from the times of a finished conversation.
-JUDGED_FIELDS = ("transition", "turn_end", "event_certainty", "transition_certainty")
 
 
 def settled_judge(judge: str) -> str:
@@ -123,29 +117,6 @@ def judged_ends(versions: Iterable[PlacedSpeech], groups: Sequence[Sequence[int]
     for ends in ends_of_versions:
         judged.append({end.utterance: JudgedEnd(end.transition, next(finished)) for end in ends})
     return judged
-
-
-def judge_utterances(utterances: Sequence[Utterance], sound: Pcm | None, sides: Iterable[BuiltSide]) -> None:
-    """Set `JUDGED_FIELDS` of utterances of a finished conversation with other times in its result than before.
-
-    Args:
-        sound: the sound of the conversation, int16 at 16 kHz, shape (n, 2); None for no judgement.
-        sides: the sides of its sound.
-    """
-    heard: list[Utterance] = []
-    timed: list[Timed] = []
-    for utterance in utterances:
-        set_null(utterance, JUDGED_FIELDS)
-        span = utterance.new_sounding
-        if span is not None and utterance.is_heard:
-            heard.append(utterance)
-            timed.append(Timed(utterance.channel, *span))
-    (judged,) = judged_ends([PlacedSpeech(timed, sound)], join_spans(timed))
-    errors = edge_errors_of(sides)
-    leak_shares = [or_none(utterance.leak_share) or 0.0 for utterance in heard]
-    judgements = judgements_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
-    for utterance, judgement in zip(heard, judgements, strict=True):
-        utterance.update(judgement._asdict())
 
 
 class TurnJudgement(NamedTuple):

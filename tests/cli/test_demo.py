@@ -51,10 +51,10 @@ def run(folder: Path, *command: Any) -> None:
     subprocess.run([*map(str, command)], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
-def pictures_of(folder: Path, *retimed: str) -> dict[str, Any]:
+def pictures_of(folder: Path) -> dict[str, Any]:
     """What the pictures of the work folder `demo` in a folder say, made as `make pictures` does."""
     (folder / "docs").mkdir()
-    run(folder, sys.executable, DOCS / "pictures.py", "demo", "docs", *retimed)
+    run(folder, sys.executable, DOCS / "pictures.py", "demo", "docs")
     made: dict[str, Any] = json.loads((folder / "docs/pictures.json").read_text(encoding="utf-8"))
     return made
 
@@ -84,8 +84,7 @@ def test_labels_in_the_pictures_of_docs_are_those_of_the_pages(tmp_path: Path) -
 def test_pictures_of_docs_say_what_the_pages_say(tmp_path: Path) -> None:
     source = ROOT / "examples/conversations"
     run(tmp_path, *PROGRAM, "demo", source, "--source-licence", "CC0-1.0")
-    run(tmp_path, *PROGRAM, "retime", "demo", "--out", "retimed", "--variants", 2)
-    made = pictures_of(tmp_path, "retimed")
+    made = pictures_of(tmp_path)
 
     def said(notes: dict[str, Any]) -> dict[str, list[str]]:
         """Texts without their figures, of which the last digits differ between processors."""

@@ -14,11 +14,13 @@ from finished_corpora import clip_row, corpus_folder
 from hub.server import HubServer
 from huggingface_hub import hf_hub_download
 from releases import REPO, held
-from reports import pack_version, push_version
+from reports import pack_version, push_version, write_report
 
+import dailytalk_contiguous.apps
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finding import Finding
+from dailytalk_contiguous.machine import apps
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.hub.compare import Changes
 from dailytalk_contiguous.publish.hub.pushing import (
@@ -153,25 +155,31 @@ RUNS: dict[str, Any] = {
     "a conversation of an earlier run": {"speak": {"of_earlier_runs": ["call"]}},
 }
 
-PROBED = {
-    "layout": 1,
-    "timelines": {
-        "rebuilt": {
-            "hours": 3.0,
-            "enough": False,
-            "found": [
-                {
-                    "id": "call",
-                    "kind": "unpaired",
-                    "bits": 2.0,
-                    "expected": 60.0,
-                    "early_at_start": 0.0,
-                    "early_at_end": 0.0,
-                }
-            ],
-        }
-    },
-}
+#: An app that finds something in a folder, and has a section of the report.
+APP = """
+from dailytalk_contiguous.core.records.finding import advice
+from dailytalk_contiguous.publish.tables.templates import Section, rendered
+from dailytalk_contiguous.publish.tables.tabular import Table
+
+def findings(folder):
+    return [advice("too-loud", "call", "it is louder than the others", "turn it down")]
+
+def sections(folder):
+    table = Table("Levels", ("conversation", "level"), [("call", 3)])
+    return [Section("levels", "How loud it is", rendered("cards.html", cards=[table]))]
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only app is one that finds something in a folder, and has a section of the report."""
+    folder = tmp_path / "apps"
+    (folder / "levels").mkdir(parents=True)
+    lists = 'FINDINGS = ("heard:findings",)\nSECTIONS = ("heard:sections",)\n'
+    (folder / "levels/app.py").write_text(lists, encoding="utf-8")
+    (folder / "levels/heard.py").write_text(APP, encoding="utf-8")
+    monkeypatch.setattr(apps, "_FOLDER", folder)
+    monkeypatch.setattr(dailytalk_contiguous.apps, "__path__", [str(folder)])
 
 
 def work(folder: Path, columns: Row) -> Path:
@@ -256,12 +264,21 @@ def test_version_keeps_what_its_run_rejected(damage: str, tmp_path: Path) -> Non
     assert card.verdict.level == "doubtful"
 
 
+@pytest.mark.usefixtures("app")
 def test_version_keeps_what_an_app_found_in_its_folder(tmp_path: Path) -> None:
     folder = work(tmp_path / "work", {})
-    (folder / "probe.json").write_text(json.dumps(PROBED))
     of_folder, _, card = findings_that_agree(folder, tmp_path / "stage")
     assert said(of_folder) == said(card.verdict.findings)
-    assert "unpaired" in {finding.kind for finding in of_folder}
+    assert "too-loud" in {finding.kind for finding in of_folder}
+
+
+@pytest.mark.usefixtures("app")
+def test_report_has_the_section_and_the_findings_of_an_app(tmp_path: Path) -> None:
+    folder = work(tmp_path / "work", {})
+    write_report(folder)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for part in ('id="levels"', "How loud it is", "it is louder than the others"):
+        assert part in page
 
 
 def test_version_has_no_path_of_the_machine_on_which_it_was_made(tmp_path: Path) -> None:

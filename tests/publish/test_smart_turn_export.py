@@ -19,16 +19,17 @@ from command import Command
 from recordings import read_lines
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.conversation import to_flat
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.turns.certainty import edge_errors_of
+from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
 from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.stages.judge_turn_ends import JUDGED_FIELDS, judge_utterances
+from dailytalk_contiguous.stages.judge_turn_ends import PlacedSpeech, judged_ends, judgements_of
 
 #: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.
 #: At 17.5 s the left side ends in the other's speech, and behind 26.0 s nobody speaks.
@@ -64,11 +65,17 @@ def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str
 
 
 def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
-    """Set what follows from the times of a row anew, as a stage does that moves them."""
+    """Set what follows from the times of a row in which all utterances are heard, as `JudgeTurnEnds` does."""
     seen = from_finished(row)
-    judge_utterances(seen.utterances, sound, seen.built_sides)
-    for record, utterance in zip(row["utterances"], seen.utterances, strict=True):
-        record.update(to_flat(utterance, JUDGED_FIELDS))
+    timed = []
+    for utterance in seen.utterances:
+        assert utterance.new_sounding is not None
+        timed.append(Timed(utterance.channel, *utterance.new_sounding))
+    (ends,) = judged_ends([PlacedSpeech(timed, sound)], join_spans(timed))
+    errors = edge_errors_of(seen.built_sides)
+    judgements = judgements_of(timed, [errors[span.channel] for span in timed], [0.0] * len(timed), ends)
+    for record, judgement in zip(row["utterances"], judgements, strict=True):
+        record.update(judgement._asdict())
 
 
 @pytest.fixture(scope="module")

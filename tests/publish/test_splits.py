@@ -247,18 +247,9 @@ def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> 
         assert split_of == expected
 
 
-def test_variants_follow_their_parent_and_the_version_that_had_it() -> None:
-    voices = []
-    for parent in "abcdefgh":
-        for n in (1, 2):
-            variant = SplitVoice(f"{parent}.retimed-{n}", (None,), parent, 60.0, parent)
-            voices.append(variant)
-    for before in ({}, {"a": "test", "b": "train", "c": "validation"}, {"a.retimed-1": "test"}):
-        split_of, _ = divided(voices, before=before)
-        for parent in "abcdefgh":
-            assert split_of[f"{parent}.retimed-1"] == split_of[f"{parent}.retimed-2"]
-        for name, split in before.items():
-            parent, _, _ = name.partition(".")
-            assert split_of[f"{parent}.retimed-2"] == split
-    split_of, _ = divided(voices[:6], TWO)
-    assert {*split_of.values()} == {"train", "eval"}
+def test_division_is_that_of_versions_that_are_published_already() -> None:
+    split_of, _ = divided(many_recordings(60))
+    evaluated = {name: split for name, split in split_of.items() if split != "train"}
+    tested = ["call0006", "call0007", "call0038", "call0039"]
+    validated = ["call0040", "call0041", "call0048", "call0049"]
+    assert evaluated == dict.fromkeys(tested, "test") | dict.fromkeys(validated, "validation")

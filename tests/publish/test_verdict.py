@@ -330,25 +330,6 @@ def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, probl
         assert remedy in finding.remedy
 
 
-@pytest.mark.parametrize(
-    ("recorded", "severity", "remedy"), [(0.0, "note", "add recordings"), (9.0, "doubtful", "more overlap")]
-)
-def test_what_was_made_of_recordings_is_not_blamed_for_overlap_that_their_recordings_lack(
-    recorded, severity, remedy
-):
-    columns = {
-        "utterances": turns_apart(),
-        "timeline": TIMELINE | {"mode": "retimed", "source_overlap_seconds": recorded},
-        "origin": {"of": "a", "by": "dailytalk retime"},
-    }
-    rows = [talk("a.1", **columns), talk("a.2", **columns)]
-    [made] = findings_of("made-of-others", rows)
-    assert "2 of 2 conversations are made of 1 others by dailytalk retime" in made.problem
-    [finding] = findings_of("little-overlap", rows)
-    assert finding.severity == severity
-    assert remedy in finding.remedy
-
-
 def test_worst_of_equals_does_not_depend_on_the_order_of_rows():
     noisy = FINE | {"snr": 3.0}
     first = noisy | {"conversation_id": "a"}

@@ -15,7 +15,6 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.stages import judge_turn_ends
-from dailytalk_contiguous.stages.judge_turn_ends import JUDGED_FIELDS
 
 with_judge = pytest.mark.needs("pipecat")
 
@@ -90,8 +89,7 @@ def judged(
     stage = JudgeTurnEnds(revoice=revoice, **settings)
     dataset = Dataset.from_list([row])
     (done,) = stage.map(dataset).to_list()
-    names = (*JUDGED_FIELDS, "source_transition", "source_turn_end")
-    return {name: done[name] for name in names}
+    return {name: done[name] for name in stage.adds}
 
 
 @with_judge

@@ -62,9 +62,6 @@ SAME_TIME = 1e-6
 #: The mode of a timeline whose times, and both voices, are those of the recording.
 AS_RECORDED = "recorded"
 
-#: The end of the mode of a timeline with other times, in which both voices are as recorded.
-OF_RECORDING = "-recording"
-
 #: The value of a field that no stage has made yet.
 UNSET = msgspec.UNSET
 
@@ -449,15 +446,6 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
         return labels
 
     @property
-    def parent(self) -> str:
-        """The id of the conversation that it was made of, or its own id."""
-        origin = self.extra.get("origin")
-        parent = origin.get("of") if isinstance(origin, Mapping) else None
-        if isinstance(parent, str) and parent:
-            return parent
-        return self.id or ""
-
-    @property
     def is_turned(self) -> bool:
         """Whether the left side of the result is the right one of the recording."""
         return any(utterance.side not in (None, utterance.channel) for utterance in self.utterances)
@@ -465,23 +453,13 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     @property
     def is_recorded(self) -> bool:
         """Whether both voices of the result, and all its times, are those of the recording."""
-        return self._mode == AS_RECORDED
-
-    @property
-    def has_recorded_voices(self) -> bool:
-        """Whether both voices of the result are those of the recording, at whatever times."""
-        return self._mode == AS_RECORDED or self._mode.endswith(OF_RECORDING)
+        timeline = or_none(self.timeline)
+        return timeline is not None and timeline.mode == AS_RECORDED
 
     @property
     def has_recorded_sides(self) -> bool:
         """Whether people are heard on both sides of the result: as recorded, or one of them converted."""
-        return self.has_recorded_voices or any(utterance.is_converted for utterance in self.utterances)
-
-    @property
-    def _mode(self) -> str:
-        """The mode of its timeline; empty where it has none."""
-        timeline = or_none(self.timeline)
-        return timeline.mode or "" if timeline else ""
+        return self.is_recorded or any(utterance.is_converted for utterance in self.utterances)
 
     @property
     def own_seconds(self) -> float:

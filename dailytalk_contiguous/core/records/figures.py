@@ -198,22 +198,14 @@ def word_sources(tables: Tables) -> Counter[str]:
 
 
 def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
-    """Return how finished the ends of turns sound, where judged, by side and timeline (`recorded`, `rebuilt`).
-
-    A recording with several conversations counts once.
-    """
-    rows = tables.conversations[["conversation_id", "parent"]].astype(object)
-    parents = rows["parent"].fillna(rows["conversation_id"])
-    first_of_recording = rows.loc[~parents.duplicated(), "conversation_id"]
+    """Return how finished the ends of turns sound, where judged, by side and timeline (`recorded`, `rebuilt`)."""
     columns = {"recorded": ("source_transition", "source_turn_end"), "rebuilt": ("transition", "turn_end")}
     ends: dict[tuple[str, str], TurnEndFigures] = {}
     for side in CHANNELS:
         utterances = tables.utterances[tables.utterances["channel"] == side]
         for timeline in timelines(tables):
             transition, finished = columns[timeline]
-            judged = utterances[["conversation_id", transition, finished]].dropna()
-            if timeline == "recorded":
-                judged = judged[judged["conversation_id"].isin(first_of_recording)]
+            judged = utterances[[transition, finished]].dropna()
             shifts = judged.loc[judged[transition] == SHIFT, finished]
             holds = judged.loc[judged[transition] == HOLD, finished]
             if len(judged):
@@ -453,12 +445,6 @@ def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
     columns = tables.conversations[["kept_speakers", "split"]].astype(object)
     speakers = columns.explode("kept_speakers").dropna()
     return {str(name): {*splits} for name, splits in speakers.groupby("kept_speakers")["split"]}
-
-
-def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
-    """Count the rows of a table of conversations that were made of others, and all rows; name the commands."""
-    made = rows[rows["parent"].notna()]
-    return len(made), made["parent"].nunique(), [*counts(made["made_by"])]
 
 
 # What made it.

@@ -175,14 +175,6 @@ AUDIO_FOLDER = "data_stereo"
 #: In place of a channel: nobody is resynthesised, and both speakers are as they were recorded.
 NOBODY = "none"
 
-#: The conversation that a row was made of, and the command that made it, where it is no recording of its own. The
-#: stage that makes such rows publishes this column.
-ORIGIN = Column(
-    "origin",
-    {"of": STRING, "by": STRING},
-    "the conversation that this one was made of (`of`), and the command that made it (`by`)",
-)
-
 
 def result_sides(revoice: str) -> dict[str, str]:
     """Return the side of the result on which each channel of the recording is.

@@ -122,9 +122,6 @@ OF_CONVERSATION: dict[str, Feature] = {
     "kept_speakers": List(STRING),
     "voices": List(STRING),
     "recorded": _FLAG,
-    "recorded_voices": _FLAG,
-    "parent": STRING,
-    "made_by": STRING,
     "talk": _FLAG,
     "recorded_overlap": SECONDS,
     "out_of_step": STRING,
@@ -178,7 +175,7 @@ class Tables:
     Attributes:
         conversations: columns of conversations that queries read; texts that repeat are categories.
         utterances: the same of utterances.
-        source: turn-taking as recorded; a recording from which several rows were made counts once.
+        source: turn-taking as recorded.
         rebuilt: turn-taking as rebuilt.
         finished: whether conversations are finished; if not, utterances have their times in the source.
         rejects: numbers of rejects by stage and kind of reason.
@@ -203,17 +200,10 @@ class Tables:
 
     @property
     def is_rebuilt(self) -> bool:
-        """Whether anything was rebuilt; false where all conversations are as recorded."""
+        """Whether any voice was synthesised or converted; false where all conversations are as recorded."""
         if not self.finished:
             return False
         return not self.n or not self.conversations.recorded.all()
-
-    @property
-    def is_revoiced(self) -> bool:
-        """Whether any voice was synthesised; false where all are as recorded, at whatever times."""
-        if not self.is_rebuilt:
-            return False
-        return not self.n or not self.conversations.recorded_voices.all()
 
     @property
     def n_converted(self) -> int:
@@ -250,7 +240,6 @@ class TableMaker:
         nothing = pd.DataFrame()
         self._tables = Tables(nothing, nothing, finished=finished, fields=fields, knows_rejects=knows_rejects)
         self._write = write
-        self._counted: set[str] = set()
         self._texts: dict[str, Hashes] = {}
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
@@ -269,7 +258,7 @@ class TableMaker:
         labels = talk.labels
         entry = _conversation(talk, self._tables.finished)
         turns = None if labels else self._add_turns(talk)
-        if not labels and entry["parent"] is None:
+        if not labels:
             self._texts[talk.id] = hash_words(talk.alignments)
         is_copy = labels.get("augmented_from") is not None
         if not is_copy:
@@ -314,11 +303,10 @@ class TableMaker:
         return replace(self._tables, conversations=conversations, utterances=utterances, same_texts=texts)
 
     def _add_turns(self, talk: Conversation) -> TimedConversation:
-        """Add the turns of a conversation, and return them; a recording of several conversations counts once."""
+        """Add the turns of a conversation, and return them."""
         timelines = timed_conversations(talk)
-        if "source" in timelines and talk.parent not in self._counted:
+        if "source" in timelines:
             self._tables.source.add(timelines["source"])
-            self._counted.add(talk.parent)
         if self._tables.finished:
             self._tables.rebuilt.add(timelines["rebuilt"])
         return timelines["rebuilt"]
@@ -453,7 +441,6 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
     timeline = or_none(talk.timeline)
     sources = Counter(word.source for word in talk.alignments)
     is_clip = bool(talk.labels)
-    is_made = talk.parent != talk.id
     return {
         "conversation_id": talk.id,
         "recording_id": or_none(talk.recording_id),
@@ -470,9 +457,6 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
         "kept_speakers": list(talk.kept_speakers),
         "voices": list(talk.voices),
         "recorded": talk.is_recorded,
-        "recorded_voices": talk.has_recorded_voices,
-        "parent": talk.parent if is_made else None,
-        "made_by": talk.extra["origin"].get("by") if is_made else None,
         "of_export": talk.extra.get("measures") is not None,
         "talk": finished and timeline is None and not is_clip,
         "recorded_overlap": recorded_overlap(talk),

@@ -842,14 +842,7 @@ def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
     elif recorded.notna().all():
         seconds = round(recorded.sum(), 1)
         overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
-        remedy = "add recordings in which people talk over each other"
-        if rows.parent.notna().all():
-            kept = (rows.duration * rows.overlap.fillna(0.0)).sum()
-            if kept >= 0.8 * seconds:
-                severity = "note"  # a reason against the recordings, which `check` has of them
-            else:  # it was lost when they were made
-                remedy = "make them with more overlap, as people talk over each other"
-        remedy += f": the recordings {overlap}"
+        remedy = f"add recordings in which people talk over each other: the recordings {overlap}"
     return advice(bound.name, ".", problem, remedy, severity)
 
 
@@ -940,20 +933,9 @@ def lost_cues(data: JudgedData) -> Finding | None:
     return advice("lost-cues", ".", problem, remedy)
 
 
-def rows_of_others(data: JudgedData) -> Finding | None:
-    """Rows that were made of others: their hours are not all new."""
-    n_made, n_parents, commands = figures.made_of_others(data.rows)
-    if not n_made:
-        return None
-    are = "is" if n_made == 1 else "are"
-    problem = f"{data.share(n_made)} {are} made of {n_parents:,} others by {', '.join(commands)}"
-    remedy = "count the hours that were recorded, too: only the changes are new to a model"
-    return advice("made-of-others", ".", problem, remedy, "note")
-
-
 def same_sound(data: JudgedData) -> Finding | None:
     """Conversations with the sound of others."""
-    recordings = _recordings(data)
+    recordings = data.rows.dropna(subset="sound_digest")
     groups = recordings.groupby("sound_digest", observed=True).conversation_id.agg(list)
     copies = [names for names in groups if len(names) > 1]
     seconds_of_copies = recordings.duration[recordings.duplicated("sound_digest")].sum()
@@ -964,7 +946,7 @@ def same_sound(data: JudgedData) -> Finding | None:
 
 def doubled_words(data: JudgedData) -> Finding | None:
     """Conversations with the words of others, whole or a part of them, and another sound."""
-    recordings = _recordings(data)
+    recordings = data.rows.dropna(subset="sound_digest")
     digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
     twins: dict[str, list[str]] = {}
     for name, twin in data.tables.same_texts:
@@ -972,11 +954,6 @@ def doubled_words(data: JudgedData) -> Finding | None:
             twins.setdefault(name, [name]).append(twin)
     remedy = "listen to them, and keep one where they are copies or parts of a recording"
     return _finding_on_copies([*twins.values()], data.rows, "the same words", remedy, "note")
-
-
-def _recordings(data: JudgedData) -> pd.DataFrame:
-    """The rows that were not made of others, and whose sound has a digest."""
-    return data.rows[data.rows.parent.isna()].dropna(subset="sound_digest")
 
 
 def _finding_on_copies(
@@ -1164,7 +1141,6 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     same_gaps,
     finished_pauses,
     lost_cues,
-    rows_of_others,
     same_sound,
     doubled_words,
     rows_of_earlier_runs,

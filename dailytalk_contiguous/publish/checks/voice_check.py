@@ -79,7 +79,7 @@ def hear_voices(known: KnownVoices, talk: Conversation, limits: FindingLimits) -
 
 def _heard_voices(known: KnownVoices, talk: Conversation, longest: float) -> ConversationVoices | None:
     """The voices of a conversation by at most `longest` seconds of a side; None where it can't be read."""
-    is_recorded = talk.has_recorded_voices
+    is_recorded = talk.is_recorded
     name = ""
     if len(talk.voices) == 1 and not is_recorded:
         name = talk.voices[0]

@@ -184,7 +184,7 @@ def finish_moshi(
     `prefix`: seconds of a window that prompts take at most.
     """
     # What the check has no other way to know: these do not follow from the turns.
-    facts_kept = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
+    facts_kept = ["recorded_overlap", "talk", "sound_digest"]
     measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening"]
     measures_kept += ["bandwidth", "level_difference", "snr", "clipping", "leak"]
     measures_kept += ["length_ratio", "delivery", "as_recorded"]

@@ -50,7 +50,6 @@ class SplitVoice(NamedTuple):
         kept_speakers: their names; None is one who is not known, and links no conversations.
         recording_id: its recording.
         seconds: its length.
-        parent: the conversation that it was made of; its own id, or empty, for one that was made of none.
         sound_digest: that of the sound of its source (see `Segment`); empty if unknown.
         words: hashes of its words (`core.words.same_texts.hash_words`).
     """
@@ -59,7 +58,6 @@ class SplitVoice(NamedTuple):
     kept_speakers: tuple[str | None, ...]
     recording_id: str
     seconds: float
-    parent: str = ""
     sound_digest: str = ""
     words: Hashes = NO_WORDS
 
@@ -73,8 +71,8 @@ def split_conversations(
     """Return the split of every conversation id: `train`, or one of those that evaluate.
 
     Groups that share a kept speaker or a recording stay together if that leaves conversations for each split; else
-    those of one recording do; else each conversation is alone, with what was made of it and its copies. One
-    conversation trains, of two one evaluates in the first split.
+    those of one recording do; else each conversation is alone, with its copies. One conversation trains, of two
+    one evaluates in the first split.
 
     Args:
         shares: the splits that evaluate, with the share of the seconds that each gets.
@@ -95,38 +93,29 @@ def split_conversations(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join([TRAIN, *shares])}"
         )
     ordered = sorted(conversations, key=lambda item: item.id)
-    parent_of = {item.id: item.parent or item.id for item in ordered}
-    splits_before: dict[str, str] = {}
-    for name, split in before.items():
-        splits_before[parent_of.get(name, name)] = split
-    seconds: dict[str, float] = defaultdict(float)
-    for item in ordered:
-        seconds[parent_of[item.id]] += item.seconds
-    copies = _copies(ordered, parent_of, splits_before)
+    seconds = {item.id: item.seconds for item in ordered}
+    copies = _copies(ordered, before)
     most_splits = max(0, len(seconds) - 1)
     wanted = dict(list(shares.items())[:most_splits])
     splits: dict[str, str] | None = None
-    for n_keys, is_last in ((None, False), (3, False), (2, False), (2, True)):
+    for n_keys, is_last in ((None, False), (2, False), (1, False), (1, True)):
         links = list[tuple[str, str]]()
         for item in ordered:
-            parent = parent_of[item.id]
             recording = f"recording\0{item.recording_id}"
-            keys = [f"conversation\0{parent}", copies[item.id], recording, *item.kept_speakers]
-            links += [(parent, key) for key in keys[:n_keys] if key]
+            keys = [copies[item.id], recording, *item.kept_speakers]
+            links += [(item.id, key) for key in keys[:n_keys] if key]
         table = pd.DataFrame(links, columns=["name", "key"])
         names = table.groupby(joined_groups(links))["name"]
         first = names.transform("min")
         group_of: dict[str, str] = dict(zip(table["name"], first, strict=True))
-        splits = _by_group(group_of, seconds, wanted, splits_before, seed, is_last)
+        splits = _by_group(group_of, seconds, wanted, before, seed, is_last)
         if splits is not None:
             break
     assert splits is not None
-    return {name: splits[parent] for name, parent in parent_of.items()}
+    return splits
 
 
-def _copies(
-    conversations: Iterable[SplitVoice], parent_of: Mapping[str, str], splits_before: Mapping[str, str]
-) -> dict[str, str]:
+def _copies(conversations: Iterable[SplitVoice], before: Mapping[str, str]) -> dict[str, str]:
     """Return a name for the copies that each conversation, by id, is among: those with its sound or its words.
 
     Copies that have several splits have several names, and new ones that of the first.
@@ -136,15 +125,14 @@ def _copies(
         links.append((longer, f"words\0{longer}"))
         links.append((shorter, f"words\0{longer}"))
     groups = joined_groups(links).tolist()
-    split_of: dict[str, str] = {}
     first_split: dict[int, str] = {}
     for (name, _), group in zip(links, groups, strict=True):
-        split_of[name] = splits_before.get(parent_of[name], "")
-        if split_of[name]:
-            first_split.setdefault(group, split_of[name])
+        if name in before:
+            first_split.setdefault(group, before[name])
     copies = {}
     for (name, _), group in zip(links, groups, strict=True):
-        copies[name] = f"copies\0{group}\0{split_of[name] or first_split.get(group, '')}"
+        split = before.get(name) or first_split.get(group, "")
+        copies[name] = f"copies\0{group}\0{split}"
     return copies
 
 

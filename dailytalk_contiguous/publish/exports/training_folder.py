@@ -49,8 +49,6 @@ class AboutConversation(msgspec.Struct):
     recorded_overlap: Number | None = None
     talk: bool | None = None
     clip: bool | None = None
-    parent: str | None = None
-    made_by: str | None = None
     sound_digest: str | None = None
 
 

@@ -179,7 +179,7 @@ def _write_row(export: Export, row: Row) -> None:
         seconds = sum(entry.seconds for entry in entries)
         digest = or_none(talk.sound_digest) or ""
         words = hash_words(talk.alignments)
-        export.voices.append(SplitVoice(name, item.split_groups, name, seconds, talk.parent, digest, words))
+        export.voices.append(SplitVoice(name, item.split_groups, name, seconds, digest, words))
 
 
 def _nothing_exported(export: Export) -> DailytalkError:

@@ -210,7 +210,7 @@ def _finished(row: Row, row_place: Place, n_bytes: float) -> Finished:
     seconds = talk.built_duration
     digest = talk.sound_digest or ""
     words = hash_words(talk.alignments)
-    voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, talk.parent, digest, words)
+    voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, digest, words)
     return Finished(voice, row_place, split if talk.labels else "", talk.built_rate, n_bytes)
 
 

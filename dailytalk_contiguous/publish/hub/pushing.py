@@ -24,7 +24,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS, ORIGIN
+from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, CONFIGS
 from dailytalk_contiguous.core.settings import SEED, VALID_SHARE, one_of, setting
 from dailytalk_contiguous.core.steps import step, steps
 from dailytalk_contiguous.core.wording import counted
@@ -562,23 +562,17 @@ def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -
 
 
 def published_layout(head: Version) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the split of each published conversation, and, by split, the id with which each of its files begins.
-
-    The split of a conversation that is gone is that of those that were made of it.
-    """
+    """Return the split of each published conversation, and, by split, the id with which each file begins."""
     splits: dict[str, str] = {}
     borders = defaultdict[str, list[str]](list)
     if not head.has_manifest or CONFIGS[0] not in head.configs:
         return splits, borders
     items = VersionItems(head)
-    columns = ["conversation_id", "split"]
-    columns += [column.name for column in items.fields if column.name == ORIGIN.name]
     for file, split in items.split_of.items():
-        talks = [from_finished(row) for _, row in items.rows_of(file, columns)]
+        talks = [from_finished(row) for _, row in items.rows_of(file, ["conversation_id", "split"])]
         borders[split] += [talk.id for talk in talks[:1]]
         for talk in talks:
             splits[talk.id] = split
-            splits[talk.parent] = split
     return splits, borders
 
 

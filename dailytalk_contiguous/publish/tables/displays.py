@@ -130,7 +130,7 @@ class Displays:
         yield Fact("words with times", f"{int(self.whole['words']):,}")
         if self.n_corrected:
             yield Fact("corrected utterances", f"{self.n_corrected:,}")
-        if tables.is_revoiced:
+        if tables.is_rebuilt:
             n_spoken = self.statuses["spoken"]
             share = f"{percent(n_spoken, n_utterances)} of the utterances"
             yield Fact("resynthesised", f"{n_spoken:,}", share)
@@ -216,14 +216,6 @@ class Displays:
         return f"given transcripts ({n_given:,} of {total}), else {recogniser}"
 
     # The sentences.
-
-    @property
-    def made_of_others(self) -> str:
-        """The numbers of conversations made of others, and of those others, in words; empty for none."""
-        n_made, n_parents, _ = figures.made_of_others(self.tables.conversations)
-        if not n_made:
-            return ""
-        return f"{counted(n_made, 'conversation')} of {self.tables.n:,} were made of {n_parents:,} others"
 
     @property
     def is_remarkable(self) -> bool:

@@ -280,7 +280,7 @@ def sounds_of_tags(show: Displays) -> Table:
     means_by_tag = figures.tag_measures(show.tables)
     kinds = {"": "source"}
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
-    if show.tables.is_revoiced:
+    if show.tables.is_rebuilt:
         kinds[TAKE] = "synthesis"
         correlations = [(name, figures.follows_source(means_by_tag, name)) for name in BESIDE_USUAL]
         follows = [

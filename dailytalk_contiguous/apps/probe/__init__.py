@@ -1,1 +1,0 @@
-"""Measures how well the turns of two speakers in a dataset can be predicted."""
