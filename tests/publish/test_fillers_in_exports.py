@@ -47,15 +47,6 @@ def names_of_sounds(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*.wav"))
 
 
-def texts_of_table(path: Path) -> list[bytes]:
-    """The texts of the annotations in a table of TurnBench."""
-    texts = []
-    for row in pq.read_table(path).to_pylist():
-        for speaker in ("speaker_1", "speaker_2"):
-            texts += [entry["text"].encode() for entry in row[f"{speaker}_annotation_a"]]
-    return texts
-
-
 def texts_in(folder: Path) -> bytes:
     """All that is written in a folder, except its sound and README."""
     texts = []
@@ -64,8 +55,6 @@ def texts_in(folder: Path) -> bytes:
             data = path.read_bytes()
             if path.suffix == ".gz":
                 data = gzip.decompress(data)
-            if path.suffix == ".parquet":
-                data = b" ".join(texts_of_table(path))
             if path.suffix == ".tar":  # samples are no texts
                 data = b" ".join(re.findall(rb'"(?:text|text_raw|tagged_text|word)": "[^"]*"', data))
             texts.append(data)
