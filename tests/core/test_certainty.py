@@ -8,18 +8,10 @@ from dailytalk_contiguous.core.turns.certainty import (
     EDGE_ERRORS,
     LIMIT_SHARE,
     EndShares,
-    UtteredWords,
     edge_error,
     edge_errors_of,
     event_certainties,
-    interaction_certainties,
     transition_certainty,
-)
-from dailytalk_contiguous.core.turns.interaction import (
-    InteractionLimits,
-    KyutaiLimits,
-    detect_interactions,
-    detect_kyutai_interactions,
 )
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import (
@@ -115,46 +107,6 @@ def test_edges_are_as_wrong_as_the_noise_of_their_side_says_and_most_where_nobod
     assert edge_errors_of([]) == {"left": NOISY, "right": NOISY}
     by_noise = [edge_error(snr_db) for snr_db in (5.0, 12.0, 22.0, 28.0, 40.0)]
     assert by_noise == sorted(by_noise, reverse=True)
-
-
-def test_an_interaction_is_doubtful_near_the_limits_of_its_rule() -> None:
-    talk = [
-        Timed("right", 0.0, 3.0),
-        Timed("left", 3.5, 6.0),  # a turn
-        Timed("right", 7.0, 10.0),
-        Timed("right", 10.0 + PAUSE + 0.005, 13.0),  # after a pause that may be too short
-    ]
-    words = [Timed(span.channel, span.start, span.end) for span in talk]
-    events, _ = detect_interactions(talk, words)
-    assert [event.kind for event in events] == ["turn", "pause"]
-    said = UtteredWords(words, talk)
-    turn, pause = interaction_certainties(
-        events,
-        talk,
-        [QUIET] * len(talk),
-        InteractionLimits,
-        lambda moved, limits: detect_interactions(moved, said.within(moved), limits)[0],
-    )
-    assert turn == 1.0
-    assert 0.3 < pause < 0.8
-
-
-def test_events_of_kyutai_are_doubtful_near_the_limits_of_their_rules() -> None:
-    plain = [Timed("right", 0.0, 8.0), Timed("left", 8.1, 16.0)]
-    short = [Timed("right", 0.0, 5.01), Timed("left", 5.1, 16.0)]
-    for talk, least, most in ((plain, 1.0, 1.0), (short, 0.3, 0.8)):
-        events = detect_kyutai_interactions(talk)
-        errors = [QUIET] * len(talk)
-        (certainty,) = interaction_certainties(events, talk, errors, KyutaiLimits, detect_kyutai_interactions)
-        assert least <= certainty <= most
-
-
-def test_words_end_where_their_moved_utterance_does() -> None:
-    talk = [Timed("left", 0.0, 2.0), Timed("right", 1.0, 3.0)]
-    words = [Timed("left", 0.0, 1.0), Timed("left", 1.0, 2.0), Timed("left", 5.0, 6.0), Timed("right", 1.0, 3.0)]
-    moved = [Timed("left", 0.1, 1.9), Timed("right", 0.9, 2.8)]
-    expected = [Timed("left", 0.1, 1.0), Timed("left", 1.0, 1.9), words[2], Timed("right", 1.0, 2.8)]
-    assert UtteredWords(words, talk).within(moved) == expected
 
 
 def planted_talk(random: np.random.Generator) -> list[Timed]:

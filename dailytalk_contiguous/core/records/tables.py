@@ -439,14 +439,6 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
     return columns
 
 
-def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
-    """Make the tables of conversations by a `TableMaker`."""
-    maker = TableMaker(finished)
-    for talk in talks:
-        maker.add(talk)
-    return maker.tables()
-
-
 def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
     """Return the columns of `OF_CONVERSATION` of a conversation, whose provenance is a struct once published."""
     provenance = talk.extra.get("provenance")

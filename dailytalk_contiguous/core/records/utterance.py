@@ -415,7 +415,7 @@ _WITHOUT_TYPES = (
     _certainty(
         "event_certainty",
         "how often it has the same `event` if edges of speech are off as much as the noise of its side makes "
-        "likely, and limits by up to a tenth (docs/interaction.md)",
+        "likely, and limits by up to a tenth (docs/measures.md)",
     ),
     _certainty("transition_certainty", "the same of its `transition`, also by its `turn_end`"),
     Field(

@@ -8,9 +8,8 @@ kind.
 """
 
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,11 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.turns.interaction import Interaction
 from dailytalk_contiguous.core.turns.turn_ends import SHIFT, silent_ends
 from dailytalk_contiguous.core.turns.turn_taking import (
     TURN_LIMITS,
     Timed,
     TurnLimits,
-    indices_by_channel,
     join_spans,
     labels_of,
     stretches,
@@ -32,8 +29,6 @@ from dailytalk_contiguous.core.turns.turn_taking import (
 
 #: How often times and limits are drawn: a share has a standard deviation of at most 0.05.
 CERTAINTY_DRAWS = 100
-
-_Limits = TypeVar("_Limits")
 
 
 class EndShares(NamedTuple):
@@ -97,7 +92,7 @@ def event_certainties(
     n_kept = np.zeros(len(timed), int)
     n_ends_kept = dict.fromkeys(now.transitions, 0)
     n_ends_other = dict.fromkeys(now.transitions, 0)
-    for shifts, limits in _draws(errors, TurnLimits):
+    for shifts, limits in _draws(errors):
         moved_source = None if source is None else _moved(source, shifts)
         drawn = _Events.from_times(_moved(timed, shifts), moved_source, limits)
         n_kept += np.array(drawn.labels) == np.array(now.labels)
@@ -176,93 +171,19 @@ class _Events(NamedTuple):
         return cls(labels_of(speech, len(timed)), transitions)
 
 
-def interaction_certainties(
-    events: Sequence[Interaction],
-    utterances: Sequence[Timed],
-    errors: Sequence[float],
-    kind_of_limits: Callable[..., _Limits],
-    find: Callable[[Sequence[Timed], _Limits], Sequence[Interaction]],
-) -> list[float]:
-    """Return how certain each event of a conversation is to be one of its kind, in [0, 1].
-
-    Args:
-        events: events that `find` returns for `utterances` by the usual limits.
-        utterances: utterances of the conversation.
-        errors: standard deviation of the edges of each, in seconds.
-        kind_of_limits: class of the limits, a named tuple of seconds with the usual ones as defaults.
-        find: function that returns the events of other times, by other limits.
-    """
-    if not events:
-        return []
-    acts = _acts(events, utterances)
-    n_kept = dict.fromkeys(acts, 0)
-    for shifts, limits in _draws(errors, kind_of_limits):
-        moved = _moved(utterances, shifts)
-        for act in _acts(find(moved, limits), moved):
-            if act in n_kept:
-                n_kept[act] += 1
-    return [n_kept[act] / CERTAINTY_DRAWS for act in acts]
-
-
-class UtteredWords:
-    """Words of a conversation, which end where their utterances do, wherever these are moved.
-
-    Args:
-        words: words in any order; those in no utterance stay where they are.
-        utterances: utterances of the conversation.
-    """
-
-    def __init__(self, words: Sequence[Timed], utterances: Sequence[Timed]) -> None:
-        self._words = words
-        by_channel = indices_by_channel(utterances)
-        self._owners: list[int | None] = []
-        for word in words:
-            indices = by_channel.get(word.channel, [])
-            middle = (word.start + word.end) / 2
-            n_before = bisect_right(indices, middle, key=lambda index: utterances[index].start)
-            owner = indices[n_before - 1] if n_before else None
-            is_outside = owner is None or middle > utterances[owner].end
-            self._owners.append(None if is_outside else owner)
-
-    def within(self, moved: Sequence[Timed]) -> list[Timed]:
-        """Return the words, cut to the moved utterances."""
-        words: list[Timed] = []
-        for word, owner in zip(self._words, self._owners, strict=True):
-            if owner is None:
-                words.append(word)
-                continue
-            _, first, last, _ = moved[owner]
-            start = min(max(word.start, first), last)
-            end = min(max(word.end, first), last)
-            words.append(Timed(word.channel, start, end))
-        return words
-
-
-def _acts(events: Sequence[Interaction], utterances: Sequence[Timed]) -> list[tuple[str, int]]:
-    """Return the kind of each event, and the utterance with which its act begins."""
-    starting = {(timed.channel, timed.start): index for index, timed in enumerate(utterances)}
-    acts: list[tuple[str, int]] = []
-    for event in events:
-        act_start, _ = event.act
-        acts.append((event.kind, starting[event.who, act_start]))
-    return acts
-
-
 #: Share of itself by which a limit may be higher or lower.
 LIMIT_SHARE = 0.1
 
 
-def _draws(
-    errors: Sequence[float], kind_of_limits: Callable[..., _Limits]
-) -> Iterator[tuple[NDArray[np.float64], _Limits]]:
+def _draws(errors: Sequence[float]) -> Iterator[tuple[NDArray[np.float64], TurnLimits]]:
     """Draw seconds by which each start and end is moved, shape (n, 2), and limits; the same ones at each call."""
     random = np.random.default_rng(0)
-    usual = np.array(kind_of_limits())
+    usual = np.array(TURN_LIMITS)
     deviations = np.array(errors, float).reshape(-1, 1)
     for _ in range(CERTAINTY_DRAWS):
         limits = usual * random.uniform(1 - LIMIT_SHARE, 1 + LIMIT_SHARE, len(usual))
         shifts = deviations * random.standard_normal((len(errors), 2))
-        yield shifts, kind_of_limits(*limits.tolist())
+        yield shifts, TurnLimits(*limits.tolist())
 
 
 #: Seconds that remain of speech at least, wherever its edges are moved.

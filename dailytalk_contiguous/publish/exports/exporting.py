@@ -50,15 +50,10 @@ class ExportSettings(DivisionSettings):
     prosodic_tokens: str | None = setting(None, CODEBOOK)
     fillers: str = setting(KEEP, FILLERS)
     certainty: float | None = setting(
-        None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
+        None, "Least certainty of the ends of turns that become clips (docs/measures.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
     )  # fmt: skip
     dataset: str | None = unlisted(None)  # the name of the source, for formats with a column of it
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether a folder with these settings is one that `check` of the format judges."""
-        return True
 
     @property
     def is_right_main(self) -> bool:
@@ -143,7 +138,7 @@ class Export:
     @property
     def is_checked(self) -> bool:
         """Whether `dailytalk check` judges the folder."""
-        return self.format.check is not None and bool(self.settings.is_checked)
+        return self.format.check is not None
 
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.

@@ -13,14 +13,13 @@ from datasets import load_dataset
 from finite_numbers import assert_finite
 from hub.server import HubServer
 from huggingface_hub import hf_hub_download
-from reports import pack_version
+from reports import pack_version, tables_from
 from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.records.figures import made_of_others
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.tables import tables_from
 from dailytalk_contiguous.core.records.utterance import heard_utterances
 from dailytalk_contiguous.core.turns.certainty import edge_errors_of, event_certainties
 from dailytalk_contiguous.core.turns.turn_taking import Timed
