@@ -66,7 +66,7 @@ def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str
 def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
     """Set what follows from the times of a row anew, as a stage does that moves them."""
     seen = from_finished(row)
-    judge_utterances(seen.utterances, sound, seen.built_sides)
+    judge_utterances(seen.utterances, sound)
     for record, utterance in zip(row["utterances"], seen.utterances, strict=True):
         record.update(to_flat(utterance, JUDGED_FIELDS))
 
@@ -351,21 +351,6 @@ def test_doubtful_pauses_are_no_clips_and_counted(
     assert outcome.left_out[counted_reason] == 1
 
 
-def test_a_pause_that_noise_makes_doubtful_is_left_out_by_certainty(tmp_path: Path) -> None:
-    spoken = [("right", 0.5, 3.36, "so I went to the um") if line[1] == 0.5 else line for line in TALK]
-    clean = joined_talk(spoken)
-    noisy = joined_talk(spoken)
-    for row, snr_db in ((clean, 60.0), (noisy, 10.0)):
-        for side in row["sides"]:
-            side["snr_db"] = snr_db
-        judge(row, None)
-    write_export([clean], tmp_path / "clean", SMART_TURN_FORMAT, certainty=0.8)
-    outcome = write_export([noisy], tmp_path / "noisy", SMART_TURN_FORMAT, certainty=0.8)
-    assert ("right", 3.6) in clips_by_end(tmp_path / "clean")
-    assert ("right", 3.6) not in clips_by_end(tmp_path / "noisy")
-    assert outcome.left_out["pause inside an utterance: its certainty is under 0.8"] == 1
-
-
 @pytest.mark.needs("pipecat")
 def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Path) -> None:
     rows = []
@@ -403,12 +388,3 @@ def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytal
     turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
     with pytest.raises(DailytalkError, match="nothing is left to train on"):
         write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
-
-
-def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) -> None:
-    row = talk()
-    for utterance in row["utterances"]:
-        utterance["transition_certainty"] = None
-    with pytest.raises(DailytalkError, match=r"with --certainty 0\.5") as refused:
-        write_export([row], tmp_path / "out", SMART_TURN_FORMAT, certainty=0.5)
-    assert "leave it out" in refused.value.remedy

@@ -215,7 +215,7 @@ class Retime(Stage):
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
-        judge_utterances(moved.utterances, judged_sound, moved.built_sides)
+        judge_utterances(moved.utterances, judged_sound)
         retiming: Retiming = {
             "parent": parent,
             "variant": variant,

@@ -150,7 +150,7 @@ CHUNK = 512
 
 #: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
 _LEFT_OUT = {"utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"}
-_LEFT_OUT |= {"event_certainty", "transition_certainty", "source_channel", "context_seconds", "leak_share", "take"}
+_LEFT_OUT |= {"source_channel", "context_seconds", "leak_share", "take"}
 _LEFT_OUT |= {"delivery_semitones", "delivery_decibels", "start", "end", "start_trim", "end_trim"}
 _LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_trim"}
 

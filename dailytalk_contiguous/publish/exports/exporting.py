@@ -49,28 +49,12 @@ class ExportSettings(DivisionSettings):
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     prosodic_tokens: str | None = setting(None, CODEBOOK)
     fillers: str = setting(KEEP, FILLERS)
-    certainty: float | None = setting(
-        None, "Least certainty of the ends of turns that become clips (docs/measures.md).",
-        panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
-    )  # fmt: skip
     dataset: str | None = unlisted(None)  # the name of the source, for formats with a column of it
 
     @property
     def is_right_main(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main == CHANNELS[1]
-
-
-LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earlier version have no certainty"
-
-
-def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
-    """Return why an event is left out, by its certainty and the `least` one in [0, 1]; None where it is taken."""
-    if least is None:
-        return None
-    if certainty is None:
-        return "its certainty is unknown"
-    return f"its certainty is under {least:g}" if certainty < least else None
 
 
 BUILD_AGAIN = "build the conversation again"

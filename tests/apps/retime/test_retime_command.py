@@ -20,9 +20,6 @@ from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.records.figures import made_of_others
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import heard_utterances
-from dailytalk_contiguous.core.turns.certainty import edge_errors_of, event_certainties
-from dailytalk_contiguous.core.turns.turn_taking import Timed
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import sha256_of
@@ -116,29 +113,6 @@ def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -
         old_sound = before[old_first : old_first + length, side]
         new_sound = after[new_first : new_first + length, side]
         assert np.array_equal(old_sound, new_sound)
-
-
-def test_events_of_variants_are_as_certain_as_their_own_times_make_them(
-    work: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
-    n_ends = 0
-    for row in rows_of(tmp_path / "out").values():
-        heard = heard_utterances(row)
-        talk = from_finished(row)
-        errors = edge_errors_of(talk.built_sides)
-        timed: list[Timed] = []
-        for utterance in talk.audible_utterances:
-            assert utterance.new_sounding is not None
-            timed.append(Timed(utterance.channel, *utterance.new_sounding))
-        certain = event_certainties(timed, [errors[span.channel] for span in timed])
-        assert [utterance["event_certainty"] for utterance in heard] == pytest.approx(certain.events)
-        for index, utterance in enumerate(heard):
-            has_transition = utterance["transition"] is not None
-            assert has_transition == (utterance["transition_certainty"] is not None)
-            assert has_transition == (index in certain.ends)
-            n_ends += has_transition
-    assert n_ends > 10
 
 
 def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
