@@ -1,10 +1,12 @@
 """Pages, cards and folders as the commands write them: with the settings that nobody chose."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
@@ -23,6 +25,14 @@ render_card = partial(card.render_card, defaults=default_settings())
 export_with_readme = partial(
     writing.write_export, readme=partial(readme, "data", run=NO_RUN, defaults=default_settings())
 )
+
+
+def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
+    """Make the tables of conversations."""
+    maker = TableMaker(finished)
+    for talk in talks:
+        maker.add(talk)
+    return maker.tables()
 
 
 def pack_version(folder: Path, stage: Path, **options: Any) -> Packed:

@@ -25,7 +25,6 @@ OF_OTHERS = {
     "--api-key": "Fish's server",
     "--diarize": "whisper.cpp",
     "--room": "benchmarks/mutants.py",
-    "--root_dir": "Full-Duplex-Bench",
 }
 
 

@@ -1,7 +1,7 @@
 """`dailytalk export`."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +16,9 @@ from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import is_own_file, one_of
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.publish.exports.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings
 from dailytalk_contiguous.publish.exports.exporting import TWO_LISTS, Export, ExportFormat, ExportSettings
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.exports.writing import settings_of_export, write_export
-from dailytalk_contiguous.publish.items import SMALL
+from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.tables.readme import readme
 from dailytalk_contiguous.publish.version import Version
@@ -41,7 +39,6 @@ _EVERYDAY = (
     "max_length",
     "sample_rate",
     "text_conditions",
-    "certainty",
     "layout",
     "split",
     "eval_share",
@@ -82,15 +79,6 @@ def export(
         dataset = version_or_path(source, revision)
         divides_anew = bool(settings.keys() & {"eval_share", "divide_anew"})
         selection = _select(dataset, layout, split, divides_anew)
-        clip_settings = settings_of_export(layout, settings)
-        if isinstance(clip_settings, ClipSettings):
-            if clip_settings.per_kind:
-                choice = ClipChoice(clip_settings)
-                for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
-                    choice.add(row)
-                settings["clips"] = choice.ids
-            if isinstance(dataset, Path):
-                settings["licence"] = read_run(dataset).source.licence
     run = read_run(work_folder_of(local_folder(Path(source))))
     settings["dataset"] = _dataset_name(source, run)
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
@@ -157,14 +145,13 @@ def _select(
     layout: ExportFormat,
     split: str,
     divides_anew: bool,
-    columns: Collection[str] | None = None,
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items = open_items(source, finished=True)
     two_lists = layout.sides == TWO_LISTS
     split_of = items.splits()
     if not (split_of or split) and items.kind != "version":
-        return _Selection(items.rows(columns))
+        return _Selection(items.rows())
     if split and not split_of:
         raise DailytalkError("nothing in it is in a split", "leave out --split")
     counts = Counter(split_of.values())
@@ -173,4 +160,4 @@ def _select(
     if two_lists and not divides_anew:
         sides = {name: SIDES.get(own_split, "") for name, own_split in split_of.items()}
     left_out = {name: count for name, count in counts.items() if name not in splits}
-    return _Selection(items.rows(columns, splits), sides, left_out)
+    return _Selection(items.rows(splits=splits), sides, left_out)

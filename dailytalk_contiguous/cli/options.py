@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import is_dataclass
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
@@ -134,32 +134,13 @@ VOICE_FILES: Mapping[str, HoldersOf] = {"tts": lambda file: [engine_named(file).
 def setting_options(*holders: object) -> dict[str, inspect.Parameter]:
     """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
-    Its value is `NOT_GIVEN`, or a value of the setting's type. Settings of one name with different choices are one
-    option that takes the choices of all; the dataclass that gets the value checks it.
+    Its value is `NOT_GIVEN`, or a value of the setting's type.
     """
     settings: dict[str, PlacedSetting] = {}
     for placed in settings_in(*holders):
-        if not placed.is_option:
-            continue
-        earlier = settings.setdefault(placed.option, placed)
-        if not {*placed.setting.choices} <= {*earlier.setting.choices}:
-            settings[placed.option] = _merged(earlier, placed)
+        if placed.is_option:
+            settings.setdefault(placed.option, placed)
     return {name: _parameter(placed) for name, placed in settings.items()}
-
-
-def _merged(first: PlacedSetting, second: PlacedSetting) -> PlacedSetting:
-    """A setting with the choices, the descriptions and the defaults of both."""
-    descriptions = []
-    defaults = []
-    for placed in (first, second):
-        setting = placed.setting
-        descriptions.append(setting.about.replace("{choices}", either(setting.choices)))
-        defaults.append(setting.shown or str(placed.value))
-    choices = dict.fromkeys([*first.setting.choices, *second.setting.choices])
-    about = " ".join(dict.fromkeys(descriptions))
-    shown = either(dict.fromkeys(defaults))
-    merged = replace(first.setting, about=about, choices=tuple(choices), shown=shown)
-    return first._replace(setting=merged)
 
 
 def _hint_of(placed: PlacedSetting) -> object:

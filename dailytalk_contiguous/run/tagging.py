@@ -24,7 +24,6 @@ from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.published import published_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.turnbench_transcripts import LABELS_UNREAD
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
 from dailytalk_contiguous.store.work_folder import RATED, TAGGED
@@ -95,8 +94,6 @@ def list_conversations(
     if licence:
         source["licence"] = licence
     left_out = inputs.left_out()
-    if fetched.unread_labels:
-        left_out.unread_transcript(LABELS_UNREAD, fetched.unread_labels)
     exclude = None if out is None else str(out)
     config = replace(config, inputs=fetched.folders, exclude=exclude)
     problems = [*fetched.problems]

@@ -13,7 +13,6 @@ from pathlib import Path
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
 from dailytalk_contiguous.sources.kaldi_folders import KALDI_FILES, SEGMENTS, is_kaldi_folder
 from dailytalk_contiguous.sources.text_transcripts import text_kind
-from dailytalk_contiguous.sources.turnbench_files import other_annotations
 
 #: A file of Switchboard: the number of a call, and whether it has words or utterances of a side.
 _SWITCHBOARD = re.compile(r"sw0?(\d{4})(?:[AB]-ms98-\w+-(?:word|trans)\.text|\.mrk)", re.IGNORECASE)
@@ -127,8 +126,8 @@ def files_with(transcript: Path) -> list[Path]:
 
 
 def poorer_than(transcript: Path) -> list[Path]:
-    """Return the other transcripts of a conversation with the same words: CANDOR's, TurnBench's annotators'."""
+    """Return CANDOR's other transcripts of a conversation, with the same words."""
     if transcript.name not in CANDOR_TRANSCRIPTS:
-        return other_annotations(transcript)
+        return []
     others = [transcript.with_name(name) for name in CANDOR_TRANSCRIPTS if name != transcript.name]
     return [path for path in others if path.is_file()]

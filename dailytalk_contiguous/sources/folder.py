@@ -84,8 +84,6 @@ from dailytalk_contiguous.sources.transcripts import (
     stems_of,
     why_unread,
 )
-from dailytalk_contiguous.sources.turnbench_files import annotations_of, is_annotation
-from dailytalk_contiguous.sources.turnbench_transcripts import LABELS_UNREAD, unread_labels
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, inside, leads_out, write_text
 
@@ -344,12 +342,6 @@ def _list_unread(
         for path in poorer_than(Path(text)):
             name = as_text(Path(*path.parts[-3:]))
             left_out.unread_transcript("another transcript of the conversation is used", name)
-        if is_annotation(Path(text).name):
-            name = as_text(Path(*Path(text).parts[-2:]))
-            with suppress(BadInput):  # its recording was rejected with the reason
-                labels = unread_labels(Path(text))
-                if labels:
-                    left_out.unread_transcript(LABELS_UNREAD, f"{name}: {labels}")
     for folder, (relative, stems) in beside.items():
         _, rejected_stems = rejected.get(folder, (relative, ()))
         with suppress(OSError), os.scandir(folder) as entries:
@@ -690,8 +682,6 @@ def _transcripts(recording: Recording, folder: str | None) -> dict[Path, str | N
     of_whole = list_transcripts(recording.path, _path(folder), relative, recording.root)
     paths: dict[Path, str | None] = dict.fromkeys(of_whole)
     sides = recording.pair.sides if recording.pair else {}
-    if folder is None:
-        paths |= annotations_of([*sides.items()] or [(None, recording.path)])
     for channel, side in sides.items():
         for path in list_transcripts(side, _path(folder), relative.with_name(side.name)):
             named, *_ = stems_of(path.name)

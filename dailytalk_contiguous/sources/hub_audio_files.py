@@ -20,29 +20,20 @@ from dailytalk_contiguous.machine.resources import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.pairs import common_names
 from dailytalk_contiguous.sources.transcripts import LISTS, OF_MANY, stems_of
-from dailytalk_contiguous.sources.turnbench_files import companion_names, repeats_sides
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
 
 
 def audio_files(paths: Iterable[str]) -> list[str]:
-    """Return the recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`.
-
-    A recording of both speakers beside those of each is none.
-    """
+    """Return the recordings among paths of a repository, sorted; none is hidden, or in one of `made_folders`."""
     names = set(paths)
     made = set(made_folders(names))
-    names_in: defaultdict[PurePosixPath, list[str]] = defaultdict(list)
-    for path in names:
-        names_in[PurePosixPath(path).parent].append(path)
     recordings = []
     for path in sorted(names):
         is_hidden = any(part.startswith(".") for part in path.split("/"))
         folders = [f"{parent}/" for parent in PurePosixPath(path).parents]
         is_audio = PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
-        is_recording = is_audio and not is_hidden and made.isdisjoint(folders)
-        folder = PurePosixPath(path).parent
-        if is_recording and not repeats_sides(path, names_in.get(folder, [])):
+        if is_audio and not is_hidden and made.isdisjoint(folders):
             recordings.append(path)
     return recordings
 
@@ -64,7 +55,6 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
         stem = composed(PurePosixPath(path).stem)
         keys[path] = [(folder, stem)]
         keys[path] += [(folder, name) for name in common_names(stem)]  # it may be one side of a pair
-        keys[path] += [(folder, PurePosixPath(name).stem) for name in companion_names(stem)]
         for key in keys[path]:
             beside[key] = []
     shared: defaultdict[str, list[str]] = defaultdict(list)

@@ -4,7 +4,6 @@ Audio files, Parquet and WebDataset shards all become one local file a recording
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import try_to_load_from_cache
@@ -16,26 +15,23 @@ from dailytalk_contiguous.sources.hub_audio_files import audio_files, folders_of
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES
 from dailytalk_contiguous.sources.hub_tables import (
-    WrittenRecordings,
     chosen_shards,
     finished_tables,
     tables_folder,
     written_tables,
 )
-from dailytalk_contiguous.sources.turnbench_transcripts import labels_text
 from dailytalk_contiguous.store.hub import hub_errors
 
 
 class Fetched(NamedTuple):
     """The result of fetching a repository: folders to read as any others, and rows that can't be used.
 
-    `unread_labels`: how often labels of TurnBench were dropped, as text; empty for none. `recordings`: of rows in
-    tables, their paths in the one folder. `fields`: of finished conversations, their fields beside ours.
+    `recordings`: of rows in tables, their paths in the one folder. `fields`: of finished conversations, their
+    fields beside ours.
     """
 
     folders: tuple[str, ...]
     problems: list[Reject]
-    unread_labels: str = ""
     recordings: Sequence[str] = ()
     fields: tuple[Field, ...] | None = None
 
@@ -55,19 +51,13 @@ def fetch(repository: Repository) -> Fetched:
     """
     with hub_errors(repository.reference):
         if not is_in_tables(repository):
-            folders = folders_of_files(repository)
-            return Fetched(tuple(map(str, folders)), [])
+            return Fetched(tuple(map(str, folders_of_files(repository))), [])
         folder, record = written_tables(repository)
-        return fetched_tables(folder, record)
-
-
-def fetched_tables(folder: Path, record: WrittenRecordings) -> Fetched:
-    """Return what to read of a folder that rows were written to, by the list that closes it."""
     folders = (str(folder),) if record["recordings"] else ()
     problems = [Reject(**problem) for problem in record["problems"]]
     described = record.get("fields")
     fields = None if described is None else published(described, folder.name)
-    return Fetched(folders, problems, labels_text(record.get("labels", {})), record["recordings"], fields)
+    return Fetched(folders, problems, record["recordings"], fields)
 
 
 def to_fetch(repository: Repository) -> ToFetch:

@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
@@ -24,7 +23,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.fields import Field, columns_among
 from dailytalk_contiguous.core.records.published_fields import Described, described
 from dailytalk_contiguous.core.records.schema import CHANNELS, LABELLED, Row
-from dailytalk_contiguous.core.turns.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
@@ -35,7 +33,6 @@ from dailytalk_contiguous.sources.pairs import Pair
 from dailytalk_contiguous.sources.published import fields_of_version, write_published
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.sources.transcript_formats import is_transcript
-from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row, unread_labels_of_row
 from dailytalk_contiguous.sources.webdataset_samples import KEY
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.foreign_card import USE_ITS_FILES, check_card
@@ -43,9 +40,6 @@ from dailytalk_contiguous.store.parquet import cause
 
 #: The configs to take where there are several, the first that exists.
 CONFIGS = ("conversations", "default")
-
-#: Columns with what TurnBench's annotators wrote.
-TRACK_COLUMNS = [track_column(speaker, annotator) for speaker in SPEAKERS for annotator in ANNOTATORS]
 
 #: The file that lists the recordings of a finished folder. Earlier versions of this package, which kept no rows,
 #: called it otherwise.
@@ -55,9 +49,8 @@ _DONE = ".fetched.json"
 class TablePlan(NamedTuple):
     """Shards by split, the columns to read, and the folder that recordings are written to.
 
-    `audio`: the column of a recording's sound, or the mono ones of its left and right side. `stage` names the
-    source of rows that can't be used. `fields`: those of finished conversations beside ours; None where rows are
-    recordings.
+    `audio`: the column of a recording's sound, or the mono ones of its left and right side. `fields`: those of
+    finished conversations beside ours; None where rows are recordings.
     """
 
     shards: dict[str, list[str]]
@@ -65,7 +58,6 @@ class TablePlan(NamedTuple):
     named_by: str
     words: list[str]
     folder: Path
-    stage: str = "Hub"
     fields: tuple[Field, ...] | None = None
 
     @property
@@ -89,13 +81,12 @@ class _Problem(TypedDict):
 class WrittenRecordings(TypedDict):
     """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used.
 
-    `labels`: of TurnBench's tables, how often each label was dropped. `fields`: of finished conversations, the
-    fields that they have beside ours; such a row is beside its recording (`sources.published`).
+    `fields`: of finished conversations, the fields that they have beside ours; such a row is beside its recording
+    (`sources.published`).
     """
 
     recordings: list[str]
     problems: list[_Problem]
-    labels: NotRequired[dict[str, int]]
     fields: NotRequired[list[Described]]
 
 
@@ -118,8 +109,7 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     if id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
     columns = _audio_columns(repository, names, columns_with_audio(features))
-    word_columns = TRACK_COLUMNS if columns == AUDIO_COLUMNS else WORD_COLUMNS
-    words = [name for name in word_columns if name in names]
+    words = [name for name in WORD_COLUMNS if name in names]
     fields: tuple[Field, ...] | None = None
     if not id_column and not repository.choice.audio_column:
         fields = fields_of_version(repository, features)
@@ -183,8 +173,6 @@ def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -
         return columns
     if {*audio} == {*CHANNELS}:
         return CHANNELS
-    if {*audio} >= {*AUDIO_COLUMNS}:  # beside previews
-        return AUDIO_COLUMNS
     if len(audio) != 1:
         number = "several columns" if audio else "no column"
         reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
@@ -206,8 +194,7 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     folder = tables_folder(repository)
     record = finished_tables(folder)
     if record is None:
-        plan = plan_of(repository, folder)
-        record = write_tables(plan, lambda shard: (row for row, _ in rows_of(repository, shard, plan.columns)))
+        record = _write_tables(repository, plan_of(repository, folder))
     return folder, record
 
 
@@ -230,14 +217,13 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
     return record if is_complete else None
 
 
-def write_tables(plan: TablePlan, rows_of_shard: Callable[[str], Iterable[Row | BadInput]]) -> WrittenRecordings:
+def _write_tables(repository: Repository, plan: TablePlan) -> WrittenRecordings:
     """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
     written: dict[str, Path] = {}
     problems: list[_Problem] = []
-    labels: Counter[str] = Counter()
     for split, shards in plan.shards.items():
-        rows = chain.from_iterable(map(rows_of_shard, shards))
-        for number, row in enumerate(rows):
+        rows = chain.from_iterable(rows_of(repository, shard, plan.columns) for shard in shards)
+        for number, (row, _) in enumerate(rows):
             written_row = write_row(plan, row, split, number, written)
             if isinstance(written_row, Reject):
                 problem: _Problem = {
@@ -250,12 +236,8 @@ def write_tables(plan: TablePlan, rows_of_shard: Callable[[str], Iterable[Row | 
             else:
                 name, path = written_row
                 written[name] = path
-                if plan.audio == AUDIO_COLUMNS and not isinstance(row, BadInput):
-                    labels.update(unread_labels_of_row(row))
     recordings = [path.relative_to(plan.folder).as_posix() for path in written.values()]
     record: WrittenRecordings = {"recordings": recordings, "problems": problems}
-    if labels:
-        record["labels"] = dict(sorted(labels.items()))
     if plan.fields is not None:
         record["fields"] = described(plan.fields)
     write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
@@ -271,7 +253,7 @@ def write_row(
     """
     name = f"{split}-{number:06d}"
     if isinstance(row, BadInput):
-        return Reject(name, plan.stage, row.reason, row.remedy)
+        return Reject(name, "Hub", row.reason, row.remedy)
     try:
         row_id = _row_id(row, plan, split) or name
         if row_id in written:
@@ -281,7 +263,7 @@ def write_row(
             write_published(plan.folder, name, row, split)
         return name, _write(plan, name, row)
     except BadInput as error:
-        return Reject(name, plan.stage, error.reason, error.remedy)
+        return Reject(name, "Hub", error.reason, error.remedy)
 
 
 def _row_id(row: Row, plan: TablePlan, split: str) -> str | None:
@@ -330,10 +312,7 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
         data = _joined(plan.audio, row)
     file = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
-    if plan.audio == AUDIO_COLUMNS:
-        transcripts = [transcript_of_row(row)]
-    else:
-        transcripts = [_transcript_json(row.get(column)) for column in plan.words]
+    transcripts = [_transcript_json(row.get(column)) for column in plan.words]
     contents = [content for content in transcripts if content]
     if contents:
         # The member `json` of a WebDataset is often metadata, beside which there may be words.

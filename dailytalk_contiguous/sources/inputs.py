@@ -1,7 +1,4 @@
-"""The inputs of a command, decided once: files and folders, here or in a store, or a dataset on the Hub.
-
-A folder of TurnBench's tables is read as the files that its rows become.
-"""
+"""The inputs of a command, decided once: files and folders, here or in a store, or a dataset on the Hub."""
 
 import os
 from abc import ABC, abstractmethod
@@ -9,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.hub_audio_files import made_folders, unread_lists
-from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, fetched_tables, is_in_tables, to_fetch
+from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, is_in_tables, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import lacks_recordings
 from dailytalk_contiguous.sources.transcripts import UNNAMED
-from dailytalk_contiguous.sources.turnbench_tables import turnbench_shards, written_turnbench
 from dailytalk_contiguous.store.addresses import HubChoice, address_of
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
@@ -76,15 +70,7 @@ class LocalInputs(Inputs):
         return ToFetch(0, 0)
 
     def fetch(self) -> Fetched:
-        shards_by_path = {path: turnbench_shards(Path(path)) for path in self.paths}
-        tables = [path for path, shards in shards_by_path.items() if shards]
-        if not tables:
-            return Fetched(self.paths, [])
-        if len(self.paths) > 1:
-            reason = f"{as_text(Path(tables[0]))!r} holds tables of TurnBench, and can't have inputs beside it"
-            raise DailytalkError(reason, "give it a run and an --out of its own")
-        folder, record = written_turnbench(shards_by_path[tables[0]])
-        return fetched_tables(folder, record)
+        return Fetched(self.paths, [])
 
 
 @dataclass(frozen=True)

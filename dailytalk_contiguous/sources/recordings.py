@@ -13,7 +13,6 @@ from dailytalk_contiguous.core.documents import as_text, composed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
-from dailytalk_contiguous.sources.turnbench_files import repeats_sides
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
@@ -330,13 +329,7 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
         paths = [inside / name for name in sorted(folders)]
         hiding = [path for path in paths if _hides_recordings(path)]
         left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
-        recordings = []
-        for name in sorted(files):
-            if repeats_sides(name, files):
-                shown = as_text((inside / name).relative_to(folder))
-                left_out.unread_transcript("each of its sides is a file", shown)
-            elif is_recording(name):
-                recordings.append(inside / name)
+        recordings = [inside / name for name in sorted(files) if is_recording(name)]
         leading_out |= {path for path in (*paths, *recordings) if path.is_symlink() and leads_out(path, folder)}
         visible = [path for path in paths if not path.name.startswith(".")]
         yield from (path for path in visible if path in leading_out)

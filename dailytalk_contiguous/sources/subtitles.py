@@ -68,7 +68,7 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     order and with its times. Raises BadInput.
     """
     subtitles: list[Subtitle] = []
-    for subtitle in read_subtitles(path):
+    for subtitle in _read_subtitles(path):
         subtitles += _turns(subtitle)
     named = [list(map(_named_line, item.lines)) for item in subtitles]
     prefixes = _prefixes_of_speakers(named, side)
@@ -268,7 +268,7 @@ _TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 _PART_OF_TIMES = re.compile(r"(?:^\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})|<\d[\d:.,]*)$")
 
 
-def read_subtitles(path: Path) -> list[Subtitle]:
+def _read_subtitles(path: Path) -> list[Subtitle]:
     """Return the subtitles that have text, by rising start.
 
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of

@@ -67,8 +67,6 @@ from dailytalk_contiguous.sources.transcript_text import (
     number_of_field,
     read_text,
 )
-from dailytalk_contiguous.sources.turnbench_files import is_annotation
-from dailytalk_contiguous.sources.turnbench_transcripts import annotation_records
 
 #: The fields of a record that formats call by other names, the name that counts first.
 KEYS = {
@@ -660,10 +658,8 @@ def read_cues(
     remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
     try:
         has_labels = read is text_records and text_kind(path) == AUDACITY
-        if is_annotation(path.name):
-            records: Iterable[TranscriptRecord] = annotation_records(path)
-        elif read is subtitle_records or has_labels:
-            records = subtitle_records(path, side)
+        if read is subtitle_records or has_labels:
+            records: Iterable[TranscriptRecord] = subtitle_records(path, side)
         elif read is tier_records:
             records = read(path, wanted, {} if left is None else left)
         else:

@@ -1,11 +1,10 @@
 """JudgeTurnEnds: who speaks next after the end of a turn, and how finished it sounds, as recorded and as built.
-It also says how certain these events are, and how each utterance enters.
 
 A pause inside a turn that sounds finished teaches a model to answer where it should wait. Times alone can't show
 that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import ClassVar, NamedTuple
@@ -24,11 +23,6 @@ from dailytalk_contiguous.core.records.conversation import (
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import Pcm
-from dailytalk_contiguous.core.turns.certainty import (
-    edge_error,
-    event_certainties,
-    transition_certainty,
-)
 from dailytalk_contiguous.core.turns.turn_ends import TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.core.words.word import Span
@@ -119,46 +113,6 @@ def judged_ends(versions: Iterable[PlacedSpeech], groups: Sequence[Sequence[int]
     return judged
 
 
-class TurnJudgement(NamedTuple):
-    """The judgement of an utterance; `transition` and `turn_end` are None if it ends no turn."""
-
-    event_certainty: float
-    transition: str | None = None
-    turn_end: float | None = None
-    transition_certainty: float | None = None
-
-
-def judgements_of(
-    timed: Sequence[Timed],
-    errors: Sequence[float],
-    leak_shares: Sequence[float],
-    judged: Mapping[int, JudgedEnd],
-    source: Sequence[Timed] | None = None,
-) -> list[TurnJudgement]:
-    """Return the judgement of each utterance.
-
-    Args:
-        timed: as for `core.turns.certainty.event_certainties`.
-        errors: as for `core.turns.certainty.event_certainties`.
-        leak_shares: share of the energy of each utterance that is the other speaker's: the larger it is, the less
-            certain is it who speaks.
-        judged: the result of `judged_ends` for the utterances.
-        source: as for `core.turns.certainty.event_certainties`.
-    """
-    certain = event_certainties(timed, errors, source)
-    judgements: list[TurnJudgement] = []
-    for index, leak_share in enumerate(leak_shares):
-        own_share = 1 - leak_share
-        event_certainty = certain.events[index] * own_share
-        end = judged.get(index)
-        if end is None:
-            judgements.append(TurnJudgement(event_certainty))
-        else:
-            certainty = transition_certainty(certain.ends[index], end.transition, end.finished) * own_share
-            judgements.append(TurnJudgement(event_certainty, end.transition, end.finished, certainty))
-    return judgements
-
-
 @dataclass(frozen=True)
 class JudgeTurnEnds(Stage):
     """Adds who speaks next after the end of each turn, and how finished it sounds, as recorded and as built.
@@ -166,9 +120,6 @@ class JudgeTurnEnds(Stage):
     Ends are those of `core.turns.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2
     s. The columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both
     timelines.
-
-    `event_certainty` and `transition_certainty` are those of `core.turns.certainty` on what was built, by the
-    noise of each side there.
     """
 
     judge: str = setting(IF_INSTALLED, TURN_ENDS)
@@ -190,20 +141,14 @@ class JudgeTurnEnds(Stage):
         "end_trim",
         "new_start_trim",
         "new_end_trim",
-        "built_sides",
-        "leak_share",
-        "status",
-        "converted",
     )
     batch_rows: ClassVar[int] = 1
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     adds: ClassVar[Features] = conversation_features(
         "transition",
         "source_transition",
         "turn_end",
         "source_turn_end",
-        "event_certainty",
-        "transition_certainty",
     )
 
     def __post_init__(self) -> None:
@@ -227,18 +172,9 @@ class JudgeTurnEnds(Stage):
         if self.revoice == NOBODY:
             built = source
         recorded_ends, ends = self._judged(talk, source, built)
-        sides = result_sides(self.revoice)
-        errors_of_sides = dict.fromkeys(CHANNELS, edge_error(None))
-        for side in or_none(talk.built_sides) or ():
-            errors_of_sides[side.channel] = edge_error(side.snr_db)
-        errors = [errors_of_sides[sides[span.channel]] for span in built]
-        leak_shares: list[float] = []
-        for utterance in heard:
-            leak_share = None if talk.has_take(utterance) else or_none(utterance.leak_share)
-            leak_shares.append(leak_share or 0.0)
-        judgements = judgements_of(built, errors, leak_shares, ends, source)
-        for utterance, judgement in zip(heard, judgements, strict=True):
-            utterance.update(judgement._asdict())
+        for index, end in ends.items():
+            heard[index].transition = end.transition
+            heard[index].turn_end = end.finished
         for index, end in recorded_ends.items():
             heard[index].source_transition = end.transition
             heard[index].source_turn_end = end.finished

@@ -180,7 +180,7 @@ def test_earlier_version_is_published_to_a_branch_or_proposed_and_main_stays(
         ((f"{REPO}@v1.0.0", "tester/other", "--tag", "auto"), "is a version of another dataset than tester/other"),
         ((REPO, REPO, "--tag", "auto"), f"names no version: write {REPO}@TAG"),
         ((f"{REPO}@v9.0.0", REPO, "--tag", "auto"), "has no such version"),
-        ((f"{REPO}@v1.0.0", REPO, "--tag", "auto", "--clips", "5"), "--clips is for a folder"),
+        ((f"{REPO}@v1.0.0", REPO, "--tag", "auto", "--seed", "5"), "--seed is for a folder"),
         ((f"{REPO}@v1.0.0", REPO, "--test-share", "0.1"), "--test-share is for a folder"),
         ((f"{REPO}@v1.0.0", REPO, "--tag", "v1.1.0"), "a tag is never moved: pass --tag v1.2.0"),
     ],

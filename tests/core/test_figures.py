@@ -7,10 +7,11 @@ import pytest
 from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
+from reports import tables_from
 
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.tables import TAKE, tables_from
+from dailytalk_contiguous.core.records.tables import TAKE
 from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
 
 

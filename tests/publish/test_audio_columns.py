@@ -63,7 +63,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def version_of(work: Path, folder: Path, *audio_columns: str) -> Path:
-    packed = pack_version(work, folder, per_kind=2, audio_columns=audio_columns)
+    packed = pack_version(work, folder, audio_columns=audio_columns)
     (folder / "manifest.json").write_text(manifest_text(packed.manifest("v1.0.0", {})), encoding="utf-8")
     return folder
 
@@ -78,13 +78,12 @@ def sides(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Path:
     return version_of(work, tmp_path_factory.mktemp("sides") / "talks", *SIDES)
 
 
-def rows_in(version: Path, config: str) -> dict[str, dict[str, Any]]:
-    """The rows of a config by id."""
-    id_column = "clip_id" if config == "interactivity" else "conversation_id"
+def rows_in(version: Path) -> dict[str, dict[str, Any]]:
+    """The conversations of a version by id."""
     rows = {}
-    for path in sorted(version.glob(f"{config}/*.parquet")):
+    for path in sorted(version.glob("conversations/*.parquet")):
         for row in pq.read_table(path).to_pylist():
-            rows[row[id_column]] = row
+            rows[row["conversation_id"]] = row
     return rows
 
 
@@ -107,11 +106,10 @@ def files_in(folder: Path) -> dict[str, bytes]:
 # What is in it
 
 
-@pytest.mark.parametrize("config", ["conversations", "interactivity"])
-def test_each_side_is_a_channel_of_the_stereo_sound_bit_for_bit(stereo: Path, sides: Path, config: str) -> None:
-    rows = rows_in(sides, config)
+def test_each_side_is_a_channel_of_the_stereo_sound_bit_for_bit(stereo: Path, sides: Path) -> None:
+    rows = rows_in(sides)
     assert rows
-    for name, row in rows_in(stereo, config).items():
+    for name, row in rows_in(stereo).items():
         apart = rows[name]
         assert "audio" not in apart
         assert apart["audio_sha256"] == row["audio_sha256"]
@@ -126,8 +124,8 @@ def test_utterances_and_all_other_columns_are_the_same_in_both(stereo: Path, sid
     for path in sorted(stereo.glob("utterances/*.parquet")):
         same = sides / path.relative_to(stereo)
         assert same.read_bytes() == path.read_bytes()
-    together = rows_in(stereo, "conversations")
-    apart = rows_in(sides, "conversations")
+    together = rows_in(stereo)
+    apart = rows_in(sides)
     for name, row in together.items():
         del row["audio"]
         assert row == {column: apart[name][column] for column in row}
@@ -145,7 +143,7 @@ def test_plain_datasets_sees_two_mono_columns_with_their_rate(sides: Path, strea
     for side in SIDES:
         assert data.features[side] == Audio(sampling_rate=RATE, num_channels=1)
         data = data.cast_column(side, Audio(decode=False))
-    published = rows_in(sides, "conversations")
+    published = rows_in(sides)
     assert "audio" not in data.features
     for row in data:
         for side in SIDES:
@@ -216,7 +214,7 @@ def test_report_plays_both_sides(sides: Path, tmp_path: Path) -> None:
 
 def test_row_with_a_column_for_each_side_has_the_stereo_sound(stereo: Path, sides: Path) -> None:
     items = VersionItems(open_version(sides))
-    published = rows_in(stereo, "conversations")
+    published = rows_in(stereo)
     for row in items.rows(LABELLED):
         encoded = published[row["conversation_id"]]["audio"]["bytes"]
         np.testing.assert_array_equal(pcm_of(row["audio"]["bytes"]), pcm_of(encoded))
@@ -225,7 +223,7 @@ def test_row_with_a_column_for_each_side_has_the_stereo_sound(stereo: Path, side
 def test_comparison_sees_other_columns_and_the_same_sound(stereo: Path, sides: Path) -> None:
     changes = compare_versions(open_version(stereo), open_version(sides))
     assert changes.bump == "major"
-    assert changes.broken == {"conversations": ["audio is gone"], "interactivity": ["audio is gone"]}
+    assert changes.broken == {"conversations": ["audio is gone"]}
     assert (changes.changed, changes.fields) == ([], {})
     back = compare_versions(open_version(sides), open_version(stereo))
     assert back.bump == "major"
@@ -344,8 +342,8 @@ def test_other_columns_are_a_major_version_and_stay_until_others_are_asked_for(
     assert "just this already, as v2.0.0" in push("--tag", "auto").out
     difference = json.loads(dailytalk("diff", work, f"{REPO}@v2.0.0", "--json").out)
     assert (difference["broken"], difference["columns"], difference["changed"]) == ({}, {}, 0)
-    assert json.loads(push("--clips", "2", "--tag", "auto", "--json").out)["tag"] == "v2.1.0"
-    assert columns_at("v2.1.0") == {*SIDES}
+    assert json.loads(push("--licence", "cc-by-4.0", "--tag", "auto", "--json").out)["tag"] == "v2.0.1"
+    assert columns_at("v2.0.1") == {*SIDES}
     assert json.loads(push("--audio-columns", "audio", "--tag", "auto", "--json").out)["tag"] == "v3.0.0"
     assert columns_at("v3.0.0") == {"audio"}
     assert columns_at("v1.0.0") == {"audio"}

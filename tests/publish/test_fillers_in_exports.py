@@ -12,13 +12,26 @@ import pytest
 from built_conversations import built_row, write_dataset
 from command import Command
 from datasets import Features, List
-from publish.test_interactivity import SECONDS, TALK
 
 from dailytalk_contiguous.core.records.schema import ALIGNED_WORD, BUILT
 from dailytalk_contiguous.publish.exports.formats import FORMATS
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 
 FILLER = re.compile(rb"\b(um|uh)\b", re.IGNORECASE)
+
+TALK = (
+    ("right", 0.5, 3.0, "so I went to the shop"),
+    ("right", 3.6, 6.0, "and then it was closed today"),
+    ("left", 6.4, 9.6, "what did you do about that then"),
+    ("right", 7.5, 7.9, "well"),
+    ("right", 10.0, 13.0, "I went home and made some tea"),
+    ("left", 13.4, 17.1, "that sounds like a good idea to"),
+    ("right", 16.3, 19.3, "wait let me tell you the rest"),
+    ("left", 19.7, 22.0, "please do tell me all of it"),
+    ("right", 22.4, 27.0, "in the evening somebody came and knocked"),
+    ("left", 24.0, 24.4, "yeah"),
+)
+SECONDS = 28.0
 
 
 def hesitant(text: str) -> str:
@@ -47,15 +60,6 @@ def names_of_sounds(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*.wav"))
 
 
-def texts_of_table(path: Path) -> list[bytes]:
-    """The texts of the annotations in a table of TurnBench."""
-    texts = []
-    for row in pq.read_table(path).to_pylist():
-        for speaker in ("speaker_1", "speaker_2"):
-            texts += [entry["text"].encode() for entry in row[f"{speaker}_annotation_a"]]
-    return texts
-
-
 def texts_in(folder: Path) -> bytes:
     """All that is written in a folder, except its sound and README."""
     texts = []
@@ -64,8 +68,6 @@ def texts_in(folder: Path) -> bytes:
             data = path.read_bytes()
             if path.suffix == ".gz":
                 data = gzip.decompress(data)
-            if path.suffix == ".parquet":
-                data = b" ".join(texts_of_table(path))
             if path.suffix == ".tar":  # samples are no texts
                 data = b" ".join(re.findall(rb'"(?:text|text_raw|tagged_text|word)": "[^"]*"', data))
             texts.append(data)
@@ -121,20 +123,6 @@ def test_conversation_of_fillers_alone_is_one_without_words(tmp_path: Path, dail
     [reject] = outcome["rejects"]
     assert reject["id"] == "empty"
     assert reject["reason"] == "the main speaker has no words"
-
-
-@pytest.mark.parametrize("name", ["interactivity", "full-duplex-bench"])
-def test_clips_of_interaction_are_the_same_whoever_hesitates_is_not_silent(
-    work: Path, tmp_path: Path, dailytalk: Command, name: str
-) -> None:
-    made = []
-    for fillers in ("keep", "drop"):
-        options = ("--fillers", fillers, "--per-kind", "3", "--json")
-        done = dailytalk("export", work, "--format", name, "--out", tmp_path / fillers, *options)
-        outcome = json.loads(done.out)
-        made.append((outcome["made"], outcome["left_out_parts"]))
-    assert made[0] == made[1]
-    assert names_of_sounds(tmp_path / "keep") == names_of_sounds(tmp_path / "drop")
 
 
 def test_row_of_an_earlier_version_that_does_not_say_which_words_are_fillers_is_read_and_loses_them(

@@ -12,7 +12,6 @@ from command import EMBEDDED, Command
 from datasets import Features, List, Value
 from finished_corpora import clip_row, corpus_folder
 from finite_numbers import assert_finite
-from publish.test_interactivity import talk as talk_with_events
 from recordings import excerpt, save
 from reports import pack_version
 from rich_conversations import rich_rows
@@ -41,8 +40,7 @@ def spoiled_row(row: Row, features: Features, wrong: float) -> Row:
 
 
 def talks(folder: Path, wrong: float) -> Path:
-    rows = [*rich_rows(), talk_with_events("events")]
-    return write_dataset(folder, [spoiled_row(row, BUILT, wrong) for row in rows])
+    return write_dataset(folder, [spoiled_row(row, BUILT, wrong) for row in rich_rows()])
 
 
 def clips(folder: Path, wrong: float) -> Path:
@@ -51,13 +49,12 @@ def clips(folder: Path, wrong: float) -> Path:
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(("make", "per_kind"), [(talks, 1), (clips, 0)])
+@pytest.mark.parametrize("make", [talks, clips])
 def test_number_that_is_none_is_published_as_null(
-    make: Callable[[Path, float], Path], per_kind: int, wrong: float, tmp_path: Path
+    make: Callable[[Path, float], Path], wrong: float, tmp_path: Path
 ) -> None:
-    packed = pack_version(make(tmp_path / "work", wrong), tmp_path / "stage", per_kind=per_kind)
-    configs = {file.config for file in packed.files}
-    assert configs == {*CONFIGS} - (set() if per_kind else {"interactivity"})
+    packed = pack_version(make(tmp_path / "work", wrong), tmp_path / "stage")
+    assert {file.config for file in packed.files} == {*CONFIGS}
     assert_finite(file.path for file in packed.files)
 
 

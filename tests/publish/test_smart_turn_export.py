@@ -21,7 +21,6 @@ from recordings import read_lines
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.turns.certainty import edge_errors_of
 from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
@@ -29,7 +28,7 @@ from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
 from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.stages.judge_turn_ends import PlacedSpeech, judged_ends, judgements_of
+from dailytalk_contiguous.stages.judge_turn_ends import PlacedSpeech, judged_ends
 
 #: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.
 #: At 17.5 s the left side ends in the other's speech, and behind 26.0 s nobody speaks.
@@ -72,10 +71,10 @@ def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
         assert utterance.new_sounding is not None
         timed.append(Timed(utterance.channel, *utterance.new_sounding))
     (ends,) = judged_ends([PlacedSpeech(timed, sound)], join_spans(timed))
-    errors = edge_errors_of(seen.built_sides)
-    judgements = judgements_of(timed, [errors[span.channel] for span in timed], [0.0] * len(timed), ends)
-    for record, judgement in zip(row["utterances"], judgements, strict=True):
-        record.update(judgement._asdict())
+    for index, record in enumerate(row["utterances"]):
+        end = ends.get(index)
+        record["transition"] = end and end.transition
+        record["turn_end"] = end and end.finished
 
 
 @pytest.fixture(scope="module")
@@ -358,21 +357,6 @@ def test_doubtful_pauses_are_no_clips_and_counted(
     assert outcome.left_out[counted_reason] == 1
 
 
-def test_a_pause_that_noise_makes_doubtful_is_left_out_by_certainty(tmp_path: Path) -> None:
-    spoken = [("right", 0.5, 3.36, "so I went to the um") if line[1] == 0.5 else line for line in TALK]
-    clean = joined_talk(spoken)
-    noisy = joined_talk(spoken)
-    for row, snr_db in ((clean, 60.0), (noisy, 10.0)):
-        for side in row["sides"]:
-            side["snr_db"] = snr_db
-        judge(row, None)
-    write_export([clean], tmp_path / "clean", SMART_TURN_FORMAT, certainty=0.8)
-    outcome = write_export([noisy], tmp_path / "noisy", SMART_TURN_FORMAT, certainty=0.8)
-    assert ("right", 3.6) in clips_by_end(tmp_path / "clean")
-    assert ("right", 3.6) not in clips_by_end(tmp_path / "noisy")
-    assert outcome.left_out["pause inside an utterance: its certainty is under 0.8"] == 1
-
-
 @pytest.mark.needs("pipecat")
 def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Path) -> None:
     rows = []
@@ -410,12 +394,3 @@ def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytal
     turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
     with pytest.raises(DailytalkError, match="nothing is left to train on"):
         write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
-
-
-def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) -> None:
-    row = talk()
-    for utterance in row["utterances"]:
-        utterance["transition_certainty"] = None
-    with pytest.raises(DailytalkError, match=r"with --certainty 0\.5") as refused:
-        write_export([row], tmp_path / "out", SMART_TURN_FORMAT, certainty=0.5)
-    assert "leave it out" in refused.value.remedy

@@ -184,11 +184,8 @@ def test_window_longer_than_the_context_of_the_model_is_advice(
     assert ("long-window" in levels) == is_long
 
 
-@pytest.mark.parametrize("layout", ["personaplex", "interactivity"])
-def test_other_folders_that_moshi_finetune_reads_have_a_training(
-    work: Path, tmp_path: Path, dailytalk: Command, layout: str
-) -> None:
-    assert dailytalk("export", work, "--format", layout, "--out", tmp_path / "data").code == 0
+def test_folder_for_personaplex_has_a_training(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    assert dailytalk("export", work, "--format", "personaplex", "--out", tmp_path / "data").code == 0
     training, _ = checked(dailytalk, tmp_path / "data", "--training-steps", 7)
     assert training["steps"] == 7
 

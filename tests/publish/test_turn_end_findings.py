@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from built_conversations import built_row, write_dataset
 from command import Command
-from reports import write_report
+from reports import tables_from, write_report
 
 from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.tables import tables_from
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
 

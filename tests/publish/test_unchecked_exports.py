@@ -4,32 +4,30 @@ import json
 from pathlib import Path
 
 import pytest
-from built_conversations import write_dataset
+from built_conversations import built_row, write_dataset
 from command import Command
-from publish.test_interactivity import talk
+from publish.test_fillers_in_exports import SECONDS, TALK
 
 
-@pytest.mark.parametrize(
-    "options", [("csm",), ("smart-turn",), ("textgrid",), ("interactivity", "--layout", "user-only")]
-)
+@pytest.mark.parametrize("name", ["csm", "smart-turn", "textgrid"])
 def test_check_of_an_export_that_only_the_export_writes_names_the_folder_to_check(
-    tmp_path: Path, dailytalk: Command, options: tuple[str, ...]
+    tmp_path: Path, dailytalk: Command, name: str
 ) -> None:
-    work = write_dataset(tmp_path / "work", [talk("one"), talk("two")])
+    work = write_dataset(tmp_path / "work", [built_row(name, TALK, SECONDS) for name in ("one", "two")])
     out = tmp_path / "out"
-    done = dailytalk("export", work, "--out", out, "--format", *options)
+    done = dailytalk("export", work, "--out", out, "--format", name)
     assert done.code == 0, done.err
     assert "dailytalk check" not in done.out
     assert "dailytalk check" not in (out / "README.md").read_text(encoding="utf-8")
-    for command in (("check", out), ("check", out, "--format", options[0])):
+    for command in (("check", out), ("check", out, "--format", name)):
         done = dailytalk(*command)
         assert (done.code, done.err) == (0, "")
-        assert f"({options[0]})" in done.out
+        assert f"({name})" in done.out
         assert " ".join(done.out.split()).endswith("check the folder that it was exported from")
     record = json.loads(dailytalk("check", out, "--json").out)
     assert record["verdict"] is None
     assert record["findings"] == []
-    assert options[0] in record["not_checked"]
+    assert name in record["not_checked"]
 
 
 def test_a_folder_that_is_no_export_is_not_taken_for_one(tmp_path: Path, dailytalk: Command) -> None:

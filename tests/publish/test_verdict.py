@@ -13,7 +13,7 @@ from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
 from command import EMBEDDED, Command
 from huggingface_hub import hf_hub_download
-from reports import write_report
+from reports import tables_from, write_report
 from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.records.finding import Finding
@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.scorecard import published_references
-from dailytalk_contiguous.core.records.tables import TableMaker, tables_from
+from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.records.utterance import AFFECT
 from dailytalk_contiguous.core.turns.turn_taking import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.checking import check_folder

@@ -118,51 +118,6 @@ def test_without_a_judge_the_ends_are_known_and_nothing_is_said_of_them() -> Non
     assert set(done["source_turn_end"]) == {None}
 
 
-def test_events_as_built_are_certain_by_the_noise_of_their_side() -> None:
-    quiet = judged(0, "left", 1.0, {"left": 60.0, "right": 60.0}, judge="none")
-    # The last utterance was dropped, and nobody speaks behind the last answer.
-    assert quiet["event_certainty"] == [1.0] * 9 + [None]
-    assert quiet["transition_certainty"] == [1.0] * 8 + [None, None]
-    noisy = judged(0, "left", 1.0, judge="none")
-    assert min(noisy["event_certainty"][:9]) > 0.9
-    assert all(certainty is not None for certainty in noisy["transition_certainty"][:8])
-
-
-def test_events_are_as_uncertain_as_it_is_whose_voice_is_heard() -> None:
-    quiet = {"left": 60.0, "right": 60.0}
-    leaky = judged(0, "none", 0.0, quiet, leak_share=0.6, judge="none")
-    assert leaky["event_certainty"][:9] == pytest.approx([0.4] * 9)
-    assert leaky["transition_certainty"][:8] == pytest.approx([0.4] * 8)
-
-
-@pytest.mark.parametrize(("revoice", "side"), [("left", "left"), ("right", "right"), ("none", "left")])
-def test_a_short_pause_is_doubtful_where_its_side_of_the_result_is_noisy(revoice: str, side: str) -> None:
-    row: dict[str, Any] = {
-        "audio": None,
-        "offset": 0.0,
-        "duration": 9.0,
-        "built_audio": None,
-        "source_channel": ["left", "left", "right"],
-        "start": [1.0, 3.23, 6.0],
-        "end": [3.0, 5.0, 8.0],
-    }
-    row |= {"new_start": row["start"], "new_end": row["end"]}
-    # The left speaker of the recording is on the left of the result, or on the right with `revoice` right.
-    certainties = []
-    for noisy in CHANNELS:
-        row["built_sides"] = [
-            {"channel": channel, "snr_db": 5.0 if channel == noisy else 60.0} for channel in CHANNELS
-        ]
-        stage = JudgeTurnEnds(judge="none", revoice=revoice)
-        done = stage.row(row)
-        assert done["transition"] == ["hold", "shift", None]
-        certainties.append(done["transition_certainty"][0])
-    noisy_left, noisy_right = certainties
-    of_noisy_side = noisy_left if side == "left" else noisy_right
-    of_quiet_side = noisy_right if side == "left" else noisy_left
-    assert of_noisy_side < 0.8 < of_quiet_side
-
-
 def test_the_judge_is_settled_before_work_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     here = JudgeTurnEnds(judge="smart-turn")
     monkeypatch.setattr(judge_turn_ends, "lacking_smart_turn", lambda: ["weights"])

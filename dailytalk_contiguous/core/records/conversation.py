@@ -291,8 +291,6 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     source_transition: Text | None = _unset
     turn_end: Measure | None = _unset
     source_turn_end: Measure | None = _unset
-    event_certainty: Measure | None = _unset
-    transition_certainty: Measure | None = _unset
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property

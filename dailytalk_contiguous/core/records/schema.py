@@ -280,13 +280,12 @@ OPTIONAL = frozenset({"sides", *(column.name for column in COLUMNS)})
 # Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.
 #
 # `conversations` is the finished conversation of `core.records.schema` with its provenance opened up; `utterances`
-# is the same cut into one row an utterance, for people who train on single lines; `interactivity` is clips of
-# events between both speakers.
+# is the same cut into one row an utterance, for people who train on single lines.
 # A column that disappears or changes its type breaks readers, and takes a major version (`publish.hub.compare`).
 
 
 #: The configs in the order in which a card lists them; the first is the default.
-CONFIGS = ("conversations", "utterances", "interactivity")
+CONFIGS = ("conversations", "utterances")
 
 SPLITS = ("train", "validation", "test")
 
@@ -321,32 +320,6 @@ PROVENANCE = {
 PUBLISHED_WORD = {name: kind for name, kind in ALIGNED_WORD.items() if name != "speaker"}
 
 
-#: The columns of a clip of interaction: one event of a conversation (see `core.turns.interaction`), and what is
-#: around it.
-#: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
-#: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: neither speaks.
-CLIP_OF_INTERACTION = {
-    "clip_id": STRING,
-    "conversation_id": STRING,
-    "recording_id": STRING,
-    "kind": STRING,
-    "who": STRING,
-    "event_start": SECONDS,
-    "event_end": SECONDS,
-    "judged": STRING,
-    "certainty": MEASURE,
-    "start": SECONDS,
-    "end": SECONDS,
-    "starts_in_silence": Value("bool"),
-    "ends_in_silence": Value("bool"),
-    "duration": SECONDS,
-    "language": STRING,
-    "speakers": {"left": STRING, "right": STRING},
-    "words": List(ALIGNED_WORD),
-    "licence": STRING,
-}
-
-
 def published_features(
     config: str,
     sample_rate: int | None,
@@ -365,7 +338,7 @@ def published_features(
         labelled: whether rows are clips, which have `LABELS`.
         fields: fields of utterances, and columns among them.
         audio_columns: with `CHANNELS`, `left` and `right` (mono FLAC) take the place of the `audio` of
-            conversations and of clips of interaction, each with its digest.
+            conversations, each with its digest.
 
     Raises KeyError for another config.
     """
@@ -374,8 +347,6 @@ def published_features(
     digested = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
     digests = {digest_column(name): STRING for name in digested}
     labels = {"labels": LABELS} if labelled else {}
-    if config == "interactivity":
-        return Features(CLIP_OF_INTERACTION | sounds | digests | {"sample_rate": Value("int32")})
     if config == "utterances":
         columns = {
             "utterance_id": STRING,

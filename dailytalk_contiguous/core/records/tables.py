@@ -147,7 +147,7 @@ CHUNK = 512
 
 #: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
 _LEFT_OUT = {"utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"}
-_LEFT_OUT |= {"event_certainty", "transition_certainty", "source_channel", "context_seconds", "leak_share", "take"}
+_LEFT_OUT |= {"source_channel", "context_seconds", "leak_share", "take"}
 _LEFT_OUT |= {"delivery_semitones", "delivery_decibels", "start", "end", "start_trim", "end_trim"}
 _LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_trim"}
 
@@ -425,14 +425,6 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
     for name, values in texts.items():
         columns[name] = [text or None for text in values]
     return columns
-
-
-def tables_from(talks: Iterable[Conversation], finished: bool = True) -> Tables:
-    """Make the tables of conversations by a `TableMaker`."""
-    maker = TableMaker(finished)
-    for talk in talks:
-        maker.add(talk)
-    return maker.tables()
 
 
 def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:

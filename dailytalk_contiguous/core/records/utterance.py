@@ -226,10 +226,6 @@ def _turn_end(name: str, about: str, transition: str) -> Field:
     )
 
 
-def _certainty(name: str, about: str) -> Field:
-    return Field(name, about=about, unit="[0, 1] or null", digits=3, part="built", only_with=name, optional=True)
-
-
 #: All fields of an utterance, in the order of a line of transcript.jsonl.
 #:
 #: Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
@@ -412,12 +408,6 @@ _WITHOUT_TYPES = (
         "transition",
     ),
     _turn_end("source_turn_end", "its `turn_end` in the recording", "source_transition"),
-    _certainty(
-        "event_certainty",
-        "how often it has the same `event` if edges of speech are off as much as the noise of its side makes "
-        "likely, and limits by up to a tenth (docs/interaction.md)",
-    ),
-    _certainty("transition_certainty", "the same of its `transition`, also by its `turn_end`"),
     Field(
         "synthesis",
         about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import by_edit_distance, by_proportion, has_words, split_words
 
 #: Fields of an utterance that change when other lines of its conversation are said anew.
-_OF_RESULT = (*EDGES, "event", "transition", "turn_end", "event_certainty", "transition_certainty")
+_OF_RESULT = (*EDGES, "event", "transition", "turn_end")
 
 #: Fields that also change in an utterance that is said anew itself.
 _OF_TAKE = ("status", "reason", "tag_said", "synthesis")

@@ -1,1 +1,1 @@
-"""Turn-taking: turns and their ends, interactions, and the timeline that keeps them."""
+"""Turn-taking: turns and their ends, and the timeline that keeps them."""

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.spans import TimeSpan
-from dailytalk_contiguous.core.turns.certainty import event_certainties
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed, indices_by_channel
 
@@ -25,30 +24,27 @@ class InnerPause(NamedTuple):
         number: number among the pauses of its utterance, from 0.
         start: seconds at which the speaker falls silent.
         end: seconds at which the speaker goes on.
-        certainty: certainty in [0, 1] that it is a hold; None if it is no hold, because the other speaker is heard
-            in its first 0.2 s, or speaks before it ends.
+        is_hold: whether it is a hold. It is none if the other speaker is heard in its first 0.2 s, or speaks
+            before it ends.
     """
 
     utterance: int
     number: int
     start: float
     end: float
-    certainty: float | None
+    is_hold: bool
 
 
-def inner_pauses(
-    utterances: Sequence[Timed], speech: Mapping[str, Sequence[TimeSpan]], errors: Mapping[str, float]
-) -> list[InnerPause]:
+def inner_pauses(utterances: Sequence[Timed], speech: Mapping[str, Sequence[TimeSpan]]) -> list[InnerPause]:
     """Return the pauses inside the utterances of a conversation, side by side.
 
     Args:
         utterances: utterances of both sides, in any order.
         speech: starts and ends of speech without pauses by channel, in seconds, in order.
-        errors: standard deviation of an edge of speech by channel, in seconds (`core.turns.certainty.edge_error`).
 
     >>> utterances = [Timed("left", 0.0, 3.0), Timed("right", 4.0, 5.0)]
     >>> speech = {"left": [(0.0, 1.0), (2.0, 3.0)], "right": [(4.0, 5.0)]}
-    >>> [(pause.start, pause.end) for pause in inner_pauses(utterances, speech, {"left": 0.0, "right": 0.0})]
+    >>> [(pause.start, pause.end) for pause in inner_pauses(utterances, speech)]
     [(1.0, 2.0)]
     """
     parts: list[Timed] = []
@@ -56,7 +52,6 @@ def inner_pauses(
         for start, end in spans:
             parts.append(Timed(channel, start, end))
     transitions = {end.utterance: end.transition for end in turn_ends(parts)}
-    certainties = event_certainties(parts, [errors[part.channel] for part in parts])
     numbers: Counter[int] = Counter()
     pauses: list[InnerPause] = []
     by_channel = indices_by_channel(utterances)
@@ -69,9 +64,7 @@ def inner_pauses(
         is_inside = following.start < utterances[utterance].end
         if not is_inside:
             continue
-        certainty = None
-        if transitions.get(index) == HOLD:
-            certainty = certainties.ends[index].same_transition
-        pauses.append(InnerPause(utterance, numbers[utterance], part.end, following.start, certainty))
+        is_hold = transitions.get(index) == HOLD
+        pauses.append(InnerPause(utterance, numbers[utterance], part.end, following.start, is_hold))
         numbers[utterance] += 1
     return pauses

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Stretch, Timed, stretches
+from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed, stretches
 
 #: The other speaker speaks behind the end of a stretch of speech.
 SHIFT = "shift"
@@ -81,16 +81,12 @@ def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
     >>> [(end.time, end.transition) for end in turn_ends(talk)]
     [(1, 'hold'), (3, 'shift')]
     """
-    return silent_ends(stretches(timed, groups), timed)
-
-
-def silent_ends(speech: Sequence[Stretch], timed: Sequence[Timed], pause: float = PAUSE) -> list[TurnEnd]:
-    """Return `turn_ends` of the stretches of utterances; both are silent for `pause` seconds."""
+    speech = stretches(timed, groups)
     starts = [stretch.start for stretch in speech]
     latest_ends = list(accumulate((stretch.end for stretch in speech), max))
     ends: list[TurnEnd] = []
     for stretch in speech:
-        following = bisect_left(starts, stretch.end + pause)
+        following = bisect_left(starts, stretch.end + PAUSE)
         if following == len(speech) or stretch.event == "backchannel":
             continue
         is_in_speech = latest_ends[following - 1] > stretch.end

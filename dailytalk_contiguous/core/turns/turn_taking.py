@@ -39,17 +39,6 @@ PAUSE = 0.2
 TERMINAL_OVERLAP = 0.5
 
 
-class TurnLimits(NamedTuple):
-    """The limits in seconds by which stretches of speech are classified: `PAUSE` and `TERMINAL_OVERLAP`."""
-
-    pause: float = PAUSE
-    terminal_overlap: float = TERMINAL_OVERLAP
-
-
-#: The limits of every event that a row names.
-TURN_LIMITS = TurnLimits()
-
-
 class Timed(NamedTuple):
     """Speech on one channel, in seconds; `run` as in `core.turns.timeline.TurnEvent`."""
 
@@ -86,8 +75,8 @@ class Stretch(NamedTuple):
     offset: float | None
 
 
-def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
-    """Group indices of utterances by stretch: one channel, with pauses under `pause` s, or pieces of one run."""
+def join_spans(timed: Sequence[Timed]) -> list[list[int]]:
+    """Group indices of utterances by stretch: one channel, with pauses under `PAUSE`, or pieces of one run."""
     groups: list[list[int]] = []
     channels: dict[str, list[tuple[float, float, int]]] = {}
     for index, (channel, start, end, _) in enumerate(timed):
@@ -98,7 +87,7 @@ def join_spans(timed: Sequence[Timed], pause: float = PAUSE) -> list[list[int]]:
         run = -1
         for start, negative_end, index in sorted(spans):
             is_same_run = run >= 0 and timed[index].run == run
-            if start - reach >= pause and not is_same_run:
+            if start - reach >= PAUSE and not is_same_run:
                 groups.append([])
             groups[-1].append(index)
             reach = max(reach, -negative_end)
@@ -114,22 +103,19 @@ def indices_by_channel(timed: Sequence[Timed]) -> dict[str, list[int]]:
     return indices
 
 
-def stretches(
-    timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None, limits: TurnLimits = TURN_LIMITS
-) -> list[Stretch]:
+def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[Stretch]:
     """Return all stretches with their events, in order of start (equal starts: the longer first).
 
     With P the stretch of the other channel so far that reaches furthest: `turn` if there is no P or it has ended;
-    `backchannel` if it ends inside P; otherwise `overlap` if P ends within the limit of a terminal overlap, and
+    `backchannel` if it ends inside P; otherwise `overlap` if P ends within `TERMINAL_OVERLAP`, and
     `interruption` if it does not.
 
     Args:
         timed: utterances in any order.
         groups: result of `join_spans` for another timing of the same utterances; by default that for `timed`.
-        limits: limits of pauses, where there are no `groups`, and of terminal overlaps.
     """
     if groups is None:
-        groups = join_spans(timed, limits.pause)
+        groups = join_spans(timed)
     # In order of start, the longer first, then as passed: with their number groups are never compared.
     spans: list[tuple[float, float, int, str, Sequence[int]]] = []
     for group in groups:
@@ -156,7 +142,7 @@ def stretches(
             event = "turn"
         elif end <= other_end:
             event = "backchannel"
-        elif other_end - start <= limits.terminal_overlap:
+        elif other_end - start <= TERMINAL_OVERLAP:
             event = "overlap"
         else:
             event = "interruption"

@@ -641,7 +641,7 @@ def leaks_among_speech(data: JudgedData) -> Finding | None:
     most = percent(MOST_LEAKED_SPEECH, 1)
     share = data.share(len(doubtful))
     problem = f"over {most} of the speech in {share} may be a leak of the other voice{_such_as(doubtful, 'leaks')}"
-    remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
+    remedy = "listen to utterances with a high leak_share, and use headsets"
     return advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(data.rows)))
 
 

@@ -49,33 +49,12 @@ class ExportSettings(DivisionSettings):
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     prosodic_tokens: str | None = setting(None, CODEBOOK)
     fillers: str = setting(KEEP, FILLERS)
-    certainty: float | None = setting(
-        None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
-        panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
-    )  # fmt: skip
     dataset: str | None = unlisted(None)  # the name of the source, for formats with a column of it
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether a folder with these settings is one that `check` of the format judges."""
-        return True
 
     @property
     def is_right_main(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main == CHANNELS[1]
-
-
-LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earlier version have no certainty"
-
-
-def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
-    """Return why an event is left out, by its certainty and the `least` one in [0, 1]; None where it is taken."""
-    if least is None:
-        return None
-    if certainty is None:
-        return "its certainty is unknown"
-    return f"its certainty is under {least:g}" if certainty < least else None
 
 
 BUILD_AGAIN = "build the conversation again"
@@ -143,7 +122,7 @@ class Export:
     @property
     def is_checked(self) -> bool:
         """Whether `dailytalk check` judges the folder."""
-        return self.format.check is not None and bool(self.settings.is_checked)
+        return self.format.check is not None
 
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.

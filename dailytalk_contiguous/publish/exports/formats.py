@@ -9,22 +9,18 @@ from dailytalk_contiguous.core.settings import is_own_file, one_of
 from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.publish.exports.annotation_formats import ANNOTATIONS
-from dailytalk_contiguous.publish.exports.bench_samples import FULL_DUPLEX_BENCH
 from dailytalk_contiguous.publish.exports.csm import CSM
 from dailytalk_contiguous.publish.exports.exporting import ExportFormat
-from dailytalk_contiguous.publish.exports.interactivity import INTERACTIVITY
 from dailytalk_contiguous.publish.exports.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.personaplex import PERSONAPLEX
 from dailytalk_contiguous.publish.exports.shard_formats import SHARD_FORMATS
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.exports.synthesis_formats import SYNTHESIS_FORMATS
-from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
 from dailytalk_contiguous.publish.exports.vap import VAP
 
 _ALL: list[ExportFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *SHARD_FORMATS, *SYNTHESIS_FORMATS]
-_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, TURNBENCH, SMART_TURN_FORMAT]
-_ALL += [*chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
+_ALL += [SMART_TURN_FORMAT, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
 

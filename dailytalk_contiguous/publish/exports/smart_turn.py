@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, encoded_sound
 from dailytalk_contiguous.core.style.sampling import order_key
-from dailytalk_contiguous.core.turns.certainty import edge_errors_of
 from dailytalk_contiguous.core.turns.inner_pauses import inner_pauses
 from dailytalk_contiguous.core.turns.turn_ends import SHIFT
 from dailytalk_contiguous.core.turns.turn_taking import join_spans
@@ -99,7 +98,6 @@ def _clips(
 ) -> Iterator[TurnEndClip]:
     """Yield the clips of a conversation; ends and pauses that can't be one are counted."""
     talk = item.talk
-    least = export.settings.certainty
     timed = timed_of(talk)
     candidates: list[tuple[str, str | None, TurnEndClip]] = []
     ends = ends_in(talk)
@@ -110,21 +108,19 @@ def _clips(
         export.left_out[reason] += n_others
     for end in ends:
         utterance = talk.utterances[end.utterance]
-        doubt = exporting.certainty_doubt(or_none(utterance.transition_certainty), least)
         is_complete = end.transition == SHIFT
         clip = TurnEndClip(end.time + SILENCE_SECONDS, utterance, end.utterance, None, is_complete)
-        candidates.append((end.transition, doubt, clip))
-    for pause in inner_pauses(timed, speech_of(item), edge_errors_of(talk.built_sides)):
+        candidates.append((end.transition, None, clip))
+    for pause in inner_pauses(timed, speech_of(item)):
         utterance = talk.utterances[pause.utterance]
         clip_end = pause.start + SILENCE_SECONDS
-        if pause.certainty is None:
+        doubt = None
+        if not pause.is_hold:
             doubt = "the other speaks at its beginning, or before it ends"
         elif utterance.event == "backchannel":
             doubt = "it is in a backchannel"
         elif words_in(sides[utterance.channel].words, pause.start, clip_end):
             doubt = "a word is where nothing sounds"
-        else:
-            doubt = exporting.certainty_doubt(pause.certainty, least)
         clip = TurnEndClip(clip_end, utterance, pause.utterance, pause.number, is_complete=False)
         candidates.append(("pause inside an utterance", doubt, clip))
     for kind, doubt, clip in candidates:
@@ -179,9 +175,6 @@ def finish_smart_turn(export: exporting.Export, lists: exporting.Lists) -> Mappi
     if not lists["train"]:
         reason = "no side has both a turn that ends and a pause in a turn, so nothing is left to train on"
         remedy = "export more conversations, or look at `dailytalk check` of the source for its ends of turns"
-        if export.settings.certainty is not None:
-            reason += f" with --certainty {export.settings.certainty:g}"
-            remedy = exporting.LOWER_CERTAINTY
         raise DailytalkError(reason, remedy)
     texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": clips})
     if not is_raw and not lists["eval"]:
@@ -201,7 +194,7 @@ SMART_TURN_FORMAT = exporting.ExportFormat(
     manifests=(*(f"{folder}/{METADATA}" for folder in SMART_TURN_FOLDERS.values()), SMART_TURN_CLIPS),
     sides=exporting.TWO_LISTS,
     settings=SmartTurnSettings(),
-    options=frozenset({"certainty"}),
+    options=frozenset(),
     sample_rate=ANALYSIS_RATE,
     is_only_rate=True,
     unit="clip",

@@ -23,7 +23,6 @@ from dailytalk_contiguous.core.words.same_texts import hash_words
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
-    LOWER_CERTAINTY,
     Export,
     ExportFormat,
     ExportSettings,
@@ -192,9 +191,6 @@ def _nothing_exported(export: Export) -> DailytalkError:
     remedy = "correct what is named, or build the dataset again"
     if export.rejects:
         remedy = export.rejects[0].remedy
-    elif export.settings.certainty is not None:
-        reason = f" with --certainty {export.settings.certainty:g}{reason}"
-        remedy = LOWER_CERTAINTY
     return DailytalkError(f"no {export.format.noun} could be exported{reason}", remedy)
 
 

@@ -69,7 +69,7 @@ def load(
         where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), one in a store
             (`s3://BUCKET/FOLDER`, copied to this machine), else a dataset on the Hub: `OWNER/NAME`,
             `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
-        config: `conversations`, `utterances` or `interactivity`. A work folder has `conversations` alone, in
+        config: `conversations` or `utterances`. A work folder has `conversations` alone, in
             `train`, and one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have.
             For `conversations` a dataset may have `default` instead, with the columns of
             `core.records.schema.BUILT`, as `Dataset.push_to_hub` leaves one.

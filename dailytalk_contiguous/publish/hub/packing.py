@@ -14,7 +14,7 @@ import io
 import json
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -52,7 +52,6 @@ from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.checks.row_check import JudgedRow, RowChecks
-from dailytalk_contiguous.publish.exports.event_clips import ClipChoice, ClipSettings, clips_of, cut_clips
 from dailytalk_contiguous.publish.exports.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.items import SMALL, Place, Shards
 from dailytalk_contiguous.publish.version import (
@@ -120,8 +119,8 @@ class Publishable:
         rejected: why the others can't be published, and how many seconds they have, 0 where that is unknown.
     """
 
-    def __init__(self, items: Shards, look: Callable[[Row], None] | None = None) -> None:
-        """Read the conversations; `look` is called with each row that can be published.
+    def __init__(self, items: Shards) -> None:
+        """Read the conversations.
 
         Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
         """
@@ -145,9 +144,6 @@ class Publishable:
                     is_known = is_number(row["duration"], 0.0, MOST_SECONDS)
                     reject = Reject(name, "push", problem.reason, problem.remedy)
                     self.rejected.append((reject, row["duration"] if is_known else 0.0))
-                    continue
-                if look:
-                    look(row)
         if not self.finished:
             why = ""
             if self.rejected:
@@ -218,7 +214,6 @@ def pack_version(
     items: Shards,
     stage: Path,
     *,
-    per_kind: int = 0,
     divide: Divider = _DIVIDE,
     layout: FileLayout = _LAYOUT,
     workers: int = 2,
@@ -229,24 +224,20 @@ def pack_version(
     Args:
         items: the work folder, as `publish.opening.finished_items` opens it.
         stage: a new folder for the files, `CONFIG/SPLIT-00000-of-00004.parquet`.
-        per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         divide: `publish.exports.splits.split_conversations` with its shares, the splits before and a seed. Clips
             keep the split that they have.
         layout: the ranges of ids of files. While a split of 64 conversations or more has fewer than eight files,
             the largest is halved, too, so that eight workers can read it.
         workers: threads that cut and encode.
-        audio_columns: the columns of sound of conversations and clips, one of `SOUND_LAYOUTS`.
+        audio_columns: the columns of sound of conversations, one of `SOUND_LAYOUTS`.
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
-    choice = ClipChoice(ClipSettings(per_kind=per_kind))
-    publishable = Publishable(items, choice.add)
+    publishable = Publishable(items)
     finished = publishable.finished
     split_of = publishable.split(divide)
-    if per_kind and not choice.ids:
-        raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
     checks = RowChecks()
-    pack = partial(_pack, items.run, choice.ids, audio_columns, checks)
+    pack = partial(_pack, items.run, audio_columns, checks)
     written = defaultdict[tuple[str, str], list[DataFile]](list)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
@@ -465,7 +456,7 @@ def _without_messages(record: Row, *names: str) -> Row:
 
 
 def _pack(
-    run: RunRecord, clips: Collection[str], audio_columns: tuple[str, ...], checks: RowChecks, row: Row
+    run: RunRecord, audio_columns: tuple[str, ...], checks: RowChecks, row: Row
 ) -> tuple[dict[str, list[Row]], JudgedRow]:
     """Return the rows of a finished conversation by config, and its findings, from its sound decoded once.
 
@@ -474,33 +465,25 @@ def _pack(
 
     Args:
         run: run.json of the work folder.
-        clips: ids of the clips of interaction that are published.
         row: has its audio.
 
-    Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
-    outside it.
+    Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance is outside
+    it.
     """
     talk = from_finished(row)
     rate = talk.built_rate
     published = published_conversation(talk, row, run)
     encoded = talk.built_audio["bytes"] or b""
-    clip_rows = []
     try:
         pcm = _decoded(encoded, rate)
         conversation = published | _sound_columns(talk.id, encoded, pcm, rate, audio_columns)
         utterances = list(_utterance_rows(talk, published, pcm))
-        if clips:
-            seen = talk.seen_by(rate, CHANNELS[0])
-            chosen = [clip for clip in clips_of(seen)[0] if clip.id in clips]
-            for clip, part, _, columns in cut_clips(seen, chosen, pcm, run.source.licence):
-                sound = _sound_columns(clip.id, encoded_sound(part, rate, "FLAC"), part, rate, audio_columns)
-                clip_rows.append(finite(columns | sound | {"sample_rate": rate}))
     except soundfile.LibsndfileError as problem:
         raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
     except BadInput as problem:
         reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
         raise DailytalkError(reason, problem.remedy) from None
-    rows = {"conversations": [conversation], "utterances": utterances, "interactivity": clip_rows}
+    rows = {"conversations": [conversation], "utterances": utterances}
     return rows, checks.judge(published, pcm)
 
 

@@ -71,7 +71,7 @@ STAGE = ".publish"
 AUTO = "auto"
 
 #: The settings of a push that decide its data files.
-_OF_FILES = ("clips", "audio_columns", "shard_size", "valid_share", "test_share", "seed")
+_OF_FILES = ("audio_columns", "shard_size", "valid_share", "test_share", "seed")
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,6 @@ class PushSettings:
 
     create: bool = setting(False, "Make the dataset if it doesn't exist.", panel="input")
     private: bool = setting(False, "Make the dataset private, for invited people only.", panel="input")
-    clips: int | None = setting(
-        None, "Most clips of each kind of interaction in the config interactivity; 0 for none.",
-        panel="input", least=0, shown="2000 where the version before has any",
-    )  # fmt: skip
     audio_columns: str | None = setting(
         None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
         panel="input", choices=tuple(SOUND_LAYOUTS), metavar="COLUMNS", shown="as the version before, else audio",
@@ -410,10 +406,6 @@ def _inputs_digest(items: Shards, settings: PushSettings, version: Version) -> s
 
 def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
     """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
-    n_clips = settings.clips
-    if n_clips is None:
-        # As many segments of each kind as Moshi was aligned with (Kyutai 2026, arXiv 2606.11167).
-        n_clips = 2000 if "interactivity" in head.configs else 0
     shares = {"validation": settings.valid_share, "test": settings.test_share}
     splits, borders = published_layout(head)
     divide = partial(split_conversations, shares=shares, before=splits, seed=settings.seed)
@@ -425,7 +417,6 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
     packed = pack_version(
         items,
         stage,
-        per_kind=n_clips,
         divide=divide,
         layout=FileLayout(borders, settings.shard_size),
         audio_columns=audio_columns,
