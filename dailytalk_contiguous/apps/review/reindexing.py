@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.apps.clips.split_command import MANIFEST
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import DISCARDED, DISCARDED_ENTRIES
 from dailytalk_contiguous.core.documents import as_text
@@ -299,7 +298,7 @@ def _recordings_beside(root: Path) -> dict[str, str]:
 
 
 #: The documents that name recordings: those of `transcribe` and `split`, and two that `review` writes.
-_DOCUMENTS = (WHISPER_JSON, MANIFEST, DISCARDED_ENTRIES, HISTORY)
+_DOCUMENTS = (WHISPER_JSON, "manifest.jsonl", DISCARDED_ENTRIES, HISTORY)
 
 #: A string in a document.
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
