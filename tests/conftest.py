@@ -216,7 +216,6 @@ def encoded_once() -> Iterator[None]:
     They are tested where they are made, in `publish/tables/player.py` and `publish/tables/plots.py`.
     """
     from dailytalk_contiguous.core.sound.samples import Samples
-    from dailytalk_contiguous.machine.apps import has_app, part_of
     from dailytalk_contiguous.publish.tables import card, page, player, plots, templates
 
     sounds = dict[tuple[bytes, int, int], bytes]()
@@ -242,8 +241,6 @@ def encoded_once() -> Iterator[None]:
             patch.setattr(module, "to_mp3", to_mp3)
         patch.setattr(card, "png", once(plots.png))
         patch.setattr(templates, "svg", once(plots.svg))
-        if has_app("listening"):
-            patch.setattr(part_of("listening", "listening"), "to_mp3", to_mp3)
         yield
 
 

@@ -1,4 +1,4 @@
-"""A work folder of finished conversations whose recordings are at hand, for listening tests of pairs."""
+"""A work folder of finished conversations whose recordings are at hand."""
 
 from pathlib import Path
 from typing import Any

@@ -82,7 +82,7 @@ class Aligner:
 
     def fetch(self) -> str:
         """The folder of its weights, downloaded if need be. Raises ModelMissing as `resolve_folder` does."""
-        return resolve_folder(self.model, MODEL_FILES, ())
+        return resolve_folder(self.model, MODEL_FILES)
 
     def lacking(self) -> list[Missing]:
         """Its weights, if they are not on this machine."""

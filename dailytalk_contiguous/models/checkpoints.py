@@ -414,17 +414,15 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     return paths
 
 
-def resolve_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:
-    """The folder of a model: itself, or a version on the Hub with the files of some patterns and not of others.
+def resolve_folder(name: str, patterns: Sequence[str]) -> str:
+    """The folder of a model: itself, or a version on the Hub with the files of some patterns.
 
     Raises ModelMissing as `hub_files` does.
     """
     if is_model_folder(name):
         return name
     with _asking_hub(name) as (repo, revision):
-        folder: str = snapshot_download(
-            repo, revision=revision, allow_patterns=[*patterns], ignore_patterns=[*others]
-        )
+        folder: str = snapshot_download(repo, revision=revision, allow_patterns=[*patterns])
     return folder
 
 

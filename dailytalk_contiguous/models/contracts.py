@@ -346,7 +346,7 @@ class ChatModel(Protocol):
     service: str
 
     def preflight(self) -> None:
-        """Raise DailytalkError if it could answer nothing (no server, no such model), loading what it needs."""
+        """Raise DailytalkError if it could answer nothing (no server, no such model)."""
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
         """Return the pieces of the answer to the last message, of at most about `most_tokens` tokens.

@@ -453,7 +453,7 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
 
     Raises DailytalkError for what is neither, and ModelMissing as `from_pretrained`.
     """
-    folder = resolve_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
+    folder = resolve_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME))
     return ProsodicSequenceEncoder.from_pretrained(folder)
 
 

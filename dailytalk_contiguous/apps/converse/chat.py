@@ -1,9 +1,8 @@
-"""Models that answer a person: a server of a language model, or one that runs here.
+"""The server of a language model, which answers a person.
 
-Both give a reply piece by piece, so that its first sentence is spoken while the rest is generated. A server is any
-that streams OpenAI's `POST /v1/chat/completions`
-(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. Requests go
-through `models.paid`. The answer is checked event by event.
+It gives a reply piece by piece, so that its first sentence is spoken while the rest is generated. It is any that
+streams OpenAI's `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat/create):
+llama.cpp, vLLM, Ollama, OpenAI itself. Requests go through `models.paid`. The answer is checked event by event.
 """
 
 import json
@@ -60,29 +59,18 @@ class _Models(TypedDict):
     data: list[_Model]
 
 
-def load_chat(name: str, device: str = "auto") -> ChatModel:
-    """The model of a name; nothing is loaded or asked before its `preflight`.
+def load_chat(address: str) -> ChatModel:
+    """The model behind an address (see `ChatServer`); nothing is asked before its `preflight`.
 
-    Args:
-        name: the address of a server, `http://…` or `https://…`, with `#MODEL` after it if that is not its first;
-            or a model for transformers: a folder, or OWNER/NAME on the Hub, with @TAG for a version.
-        device: where a model of transformers runs: `auto`, `cpu` or `cuda`.
-
-    Raises DailytalkError for a name that can't be any of these.
+    Raises DailytalkError for what is no address.
     """
-    if re.match(r"(?i)https?://", name):
-        return ChatServer(name)
-    if "://" in name or not name.strip():
-        reason = f"{name!r} is not a chat model" if name else "nobody answers yet"
+    if not re.match(r"(?i)https?://", address):
         raise DailytalkError(
-            reason,
-            "start a local server, such as llama-server, and give --chat http://localhost:8080; or give a model "
-            "that runs here, --chat OWNER/NAME or its folder (see docs/converse.md)",
+            f"{address!r} is not a chat model's address" if address else "nobody answers yet",
+            "start a local server, such as llama-server, and give --chat http://localhost:8080 "
+            "(see docs/converse.md)",
         )
-    # Only here, as it imports PyTorch and transformers.
-    from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
-
-    return ChatNetwork(name, device)
+    return ChatServer(address)
 
 
 #: The host whose newer models take the limit of an answer only under another name.

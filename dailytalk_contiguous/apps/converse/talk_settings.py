@@ -22,9 +22,9 @@ class TalkSettings:
     confidence: float | None = setting(None, CONFIDENCE)
     chat: str = setting(
         "",
-        "Who answers: a server, http://HOST:PORT#MODEL, or a model that runs here, OWNER/NAME or its folder.",
+        "Who answers: the server of a language model, http://HOST:PORT#MODEL.",
         panel="models",
-        metavar="NAME|URL",
+        metavar="URL",
         reference=True,
     )
     tts: str = setting("", TTS)

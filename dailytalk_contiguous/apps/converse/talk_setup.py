@@ -230,7 +230,7 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
             f"a talk can't be in the language {settings.language!r}", "give one code of ISO 639-1, such as en"
         )
     resolve_whisper(settings.recogniser)
-    chat = load_chat(settings.chat, settings.device)
+    chat = load_chat(settings.chat)
     chat.preflight()
     voice.try_once()
     recognise_turn = open_listening(settings.recogniser, settings.language, settings.device)

@@ -4,27 +4,17 @@ Fleiss' kappa (1971), overall and for each category; chance is the blind agreeme
 habits. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two has
 no agreement and is left out, each of the others counts once, and all their ratings together define the habits.
 
-A share of ratings has an interval, and beside it the share by guessing (`scored`). Listeners of one clip share its
-accidents, so an interval counts clips and not ratings: it is too wide rather than too narrow.
-
 Ratings are a table with a row for each choice: `clip`, `listener`, `choice`, and the `label` of the clip, None
 without one.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NotRequired, TypedDict, TypeVar, cast
+from typing import NotRequired, TypedDict, TypeVar
 
 import pandas as pd
 
-from dailytalk_contiguous.apps.listening.listening import (
-    ANSWERS_KIND,
-    KEY_KIND,
-    PAIRS_ANSWERS_KIND,
-    PAIRS_KEY_KIND,
-    PREFERENCES,
-)
+from dailytalk_contiguous.apps.listening.listening import ANSWERS_KIND, KEY_KIND
 from dailytalk_contiguous.core.documents import as_text, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.read_documents import read_json
@@ -34,26 +24,18 @@ _T = TypeVar("_T")
 
 
 class TestedClip(TypedDict, total=False):
-    """A clip in a key: its labels or, in a test of pairs, which side is `recorded`, or its tag among `choices`."""
+    """The labels of a clip in a key."""
 
     emotion: str | None
     style: str | None
-    recorded: str | None
-    tag: str | None
-    choices: list[str] | None
 
 
-class PairsKey(TypedDict):
-    """The key of a test of pairs, with its clips by number."""
+class TestKey(TypedDict):
+    """The key of a test: its clips by number, and the emotions and styles that it offers."""
 
     kind: str
     test: str
     clips: dict[str, TestedClip]
-
-
-class ClipsKey(PairsKey):
-    """The key of a test of clips, with the emotions and styles that it offers."""
-
     emotions: list[str]
     styles: list[str]
 
@@ -64,8 +46,6 @@ class ListenerAnswer(TypedDict, total=False):
     emotion: str | None
     style: str | None
     confidence: str | None
-    natural: str | None
-    tag: str | None
 
 
 class _Answers(TypedDict):
@@ -77,17 +57,6 @@ class _Answers(TypedDict):
 
 #: Answers by listener and by number of the clip.
 AnswersByListener = Mapping[str, Mapping[str, ListenerAnswer]]
-
-
-class Score(TypedDict):
-    """The mean of ratings in [0, 1], its interval, and the mean by guessing; None if unknown."""
-
-    mean: float | None
-    low: float
-    high: float
-    chance: float | None
-    n_clips: int
-    n_ratings: int
 
 
 class Kappa(TypedDict):
@@ -138,47 +107,17 @@ class JudgedClips(TypedDict):
     accuracy_by_confidence: dict[str, float | None]
 
 
-class Naturalness(TypedDict):
-    """The shares that preferred each side, None without a rating; the score of the rebuilt; the agreement."""
-
-    rebuilt: float | None
-    same: float | None
-    recorded: float | None
-    score: Score
-    kappa: Kappa
-
-
-class HeardTags(TypedDict):
-    """The shares of lines whose tag listeners hear, over all and by tag, and what they hear instead."""
-
-    heard: Score
-    by_tag: dict[str, Score]
-    confusion: dict[str, dict[str, int]]
-    raters: dict[str, Rater]
-
-
-class JudgedPairs(TypedDict):
-    """The results of a test of pairs."""
-
-    natural: Naturalness
-    tag: HeardTags
-
-
-_KEY_TYPES: dict[str, type[PairsKey]] = {KEY_KIND: ClipsKey, PAIRS_KEY_KIND: PairsKey}
-
-
-def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, dict[str, ListenerAnswer]]]:
+def read_test(key: Path, answers: Sequence[Path]) -> tuple[TestKey, dict[str, dict[str, ListenerAnswer]]]:
     """Read a key, and the answers by listener and clip.
 
     An answer that doesn't belong to the test, or a choice that it doesn't offer, would only look like
     disagreement. Raises DailytalkError for these, for a file that can't be read or is neither, and for two files
     of one listener.
     """
-    test = _read(key, _KEY_TYPES)
-    answers_kind = ANSWERS_KIND if test["kind"] == KEY_KIND else PAIRS_ANSWERS_KIND
+    test = _read(key, KEY_KIND, TestKey)
     answers_of: dict[str, dict[str, ListenerAnswer]] = {}
     for path in answers:
-        saved = _read(path, {answers_kind: _Answers})
+        saved = _read(path, ANSWERS_KIND, _Answers)
         if saved["test"] != test["test"] or not saved["answers"].keys() <= test["clips"].keys():
             raise DailytalkError(
                 f"{as_text(path)!r} answers another test", "give the key that was beside its page"
@@ -186,51 +125,38 @@ def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, d
         name = str(saved.get("listener") or "").strip() or path.stem
         if name in answers_of:
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
-        for clip, answer in saved["answers"].items():
-            _check_answer(path, test, clip, answer)
+        for answer in saved["answers"].values():
+            _check_answer(path, test, answer)
         answers_of[name] = saved["answers"]
     return test, answers_of
 
 
-def _read(path: Path, types: Mapping[str, type[_T]]) -> _T:
-    """Read a document of one of these kinds."""
+def _read(path: Path, kind: str, of_type: type[_T]) -> _T:
+    """Read a document of a kind."""
     document = read_json(inside(path.parent, path.name), "give what the page saved")
-    kind = document.get("kind") if isinstance(document, dict) else None
-    if not isinstance(kind, str) or kind not in types:
-        expected = next(iter(types))
-        raise DailytalkError(f"{as_text(path)!r} is no {expected}", "first the key, then the answers")
-    return typed(document, types[kind], as_text(path), "give what the page saved")
+    if not isinstance(document, dict) or document.get("kind") != kind:
+        raise DailytalkError(f"{as_text(path)!r} is no {kind}", "first the key, then the answers")
+    return typed(document, of_type, as_text(path), "give what the page saved")
 
 
-def _check_answer(path: Path, key: PairsKey, clip: str, answer: Mapping[str, object]) -> None:
-    for question, choices in _offered(key, clip).items():
+def _check_answer(path: Path, key: TestKey, answer: ListenerAnswer) -> None:
+    for question, choices in (("emotion", key["emotions"]), ("style", key["styles"])):
         choice = answer.get(question)
         if choice and choice not in choices:
             raise DailytalkError(
                 f"{as_text(path)!r} says {choice!r}, which is no {question} of the test",
-                f"choose one of {', '.join(choices)}" if choices else "leave it out",
+                f"choose one of {', '.join(choices)}",
             )
 
 
-def _offered(key: PairsKey, clip: str) -> dict[str, Sequence[str]]:
-    """The choices of each question about a clip."""
-    if key["kind"] == KEY_KIND:
-        clips_key = cast("ClipsKey", key)
-        return {"emotion": clips_key["emotions"], "style": clips_key["styles"]}
-    fields = key["clips"][clip]
-    preferences = PREFERENCES if fields.get("recorded") else ()
-    return {"natural": preferences, "tag": fields.get("choices") or ()}
-
-
-def ratings_of(key: PairsKey, answers: AnswersByListener, question: str) -> pd.DataFrame:
-    """The ratings of `emotion`, `style`, `natural` or `tag`, with the listener's `confidence` in each."""
-    label = "recorded" if question == "natural" else question
+def ratings_of(key: TestKey, answers: AnswersByListener, question: str) -> pd.DataFrame:
+    """The ratings of `emotion` or `style`, with the listener's `confidence` in each."""
     rows: list[tuple[object, ...]] = []
     for listener, answers_of_listener in answers.items():
         for clip, answer in answers_of_listener.items():
             choice = answer.get(question)
             if choice:
-                clip_label = key["clips"][clip].get(label)
+                clip_label = key["clips"][clip].get(question)
                 rows.append((clip, listener, choice, clip_label, answer.get("confidence")))
     return pd.DataFrame(rows, columns=["clip", "listener", "choice", "label", "confidence"], dtype=object)
 
@@ -245,93 +171,6 @@ def judged_clips(ratings: pd.DataFrame) -> JudgedClips:
         "against_labels": against_labels(ratings),
         "raters": raters(ratings),
         "accuracy_by_confidence": _by_name(by_confidence),
-    }
-
-
-def judged_pairs(key: PairsKey, answers: AnswersByListener) -> JudgedPairs:
-    """The shares that preferred each side, with the score of the rebuilt, and whether tags are heard."""
-    return {
-        "natural": _naturalness(ratings_of(key, answers, "natural")),
-        "tag": _heard_tags(key, ratings_of(key, answers, "tag")),
-    }
-
-
-#: The score of the rebuilt by what was preferred.
-_WORTH = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
-
-
-def _naturalness(ratings: pd.DataFrame) -> Naturalness:
-    is_recorded = ratings["choice"] == ratings["label"]
-    sides = is_recorded.map({True: "recorded", False: "rebuilt"})
-    ratings["choice"] = ratings["choice"].where(ratings["choice"] == "same", sides)
-    counts = ratings["choice"].value_counts(normalize=True)
-    shares: dict[str, float | None] = {}
-    for side in _WORTH:
-        shares[side] = float(counts.get(side, 0.0)) if len(ratings) else None
-    return {
-        "rebuilt": shares["rebuilt"],
-        "same": shares["same"],
-        "recorded": shares["recorded"],
-        "score": scored(ratings["clip"], ratings["choice"].map(_WORTH), 0.5),
-        "kappa": fleiss_kappa(ratings),
-    }
-
-
-def _heard_tags(key: PairsKey, ratings: pd.DataFrame) -> HeardTags:
-    chances: dict[str, float] = {}
-    asked: set[str] = set()
-    for clip, fields in key["clips"].items():
-        choices = fields.get("choices")
-        chances[clip] = 1 / len(choices) if choices else 1.0
-        tag = fields.get("tag")
-        if tag:
-            asked.add(tag)
-    ratings["right"] = (ratings["choice"] == ratings["label"]).astype(float)
-    ratings["chance"] = ratings["clip"].map(chances)
-    return {
-        "heard": _heard_score(ratings),
-        "by_tag": {tag: _heard_score(ratings[ratings["label"] == tag]) for tag in sorted(asked)},
-        "confusion": against_labels(ratings)["confusion"],
-        "raters": raters(ratings),
-    }
-
-
-def _heard_score(ratings: pd.DataFrame) -> Score:
-    chance = ratings.drop_duplicates("clip")["chance"].mean()
-    return scored(ratings["clip"], ratings["right"], None if pd.isna(chance) else float(chance))
-
-
-#: The normal deviate of an interval of 95 %.
-NORMAL_95 = 1.959964
-
-
-def scored(clips: "pd.Series[str]", values: "pd.Series[float]", chance: float | None) -> Score:
-    """The mean of ratings in [0, 1] of clips.
-
-    The interval is that of Wilson (1927), "Probable inference, the law of succession, and statistical inference",
-    Journal of the American Statistical Association 22:209, for as many independent ratings as there are clips: it
-    stays in [0, 1], and has a width where all agree.
-
-    >>> score = scored(pd.Series(list("abbcd")), pd.Series([1.0, 1.0, 1.0, 0.0, 1.0]), chance=0.25)
-    >>> score["mean"], round(score["low"], 2), round(score["high"], 2)
-    (0.75, 0.3, 0.95)
-    """
-    means = values.astype(float).groupby(clips).mean()
-    n = len(means)
-    if not n:
-        return {"mean": None, "low": 0.0, "high": 1.0, "chance": chance, "n_clips": 0, "n_ratings": 0}
-    mean = float(means.mean())
-    square = NORMAL_95**2
-    middle = (mean + square / (2 * n)) / (1 + square / n)
-    variance = mean * (1 - mean) / n + square / (4 * n * n)
-    half = NORMAL_95 / (1 + square / n) * math.sqrt(variance)
-    return {
-        "mean": mean,
-        "low": max(0.0, middle - half),
-        "high": min(1.0, middle + half),
-        "chance": chance,
-        "n_clips": n,
-        "n_ratings": len(values),
     }
 
 

@@ -6,13 +6,9 @@ from pathlib import Path
 
 from dailytalk_contiguous.apps.listening import listening
 from dailytalk_contiguous.apps.listening.agreement import (
-    HeardTags,
     JudgedClips,
-    Naturalness,
     Rater,
-    Score,
     judged_clips,
-    judged_pairs,
     ratings_of,
     read_test,
 )
@@ -22,7 +18,6 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import is_mix
 
@@ -33,15 +28,9 @@ class ListeningTest:
 
     listening_test: int | None = setting(
         None,
-        "Write a page instead on which people listen blind to N clips of a corpus, or to N conversations "
-        "(--compare-recorded).",
+        "Write a page instead on which people listen blind to N clips of a corpus.",
         panel="result",
         least=1,
-    )
-    compare_recorded: bool = setting(
-        False,
-        "With --listening-test: compare recorded with rebuilt, and ask whether the tag of a line is heard.",
-        panel="result",
     )
     seed: int = setting(0, SEED)
 
@@ -51,20 +40,10 @@ class ListeningTest:
             return None
         if not isinstance(source, Path) or is_mix(source) or out is None or against:
             raise DailytalkError(
-                "a listening test is a page of its own, of a work folder or a corpus",
+                "a listening test is a page of its own, of a corpus",
                 "name that folder, and the page with --out, and nothing else",
             )
-        if self.compare_recorded == open_items(source).has_labels:
-            if self.compare_recorded:
-                raise DailytalkError(
-                    "--compare-recorded is for conversations, but these are clips", "leave it out"
-                )
-            raise DailytalkError(
-                "a listening test of conversations compares pairs, recorded against rebuilt",
-                "add --compare-recorded",
-            )
-        write = listening.write_paired_test if self.compare_recorded else listening.write_listening_test
-        clips = write(source, out, self.listening_test, self.seed)
+        clips = listening.write_listening_test(source, out, self.listening_test, self.seed)
         page = as_text(out)
         key_path = listening.key_path(out)
         key = as_text(key_path)
@@ -81,23 +60,14 @@ def agreement(
 ) -> Outcome:
     """Say how far listeners agree with each other and with the labels.
 
-    It shows Fleiss' kappa of the listeners for each emotion and style. For pairs of conversations it shows which
-    side sounds more natural, and whether the tags are heard, each with Wilson's interval of 95 % and the result
-    of guessing. Clips that a listener skipped count as not rated; a clip with fewer than two ratings does not
-    count for kappa.
+    It shows Fleiss' kappa of the listeners for each emotion and style. Clips that a listener skipped count as
+    not rated; a clip with fewer than two ratings does not count for kappa.
     """
     test, answers_of = read_test(key, answers)
     n_clips = len(test["clips"])
     record: dict[str, object] = {"clips": n_clips, "raters": sorted(answers_of)}
     headline = f"{counted(n_clips, 'clip')}, {counted(len(answers_of), 'listener')}"
     details: list[str | Figures] = []
-    if test["kind"] == listening.PAIRS_KEY_KIND:
-        pairs = judged_pairs(test, answers_of)
-        details += _natural_details(pairs["natural"])
-        details.append("")
-        details += _tag_details(pairs["tag"])
-        details.append("intervals of 95 % are Wilson's, as if all listeners of a clip were one")
-        return Outcome(record | {**pairs}, headline, details=details)
     for question in ("emotion", "style"):
         judged = judged_clips(ratings_of(test, answers_of, question))
         record[question] = judged
@@ -133,7 +103,7 @@ def clips_judged(question: str, judged: JudgedClips) -> list[str | Figures]:
         details.append(Figures((question, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
     if against["confusion"]:
         details += ["", _confusion(against["confusion"])]
-        details += ["", _raters(judged["raters"], "rated", "match the label")]
+        details += ["", _raters(judged["raters"])]
     return [*details, ""]
 
 
@@ -149,58 +119,12 @@ def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Figures:
     return Figures(("label \\ heard", *(f">{name}" for name in columns)), rows)
 
 
-def _raters(raters: Mapping[str, Rater], rated: str, matching: str) -> Figures:
+def _raters(raters: Mapping[str, Rater]) -> Figures:
     rows: list[tuple[str, ...]] = []
     for name, rater in raters.items():
         accuracy = _percent(rater["accuracy"])
         rows.append((name, str(rater["n_clips"]), accuracy, _percent(rater["with_others"])))
-    return Figures(("listener", f">{rated}", f">{matching}", ">match the others"), rows)
-
-
-def _natural_details(natural: Naturalness) -> list[str]:
-    score = natural["score"]
-    ratings = f"{counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'pair')}"
-    details = [
-        f"which is more natural ({ratings})",
-        f"  rebuilt {_percent(natural['rebuilt'])}",
-        f"  the same {_percent(natural['same'])}",
-        f"  recorded {_percent(natural['recorded'])}",
-        f"  the rebuilt gets {_interval(score)}, and would if nobody could tell",
-    ]
-    kappa = natural["kappa"]["overall"]
-    if kappa is not None:
-        details.append(f"  Fleiss' kappa of the listeners {kappa:.3f}")
-    return details
-
-
-def _tag_details(tags: HeardTags) -> list[str | Figures]:
-    score = tags["heard"]
-    ratings = f"{counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'line')}"
-    details: list[str | Figures] = [f"tags that are heard ({ratings})", f"  {_interval(score)}"]
-    rows: list[tuple[str, ...]] = []
-    for name, tag_score in tags["by_tag"].items():
-        counts = tags["confusion"].get(name, {})
-        others = [other for other in counts if other != name]
-        others.sort(key=lambda other: (-counts[other], other))
-        row = (
-            name,
-            _percent(tag_score["mean"]),
-            f"{100 * tag_score['low']:.0f}–{100 * tag_score['high']:.0f} %",
-            _percent(tag_score["chance"]),
-            str(tag_score["n_clips"]),
-            ", ".join(others[:2]),
-        )
-        rows.append(row)
-    if rows:
-        details.append(Figures(("tag", ">heard", ">95 %", ">by guessing", ">lines", "heard instead"), rows))
-    if tags["raters"]:
-        details += ["", _raters(tags["raters"], "lines", "heard the tag")]
-    return details
-
-
-def _interval(score: Score) -> str:
-    bounds = f"95 % from {100 * score['low']:.0f} to {100 * score['high']:.0f} %"
-    return f"{_percent(score['mean'])} ({bounds}; guessing gives {_percent(score['chance'])})"
+    return Figures(("listener", ">rated", ">match the label", ">match the others"), rows)
 
 
 def _percent(share: float | None) -> str:

@@ -94,7 +94,7 @@ STEPS = (
     ),
     Step(
         "reindex",
-        "Numbers the clips without gaps, once the bad ones are sorted out; texts and lists that name them follow.",
+        "Numbers the clips without gaps, once the bad ones are sorted out; lists that name them follow.",
     ),
 )
 

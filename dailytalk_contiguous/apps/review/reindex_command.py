@@ -28,9 +28,9 @@ def reindex(
     """Number recordings without gaps, also in files that name them.
 
     NAME_000007.wav, NAME_000007-so-we-went.wav or Audio001.wav, each NAME from 1. Files beside them
-    (NAME_000007.json, .txt, .TextGrid) follow, and in DIR and the folder above it whisper.json, manifest.jsonl,
-    transcript.jsonl and tables. A copy with the new names (hard links to the audio) takes the place of DIR, which
-    stays in .dailytalk-reindex.
+    (NAME_000007.json, .txt, .TextGrid) follow, and so do whisper.json and manifest.jsonl in DIR and the folder
+    above it. A copy with the new names (hard links to the audio) takes the place of DIR, which stays in
+    .dailytalk-reindex.
     """
     if undo:
         backup = undo_reindex(folder, dry_run)

@@ -13,20 +13,20 @@ import posixpath
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.apps.review.history import HISTORY
-from dailytalk_contiguous.apps.review.layouts import DISCARDED
+from dailytalk_contiguous.apps.review.layouts import DISCARDED, DISCARDED_ENTRIES
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.machine.read_documents import read_bytes
+from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
 from dailytalk_contiguous.store import files
-from dailytalk_contiguous.store.owned_folder import RECORD
 
 #: In a backup: the folder as it was.
 _OLD = "folder"
@@ -37,45 +37,23 @@ _ABOVE = "above"
 #: In a backup: the folder as it was before an undo.
 UNDONE = "undone"
 
-#: Ends of a part of a document that may be a name: a string of JSON, or a cell of a table.
-_ENDS = r'"|,\t\r\n'
-
-
-def _worded(digits: str) -> re.Pattern[str]:
-    """The pattern of a name with words behind its number, whose `digits` are a pattern, too."""
-    pattern = rf"""
-        (?! .* _[0-9]{{6,}} \Z )          # a number at the end is the name's: of call_000003-again_000012 it is 12
+#: A name with words behind its number, which is padded: it begins with 0. A number at the end is the name's: of
+#: call_000003-again_000012 it is 12.
+_WORDED = re.compile(
+    r"""
+        (?! .* _[0-9]{6,} \Z )
         (?P<prefix> .+ _ )
-        (?P<digits> {digits} )
+        (?P<digits> 0 [0-9]{5,17} )
         (?P<words>
             (?: - | _ (?= .* [^\W\d_] ) )  # -so-we-went, or _words_behind, which has a letter
-            [^{_ENDS}./]+
+            [^.]+
         )
-    """
-    return re.compile(pattern, re.DOTALL | re.VERBOSE)
-
-
-#: A name with words behind a number under ten thousand. Two leading zeros tell the number from a date.
-_WORDED = _worded("00 [0-9]{4,16}")
-
-#: From which number on six digits may be a date, and a name with words behind a number so large.
-_LARGE = 10_000
-_WORDED_LARGE = _worded("(?: 0[1-9] | [1-9][0-9] ) [0-9]{4,16}")
-
-#: How many times the next smaller number of its series a large one may be. A folder with `talk_009998-so` and
-#: `talk_010003-we` counts that far; in one with `call_000012-so`, `call_010324-anna` is of a date.
-_LARGEST_STEP = 2
-
-#: A name that ends in its number. In `talk_123456-route-66`, 66 is of a title and numbers nothing.
-_NUMBERED = re.compile(
-    r"""
-        (?! .* _[0-9]{6,} - (?! .* _[0-9]{6,} \Z ) )  # no words behind a number, unless another one is at the end
-        (?P<prefix> .+? )
-        (?P<digits> [0-9]{1,18} )
-        (?P<words> )
     """,
     re.DOTALL | re.VERBOSE,
 )
+
+#: A name that ends in its number.
+_NUMBERED = re.compile("(?P<prefix>.+?)(?P<digits>[0-9]{1,18})(?P<words>)", re.DOTALL)
 
 
 @dataclass
@@ -85,7 +63,7 @@ class Reindexed:
     Attributes:
         names: new names without endings by old paths without them, including those that are only mentioned.
         files: how many files are renamed.
-        documents: changed transcripts, manifests and tables.
+        documents: the changed ones.
         numbered: how many recordings have a number.
         unnamed: recordings without a number in their names, which stay as they are.
         backup: the folder as it was; None if nothing was renamed.
@@ -103,8 +81,8 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
     """Number the recordings of a folder without gaps, by number, from 1 (0 where the first one is 0).
 
     Each folder in it, and each beginning of names in that, is a series of its own. Files beside them of the same
-    name, and transcripts, manifests and tables that name them, here or in the folder above, follow. Recordings of
-    one number that their words tell apart (`_left`, `_right`) get one number again.
+    name follow, and so do the names in `_DOCUMENTS`, here or in the folder above. Recordings of one number that
+    their words tell apart (`_left`, `_right`) get one number again.
 
     Args:
         folder: of the recordings.
@@ -280,14 +258,13 @@ class _Item(NamedTuple):
         return self.is_discarded, int(self.digits), self.path
 
 
-def _item(path: str, *patterns: re.Pattern[str]) -> _Item | None:
-    """The item of a path without an ending, by the first of the patterns that its name fits; None without one."""
+def _item(path: str) -> _Item | None:
+    """The item of a path without an ending, which may have no recording; None without a number."""
     folder, stem = posixpath.split(path)
-    for pattern in patterns:
-        match = pattern.fullmatch(stem)
-        if match:
-            return _Item(folder, match["prefix"], match["digits"], match["words"])
-    return None
+    match = _WORDED.fullmatch(stem) or _NUMBERED.fullmatch(stem)
+    if match is None:
+        return None
+    return _Item(folder, match["prefix"], match["digits"], match["words"])
 
 
 def _without_gaps(items: Sequence[_Item]) -> Iterator[tuple[_Item, int]]:
@@ -309,37 +286,6 @@ def _without_gaps(items: Sequence[_Item]) -> Iterator[tuple[_Item, int]]:
         yield item, number
 
 
-def _largest_numbers(stems: Iterable[str]) -> dict[tuple[str, str], int]:
-    """The largest number to which each series counts, from 0; a date is no such number (`_LARGEST_STEP`)."""
-    numbers: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for stem in stems:
-        item = _item(stem, _WORDED, _WORDED_LARGE, _NUMBERED)
-        if item:
-            numbers[item.series].append(int(item.digits))
-    largest: dict[tuple[str, str], int] = {}
-    for series, of_series in numbers.items():
-        largest[series] = 0
-        for number in sorted(of_series):
-            if number < _LARGE or number <= _LARGEST_STEP * largest[series]:
-                largest[series] = number
-    return largest
-
-
-def _pattern_of_names(series: Iterable[tuple[str, str]]) -> re.Pattern[str]:
-    """Return the pattern that finds the names of items of some series in a text.
-
-    Its groups are the folder of a name, and the name, which ends before an ending or the number of a line.
-    """
-    prefixes: set[str] = set()
-    for _, prefix in series:
-        prefixes.add(prefix)
-        prefixes.add(json.dumps(prefix)[1:-1])  # as a string of JSON has it
-    starts = "|".join(map(re.escape, prefixes)) or "(?!)"
-    return re.compile(
-        rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:[-_][^{_ENDS}./]+)?)(?![^{_ENDS}./])"
-    )
-
-
 def _recordings_beside(root: Path) -> dict[str, str]:
     """The folders of recordings by their names: of those in the folder above, and in the others in that."""
     folders: dict[str, str] = {}
@@ -351,11 +297,11 @@ def _recordings_beside(root: Path) -> dict[str, str]:
     return folders
 
 
-#: Words in the names of JSON files that are never changed.
-_KEPT = ("backup", "unsanitized")
+#: The documents that name recordings: those of `transcribe` and `split`, and two that `review` writes.
+_DOCUMENTS = (WHISPER_JSON, "manifest.jsonl", DISCARDED_ENTRIES, HISTORY)
 
-#: Endings of documents: JSON, and tables with a row a line.
-_DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
+#: A string in a document.
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 
 #: The fewest digits of a number that has words behind it.
 _WORDED_DIGITS = 6
@@ -383,58 +329,31 @@ class _Contents:
         self.items: dict[str, _Item] = {}
         self.unnamed: list[str] = []
         self._namesakes: defaultdict[str, list[_Item]] = defaultdict(list)
-        recordings: dict[str, str] = {}  # the stems of those that are not hidden, by their paths
         for path in self.files:
             stem, suffix = posixpath.splitext(path)
-            if suffix.lower() in AUDIO_SUFFIXES and "/." not in path:
-                recordings[path] = stem
-        self._largest = _largest_numbers(recordings.values())
-        for path, stem in recordings.items():
-            item = self._item(stem)
+            if suffix.lower() not in AUDIO_SUFFIXES or "/." in path:
+                continue
+            item = _item(stem)
             if item is None:
                 self.unnamed.append(posixpath.relpath(path, root.name))
             elif item.path not in self.items:
                 self.items[item.path] = item
                 self._namesakes[posixpath.basename(stem)].append(item)
         self.series = {item.series for item in self.items.values()}
-        self._names = _pattern_of_names(self.series)
         self.documents: dict[str, str] = {}
         for path in self.files:
-            self._add_document(path, root)
-        for name in sorted(os.listdir(self.top)):
-            with suppress(BadInput):  # another program's, such as a link in a home folder
-                if not (self.top / name).is_symlink():
-                    self._add_document(name, self.top)
+            is_link_inside = (self.top / path).is_symlink() and files.is_inside(self.top / path, root)
+            if posixpath.basename(path) in _DOCUMENTS and not is_link_inside:  # it changes with what it names
+                self._add_document(path, root)
+        for name in _DOCUMENTS:
+            if (self.top / name).is_file() and not (self.top / name).is_symlink():
+                self._add_document(name, self.top)
         self._elsewhere = _recordings_beside(root)
 
     def _add_document(self, path: str, root: Path) -> None:
-        text = self._read(path, root)
-        if text:
-            self.documents[path] = text
-
-    def _read(self, path: str, root: Path) -> str:
-        """A document that may name an item; empty for any other. Raises BadInput for one that can't be read."""
-        document = self.top / path
-        name = posixpath.basename(path)
-        is_hidden = "/." in f"/{path}"
-        is_document = document.suffix.lower() in _DOCUMENTS
-        is_kept = any(word in name.lower() for word in _KEPT)
-        if name not in (RECORD, HISTORY) and (is_hidden or not is_document or is_kept):
-            return ""
-        if document.is_symlink() and files.is_inside(document, root):
-            return ""  # it changes with what it names
-        text = _whole(root, document.relative_to(root)).decode("utf-8", "surrogateescape")
-        return text if self._names.search(text) else ""
-
-    def _item(self, path: str) -> _Item | None:
-        """The item of a path without an ending, which may have no recording; None without a number."""
-        small = _item(path, _WORDED)
-        if small:
-            return small
-        large = _item(path, _WORDED_LARGE)
-        if large and int(large.digits) <= _LARGEST_STEP * self._largest.get(large.series, 0):
-            return large
-        return _item(path, _NUMBERED)
+        """Read a document. Raises BadInput for one that can't be read."""
+        data = _whole(root, (self.top / path).relative_to(root))
+        self.documents[path] = data.decode("utf-8", "surrogateescape")
 
     def numbered(self, digits: int | None) -> dict[str, str]:
         """New names of all items, and of names without a recording that are mentioned, by their paths."""
@@ -463,7 +382,7 @@ class _Contents:
         for path in self.files:
             folder, name = posixpath.split(path)
             stem, _, _ = name.partition(".")
-            item = self._item(posixpath.join(folder, stem))
+            item = _item(posixpath.join(folder, stem))
             if item and item.series in self.series:
                 missing.add(item)
         for document in self.documents:
@@ -487,28 +406,27 @@ class _Contents:
         """A document with other names for its items; `rename` returns None where an item keeps its own."""
 
         def renamed(match: re.Match[str]) -> str:
-            folder, name = match.groups()
-            with suppress(ValueError):  # backslashes of a table are no escapes of JSON
-                folder, name = json.loads(f'["{folder}", "{name}"]')
-            item = self._named(folder, name, document)
-            new = rename(item) if item else None
-            if new is None:
+            try:
+                name = json.loads(match[0])
+            except ValueError:
                 return match[0]
-            return match[1] + (new if name == match[2] else json.dumps(new)[1:-1])
+            stem, suffix = posixpath.splitext(name)
+            item = self._named(stem, document) if suffix.lower() in AUDIO_SUFFIXES else None
+            new = rename(item) if item else None
+            if new is None or new == posixpath.basename(stem):
+                return match[0]
+            renamed_path = posixpath.join(posixpath.dirname(stem), new + suffix)
+            return json.dumps(renamed_path, ensure_ascii=match[0].isascii())
 
-        return self._names.sub(renamed, self.documents[document])
+        return _STRING.sub(renamed, self.documents[document])
 
-    def _named(self, folder: str, name: str, document: str) -> _Item | None:
-        """The item that a document names, which may have no recording. Raises BadInput for one of two."""
-        where = posixpath.dirname(document)
-        if posixpath.isabs(folder):
-            folder = os.path.relpath(folder, self.top / where)
-        path = posixpath.normpath(posixpath.join(where, folder, name))
+    def _named(self, name: str, document: str) -> _Item | None:
+        """The item of a document's name without an ending; it may have no recording. Raises BadInput for two."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(document), name))
         if path in self.items:
             return self.items[path]
-        lists_discarded = posixpath.basename(document).startswith("discarded")
-        namesakes = [] if folder else self._namesakes.get(name, [])
-        namesakes = [item for item in namesakes if item.is_discarded == lists_discarded] or namesakes
+        namesakes = self._namesakes.get(name, [])
+        namesakes = [item for item in namesakes if not item.is_discarded] or namesakes
         places = sorted(repr(item.path) for item in namesakes)
         if namesakes and "/" not in document and name in self._elsewhere:
             places = [repr(self.root.name), repr(self._elsewhere[name])]
@@ -517,13 +435,11 @@ class _Contents:
                 f"{document!r} names {name!r}, which is in {' and '.join(places)}",
                 "write the folder before the names in it, or move it away",
             )
-        item = namesakes[0] if namesakes else self._item(path)
-        if item and not namesakes and any(map(str.isspace, item.words)):
-            return None  # a sentence that begins with a name, since no recording is called so
+        item = namesakes[0] if namesakes else _item(path)
         if item is None or item.series in self.series:
             return item
         folders = [series_folder for series_folder, prefix in self.series if prefix == item.prefix]
-        if folder or name in self._elsewhere or len(folders) != 1:
+        if "/" in name or name in self._elsewhere or len(folders) != 1:
             return None
         return item._replace(folder=folders[0])
 

@@ -136,6 +136,7 @@ def test_closing_from_another_thread_ends_the_wait_and_the_request(fault: str) -
     [
         ("", "nobody answers yet: start a local server"),
         ("ftp://host/x", "not a chat model"),
+        ("OWNER/NAME", "not a chat model"),
         ("http://user:secret@localhost:1", "http or https URL"),
         ("http://example.org:8080", "would get the token unencrypted"),
     ],

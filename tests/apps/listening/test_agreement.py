@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa, scored
+from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa
 
 #: The example of Wikipedia's article on Fleiss' kappa: 14 raters put 10 subjects into 5 categories.
 TEN_SUBJECTS = (
@@ -73,15 +73,3 @@ def test_ratings_are_held_against_the_labels() -> None:
     assert never["precision"] == {"a": 0.0, "b": 0.0}
     nothing = {"accuracy": None, "confusion": {}, "recall": {}, "precision": {}}
     assert against_labels(table({})) == nothing
-
-
-def test_interval_of_a_share_is_that_of_wilson() -> None:
-    clips = pd.Series(list("abcdefghij"))
-    values = pd.Series([1.0] * 8 + [0.0] * 2)
-    score = scored(clips, values, 0.25)
-    assert score["mean"] == 0.8
-    assert score["chance"] == 0.25
-    assert score["n_clips"] == 10
-    assert score["n_ratings"] == 10
-    assert score["low"] == pytest.approx(0.490, abs=5e-4)
-    assert score["high"] == pytest.approx(0.943, abs=5e-4)

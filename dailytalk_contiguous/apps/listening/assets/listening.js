@@ -1,17 +1,11 @@
 "use strict";
 const test = JSON.parse(document.getElementById("test").textContent);
 const get = (id) => document.getElementById(id);
-const OF_CLIPS = [
+const groups = [
   { name: "emotion", title: "Which emotion?", values: test.emotions, keys: "1234567890" },
   { name: "style", title: "How is it said?", values: test.styles, keys: "qwer" },
   { name: "confidence", title: "How sure are you?", values: ["guessing", "fairly sure", "certain"], keys: "asd" },
 ];
-const OF_PAIRS = [{ name: "natural", title: "Which sounds more natural?", values: ["A", "same", "B"], keys: "123" }];
-const asked = (clip) => {
-  if (clip.sounds) return OF_PAIRS;
-  return clip.choices ? [{ name: "tag", title: "How is it said?", values: clip.choices, keys: "123456789" }] : OF_CLIPS;
-};
-let groups = [];
 let listener = "";
 let answers = {};
 let at = 0;
@@ -35,41 +29,24 @@ const recall = () => {
   }
 };
 
-const paired = test.clips.some((clip) => clip.sounds);
-for (const part of document.querySelectorAll(".of-clips, .of-pairs")) {
-  part.hidden = part.classList.contains("of-pairs") !== paired;
-}
-
 const form = get("choices");
-const ask_about = (clip) => {
-  groups = asked(clip);
-  form.replaceChildren();
-  for (const group of groups) {
-    const set = form.appendChild(document.createElement("fieldset"));
-    set.appendChild(document.createElement("legend")).textContent = group.title;
-    group.values.forEach((value, index) => {
-      const label = set.appendChild(document.createElement("label"));
-      label.className = "choice";
-      const input = label.appendChild(document.createElement("input"));
-      Object.assign(input, { type: "radio", name: group.name, value });
-      const said = label.appendChild(document.createElement("span"));
-      said.appendChild(document.createElement("kbd")).textContent = (group.keys[index] || "").toUpperCase();
-      said.append(value);
-    });
-  }
-};
-
-// One sound plays at a time: the last that was begun is the one that the space bar means.
-const sounds = [get("sound"), get("other")];
-let current = sounds[0];
-for (const sound of sounds) {
-  sound.addEventListener("play", () => {
-    current = sound;
-    for (const one of sounds) if (one !== sound) one.pause();
+for (const group of groups) {
+  const set = form.appendChild(document.createElement("fieldset"));
+  set.appendChild(document.createElement("legend")).textContent = group.title;
+  group.values.forEach((value, index) => {
+    const label = set.appendChild(document.createElement("label"));
+    label.className = "choice";
+    const input = label.appendChild(document.createElement("input"));
+    Object.assign(input, { type: "radio", name: group.name, value });
+    const said = label.appendChild(document.createElement("span"));
+    said.appendChild(document.createElement("kbd")).textContent = (group.keys[index] || "").toUpperCase();
+    said.append(value);
   });
 }
-const play = (sound, from) => {
-  sound.currentTime = from;
+
+const sound = get("sound");
+const play = () => {
+  sound.currentTime = 0;
   sound.play().catch(() => {});  // a browser that plays nothing by itself: a key does
 };
 
@@ -85,7 +62,7 @@ const show = () => {
   get("end").hidden = !over;
   const count = Object.keys(answers).length;
   if (over) {
-    for (const sound of sounds) sound.pause();
+    sound.pause();
     get("sum").textContent = `Thank you: ${count} of ${test.clips.length} clips rated.`;
     get("download").focus();
     return;
@@ -93,19 +70,13 @@ const show = () => {
   get("where").textContent = `Clip ${at + 1} of ${test.clips.length}`;
   get("done").value = at / test.clips.length;
   get("back").disabled = at === 0;
-  const own = clip.sounds || [clip.sound];
-  sounds.forEach((sound, index) => {
-    sound.pause();
-    if (own[index]) sound.src = `data:audio/mpeg;base64,${own[index]}`;
-  });
-  for (const part of document.querySelectorAll(".of-pair")) part.hidden = own.length < 2;
-  current = sounds[0];
-  ask_about(clip);
+  sound.pause();
+  sound.src = `data:audio/mpeg;base64,${clip.sound}`;
   for (const input of form.querySelectorAll("input")) {
     input.checked = answers[clip.id]?.[input.name] === input.value;
   }
   refresh();
-  play(current, 0);
+  play();
 };
 const go = (to) => { at = Math.min(Math.max(0, to), test.clips.length); remember(); show(); };
 const keep = () => {
@@ -166,10 +137,8 @@ document.addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   const onButton = event.target instanceof HTMLButtonElement;
   if (key === " " && !onButton) {
-    if (!current.paused) current.pause();
-    else play(current, paired && !current.ended ? current.currentTime : 0);
-  } else if (test.clips[at].sounds && (key === "a" || key === "b")) {
-    play(sounds[key === "a" ? 0 : 1], 0);
+    if (sound.paused) play();
+    else sound.pause();
   } else if (key === "enter" && !onButton) next();
   else if (key === "backspace") go(at - 1);
   else {
