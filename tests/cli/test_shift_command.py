@@ -200,9 +200,3 @@ def test_a_talk_with_the_machine_has_nothing_to_convert(tmp_path: Path, dailytal
     done = dailytalk("converse", "--profile", "embedded", "--tts", "shift", "--input", sound, "--no-save")
     assert done.code in (1, 2)
     assert "converts recorded sound" in " ".join(done.err.split())
-
-
-def test_doctor_tries_it(dailytalk: Command) -> None:
-    done = dailytalk("doctor", "--tts", "shift")
-    assert done.code == 0, done.out
-    assert "it converts" in done.out
