@@ -52,7 +52,6 @@ LISTED: dict[str, dict[str, str]] = {
     "Build": {
         "demo": "cli.demo",
         "doctor": "cli.doctor",
-        "plan": "cli.plan",
         "status": "cli.status",
     },
     "Publish": {"versions": "cli.versions", "diff": "cli.versions"},
@@ -70,7 +69,6 @@ FIRST_LINES = {
     "build": "looking for recordings …",
     "tag": "looking for recordings …",
     "speak": "reading the transcript …",
-    "plan": "looking for recordings …",
 }
 for _, _lines in additions("FIRST_LINES"):
     FIRST_LINES |= _lines

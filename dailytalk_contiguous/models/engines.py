@@ -268,12 +268,3 @@ def convert_side(converter: VoiceConverter, side: Samples, sample_rate: int, spe
             f"{converter.engine} did not give {len(side):,} mono samples for as many", "choose another --tts"
         )
     return sound.astype(np.float32, copy=False)
-
-
-def refusal_of(synthesiser: Synthesiser) -> str:
-    """Why a synthesiser can't say anything; empty if it can."""
-    try:
-        synthesiser.preflight()
-    except DailytalkError as error:
-        return str(error)
-    return ""

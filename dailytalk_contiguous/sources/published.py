@@ -16,10 +16,10 @@ from dailytalk_contiguous.core.records.fields import Field, columns_among, finit
 from dailytalk_contiguous.core.records.judged import MOST_PUBLISHED, read_published
 from dailytalk_contiguous.core.records.published_fields import Described, fields_beside, published
 from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, BUILT, LABELLED, OPTIONAL, Row
-from dailytalk_contiguous.machine.audio import audio_at
+from dailytalk_contiguous.machine.audio import audio_at, read_header
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes, read_json
 from dailytalk_contiguous.sources.hub_repository import Repository, download
-from dailytalk_contiguous.sources.known_recordings import KnownRecordings
+from dailytalk_contiguous.sources.recordings import identity_of
 from dailytalk_contiguous.sources.transcribed import refuse_outside
 from dailytalk_contiguous.store.files import inside, write_text
 
@@ -79,18 +79,17 @@ def published_rows(folders: Iterable[str], names: Sequence[str]) -> Iterator[Row
         names: the paths of the recordings in it.
     """
     for folder in folders:
-        memory = KnownRecordings([folder])
         for name in sorted(names):
-            yield _source_row(Path(folder), name, memory)
-        memory.save()
+            yield _source_row(Path(folder), name)
 
 
-def _source_row(folder: Path, name: str, memory: KnownRecordings) -> Row:
+def _source_row(folder: Path, name: str) -> Row:
     finished = inside(folder / FINISHED, Path(name).with_suffix(".json"))
     text = read_bytes(finished, limit=MOST_PUBLISHED).decode()
     row = read_published(text)
     path = folder / name
-    header, identity = memory.facts(path)
+    header = read_header(audio_at(path))
+    identity = identity_of(path)
     digest = hashlib.sha256(f"{identity}\0{text}".encode())
     return {
         "conversation_id": row["conversation_id"],

@@ -328,7 +328,6 @@ def transcribed(
     rejects: list[Reject],
     fields: Sequence[Field] = FIELDS,
     remedy: str = PUT_BACK,
-    without_recording: list[str] | None = None,
 ) -> Iterator[Row]:
     """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -342,8 +341,6 @@ def transcribed(
         rejects: filled on the way.
         fields: the fields of a line.
         remedy: what to do about a recording that is gone.
-        without_recording: filled with the ids of conversations whose tagged recording is missing, or was never
-            tagged.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -387,9 +384,6 @@ def transcribed(
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-        has_recording = part is not None and base is not None
-        if not has_recording and without_recording is not None:
-            without_recording.append(name)
     # Those without speech have no line; the lines of others were deleted on purpose.
     for name, part in parts.items():
         base = expand(part.compressed)
