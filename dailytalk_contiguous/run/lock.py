@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.machine.read_documents import MOST_LINE_BYTES
 from dailytalk_contiguous.run.progress import now
 from dailytalk_contiguous.store.files import locked, open_own
+from dailytalk_contiguous.store.full_disk import name_file
 from dailytalk_contiguous.store.work_folder import RUN_LOCK
 
 if TYPE_CHECKING:
@@ -67,12 +68,19 @@ class Holder:
 
     def write(self, lock: Path) -> None:
         """Write it into a lock that this process holds. Raises BadInput for a symbolic link, and OSError."""
-        with open_own(lock, "rb+") as file:
-            file.seek(LOCKED_BYTES)
-            file.write(json.dumps(asdict(self)).encode() + b"\n")
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())  # other hosts of a network disk see it
+        text = json.dumps(asdict(self)).encode() + b"\n"
+        try:
+            with open_own(lock, "rb+") as file:
+                file.seek(LOCKED_BYTES)
+                file.write(text)
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())  # other hosts of a network disk see it
+        except FileNotFoundError:  # somebody has removed it, and the run goes on
+            return
+        except OSError as error:
+            name_file(error, lock)
+            raise
 
 
 def holders(folder: Path) -> Iterator[tuple[Path, Holder]]:

@@ -79,7 +79,7 @@ def test_killed_build_into_a_bucket_is_finished_by_another_machine(
 def test_lock_of_a_killed_run_is_in_the_store_until_another_machine_may_go_on(
     store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = calls(tmp_path / "in", "a", "b")
+    source = calls(tmp_path / "in", "a")
     work = f"s3://{BUCKET}/watched"
     none = dailytalk("status", work)
     assert (none.code, none.out) == (0, f"0 runs in {work}\n")
@@ -88,11 +88,11 @@ def test_lock_of_a_killed_run_is_in_the_store_until_another_machine_may_go_on(
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert f"process {killed.pid}, since 2" in dailytalk("status", work).out
-    assert "rated, 1 of 2 shards; gone: the same command, to go on: dailytalk tag" in dailytalk("status", work).out
+    assert "rated, 1 of 1 shard; gone: the same command, to go on: dailytalk tag" in dailytalk("status", work).out
 
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "another"))
     monkeypatch.setattr(platform, "node", lambda: "another")
-    assert "1 of 2 shards; running: dailytalk tag" in dailytalk("status", work).out
+    assert "1 of 1 shard; running: dailytalk tag" in dailytalk("status", work).out
     assert not list((tmp_path / "another").rglob("*.parquet"))
     refused = dailytalk(*tag)
     assert refused.code == 1
@@ -100,7 +100,7 @@ def test_lock_of_a_killed_run_is_in_the_store_until_another_machine_may_go_on(
     assert dailytalk(*tag, "--force").code == 0
     for machine in ("cache", "another"):
         monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
-        assert dailytalk("status", work).out.startswith(f"0 runs in {work}") == (machine == "another")
+        assert dailytalk("status", work).out == f"0 runs in {work}\n"
     assert not store.glob(f"{BUCKET}/watched/.dailytalk-run*")
 
 
@@ -260,7 +260,6 @@ def test_error_of_a_load_names_the_store(store: Any) -> None:
         ("export", "DIR", "--out", f"s3://{BUCKET}/out"),
         ("report", "DIR", "--out", f"s3://{BUCKET}/out"),
         ("report", f"s3://{BUCKET}/out"),
-        ("status", f"s3://{BUCKET}/out"),
         ("speak", f"s3://{BUCKET}/out"),
         ("push", f"s3://{BUCKET}/out", "tester/of-a-store"),
         ("tag", f"s3://{BUCKET}/out", "--out", f"s3://{BUCKET}/out"),

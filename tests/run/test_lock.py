@@ -50,6 +50,13 @@ def test_lock_says_who_holds_the_folder_and_goes_with_its_run(tmp_path: Path) ->
     assert not lock.exists()
 
 
+def test_run_goes_on_without_a_lock_that_somebody_has_removed(tmp_path: Path) -> None:
+    with held(tmp_path) as lock:
+        lock.unlink()
+        Holder("tag", step="rated").write(lock)
+        assert not lock.exists()
+
+
 @pytest.mark.parametrize("error", [DailytalkError("no room", "make some"), KeyboardInterrupt()])
 def test_lock_goes_with_a_run_that_fails_or_is_stopped(tmp_path: Path, error: BaseException) -> None:
     def fail() -> None:
