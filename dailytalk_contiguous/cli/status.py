@@ -32,7 +32,7 @@ def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/
         records.append({**asdict(run), "state": "gone" if is_gone else "running"})
         part = "/".join(map(str, run.shard))
         process = f"{run.kind} {part} on {run.host}, process {run.pid}, since {run.started}"
-        progress = f"{run.step}, {run.done:,} of {counted(run.shards, 'shard')}" if run.step else "begins"
+        progress = f"{run.step}, {run.shards_made:,} of {counted(run.shards, 'shard')}" if run.step else "begins"
         state = "gone: the same command, to go on" if is_gone else "running"
         lines.append(f"{process}: {progress}; {state}: {run.command}")
     return Outcome({"runs": records}, f"{counted(len(records), 'run')} in {address or folder}", details=lines)

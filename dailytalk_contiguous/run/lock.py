@@ -42,7 +42,7 @@ class Holder:
         pid: the number of its process there.
         started: when it began (ISO 8601, UTC).
         step: the folder of the pass that it makes; empty before the first.
-        done: how many of the shards of that pass it has made.
+        shards_made: how many of the shards of that pass it has made.
         shards: how many of them it planned to make.
     """
 
@@ -53,7 +53,7 @@ class Holder:
     pid: int = field(default_factory=os.getpid)
     started: str = field(default_factory=now)
     step: str = ""
-    done: int = 0
+    shards_made: int = 0
     shards: int = 0
 
     def is_gone(self, lock: Path) -> bool:

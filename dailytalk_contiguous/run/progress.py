@@ -1,4 +1,4 @@
-"""How far a run is: for the bar of a terminal, and as a line each half a minute for the log of a batch job."""
+"""The progress of a run, for the bar of a terminal, and as a line each half a minute for a log."""
 
 import logging
 import time

@@ -653,14 +653,14 @@ class _PassMaker:
         outcome.n_conversations = sum(map(len, step.groups))
         outcome.n_shards = len(plan.paths)
         self.holder.step = step.folder.name
-        self.holder.done = 0
+        self.holder.shards_made = 0
         self.holder.shards = len(plan.tasks)
         if plan.tasks:
             self.holder.write(self.lock)
             noted = self.tracker.tracking(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
                 self.work.keep(report.path)
-                self.holder.done += 1
+                self.holder.shards_made += 1
                 self.holder.write(self.lock)
                 if time.perf_counter() - self.lock_stored_at >= LOCK_SECONDS:
                     self.lock_stored_at = time.perf_counter()

@@ -40,7 +40,7 @@ def test_lock_says_who_holds_the_folder_and_goes_with_its_run(tmp_path: Path) ->
     with held(tmp_path) as lock:
         ((_, holder),) = holders(tmp_path)
         assert (holder.kind, holder.host, holder.shard) == ("tag", HERE, (1, 1))
-        holder.step, holder.done, holder.shards = "rated", 2, 3
+        holder.step, holder.shards_made, holder.shards = "rated", 2, 3
         holder.write(lock)
         ((_, later),) = holders(tmp_path)
         assert later == holder
