@@ -354,6 +354,7 @@ def transcribed(
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     columns = columns_among(fields)
+    names = [*script_features(fields)]
     parts: dict[str, _TaggedPart] = {}
     unusable: dict[str, BadInput] = {}
     silent_speakers: Mapping[str, Mapping[str, str]] = {}
@@ -381,14 +382,14 @@ def transcribed(
                 _, first_line = lines[0]
                 base = from_recording(first_line, recordings, remedy)
             base[SILENT_SPEAKERS] = silent_speakers.get(name)
-            yield _row(name, lines, base, rejects, fields)
+            yield _row(name, lines, base, rejects, fields, names)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
     # Those without speech have no line; the lines of others were deleted on purpose.
     for name, part in parts.items():
         base = expand(part.compressed)
         if base.get("published") and not base["utterance_id"]:
-            yield _row(name, [], with_recording(base, recordings, remedy), rejects, fields)
+            yield _row(name, [], with_recording(base, recordings, remedy), rejects, fields, names)
         elif not base["utterance_id"]:
             reason = "nobody speaks in it, so there is nothing to say"
             rejects.append(Reject(name, "transcript", reason, "leave it out"))
@@ -459,11 +460,17 @@ def _tagged_parts(
 
 
 def _row(
-    name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
+    name: str,
+    lines: Sequence[_NumberedLine],
+    base: Row,
+    rejects: list[Reject],
+    fields: Sequence[Field],
+    names: Sequence[str],
 ) -> Row:
+    """Return the row of a conversation of a transcript; `names`: the columns of a script with these fields."""
     base |= {"conversation_id": name}
     if base.get("published"):
-        return _copied_row(name, lines, base, rejects, fields)
+        return _copied_row(name, lines, base, rejects, fields, names)
     stamp: str | list[str | int] | None = base.get("audio_identity")
     if not stamp:  # a recording without an identity is recognised by its path, size and date
         path = from_uri(base["audio"]["path"])
@@ -475,7 +482,7 @@ def _row(
     published = {column.name: base.get(column.name) for column in columns_among(fields)}
     row: Row = {column: base[column] for column in KEPT if column in base}
     row |= published
-    row |= to_row(talk, script_features(fields))
+    row |= to_row(talk, names)
     # A field that no line has is left out, so that the digest is that of runs which did not know the field.
     facts: Row = {}
     for column, value in row.items():
@@ -490,7 +497,12 @@ def _row(
 
 
 def _copied_row(
-    name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
+    name: str,
+    lines: Sequence[_NumberedLine],
+    base: Row,
+    rejects: list[Reject],
+    fields: Sequence[Field],
+    names: Sequence[str],
 ) -> Row:
     """Return the row of a conversation of a version: what was published, with the edits of its lines.
 
@@ -521,7 +533,7 @@ def _copied_row(
     if added or not is_finished:
         talk = scripted(talk, utterances, fields)  # which completes them
     if not is_finished:
-        copied |= to_row(talk, [*script_features(fields), "keeps_sound"])
+        copied |= to_row(talk, [*names, "keeps_sound"])
     if edits or added or left != tagged:
         row = with_edits(row, edits, added, left, features_of_fields(fields))
     copied["published"] = json.dumps(row, ensure_ascii=False, sort_keys=True)
