@@ -28,7 +28,7 @@ from short_talks import short_talks
 #: Conversations that differ; the others are copies of them.
 DISTINCT = 10
 
-#: Seconds of processor time that a second run of a thousand conversations may take.
+#: Seconds by the clock that a second run of a thousand conversations may take.
 AGAIN = 4.0
 
 
@@ -93,9 +93,9 @@ def again(folder: Path, chosen: argparse.Namespace) -> bool:
     bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     for name, command in commands.items():
         dailytalk(*command, **bytecode)
-        took = min((dailytalk(*command, **bytecode) for _ in range(3)), key=lambda cost: cost.processor)
+        took = min((dailytalk(*command, **bytecode) for _ in range(3)), key=lambda cost: cost.wall)
         told = f"{took.wall:.2f} s by the clock, {took.processor:.2f} s of processor time"
-        met &= judged(f"  second {name} of {count}: {told}, goal {AGAIN} s", took.processor <= AGAIN)
+        met &= judged(f"  second {name} of {count}: {told}, goal {AGAIN} s", took.wall <= AGAIN)
     return met
 
 
