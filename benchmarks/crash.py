@@ -32,6 +32,8 @@ import soxr
 from short_talks import short_talks
 from tts_server import TOKEN, TtsServer
 
+from dailytalk_contiguous.store.work_folder import RUN_LOCK
+
 #: Seconds of audio in a shard: one or two conversations, so that a run has many.
 SHARD_SECONDS = 8.0
 
@@ -105,11 +107,11 @@ class Torment:
         return toll
 
     def _uninterrupted(self) -> tuple[dict[str, str], float, float]:
-        """What comes of it, and the seconds until its first event and until its end."""
+        """What comes of it, and the seconds until it holds its folder and until its end."""
         started = time.monotonic()
         process = self._start(0)
-        events = self._work(0) / "events.jsonl"
-        while not events.exists() and process.poll() is None:
+        lock = self._work(0) / RUN_LOCK
+        while not lock.exists() and process.poll() is None:
             time.sleep(0.01)
         begun = time.monotonic() - started
         if process.wait(PATIENCE):

@@ -31,11 +31,11 @@ def panel_of(parameter: Any) -> str | None:
 
 
 def table(name: str) -> str:
-    """Return a command's description and its options as a table in Markdown, by panel."""
+    """Return a command's description and its options, if it has any, as a table in Markdown, by panel."""
     command = command_of(name)
     context = Context(command, info_name=f"dailytalk {name}")
-    lines = [f"### {name}\n", f"`{command.get_usage(context).removeprefix('Usage: ')}`\n", f"{command.help}\n"]
-    lines += ["| option | what it does |", "|---|---|"]
+    lines = [f"### {name}\n", f"`{command.get_usage(context).removeprefix('Usage: ')}`\n", command.help or ""]
+    rows = []
     panel = None
     panels = [None, *(each.value for each in Panel)]
     for parameter in sorted(command.get_params(context), key=lambda one: panels.index(panel_of(one))):
@@ -43,10 +43,12 @@ def table(name: str) -> str:
         if record is None or EVERYWHERE & set(parameter.opts):
             continue
         if panel != (panel := panel_of(parameter)) and panel:
-            lines.append(f"| **{panel}** | |")
+            rows.append(f"| **{panel}** | |")
         names, text = (part.replace("|", "\\|") for part in record)
         text = re.sub(r"\[default: \(*(.*?)\)*(; [x\d][^;]*)?]$", r"[\1\2]", text)
-        lines.append(f"| `{names}` | {' '.join(text.split())} |")
+        rows.append(f"| `{names}` | {' '.join(text.split())} |")
+    if rows:
+        lines += ["", "| option | what it does |", "|---|---|", *rows]
     return "\n".join(lines) + "\n"
 
 

@@ -29,7 +29,7 @@ from short_talks import short_talks
 DISTINCT = 10
 
 #: Seconds by the clock that a second run of a thousand conversations may take.
-AGAIN = 2.5
+AGAIN = 4.0
 
 
 def rows(folder: Path, chosen: argparse.Namespace) -> bool:

@@ -119,14 +119,12 @@ class BuilderScript:
 #: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
 HELD = """
 import signal, socket, sys
-from dailytalk_contiguous.run import events
-from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.progress import Tracker
 
-events.SHARD_LINE_SECONDS = 0.0  # a line for each shard
 left = [int(sys.argv.pop(1))]
 
-def record_shard(journal, shard, note=Journal.record_shard):
-    note(journal, shard)
+def record_shard(tracker, shard, note=Tracker.record_shard):
+    note(tracker, shard)
     left[0] -= 1
     if not left[0]:
         signals, theirs = socket.socketpair()
@@ -136,7 +134,7 @@ def record_shard(journal, shard, note=Journal.record_shard):
         while signals.recv(1):
             pass
 
-Journal.record_shard = record_shard
+Tracker.record_shard = record_shard
 if __name__ == "__main__":
     from dailytalk_contiguous.__main__ import entry_point
     entry_point()

@@ -26,7 +26,7 @@ from dailytalk_contiguous.cli.main import COMMANDS
 #: What commands import where they need it. Not torch and CTranslate2, which read at their import how many threads
 #: a process has.
 PRELOADED = (
-    *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("plan", "speak", "tag")),
+    *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("speak", "tag")),
     *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("convert", "review", "split") if name in COMMANDS),
     *(("dailytalk_contiguous.apps.review.serving",) if "review" in COMMANDS else ()),
     "av",

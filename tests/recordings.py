@@ -17,6 +17,7 @@ from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
+from dailytalk_contiguous.store.work_folder import RUN_LOCK
 
 #: Seconds of an excerpt: one turn of each speaker.
 EXCERPT = 6.0
@@ -82,10 +83,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every result under a folder, with what changes when it is written. The journal tells of failed runs too."""
+    """Every result under a folder, with what changes when it is written; not the lock of a run that works."""
     files = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != "events.jsonl":
+        if path.is_file() and not path.name.startswith(RUN_LOCK):
             name = str(path.relative_to(folder))
             status = path.stat()
             files[name] = (status.st_mtime_ns, status.st_ino)

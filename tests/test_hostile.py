@@ -309,7 +309,7 @@ def test_command_that_reads_a_folder_with_links_out_of_it_changes_nothing_and_co
     theirs = folder(tmp_path / "theirs", good=SHORT)
     (theirs / "rejects.jsonl").unlink(missing_ok=True)
     (theirs / "rejects.jsonl").symlink_to(private / "private.txt")
-    (theirs / "events.jsonl").symlink_to(private / "private.txt")
+    (theirs / ".dailytalk-run").symlink_to(private / "private.txt")
     (theirs / "tagged/more").symlink_to(private)
     before = {path: path.lstat().st_mtime_ns for path in theirs.rglob("*")}
     out = {
@@ -347,7 +347,7 @@ def test_name_in_a_folder_that_is_a_link_out_of_it_is_refused(
     assert dailytalk("report", tmp_path / "mine", "--out", page).code == 0
 
 
-@pytest.mark.parametrize("name", ["events.jsonl", ".dailytalk-run", "audio"])
+@pytest.mark.parametrize("name", [".dailytalk-run", "audio"])
 def test_run_writes_nothing_through_a_link_of_its_folder(
     name: str, private: Path, tmp_path: Path, dailytalk: Command
 ) -> None:

@@ -1,15 +1,11 @@
-"""`dailytalk doctor`: installed packages, cached models, the needs of each profile; or one synthesiser."""
+"""`dailytalk doctor`: installed packages, cached models, the needs of each profile."""
 
-import inspect
 import platform
 from collections.abc import Mapping
 from importlib.metadata import distributions, version
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from dailytalk_contiguous.cli.terminal import Panel, option
-from dailytalk_contiguous.cli.voice_trial import try_voice
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.machine.resources import PACKAGES, cores
@@ -24,55 +20,18 @@ from dailytalk_contiguous.models.checkpoints import (
 )
 from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
 from dailytalk_contiguous.models.turn_end import smart_turn_here
 from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 
 
-def doctor(
-    tts: str = option(
-        "",
-        Panel.VOICE,
-        "Speak a line with this synthesiser, or your own FILE.py, and judge the result.",
-        metavar="NAME|FILE.py",
-        show_default="none",
-    ),
-    tts_model: str = option("", Panel.VOICE, TTS_MODEL.about, metavar="NAME", show_default=TTS_MODEL.shown),
-    voice: str = option(
-        "", Panel.VOICE, "Voice of the synthesiser.", metavar="NAME", show_default=TTS_MODEL.shown
-    ),
-    out: Path | None = option(
-        None, Panel.INPUT, "File for the spoken line.", metavar="FILE.wav", dir_okay=False, show_default="none"
-    ),
-    **options: Any,
-) -> Outcome:
+def doctor() -> Outcome:
     """Say what this machine has, and what each profile needs.
 
-    It looks for packages, a GPU and model weights. With --tts it instead speaks one line with that synthesiser,
-    if that costs nothing, and reports what is wrong with it. It writes nothing except --out.
+    It looks for packages, a GPU and model weights, and writes nothing.
     """
-    if tts:
-        return try_voice(tts, tts_model, voice, out, options.get("own", {}))
-    if tts_model or voice or out:
-        raise BadValue("--tts-model, --voice and --out go with --tts", "name a synthesiser with --tts")
     return doctor_outcome(examine())
-
-
-def _add_own_options() -> None:
-    """Let `doctor` take the settings of a person's own voice as options, which are the `own` of its `**options`.
-
-    The decorator `cli.options.with_options` does the same, but importing its module takes a second, and `doctor`
-    without `--tts` needs nothing of it.
-    """
-    signature = inspect.signature(doctor)
-    parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
-    doctor.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    # The dataclasses whose fields become options where `--tts` names a person's own file.
-    doctor.own_files = {"tts": lambda file: [engine_named(file).options]}  # type: ignore[attr-defined]
-
-
-_add_own_options()
 
 
 class ProfileNeeds(TypedDict):

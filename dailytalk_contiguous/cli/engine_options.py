@@ -50,7 +50,7 @@ SHARD_MINUTES = option(
 )
 PRUNE = option(False, Panel.RARE, "Drop results of recordings that are no longer in the input.", "--prune")
 FORCE = option(
-    False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force", hidden=True
+    False, Panel.RARE, "Treat a run of another host that holds the folder as killed.", "--force", hidden=True
 )
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
@@ -116,7 +116,7 @@ def hub_choice(options: OptionValues) -> HubChoice:
 
 
 def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfig:
-    """Return how `tag`, `build` or `plan` makes conversations of recordings, for its stages."""
+    """Return how `tag` or `build` makes conversations of recordings, for its stages."""
     transcripts: Path | None = options["transcripts"]
     path = str(transcripts.absolute()) if transcripts else None
     channel = channel_of(stages)

@@ -52,7 +52,6 @@ LISTED: dict[str, dict[str, str]] = {
     "Build": {
         "demo": "cli.demo",
         "doctor": "cli.doctor",
-        "plan": "cli.plan",
         "status": "cli.status",
     },
     "Publish": {"versions": "cli.versions", "diff": "cli.versions"},
@@ -70,7 +69,6 @@ FIRST_LINES = {
     "build": "looking for recordings …",
     "tag": "looking for recordings …",
     "speak": "reading the transcript …",
-    "plan": "looking for recordings …",
 }
 for _, _lines in additions("FIRST_LINES"):
     FIRST_LINES |= _lines
@@ -174,9 +172,7 @@ def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
     functions = [getattr(module, word) for word in _function_names(name) if hasattr(module, word)]
     function = functions[0]
     if hasattr(function, "own_files") and any(is_own_file(word) for word in words):
-        from dailytalk_contiguous.cli.options import (
-            with_own_options,
-        )  # it imports datasets, which `doctor` does not
+        from dailytalk_contiguous.cli.options import with_own_options  # here: it imports datasets
 
         function = with_own_options(function, name, words)
     program = typer.Typer(add_completion=False, rich_markup_mode=None)

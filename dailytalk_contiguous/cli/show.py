@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console as RichConsole
@@ -27,7 +26,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.wording import counted, cut_middle, length_text
 from dailytalk_contiguous.machine.audio import AudioStruct, scale_note
-from dailytalk_contiguous.run.events import Run, log
+from dailytalk_contiguous.run.progress import Run, log
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings
@@ -69,7 +68,7 @@ class RunLines:
         grid.add_row(*cells)
         yield grid
         if self.run is not None:
-            yield Text(f"{self.run.kind}: {self.run.progress(datetime.now(UTC))}")
+            yield Text(f"{self.run.kind}: {self.run.progress()}")
 
 
 def at_hand_text(run: Run, width: int) -> str:

@@ -210,7 +210,8 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
             f"{cost.cached:,} of them in the cache or said before"
         ]
         if cost.turns:
-            details.append(turns_text(cost.joined, cost.turns))
+            takes = f"{counted(cost.joined, 'utterance')} in {counted(cost.turns, 'turn')}, each said in one take"
+            details.append(f"{takes}: an edit of one buys its turn again")
         details.append(f"{counted(cost.text_bytes, 'byte')} of text")
         if cost.price:
             details.append(f"about {cost.price:.4f} USD to spend")
@@ -249,12 +250,6 @@ def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> C
         utterances = talk.side(voice.revoice) if voice else []
         languages.update({utterance.language or "" for utterance in utterances if utterance.text.strip()})
     return languages
-
-
-def turns_text(joined: float, turns: float) -> str:
-    """Return how many utterances share a take with others, and what that means for edits."""
-    takes = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
-    return f"{takes}: an edit of one buys its turn again"
 
 
 def speak_outcome(done: RunOutcome, moves: bool) -> Outcome:

@@ -1,6 +1,6 @@
 """The progress of a long command, reported by its loop and shown by the listener, if there is one.
 
-A run listens to the current stage, and its journal (`run.events`) reports the rest. As with logging, a loop need
+A run listens to the current stage, and its tracker (`run.progress`) reports the rest. As with logging, a loop need
 not know whether there is a listener.
 """
 

@@ -155,7 +155,7 @@ def one_sentence(engine: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever it does
         reason = f"the synthesiser {engine} can't be used ({_error_text(error)})"
-        raise DailytalkError(reason, "fix it: dailytalk doctor --tts FILE.py tries it") from error
+        raise DailytalkError(reason, "fix it, or choose another --tts") from error
 
 
 def _error_text(error: Exception) -> str:
@@ -222,7 +222,7 @@ def synthesise(
         raise
     except Exception as error:  # whatever an engine does
         reason = f"{synthesiser.engine} failed ({_error_text(error)})"
-        raise SynthesisFailed(reason, "fix it: dailytalk doctor --tts FILE.py says a line with it") from error
+        raise SynthesisFailed(reason, "fix it, or choose another --tts") from error
     is_mono = sound.ndim == 1 and sound.dtype.kind == "f"
     is_usable = {
         "mono samples from -1 to 1": is_mono and bool((np.abs(sound) <= LOUDEST).all()),
@@ -268,12 +268,3 @@ def convert_side(converter: VoiceConverter, side: Samples, sample_rate: int, spe
             f"{converter.engine} did not give {len(side):,} mono samples for as many", "choose another --tts"
         )
     return sound.astype(np.float32, copy=False)
-
-
-def refusal_of(synthesiser: Synthesiser) -> str:
-    """Why a synthesiser can't say anything; empty if it can."""
-    try:
-        synthesiser.preflight()
-    except DailytalkError as error:
-        return str(error)
-    return ""

@@ -2,7 +2,7 @@
 
 A `Spec` says what is particular to tagging, speaking, a corpus or a stream: its passes, each a list of stages
 over groups of rows, and what it writes when all are made. The rest is `run`: the plan compared with the finished
-shards, the checks before hours of work, the engine, the journal.
+shards, the checks before hours of work, the engine, the lock of the folder.
 """
 
 import contextlib
@@ -33,9 +33,10 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.whisper import lacking_whisper
-from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, hold_folder
+from dailytalk_contiguous.run.lock import Holder, hold_folder
 from dailytalk_contiguous.run.on_ray import RayJob, connected, run_on_ray
 from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
+from dailytalk_contiguous.run.progress import Run, TimeSpent, Tracker
 from dailytalk_contiguous.run.shard import (
     Progress,
     RunPlan,
@@ -91,7 +92,7 @@ class RunOptions:
         shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
         batch_seconds: seconds of audio that a batch of conversations may hold on CUDA.
         prune: whether results of recordings that are no longer in the input may be dropped.
-        force: whether a run on another host that has not said how it ended is taken for one that was killed.
+        force: whether a run on another host that holds the folder is taken for one that was killed.
         runner: one of `RUNNERS`, which makes the shards.
         address: the address of a Ray cluster that makes them; empty for this machine.
         work: the folder of the results, as `open_work` opens it; None for one that is on this machine alone.
@@ -460,10 +461,10 @@ class Spec(ABC):
     """The description of a run. Subclasses hold conversations, stages, and the rejects that they find on the way.
 
     Attributes:
-        kind: its name in the journal.
+        kind: its name, such as `tag`.
         out: the work folder.
         stages: the stages of all passes.
-        about: facts for run.json, as they are; its `command` goes into the journal, too.
+        about: facts for run.json, as they are; its `command` goes into the lock, too.
         rejects: rejects of the source, and of all work on the way.
         budget: the limit of what the run may spend; None if it costs nothing.
         mirrors: the mirrors of the recordings that are in a store.
@@ -500,7 +501,7 @@ class Spec(ABC):
         """
 
     def close(self) -> None:  # noqa: B027
-        """Remove what is not needed once all is written and the journal is closed."""
+        """Remove what is not needed once all is written and the folder is free."""
 
 
 @dataclass
@@ -569,39 +570,38 @@ def run(
     spec.check(options)
     failures.record.clear()  # what models did in an earlier run of this process says nothing of this one
     budget = spec.budget
-    journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
+    tracker = Tracker(Run(spec.kind, spent=(lambda: budget.spent) if budget else None))
     work = options.work or WorkFolder(spec.out)
-    outcome = RunOutcome(journal.run, spec.rejects, spec.out, work.title)
+    outcome = RunOutcome(tracker.run, spec.rejects, spec.out, work.title)
     if options.dry_run:
         _plan(spec, options, outcome)
         return outcome
     with contextlib.ExitStack() as on_exit:
-        on_exit.enter_context(work)
-        on_exit.enter_context(journal)
+        on_exit.enter_context(tracker)
         passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
-        maker = _PassMaker(spec, options, work, journal, outcome)
-        is_held = False
+        maker: _PassMaker | None = None
         for step in passes:
             plan = step.plan(options.shard)
             left = stages_left(plan, step.stages)
-            planned(plan, journal.run)
+            planned(plan, tracker.run)
             if plan.tasks:
                 preflight((*left, *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
-            if not is_held:  # a run that is refused before leaves no trace
-                on_exit.enter_context(hold_folder(spec.out, spec.kind, options.shard, options.force))
-                is_held = True
+            if maker is None:  # a run that is refused before leaves no trace
+                holder = Holder(spec.kind, spec.about.get("command", ""), options.shard)
+                lock = on_exit.enter_context(hold_folder(work, holder, options.force))
+                maker = _PassMaker(spec, options, work, tracker, outcome, holder, lock)
                 if options.shard == (1, 1):  # no other host writes here
                     for folder in (spec.out, *spec.out.iterdir()):
                         remove_unfinished(folder)
-            journal.record_plan(plan, left)
+            tracker.record_plan(plan, left)
             maker.make(step, plan, progress)
             if outcome.n_missing and step.waits:
                 break
         if not outcome.n_missing:
-            outcome.record = spec.write(journal.run.time_spent())
-            journal.run.rejects = outcome.counts.get("rejects", 0)
-            maker.drop_stale()  # now that all rows are in other shards
+            outcome.record = spec.write(tracker.run.time_spent())
+            if maker:
+                maker.drop_stale()  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
     outcome.wall_seconds = time.perf_counter() - started
@@ -619,8 +619,8 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
                 return
 
 
-#: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
-JOURNAL_SECONDS = 120.0
+#: Seconds between two copies of the lock in the store, for `dailytalk status` on another machine.
+LOCK_SECONDS = 120.0
 
 
 @dataclass
@@ -628,17 +628,21 @@ class _PassMaker:
     """Makes the passes of a run one after another.
 
     Attributes:
+        holder: the run as its lock says it.
+        lock: the file of the lock.
         results: the files of all passes so far, by folder.
-        journals_stored_at: when the journals were last copied to the store, as `time.perf_counter` says it.
+        lock_stored_at: when the lock was last copied to the store, as `time.perf_counter` says it.
     """
 
     spec: Spec
     options: RunOptions
     work: WorkFolder
-    journal: Journal
+    tracker: Tracker
     outcome: RunOutcome
+    holder: Holder
+    lock: Path
     results: dict[Path, set[Path]] = field(default_factory=dict)
-    journals_stored_at: float = -JOURNAL_SECONDS
+    lock_stored_at: float = -LOCK_SECONDS
 
     def make(self, step: Pass, plan: RunPlan, progress: Progress) -> None:
         """Make the shards of a pass that are left, and note which files are its results.
@@ -648,14 +652,20 @@ class _PassMaker:
         outcome = self.outcome
         outcome.n_conversations = sum(map(len, step.groups))
         outcome.n_shards = len(plan.paths)
+        self.holder.step = step.folder.name
+        self.holder.shards_made = 0
+        self.holder.shards = len(plan.tasks)
         if plan.tasks:
-            noted = self.journal.tracking(progress)
+            self.holder.write(self.lock)
+            noted = self.tracker.tracking(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
                 self.work.keep(report.path)
-                self.journal.record_shard(report)
-                if time.perf_counter() - self.journals_stored_at >= JOURNAL_SECONDS:
-                    self.journals_stored_at = time.perf_counter()
-                    self.work.store_journals()
+                self.holder.shards_made += 1
+                self.holder.write(self.lock)
+                if time.perf_counter() - self.lock_stored_at >= LOCK_SECONDS:
+                    self.lock_stored_at = time.perf_counter()
+                    self.work.keep(self.lock)
+                self.tracker.record_shard(report)
             if step.waits:
                 self.work.gather()  # what other hosts have made of this plan meanwhile
         outcome.n_missing = len(step.missing)

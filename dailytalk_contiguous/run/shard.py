@@ -163,7 +163,6 @@ class ShardReport:
     Attributes:
         path: its file.
         name: the file's own name, whether it is held or not.
-        rejects: how many of its conversations were rejected.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
@@ -172,7 +171,6 @@ class ShardReport:
 
     path: Path
     name: str
-    rejects: int
     wall_seconds: float
     stages: Mapping[str, tuple[float, float]]
 
@@ -421,7 +419,6 @@ class ShardMaker:
         report = ShardReport(
             path=path,
             name=shard.task.path.name,
-            rejects=len(shard.rejects),
             wall_seconds=now - self._reported_at,
             stages=stage_times,
         )

@@ -35,8 +35,7 @@ from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import cache_key
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import TimeSpent
-from dailytalk_contiguous.run.known_script import KnownConversations, KnownScript
+from dailytalk_contiguous.run.progress import TimeSpent
 from dailytalk_contiguous.run.run import (
     Pass,
     RunOptions,
@@ -46,7 +45,7 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.shards import PendingConversation, group, is_held
+from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, TAG_ANEW, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
@@ -75,8 +74,6 @@ class SynthesisInput:
         source: where the recordings are from, if run.json says it.
         digest: the transcript's SHA-256.
         fields: fields of a line published by stages of the first half.
-        without_recording: ids of the conversations whose tagged recording is not there, or was never tagged.
-        is_planned: whether conversations have only what a run reads that has nothing to do.
         working_copy: the version that they are of, if their folder is its working copy.
     """
 
@@ -86,8 +83,6 @@ class SynthesisInput:
     source: JsonObject = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
-    without_recording: list[str] = field(default_factory=list)
-    is_planned: bool = False
     working_copy: WorkingCopy | None = None
 
     @property
@@ -121,31 +116,24 @@ def read_synthesis_input(
     Raises DailytalkError if it is empty.
     """
     rejects: list[Reject] = []
-    without_recording: list[str] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
     run: JsonObject = {}
     if transcript is None:
         run = work_folder.run_json(folder)
     tagged = folder / work_folder.TAGGED
-    fields = (*FIELDS, *published(RunRecord.from_json(run).fields, work_folder.RUN))
-    rows = transcribed(path, tagged, recordings, rejects, fields, remedy, without_recording)
+    facts = RunRecord.from_json(run)
+    fields = published(facts.fields, work_folder.RUN)
+    rows = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
-    script = _input_of(run, KnownConversations(conversations, rejects, sha256_of(path)), shard_seconds)
-    return replace(script, without_recording=without_recording)
-
-
-def _input_of(run: JsonObject, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
-    """Return the input of a synthesis, of the transcript that a run has written, or people have edited."""
-    facts = RunRecord.from_json(run)
     return SynthesisInput(
-        groups=list(group(script.conversations, shard_seconds)),
-        rejects=script.rejects,
+        groups=list(group(conversations, shard_seconds)),
+        rejects=rejects,
         models=msgspec.to_builtins(facts.models),
         source=run.get("source") or {},
-        digest=script.digest,
-        fields=published(facts.fields, work_folder.RUN),
+        digest=sha256_of(path),
+        fields=fields,
         working_copy=facts.working_copy,
     )
 
@@ -185,8 +173,7 @@ class SpeakSpec(Spec):
         And for results in `out` of conversations that are not in the script, unless they may be dropped. Those of
         a tagged shard that can't be read never are.
         """
-        if not self.script.is_planned:
-            check_script_tags(self.script, self.stages)
+        check_script_tags(self.script, self.stages)
         left = [pending for pending in self.script.conversations if not pending.is_finished]
         if left and self.script.working_copy and speak_stage_of(self.stages) is None:
             raise DailytalkError(f"lines of {left[0].id!r} have to be said anew", "name a voice with --tts")
@@ -198,11 +185,6 @@ class SpeakSpec(Spec):
             raise DailytalkError(damaged[0].reason, damaged[0].remedy)
         if not options.prune:
             refuse_loss(self.out, lost, "finished conversation")
-
-    @property
-    def is_made(self) -> bool:
-        """Whether all shards exist, and none of them is to be tried again."""
-        return not any(map(is_held, self._pass.paths))
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
@@ -261,36 +243,24 @@ class SpeakFolderSpec(SpeakSpec):
         self.tagged = tagged
         self.out = out
         self.stages = tuple(stages)
-        self._chosen_stages = self.stages
         self.about = about
         self.recordings = recordings
         self.shard_seconds = shard_seconds
 
     def prepare(self) -> None:
-        """Read the transcript, or what is known of it if that shows that nothing is to be done."""
-        self._memory = KnownScript(self.tagged, self.recordings, FIND_RECORDING)
-        remembered = self._memory.read()
-        if remembered:
-            run = work_folder.run_json(self.tagged)
-            script = replace(_input_of(run, remembered, self.shard_seconds), is_planned=True)
-            self._take(script, self._chosen_stages)
-        if not remembered or not self.is_made:
-            folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
-            script = read_synthesis_input(
-                self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
-            )
-            self._take(script, self._chosen_stages)
+        """Read the transcript."""
+        folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
+        script = read_synthesis_input(
+            self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
+        )
+        self._take(script, self.stages)
 
     def write(self, time_spent: TimeSpent) -> JsonObject:
         fingerprint = work_folder.read_run(self.tagged).fingerprint
         if self.tagged != self.out and fingerprint:
             tagged = TaggedFolder(folder=str(self.tagged.absolute()), fingerprint=fingerprint)
             self.about = {**self.about, "tagged": tagged}
-        record = super().write(time_spent)
-        script = self.script
-        if not script.is_planned and not script.without_recording:
-            self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
-        return record
+        return super().write(time_spent)
 
 
 def refuse_one_channel(channel: str) -> None:

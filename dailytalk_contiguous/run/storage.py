@@ -7,17 +7,15 @@ no longer part of the result. A transcript that somebody edited in the store mea
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.events import journals
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
 from dailytalk_contiguous.store.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.store.files import write_bytes, write_text
-from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT, refuse_links_out
+from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, RUN_LOCK, TRANSCRIPT, refuse_links_out
 
 #: What `tag` may remove from a store: only its own results.
 OF_TAG = ("rated/shard-*.parquet", "tagged/shard-*.parquet", NEW_TRANSCRIPT)
@@ -68,18 +66,12 @@ class WorkFolder:
         if self.mirror and self.mirror.was_changed_here(str(self.mirror.name_of(path))):
             self.mirror.push(path)
 
-    def store_journals(self) -> None:
-        """Write the journals to the store, for `dailytalk status` on another machine."""
-        for path in journals(self.folder) if self.mirror else ():
-            self.keep(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        """Store how a run has ended: else other machines would wait for it."""
-        with suppress(DailytalkError, OSError) if kind else nullcontext():  # the store may be what failed
-            self.store_journals()
+    def drop(self, lock: Path) -> None:
+        """Remove the lock of a run that has ended, here and in the store, where others would wait for it."""
+        with suppress(DailytalkError, OSError):  # the store may have failed; Windows removes no open file
+            lock.unlink()
+            if self.mirror and lock.name in self.mirror.listing():
+                self.mirror.drop([lock.name])
 
     def settle(self, stale: Sequence[str] = ()) -> None:
         """Write the files made here to the store, then remove its files that match `stale` and are not here."""
@@ -128,9 +120,9 @@ def open_work(
     write_text(mirror.folder / STORE_RECORD, address)
 
     def is_fetched(name: str) -> bool:
-        # A journal that this machine has added to is kept: the store has only its beginning.
-        is_own_journal = name.startswith("events.") and mirror.was_changed_here(name)
-        return wanted(name) and not is_own_journal
+        # A run of this machine may hold its lock, of which the store has an earlier copy.
+        is_own_lock = name.startswith(RUN_LOCK) and mirror.was_changed_here(name)
+        return wanted(name) and not is_own_lock
 
     stored = mirror.pull(is_fetched)
     return WorkFolder(mirror.folder, mirror, stored, opened_as=out)

@@ -8,6 +8,7 @@ began with. A crash before a line loses nothing: the window has the same recordi
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +20,7 @@ from dailytalk_contiguous.core.records.conversation import from_row, to_row
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import TimeSpent, append
+from dailytalk_contiguous.run.progress import TimeSpent
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, preflight, refuse_mixing
 from dailytalk_contiguous.run.speaking import (
     SynthesisInput,
@@ -38,6 +39,7 @@ from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
 from dailytalk_contiguous.store.files import open_own
+from dailytalk_contiguous.store.full_disk import name_file
 from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, run_json
 
 #: The file of the windows that are done, after a line on what they are made of.
@@ -72,6 +74,22 @@ class StreamWindow:
     shards: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     callers: int = 0
+
+
+def append(path: Path, line: Mapping[str, object]) -> None:
+    """Add a line, which is on the disk when this returns. Raises BadInput for a symbolic link, and OSError."""
+    text = json.dumps(line, allow_nan=False).encode() + b"\n"
+    try:
+        with open_own(path, "ab+") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            if file.read() not in (b"", b"\n"):  # what a crash cut off stays a line of its own
+                text = b"\n" + text
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        name_file(error, path)
+        raise
 
 
 def read_position(out: Path) -> list[StreamWindow]:

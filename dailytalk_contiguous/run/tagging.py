@@ -14,8 +14,8 @@ from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
+from dailytalk_contiguous.run.progress import TimeSpent
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows

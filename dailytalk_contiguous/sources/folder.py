@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +31,7 @@ from dailytalk_contiguous.machine.audio import (
     ONE_CHANNEL,
     AudioHeader,
     audio_at,
+    read_header,
     read_pcm,
     to_uri,
     tracks,
@@ -57,7 +58,6 @@ from dailytalk_contiguous.sources.joined import (
     take_tracks,
     waits_of,
 )
-from dailytalk_contiguous.sources.known_recordings import FactsReader, KnownRecordings, recording_facts
 from dailytalk_contiguous.sources.pairs import (
     ALWAYS_APART,
     Pair,
@@ -69,6 +69,7 @@ from dailytalk_contiguous.sources.pairs import (
 from dailytalk_contiguous.sources.recordings import (
     LeftOut,
     Recording,
+    identity_of,
     is_recording,
     list_recordings,
     stamp_of,
@@ -288,12 +289,11 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     is_two_sided = config.channel not in _ONE_FILE
     recordings = list_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
     threads = min(AT_ONCE, cores())
-    memory = KnownRecordings(config.inputs)
     beside = _stems_by_folder(recordings) if left_out is not None and config.given else None
     rejected: list[Recording] = []
 
     def read(recording: Recording) -> list[Row]:
-        rows = list(recording_rows(recording, config, skipped, memory))
+        rows = list(recording_rows(recording, config, skipped))
         if rows[0]["problem"]:
             rejected.append(recording)
         return rows
@@ -303,7 +303,6 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     coming = (recordings.pop() for _ in range(len(recordings)))  # the list holds only those still to be read
     for rows in side_by_side(read, coming, threads):
         yield from map(callers.replaced, rows)
-    memory.save()
     if beside is not None:
         _list_unread(beside, _stems_by_folder(rejected), config.transcripts, skipped)
         skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
@@ -359,7 +358,6 @@ def recording_rows(
     recording: Recording,
     config: FolderConfig,
     left_out: LeftOut | None = None,
-    memory: KnownRecordings | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
@@ -369,7 +367,6 @@ def recording_rows(
         recording: the file, or the files of both sides.
         config: the settings by which it becomes conversations.
         left_out: gets the paths of its transcripts, and the names of their tiers that are no speech.
-        memory: facts that earlier runs have read of the recordings of the same inputs; None reads everything.
     """
     base: Row = {
         "recording_id": recording.recording_id,
@@ -377,8 +374,7 @@ def recording_rows(
         "audio_file": recording.audio_file,
     }
     try:
-        facts_of = cache(memory.facts if memory else recording_facts)
-        yield from _conversations(recording, base, config, left_out or LeftOut(), facts_of)
+        yield from _conversations(recording, base, config, left_out or LeftOut(), cache(_header_of))
     except BadInput as error:
         yield base | no_conversation(recording.recording_id, error.reason, error.remedy)
     except OSError as error:
@@ -391,8 +387,16 @@ def recording_rows(
         yield base | no_conversation(recording.recording_id, reason, remedy)
 
 
+def _header_of(path: Path) -> AudioHeader:
+    return read_header(audio_at(path))
+
+
 def _conversations(
-    recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader
+    recording: Recording,
+    base: Row,
+    config: FolderConfig,
+    left_out: LeftOut,
+    header_of: Callable[[Path], AudioHeader],
 ) -> Iterator[Row]:
     """Yield the rows of a usable recording. `base["audio"]` becomes the file that is read.
 
@@ -403,11 +407,11 @@ def _conversations(
     if pair:
         path = put_together(pair, recording.path.name)
     else:
-        path = _two_channels(recording, config, left_out, facts_of)
+        path = _two_channels(recording, config, left_out, header_of)
     files = pair.files if pair else (recording.path,)
     stamp = "\0".join([recording.audio_file, *map(stamp_of, files)])
     base["audio"] = audio_at(path)
-    info = facts_of(path).header
+    info = header_of(path)
     mono = config.mono and config.channel == "both" and info.channels == 1
     _check(recording.path, info, MIX if mono else config.channel)
     transcripts = _safe_transcripts(recording, config, left_out)
@@ -419,7 +423,7 @@ def _conversations(
         one_clock = len(transcripts) <= 1
         path, cues, side_shift = align_sides(path, recording.path.name, cues, one_clock)
         base["audio"] = audio_at(path)
-        info = facts_of(path).header
+        info = header_of(path)
     try:
         language = _language(cues, config)
     except TooFewWords:
@@ -429,7 +433,7 @@ def _conversations(
     unshared_names = [as_text(path.name) for path in transcripts if not is_shared(path.name, path.stem)]
     whole = base | no_conversation(recording.recording_id, None, None)
     whole |= {
-        "audio_identity": facts_of(path).identity,
+        "audio_identity": identity_of(path),
         "sample_rate": info.sample_rate,
         "channels": info.channels,
         "given_language": language,
@@ -569,7 +573,9 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     return language_of_texts(texts)
 
 
-def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader) -> Path:
+def _two_channels(
+    recording: Recording, config: FolderConfig, left_out: LeftOut, header_of: Callable[[Path], AudioHeader]
+) -> Path:
     """Return the file to read of a recording: itself, or what two of its channels or tracks make.
 
     Where all channels but two are silent, those two are taken, and `left_out` says so.
@@ -583,7 +589,7 @@ def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut,
     if config.sides:
         left, right = config.sides
         return take_channels(path, (left, right))
-    info = facts_of(path).header
+    info = header_of(path)
     if info.channels <= 2 or not info.seconds:
         return path
     heard = channels_with_sound(path)

@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, BUILT, CHANNE
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes, read_json
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository, download
-from dailytalk_contiguous.sources.known_recordings import KnownRecordings
 from dailytalk_contiguous.sources.recordings import Recording
 from dailytalk_contiguous.sources.transcribed import refuse_outside
 from dailytalk_contiguous.store.files import write_text
@@ -77,10 +76,9 @@ def published_rows(folders: Iterable[str], names: Sequence[str]) -> Iterator[Row
     """
     config = FolderConfig(channel="any", max_conversation=0.0, given=False)
     for folder in folders:
-        memory = KnownRecordings([folder])
         for name in sorted(names):
             recording = Recording(Path(folder, name), name, name)
-            (row,) = recording_rows(recording, config, memory=memory)
+            (row,) = recording_rows(recording, config)
             finished = Path(folder, FINISHED, name).with_suffix(".json")
             text = read_bytes(finished, limit=MOST_PUBLISHED).decode()
             published_row = read_published(text)
@@ -92,4 +90,3 @@ def published_rows(folders: Iterable[str], names: Sequence[str]) -> Iterator[Row
                 "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
                 "published": text,
             }
-        memory.save()

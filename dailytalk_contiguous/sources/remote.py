@@ -18,6 +18,7 @@ from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.store.addresses import address_of, copies_folder, note_copies
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD
+from dailytalk_contiguous.store.work_folder import RUN_LOCK
 
 #: The extra of this package that reads addresses of a scheme.
 EXTRAS = {"s3": "s3", "gs": "gcs"}
@@ -263,9 +264,9 @@ def _first_value(info: Mapping[str, Any], names: Sequence[str]) -> object:
 
 
 def is_plain(name: str) -> bool:
-    """Whether an object is not hidden, or is the mark of a folder that we made."""
+    """Whether an object is not hidden, or is the mark of a folder that we made, or the lock of a run in it."""
     if not name:
         return False
     *folders, last = name.split("/")
     in_hidden_folder = any(folder.startswith(".") for folder in folders)
-    return not in_hidden_folder and (last == RECORD or not last.startswith("."))
+    return not in_hidden_folder and (last == RECORD or last.startswith(RUN_LOCK) or not last.startswith("."))

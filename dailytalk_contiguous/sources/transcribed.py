@@ -327,7 +327,6 @@ def transcribed(
     rejects: list[Reject],
     fields: Sequence[Field] = FIELDS,
     remedy: str = PUT_BACK,
-    without_recording: list[str] | None = None,
 ) -> Iterator[Row]:
     """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -341,8 +340,6 @@ def transcribed(
         rejects: filled on the way.
         fields: the fields of a line.
         remedy: what to do about a recording that is gone.
-        without_recording: filled with the ids of conversations whose tagged recording is missing, or was never
-            tagged.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -356,6 +353,7 @@ def transcribed(
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     columns = columns_among(fields)
+    names = [*script_features(fields)]
     parts: dict[str, _TaggedPart] = {}
     unusable: dict[str, BadInput] = {}
     silent_speakers: Mapping[str, Mapping[str, str]] = {}
@@ -383,17 +381,14 @@ def transcribed(
                 _, first_line = lines[0]
                 base = from_recording(first_line, recordings, remedy)
             base[SILENT_SPEAKERS] = silent_speakers.get(name)
-            yield _row(name, lines, base, rejects, fields)
+            yield _row(name, lines, base, rejects, fields, names)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-        has_recording = part is not None and base is not None
-        if not has_recording and without_recording is not None:
-            without_recording.append(name)
     # Those without speech have no line; the lines of others were deleted on purpose.
     for name, part in parts.items():
         base = expand(part.compressed)
         if base.get("published") and not base["utterance_id"]:
-            yield _row(name, [], with_recording(base, recordings, remedy), rejects, fields)
+            yield _row(name, [], with_recording(base, recordings, remedy), rejects, fields, names)
         elif not base["utterance_id"]:
             reason = "nobody speaks in it, so there is nothing to say"
             rejects.append(Reject(name, "transcript", reason, "leave it out"))
@@ -464,11 +459,17 @@ def _tagged_parts(
 
 
 def _row(
-    name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
+    name: str,
+    lines: Sequence[_NumberedLine],
+    base: Row,
+    rejects: list[Reject],
+    fields: Sequence[Field],
+    names: Sequence[str],
 ) -> Row:
+    """Return the row of a conversation of a transcript; `names`: the columns of a script with these fields."""
     base |= {"conversation_id": name}
     if base.get("published"):
-        return _copied_row(name, lines, base, rejects, fields)
+        return _copied_row(name, lines, base, rejects, fields, names)
     stamp: str | list[str | int] | None = base.get("audio_identity")
     if not stamp:  # a recording without an identity is recognised by its path, size and date
         path = from_uri(base["audio"]["path"])
@@ -479,7 +480,7 @@ def _row(
     published = {column.name: base.get(column.name) for column in columns_among(fields)}
     row: Row = {column: base[column] for column in KEPT if column in base}
     row |= published
-    row |= to_row(talk, script_features(fields))
+    row |= to_row(talk, names)
     # A field that no line has is left out, so that the digest is that of runs which did not know the field.
     facts: Row = {}
     for column, value in row.items():
@@ -494,7 +495,12 @@ def _row(
 
 
 def _copied_row(
-    name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
+    name: str,
+    lines: Sequence[_NumberedLine],
+    base: Row,
+    rejects: list[Reject],
+    fields: Sequence[Field],
+    names: Sequence[str],
 ) -> Row:
     """Return the row of a conversation of a version: what was published, with the edits of its lines.
 
@@ -517,7 +523,7 @@ def _copied_row(
     if not is_finished or any(edit.before is None for edit in edits.values()):
         talk = scripted(talk, utterances, fields)  # which completes added lines
     if not is_finished:
-        copied |= to_row(talk, [*script_features(fields), "keeps_sound"])
+        copied |= to_row(talk, [*names, "keeps_sound"])
     row = read_published(base["published"])
     if edits or removed:
         row = with_edits(row, edits, removed, features_of_fields(fields))

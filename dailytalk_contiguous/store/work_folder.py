@@ -57,6 +57,9 @@ RUN = "run.json"
 #: The record of a mix. Not `.jsonl`: the trainer would take it for a manifest.
 MIX_RECORD = "mix.json"
 
+#: What a run holds while it works, and what says who it is and how far; parts of `--shard` have their own.
+RUN_LOCK = ".dailytalk-run"
+
 #: The published version that the folder was made from.
 BASE = "base.json"
 

@@ -17,7 +17,6 @@ from dailytalk_contiguous.cli.terminal import Panel
 DIFFERENT = {
     "--out": "a folder, which for work may be in a store; or a file, which has a name of its own",
     "--sample-rate": "of an export the trainer's, of a copy the source's; speak may keep that of the recording",
-    "--tts": "doctor says one line with it, and has none by default",
     "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
 }
 

@@ -105,7 +105,7 @@ def test_settings_of_a_voice_are_options_in_the_record_the_card_and_the_cache(
     assert "nothing to do" in again.out
 
 
-def test_settings_of_a_stage_and_a_voice_are_options_of_build_plan_and_tag(here: Path, dailytalk: Command) -> None:
+def test_settings_of_a_stage_and_a_voice_are_options_of_build_and_tag(here: Path, dailytalk: Command) -> None:
     own = ("--stage", "count.py", "--tts", "hum.py", "--letters", "6", "--pace", "2")
     done = dailytalk("build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", *own)
     assert done.code == 0, done.err
@@ -116,8 +116,6 @@ def test_settings_of_a_stage_and_a_voice_are_options_of_build_plan_and_tag(here:
     for line in lines:
         long_words = [word for word in line["text"].split() if len(word) >= 6]
         assert line["n_words"] == len(long_words)
-    planned = dailytalk("plan", "calls", *EMBEDDED, "--affect-model", "none", *own)
-    assert planned.code == 0, planned.err
     tag = ("tag", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", "--stage", "count.py")
     assert "nothing to do" in dailytalk(*tag, "--letters", "6").out
     assert dailytalk(*tag, "--letters", "2").code == 0
@@ -147,7 +145,6 @@ def test_settings_of_an_export_are_options_and_stand_in_its_readme(here: Path, d
         (("speak", "work", "--tts", "hum.py"), ("--pace", "--loud", "--no-loud", "--breath", "--pitch")),
         (("speak", "work", "--tts=hum.py"), ("--pace",)),
         (("build", "--tts", "hum.py", "--stage", "count.py"), ("--pace", "--letters")),
-        (("plan", "--tts", "hum.py", "--stage", "count.py"), ("--pace", "--letters")),
         (("converse", "--tts", "hum.py"), ("--pace",)),
         (("export", "work", "--format", "lines.py"), ("--upper", "--shortest")),
     ],

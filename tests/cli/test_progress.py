@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from command import PROGRAM
 
 from dailytalk_contiguous.cli.show import RunLines, bar
 from dailytalk_contiguous.cli.terminal import Console
-from dailytalk_contiguous.run.events import Run, now
+from dailytalk_contiguous.run.progress import Run
 from dailytalk_contiguous.run.shard import RunPlan, Task
 from dailytalk_contiguous.shards import PendingConversation
 
@@ -23,8 +23,7 @@ LONG = "first-" + "-".join(map(str, range(100))) + "-last"
 
 
 def running(conversation: str = "call") -> Run:
-    started = (datetime.now(UTC) - timedelta(seconds=88)).isoformat()
-    run = Run("r", "tag", "h", 1, started, now(), last_made=now())
+    run = Run("tag", started=time.monotonic() - 88, last_made=time.monotonic())
     run.conversations = 4
     run.conversations_done = 2
     run.audio_seconds = 420.0
@@ -53,7 +52,7 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
 @pytest.mark.usefixtures("terminal")
 def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     plan = RunPlan([OUT], [Task(OUT, [PendingConversation("a", "a", None, 60.0, "")])])
-    run = Run("r", "tag", "h", 1, now(), now(), audio_seconds=60, conversations=1)
+    run = Run("tag", audio_seconds=60, conversations=1)
     with bar() as planned:
         planned(plan, run)
     drawn = capsys.readouterr().err
@@ -88,8 +87,8 @@ def test_no_figure_is_hidden_on_a_terminal_of_any_width(
 
 def test_spent_money_is_shown() -> None:
     run = running()
-    run.spent = 0.0123
-    assert run.progress(datetime.now(UTC)).endswith(", 0.0123 USD spent")
+    run.spent = lambda: 0.0123
+    assert run.progress().endswith(", 0.0123 USD spent")
 
 
 @pytest.mark.parametrize("command", ["tag", "build", "speak", "corpus"])

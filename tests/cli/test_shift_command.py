@@ -166,14 +166,6 @@ def test_people_have_one_voice_in_all_talks_and_the_next_run_goes_on_with_it(
     assert voices() == {"0.9"}
 
 
-def test_a_plan_of_it_costs_nothing(calls: Path, dailytalk: Command) -> None:
-    done = dailytalk("plan", calls, *EMBEDDED, "--tts", "shift", "--json")
-    assert done.code == 0, done.err
-    plan = json.loads(done.out)
-    assert not plan["quantities"].get("usd")
-    assert plan["quantities"]["speak_seconds"] > 0
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -200,9 +192,3 @@ def test_a_talk_with_the_machine_has_nothing_to_convert(tmp_path: Path, dailytal
     done = dailytalk("converse", "--profile", "embedded", "--tts", "shift", "--input", sound, "--no-save")
     assert done.code in (1, 2)
     assert "converts recorded sound" in " ".join(done.err.split())
-
-
-def test_doctor_tries_it(dailytalk: Command) -> None:
-    done = dailytalk("doctor", "--tts", "shift")
-    assert done.code == 0, done.out
-    assert "it converts" in done.out

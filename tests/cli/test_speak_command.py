@@ -172,12 +172,8 @@ def test_refusal_by_the_service_is_one_sentence_without_the_token_and_loses_noth
     assert refusal.startswith("dailytalk: Fish Audio answered 404")
     assert TOKEN not in done.err
     assert state(work) == before
-    (failed,) = json.loads(dailytalk("status", work, "--json").out)["runs"]
-    assert failed["kind"] == "speak"
-    assert failed["state"] == "failed"
-    assert failed["spent"] == 0.0
+    assert json.loads(dailytalk("status", work, "--json").out) == {"runs": []}
     assert "check the voice" in refusal
-    assert "check the voice" in failed["reason"]
     monkeypatch.setenv("FISH_API_KEY", "a-token-of-somebody-else")
     done = dailytalk("speak", work, *FISH)  # the server repeats the token in its answer
     assert done.code == 1
@@ -199,7 +195,6 @@ def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
             done = dailytalk(*command)
             assert done.code == 0
             assert "USD" not in done.out + done.err
-        assert "USD" not in dailytalk("status", work).out
         samples = {text: sample[:4] for text, sample in server.said}
         assert samples == dict.fromkeys((SHORT[0][1], SHORT[2][1]), b"RIFF")
         assert server.uploads == 1

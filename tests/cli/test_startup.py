@@ -1,16 +1,13 @@
 """What commands that only look at things do not load: they answer before a second has passed."""
 
-import os
-import platform
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from dailytalk_contiguous.machine import resources
-from dailytalk_contiguous.run.events import EVENTS, Run, append, now
+from dailytalk_contiguous.run.lock import Holder, lock_of
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
 HEAVY = (
@@ -67,8 +64,9 @@ def test_every_command_has_a_limit_of_memory() -> None:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    run = Run("r", "tag", platform.node(), os.getpid(), now(), now())
-    append(tmp_path / EVENTS, asdict(run))
+    lock = lock_of(tmp_path, (1, 1))
+    lock.touch()
+    Holder("tag").write(lock)
     return tmp_path
 
 

@@ -1,15 +1,11 @@
 import json
 import os
 import signal
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from command import EMBEDDED, Command, start, start_held
 from recordings import calls, state
-
-from dailytalk_contiguous.run.events import EVENTS, Run, append
 
 
 @pytest.fixture
@@ -27,20 +23,26 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     assert during.code == 0
-    assert during.out.splitlines()[1:] == ["1 run, 1 running"]
-    (line,) = [line for line in during.out.splitlines() if f"process {running.pid}: running; " in line]
-    assert "33 %, 0.2 of 0.6 min, 2 of 6 conversations, " in line
-    assert "× real time, " in line
-    killed = dailytalk("status", out)
-    assert f"process {running.pid}: gone" in killed.out
+    host = os.uname().nodename
+    assert f"tag 1/1 on {host}, process {running.pid}, since 2" in during.out
+    assert f": rated, 1 of 4 shards; running: dailytalk tag {tmp_path / 'in'} --out {out} " in during.out
+    assert during.out.splitlines()[-1] == f"1 run in {out}"
+    (killed,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
+    assert (killed["state"], killed["pid"], killed["step"]) == ("gone", running.pid, "rated")
+    assert (
+        ": rated, 1 of 4 shards; gone: the same command, to go on: dailytalk tag" in dailytalk("status", out).out
+    )
     assert dailytalk("tag", tmp_path / "in", "--out", out, *quick).code == 0
+    assert (json.loads((out / "run.json").read_text())["time"]["stages"]["Transcribe"][1]) == 24.0  # of 36
     before = state(out)
-    (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
-    assert run["state"] == "finished"
-    assert run["shards"] == run["done"] == 4
-    assert run["audio_done"] == 36.0  # what was heard before the kill is tagged, too
-    assert run["stages"]["Transcribe"][1] == 24.0  # and not heard again
+    assert dailytalk("status", out).out == f"0 runs in {out}\n"
     assert state(out) == before
+
+
+def test_status_of_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("status", tmp_path / "nowhere")
+    assert done.code == 1
+    assert "name the work folder of a run" in done.err
 
 
 def test_second_run_in_a_folder_is_refused_with_the_name_of_the_first_until_it_is_killed(
@@ -94,31 +96,3 @@ def test_of_two_runs_that_begin_at_once_one_works(
     done = dailytalk(*tag)
     assert done.code == 0
     assert "nothing to do" in done.out
-
-
-def test_time_left_is_that_of_the_rest_at_the_speed_so_far_and_is_not_said_once_it_has_run_out(
-    tmp_path: Path, dailytalk: Command
-) -> None:
-    for minutes, left in ((0, "60 min left"), (40, "20 min left"), (100, "")):
-        out = tmp_path / str(minutes)
-        made = datetime.now(UTC) - timedelta(minutes=minutes)
-        run = Run(
-            run="r",
-            kind="tag",
-            host="elsewhere",
-            pid=1,
-            started=(made - timedelta(minutes=180)).isoformat(),
-            time=datetime.now(UTC).isoformat(),
-            conversations=4,
-            conversations_done=3,
-            audio_seconds=4 * 3600.0,
-            audio_done=3 * 3600.0,
-            last_made=made.isoformat(),
-            conversation="call",
-            at="Transcribe",
-        )
-        append(out / EVENTS, asdict(run))
-        printed = dailytalk("status", out).out
-        assert "75 %, 3.0 of 4.0 h, 3 of 4 conversations, 1.0× real time" in printed
-        assert left in printed
-        assert (" left" in printed) == bool(left)

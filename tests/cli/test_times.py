@@ -18,9 +18,8 @@ from dailytalk_contiguous.cli.options import TIME, time_of
 def options_of_times() -> set[tuple[str, str]]:
     times = set[tuple[str, str]]()
     for name in COMMANDS:
-        if name != "plan":
-            parameters = command_of(name).params
-            times |= {(name, each.opts[0]) for each in parameters if each.metavar == TIME}
+        parameters = command_of(name).params
+        times |= {(name, each.opts[0]) for each in parameters if each.metavar == TIME}
     return times
 
 

@@ -16,6 +16,7 @@ from own_stages import own_file
 from recordings import excerpt, save
 
 from dailytalk_contiguous import load
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.stages.base import model_digest
@@ -154,6 +155,13 @@ def test_file_that_is_no_voice_is_refused_in_a_sentence(
     assert done.code == 1, done.err
     assert done.err.count("\n") == 1, done.err
     assert reason in done.err, done.err
+
+
+def test_own_voice_that_can_not_be_loaded_is_one_sentence(own_voice: Callable[[str], Path]) -> None:
+    voice = own_voice(PARROT.replace("self.voice = chosen.options.variant", "raise OSError('no card')"))
+    with pytest.raises(DailytalkError, match=r"parrot can't be used \(OSError: no card\)") as refused:
+        load_synthesiser(str(voice), VoiceSettings("", ""))
+    assert refused.value.remedy == "fix it, or choose another --tts"
 
 
 def test_no_file_that_a_work_folder_names_is_run(tmp_path: Path, dailytalk: Command) -> None:

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from audio_files import example
-from command import EMBEDDED, Command
-from recordings import read_lines, save
+from command import Command
+from recordings import read_lines
 from scripted import Said, folder, loopback, say, settings, write_transcript
 from tts_server import TtsServer
 
@@ -149,12 +147,3 @@ def test_a_dry_run_says_how_many_are_said_together_and_what_an_edit_buys(
     assert planned["turns"] == 2
     assert planned["requests"] == 3
     assert server.asked == []
-
-
-def test_a_plan_says_so_too(tmp_path: Path, dailytalk: Command) -> None:
-    turn = example("old_friends")[round(44.9 * 16000) : round(54.2 * 16000)]  # "... office. Every morning ..."
-    save(tmp_path / "in/call.flac", np.concatenate([turn] * 5))
-    quick = (*EMBEDDED, "--asr-model", "tiny.en", "--join-sentences", "0")
-    done = dailytalk("plan", tmp_path / "in", *quick, "--tts", "fish", "--sample-minutes", "0.4")
-    assert done.code == 0, done.out + done.err
-    assert "an edit of one buys its turn again" in done.out, done.out + done.err

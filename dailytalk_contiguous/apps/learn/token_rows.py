@@ -66,7 +66,7 @@ class ProsodySpec(Spec):
         out: the folder; created if need be, and not searched.
         stage: adds the contours or tokens.
         segment: finds utterances.
-        about: its `command` goes into the journal and run.json.
+        about: its `command` goes into run.json and the lock of the folder.
         shard_seconds: audio of a shard.
         transcripts: a folder of transcripts, or a file; None takes those beside the recordings.
 
