@@ -18,11 +18,10 @@ from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.personaplex import PERSONAPLEX
 from dailytalk_contiguous.publish.exports.shard_formats import SHARD_FORMATS
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
-from dailytalk_contiguous.publish.exports.synthesis_formats import SYNTHESIS_FORMATS
 from dailytalk_contiguous.publish.exports.turnbench import TURNBENCH
 from dailytalk_contiguous.publish.exports.vap import VAP
 
-_ALL: list[ExportFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *SHARD_FORMATS, *SYNTHESIS_FORMATS]
+_ALL: list[ExportFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *SHARD_FORMATS]
 _ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, TURNBENCH, SMART_TURN_FORMAT]
 _ALL += [*chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
