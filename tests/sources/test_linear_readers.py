@@ -113,11 +113,6 @@ def segments_of_nist(items: list[Span]) -> str:
     return "".join(f"call 1 Ann {start} {end} <o> so it is\n" for start, end in items)
 
 
-def turns_of_chat(items: list[Span]) -> str:
-    tiers = [f"*ANN:\tso it is . \x15{100 * x:.0f}_{100 * y:.0f}\x15\n" for x, y in items]
-    return f"@Begin\n{''.join(tiers)}@End\n"
-
-
 @pytest.mark.parametrize(
     ("name", "write"),
     [
@@ -132,7 +127,6 @@ def turns_of_chat(items: list[Span]) -> str:
         ("call.TextGrid", intervals_of_praat),
         ("call.ctm", words_of_nist),
         ("call.stm", segments_of_nist),
-        ("call.cha", turns_of_chat),
     ],
 )
 def test_twice_the_items_take_twice_the_steps(
@@ -247,13 +241,6 @@ def test_reason_does_not_repeat_a_long_text_of_the_file(tmp_path: Path) -> None:
         read_transcripts([path], "call.wav")
     assert len(caught.value.reason) < 500
     assert len(BadInput("a" * 1_000_000, "cut it").reason) < 2 * MOST_REASON
-
-
-def test_a_long_utterance_of_chat_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "call.cha"
-    path.write_text(f"@Begin\n*ANN:\t{'<so it is> [x 20] ' * 12_000} \x151_2000\x15\n@End\n")
-    with pytest.raises(BadInput, match=r"call\.cha: line 2 has more than 200,000 characters"):
-        read_transcripts([path], "call.wav")
 
 
 def test_a_long_name_of_a_speaker_is_refused(tmp_path: Path) -> None:
