@@ -1077,31 +1077,6 @@ def _mrk(talk: Talk, recording: str) -> Files:
     return {"sw2001.mrk": "".join(lines).encode()}
 
 
-def _bullet(start: Any, end: Any) -> str:
-    times = [x if isinstance(x, str) else str(round(1000 * x)) for x in (start, end)]
-    return f"\x15{times[0]}_{times[1]}\x15"
-
-
-def _chat(talk: Talk, recording: str, words: bool) -> Files:
-    lines = ["@UTF8", "@Begin", "@Languages:\teng"]
-    lines.append(f"@Participants:\tA {PEOPLE['left']} Speaker, B {PEOPLE['right']} Speaker")
-    lines.append(f"@Media:\t{recording}, audio")
-    for x in talk:
-        lines.append(f"*{_LETTERS.get(x.who, x.who)}:\t{x.text} {_bullet(x.start, x.end)}")
-        if words:
-            lines.append("%wor:\t" + " ".join(f"{word} {_bullet(start, end)}" for word, start, end in x.words))
-        lines.append("%com:\twritten for a test")
-    return {f"{NAME}.cha": "\n".join([*lines, "@End", ""]).encode()}
-
-
-def _chat_utterances(talk: Talk, recording: str) -> Files:
-    return _chat(talk, recording, words=False)
-
-
-def _chat_words(talk: Talk, recording: str) -> Files:
-    return _chat(talk, recording, words=True)
-
-
 def _stm(talk: Talk, recording: str) -> Files:
     lines = []
     for x in talk:
@@ -1113,24 +1088,6 @@ def _stm(talk: Talk, recording: str) -> Files:
 def _stm_shared(talk: Talk, recording: str) -> Files:
     other = b"other A Carol 1.0 2.0 Hello.\n"
     return {"test.stm": _stm(talk, recording)[f"{NAME}.stm"] + other}
-
-
-def _kaldi(talk: Talk, recording: str) -> Files:
-    segments = []
-    texts = []
-    speakers = []
-    for n, x in enumerate(talk):
-        utterance = f"{_person(x.who)}-{n:04d}"
-        segments.append(f"{utterance} {recording}-{x.who} {x.start} {x.end}\n")
-        texts.append(f"{utterance} {x.text}\n")
-        speakers.append(f"{utterance} {_person(x.who)}\n")
-    sides = dict.fromkeys(["left", "right", *(x.who for x in talk if x.who)])
-    channels = [f"{recording}-{side} {recording} {_LETTERS.get(side, side)}\n" for side in sides]
-    waves = [f"{recording}-{side} /data/{recording}.flac\n" for side in sides]
-    files = {"segments": segments, "text": texts, "reco2file_and_channel": channels, "wav.scp": waves}
-    if all(x.who for x in talk):
-        files["utt2spk"] = speakers
-    return {name: "".join(lines).encode() for name, lines in files.items()}
 
 
 def _candor(name: str) -> Callable[[Talk, str], Files]:
@@ -1261,11 +1218,8 @@ WAYS_TO_WRITE = (
     Way("Switchboard, words", _ms98, utterances=False, passes=_TWO_NAMES | _OTHER_CALL),
     Way("Switchboard, utterances", _ms98_utterances, words=False, passes=_TWO_NAMES | _OTHER_CALL),
     Way("Switchboard, .mrk", _mrk, utterances=False, passes=_OTHER_CALL),
-    Way("CHAT", _chat_utterances, words=False, people=PEOPLE, passes=_NOBODY),
-    Way("CHAT, words", _chat_words, people=PEOPLE, passes=_NOBODY),
     Way("STM", _stm, words=False, people=PEOPLE, passes=_NOBODY),
     Way("STM, of a corpus", _stm_shared, words=False, people=PEOPLE, passes=_SHARED | _NOBODY),
-    Way("Kaldi", _kaldi, words=False, people=PEOPLE, passes=_NOBODY),
     Way("CANDOR, audiophile", _candor("transcript_audiophile.csv"), words=False, people=PEOPLE),
     Way("CANDOR, backbiter", _candor("transcript_backbiter.csv"), words=False, people=PEOPLE),
     Way("CANDOR, cliffhanger", _candor("transcript_cliffhanger.csv"), words=False, people=PEOPLE),

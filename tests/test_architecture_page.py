@@ -62,7 +62,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             file = folder / f"example_of_a_{name}.py"
             runpy.run_path(str(file), run_name="__main__")
         rows = open_items("work").rows()
-        write_export(rows, Path("lines"), modules["export"].FORMAT)
+        write_export(rows, Path("clips"), modules["export"].FORMAT)
     yield Ran(folder, modules)
     for name in EXAMPLES:
         sys.modules.pop(f"example_of_a_{name}", None)
@@ -129,10 +129,10 @@ def test_synthesiser_of_the_page_speaks_a_whole_conversation(ran: Ran) -> None:
 
 
 def test_export_of_the_page_names_every_file_that_it_wrote(ran: Ran) -> None:
-    folder = ran.folder / "lines"
-    lines = read_lines(folder / "lines.jsonl")
+    folder = ran.folder / "clips"
+    lines = read_lines(folder / "metadata.jsonl")
     written = {str(path.relative_to(folder)) for path in folder.rglob("*.wav")}
-    listed = {entry["path"] for entry in lines}
+    listed = {entry["file_name"] for entry in lines}
     assert written
     assert listed == written
     assert all(entry["text"] for entry in lines)

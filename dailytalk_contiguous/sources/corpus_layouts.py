@@ -1,7 +1,7 @@
 """Places and names of the transcripts of corpora whose transcripts are not named like their recordings.
 
 Switchboard's `sw02001.sph` has `sw2001A-ms98-a-word.text` and `…B…`; Fisher and Switchboard have their texts in
-another folder of the corpus; CANDOR has one transcript a folder, and Kaldi one folder for many recordings.
+another folder of the corpus; CANDOR has one transcript a folder.
 """
 
 import os
@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
-from dailytalk_contiguous.sources.kaldi_folders import KALDI_FILES, SEGMENTS, is_kaldi_folder
 from dailytalk_contiguous.sources.text_transcripts import text_kind
 
 #: A file of Switchboard: the number of a call, and whether it has words or utterances of a side.
@@ -24,7 +23,7 @@ _NUMBERED = re.compile(r"fe_03_\d{5}|fsp_\d{5}_\w{1,8}|sw0?\d{4}|(?:en|sp|ma|ja|
 SWITCHBOARD_ENDINGS = ("-word.text", "-trans.text", ".mrk")
 
 #: Endings of the transcripts of such recordings.
-_ENDINGS_OF_NUMBERED = (".txt", ".cha", *SWITCHBOARD_ENDINGS)
+_ENDINGS_OF_NUMBERED = (".txt", *SWITCHBOARD_ENDINGS)
 
 
 def switchboard_stems(name: str) -> list[str]:
@@ -53,16 +52,7 @@ def corpus_transcripts(recording: Path, root: Path | None, elsewhere: Path | Non
         return []
     if _NUMBERED.fullmatch(recording.stem):
         by_stem = _numbered(folder, folder.stat().st_mtime_ns)
-        numbered = by_stem.get(recording.stem.casefold(), ())
-        if numbered:
-            return sorted(numbered)
-    if elsewhere is None:
-        for parent in recording.parents:
-            segments = parent / SEGMENTS
-            if segments.is_file() and is_kaldi_folder(segments):
-                return [segments]
-            if parent == folder:
-                break
+        return sorted(by_stem.get(recording.stem.casefold(), ()))
     return []
 
 
@@ -99,8 +89,6 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
         ending = path.suffix.lower()
         if ending == ".txt" and text_kind(path) is None:
             continue
-        if path.name == SEGMENTS and not is_kaldi_folder(path):
-            continue
         kept.append(path)
     names = {path.name.casefold() for path in kept}
     richest = []
@@ -117,12 +105,8 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
 
 def files_with(transcript: Path) -> list[Path]:
     """Return the files that are read together with a transcript."""
-    files: list[Path | None] = []
-    if transcript.name == SEGMENTS:
-        files = [transcript.parent / name for name in KALDI_FILES]
-    elif transcript.name in CANDOR_TRANSCRIPTS:
-        files = [channel_map_of(transcript)]
-    return [path for path in files if path is not None and path.is_file()]
+    channel_map = channel_map_of(transcript) if transcript.name in CANDOR_TRANSCRIPTS else None
+    return [channel_map] if channel_map and channel_map.is_file() else []
 
 
 def poorer_than(transcript: Path) -> list[Path]:

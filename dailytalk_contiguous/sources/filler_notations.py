@@ -11,8 +11,8 @@ from dailytalk_contiguous.core.words.fillers import PATTERNS, USUAL, are_fillers
 from dailytalk_contiguous.core.words.transcript_marks import mark_of
 from dailytalk_contiguous.core.words.word_times import split_words
 
-#: TalkBank's CHAT: `&-` is always before a filler, `&` in older files also before a fragment. LDC: `%`.
-_SIGNED = re.compile(r"(?<!\w)(?:&-(?P<chat>[^\W\d_][^\s_]{0,80}+(?!\S))|[&%](?P<signed>[^\W\d_]\S{0,80}+))")
+#: TalkBank: `&-` is always before a filler, `&` in older files also before a fragment. LDC: `%`.
+_SIGNED = re.compile(r"(?<!\w)(?:&-(?P<talkbank>[^\W\d_][^\s_]{0,80}+(?!\S))|[&%](?P<signed>[^\W\d_]\S{0,80}+))")
 
 #: A letter or digit beside a bracket, in which case the bracket is part of a word. Japanese and Chinese have no
 #: spaces around a word.
@@ -26,7 +26,7 @@ _ENCLOSED = re.compile(
 )
 
 #: The notations that hold nothing but fillers, so that their words need no look at the table.
-_ALWAYS_FILLERS = ("chat", "switchboard")
+_ALWAYS_FILLERS = ("talkbank", "switchboard")
 
 #: An answer (`uh-huh`), initials (`E.R.`) or a range (`A-H`), whose letters alone may spell a filler.
 _COMPOUND = re.compile(r"\w[-.'’]\w")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.words.cues import shared_time
 from dailytalk_contiguous.core.words.transcript_marks import is_redacted, mark_of, without_control_tokens
 from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
@@ -88,7 +89,8 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
             else:
                 words = line.words if line.is_voice else line.all_words
             turns.setdefault(speaker, []).extend(words)
-        for speaker, words in turns.items():
+        for speaker, tagged_words in turns.items():
+            words = tagged_words[_length_of_tag(tagged_words) :]
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
             record: SubtitleRecord = {
                 "start": item.start,
@@ -98,6 +100,14 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
                 "words": [word._asdict() for word in words] if is_timed else [],
             }
             yield item.position, record
+
+
+def _length_of_tag(words: Sequence[TimedWord]) -> int:
+    """Return how many words are a style tag before what is said, as our exports write it: `(happy) Hi.`"""
+    texts = [word.word for word in words]
+    tags = tags_among(texts[:5])
+    is_tag = tags and " ".join(texts).startswith(f"{tags[0]} ") and mark_of(tags[0]) is None
+    return len(tags[0].split()) if is_tag else 0
 
 
 #: What begins the words of another person in a subtitle: chevrons, or a dash that is no minus and no double one.

@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
 from dailytalk_contiguous.sources.transcript_text import (
@@ -35,9 +34,6 @@ _REMEMBERED = 4096
 _LABEL = re.compile(rf"({NUMBER.pattern})\t({NUMBER.pattern})(?:\t(.*))?")
 
 _FREQUENCIES = re.compile(rf"\\\t{NUMBER.pattern}\t{NUMBER.pattern}")
-
-#: A style tag before the words, as our export of labels writes it.
-_TAGGED = re.compile(r"(?P<name>(?:[^:()]{1,80}: )?)(?P<tag>\([^()]{1,80}\)) ")
 
 #: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
 _OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
@@ -93,9 +89,6 @@ def labels_as_subtitles(path: Path) -> str:
             reason = f"{position} is no label: {shown_line(line)}"
             raise broken(path, reason, "export labels from Audacity again")
         start, end, label = match.groups()
-        tagged = _TAGGED.match(label or "")
-        if tagged and tags_among(tagged["tag"].split()):
-            label = tagged["name"] + label[tagged.end() :]
         text = (label or "").replace("&", "&amp;").replace("<", "&lt;").replace("{", "&#123;")
         cues.append(f"{_clock(path, position, start)} --> {_clock(path, position, end)}\n{text.strip()}\n")
     return "\n".join(cues)

@@ -5,6 +5,8 @@ Both libraries read what they can of a damaged file, so what was read is counted
 
 import itertools
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +28,7 @@ WORD_TIER_SHARE = 0.9
 SPEECH_SHARE = 0.5
 
 #: What an export calls its tiers: `Anna/utterances`, and `Anna/utterances 2` for those that overlap.
-OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|sounds)( \d+)?")
+_OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|sounds)( \d+)?")
 
 #: Tokens in the names and linguistic types of tiers that describe speech and hold none.
 _ABOUT_SPEECH = re.compile(
@@ -65,7 +67,7 @@ class Tier(NamedTuple):
 
     @property
     def is_own(self) -> bool:
-        return OWN_TIER.fullmatch(self.name) is not None
+        return _OWN_TIER.fullmatch(self.name) is not None
 
     @property
     def holds_words(self) -> bool:
@@ -218,7 +220,8 @@ def tier_records(
     Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
     that is named for something else (phones, glosses, gestures; of our own exports tags, sounds), or that has less
     than `SPEECH_SHARE` of the different words of another tier of the speaker. Where a speaker has words and
-    utterances, the words count. Raises BadInput where it is unclear.
+    utterances, the words count; in our own exports they are parts of the utterances. Raises BadInput where it is
+    unclear.
     """
     tiers = [tier for tier in read_tiers(path) if tier.has_text]
     names = {name.casefold() for name in wanted}
@@ -233,7 +236,13 @@ def tier_records(
     for speaker_tiers in by_speaker.values():
         most = max(tier.n_words for tier in speaker_tiers)
         full = [tier for tier in speaker_tiers if tier.is_own or tier.n_words >= SPEECH_SHARE * most]
+        speaker = speaker_tiers[0].speaker
         word_tiers = [tier for tier in full if tier.holds_words]
+        own_tiers = [tier for tier in full if tier.is_own]
+        if not all(tier.holds_words for tier in own_tiers):
+            used |= {tier.name for tier in own_tiers}
+            yield from _own_utterances(own_tiers, speaker)
+            continue
         full = word_tiers or full
         if len(full) > 1 and not all(tier.is_own for tier in full):
             several = " and ".join(shown_name(tier.name) for tier in full[:3])
@@ -242,7 +251,6 @@ def tier_records(
             raise broken(path, reason, "name the right one with --tier")
         used |= {tier.name for tier in full}
         field = "word" if word_tiers else "text"
-        speaker = speaker_tiers[0].speaker
         for start, end, text in itertools.chain.from_iterable(tier.labels for tier in full):
             if text:
                 yield quoted(text), {"start": start, "end": end, "speaker": speaker, field: text}
@@ -254,9 +262,27 @@ def tier_records(
         left[printable_path(path.name)] = others
 
 
+def _own_utterances(tiers: Sequence[Tier], speaker: str) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the utterances in tiers of our own exports as records, each with the words from its start on."""
+    utterances: list[tuple[float, float, str]] = []
+    words: list[tuple[float, float, str]] = []
+    for tier in tiers:
+        labels = words if tier.holds_words else utterances
+        labels += [label for label in tier.labels if label[2]]
+    utterances.sort()
+    starts = [start for start, _, _ in utterances]
+    words_of: dict[int, list[dict[str, object]]] = defaultdict(list)
+    for start, end, text in sorted(words):
+        index = max(0, bisect_right(starts, (start + end) / 2) - 1)
+        words_of[index].append({"word": text, "start": start, "end": end})
+    for index, (start, end, text) in enumerate(utterances):
+        record = {"start": start, "end": end, "speaker": speaker, "text": text, "words": words_of[index]}
+        yield quoted(text), record
+
+
 def _is_about_speech(tier: Tier) -> bool:
     """Whether a tier is about speech and holds none, by its name or its type: phones, glosses, tags."""
-    exported = OWN_TIER.fullmatch(tier.name)
+    exported = _OWN_TIER.fullmatch(tier.name)
     if exported:
         return exported[2] in ("tags", "sounds")
     kind, _, _ = tier.name.partition("@")
@@ -275,7 +301,7 @@ def _is_private_tier(name: str) -> bool:
 
 def _speaker_of(tier: Tier) -> str:
     """Return the speaker of a tier: as the file names it, else from the tier's name; empty where there is none."""
-    exported = OWN_TIER.fullmatch(tier.name)
+    exported = _OWN_TIER.fullmatch(tier.name)
     _, _, after_at = tier.name.partition("@")
     tokens = re.findall(r"[^\W_]+", tier.name)
     name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))

@@ -39,11 +39,9 @@ from dailytalk_contiguous.core.words.transcript_marks import (
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import SHORTEST_WORD, has_words, join_words
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
-from dailytalk_contiguous.sources.chat_transcripts import chat_records
 from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, files_with, switchboard_stems
 from dailytalk_contiguous.sources.corpus_lines import mrk_records, ms98_records, stm_records
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
-from dailytalk_contiguous.sources.kaldi_folders import REFUSED, SEGMENTS, kaldi_records
 from dailytalk_contiguous.sources.named_records import NamedRecords, TranscriptItem, TranscriptRecord
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.services import (
@@ -580,19 +578,6 @@ def is_transcript(content: bytes) -> bool:
     return is_of_service or any(kind.items(data) is not None for kind in DOCUMENTS)
 
 
-# Kaldi
-
-
-def _kaldi(path: Path) -> Iterator[TranscriptRecord]:
-    """Yield the utterances of a data folder; an error stands for those of a recording that can't be used."""
-    for position, record in kaldi_records(path):
-        refused = record.pop(REFUSED, None)
-        if refused:
-            yield position, {"recording_id": record["recording_id"], PROBLEM: refused}
-        else:
-            yield position, record
-
-
 # Of all formats
 
 
@@ -609,12 +594,10 @@ FORMATS: dict[str, Callable[..., Iterable[TranscriptRecord]]] = {
     ".jsonl.gz": _json,
     ".txt": text_records,
     ".sbv": subtitle_records,
-    ".cha": chat_records,
     ".stm": stm_records,
     ".mrk": mrk_records,
     "-word.text": ms98_records,
     "-trans.text": ms98_records,
-    SEGMENTS: _kaldi,
     **dict.fromkeys(CANDOR_TRANSCRIPTS, candor_records),
 }
 

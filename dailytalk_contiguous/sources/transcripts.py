@@ -24,7 +24,6 @@ from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import is_side_name, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
-from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
 from dailytalk_contiguous.sources.named_records import NamedRecords
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.recordings import is_recording
@@ -91,7 +90,7 @@ def stems_of(name: str) -> list[str]:
     """
     name = composed(name)
     ending = ending_of(name)
-    if name in (TRANSCRIPT, SEGMENTS):
+    if name == TRANSCRIPT:
         return [OF_MANY]
     if ending is None or name.lower().endswith(REFERENCE) or name in CANDOR_TRANSCRIPTS:
         return []

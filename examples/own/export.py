@@ -1,61 +1,60 @@
-"""Lines of the main speaker for a trainer: `dailytalk export work --format export.py --out lines`."""
+"""Clips for Orpheus-TTS: `dailytalk export work --format export.py --out clips`, then `load_dataset("clips")`."""
 
 from dataclasses import dataclass
+from uuid import NAMESPACE_URL, uuid5
 
 from dailytalk_contiguous import setting
 from dailytalk_contiguous.core.records.finding import error
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
 from dailytalk_contiguous.publish.exports.exporting import ExportFormat, ExportSettings, FileEntry, json_lists
-from dailytalk_contiguous.store.files import file_name
+
+TAGS = ("laugh", "chuckle", "sigh", "cough", "yawn")
 
 
 @dataclass(frozen=True)
-class LineSettings(ExportSettings):
-    upper: bool = setting(False, "Texts in capitals.", panel="result")
-    shortest_seconds: float = setting(
-        0.0, "Lines that last less are left out.", option="shortest", panel="result", unit="s"
-    )
+class ClipSettings(ExportSettings):
+    named: bool = setting(True, "The speaker's name before each text.")
+    longest_seconds: float = setting(30.0, "Longer clips are left out.", option="longest", unit="s")
 
 
-def write_lines(export, item):
-    main = [utterance for utterance in item.talk.utterances if utterance.channel == "left"]
-    for number, utterance in enumerate(main):
+def tagged_text(talk, utterance):
+    parts = [(word.middle, word.text) for word in utterance.words_among(talk.alignments)]
+    for sound in talk.sounds:
+        if sound.channel == utterance.channel and utterance.start <= sound.start < utterance.end:
+            parts += [(sound.start, f"<{tag}>") for tag in TAGS if tag in (sound.label or "")]
+    return " ".join(text for _, text in sorted(parts))
+
+
+def write_clips(export, item):
+    for number, utterance in enumerate(item.talk.utterances):
         seconds = utterance.end - utterance.start
-        if seconds < export.settings.shortest_seconds:
-            export.left_out["shorter than --shortest"] += 1
-            continue
-        name = f"audio/{file_name(item.talk.id)}-{number:04d}"
-        export.write_sound(name, item.sound(utterance.span, "left"))
-        text = utterance.text.upper() if export.settings.upper else utterance.text
-        yield FileEntry({"path": f"{name}.wav", "text": text}, seconds)
+        text = tagged_text(item.talk, utterance)
+        if utterance.status == "spoken" or not text:
+            export.left_out["resynthesised, or without words"] += 1
+        elif seconds > export.settings.longest_seconds:
+            export.left_out["longer than --longest"] += 1
+        else:
+            name = f"wavs/{uuid5(NAMESPACE_URL, f'{item.talk.id}/{number}')}"  # "test" in a name would be a split
+            export.write_sound(name, item.sound(utterance.span, utterance.channel))
+            if export.settings.named:
+                text = f"{item.talk.person(utterance.channel) or utterance.channel}: {text}"
+            yield FileEntry({"file_name": f"{name}.wav", "text": text}, seconds)
 
 
-def check_lines(folder, limits):
+def check_clips(folder, limits):
     findings = []
-    seconds = 0.0
-    lines = [*json_lines(folder / "lines.jsonl")]
+    lines = [*json_lines(folder / "metadata.jsonl")]
     for number, line in lines:
         if not line["text"]:
-            findings.append(error("empty-text", f"lines.jsonl:{number}", "it has no text", "export it again"))
-        loudness, unreadable = loudness_of_wav(folder, line["path"])
-        findings += unreadable
-        if loudness:
-            seconds += loudness.seconds
-    return findings, {"files": len(lines), "hours": round(seconds / 3600, 7)}
+            findings.append(error("empty-text", f"metadata.jsonl:{number}", "it has no text", "export it again"))
+        findings += loudness_of_wav(folder, line["file_name"])[1]
+    return findings, {"files": len(lines)}
 
 
 FORMAT = ExportFormat(
-    "lines",
-    reader="a trainer of one voice",
-    holds="a mono WAV for each utterance of the main speaker, and its text",
-    loses="the other speaker, times",
-    checked="nobody's code",
-    write=write_lines,
-    finish=json_lists(train="lines.jsonl"),
-    manifests=("lines.jsonl",),
-    settings=LineSettings(),
-    sample_rate=22050,
-    unit="line",
-    check=check_lines,
-)
+    "orpheus", reader="Orpheus-TTS",
+    holds="mono clips, and their texts with tags for sounds", loses="resynthesised utterances, style tags, times",
+    checked="datasets (audiofolder)", settings=ClipSettings(), unit="clip",
+    write=write_clips, finish=json_lists(train="metadata.jsonl"), manifests=("metadata.jsonl",), check=check_clips,
+)  # fmt: skip

@@ -47,7 +47,7 @@ OF_OTHERS = {
 }
 
 #: Settings that the documents' own files define, and are options beside them.
-OF_OWN_FILES = {"--letters", "--shortest", "--speaking-rate"}
+OF_OWN_FILES = {"--letters", "--longest", "--speaking-rate"}
 
 #: Names of files that have two hyphens, and are no options.
 FILE_NAMES = {"--rebuilt"}

@@ -138,7 +138,7 @@ FILES = {
     "fourth/queue.py": EXAMPLES["synthesiser"],
     "fourth/json.py": EXAMPLES["aligner"],
     "first/copy.py": EXAMPLES["export"],
-    "second/copy.py": EXAMPLES["export"].replace("lines.jsonl", "other.jsonl"),
+    "second/copy.py": EXAMPLES["export"].replace("metadata.jsonl", "other.jsonl"),
     "first/string.py": EXAMPLES["corpus"],
     "second/string.py": EXAMPLES["corpus"].replace("diary", "notes"),
 }
@@ -189,7 +189,7 @@ def test_two_exports_and_two_corpora_with_one_name_are_loaded_as_themselves(
     write_files(here)
     built = ("build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", "--revoice", "none")
     assert dailytalk(*built).code == 0
-    for name, manifest in (("first", "lines.jsonl"), ("second", "other.jsonl")):
+    for name, manifest in (("first", "metadata.jsonl"), ("second", "other.jsonl")):
         export = dailytalk("export", "built", "--format", f"{name}/copy.py", "--out", f"{name}/lines")
         assert export.code == 0, export.err
         assert (here / name / "lines" / manifest).is_file()

@@ -68,7 +68,7 @@ def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(tagged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of `tagged`, as the working directory, with a file of each kind."""
     folder = shutil.copytree(tagged, tmp_path / "here")
-    for name, code in {"count.py": OWN_STAGE, "hum.py": HUM, "lines.py": EXPORT}.items():
+    for name, code in {"count.py": OWN_STAGE, "hum.py": HUM, "clips.py": EXPORT}.items():
         (folder / name).write_text(code, encoding="utf-8")
     monkeypatch.chdir(folder)
     return folder
@@ -126,17 +126,18 @@ def test_settings_of_a_stage_and_a_voice_are_options_of_build_and_tag(here: Path
 def test_settings_of_an_export_are_options_and_stand_in_its_readme(here: Path, dailytalk: Command) -> None:
     stages = speak_stages("embedded", revoice="none")
     run_recipe("calls", "kept", tag_stages("embedded", language="en", affect_model="none"), stages)
-    export = ("export", "kept", "--format", "lines.py")
+    export = ("export", "kept", "--format", "clips.py")
     assert dailytalk(*export, "--out", "all").code == 0
-    every = read_lines(here / "all/lines.jsonl")
-    durations = [soundfile.info(here / "all" / line["path"]).duration for line in every]
-    longest = max(durations)
-    done = dailytalk(*export, "--out", "some", "--upper", "--shortest", f"{1000 * longest - 10:.0f}ms")
+    every = read_lines(here / "all/metadata.jsonl")
+    durations = [soundfile.info(here / "all" / line["file_name"]).duration for line in every]
+    shortest = min(durations)
+    done = dailytalk(*export, "--out", "some", "--no-named", "--longest", f"{1000 * shortest + 10:.0f}ms")
     assert done.code == 0, done.err
-    (line,) = read_lines(here / "some/lines.jsonl")
-    assert line["text"].isupper()
-    assert "Options: upper, shortest" in (here / "some/README.md").read_text(encoding="utf-8")
-    assert dailytalk("check", "some", "--format", "lines.py").code == 0
+    (line,) = read_lines(here / "some/metadata.jsonl")
+    assert len(every) > 1
+    assert line["text"] in {named["text"].partition(": ")[2] for named in every}
+    assert "Options: named False, longest " in (here / "some/README.md").read_text(encoding="utf-8")
+    assert dailytalk("check", "some", "--format", "clips.py").code == 0
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_settings_of_an_export_are_options_and_stand_in_its_readme(here: Path, d
         (("speak", "work", "--tts=hum.py"), ("--pace",)),
         (("build", "--tts", "hum.py", "--stage", "count.py"), ("--pace", "--letters")),
         (("converse", "--tts", "hum.py"), ("--pace",)),
-        (("export", "work", "--format", "lines.py"), ("--upper", "--shortest")),
+        (("export", "work", "--format", "clips.py"), ("--named", "--no-named", "--longest")),
     ],
 )
 @pytest.mark.parametrize("flag", ["--help", "--help-all"])
@@ -169,7 +170,7 @@ def test_help_lists_the_options_of_the_file(
             ("speak", "work", "--tts", "hum.py", "--pac", "2"),
             "No such option: --pac (Possible options: --cache, --pace",
         ),
-        (("export", "work", "--out", "x", "--shortest", "1s"), "No such option: --shortest"),
+        (("export", "work", "--out", "x", "--longest", "1s"), "No such option: --longest"),
         (("speak", "work", "--tts", "hum.py", "--pace", "3"), "--pace can't be 3.0: give 0.5 to 2"),
         (("speak", "work", "--tts", "hum.py", "--pitch", "odd"), "--pitch can't be 'odd': give low, high"),
         (("speak", "work", "--tts", "hum.py", "--breath", "long"), "'long' is not a time"),

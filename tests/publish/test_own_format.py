@@ -1,21 +1,29 @@
 """A person's own file writes an export and checks it, with its own options, beside those of the package."""
 
 import json
+import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from audio_files import ROOT
+from built_conversations import built_row, write_dataset
 from command import EMBEDDED, Command
+from datasets import Audio, load_dataset
 from own_stages import own_file
-from recordings import excerpt, save
+from recordings import excerpt, read_lines, save
 
-#: Lines of the main speaker.
-LINES = (ROOT / "examples/own/export.py").read_text(encoding="utf-8")
+from dailytalk_contiguous.machine.audio import read_pcm
+
+#: Clips for Orpheus-TTS.
+CLIPS = (ROOT / "examples/own/export.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def own_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    code = LINES.replace("settings=LineSettings()", "settings=LineSettings(upper=True, shortest_seconds=2.5)")
+    code = CLIPS.replace("settings=ClipSettings()", "settings=ClipSettings(named=False, longest_seconds=2.5)")
     return own_file(tmp_path, monkeypatch, code)
 
 
@@ -24,28 +32,27 @@ def test_own_format_is_written_with_its_options_and_checked(
 ) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
     work = tmp_path / "work"
-    out = tmp_path / "lines"
+    out = tmp_path / "clips"
     kept = ("--revoice", "none", "--source-licence", "CC0-1.0")
     done = dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept)
     assert done.code == 0
     export = ("export", work, "--format", own_format, "--out", out)
     done = dailytalk(*export)
     assert done.code == 0, done.out
-    assert f"1 line of train in {out}" in done.out
-    assert "left out: shorter than --shortest: 1" in done.out
-    text = (out / "lines.jsonl").read_text(encoding="utf-8")
-    (line,) = [json.loads(row) for row in text.splitlines()]
-    assert line["text"].isupper()
+    assert f"3 clips of train in {out}" in done.out
+    assert "left out: longer than --longest: 1" in done.out
+    lines = read_lines(out / "metadata.jsonl")
+    assert not any(": " in line["text"] for line in lines)
     readme = (out / "README.md").read_text(encoding="utf-8")
-    assert "a trainer of one voice" in readme
+    assert "Orpheus-TTS" in readme
     check = ("check", out, "--format", own_format)
     assert f"next: dailytalk check {out} --format {own_format}" in done.out
     checked = dailytalk(*check, "--json")
     facts = json.loads(checked.out)["facts"]
-    assert facts == {"kind": "lines", "files": 1, "hours": 0.0008269}
+    assert facts == {"kind": "orpheus", "files": 3}
     shown = dailytalk(*check)
-    assert "good: nothing speaks against training on it; only the check of lines has judged it" in shown.out
-    (out / line["path"]).unlink()
+    assert "good: nothing speaks against training on it; only the check of orpheus has judged it" in shown.out
+    (out / lines[0]["file_name"]).unlink()
     broken = dailytalk(*check)
     assert broken.code == 1
     assert "missing-audio" in dailytalk(*check, "--json").out
@@ -53,7 +60,7 @@ def test_own_format_is_written_with_its_options_and_checked(
     # What check knows by itself is judged as that, too.
     done = dailytalk("check", work, "--json")
     alone = json.loads(done.out)
-    (work / "lines.jsonl").write_text('{"text": "", "path": "a.wav"}\n')
+    (work / "metadata.jsonl").write_text('{"text": "", "file_name": "a.wav"}\n')
     done = dailytalk("check", work, "--format", own_format, "--json")
     both = json.loads(done.out)
     assert both["facts"]["words"] == alone["facts"]["words"]
@@ -65,11 +72,36 @@ def test_own_format_is_written_with_its_options_and_checked(
     assert other.code == 0, other.err
 
 
+def test_clips_load_as_text_and_audio_in_one_split_with_tags_where_sounds_are(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (("right", 0.5, 2.5, "well that is funny."), ("left", 3.0, 4.0, "Is it?"))
+    row = built_row("test", lines, kept_speaker="Ann", sounds=[(1.4, 1.6), (4.5, 4.8)])
+    for sound in row["sounds"]:
+        sound["label"] = "laughter"
+    work = write_dataset(tmp_path / "work", [row])
+    out = tmp_path / "test/clips"
+    done = dailytalk("export", work, "--format", own_file(tmp_path, monkeypatch, CLIPS), "--out", out)
+    assert done.code == 0, done.err
+    encoders = types.ModuleType("torchcodec.encoders")
+    encoders.AudioEncoder = None  # type: ignore[attr-defined]  # datasets imports it, and here does not use it
+    monkeypatch.setitem(sys.modules, "torchcodec", types.ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.encoders", encoders)
+    loaded = load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    loaded = loaded.cast_column("audio", Audio(decode=False))
+    assert sorted(loaded.column_names) == ["audio", "text"]
+    assert loaded["text"][:] == ["Ann: well that <laugh> is funny."]
+    (sound,) = loaded["audio"]
+    written, rate = soundfile.read(sound["path"], dtype="int16")
+    said = read_pcm(row["audio"], sample_rate=rate)[:, 1]
+    np.testing.assert_array_equal(written, said[round(0.5 * rate) : round(2.5 * rate)])
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (LINES.replace("FORMAT =", "LAYOUT ="), "defines no FORMAT: end it with FORMAT = ExportFormat(...)"),
-        (LINES.replace("import error", "import terror"), "can't be imported (ImportError"),
+        (CLIPS.replace("FORMAT =", "LAYOUT ="), "defines no FORMAT: end it with FORMAT = ExportFormat(...)"),
+        (CLIPS.replace("import error", "import terror"), "can't be imported (ImportError"),
     ],
 )
 def test_file_that_is_no_format_is_refused_in_a_sentence(

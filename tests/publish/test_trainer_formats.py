@@ -2,8 +2,6 @@ import hashlib
 import io
 import json
 import math
-import re
-from collections import defaultdict
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -20,14 +18,12 @@ from lhotse import CutSet
 from lhotse.dataset.collation import collate_audio
 from lhotse.qa import validate
 
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.sound.samples import mixed_down
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.publish.exports import shard_formats
 from dailytalk_contiguous.publish.exports.formats import FORMATS
 from dailytalk_contiguous.publish.exports.writing import write_export
 
-NAMES = ("lhotse", "nemo-stt", "lhotse-cuts", "webdataset", "sesame-finetune", "moss-ttsd", "vibevoice")
+NAMES = ("lhotse", "lhotse-cuts", "webdataset")
 
 
 def recorded_row(path: Path, utterances: list[dict], **columns) -> dict:
@@ -152,34 +148,6 @@ def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_pa
     assert np.allclose(user_lengths / 16000, lengths / 22050, atol=1e-4)
 
 
-FRAME_MARK = r"<\|(\d+)\|>"
-
-
-@recordings
-def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
-    rows = rows_of(kind)
-    write_export(rows, tmp_path / "out", FORMATS["nemo-stt"])
-    for cut in read_cuts(tmp_path / "out"):
-        validate(cut)
-        for part in cut.supervisions:
-            # As `_extract_text_and_time_tokens` of NeMo reads them.
-            marks = re.findall(FRAME_MARK, part.text)
-            frames = [int(mark) for mark in marks]
-            words = re.sub(FRAME_MARK, "", part.text).split()
-            if part.speaker == "agent":
-                assert frames == []
-                continue
-            aligned = part.alignment["word"]
-            assert words == [word.symbol for word in aligned]
-            assert len(frames) == 2 * len(words)
-            for first, last, word in zip(frames[::2], frames[1::2], aligned, strict=True):
-                frame_middle = part.start + first * 0.08 + 0.04
-                assert abs(frame_middle - word.start) <= 0.041
-                assert first <= last <= (word.end - part.start) / 0.08 + 1e-6
-    with pytest.raises(BadInput, match="mark of time"):
-        shard_formats.framed_text([["<|3|>", 0.0, 1.0]], 0.0)
-
-
 @recordings
 def test_lhotse_reads_cuts_of_both_channels(tmp_path, kind):
     speakers = {"left": "Ann", "right": None}
@@ -237,41 +205,6 @@ def test_webdataset_and_datasets_read_the_whole_row(tmp_path, kind):
         assert said_in(sample["json"]) == said_in(row)
 
 
-@recordings
-def test_sesame_finetune_finds_each_utterance_where_it_is_said(tmp_path, kind):
-    rows = rows_by_id(kind)
-    out = tmp_path / "out"
-    write_export(rows.values(), out, FORMATS["sesame-finetune"])
-    count = 0
-    numbers = defaultdict(set)
-    agents = {name: samples(row, 24000, 0) for name, row in rows.items()}
-    users = {name: samples(row, 24000, 1) for name, row in rows.items()}
-    for entry in read_json(out / "metadata_train.json") + read_json(out / "metadata_eval.json"):
-        path = Path(entry["path"])
-        name = path.stem
-        is_agent = path.parent.name == "agent"
-        assert is_agent or path.parent.name == "user"
-        rate = soundfile.info(path).samplerate
-        start = entry["start"]
-        end = entry["end"]
-        first = int(start * rate)
-        length = int((end - start) * rate)
-        pcm, _ = soundfile.read(path, start=first, frames=length, dtype="int16")
-        assert pcm.ndim == 1
-        whole = agents[name] if is_agent else users[name]
-        assert np.array_equal(pcm, whole[first : first + length])
-        utterances, _ = said_in(rows[name])
-        channel = "left" if is_agent else "right"
-        times = (round(start, 3), round(end, 3))
-        assert (*times, channel, entry["text"]) in utterances
-        numbers[entry["speaker"]].add("anna" if is_agent else name)
-        count += 1
-    n_utterances = sum(len(row["utterances"]) for row in rows.values())
-    assert count == n_utterances
-    assert all(len(voices) == 1 for voices in numbers.values())
-    assert len(numbers) == 1 + len(rows)  # the resynthesised voice, and people whom nobody named
-
-
 def read_json(path: Path):
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -279,67 +212,6 @@ def read_json(path: Path):
 def read_json_lines(path: Path) -> list:
     lines = path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
-
-
-def test_what_was_kept_of_a_person_has_another_number_than_the_voice_that_replaces_him(tmp_path):
-    first = built_row("one", speakers={"left": "Ann", "right": "Ben"})
-    kept = first["utterances"][2]
-    kept["status"] = "kept-original"
-    kept["synthesis"] = None
-    second = built_row("two", kept_speaker="Ann")
-    sides = {"one": "train", "two": "train"}
-    write_export([first, second], tmp_path / "out", FORMATS["sesame-finetune"], sides=sides)
-    entries = read_json(tmp_path / "out/metadata_train.json")
-    numbers = [entry["speaker"] for entry in entries]
-    assert numbers == [0, 1, 2, 1, 0, 2, 0, 2]  # anna, Ben, Ann
-
-
-def moss(text: str) -> list[tuple[int, str]]:
-    """As MOSS-TTSD's `data_preprocess.py` and its model read it: `[S1]` and `[S2]` before what they say."""
-    lines = re.findall(r"\[S(\d)\]([^\[]+)", text)
-    return [(int(mark), spoken) for mark, spoken in lines]
-
-
-def vibevoice(text: str) -> list[tuple[int, str]]:
-    """As `_parse_script` of VibeVoice's processor, before it counts from 0."""
-    scripts = []
-    for line in text.split("\n"):
-        match = re.match(r"^Speaker\s+(\d+)\s*:\s*(.*)$", line.strip(), re.IGNORECASE)
-        speaker = int(match[1])
-        scripts.append((speaker, match[2].strip()))
-    return scripts
-
-
-def scripted(utterance: dict) -> tuple[int, str]:
-    speaker = 1 if utterance["channel"] == "left" else 2
-    return speaker, utterance["text"]
-
-
-@recordings
-@pytest.mark.parametrize(
-    ("name", "parse", "path", "text", "rate"),
-    [("moss-ttsd", moss, "file_path", "full_transcript", 16000), ("vibevoice", vibevoice, "audio", "text", 24000)],
-)
-def test_mixed_conversations_have_all_that_is_said_in_order(tmp_path, kind, name, parse, path, text, rate):
-    rows = rows_by_id(kind)
-    out = tmp_path / "out"
-    write_export(rows.values(), out, FORMATS[name], max_length=20.0)
-    sounds = {row: [] for row in rows}
-    scripts = {row: [] for row in rows}
-    for entry in read_json_lines(out / "dialogues_train.jsonl") + read_json_lines(out / "dialogues_eval.jsonl"):
-        sound = Path(entry[path])
-        row, _, _ = sound.stem.partition("--")
-        assert soundfile.info(sound).samplerate == rate
-        pcm, _ = soundfile.read(sound, dtype="int16")
-        sounds[row].append(pcm)
-        scripts[row] += parse(entry[text])
-    for row, columns in rows.items():
-        assert len(sounds[row]) > 1
-        stereo = read_pcm(columns["audio"], sample_rate=rate)
-        joined = np.concatenate(sounds[row])
-        assert np.array_equal(joined, mixed_down(stereo))
-        utterances = sorted(columns["utterances"], key=lambda part: (part["start"], part["end"]))
-        assert scripts[row] == [scripted(utterance) for utterance in utterances]
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -361,7 +233,7 @@ def test_rows_that_can_be_read_once_give_the_same_bytes_again(tmp_path, name):
     assert digests(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("name", ["lhotse", "nemo-stt", "lhotse-cuts", "webdataset"])
+@pytest.mark.parametrize("name", NAMES)
 def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, name):
     monkeypatch.setattr(shard_formats, "SHARD_BYTES", 1_000_000)
     names = ["a.b", "a b", "x", "y", "z", "Ünï/../code", "last."]
@@ -382,16 +254,6 @@ def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, na
     assert len(read) == len(names)
 
 
-def test_a_text_with_the_mark_of_a_speaker_is_rejected_by_moss_ttsd_alone(tmp_path):
-    marked = ("left", 0.5, 1.5, "Say [S2] now.")
-    answer = ("right", 2.0, 3.0, "Hi.")
-    rows = [built_row("fine"), built_row("bad", [marked, answer])]
-    done = write_export(rows, tmp_path / "moss", FORMATS["moss-ttsd"])
-    assert [reject.id for reject in done.rejects] == ["bad"]
-    assert not list((tmp_path / "moss").rglob("bad*"))
-    assert not write_export(rows, tmp_path / "vibe", FORMATS["vibevoice"]).rejects
-
-
 @pytest.mark.parametrize("times", [(1.5, 1.0), (5.5, 9.0)])
 def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversation(tmp_path, times):
     row = built_row("bad")
@@ -400,7 +262,7 @@ def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversa
     utterance["start"] = start
     utterance["end"] = end
     rows = [row, built_row("good")]
-    done = write_export(rows, tmp_path / "out", FORMATS["moss-ttsd"])
+    done = write_export(rows, tmp_path / "out", FORMATS["lhotse-cuts"])
     (reject,) = done.rejects
     assert reject.id == "bad"
     assert "outside" in reject.reason

@@ -10,12 +10,9 @@ from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.apps.review.annotation_edits import matched
-from dailytalk_contiguous.apps.review.edits import EditedLines, Item, SpokenLine
 from dailytalk_contiguous.core import quotas
 from dailytalk_contiguous.core.errors import MOST_REASON, BadInput
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, place_words, said_words
-from dailytalk_contiguous.publish.exports.annotations import Label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 
@@ -116,11 +113,6 @@ def segments_of_nist(items: list[Span]) -> str:
     return "".join(f"call 1 Ann {start} {end} <o> so it is\n" for start, end in items)
 
 
-def turns_of_chat(items: list[Span]) -> str:
-    tiers = [f"*ANN:\tso it is . \x15{100 * x:.0f}_{100 * y:.0f}\x15\n" for x, y in items]
-    return f"@Begin\n{''.join(tiers)}@End\n"
-
-
 @pytest.mark.parametrize(
     ("name", "write"),
     [
@@ -135,7 +127,6 @@ def turns_of_chat(items: list[Span]) -> str:
         ("call.TextGrid", intervals_of_praat),
         ("call.ctm", words_of_nist),
         ("call.stm", segments_of_nist),
-        ("call.cha", turns_of_chat),
     ],
 )
 def test_twice_the_items_take_twice_the_steps(
@@ -161,59 +152,6 @@ def test_each_recording_of_a_manifest_takes_the_same_steps(tmp_path: Path) -> No
         read_transcripts([path], "0.wav")
         steps.append(steps_of(partial(read_transcripts, [path], "7.wav")))
     assert steps[1] < 1.1 * steps[0]
-
-
-def labels(n_items: int, text: str) -> list[Label]:
-    return [Label(start, end, text, "left") for start, end in spans(n_items)]
-
-
-def test_changed_labels_are_matched_in_twice_the_steps() -> None:
-    steps = []
-    for count in (ITEMS, 2 * ITEMS):
-        old = labels(count, "before")
-        new = labels(count, "after")
-        assert matched(old, new) == dict(zip(range(count), range(count), strict=True))
-        steps.append(steps_of(partial(matched, old, new)))
-    assert steps[1] < MOST_STEPS * steps[0]
-
-
-def test_many_labels_at_one_time_are_refused() -> None:
-    piled = [Label(1.0, 2.0, str(number), "left") for number in range(1000)]
-    with pytest.raises(BadInput, match=r"more than 200 labels of about one length at 1\.000 s"):
-        matched(piled, [label._replace(side="right") for label in piled])
-
-
-def test_label_that_ends_after_all_recordings_is_matched_with_none_of_a_second() -> None:
-    endless = Label(0.0, 1.7e308, "so", "left")
-    assert matched([endless], [Label(0.0, 1.0, "so", "left")]) == {}
-
-
-def change_all(edited: EditedLines, keys: list[str]) -> None:
-    """Change the text and the side of each line, and add as many lines."""
-    for key in keys:
-        edited.act(key, [{"do": "text", "text": "no"}, {"do": "swap"}])
-        edited.act("", [{"do": "insert", "channel": "left", "start": 0.0, "end": 0.1, "text": "yes"}])
-
-
-def test_lines_are_changed_and_added_in_twice_the_steps() -> None:
-    steps = []
-    for count in (ITEMS, 2 * ITEMS):
-        lines: dict[str, SpokenLine] = {}
-        for number, (start, end) in enumerate(spans(count)):
-            lines[f"call/left/{number:04d}"] = {"channel": "left", "start": start, "end": end, "text": "so"}
-        edited = EditedLines(lines, Item(0.0, count, ("left", "right"), ("",)), "Ann")
-
-        steps.append(steps_of(partial(change_all, edited, [*lines])))
-        assert len(edited.lines) == 2 * count
-    assert steps[1] < MOST_STEPS * steps[0]
-
-
-def test_an_impossible_action_leaves_the_line_as_it_was() -> None:
-    line: SpokenLine = {"channel": "left", "start": 0.0, "end": 1.0, "text": "so"}
-    edited = EditedLines({"0": line}, Item(0.0, 9.0, ("left", "right"), ("",)), "Ann")
-    with pytest.raises(BadInput, match="not a tag"):
-        edited.act("0", [{"do": "text", "text": "no"}, {"do": "tag", "tag": "none of them"}])
-    assert edited.lines == {"0": line}
 
 
 def test_words_of_moshi_get_their_frames_in_twice_the_steps() -> None:
@@ -303,13 +241,6 @@ def test_reason_does_not_repeat_a_long_text_of_the_file(tmp_path: Path) -> None:
         read_transcripts([path], "call.wav")
     assert len(caught.value.reason) < 500
     assert len(BadInput("a" * 1_000_000, "cut it").reason) < 2 * MOST_REASON
-
-
-def test_a_long_utterance_of_chat_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "call.cha"
-    path.write_text(f"@Begin\n*ANN:\t{'<so it is> [x 20] ' * 12_000} \x151_2000\x15\n@End\n")
-    with pytest.raises(BadInput, match=r"call\.cha: line 2 has more than 200,000 characters"):
-        read_transcripts([path], "call.wav")
 
 
 def test_a_long_name_of_a_speaker_is_refused(tmp_path: Path) -> None:

@@ -130,7 +130,6 @@ def test_an_address_that_is_said_before_a_colon_is_speech(tmp_path: Path) -> Non
         ("call.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nHello.\n\n+1 415-555-0100 --> 00:03.000\nYes.\n"),
         ("call.sbv", "0:00:00.500,0:00:01.000\nHello\n\n+1 415-555-0100: Yes sir\n"),
         ("call.txt", "0.5\t1\tHello\n1.5\t2\tYes\n2.5 3 +1 415-555-0100: Hello\n3.5\t4\tYes\n"),
-        ("call.cha", "@Begin\n*A:\thello . \x15500_1000\x15\n+1 415-555-0100\n@End\n"),
         ("call.ctm", "+14155550100 1 0.5 0.4 Hello\n+14155550101 1 1.5 0.4 Yes\n"),
         ("call.json", '{"monologues": [{"speaker": {"tel": "+1 415-555-0100"}, "elements": [{"value": "a"}]}]}'),
         ("call.json", '{"segments": [{"start": 1, "end": 2, "text": "a", "speaker": {"tel": "4155550100"}}]}'),

@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import soundfile
 from audio_files import example, reference, tones
-from lhotse.kaldi import load_kaldi_data_dir
 from lhotse.recipes.fisher_english import create_supervision
 from lhotse.recipes.switchboard import make_segments
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
 from dailytalk_contiguous.publish.exports.annotation_formats import audacity
 from dailytalk_contiguous.publish.exports.annotations import annotation_of
-from dailytalk_contiguous.sources.chat_transcripts import chat_text
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 
@@ -277,69 +274,6 @@ def test_words_without_times_of_a_mrk_are_not_lost(tmp_path: Path) -> None:
     ]
 
 
-# CHAT
-
-CHAT = """@UTF8
-@Begin
-@Languages:\teng
-@Participants:\tPAR Anna_Lee Participant, INV Investigator
-@Media:\tcall, audio
-*PAR:\t<I want> [//] I wanna [: want to] go
-\t(be)cause &-um it's so:: late . \x15500_3200\x15
-%mor:\tpro|I v|want
-*INV:\tmhm [x 2] . \x153300_4100\x15
-*PAR:\t0 .
-*INV:\tyes &=laughs +... \x154500_5600\x15
-@End
-"""
-
-
-def test_chat_says_what_is_said_when_and_by_whom(tmp_path: Path) -> None:
-    recording(tmp_path / "call.wav")
-    save(tmp_path, {"call.cha": CHAT})
-    row = row_of(tmp_path)
-    lines = [(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["given"] if cue["text"]]
-    assert lines == [
-        (0.5, 3.2, "I want I wanna go cause um it's so late.", "Anna Lee"),
-        (3.3, 4.1, "mhm mhm.", None),
-        (4.5, 5.6, "yes...", None),
-    ]
-    assert [mark for _, mark in marks(row)] == ["laughs"]
-
-
-@pytest.mark.parametrize(
-    ("text", "words_said"),
-    [
-        ("<the cat> [/] the cat sat .", "the cat the cat sat."),
-        ("<I <you know> [/] you know> [//] we went .", "I you know you know we went."),
-        ("I &+b bought 0a ice_cream@n [* s:r] .", "I b- bought ice cream."),
-        ('+" he said (.) hey [=! shouting] (1.5) !', "he said hey!"),
-        ("&*INV:mhm well „ okay ‡ then +/.", "well, okay, then"),
-        ("black+board www xxx [?] [+ gram]", "blackboard xxx xxx"),
-        ("⌈ oh ⌉ ↑really ? [>]", "oh really?"),
-        ("alb(um) [um] (um) <unk> it's", "alb [um] (um) <unk> it's"),
-    ],
-)
-def test_codes_of_chat_are_no_words(text: str, words_said: str) -> None:
-    assert chat_text(text) == words_said
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ((" \x153300_4100\x15", ""), "line 9 has no times"),
-        (("@End\n", ""), "breaks off"),
-        (("*PAR:\t0", "PAR 0"), "line 10"),
-    ],
-)
-def test_chat_without_times_or_its_end_is_a_reject(tmp_path: Path, change: tuple[str, str], reason: str) -> None:
-    recording(tmp_path / "call.wav")
-    save(tmp_path, {"call.cha": CHAT.replace(*change)})
-    row = row_of(tmp_path)
-    assert "call.cha" in row["problem"]
-    assert reason in row["problem"]
-
-
 # STM
 
 
@@ -357,62 +291,6 @@ en_4170 A inter_segment_gap 2.00 3.00 <O,en,M>
     first, second = read(tmp_path)
     assert spoken(first) == [("left", 1.0, 2.0, "i'm going to")]
     assert [line for line in spoken(second) if line[3]] == [("right", 1.0, 2.0, "yes"), ("right", 3.0, 4.0, "so")]
-
-
-# Kaldi
-
-
-def kaldi_folder(root: Path, **files: str) -> Path:
-    lines = {
-        "segments": "anna-0001 call-A 0.5 2.0\nbob-0001 call-B 1.5 3.25\n",
-        "text": "anna-0001 hello there\nbob-0001 hi\n",
-        "utt2spk": "anna-0001 anna\nbob-0001 bob\n",
-        "reco2file_and_channel": "call-A call A\ncall-B call B\n",
-        "wav.scp": f"call-A {root}/wav/call.wav\ncall-B {root}/wav/call.wav\n",
-        "reco2dur": "call-A 12.0\ncall-B 12.0\n",
-    }
-    lines |= {name.replace("wav_scp", "wav.scp"): text for name, text in files.items()}
-    return save(root, lines)
-
-
-def test_a_data_folder_of_kaldi_is_read_as_lhotse_reads_it(tmp_path: Path) -> None:
-    recording(tmp_path / "wav/call.wav")
-    kaldi_folder(tmp_path)
-    row = row_of(tmp_path)
-    assert spoken(row) == [("left", 0.5, 2.0, "hello there"), ("right", 1.5, 3.25, "hi")]
-    _, supervisions, _ = load_kaldi_data_dir(tmp_path, 8000)
-    theirs = {(line.start, line.end, line.text, line.speaker) for line in supervisions}
-    ours = {(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["given"]}
-    assert ours == theirs
-    elsewhere = row_of(tmp_path / "wav", transcripts=str(tmp_path))
-    assert elsewhere["given"] == row["given"]
-
-
-def test_commands_of_kaldi_are_refused_and_never_run(tmp_path: Path) -> None:
-    recording(tmp_path / "call.wav")
-    ran = tmp_path / "ran"
-    kaldi_folder(tmp_path, wav_scp=f"call-A touch {ran}; cat {tmp_path}/call.wav |\ncall-B {tmp_path}/call.wav\n")
-    row = row_of(tmp_path)
-    assert "wav.scp" in row["problem"]
-    assert "command" in row["problem"]
-    assert "path" in row["remedy"]
-    assert not ran.exists()
-
-
-def test_a_text_of_kaldi_that_leads_out_of_the_folder_is_not_read(tmp_path: Path) -> None:
-    recording(tmp_path / "data/call.wav")
-    kaldi_folder(tmp_path / "data")
-    secret = save(tmp_path, {"secret": "anna-0001 a secret\nbob-0001 another\n"}) / "secret"
-    text = tmp_path / "data/text"
-    text.unlink()
-    text.symlink_to(secret)
-    assert "leads out" in row_of(tmp_path / "data")["problem"]
-
-
-def test_utterances_of_kaldi_that_have_no_segment_are_not_lost_silently(tmp_path: Path) -> None:
-    recording(tmp_path / "call.wav")
-    kaldi_folder(tmp_path, text="anna-0001 hello there\nbob-0001 hi\nbob-0002 bye\n")
-    assert "bob-0002" in row_of(tmp_path)["problem"]
 
 
 # CANDOR

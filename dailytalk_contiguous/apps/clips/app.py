@@ -11,5 +11,5 @@ COMMANDS = {
     },
 }
 FIRST_LINES = {"corpus": "looking for the corpus …"}
-FORMATS = ("voice_exports:VOICES", "orpheus_export:ORPHEUS_FORMATS")
+FORMATS = ("voice_exports:VOICES",)
 DEFAULTS = ("clip_plan:clip_defaults",)

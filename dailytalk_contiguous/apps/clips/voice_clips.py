@@ -5,15 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.clip_records import Labels
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import or_none
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
-from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_pcm
 from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.sources import whisper_json
@@ -91,12 +88,25 @@ def open_clips(row: Row, export: exporting.Export) -> VoiceClips:
         )
         return VoiceClips([_named_clip(clip, talk.id, export)])
     clips = []
-    for utterance in own_utterances(talk, export):
+    for number, utterance in enumerate(talk.utterances):
+        if utterance.status == "spoken":
+            export.left_out["resynthesised utterances"] += 1
+            continue
         text = _plain(utterance.text, export)
         if text:
-            clip = own_clip(item, utterance, utterance.span, text)
-            clips.append(clip._replace(name=file_name(clip.name), voice=_plain(clip.voice, export)))
-    return VoiceClips(refuse_nobody(clips))
+            clip = VoiceClip(
+                name=file_name(utterance.id or f"{talk.id}/{utterance.channel}/{number:04d}"),
+                voice=_plain(talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}", export),
+                language=talk.main_language,
+                text=text,
+                entry=None,
+                pcm=item.sound(utterance.span, utterance.channel),
+            )
+            clips.append(clip)
+    if not clips:
+        reason = "nobody says anything in it in a voice of their own"
+        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
+    return VoiceClips(clips)
 
 
 def _named_clip(clip: VoiceClip, name: str, export: exporting.Export) -> VoiceClip:
@@ -111,34 +121,6 @@ def _named_clip(clip: VoiceClip, name: str, export: exporting.Export) -> VoiceCl
     is_free = _READABLE.fullmatch(clip.name) and clip.name.casefold() not in export.about
     file = clip.name if is_free else file_name(name)
     return clip._replace(name=file, text=text, voice=_plain(clip.voice, export))
-
-
-def own_utterances(talk: Conversation, export: exporting.Export) -> list[Utterance]:
-    """The utterances that were not resynthesised, each with an id; the others are counted."""
-    recorded: list[Utterance] = []
-    for number, utterance in enumerate(talk.utterances):
-        if utterance.status == "spoken":
-            export.left_out["resynthesised utterances"] += 1
-        else:
-            name = utterance.id or f"{talk.id}/{utterance.channel}/{number:04d}"
-            recorded.append(replace(utterance, id=name))
-    return recorded
-
-
-def own_clip(item: exporting.SeenTalk, utterance: Utterance, span: Span, text: str) -> VoiceClip:
-    """The clip of an utterance, whose sound is that of a span of its conversation."""
-    talk = item.talk
-    voice = talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}"
-    pcm = item.sound(span, utterance.channel)
-    return VoiceClip(utterance.id, voice, talk.main_language, text, None, pcm)
-
-
-def refuse_nobody(clips: list[VoiceClip]) -> list[VoiceClip]:
-    """The clips of a conversation. Raises BadInput where there are none."""
-    if not clips:
-        reason = "nobody says anything in it in a voice of their own"
-        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
-    return clips
 
 
 def voice_folder(folder: Path) -> Iterator[Row] | None:

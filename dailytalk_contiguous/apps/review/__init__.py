@@ -1,1 +1,1 @@
-"""Listen and correct: people's edits, annotations from other programs, and new numbers."""
+"""Listen and correct: people's edits, and new numbers."""

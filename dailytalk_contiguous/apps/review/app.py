@@ -2,6 +2,5 @@
 
 COMMANDS = {
     "The main way": {"review": "review_command"},
-    "Look": {"edits": "edits_command"},
     "Corpora": {"reindex": "reindex_command"},
 }

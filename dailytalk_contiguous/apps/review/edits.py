@@ -6,8 +6,6 @@ can be undone.
 """
 
 import difflib
-import heapq
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
@@ -69,7 +67,7 @@ Lines = dict[str, SpokenLine]
 #: The lines that an action changes, by their ids; None is a line that is deleted.
 Patch = dict[str, SpokenLine | None]
 
-#: What a page or a file wants done with a line. Nothing in it is relied on before it was checked.
+#: What a page wants done with a line. Nothing in it is relied on before it was checked.
 WantedAction = Mapping[str, object]
 
 #: The field that says who edited a line; it follows from the others.
@@ -184,141 +182,18 @@ def edit(lines: Lines, action: WantedAction, item: Item, author: str) -> EditCha
         item: the limits of the result.
         author: who does it; goes into the lines that change.
     """
-    return change_between(lines, {**lines, **_patch(LineIndex(lines, item.used_ids), action, item, author)})
-
-
-def _patch(index: "LineIndex", action: WantedAction, item: Item, author: str) -> Patch:
-    """The lines that an action changes, with all that follows from it. Raises BadInput for an impossible one."""
     name = one_of("do", str(action.get("do")), ACTIONS)
-    patch: Patch = getattr(Action(index, action, item), name)()
-    followed: Patch = {}
+    patch: Patch = getattr(Action(lines, action, item), name)()
+    lines_before: Patch = {}
+    lines_after: Patch = {}
     for key, line in patch.items():
-        followed[key] = None if line is None else _followed(line, index.lines.get(key), author)
-    return followed
-
-
-class LineIndex:
-    """The lines of an item, with indexes that answer what actions ask about all of them.
-
-    Attributes:
-        lines: by their ids; only `put` changes them.
-    """
-
-    def __init__(self, lines: Lines, used: Collection[str]) -> None:
-        self.lines = lines
-        self._earlier_ids = used
-        self._next_numbers: dict[str, int] = {}
-
-    @cached_property
-    def _used_ids(self) -> set[str]:
-        return {*self.lines, *self._earlier_ids}
-
-    @cached_property
-    def _highest_number(self) -> int | None:
-        """The highest id where all of them are numbers; None otherwise."""
-        # A number of 64 bits has no more digits.
-        are_numbers = all(key.isdecimal() and len(key) <= 18 for key in self._used_ids)
-        return max(map(int, self._used_ids), default=-1) if are_numbers else None
-
-    @cached_property
-    def _latest_first(self) -> dict[str, list[tuple[float, float, int, str]]]:
-        """A heap for each channel with its last line first: start, end and position (all negative), and id."""
-        heaps: dict[str, list[tuple[float, float, int, str]]] = {}
-        for position, (key, line) in enumerate(self.lines.items()):
-            heaps.setdefault(line["channel"], []).append((-line["start"], -line["end"], -position, key))
-        for heap in heaps.values():
-            heapq.heapify(heap)
-        return heaps
-
-    @cached_property
-    def _named_by(self) -> defaultdict[str, Counter[str | None]]:
-        """Count the lines of each channel that name each speaker, in the order in which they first do."""
-        counts: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
-        for line in self.lines.values():
-            counts[line["channel"]][line.get("speaker")] += 1
-        return counts
-
-    def put(self, key: str, line: SpokenLine | None) -> None:
-        """Change or add a line, or remove it (None)."""
-        earlier = self.lines.get(key)
-        if earlier is not None:
-            self._named_by[earlier["channel"]][earlier.get("speaker")] -= 1
-        if line is None:
-            self.lines.pop(key, None)
-            return
-        self._named_by[line["channel"]][line.get("speaker")] += 1
-        position = len(self._used_ids)
-        self.lines[key] = line
-        if key not in self._used_ids:
-            self._used_ids.add(key)
-            if self._highest_number is not None:
-                self._highest_number = max(self._highest_number, int(key))
-        heap = self._latest_first.setdefault(line["channel"], [])
-        heapq.heappush(heap, (-line["start"], -line["end"], -position, key))
-
-    def last_of(self, channel: str) -> str | None:
-        """The id of the last line of a channel in the order of the dialogue; None if it has none."""
-        heap = self._latest_first.get(channel, [])
-        while heap:
-            start, end, _, key = heap[0]
-            line = self.lines.get(key)
-            if line is not None and (line["channel"], -line["start"], -line["end"]) == (channel, start, end):
-                return key
-            heapq.heappop(heap)  # it was changed since
-        return None
-
-    def speaker_of(self, channel: str) -> str | None:
-        """The first speaker whom a line of a channel names; None if none does."""
-        n_lines_by_speaker = self._named_by[channel]
-        return next((speaker for speaker, n_lines in n_lines_by_speaker.items() if speaker and n_lines), None)
-
-    def free_id(self, like: str) -> str:
-        """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
-        if self._highest_number is not None:
-            return str(self._highest_number + 1)
-        stem = like.partition("+")[0]
-        number = self._next_numbers.get(stem, 1)
-        while f"{stem}+{number}" in self._used_ids:
-            number += 1
-        self._next_numbers[stem] = number
-        return f"{stem}+{number}"
-
-
-class EditedLines:
-    """The lines of an item, changed by many actions one after another."""
-
-    def __init__(self, lines: Lines, item: Item, author: str) -> None:
-        self.lines: Lines = {**lines}
-        self._index = LineIndex(self.lines, item.used_ids)
-        self._item = item
-        self._author = author
-
-    def act(self, key: str, actions: Iterable[WantedAction]) -> None:
-        """Apply actions to the line of this id, or, if it is empty, to the line that the first action inserts.
-
-        Raises BadInput if one is impossible; then none is applied.
-        """
-        before: Patch = {}
-        try:
-            for action in actions:
-                patch = _patch(self._index, {"line": key, **action}, self._item, self._author)
-                for changed, line in patch.items():
-                    before.setdefault(changed, self.lines.get(changed))
-                    self._index.put(changed, line)
-                    key = key or changed
-        except BadInput:
-            for changed, line in before.items():
-                self._index.put(changed, line)
-            raise
-
-
-def change_between(lines: Lines, after: Mapping[str, SpokenLine | None]) -> EditChange:
-    """The change from lines to other ones, in which None is a missing line."""
-    changed = [key for key in {**lines, **after} if after.get(key) != lines.get(key)]
-    if not changed:
+        before = lines.get(key)
+        after = None if line is None else _followed(line, before, author)
+        if after != before:
+            lines_before[key] = before
+            lines_after[key] = after
+    if not lines_after:
         return EditChange({}, {})
-    lines_before = {key: lines.get(key) for key in changed}
-    lines_after = {key: after.get(key) for key in changed}
     return EditChange({"lines": lines_before}, {"lines": lines_after})
 
 
@@ -420,9 +295,8 @@ ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap"
 class Action:
     """Applies a person's action to the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
 
-    def __init__(self, index: LineIndex, action: WantedAction, item: Item) -> None:
-        self.index = index
-        self.lines = index.lines
+    def __init__(self, lines: Lines, action: WantedAction, item: Item) -> None:
+        self.lines = lines
         self.action = action
         self.item = item
 
@@ -482,7 +356,7 @@ class Action:
             "text": join_words(written[index:]),
             "start": min(word["start"] for word in second_words),
         }
-        return {self.key: first, self.index.free_id(self.key): second}
+        return {self.key: first, self._free_id(self.key): second}
 
     def merge(self) -> Patch:
         """Merge a line with the next one of its speaker."""
@@ -514,7 +388,8 @@ class Action:
             raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(channels)}")
         start, end = self._span()
         text = _clean(self.action.get("text", ""))
-        last_key = self.index.last_of(channel)
+        keys = [key for key, line in in_order(self.lines) if line["channel"] == channel]
+        last_key = keys[-1] if keys else None
         speaker = None
         pattern: SpokenLine | None = None  # the line that it is like
         if last_key is not None:
@@ -538,7 +413,7 @@ class Action:
         if pattern is not None and "language" in pattern:
             line["language"] = pattern["language"]
         line["kind"] = "speech"
-        return {self.index.free_id(last_key or channel): line}
+        return {self._free_id(last_key or channel): line}
 
     def delete(self) -> Patch:
         return {self.key: None}
@@ -554,9 +429,10 @@ class Action:
 
     def _speaker_of(self, channel: str, line: SpokenLine) -> str | None:
         """The speaker of a channel: as its lines name it, or like that of a line of the other channel."""
-        named = self.index.speaker_of(channel)
-        if named:
-            return named
+        for other in self.lines.values():
+            named = other.get("speaker")
+            if other["channel"] == channel and named:
+                return named
         speaker = line.get("speaker")
         side = line["channel"]
         if isinstance(speaker, str) and speaker.endswith(f"/{side}"):
@@ -587,6 +463,18 @@ class Action:
         for (key, line), line_text in zip(ordered, texts, strict=True):
             patch[key] = with_text(line, _clean(line_text))
         return patch
+
+    def _free_id(self, like: str) -> str:
+        """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
+        used = {*self.lines, *self.item.used_ids}
+        # A number of 64 bits has no more digits.
+        if all(key.isdecimal() and len(key) <= 18 for key in used):
+            return str(max(map(int, used), default=-1) + 1)
+        stem = like.partition("+")[0]
+        number = 1
+        while f"{stem}+{number}" in used:
+            number += 1
+        return f"{stem}+{number}"
 
     def _index(self, first: int) -> int:
         index = self.action.get("index")

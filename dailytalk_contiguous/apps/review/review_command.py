@@ -9,15 +9,13 @@ from dailytalk_contiguous.cli.terminal import opened
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome
 
-AUTHOR = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", "--author", metavar="NAME")
-
 
 def review(
     source: str = terminal.argument(
         "DIR|JSON|OWNER/NAME",
         "A work folder, clips, recordings to cut first, or a version (to listen).",
     ),
-    author: str = AUTHOR,
+    author: str = terminal.option("", terminal.Panel.RUN, "Your name in the edits.", metavar="NAME"),
     port: int = PORT,
     no_browser: bool = NO_BROWSER,
 ) -> Outcome:
@@ -42,14 +40,14 @@ def review(
         if not no_browser and not opened(browser_address):
             terminal.say("no browser could be opened: open that address in one")
 
-    serve(source, author_or_user(author), ready, port)
+    serve(source, _author_or_user(author), ready, port)
     outcome = Outcome(None, "ended: every edit is saved")
     if terminal.as_json():  # whose only line is that of the address
         terminal.say(str(outcome.headline))
     return outcome
 
 
-def author_or_user(author: str) -> str:
+def _author_or_user(author: str) -> str:
     """The author of edits: `author`, or the name of the user of this machine."""
     try:
         return author or getpass.getuser()

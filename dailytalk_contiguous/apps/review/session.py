@@ -251,9 +251,9 @@ class Session:
                 after: EditState = {"reviewed": reviewed, "reviewed_by": self.author if reviewed else None}
                 change = EditChange(before, after)
             else:
-                change = edit(lines, self._in_file(name, action), self.bounds(name), self.author)
+                change = edit(lines, self._in_file(name, action), self._bounds(name), self.author)
             if change:
-                self.apply(name, kind, change, undoes)
+                self._apply(name, kind, change, undoes)
             return self.item(name)
 
     def _in_file(self, name: str, action: WantedAction) -> WantedAction:
@@ -266,7 +266,7 @@ class Session:
                 in_file[edge] = seconds + offset
         return in_file
 
-    def bounds(self, name: str) -> Item:
+    def _bounds(self, name: str) -> Item:
         """The limits of an edit of an item."""
         offset = self.editable.offset(name)
         ends = [line["end"] for line in self.lines(name).values()]
@@ -291,7 +291,7 @@ class Session:
             raise BadInput("another program has since changed the same thing", "edit it as it is now")
         return change, numbers[-1]
 
-    def apply(self, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
+    def _apply(self, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
         """Note an action with its change, and write the file with it. Raises as `edit` does."""
         if "lines" not in change.before:
             self.history.append([NewEdit(self.author, name, action, change.before, change.after, undoes)])

@@ -1,8 +1,7 @@
 """Conversations in the formats of annotation tools: tiers for Praat and ELAN, labels, subtitles, turns and words.
 
 A folder with a transcript has the times of its recordings, so that a file opens beside one. Other rows have the
-times of the finished conversation, which is written, too. `ORIGINALS` holds a copy of every file as it was
-written: `dailytalk edits` compares edited files with it.
+times of the finished conversation, which is written, too.
 """
 
 import html
@@ -14,27 +13,22 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import AnyRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.machine.audio import from_uri, read_header
-from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, annotation_of, tiers
 from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.store.files import file_name, inside
+from dailytalk_contiguous.store.files import file_name
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: The end of the name of a file whose times are those of the rebuilt conversation; no `file_name` ends so.
 REBUILT = "--rebuilt"
-
-#: Folder beside the files that has them as they were written.
-ORIGINALS = ".dailytalk-originals"
 
 
 def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> Iterator[Row]:
@@ -182,21 +176,10 @@ def ctm(item: Annotation) -> str:
 def write_annotation(
     ending: str, text: Callable[[Annotation], str], export: exporting.Export, item: Annotation
 ) -> Iterator[exporting.FileEntry]:
-    content = text(item)
-    for folder in ("", f"{ORIGINALS}/"):
-        export.target.write_text(f"{folder}{item.name}{ending}", content)
+    export.target.write_text(f"{item.name}{ending}", text(item))
     if item.pcm is not None:
         export.write_sound(item.name, item.pcm)
     yield exporting.FileEntry(None, item.seconds)
-
-
-def refuse_edited(out: Path, settings: exporting.ExportSettings) -> None:
-    """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
-    for kept in sorted((out / ORIGINALS).glob("*")):
-        edited = inside(out, kept.name)
-        if edited.is_file() and read_bytes(edited) != read_bytes(inside(out, f"{ORIGINALS}/{kept.name}")):
-            reason = f"{as_text(edited)!r} was edited, and would be written over"
-            raise DailytalkError(reason, "bring it back with dailytalk edits, and choose another --out")
 
 
 _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
@@ -213,7 +196,6 @@ ANNOTATIONS: list[exporting.ExportFormat] = [
         open=open_annotation,
         write=partial(write_annotation, ending, text),
         options=frozenset(),
-        prepare=refuse_edited,
     )
     for name, ending, reader, holds, loses, checked, text in (
         ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", textgrid),

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.record import SourceSound
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import Pcm
@@ -70,22 +70,22 @@ def annotation_of(name: str, talk: Conversation, seconds: float = 0.0, shift: fl
     for utterance in talk.utterances:
         start = utterance.start + shift
         end = utterance.end + shift
-        utterances.append(spoken_label(start, end, utterance.text, utterance.channel, or_none(utterance.tag)))
+        utterances.append(_spoken_label(start, end, utterance.text, utterance.channel, or_none(utterance.tag)))
     alignments = talk.alignments
-    words = [spoken_label(word.start + shift, word.end + shift, word.text, word.side) for word in alignments]
+    words = [_spoken_label(word.start + shift, word.end + shift, word.text, word.side) for word in alignments]
     sounds = []
     for sound in talk.sounds:
         text = sound.label if isinstance(sound, SourceSound) else None
-        sounds.append(spoken_label(sound.start + shift, sound.end + shift, text or "sound", sound.channel))
+        sounds.append(_spoken_label(sound.start + shift, sound.end + shift, text or "sound", sound.channel))
     labels: dict[str, list[Label]] = {}
     for kind, texts in {"utterances": utterances, "words": words, "sounds": sounds}.items():
         labels[kind] = sorted(label for label in texts if label is not None)
     ends = [label.end for listed in labels.values() for label in listed]
-    speakers = speaker_names((utterance.channel, or_none(utterance.speaker)) for utterance in talk.utterances)
+    speakers = _speaker_names(talk.utterances)
     return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, labels)
 
 
-def spoken_label(start: float, end: float, text: str | None, side: str, tag: str | None = None) -> Label | None:
+def _spoken_label(start: float, end: float, text: str | None, side: str, tag: str | None = None) -> Label | None:
     """Return a text on a side as a label; None without a text.
 
     It ends at least a millisecond after its start: no tool shows a label without a length.
@@ -102,13 +102,11 @@ def _one_line(text: str) -> str:
     return " ".join(writable.split())
 
 
-def speaker_names(spoken: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    """Return the name of each side in files, which most of its utterances have.
-
-    `spoken`: the side and the speaker of each utterance.
-    """
+def _speaker_names(utterances: Iterable[Utterance]) -> dict[str, str]:
+    """Return the name of each side in files, which most of its utterances have."""
     names: dict[str, str] = {}
-    for (side, speaker), _ in Counter(spoken).most_common():
+    spoken = Counter((utterance.channel, or_none(utterance.speaker)) for utterance in utterances)
+    for (side, speaker), _ in spoken.most_common():
         names.setdefault(side, speaker or "")
     return _names_of({side: names.get(side, "") for side in CHANNELS})
 

@@ -16,10 +16,9 @@ from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.personaplex import PERSONAPLEX
 from dailytalk_contiguous.publish.exports.shard_formats import SHARD_FORMATS
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
-from dailytalk_contiguous.publish.exports.synthesis_formats import SYNTHESIS_FORMATS
 from dailytalk_contiguous.publish.exports.vap import VAP
 
-_ALL: list[ExportFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *SHARD_FORMATS, *SYNTHESIS_FORMATS]
+_ALL: list[ExportFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *SHARD_FORMATS]
 _ALL += [SMART_TURN_FORMAT, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}

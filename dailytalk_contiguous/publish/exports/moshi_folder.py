@@ -31,7 +31,7 @@ from dailytalk_contiguous.publish.exports.moshi_config import (
     window_count,
     window_seconds,
 )
-from dailytalk_contiguous.publish.exports.pieces import PieceSettings, inaudible_spans, trained_pieces
+from dailytalk_contiguous.publish.exports.pieces import inaudible_spans, trained_pieces
 from dailytalk_contiguous.store.files import json_document, json_text
 
 #: The files that mark a folder as complete.
@@ -43,7 +43,11 @@ TEXT_CONDITIONS = Setting(
 
 
 @dataclass(frozen=True)
-class WordSettings(PieceSettings):
+class WordSettings(exporting.ExportSettings):
+    max_length_seconds: float = setting(
+        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.", option="max_length",
+        panel="result", unit="time", words={"never": 0.0}, shown="never",
+    )  # fmt: skip
     both_speakers: bool = setting(False, "Add the other speaker's words as SPEAKER_OTHER.", panel="result")
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",

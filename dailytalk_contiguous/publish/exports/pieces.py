@@ -1,28 +1,17 @@
 """Pieces of a conversation for a trainer: cut in silence, and without what the transcript calls inaudible."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.records.conversation import Conversation
-from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.cutting import balanced_range
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.words.word import Span, words_between
-from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of mutual silence at least: a cut in less would clip a breath or the end of a room's echo.
 SHORTEST_SILENCE = 0.2
-
-
-@dataclass(frozen=True)
-class PieceSettings(exporting.ExportSettings):
-    max_length_seconds: float = setting(
-        0.0, "Longer conversations are cut at mutual silence: 100s, 5m, or never.", option="max_length",
-        panel="result", unit="time", words={"never": 0.0}, shown="never",
-    )  # fmt: skip
 
 
 class TrainedPiece(NamedTuple):

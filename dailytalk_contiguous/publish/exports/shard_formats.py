@@ -7,16 +7,14 @@ WebDataset: `train-NUMBER.tar` and `eval-NUMBER.tar` with `KEY.wav` (stereo) and
 """
 
 import gzip
-import re
 import tarfile
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.schema import BUILT, CHANNELS, LABELLED
@@ -90,31 +88,8 @@ def finish_shards(export: exporting.Export, lists: exporting.Lists) -> Mapping[s
 AlignmentItem = tuple[str, float, float, None]
 
 
-def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
-    """Words (text, start and length in seconds) of an utterance as NeMo's duplex speech-to-text reads them.
-
-    Each stands between the frames of its start and its end, which count from the utterance's `start` in seconds.
-    NeMo's own aligner writes them so (`speechlm2/data/force_align.py`). Raises BadInput for a word that is such a
-    mark.
-
-    >>> framed_text([("Hey,", 2.0, 0.3, None), ("you", 2.41, 0.1, None)], 1.9)
-    '<|1|> Hey, <|5|> <|6|> you <|7|>'
-    """
-    frame = 0.08  # seconds
-    frame_mark = re.compile(r"<\|\d+\|>")
-    framed = []
-    for text, begin, length, *_ in words:
-        if frame_mark.search(text):
-            raise BadInput(f"the word {text!r} holds a mark of time", "correct its transcript")
-        first = int(max(0.0, begin - start) / frame + 1e-6)
-        last = int(max(0.0, begin + length - start) / frame + 1e-6)
-        word = "".join(text.split())
-        framed.append(f"<|{first}|> {word} <|{last}|>")
-    return " ".join(framed)
-
-
-def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool, framed: bool) -> list[dict[str, Any]]:
-    """Utterances with text in lhotse's terms, each with the words from its start on; `framed`: with `framed_text`.
+def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool) -> list[dict[str, Any]]:
+    """Utterances with text in lhotse's terms, each with the words from its start on.
 
     `names`: of the speakers, the agent first.
     """
@@ -129,16 +104,13 @@ def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool, fra
                 index = max(0, bisect_right(starts, word.middle) - 1)
                 words[index].append((word.text, word.start, word.end - word.start, None))
         for number, utterance in enumerate(utterances):
-            text = utterance.text.strip()
-            if framed and side == "right" and words[number]:
-                text = framed_text(words[number], utterance.start)
             supervisions.append(
                 {
                     "id": f"{key}-{channel}-{number:04d}",
                     "recording_id": key,
                     "speaker": names[channel],
                     "channel": 0 if is_mono else channel,
-                    "text": text,
+                    "text": utterance.text.strip(),
                     "language": talk.main_language,
                     "start": utterance.start,
                     "duration": utterance.end - utterance.start,
@@ -154,7 +126,6 @@ def _write_cut(
     item: exporting.SeenTalk,
     sounds: Mapping[str, tuple[Pcm, int]],
     names: tuple[str, str],
-    framed: bool = False,
 ) -> Iterator[exporting.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `names`: of the speakers, the agent first."""
     exporting.refuse_mute(item.talk)
@@ -188,22 +159,20 @@ def _write_cut(
         "custom": custom,
         "type": "MonoCut" if is_mono else "MultiCut",
         "channel": 0 if is_mono else recording["channel_ids"],
-        "supervisions": _supervisions(item.talk, names, is_mono, framed),
+        "supervisions": _supervisions(item.talk, names, is_mono),
     }
     line = json_text(cut).encode()
     parts["/cuts.{:06d}.jsonl.gz"] = gzip.compress(line, mtime=0)
     yield from _write_parts(export, item.talk, parts)
 
 
-def write_nemo(
-    export: exporting.Export, item: exporting.SeenTalk, framed: bool = False
-) -> Iterator[exporting.FileEntry]:
+def write_nemo(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
     user_rate = 16000  # Hz, as NeMo reads it
     recorded = read_pcm(item.talk.audio, sample_rate=user_rate)
     user = recorded[:, 0] if export.settings.is_right_main else recorded[:, 1]
     sounds = {"recording": (user, user_rate), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
-    return _write_cut(export, item, sounds, ("agent", "user"), framed)
+    return _write_cut(export, item, sounds, ("agent", "user"))
 
 
 def write_cuts(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
@@ -230,22 +199,13 @@ _shards = partial(
     sides=exporting.TWO_LISTS,
 )
 _prompted = partial(_shards, settings=prompts.PersonaSettings(), prepare=prompts.read_personas)
-_nemo = partial(
-    _prompted,
-    loses="names, sounds without text, valence/arousal/dominance, prosody",
-    sample_rate=22050,  # of the agent: NeMo resamples the user alone
-)
 
 SHARD_FORMATS = (
-    _nemo(
+    _prompted(
         "lhotse", "NeMo's duplex speech-to-speech (`DuplexS2SDataset`)",
         "Shar of the user (16 kHz) and the agent (22.05 kHz, `target_audio`); utterances and words of both",
-        checked="lhotse", write=write_nemo,
-    ),
-    _nemo(
-        "nemo-stt", "NeMo's duplex speech-to-text (`DuplexSTTDataset`)",
-        "as `lhotse`; in the user's texts each word stands between the numbers of its frames of 80 ms",
-        checked="lhotse, and a reader written from its source", write=partial(write_nemo, framed=True),
+        "names, sounds without text, valence/arousal/dominance, prosody", "lhotse", write=write_nemo,
+        sample_rate=22050,  # of the agent: NeMo resamples the user alone
     ),
     _prompted(
         "lhotse-cuts", "lhotse (`CutSet.from_shar`)",

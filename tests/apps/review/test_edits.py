@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.apps.review.edits import (
     EDITED_FIELDS,
     EditChange,
-    EditedLines,
     Item,
     Lines,
     edit,
@@ -116,37 +115,6 @@ def sound(lines: Lines) -> None:
         assert all(word["start"] < word["end"] for word in words)
         starts = [word["start"] for word in words]
         assert starts == sorted(starts)
-
-
-@given(st.data())
-def test_edits_of_a_file_together_give_the_lines_that_they_give_one_by_one(data: st.DataObject) -> None:
-    start = data.draw(calls())
-    used = set(start)
-    one_by_one = start
-    together = EditedLines(start, item(used=set(start)), "ann")
-    for _ in range(data.draw(st.integers(1, 8))):
-        action = data.draw(actions(one_by_one))
-        try:
-            change = edit(one_by_one, action, item(used=used), "ann")
-        except BadInput:
-            with pytest.raises(BadInput):
-                together.act("", [action])
-            continue
-        one_by_one = replayed(one_by_one, change)
-        used |= set(one_by_one)
-        together.act("", [action])
-        assert together.lines == one_by_one
-
-
-def test_speaker_of_a_deleted_line_is_not_that_of_a_line_that_changes_sides() -> None:
-    lines = call()
-    lines["l0"]["speaker"] = "Ann"
-    lines["r0"]["speaker"] = None
-    edited = EditedLines(lines, item(), "ann")
-    edited.act("l1", [{"do": "delete"}])
-    edited.act("l0", [{"do": "delete"}])
-    edited.act("r0", [{"do": "swap"}])
-    assert edited.lines["r0"]["speaker"] is None
 
 
 @given(st.data())

@@ -1,7 +1,7 @@
-"""Conversations out to Praat, ELAN, Audacity and editors of subtitles, and what people change there back in."""
+"""Conversations out to Praat, ELAN, Audacity and editors of subtitles, and corrected there in as transcripts."""
 
+import html
 import json
-import random
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,10 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES
 from built_conversations import built_row, sound, write_dataset
-from command import Command
+from command import EMBEDDED, Command
 from praatio import textgrid
 from reviewable import dialogue, line, work_folder
-from scripted import folder, loopback, say, settings, talk
 
-from dailytalk_contiguous.apps.review.layouts import open_editable
-from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.records.conversation import rows_of_cues
 from dailytalk_contiguous.sources.transcript_formats import read_cues
 from dailytalk_contiguous.sources.transcripts import read_transcripts
@@ -144,18 +141,19 @@ def of_tiers(tiers: Mapping[str, Sequence[tuple[int, int, str]]]) -> tuple[list[
 
 def read_lines(path: Path) -> tuple[list[Heard], None]:
     """Subtitles as pysubs2 reads them, which leaves out the names of voices, and labels."""
-    text = re.sub("<v (Anna|Ben)>", r"\1: ", path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
     if path.suffix == ".txt":
         lines = []
         for label in text.splitlines():
             start, end, styled = label.split("\t")
             lines.append((round(1000 * float(start)), round(1000 * float(end)), styled))
     else:
-        events = pysubs2.SSAFile.from_string(text, format_=path.suffix[1:])
-        lines = [(event.start, event.end, event.plaintext) for event in events]
+        named = re.sub("<v (Anna|Ben)>", r"\1: ", text)
+        events = pysubs2.SSAFile.from_string(named, format_=path.suffix[1:])
+        lines = [(event.start, event.end, html.unescape(event.plaintext)) for event in events]
     heard = []
     for begin, stop, styled in lines:
-        match = re.fullmatch(r"(Anna|Ben): (?:\((\w+)\) )?(.*)", styled)
+        match = re.fullmatch(r"(Anna|Ben): (?:\((calm|sad|happy)\) )?(.*)", styled)
         assert match is not None
         speaker, tag, words = match.groups(default="")
         heard.append((SIDES[speaker], begin, stop, words, tag))
@@ -178,10 +176,6 @@ def test_texts_times_speakers_tags_and_words_are_equal_in_other_programs(
         assert utterances == said(recordings, name)
         if words is not None:
             assert [word[:4] for word in words] == words_said(recordings, name)
-    shutil.rmtree(out / ".dailytalk-originals")
-    back = dailytalk("edits", recordings, out)
-    assert back.code == 0
-    assert back.out.splitlines()[0] == f"0 edits of {len(names(recordings))} files"
 
 
 def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
@@ -200,39 +194,6 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
             for word in cue.words:
                 words.append((side, ms(word.start), ms(word.end), word.text))
         assert sorted(words) == words_said(recordings, name)
-
-
-# Edits.
-
-
-def random_edits(heard: list[Heard], count: int, draw: random.Random) -> list[Heard]:
-    """What is said after edits of so many lines: of text, times, speaker or tag, deleted and new."""
-    after = {index: list(entry) for index, entry in enumerate(heard)}
-    for number, index in enumerate(draw.sample(range(len(heard)), count)):
-        entry = after[index]
-        side, start, end, text, tag = entry
-        match number % 6:
-            case 0:
-                words = text.split()
-                word = draw.choice(["boat", '"if"', "A&B", "né", "<three>", "4:30"])
-                words[draw.randrange(len(words))] = word
-                entry[3] = " ".join([*words, str(number)])
-            case 1:
-                third = (end - start) // 3
-                entry[1] = start + draw.randint(1, third)
-                entry[2] = end - draw.randint(1, third)
-            case 2:
-                entry[0] = "right" if side == "left" else "left"
-            case 3:
-                entry[4] = draw.choice([other for other in TAGS if other != tag])
-            case 4:
-                del after[index]
-            case _:
-                middle = (start + end) // 2
-                entry[2] = middle
-                new_tag = draw.choice(TAGS)
-                after[len(heard) + number] = [side, middle, end, f"a new line {number}", new_tag]
-    return sorted((*entry,) for entry in after.values())
 
 
 def tiers_of(heard: Sequence[Heard]) -> dict[str, list[tuple[int, int, str]]]:
@@ -293,41 +254,62 @@ SAVED = {"textgrid": save_in_praat, "eaf": save_in_elan}
 SAVED |= dict.fromkeys(("srt", "vtt", "audacity"), save_lines)
 
 
+@pytest.fixture(scope="module")
+def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tagged work folder of the first 20 s of a recording, whose speakers have names."""
+    path = tmp_path_factory.mktemp("excerpt")
+    samples, rate = soundfile.read(EXAMPLES / "bicycle_repair.flac")
+    soundfile.write(path / "call.FLAC", samples[: 20 * rate], rate)
+    cues = read_transcripts([EXAMPLES / "bicycle_repair.reference.json"], "bicycle_repair.flac")
+    lines = []
+    for number, cue in enumerate(cue for cue in cues if cue.text and cue.end < 20):
+        entry = line("call", number, cue.channel, rows_of_cues([cue])[0]["words"], tag=TAGS[number % 4])
+        lines.append(entry | {"start": cue.start, "end": cue.end, "text": cue.text})
+    return work_folder(path, [("call", "call", 0.0, lines)])
+
+
 @pytest.mark.parametrize(("format", "save"), SAVED.items())
-def test_random_edits_arrive_once_and_can_be_undone(
-    tmp_path: Path, dailytalk: Command, format: str, save: Callable[[Path, Sequence[Heard]], None]
+def test_corrected_files_are_read_as_transcripts(
+    excerpt: Path, tmp_path: Path, dailytalk: Command, format: str, save: Callable[[Path, Sequence[Heard]], None]
 ) -> None:
-    draw = random.Random(36)
-    names = ("a", "bb")
-    items = [(name, name, 0.0, dialogue(name, 58.0, 240)) for name in names]
-    work = work_folder(tmp_path, items)
     out = tmp_path / "out"
-    before = (work / "transcript.jsonl").read_bytes()
-    dailytalk("export", work, "--format", format, "--out", out)
-    heard_before = {name: said(work, name) for name in names}
-    wanted = {name: random_edits(heard, 30, draw) for name, heard in heard_before.items()}
-    for name, heard in wanted.items():
-        save(out / f"{file_name(name)}{ENDINGS[format]}", heard)
-    shown = dailytalk("edits", work, out, "--dry-run")
-    assert shown.code == 0
-    assert (work / "transcript.jsonl").read_bytes() == before
-    done = dailytalk("edits", work, out, "--author", "Ada", "--json")
-    summary = json.loads(done.out)
-    assert done.code == 0
-    assert summary["rejects"] == []
-    assert {name: said(work, name) for name in names} == wanted
-    assert len(summary["edits"]) >= 60
-    kept = {json.dumps(entry) for entry in transcript(work) if "edited_by" not in entry}
-    assert kept <= {*before.decode().splitlines()}
-    assert {entry.get("edited_by", "Ada") for entry in transcript(work)} == {"Ada"}
-    again = dailytalk("edits", work, out, "--author", "Ada", "--json")
-    assert again.code == 0
-    assert json.loads(again.out)["edits"] == []
-    session = Session(open_editable(work), "Ada")
-    for name in names:  # a file is one edit
-        base = session.item(name)["base"]
-        session.edit(name, base, {"do": "undo"})
-    assert {name: said(work, name) for name in names} == heard_before
+    assert dailytalk("export", excerpt, "--format", format, "--out", out).code == 0
+    corrected = [list(entry) for entry in said(excerpt, "call")]
+    corrected[0][3] = "Oh, hello! I hope you can mend my bicycle."
+    corrected[1][2] -= 200
+    path = out / f"call{ENDINGS[format]}"
+    save(path, [(*entry,) for entry in corrected])
+    cues = read_transcripts([path], "call.FLAC")
+    given = sorted((SIDES[str(cue.speaker)], ms(cue.start), ms(cue.end), cue.text) for cue in cues)
+    assert given == [(*entry[:4],) for entry in corrected]
+    (tmp_path / "calls").mkdir()
+    shutil.copy(excerpt.parent / "call.FLAC", tmp_path / "calls")
+    read = ("tag", tmp_path / "calls", "--transcripts", out, "--out", tmp_path / "work", "--affect-model", "none")
+    done = dailytalk(*read, *EMBEDDED)
+    assert done.code == 0, done.err
+    again = said(tmp_path / "work", "call")
+    assert [(side, text) for side, _, _, text, _ in again] == [(side, text) for side, _, _, text, _ in corrected]
+    assert {entry["speaker"] for entry in transcript(tmp_path / "work")} == {"Anna", "Ben"}
+
+
+@pytest.mark.parametrize("format", ["textgrid", "eaf"])
+def test_words_of_tiers_keep_their_times_where_they_are_those_of_the_corrected_text(
+    excerpt: Path, tmp_path: Path, dailytalk: Command, format: str
+) -> None:
+    out = tmp_path / "out"
+    assert dailytalk("export", excerpt, "--format", format, "--out", out).code == 0
+    path = out / f"call{ENDINGS[format]}"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("you can save my bicycle.") == 1
+    path.write_text(text.replace("you can save my bicycle.", "you can mend my bicycle."), encoding="utf-8")
+    cues = read_transcripts([path], "call.FLAC")
+    words = {cue.text: [(ms(word.start), ms(word.end), word.text) for word in cue.words] for cue in cues}
+    assert words.pop("Oh, hello! I hope you can mend my bicycle.") == []
+    expected = {}
+    for entry in transcript(excerpt):
+        expected[entry["text"]] = [(ms(word["start"]), ms(word["end"]), word["word"]) for word in entry["words"]]
+    assert words == {spoken: expected[spoken] for spoken in words}
+    assert len(words) == len(expected) - 1
 
 
 def test_times_are_those_of_the_recording_wherever_in_it_a_conversation_begins(
@@ -338,65 +320,9 @@ def test_times_are_those_of_the_recording_wherever_in_it_a_conversation_begins(
     work = work_folder(tmp_path, [first, second])
     out = tmp_path / "out"
     dailytalk("export", work, "--format", "audacity", "--out", out)
-    path = out / "day.001.txt"
-    labels = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    start, end, styled = labels[0].split("\t")
-    assert float(start) > 30
-    later = float(start) + 0.1
-    _, _, words = styled.partition(") ")
-    labels[0] = f"{later:.6f}\t{end}\tBen: (sad) {words}"
-    del labels[3]
-    path.write_text("".join(labels), encoding="utf-8")
-    heard = said(work, "day.001")
-    assert dailytalk("edits", work, out, "--author", "Ada").code == 0
-    _, begin, stop, text, _ = min(heard, key=lambda entry: entry[1])
-    assert ("right", begin + 100, stop, text, "sad") in said(work, "day.001")
-    assert len(said(work, "day.001")) == len(heard) - 1
-    (edited,) = [entry for entry in transcript(work) if "edited_fields" in entry]
-    assert edited["edited_fields"] == ["channel", "speaker", "start", "tag", "words"]
-
-
-def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk: Command) -> None:
-    work = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))])
-    out = tmp_path / "out"
-    dailytalk("export", work, "--format", "srt", "--out", out)
-    path = out / "a.srt"
-    texts = [entry["text"] for entry in transcript(work)]
-    session = Session(open_editable(work), "Bob")
-    for key, text in (("a/left/0000", "Bob's own words"), ("a/right/0001", "Bob's other words")):
-        base = session.item("a")["base"]
-        session.edit("a", base, {"do": "text", "line": key, "text": text})
-    content = path.read_text(encoding="utf-8")
-    for number, text in ((1, "Ada's words"), (2, "Ada's new words")):
-        content = content.replace(texts[number], text, 1)
-    path.write_text(content, encoding="utf-8")
-    done = dailytalk("edits", work, out, "--author", "Ada")
-    assert done.code == 3
-    assert "it was changed meanwhile" in " ".join(done.out.split())
-    after = [entry["text"] for entry in transcript(work)]
-    assert after[:4] == ["Bob's own words", "Bob's other words", "Ada's new words", texts[3]]
-    assert dailytalk("export", work, "--format", "srt", "--out", out).code == 1
-    assert path.read_text(encoding="utf-8") == content
-
-
-def test_speak_buys_only_the_lines_that_were_changed(
-    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = folder(tmp_path / "work", one=talk("one", 12), two=talk("two", 12))
-    out = tmp_path / "out"
-    with loopback(monkeypatch) as server:
-        say(work, settings(tmp_path))
-        bought = len(server.purchases)
-        dailytalk("export", work, "--format", "eaf", "--out", out)
-        path = out / "two.eaf"
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("This is line 4", "That was line 4"))
-        done = dailytalk("edits", work, out)
-        assert done.code == 0
-        assert done.out.splitlines()[-1] == f"next: dailytalk speak {work}"
-        say(work, settings(tmp_path))
-        assert len(server.purchases) == bought + 1
-        assert [text for text in server.purchases if "That was line 4 of two." in text]
+    heard, _ = read_lines(out / "day.001.txt")
+    assert min(start for _, start, *_ in heard) > 30_000
+    assert heard == said(work, "day.001")
 
 
 #: Texts that a format may take for something of its own.
@@ -407,7 +333,7 @@ NASTY = (
 
 
 @pytest.mark.parametrize("format", ENDINGS)
-def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Command, format: str) -> None:
+def test_no_text_is_taken_for_something_of_the_format(tmp_path: Path, dailytalk: Command, format: str) -> None:
     word = {"word": "x", "start": 0.0, "end": 0.5}
     lines = []
     for number, text in enumerate(NASTY):
@@ -420,15 +346,11 @@ def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Comma
     dailytalk("export", work, "--format", format, "--out", out)
     if format == "srt":  # players show the number of a character as it is
         assert " & y" in (out / "a.srt").read_text(encoding="utf-8")
-    shutil.rmtree(out / ".dailytalk-originals")
-    done = dailytalk("edits", work, out)
-    assert done.code == 0
-    assert done.out == "0 edits of 1 file\n"
+    utterances, _ = READERS[format](out / f"a{ENDINGS[format]}")
+    assert utterances == said(work, "a")
 
 
-def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
-    tmp_path: Path, dailytalk: Command
-) -> None:
+def test_the_rebuilt_timeline_has_its_sound_beside_it(tmp_path: Path, dailytalk: Command) -> None:
     row = built_row("call") | {"sounds": [sound(2.5, 2.6)]}
     write_dataset(tmp_path / "work", [row])
     out = tmp_path / "out"
@@ -446,46 +368,3 @@ def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
             texts += [text for _, _, text in annotations]
     assert sorted(texts) == sorted(utterance["text"] for utterance in row["utterances"])
     assert [name for name in eaf.tiers if "/sounds" in name]
-    (tmp_path / "tagged").mkdir()
-    lines = [(name, name, 0.0, dialogue(name, 20.0, 30)) for name in ("call", "call.rebuilt")]
-    work = work_folder(tmp_path / "tagged", lines)
-    tagged = tmp_path / "source"
-    dailytalk("export", work, "--format", "eaf", "--out", tagged)
-    assert dailytalk("edits", work, tagged).code == 0
-    done = dailytalk("edits", work, out)
-    assert done.code == 3
-    assert "call--rebuilt.eaf" in done.out
-
-
-#: What is wrong with a file, and what makes it so.
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda data: b"",
-    "cut in the middle": lambda data: data[: len(data) // 2],
-    "noise": lambda data: random.Random(0).randbytes(4000),
-    "no speaker of these": lambda data: data.replace(b"Anna", b"Hanna"),
-    "unknown tag": lambda data: data.replace(b"calm", b"purple"),
-}
-
-
-@pytest.mark.parametrize("format", ENDINGS)
-def test_damaged_files_are_a_sentence_each_and_change_nothing(
-    tmp_path: Path, dailytalk: Command, format: str
-) -> None:
-    work = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))])
-    out = tmp_path / "out"
-    dailytalk("export", work, "--format", format, "--out", out)
-    path = out / f"a{ENDINGS[format]}"
-    before = (work / "transcript.jsonl").read_bytes()
-    whole = path.read_bytes()
-    for damage, change in DAMAGE.items():
-        path.write_bytes(change(whole))
-        done = dailytalk("edits", work, out)
-        assert done.code == 3, (damage, done)
-        assert path.name in done.out, damage
-        assert (work / "transcript.jsonl").read_bytes() == before, (damage, done.out)
-    path.unlink()
-    path.symlink_to(tmp_path / "a.FLAC")
-    assert dailytalk("edits", work, out).code == 3
-    assert (work / "transcript.jsonl").read_bytes() == before
-    path.rename(out / f"nobody{ENDINGS[format]}")
-    assert "no conversation" in dailytalk("edits", work, out).out
