@@ -1,7 +1,4 @@
-"""`dailytalk push`: publish a work folder, or an earlier version again, as a version of a dataset on the Hub."""
-
-from collections.abc import Iterable
-from pathlib import Path
+"""`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
 
 import datasets
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
@@ -17,13 +14,11 @@ from dailytalk_contiguous.core.records.outcome import Figures, Judgement, Outcom
 from dailytalk_contiguous.core.records.schema import CONFIGS
 from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.hub.compare import diff_in_words
-from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, columns_text
-from dailytalk_contiguous.publish.hub.pushing import AUTO, MAIN, BadVersion, PushSettings, Release, push_version
-from dailytalk_contiguous.publish.hub.restoring import APPLICABLE, restore_version
+from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence
+from dailytalk_contiguous.publish.hub.pushing import BadVersion, PushSettings, Release, push_version
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.merged_transcript import is_transcript_edited
-from dailytalk_contiguous.store.hub import parse_reference, reference
+from dailytalk_contiguous.store.hub import MAIN, reference
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: Files of a plan that are shown before the reader is sent to --json.
@@ -35,9 +30,7 @@ PUSH_SETTINGS = setting_options(PushSettings())
 
 @with_options(PUSH_SETTINGS)
 def push(
-    source: str = argument(
-        "DIR|OWNER/NAME@TAG", "Folder of speak, build or corpus (s3:// too), or an earlier version of the dataset."
-    ),
+    source: str = argument("DIR", "Folder of speak, build or corpus (s3:// too)."),
     repo: str = argument("OWNER/NAME", "The dataset on the Hub."),
     dry_run: bool = DRY_RUN,
     **options: object,
@@ -50,14 +43,12 @@ def push(
     A version that dailytalk check calls bad is refused without --even-if-bad, before anything is sent; so is a
     --licence that a source's licence contradicts, without --even-if-forbidden.
     --private is refused for a dataset that is public. --dry-run needs no token if the dataset is public, or does
-    not exist yet. OWNER/NAME@TAG as the first argument makes this earlier version the newest one again, under a
-    new tag, and sends no data.
+    not exist yet.
     """
     named = reference(repo)
     if named.revision is not None:
         raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
-    chosen_settings = chosen(options, PUSH_SETTINGS)
-    settings = PushSettings(**chosen_settings)
+    settings = PushSettings(**chosen(options, PUSH_SETTINGS))
     if settings.pr and (settings.branch != MAIN or settings.create):
         raise DailytalkError(
             "--pr proposes changes to main of an existing dataset", "leave --branch and --create out, or --pr"
@@ -66,11 +57,6 @@ def push(
     disable_progress_bars()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
-    earlier = earlier_version(source, named.repo, chosen_settings)
-    if earlier:
-        with shown_steps():
-            done = restore_version(earlier, settings, default_settings(), dry_run)
-        return push_outcome(done, dry_run, None)
     items = finished_items(source)
     unspoken = source if is_transcript_edited(items.where) else None
     if unspoken:
@@ -88,45 +74,12 @@ def push(
     return push_outcome(done, dry_run, unspoken)
 
 
-def earlier_version(source: str, repo: str, settings: Iterable[str]) -> Version | None:
-    """Open the version that `push` is to publish again; None if the source is a folder.
-
-    Args:
-        repo: `OWNER/NAME` of the dataset that is published to.
-        settings: names of the `PushSettings` that were given.
-
-    Raises DailytalkError: it is a version of another dataset, or not a version, a setting is only for a folder, or
-    it can't be opened.
-    """
-    named = None if Path(source).exists() else parse_reference(source)
-    if named is None or (named.revision is None and named.repo != repo):
-        return None
-    if named.revision is None:
-        raise DailytalkError(f"{source!r} names no version", f"write {repo}@TAG for the one to publish again")
-    if named.repo != repo:
-        raise DailytalkError(
-            f"{source} is a version of another dataset than {repo}",
-            f"name a version of {repo}, or the work folder that it was made from",
-        )
-    for name in settings:
-        if name not in APPLICABLE:
-            flag = "--" + name.replace("_", "-")
-            raise DailytalkError(f"{flag} is for a folder, and {source} is published already", "leave it out")
-    return open_version(named)
-
-
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
-    """Return lines on what publishing would take away; empty if it takes nothing away."""
+    """Return lines on what publishing would take away."""
     details: list[str | Figures] = []
-    if divergence.lost_columns:
-        details.append(f"lost columns  {columns_text(divergence.lost_columns)}")
-    if divergence.lost_files:
-        details.append(f"lost files  {shown_names(divergence.lost_files, SHOWN)}")
-    if divergence.reverted:
-        change = f"published by others since {divergence.base}, and reverted"
-        if divergence.base is None:
-            change = "replaced or removed"
-        details.append(f"{change}  {shown_names(divergence.reverted, SHOWN)}")
+    for kind, names in (("files", divergence.files), ("conversations", divergence.conversations)):
+        if names:
+            details.append(f"{kind} of others that would go  {shown_names(names, SHOWN)}")
     return details
 
 
@@ -150,11 +103,9 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
         headline = f"{repo} has just this already"
         if done.tag:
             headline += f", as {done.tag}"
-        next_command = to_run("speak", unspoken) if unspoken else load
         if done.held_instead:  # somebody has put the branch back by hand
             headline += f", but {settings.branch} holds other data ({done.held_instead})"
-            on_branch = ("--branch", settings.branch) if settings.branch != MAIN else ()
-            next_command = to_run("push", f"{repo}@{done.tag}", repo, "--tag", AUTO, *on_branch)
+        next_command = to_run("speak", unspoken) if unspoken else load
         return Outcome(record, headline, code, rejected=rejected, next=next_command)
     verdict = done.card.verdict
     details: list[str | Judgement | Figures] = [judgement_of(verdict), *reason_lines(verdict)]
@@ -167,7 +118,7 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
         details.append(f"left there, and no part of the version  {shown_names(done.left, SHOWN)}")
     if dry_run:
         details += plan_details(done)
-        if done.divergence.takes_away and not settings.even_if_diverged:
+        if done.divergence and not settings.even_if_diverged:
             details.append("a push would be refused: it takes away what is published; --even-if-diverged does so")
         if verdict.level == "bad" and not settings.even_if_bad:
             details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
@@ -189,7 +140,7 @@ def push_record(done: Release, dry_run: bool) -> dict[str, object]:
         "bump": done.changes.bump,
         "changes": done.changes.as_dict(),
         "plan": [change._asdict() for change in done.plan],
-        "divergence": done.divergence.as_dict(),
+        "divergence": done.divergence.as_dict() if done.divergence else None,
         "to_send": done.to_send,
         "size": done.size,
         "published": published if done.commit else None,
@@ -206,15 +157,12 @@ def change_details(done: Release) -> list[str | Judgement | Figures]:
     changes = diff_in_words(done.changes.as_dict())
     if done.changes.previous and done.changes.bump:
         changes += f"; they call for a {done.changes.bump} version"
-    sent = f"{size_text(done.to_send)} of {size_text(done.size)}"
-    if done.restored:
-        data_size = sum(file.size for file in done.packed.files)
-        sent = f"0 bytes of {size_text(data_size)} of data"
+    lost = divergence_details(done.divergence) if done.divergence else []
     return [
-        *divergence_details(done.divergence),
+        *lost,
         f"changes  {changes}",
         f"version  {done.tag or 'none: pass --tag to name it'}",
-        f"to send  {sent}",
+        f"to send  {size_text(done.to_send)} of {size_text(done.size)}",
     ]
 
 

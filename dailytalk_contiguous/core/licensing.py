@@ -151,17 +151,6 @@ def licence_in_words(licence: str | None) -> str:
     return "; ".join(sentences) or "nothing of the data"
 
 
-def refusal(licence: str | None) -> str | None:
-    """Say why data under a licence can't be used commercially; None if its name allows it. Unknown is no."""
-    terms = terms_of_licence(licence)
-    if not terms.is_known:
-        return f"nobody can tell from {licence or 'an unknown licence'} whether commercial use is allowed"
-    if "commercial" in terms.asks:
-        word = "research only" if "research" in terms.asks else "no commercial use"
-        return f"{licence} allows {word}"
-    return None
-
-
 def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] = ()) -> Combined:
     """Return the terms of data under several licences together.
 

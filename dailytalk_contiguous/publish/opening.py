@@ -130,8 +130,7 @@ def finished_items(folder: str | Path) -> Shards:
     items = open_items(local_folder(path) if address_of(path) else path, finished=True)
     if isinstance(items, VersionItems):
         raise DailytalkError(
-            f"{folder} holds a version, and no work folder",
-            "name the work folder that it was made from; push also takes OWNER/NAME@TAG",
+            f"{folder} holds a version, and no work folder", "name the work folder that it was made from"
         )
     if not isinstance(items, Shards):
         raise DailytalkError(

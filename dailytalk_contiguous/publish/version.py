@@ -162,17 +162,11 @@ class Manifest(msgspec.Struct):
     version: str | None = None
     changes: JsonObject | None = None
     assets: list[str] | None = None
-    splits_disjoint_in: str | None = None
     fields: list[Described] | None = None
     totals: dict[str, Total] | None = None
     files: dict[str, FileFacts] | None = None
     run: JsonObject | None = None
     findings: list[Finding] | None = None
-    row_findings: list[Finding] | None = None
-
-
-#: Findings on rows that a manifest keeps; where there are more, they are found again in the rows.
-MOST_KEPT = 2000
 
 
 class DataFile(NamedTuple):
@@ -180,7 +174,7 @@ class DataFile(NamedTuple):
 
     Attributes:
         name: its name in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`.
-        path: the file on this machine; None if the Hub has it.
+        path: the file on this machine.
         config: its config.
         split: its split.
         sha256: its SHA-256 in hexadecimal.
@@ -190,7 +184,7 @@ class DataFile(NamedTuple):
     """
 
     name: str
-    path: Path | None
+    path: Path
     config: str
     split: str
     sha256: str
@@ -257,8 +251,6 @@ class Packed:
             manifest["fields"] = described(self.fields)
         if self.run:
             manifest["run"] = dict(self.run)
-        if len(self.row_findings) <= MOST_KEPT:
-            manifest["row_findings"] = [finding.as_dict() for finding in self.row_findings]
         if self.kept_findings:
             manifest["findings"] = [finding.as_dict() for finding in self.kept_findings]
         return manifest
@@ -270,9 +262,6 @@ def manifest_text(record: Mapping[str, object]) -> str:
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.parquet")
-
-#: The data files of our configs, which a push replaces and deletes.
-OUR_DATA_FILE = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
 #: The config of a dataset that has just one.
 DEFAULT = "default"

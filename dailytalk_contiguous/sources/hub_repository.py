@@ -17,7 +17,7 @@ from huggingface_hub.utils.tqdm import tqdm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.store.addresses import HubChoice
-from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.hub import MAIN, TIMEOUTS, Reference, data_digest, hub_errors, parse_reference
 from dailytalk_contiguous.store.work_folder import Base, read_base, read_run, write_base
 
 
@@ -58,8 +58,8 @@ def keep_base(repository: Repository, out: Path) -> None:
     revision = read_run(out).source.revision
     was_made_from_it = revision == repository.commit and read_base(out) is not None
     if repository.is_version and not was_made_from_it:
-        reference = repository.reference
-        write_base(out, Base(repository=reference.repo, tag=reference.revision, commit=repository.commit))
+        digests = {name: file.digest for name, file in repository.files.items()}
+        write_base(out, Base(published={MAIN: data_digest(digests)}))
 
 
 def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None:

@@ -1,7 +1,9 @@
 """The Hub: names of its datasets, and the one place where its errors and tokens are handled."""
 
+import hashlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ from huggingface_hub import constants, errors, get_session, get_token
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from dailytalk_contiguous.core.errors import DailytalkError, HubUnreachable
+from dailytalk_contiguous.core.records.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.store.full_disk import name_file
 from dailytalk_contiguous.store.secrets import refuse_plain_http
 
@@ -23,6 +26,12 @@ from dailytalk_contiguous.store.secrets import refuse_plain_http
 
 #: How the Hub's own clients write the address of a dataset.
 PREFIX = "hf://datasets/"
+
+#: The branch that a repository begins with.
+MAIN = "main"
+
+#: The data files of our configs, which a push replaces and deletes.
+OUR_DATA_FILE = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
 _REMEDY = "write OWNER/NAME, or OWNER/NAME@TAG for a version"
 
@@ -41,6 +50,12 @@ class Reference(NamedTuple):
         if revision and self.revision:
             raise DailytalkError(f"{self} and {revision!r} both name a revision", "give one of them")
         return self._replace(revision=revision or self.revision)
+
+
+def data_digest(files: Mapping[str, str]) -> str:
+    """Return one digest of the data files among files, by their names and digests; empty if there are none."""
+    data = [(name, files[name]) for name in sorted(files) if OUR_DATA_FILE.fullmatch(name)]
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest() if data else ""
 
 
 def parse_reference(text: str) -> Reference | None:

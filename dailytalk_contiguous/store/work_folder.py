@@ -3,7 +3,6 @@
 Reading a folder needs none of the code that made it.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +59,7 @@ MIX_RECORD = "mix.json"
 #: What a run holds while it works, and what says who it is and how far; parts of `--shard` have their own.
 RUN_LOCK = ".dailytalk-run"
 
-#: The published version that the folder was made from.
+#: The published versions that the folder was made from, or that it has sent.
 BASE = "base.json"
 
 #: What rejects a line of a transcript, whose conversation goes on without it; `transcript` rejects conversations.
@@ -170,28 +169,22 @@ def tagged_folder(out: Path) -> Path | None:
 
 
 class Base(msgspec.Struct, omit_defaults=True):
-    """The published version that a work folder was made from, or that was made from it.
+    """The versions whose data a work folder was made from or has sent, each by one digest of its data files.
 
     Attributes:
-        repository: `OWNER/NAME`.
-        tag: tag of the version; None if it has none.
-        commit: commit of the version.
-        commits: commit of the last version that the folder has published on each branch.
-        proposals: commits that it has proposed since.
+        published: by branch, the version that the folder was made from, or that it has published last.
+        sent: those that it has proposed since, or has begun to publish.
         inputs: a digest of the data files that were published last, and of what they were made of; empty if
             unknown.
     """
 
-    repository: str
-    tag: str | None
-    commit: str
-    commits: dict[str, str] = msgspec.field(default_factory=dict)
-    proposals: list[str] = msgspec.field(default_factory=list)
+    published: dict[str, str] = msgspec.field(default_factory=dict)
+    sent: list[str] = msgspec.field(default_factory=list)
     inputs: str = ""
 
-
-#: A commit's id. The name of a branch says nothing about the version that a folder was made from.
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+    @property
+    def own_digests(self) -> set[str]:
+        return {*self.published.values(), *self.sent}
 
 
 def read_base(out: Path) -> Base | None:
@@ -201,9 +194,7 @@ def read_base(out: Path) -> Base | None:
         typed(record, Base, BASE)
     except BadInput:
         return None
-    base = msgspec.convert(record, Base)
-    commits = [base.commit, *base.commits.values(), *base.proposals]
-    return base if all(map(_COMMIT.fullmatch, commits)) else None
+    return msgspec.convert(record, Base)
 
 
 def write_base(out: Path, base: Base) -> None:

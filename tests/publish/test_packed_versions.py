@@ -477,7 +477,6 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
     manifest = packed.manifest("v1.0.0", {"added": 1}, ["b", "a"])
     assert manifest.pop("tool").startswith("dailytalk-contiguous ")
     assert manifest == {
-        "row_findings": [],
         "layout": 1,
         "assets": ["a", "b"],
         "version": "v1.0.0",

@@ -375,7 +375,7 @@ def test_private_versions_are_opened_with_the_token_that_is_given(
 
 def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
     for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
-        work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
+        work = write_dataset(tmp_path / "work", [built_row(name) for name in names])
         done = push_version(work, REPO, replace(NEW, tag=tag))
         assert done.tag == tag
         assert done.commit is not None

@@ -6,7 +6,7 @@ folder doesn't state, above all a licence, stay unknown.
 
 No audio is written twice: files are linked, and the manifest names a file as often as the trainer meets it. Only
 training files are weighted; evaluation files are listed once, so that their loss is comparable. The licences of
-all files are listed, and those that forbid commercial use can be left out.
+all files are listed.
 """
 
 import itertools
@@ -45,7 +45,6 @@ LICENCES = "licences.md"
 class Settings(splits.DivisionSettings):
     """Settings of a mix."""
 
-    commercial: bool = setting(False, "Leave out files whose licence may forbid commercial use.", panel="result")
     hours: float | None = setting(
         None,
         "Hours of training, all folders together.",
@@ -180,17 +179,11 @@ class MixPart:
             "licences": sorted(licences),
         }
 
-    def read(self, commercial: bool) -> list[Reject]:
+    def read(self) -> list[Reject]:
         """Find the files that may be in the mix, each once, in the order of the manifests; returns the others.
 
         Raises DailytalkError for a damaged manifest.
         """
-        bans = []
-        for model in self.models:
-            if _forbids_sale(model):
-                role = model.role.replace("_", " ")
-                bans.append(f"its {role} is from {model.name} ({model.licence}): no commercial use")
-        banned = "; ".join(bans)
         rejects: list[Reject] = []
         for side, manifest in self.manifests.items():
             # An earlier mix names some files more than once.
@@ -202,9 +195,6 @@ class MixPart:
                     wav, annotation = training_folder.annotated(self.data, path)
                     name = annotation.get("id") or path
                     file = self._file(name, side, wav, entry, annotation)
-                    refusal = banned or licensing.refusal(file.licence)
-                    if commercial and refusal:
-                        raise BadInput(refusal, "leave out --commercial")
                     self.files.append(file)
                 except BadInput as problem:
                     rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
@@ -243,10 +233,6 @@ class MixPart:
         )
 
 
-def _forbids_sale(model: licensing.Origin) -> bool:
-    return "commercial" in licensing.terms_of_licence(model.licence).asks
-
-
 def open_part(
     name: str, path: Path, weight: float | None, scratch: Path, settings: Settings, before: Mapping[str, str]
 ) -> tuple[MixPart, list[Reject]]:
@@ -265,7 +251,7 @@ def open_part(
         if manifests:
             part.data = data
             part.manifests = manifests
-            return part, part.read(settings.commercial)
+            return part, part.read()
     rejects: list[Reject] = []
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
@@ -287,22 +273,21 @@ def open_part(
             "name a folder that `dailytalk corpus`, `build` or `export --format moshi` has finished",
         )
     part.about = training_folder.about_document(part.data)
-    return part, [*rejects, *part.read(settings.commercial)]
+    return part, [*rejects, *part.read()]
 
 
 def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     """Decide how often the files of each part are listed.
 
-    Raises DailytalkError if nothing is left to train on, for weights of some folders alone, and (unless files are
-    left out by `commercial`) for that of a folder with nothing to train on.
+    Raises DailytalkError if nothing is left to train on, for weights of some folders alone, and for that of a
+    folder with nothing to train on.
     """
     held = {part.name: part.weighted_seconds for part in parts}
     if not any(held.values()):
-        remedy = "leave out --commercial" if settings.commercial else "name folders with a training split"
-        raise DailytalkError("nothing is left to train on", remedy)
+        raise DailytalkError("nothing is left to train on", "name folders with a training split")
     shares = dict(held)
     if any(part.weight is not None for part in parts):
-        shares = _shares_by_weight(parts, held, settings)
+        shares = _shares_by_weight(parts, held)
     seconds = math.fsum(held.values())
     if settings.hours is not None:
         seconds = 3600 * settings.hours
@@ -321,16 +306,15 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
                 part.listed[file.id] = 1
 
 
-def _shares_by_weight(parts: Sequence[MixPart], held: Mapping[str, float], settings: Settings) -> dict[str, float]:
-    """The weight of each part as its share, 0 for one with nothing to train on. Raises DailytalkError."""
+def _shares_by_weight(parts: Sequence[MixPart], held: Mapping[str, float]) -> dict[str, float]:
+    """The weight of each part as its share. Raises DailytalkError."""
     shares = {}
     for part in parts:
-        is_empty = not held[part.name]
         weight = part.weight or 0.0
-        if not 0 < weight < math.inf or (is_empty and not settings.commercial):
+        if not 0 < weight < math.inf or not held[part.name]:
             remedy = "give a weight (DIR:WEIGHT) to every folder with something to train on, or to none"
             raise DailytalkError(f"{part.name} needs a weight above 0, and something to train on", remedy)
-        shares[part.name] = 0.0 if is_empty else weight
+        shares[part.name] = weight
     return shares
 
 
@@ -528,7 +512,7 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
             if not licensing.terms_of_licence(model.licence).is_known:
                 sentence += f", whose terms have to be read ({model.licence or 'unknown'})"
                 sentences[sentence] = None
-            elif _forbids_sale(model):
+            elif "commercial" in licensing.terms_of_licence(model.licence).asks:
                 sentence += f" ({model.licence}): no commercial use"
                 sentences[sentence] = None
                 banned = {"commercial"}

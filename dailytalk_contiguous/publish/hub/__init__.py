@@ -1,1 +1,1 @@
-"""The Hub: versions are packed, pushed, compared and restored."""
+"""The Hub: versions are packed, pushed and compared."""

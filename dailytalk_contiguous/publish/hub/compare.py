@@ -29,7 +29,7 @@ MOVED = 0.010
 _ID = "conversation_id"
 
 #: The column of how a row was made: another version of the tool writes another one, and nothing is lost with it.
-PROVENANCE = "provenance"
+_PROVENANCE = "provenance"
 
 #: The key of the name by which a word is compared; no column has it.
 _NAME = " name"
@@ -55,7 +55,6 @@ class Changes:
         word_times: seconds by which the start of each word shifted in changed conversations. Words are matched by
             their text and speaker, in order.
         repacked: whether the files or the card differ, even if the rows do not.
-        back_to: the earlier version whose data this is again; None otherwise.
     """
 
     previous: str | None = None
@@ -70,7 +69,6 @@ class Changes:
     utterance_times: "array[float]" = field(default_factory=lambda: array("d"))
     word_times: "array[float]" = field(default_factory=lambda: array("d"))
     repacked: bool = False
-    back_to: str | None = None
 
     @property
     def has_same_rows(self) -> bool:
@@ -85,7 +83,7 @@ class Changes:
         Readers miss a conversation, split or column that is gone, and a column of another type breaks them: major.
         New or different rows or columns are minor, all else is a patch.
         """
-        values = any(name.partition(".")[0] != PROVENANCE for name in self.fields)
+        values = any(name.partition(".")[0] != _PROVENANCE for name in self.fields)
         if self.broken or self.removed:
             return "major"
         if self.added or self.moved or self.columns or values:
@@ -93,8 +91,8 @@ class Changes:
         return "patch" if self.fields or self.repacked else ""
 
     def as_dict(self) -> dict[str, object]:
-        """Return the changes in numbers; `back_to` only if it is set."""
-        record: dict[str, object] = {
+        """Return the changes in numbers."""
+        return {
             "previous": self.previous,
             "added": len(self.added),
             "removed": len(self.removed),
@@ -108,9 +106,6 @@ class Changes:
             "word_times": shifts(self.word_times),
             "bump": self.bump,
         }
-        if self.back_to:
-            record["back_to"] = self.back_to
-        return record
 
 
 def shifts(seconds: Sequence[float]) -> dict[str, float]:
@@ -138,7 +133,7 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
     new_items = VersionItems(after)
     columns = after.columns_without_sound(CONFIGS[0])
     if before is None or not before.configs:
-        return Changes(added=sorted(entries_of(new_items, columns, ())))
+        return Changes(added=sorted(_entries_of(new_items, columns, ())))
     old_items = VersionItems(before)
     changes = Changes(before.manifest.version or before.commit)
     configs = dict.fromkeys([*before.configs, *after.configs]) if whole else CONFIGS[:1]
@@ -146,8 +141,8 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
     old_columns = before.columns_without_sound(CONFIGS[0])
     columns = [name for name in columns if name in old_columns]
     shared = {*before.digests.values()} & {*after.digests.values()}
-    old = entries_of(old_items, columns, shared)
-    new = entries_of(new_items, columns, shared)
+    old = _entries_of(old_items, columns, shared)
+    new = _entries_of(new_items, columns, shared)
     changes.added = sorted(new.keys() - old.keys())
     changes.removed = sorted(old.keys() - new.keys())
     differing = []
@@ -204,7 +199,7 @@ class VersionEntry(NamedTuple):
     digest: bytes
 
 
-def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[str]) -> dict[str, VersionEntry]:
+def _entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[str]) -> dict[str, VersionEntry]:
     """Return the conversations of a version by id; of the files with `shared` digests only the ids are read."""
     entries: dict[str, VersionEntry] = {}
     digests = items.version.digests
@@ -296,13 +291,11 @@ def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tu
 def diff_in_words(changes: Mapping[str, object]) -> str:
     """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`.
 
-    >>> diff_in_words({"previous": "v1.1.0", "removed": 2, "back_to": "v1.0.0"})
-    'back to v1.0.0: 2 removed'
+    >>> diff_in_words({"previous": "v1.1.0", "removed": 2})
+    '2 removed'
     """
     if not changes.get("previous"):
         return "first version"
     kinds = ("added", "removed", "changed", "moved")
     counts = [f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind)]
-    difference = ", ".join(counts) or "the same conversations"
-    back_to = changes.get("back_to")
-    return f"back to {back_to}: {difference}" if back_to else difference
+    return ", ".join(counts) or "the same conversations"

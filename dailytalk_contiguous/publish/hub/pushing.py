@@ -13,13 +13,13 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -33,14 +33,19 @@ from dailytalk_contiguous.publish.checks.plain_load import CARD, obstacles, pars
 from dailytalk_contiguous.publish.checks.verdict import Verdict
 from dailytalk_contiguous.publish.exports.splits import split_conversations
 from dailytalk_contiguous.publish.hub.compare import Changes, compare_versions, diff_in_words
-from dailytalk_contiguous.publish.hub.divergence import Diverged, Divergence, diverged, version_name
+from dailytalk_contiguous.publish.hub.divergence import (
+    Diverged,
+    Divergence,
+    data_files,
+    divergence_of,
+    version_name,
+)
 from dailytalk_contiguous.publish.hub.packing import FileLayout, pack_version
-from dailytalk_contiguous.publish.items import Items, Shards, VersionItems
+from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.tables.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
-    OUR_DATA_FILE,
     DataFile,
     Packed,
     Version,
@@ -54,12 +59,19 @@ from dailytalk_contiguous.publish.version import (
 )
 from dailytalk_contiguous.run.storage import keep_in_store
 from dailytalk_contiguous.store.files import locked, sha256_of, write_text
-from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+from dailytalk_contiguous.store.hub import (
+    EXPECTED,
+    MAIN,
+    OUR_DATA_FILE,
+    TIMEOUTS,
+    Reference,
+    check_token,
+    data_digest,
+    hub_errors,
+    without_tokens,
+)
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, run_json, write_base
-
-#: The branch that a repository of the Hub begins with.
-MAIN = "main"
 
 #: What the Hub calls a repository of data.
 KIND = "dataset"
@@ -188,8 +200,7 @@ class Release:
         message: the message of the commit.
         commit: the id of the commit, once it is published.
         url: the address of its page, or of the pull request's.
-        divergence: the data that others have published since the version that the folder was made from.
-        restored: the earlier version whose data files it has, which the Hub copies; None if they are sent.
+        divergence: the data of others that it takes away; None for none.
         held_instead: the data that the branch holds, if the tag is there already and they differ; else "".
         is_new: whether it is to be published; False if just this version is there already.
     """
@@ -204,8 +215,7 @@ class Release:
     message: str = ""
     commit: str | None = None
     url: str = ""
-    divergence: Divergence = field(default_factory=Divergence)
-    restored: Version | None = None
+    divergence: Divergence | None = None
     held_instead: str = ""
     is_new: bool = True
 
@@ -264,11 +274,8 @@ class Release:
 
     @property
     def to_send(self) -> int:
-        """Bytes of changed files whose content is in neither the branch nor the restored version."""
-        stored_files = [*self.before.head.stored.values()]
-        if self.restored:
-            stored_files += self.restored.stored.values()
-        stored = {file.lfs.sha256 for file in stored_files if file.lfs}
+        """Bytes of changed files whose content the branch lacks."""
+        stored = {file.lfs.sha256 for file in self.before.head.stored.values() if file.lfs}
         written = [change for change in self.plan if change.action in ("add", "replace")]
         return sum(change.size for change in written if change.sha256 not in stored)
 
@@ -357,21 +364,21 @@ def push_version(
         "wait until it is done, and run this again",
     ):
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
-        base = read_base(items.where)
+        base = read_base(items.where) or Base()
         before = RepositoryState(Version(Reference(repo), None, ()))
         if prepare_repository(api, repo, settings, dry_run):
             before = read_repository(api, repo, settings.branch)
         inputs = _inputs_digest(items, settings, before.head)
-        if base and (base.repository, base.inputs) == (repo, inputs):
+        if base.inputs == inputs:
             release = plan_release(repo, settings, before, Packed((), ""), before.head)
-            if settings.branch in base.commits and not release.is_new:
+            if not release.is_new:
                 return release
         packed = _pack(items, stage, settings, before.head)
         version = open_version(stage)
         release = plan_release(repo, settings, before, packed, version)
         if release.is_new:
-            release.divergence = diverged(_bases(api, base, release), before.head, version)
-            if release.divergence.takes_away and not (settings.even_if_diverged or dry_run):
+            release.divergence = divergence_of(before.head, version, base.own_digests)
+            if release.divergence and not (settings.even_if_diverged or dry_run):
                 revision = before.head.published_tag or before.head.commit or str(before.head)
                 raise Diverged(repo, items.where, release.divergence, revision)
             describe_release(release, items, version, defaults)
@@ -386,11 +393,18 @@ def push_version(
                         "leave it out, so that the card names what follows from the sources, or pass "
                         "--even-if-forbidden if their makers agreed to it",
                     )
+                # If this stops after its commit, the next push finds its own data there, and nobody else's.
+                base.sent.append(data_digest(version.digests))
+                _keep_base(items.where, base)
                 publish(api, release)
         if not dry_run:
-            # If conversations were rejected, the next push has to say so again.
-            inputs = "" if release.packed.rejects else _inputs_digest(items, settings, version)
-            _keep_base(items.where, base, release, inputs)
+            if not settings.pr and not release.held_instead:
+                published = version.digests if release.is_new else data_files(before.head)
+                base.published[settings.branch] = data_digest(published)
+                base.sent.clear()
+                # If conversations were rejected, the next push has to say so again.
+                base.inputs = "" if packed.rejects else _inputs_digest(items, settings, version)
+                _keep_base(items.where, base)
             shutil.rmtree(stage)
     return release
 
@@ -426,18 +440,12 @@ def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> 
 
 
 def plan_release(
-    repo: str,
-    settings: PushSettings,
-    before: RepositoryState,
-    packed: Packed,
-    version: Version,
-    restored: Version | None = None,
+    repo: str, settings: PushSettings, before: RepositoryState, packed: Packed, version: Version
 ) -> Release:
     """Compare a version with the one before it, and choose its tag.
 
     Args:
         version: the files of `packed`, opened for reading.
-        restored: the earlier version that it is, if it is published again.
 
     Raises DailytalkError as `_is_published`.
     """
@@ -445,10 +453,6 @@ def plan_release(
     changes = compare_versions(previous, version)
     if previous and changes.previous not in before.tags:
         changes.previous = previous.commit  # a push was stopped before it set the tag
-    if restored:
-        changes.back_to = restored.manifest.version or restored.commit
-        # Cards always differ: each is about its own version.
-        changes.repacked = previous is None or previous.digests != version.digests
     has_other_licence = False
     if before.card and settings.card_licence:
         has_other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
@@ -462,7 +466,7 @@ def plan_release(
     if has_other_licence or held or lacks_tag:
         changes.repacked = True
     tag = next_tag(before.tags, changes.bump) if settings.tag == AUTO else settings.tag
-    release = Release(repo, settings, before, packed, changes, tag, restored=restored)
+    release = Release(repo, settings, before, packed, changes, tag)
     if _is_published(release, version, has_other_licence):
         release.is_new = False
         release.held_instead = held
@@ -471,11 +475,11 @@ def plan_release(
     return release
 
 
-def describe_release(release: Release, items: Items, version: Version, defaults: Mapping[str, object]) -> None:
+def describe_release(release: Release, items: Shards, version: Version, defaults: Mapping[str, object]) -> None:
     """Add the card, with the versions before it, and the message of the commit.
 
     Args:
-        items: the work folder, or the earlier version that is restored.
+        items: the work folder.
         version: the files of the release, opened for reading.
         defaults: the result of `cli.defaults.default_settings`.
 
@@ -502,52 +506,7 @@ def describe_release(release: Release, items: Items, version: Version, defaults:
     release.card = render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)
 
 
-def _bases(api: HfApi, base: Base | None, release: Release) -> list[Version]:
-    """Return the version of the branch that a folder was made from, or published last, then its proposals.
-
-    A branch without a version has nothing to lose: then it is the head alone. There are none if `base`, what the
-    folder keeps of them, does not say which, or if the Hub has none of them any more (its history was squashed).
-    """
-    repo = release.repo
-    head = release.before.head
-    if not head.has_manifest:
-        return [head]
-    if base is None or base.repository != repo:
-        return []
-    last_published = base.commits.get(release.settings.branch, base.commits.get(MAIN, base.commit))
-    if last_published == head.commit:
-        return [head]
-    bases = []
-    for commit in dict.fromkeys([last_published, *base.proposals]):
-        with hub_errors(repo):
-            is_kept = api.revision_exists(repo, commit, repo_type=KIND)
-        if is_kept:
-            bases.append(open_version(Reference(repo, commit)))
-    return bases
-
-
-def _keep_base(folder: Path, base: Base | None, release: Release, inputs: str) -> None:
-    """Record the version that a folder has published, which ends its proposals, or one more that it proposes.
-
-    `inputs`: the digest of it and of what it was made of.
-    """
-    commit = release.commit
-    if release.settings.pr:
-        if commit is None or (base and base.repository != release.repo):
-            return
-        # The first proposal of a folder without a base is its base.
-        base = base or Base(release.repo, None, commit)
-        base.proposals.append(commit)
-    else:
-        before = release.before
-        commit = commit or before.tags.get(release.tag or "") or before.head.commit
-        if commit is None:
-            return
-        commits: dict[str, str] = {}
-        if base and base.repository == release.repo:
-            commits = {MAIN: base.commit} | base.commits
-        commits[release.settings.branch] = commit
-        base = Base(release.repo, release.tag, commit, commits, inputs=inputs)
+def _keep_base(folder: Path, base: Base) -> None:
     write_base(folder, base)
     keep_in_store(folder, BASE)
 
@@ -637,17 +596,13 @@ def publish(api: HfApi, release: Release) -> Release:
     head = before.head.commit
     sources: dict[str, bytes | Path] = dict(release.texts)
     for file in release.packed.files:
-        if file.path:
-            sources[file.name] = file.path
-    copied_commit = release.restored.commit if release.restored else None
-    operations = list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete]()
+        sources[file.name] = file.path
+    operations = list[CommitOperationAdd | CommitOperationDelete]()
     for change in release.plan:
         if change.action == "delete":
             operations.append(CommitOperationDelete(change.name, is_folder=False))
-        elif change.action != "keep" and change.name in sources:
-            operations.append(CommitOperationAdd(change.name, sources[change.name]))
         elif change.action != "keep":
-            operations.append(CommitOperationCopy(change.name, change.name, src_revision=copied_commit))
+            operations.append(CommitOperationAdd(change.name, sources[change.name]))
     with hub_errors(repo), client_errors(repo):
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:
             api.create_branch(repo, branch=settings.branch, revision=head, repo_type=KIND, exist_ok=True)
@@ -664,7 +619,7 @@ def publish(api: HfApi, release: Release) -> Release:
         commit = created.oid
         version = open_version(Reference(repo, commit))
         for files in release.packed.configs.get(CONFIGS[0], {}).values():
-            _read_back(version, files[:1] if release.restored else files)
+            _read_back(version, files)
         if tag and not settings.pr and before.tags.get(tag) != commit:
             try:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
@@ -679,14 +634,13 @@ def publish(api: HfApi, release: Release) -> Release:
 
 
 def _read_back(version: Version, files: Sequence[DataFile]) -> None:
-    """Read a row of the smallest row group of a split, with its sound; `files` are those that were sent or copied.
+    """Read a row of the smallest row group of a split, with its sound; `files` are those that were sent.
 
     Raises DailytalkError if it is not what its own digest says.
     """
     groups = []
     for sent in files:
-        opened = open_parquet(sent.path, "push again") if sent.path else version.parquet(sent.name)
-        with opened as packed:
+        with open_parquet(sent.path, "push again") as packed:
             sizes = packed.stored_bytes()
         groups += [(size, sent.name, number) for number, size in enumerate(sizes)]
     if not groups:

@@ -246,7 +246,6 @@ def render_card(
         facts=facts,
         package_url=package_url,
         changes=facts.changes,
-        back_to=facts.changes.get("back_to"),
         title=card.data["pretty_name"],
         languages=card.data["language"] or (),
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,

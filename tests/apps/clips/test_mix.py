@@ -135,24 +135,6 @@ def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
         assert bool(warnings) == warned
 
 
-def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path: Path) -> None:
-    affect = {"name": "audeering/x", "licence": "CC-BY-NC-SA-4.0", "url": ""}
-    free = corpus(tmp_path, "free")
-    nc = corpus(tmp_path, "nc", licence="CC-BY-NC-SA-4.0")
-    nobody = corpus(tmp_path, "nobody", licence=None)
-    labelled = talks(tmp_path, models={"affect": affect})
-    weighted = [(folder, 1.0) for folder in (free, nc, nobody, labelled)]
-    out = tmp_path / "out"
-    record, rejects = mix_folders(weighted, out, Settings(commercial=True))
-    assert set(seconds(out)) == {"free"}
-    reasons = {reject.id.partition("/")[0]: reject.reason for reject in rejects}
-    assert reasons["nc"] == "CC-BY-NC-SA-4.0 allows no commercial use"
-    assert "an unknown licence" in reasons["nobody"]
-    assert reasons["data_stereo"] == "its affect is from audeering/x (CC-BY-NC-SA-4.0): no commercial use"
-    assert record["licence"] == "CC-BY-4.0"
-    assert record["warnings"] == []
-
-
 def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
     next((folder / "data/data_stereo").glob("*.wav")).unlink()
