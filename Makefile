@@ -29,12 +29,10 @@ demo: install
 	$(BIN)/python benchmarks/real.py --built $(DEMO_OUT)
 
 # The pages that are made of the commands, the stages and the table of fields; after it, git says what has changed.
-# The last lines say how much there is to read.
 pages: install
 	$(BIN)/python benchmarks/options_page.py
 	$(BIN)/python benchmarks/columns_page.py
 	$(BIN)/python benchmarks/fields_page.py
-	$(BIN)/python benchmarks/reading.py
 
 # All pictures of docs, from the demo of today, and what they say, which a test compares with the pages.
 pictures: demo
@@ -101,6 +99,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy builder_scripts/*.py
+	$(BIN)/python benchmarks/reading.py
 
 # Which of the pinned versions have known holes. Asks the advisory database over the network, from an environment of
 # its own, so that it judges what is pinned and not itself.
