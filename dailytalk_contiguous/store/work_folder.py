@@ -70,7 +70,6 @@ SPOKEN_STAGES = frozenset(
         "transcript",
         "Script",
         "ChooseVoice",
-        "MeasureDelivery",
         "Speak",
         "Convert",
         "Reconstruct",

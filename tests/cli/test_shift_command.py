@@ -177,7 +177,6 @@ def test_a_plan_of_it_costs_nothing(calls: Path, dailytalk: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--candidates", "2"), "--candidates"),
         (("--tries", "2"), "--tries"),
         (("--verify",), "--verify"),
         (("--no-text", "drop"), "--no-text"),
