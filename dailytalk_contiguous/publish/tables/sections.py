@@ -344,7 +344,9 @@ def synthesis(show: Displays) -> Table:
         rows.append(["word error rate of the synthesis, median", f"{100 * error_rate:.0f} %"])
     ratios = figures.length_ratios(show.tables)
     if len(ratios):
-        rows.append(["new over recorded length", _spread(ratios)])
+        shares = ratios.astype("float").quantile([0.1, 0.5, 0.9])
+        spread = f"median {shares[0.5]:.2f}, 80 % from {shares[0.1]:.2f} to {shares[0.9]:.2f}"
+        rows.append(["new over recorded length", spread])
     cost = figures.cost(show.tables)
     seconds = show.whole["seconds"]
     amounts = {
@@ -357,11 +359,6 @@ def synthesis(show: Displays) -> Table:
     if is_paid:
         rows += [[title, money(amount)] for title, amount in amounts.items() if amount is not None]
     return Table("Utterances and money" if is_paid else "Utterances", ("", ""), rows)
-
-
-def _spread(values: "pd.Series[float]") -> str:
-    shares = values.astype("float").quantile([0.1, 0.5, 0.9])
-    return f"median {shares[0.5]:.2f}, 80 % from {shares[0.1]:.2f} to {shares[0.9]:.2f}"
 
 
 def confidence(show: Displays) -> Plot:
