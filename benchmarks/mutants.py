@@ -112,10 +112,7 @@ ROOMS = {
         ("core/style/buckets.py", "core/sound/prosody.py"),
         ("tests/core/test_buckets.py", "tests/core/test_prosody.py", "tests/stages/test_bucket.py"),
     ),
-    "tags": Room(
-        ("core/style/tags.py", "models/delivery.py"),
-        ("tests/core/test_tags.py", "tests/core/test_delivery.py"),
-    ),
+    "tags": Room(("core/style/tags.py",), ("tests/core/test_tags.py",)),
     "spans": Room(("core/spans.py",), ("tests/core/test_spans.py", "tests/stages/test_segment.py")),
     "word-times": Room(
         ("core/words/word_times.py", "core/words/moshi_words.py"),

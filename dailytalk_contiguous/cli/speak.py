@@ -43,7 +43,6 @@ from dailytalk_contiguous.sources.hub_repository import repository_of
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.keep import Keep
-from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -54,7 +53,7 @@ from dailytalk_contiguous.store import work_folder
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = cli_options.setting_options(
-    TokeniseResult(NO_MODEL), ChooseVoice(), MeasureDelivery(), *speak_stages(device="cpu"), Convert()
+    TokeniseResult(NO_MODEL), ChooseVoice(), *speak_stages(device="cpu"), Convert()
 )
 
 #: The options that `speak --help` shows.

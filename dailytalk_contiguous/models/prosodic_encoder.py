@@ -35,12 +35,11 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import resolve_folder
 from dailytalk_contiguous.models.devices import plan_batches
-from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences, check_tokens
+from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -442,12 +441,6 @@ def padded(sequences: Sequence[NDArray[np.integer]], padding: int) -> tuple[Tens
     return batch, lengths
 
 
-@lru_cache(maxsize=2)
-def load_encoder(name: str) -> ProsodicSequenceEncoder:
-    """`open_encoder`, once per process."""
-    return open_encoder(name)
-
-
 def open_encoder(name: str) -> ProsodicSequenceEncoder:
     """The encoder in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
 
@@ -455,34 +448,6 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
     """
     folder = resolve_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME))
     return ProsodicSequenceEncoder.from_pretrained(folder)
-
-
-def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:
-    """Return embeddings (sounds, hidden_dim) of how 16 kHz sounds, shape (n,) each, are said.
-
-    The embedding of a sound without a frame is 0.
-
-    Args:
-        name: the name of the encoder.
-        codebook: the codebook that the encoder was trained with: `bundled`, or its folder.
-
-    Raises DailytalkError if the encoder was trained with another codebook.
-    """
-    encoder = load_encoder(name)
-    sequences = ProsodicClusterSequences(codebook)
-    trained_with = encoder.config.prosody_model
-    codebook_name = sequences.codebook.name
-    if trained_with and codebook_name != trained_with:
-        raise DailytalkError(
-            f"the encoder {name!r} was trained with the codebook {trained_with}, not with {codebook_name}",
-            "name its codebook with --prosodic-tokens",
-        )
-    tokens = sequences.extract_cluster_sequences(sounds)
-    vectors = np.zeros((len(sounds), encoder.config.hidden_dim), np.float32)
-    with_frames = [index for index, sequence in enumerate(tokens) if sequence]
-    if with_frames:
-        vectors[with_frames] = encoder.embed([tokens[index] for index in with_frames])
-    return vectors
 
 
 @contextmanager

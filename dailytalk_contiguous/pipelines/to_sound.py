@@ -16,7 +16,6 @@ from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
-from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE, NO_DELIVERY, MeasureDelivery
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
@@ -50,22 +49,17 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     if "voice_seed" in options:
         raise DailytalkError("voice_seed has no use with an engine that says text", "choose tts='shift' with it")
     align = make(Align)
-    # Candidates are compared by the words that are recognised in them, and by their delivery.
-    has_candidates = options.get("candidates", 1) > 1
     verifier = ""
-    if verify or has_candidates:
+    if verify:
         verifier = align.recogniser or make.fields["Transcribe"]["model"]
-    delivery = CONTOURS_ALONE if has_candidates else NO_DELIVERY
-    measure = make(MeasureDelivery, delivery=delivery)
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
-    speak = PerUtterance(make(Speak, verify=verifier, delivery=delivery))
+    speak = PerUtterance(make(Speak, verify=verifier))
     reconstruct = make(Reconstruct)
     judge = make(JudgeTurnEnds)
     finish = make(Finish)
-    make.all_used(measure, speak, reconstruct, align, tokenise, judge, finish)
+    make.all_used(speak, reconstruct, align, tokenise, judge, finish)
     choose: Stages = (make(ChooseVoice),) if options.get("voice") == CLONE else ()
-    measured: Stages = (measure,) if measure.delivery != NO_DELIVERY else ()
-    return (*choose, *measured, speak, reconstruct, align, *_if_chosen(tokenise), judge, finish)
+    return (*choose, speak, reconstruct, align, *_if_chosen(tokenise), judge, finish)
 
 
 def _if_chosen(tokenise: TokeniseResult) -> Stages:
@@ -87,7 +81,7 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
 
 
 def _converted_stages(make: StageMaker, verify: bool) -> Stages:
-    """The stages of `speak_stages` where the recorded sound is converted: there are no takes to choose from."""
+    """The stages of `speak_stages` where the recorded sound is converted: there are no takes."""
     convert = make(Convert)
     reconstruct = make(Reconstruct)
     judge = make(JudgeTurnEnds)

@@ -463,10 +463,9 @@ class _Pricer:
                 total.turns += 1
             total.text_bytes += len(text.encode())
             self.seconds += sum(utterance.end - utterance.start for utterance in utterances)
-            takes = self._takes(utterances[0], text, samples)
-            if all(take.said_apart for take in takes):
-                for utterance in utterances:
-                    takes += self._takes(utterance, utterance.text, samples)
+            takes = [self._first_take(utterances[0], text, samples)]
+            if takes[0].said_apart:
+                takes += [self._first_take(utterance, utterance.text, samples) for utterance in utterances]
             new = {take.key: take.line for take in takes if not take.bought and take.key not in self._missing}
             self._missing |= new.keys()
             total.requests += len(new)
@@ -474,18 +473,13 @@ class _Pricer:
             if not new:
                 total.cached += len(utterances)
 
-    def _takes(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> list[_PricedTake]:
-        """Return the takes of a text, said as an utterance, as many as the stage needs if all are good."""
-        stage = self._stage
+    def _first_take(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> _PricedTake:
+        """Return the first take of a text, said as an utterance."""
         language = utterance.language or "und"
-        first = stage.first_take(utterance.id)
-        takes = []
-        for number in range(first, first + stage.candidates * stage.variants, stage.variants):
-            line = stage.line(text, utterance.tag, language, number)
-            key = cache_key(self._synthesiser, line, samples)
-            verdict = self._cache.verdict(key)
-            said_apart = verdict is not None and bool(verdict.get(SAID_APART))
-            # What was refused is asked for again.
-            bought = verdict is not None and (said_apart or not verdict.get("reason"))
-            takes.append(_PricedTake(int(key[:16], 16), line, bought, said_apart))
-        return takes
+        line = self._stage.line(text, utterance.tag, language, self._stage.first_take(utterance.id))
+        key = cache_key(self._synthesiser, line, samples)
+        verdict = self._cache.verdict(key)
+        said_apart = verdict is not None and bool(verdict.get(SAID_APART))
+        # What was refused is asked for again.
+        bought = verdict is not None and (said_apart or not verdict.get("reason"))
+        return _PricedTake(int(key[:16], 16), line, bought, said_apart)

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.records.conversation import (
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.models.contracts import VoiceSample
-from dailytalk_contiguous.models.delivery import Performance
 
 #: The outcome of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,
 #: `kept-original` or `failed`. `unspoken_reason` and `unspoken_remedy` say why nothing was said and what to do
@@ -126,12 +125,3 @@ def source_seconds(utterance: Utterance) -> float:
     for start, end in merge_gaps(spans, 0.0):
         seconds += (utterance.span & Span(start, end)).seconds
     return seconds or utterance.end - utterance.start
-
-
-def source_performance(utterance: Utterance) -> Performance | None:
-    """The pitch and level of a source; None where `MeasureDelivery` has not measured it."""
-    f0 = or_none(utterance.source_f0)
-    level = or_none(utterance.source_level)
-    if not f0 or not level:
-        return None
-    return Performance(np.asarray(f0), np.asarray(level))

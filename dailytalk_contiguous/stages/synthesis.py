@@ -22,7 +22,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,7 +39,7 @@ from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.prosody import measure_prosody
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.style.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
+from dailytalk_contiguous.core.style.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, trim, voice_of
 from dailytalk_contiguous.core.turns.turn_lines import group_turns, shared_by_text, turn_text
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.core.words.word import Span, Word
@@ -48,7 +48,6 @@ from dailytalk_contiguous.machine.own_file import code_version
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing
-from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.contracts import (
     NO_OPTIONS,
     UNUSABLE_ANSWERS,
@@ -57,7 +56,6 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     VoiceSettings,
 )
-from dailytalk_contiguous.models.delivery import Delivery
 from dailytalk_contiguous.models.engines import (
     TTS,
     TTS_MODEL,
@@ -86,16 +84,8 @@ from dailytalk_contiguous.stages.lines_to_say import (
     leave_unspoken,
     usual_rate,
 )
-from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY
-from dailytalk_contiguous.stages.take_choice import (
-    GoodTake,
-    Registers,
-    TakeJudge,
-    deliveries_of,
-    usual_registers,
-)
-from dailytalk_contiguous.stages.take_parts import Take, TakeCutter, TakePart, sound_of
-from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
+from dailytalk_contiguous.stages.take_parts import Take, TakeCutter, TakePart, at_analysis_rate
+from dailytalk_contiguous.stages.take_verdicts import TakeJudge
 
 NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
@@ -127,9 +117,7 @@ class Speak(UtteranceStage):
     `failed` one is held back; `unspoken_reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at
     `sample_rate` (if that is 0, at the recording's rate; at the engine's where that is unknown). `spoken_words`
     are in its seconds, where the synthesiser gave times. Lines of a flat dataset without `conversation_id` are
-    said and judged one by one; with it, a batch must hold whole conversations. Where `MeasureDelivery` has
-    measured the source, `synthesis` says how far a take is from it, and the best of several candidates is the
-    nearest in words and delivery.
+    said and judged one by one; with it, a batch must hold whole conversations.
 
     Attributes:
         aligner: the aligner that cuts takes of turns if the voice gives no times of words.
@@ -166,7 +154,6 @@ class Speak(UtteranceStage):
     )
     aligner: str = setting(AUTO, ALIGNER)
     variants: int = unlisted(1, "Takes over which utterances of the same text are spread.", least=1)
-    candidates: int = setting(1, "Good takes to verify, of which the best is kept.", least=1)
     tries: int = setting(3, "Refused takes of one run after which an utterance has failed.", least=1, hidden=True)
     verify: str = unlisted("")
     compute_type: str = unlisted("auto", COMPUTE_TYPE)
@@ -181,8 +168,6 @@ class Speak(UtteranceStage):
     on_failure: str = setting(
         "hold", "Conversations with a failed utterance: {choices}.", panel="result", choices=ON_FAILURE
     )
-    delivery: str = setting(NO_DELIVERY, DELIVERY_MODEL)
-    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
     gate: Gate = unlisted(Gate())
     cache: str = setting(
         "",
@@ -216,9 +201,6 @@ class Speak(UtteranceStage):
         "speech_rate",
         "voice_wav",
         "voice_text",
-        "source_f0",
-        "source_level",
-        "source_embedding",
         "keeps_sound",
     )
     adds: ClassVar[Features] = SPOKEN_UTTERANCE
@@ -338,19 +320,13 @@ class Speak(UtteranceStage):
         return SpeechCache(Path(self.cache) if self.cache else None)
 
 
-class VoiceHabits(NamedTuple):
-    """The usual values in a conversation: of the voice, and of source and voice if both are measured."""
-
-    voice: Voice
-    registers: Registers | None
-
-
 @dataclass
 class TakesOfTurn:
     """The takes of a turn so far.
 
     Attributes:
-        good_takes: the takes that can be used.
+        good_take: the take that can be used; None if none can.
+        error_rate: its word error rate; None if no recogniser listened.
         keys: the keys of all takes in the cache.
         n_refused: number of takes that can't be used.
         problem: why the last refused take can't be used.
@@ -358,16 +334,13 @@ class TakesOfTurn:
         not_answered: why no further take came; None if one came.
     """
 
-    good_takes: list[GoodTake] = field(default_factory=list)
+    good_take: Take | None = None
+    error_rate: float | None = None
     keys: list[str] = field(default_factory=list)
     n_refused: int = 0
     problem: str = ""
     cost: float = 0.0
     not_answered: NotAnswered | None = None
-
-    @property
-    def n_judged(self) -> int:
-        return len(self.good_takes) + self.n_refused
 
 
 class SpeechOfBatch:
@@ -377,13 +350,7 @@ class SpeechOfBatch:
         self._stage = stage
         self._synthesiser = synthesiser
         self._cache = stage.speech_cache()
-        self._cutter = TakeCutter(
-            gate=stage.gate,
-            aligner=stage.aligner,
-            device=stage.device,
-            delivery=stage.delivery,
-            codebook=stage.codebook,
-        )
+        self._cutter = TakeCutter(gate=stage.gate, aligner=stage.aligner, device=stage.device)
         self._judge = TakeJudge(
             gate=stage.gate,
             recogniser=stage.verify,
@@ -404,11 +371,11 @@ class SpeechOfBatch:
         with ThreadPoolExecutor(2 * self._synthesiser.concurrency) as pool:
             first_takes = self._side_by_side(pool, self._first_take, turns)
             takes = list(zip(turns, first_takes, strict=True))
-            habits = _habits(takes)
+            voices = _voices(takes)
 
             def say(item: tuple[TurnToSay, Take | NotAnswered]) -> None:
                 turn, take = item
-                self._say(turn, take, habits[id(turn.talk)])
+                self._say(turn, take, voices[id(turn.talk)])
 
             self._side_by_side(pool, say, takes)
 
@@ -458,28 +425,25 @@ class SpeechOfBatch:
         spoken, verdict = entry
         trimmed = trim(spoken.samples, spoken.sample_rate, self._stage.gate)
         parts = self._cutter.parts(turn, spoken, trimmed)
-        if isinstance(parts, NotAnswered):
-            return parts
         return Take(key, number, spoken, verdict, key in budget.bought, trimmed, parts)
 
-    def _say(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> None:
-        """Fill in the utterances of a turn, from its first take and as many more as are refused or wanted."""
-        takes = self._judged_takes(turn, first, habits)
-        cut = [good for good in takes.good_takes if self._judge.is_cut(turn, good.take, habits.voice)]
-        if cut:
-            best = min(cut, key=lambda good: good.score)
-            self._set_spoken(turn, best, takes)
-        elif len(turn.utterances) > 1 and (takes.good_takes or takes.not_answered is None):
+    def _say(self, turn: TurnToSay, first: Take | NotAnswered, voice: Voice) -> None:
+        """Fill in the utterances of a turn, from its first take or, where that is refused, another one."""
+        takes = self._judged_takes(turn, first, voice)
+        good_take = takes.good_take
+        if good_take is not None and self._judge.is_cut(turn, good_take, voice):
+            self._set_spoken(turn, good_take, takes)
+        elif len(turn.utterances) > 1 and takes.not_answered is None:
             for key in takes.keys:
                 verdict = self._cache.verdict(key) or {}
                 if not verdict.get(SAID_APART):
                     self._cache.set_verdict(key, {**verdict, SAID_APART: True})
-            self._say_apart(turn, takes.cost, habits)
+            self._say_apart(turn, takes.cost, voice)
         else:
             self._set_failed(turn, takes)
 
-    def _judged_takes(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> TakesOfTurn:
-        """Takes of a turn until enough are good, too many were refused, or no answer comes.
+    def _judged_takes(self, turn: TurnToSay, first: Take | NotAnswered, voice: Voice) -> TakesOfTurn:
+        """Takes of a turn until one is good, too many were refused, or no answer comes.
 
         A refused take of an earlier run counts only if the utterances of its turn were said apart then.
         """
@@ -490,75 +454,67 @@ class SpeechOfBatch:
             takes.cost += take.spoken.cost
             takes.keys.append(take.key)
             try:
-                verdict = self._judge.judge(turn, take, habits.voice)
+                verdict = self._judge.judge(turn, take, voice)
             except ModelFailed as error:  # another take would not be verified either
                 reason = f"its take can't be verified, because {error}"
                 takes.not_answered = NotAnswered(reason, "choose another --asr-model")
                 return takes
             if verdict.problem is None:
-                deliveries = deliveries_of(turn, take, habits.registers)
-                takes.good_takes.append(GoodTake(take, verdict.word_error_rate, deliveries))
-            else:
-                takes.problem = verdict.problem
-                takes.n_refused += 1
-                if take.is_new or (take.verdict and take.verdict.get(SAID_APART)):
-                    n_tried += 1
-            is_enough = len(takes.good_takes) >= self._stage.candidates or n_tried >= self._stage.tries
-            if is_enough or self._synthesiser.deterministic:
+                takes.good_take = take
+                takes.error_rate = verdict.word_error_rate
+                return takes
+            takes.problem = verdict.problem
+            takes.n_refused += 1
+            if take.is_new or (take.verdict and take.verdict.get(SAID_APART)):
+                n_tried += 1
+            if n_tried >= self._stage.tries or self._synthesiser.deterministic:
                 return takes
             take = self._take(turn, take.number + self._stage.variants)
         takes.not_answered = take
         return takes
 
-    def _say_apart(self, turn: TurnToSay, cost: float, habits: VoiceHabits) -> None:
+    def _say_apart(self, turn: TurnToSay, cost: float, voice: Voice) -> None:
         """Say each utterance of a turn in a take of its own; `cost` is that of the turn's takes."""
         shares = shared_by_text(cost, [utterance.text for utterance in turn.utterances])
         for utterance, share in zip(turn.utterances, shares, strict=True):
             alone = replace(turn, text=utterance.text, utterances=[utterance])
             take = self._take(alone, self._stage.first_take(utterance.id))
-            self._say(alone, take, habits)
+            self._say(alone, take, voice)
             synthesis = utterance.synthesis
             if synthesis:
                 cost_alone = synthesis.cost or 0.0
                 synthesis.cost = cost_alone + share
 
-    def _set_spoken(self, turn: TurnToSay, best: GoodTake, takes: TakesOfTurn) -> None:
-        """Fill in the utterances of a turn, said in the best of its takes."""
+    def _set_spoken(self, turn: TurnToSay, take: Take, takes: TakesOfTurn) -> None:
+        """Fill in the utterances of a turn, said in a good take."""
         shares = shared_by_text(takes.cost, [utterance.text for utterance in turn.utterances])
-        parts = zip(turn.utterances, best.take.parts, best.deliveries, shares, strict=True)
-        for number, (utterance, part, delivery, share) in enumerate(parts, 1):
+        parts = zip(turn.utterances, take.parts, shares, strict=True)
+        for number, (utterance, part, share) in enumerate(parts, 1):
             synthesis = SynthesisRecord(
                 engine=self._synthesiser.engine,
                 model=self._synthesiser.model,
                 voice=self._synthesiser.voice,
-                cache_key=best.take.key,
-                take=best.take.number,
+                cache_key=take.key,
+                take=take.number,
                 take_part=number if len(turn.utterances) > 1 else None,
-                tries=takes.n_judged,
+                tries=takes.n_refused + 1,
                 cost=share,
-                word_error_rate=best.error_rate,
+                word_error_rate=takes.error_rate,
             )
-            self._add_measures(synthesis, utterance.text, part, delivery)
+            self._add_measures(synthesis, utterance.text, part)
             rate = self._stage.sample_rate or or_none(turn.talk.sample_rate) or part.trimmed.sample_rate
             self._set_sound(utterance, part, rate)
             utterance.synthesis = synthesis
 
-    def _add_measures(
-        self, synthesis: SynthesisRecord, text: str, part: TakePart, delivery: Delivery | None
-    ) -> None:
+    def _add_measures(self, synthesis: SynthesisRecord, text: str, part: TakePart) -> None:
         """Measure a take as `MeasureProsody` measures its source; a measure that is not defined stays null."""
         if self._stage.measure_takes != "none":
-            measured = measure_prosody(sound_of(part.trimmed), len(text.split()), part.trimmed.spoken)
+            sound = at_analysis_rate(part.trimmed.samples, part.trimmed.sample_rate)
+            measured = measure_prosody(sound, len(text.split()), part.trimmed.spoken)
             numbers = {name: value for name, value in measured.items() if is_number(value)}
             synthesis.rms = numbers.get("rms")
             synthesis.f0_mean = numbers.get("f0_mean")
             synthesis.speech_rate = numbers.get("speech_rate")
-        if delivery:
-            synthesis.delivery_distance = delivery.distance
-            synthesis.delivery_semitones = delivery.semitones
-            synthesis.delivery_decibels = delivery.decibels
-            synthesis.delivery_cosine = delivery.cosine
-            synthesis.delivery_ending = delivery.ending
 
     def _set_sound(self, utterance: Utterance, part: TakePart, rate: int) -> None:
         """Fill in the sound of an utterance, at a sample rate, and its words."""
@@ -593,16 +549,14 @@ class SpeechOfBatch:
             leave_unspoken(utterance, status, f"could not be said: {reason}", remedy)
 
 
-def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, VoiceHabits]:
+def _voices(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, Voice]:
     """The habits of the voice by the first takes of all turns, for each conversation, by its `id()`."""
-    by_talk: defaultdict[int, list[tuple[TurnToSay, Take | NotAnswered]]] = defaultdict(list)
+    by_talk: defaultdict[int, list[tuple[str, Trimmed]]] = defaultdict(list)
     for turn, take in takes:
-        by_talk[id(turn.talk)].append((turn, take))
-    habits: dict[int, VoiceHabits] = {}
-    for talk, takes_of_talk in by_talk.items():
-        texts = [(turn.text, take.trimmed) for turn, take in takes_of_talk if isinstance(take, Take)]
-        habits[talk] = VoiceHabits(voice_of(texts), usual_registers(takes_of_talk))
-    return habits
+        texts = by_talk[id(turn.talk)]
+        if isinstance(take, Take):
+            texts.append((turn.text, take.trimmed))
+    return {talk: voice_of(texts) for talk, texts in by_talk.items()}
 
 
 def _words(part: TakePart, text: str, seconds: float) -> list[Word]:

@@ -1,4 +1,4 @@
-"""Take parts: a take of a turn, cut into its utterances, with what is compared with their sources."""
+"""Take parts: a take of a turn, cut into its utterances."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records.conversation import Utterance, or_none
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.style.takes import Gate, Trimmed, trim
 from dailytalk_contiguous.core.turns.turn_lines import cut_samples, find_cuts
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import split_words
 from dailytalk_contiguous.models.alignment import align, aligner_of
-from dailytalk_contiguous.models.contracts import NotAnswered, Spoken
-from dailytalk_contiguous.models.delivery import Performance, performance_of
+from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
-from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance
-from dailytalk_contiguous.stages.measure_delivery import embed_delivery
+from dailytalk_contiguous.stages.lines_to_say import TurnToSay
 
 
 class TakePart(NamedTuple):
@@ -30,14 +26,10 @@ class TakePart(NamedTuple):
     Attributes:
         trimmed: its sound; `start` is in seconds of the whole take.
         words: as the voice timed them, in seconds of the whole take; empty if it did not time all of them.
-        performance: its pitch and level; None where those of its source are unknown.
-        embedding: as an encoder of prosodic tokens describes it; None where its source has none.
     """
 
     trimmed: Trimmed
     words: Sequence[Word]
-    performance: Performance | None = None
-    embedding: NDArray[np.float32] | None = None
 
 
 class Take(NamedTuple):
@@ -69,11 +61,6 @@ def at_analysis_rate(samples: Samples, sample_rate: int) -> Samples:
     return np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
 
 
-def sound_of(trimmed: Trimmed) -> Samples:
-    """The sound of a take or of a part at 16 kHz."""
-    return at_analysis_rate(trimmed.samples, trimmed.sample_rate)
-
-
 #: Takes are cut by many threads, and an aligner takes one sound at a time.
 _ALIGNING = Lock()
 
@@ -86,32 +73,16 @@ class TakeCutter:
         gate: the limits of edge silence.
         aligner: the aligner that times the words if the voice does not.
         device: the device that the aligner runs on.
-        delivery: the encoder by which parts are compared with their source.
-        codebook: the codebook of the encoder.
     """
 
     gate: Gate
     aligner: str
     device: str
-    delivery: str
-    codebook: str
 
-    def parts(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart] | NotAnswered:
-        """The parts of a turn's take; none where it can't be cut. NotAnswered where nothing can be compared."""
+    def parts(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
+        """The parts of a turn's take. Empty if it can't be cut between words, or nothing is heard in a part."""
         if len(turn.utterances) == 1:
-            parts = [TakePart(trimmed, spoken.words or ())]
-        else:
-            parts = self._cut(turn, spoken, trimmed)
-        try:
-            pairs = zip(turn.utterances, parts, strict=False)
-            return [self._compared(utterance, part) for utterance, part in pairs]
-        except ModelFailed as error:
-            if len(turn.utterances) == 1:
-                return NotAnswered(f"its take can't be compared, because {error}", "choose another --delivery")
-            return []  # said alone, the others can be compared
-
-    def _cut(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
-        """Cut a take of a turn. Empty if it can't be cut between words, or nothing is heard in a part."""
+            return [TakePart(trimmed, spoken.words or ())]
         if trimmed.reason is not None:
             return []
         texts = [split_words(utterance.text) for utterance in turn.utterances]
@@ -168,14 +139,3 @@ class TakeCutter:
                 return align(aligner, sound, words, turn.language, self.device) or []
         except ModelFailed:
             return []  # `Align` says why, if it fails on the utterances themselves, too
-
-    def _compared(self, utterance: Utterance, part: TakePart) -> TakePart:
-        """The part of a take with what is compared with its source, if that is known. Raises ModelFailed."""
-        if source_performance(utterance) is None:
-            return part
-        sound = sound_of(part.trimmed)
-        embedding = None
-        if or_none(utterance.source_embedding):
-            with failing_softly(f"the encoder {self.delivery}"):
-                (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
-        return part._replace(performance=performance_of(sound), embedding=embedding)

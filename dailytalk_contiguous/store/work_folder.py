@@ -72,7 +72,6 @@ SPOKEN_STAGES = frozenset(
         "transcript",
         "Script",
         "ChooseVoice",
-        "MeasureDelivery",
         "Speak",
         "Convert",
         "Reconstruct",

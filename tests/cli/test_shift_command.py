@@ -169,7 +169,6 @@ def test_people_have_one_voice_in_all_talks_and_the_next_run_goes_on_with_it(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--candidates", "2"), "--candidates"),
         (("--tries", "2"), "--tries"),
         (("--verify",), "--verify"),
         (("--no-text", "drop"), "--no-text"),

@@ -18,7 +18,7 @@ from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import RequestLimits
-from dailytalk_contiguous.stages import take_choice
+from dailytalk_contiguous.stages import take_verdicts
 from dailytalk_contiguous.stages.synthesis import Speak
 
 TEXT = "Good morning, is anybody there?"
@@ -277,24 +277,24 @@ def heard(*texts: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def hear(*asked: Any) -> list[list[Word]]:
         return [[Word(word, 0.0, 0.1, 1.0) for word in left.pop(0).split()]]
 
-    monkeypatch.setattr(take_choice, "recognise", hear)
+    monkeypatch.setattr(take_verdicts, "recognise", hear)
     return left
 
 
-def test_best_of_the_candidates_is_the_one_that_is_heard_best(
+def test_first_take_that_is_heard_right_is_kept(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = stage(tmp_path, candidates=3, verify="ears")
-    heard("good morning is any there", "Good morning, is anybody there", "morning", TEXT, monkeypatch=monkeypatch)
+    chosen = stage(tmp_path, verify="ears")
+    heard("morning", "Good morning, is anybody there", monkeypatch=monkeypatch)
     done = chosen(batch(TEXT))
     (synthesis,) = done["synthesis"]
     assert synthesis["take"] == 1
     assert synthesis["word_error_rate"] == 0.0
-    assert server.purchases[SENT] == 4  # the third is misheard: one more
-    assert synthesis["tries"] == 4
+    assert server.purchases[SENT] == 2
+    assert synthesis["tries"] == 2
     again = chosen(batch(TEXT))  # nobody listens again
     assert takes(again) == [1]
-    assert server.purchases[SENT] == 4
+    assert server.purchases[SENT] == 2
 
 
 def test_take_whose_words_are_wrong_is_refused_once_for_all(
@@ -319,7 +319,7 @@ def test_take_that_cannot_be_verified_buys_no_other(
     def fail(*asked: Any) -> Any:
         raise ValueError("math domain error")
 
-    monkeypatch.setattr(take_choice, "recognise", fail)
+    monkeypatch.setattr(take_verdicts, "recognise", fail)
     verified = stage(tmp_path, verify="ears", tries=3)
     done = verified(batch(TEXT))
     assert done["status"] == ["failed"]

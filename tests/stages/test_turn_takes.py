@@ -268,13 +268,6 @@ def test_voices_of_this_machine_say_turns_alike_in_any_batch(tmp_path: Path, eng
     assert receipts(together, "take_part") == [1, 2, 3, 1, 2]
 
 
-def test_best_take_of_a_turn_is_chosen_for_all_of_its_utterances(tmp_path: Path, server: Stubborn) -> None:
-    done = say(tmp_path, candidates=3)
-    assert len(set(receipts(done, "take"))) == 1
-    assert receipts(done, "tries") == [3, 3]
-    assert len(server.asked) == 3
-
-
 def test_a_torn_sentence_is_said_as_one_and_its_words_are_those_of_the_text(
     tmp_path: Path, server: Stubborn
 ) -> None:

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from dailytalk_contiguous.stages.take_choice import compare_words
+from dailytalk_contiguous.stages.take_verdicts import compare_words
 
 
 def brute(expected: list[str], heard: list[str]) -> int:

@@ -269,9 +269,6 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     edited_fields: list[Text] | None = _unset
     keeps_sound: Flag | None = _unset
     # of its new voice
-    source_f0: list[Measure] = _unset
-    source_level: list[Measure] = _unset
-    source_embedding: list[Measure] = _unset
     status: Text = _unset
     unspoken_reason: Text | None = _unset
     unspoken_remedy: Text | None = _unset

@@ -408,14 +408,6 @@ def cost(tables: Tables) -> float:
     return math.fsum([*named["cost"], *paid[is_nameless]["cost"]])
 
 
-def delivery_by_tag(tables: Tables) -> pd.DataFrame:
-    """Return the mean distance of takes from their sources by tag, and their number, the furthest first."""
-    takes = tables.utterances.dropna(subset="delivery_distance")
-    distances = takes["delivery_distance"].astype(float)
-    by_tag = distances.groupby(_with_unknown(takes["tag"]), observed=True)
-    return by_tag.agg(["mean", "size"]).sort_values("mean", ascending=False)
-
-
 def timeline_means(tables: Tables) -> dict[str, float]:
     """Return the mean of each of `TIMELINE_MEANS` over rebuilt conversations; empty where nothing was rebuilt.
 

@@ -136,12 +136,6 @@ CONVERSATION_MEASURES = {
         2,
         "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
     ),
-    "delivery": ConversationMeasure(
-        "delivery",
-        "",
-        2,
-        "Distance of resynthesised utterances from their source in melody and loudness, median: 0 is alike.",
-    ),
     "as_recorded": ConversationMeasure(
         "not resynthesised",
         "%",
@@ -259,8 +253,8 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     """Return the measures of conversations that follow from their utterances, by the number of their row.
 
     Args:
-        utterances: fields of utterances, `delivery_distance` of their takes, `spoken_text` and `n_words` as they
-            were recognised, and `row`, the number of their conversation.
+        utterances: fields of utterances, `spoken_text` and `n_words` as they were recognised, and `row`, the
+            number of their conversation.
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
     row = utterances.row
@@ -295,9 +289,7 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     if rebuilt:
         is_take = (status == "spoken") & (recorded > 0) & (new > 0)
         ratios = (new / recorded).where(is_take)
-        distances = utterances.delivery_distance.astype(float)
         measured["length_ratio"] = ratios.groupby(row).median()
-        measured["delivery"] = distances.groupby(row).median()
         measured["as_recorded"] = sums.kept / (sums.kept + sums.spoken)
     return measured
 

@@ -209,10 +209,9 @@ class EmotionShare(TypedDict):
 class SynthesisRecord(msgspec.Struct):
     """The cost of a synthesis, its key in the cache, and measures of its sound.
 
-    `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.sound.prosody`, the `delivery_…`
-    figures against its source (`models.delivery.Delivery`); null where they were not measured. `take_part`
-    counts the utterances of a turn that was said in one take, from 1, each with its share of the cost; null for an
-    utterance that was said alone.
+    `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.sound.prosody`; null where they
+    were not measured. `take_part` counts the utterances of a turn that was said in one take, from 1, each with its
+    share of the cost; null for an utterance that was said alone.
     """
 
     engine: Text | None = None
@@ -227,8 +226,3 @@ class SynthesisRecord(msgspec.Struct):
     rms: Measure | None = None
     f0_mean: Measure | None = None
     speech_rate: Measure | None = None
-    delivery_distance: Measure | None = None
-    delivery_semitones: Measure | None = None
-    delivery_decibels: Measure | None = None
-    delivery_cosine: Measure | None = None
-    delivery_ending: Measure | None = None

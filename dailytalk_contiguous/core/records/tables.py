@@ -138,7 +138,7 @@ LEFT_AS_RECORDED = "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
 _OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
-_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "delivery_distance", "recogniser"]
+_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "recogniser"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
 _OF_ROW += ["augmented_from", "style"]
 
@@ -148,7 +148,7 @@ CHUNK = 512
 #: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
 _LEFT_OUT = {"utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"}
 _LEFT_OUT |= {"source_channel", "context_seconds", "leak_share", "take"}
-_LEFT_OUT |= {"delivery_semitones", "delivery_decibels", "start", "end", "start_trim", "end_trim"}
+_LEFT_OUT |= {"start", "end", "start_trim", "end_trim"}
 _LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_trim"}
 
 

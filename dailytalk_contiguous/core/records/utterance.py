@@ -413,12 +413,7 @@ _WITHOUT_TYPES = (
         about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
         "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
         "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
-        "and speech_rate are those of the take, measured as in the source. With `--delivery contours`, "
-        "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels say how far the "
-        "take is from its source in melody and loudness, each relative to its own speaker and after time "
-        "warping; delivery_ending (0 to 1, 0 is alike) says how far its end is in pitch, length and level. "
-        "With `--delivery MODEL`, delivery_cosine is the cosine of the embeddings of both by an encoder of "
-        "prosodic tokens",
+        "and speech_rate are those of the take, measured as in the source",
         unit="or null",
         part="built",
         write=_synthesis_written,

@@ -191,7 +191,7 @@ def finish_moshi(
     facts_kept = ["recorded_overlap", "talk", "sound_digest"]
     measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening"]
     measures_kept += ["bandwidth", "level_difference", "snr", "clipping", "leak"]
-    measures_kept += ["length_ratio", "delivery", "as_recorded"]
+    measures_kept += ["length_ratio", "as_recorded"]
     table = export.maker.tables().conversations.set_index("conversation_id")
     about = {}
     for name, facts in export.about.items():

@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -148,9 +148,6 @@ def _facts(utterance: Utterance) -> Iterator[str | None]:
     yield ", ".join(f"{name} {value:.2f}" for name, value in affect.items() if is_number(value))
     if is_number(utterance.confidence):
         yield f"confidence {100 * utterance.confidence:.0f} %"
-    synthesis = or_none(utterance.synthesis)
-    if synthesis and is_number(synthesis.delivery_distance):
-        yield f"delivery {synthesis.delivery_distance:.2f} from the source"
     yield utterance.unspoken_reason
     yield utterance.status
 

@@ -344,7 +344,9 @@ def synthesis(show: Displays) -> Table:
         rows.append(["word error rate of the synthesis, median", f"{100 * error_rate:.0f} %"])
     ratios = figures.length_ratios(show.tables)
     if len(ratios):
-        rows.append(["new over recorded length", _spread(ratios)])
+        shares = ratios.astype("float").quantile([0.1, 0.5, 0.9])
+        spread = f"median {shares[0.5]:.2f}, 80 % from {shares[0.1]:.2f} to {shares[0.9]:.2f}"
+        rows.append(["new over recorded length", spread])
     cost = figures.cost(show.tables)
     seconds = show.whole["seconds"]
     amounts = {
@@ -357,29 +359,6 @@ def synthesis(show: Displays) -> Table:
     if is_paid:
         rows += [[title, money(amount)] for title, amount in amounts.items() if amount is not None]
     return Table("Utterances and money" if is_paid else "Utterances", ("", ""), rows)
-
-
-def _spread(values: "pd.Series[float]") -> str:
-    shares = values.astype("float").quantile([0.1, 0.5, 0.9])
-    return f"median {shares[0.5]:.2f}, 80 % from {shares[0.1]:.2f} to {shares[0.9]:.2f}"
-
-
-def delivery(show: Displays) -> Plot:
-    """The distances of takes from their sources."""
-    takes = show.tables.utterances.dropna(subset="delivery_distance")
-    if not len(takes):
-        return Plot("")
-    distances = takes["delivery_distance"]
-    note = (
-        f"{_spread(distances).capitalize()}. Melody and loudness are compared with the speaker's usual, and "
-        "time is warped: neither voice nor pace counts."
-    )
-    cosines = takes["delivery_cosine"].dropna()
-    if len(cosines):
-        note += f" To an encoder of prosodic tokens: cosine {cosines.median():.2f}, median."
-    title = f"Delivery: distance from the source ({counted(len(takes), 'utterance')})"
-    plot = Plot(title, name="delivery", note=Markup(note))
-    return histogram(plot, [("after", "", distances)], "distance (0: alike, 2: nothing alike)", "utterances")
 
 
 def confidence(show: Displays) -> Plot:
@@ -437,14 +416,6 @@ def credited_sources(show: Displays) -> Table:
 def word_time_sources(show: Displays) -> Table:
     rows = figures.word_sources(show.tables).most_common()
     return Table("How word times are known", ("", "words"), rows, nothing="no words")
-
-
-def tag_delivery(show: Displays) -> Table:
-    rows: list[Cells] = []
-    for tag, mean, number in figures.delivery_by_tag(show.tables).itertuples():
-        rows.append([tag, f"{mean:.2f}", number])
-    title = "Delivery by tag, the furthest from the source first"
-    return Table(title, ("tag", "distance", "utterances"), rows, folded=len(rows) > 15)
 
 
 # Beside another dataset, of clips or of conversations.
@@ -622,7 +593,6 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
     "synthesis": [synthesis],
     "words": [word_time_sources],
     "confidence": [confidence],
-    "delivery": [delivery, tag_delivery],
     "made": [used_models, changed_settings],
     "terms": [licence_terms],
     "rejected": [rejected],

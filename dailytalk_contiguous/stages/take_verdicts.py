@@ -1,39 +1,25 @@
-"""Take choice: whether a take can be used, by its sound and what a recogniser hears in it; and which is best.
+"""Take verdicts: whether a take can be used, by its sound and what a recogniser hears in it.
 
-A take is judged by how long its text takes at the voice's own rate (`core.style.takes`). The best of several good
-takes is the nearest to its text and to the delivery of its source.
+A take is judged by how long its text takes at the voice's own rate (`core.style.takes`).
 """
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.style.takes import Gate, Voice, incomplete
 from dailytalk_contiguous.core.words.fillers import without_fillers
 from dailytalk_contiguous.core.words.word_times import normalise
-from dailytalk_contiguous.models.contracts import NotAnswered
-from dailytalk_contiguous.models.delivery import (
-    Delivery,
-    Performance,
-    Register,
-    compare_delivery,
-    compare_endings,
-    cosine,
-    measure_ending,
-    performance_of,
-    register_of,
-)
 from dailytalk_contiguous.models.failures import failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
-from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_performance, source_seconds
-from dailytalk_contiguous.stages.take_parts import Take, TakePart, sound_of
+from dailytalk_contiguous.stages.lines_to_say import TurnToSay, source_seconds
+from dailytalk_contiguous.stages.take_parts import Take
 
 
 class HeardTake(NamedTuple):
@@ -177,85 +163,3 @@ def _noted_hearing(verdict: Mapping[str, object] | None) -> HeardTake | None:
     if not is_number(word_error_rate) or not isinstance(misses_end, bool):
         return None
     return HeardTake(word_error_rate, misses_end)
-
-
-class Registers(NamedTuple):
-    """The usual values in a conversation of the source, and of the voice that speaks in its place."""
-
-    source: Register
-    voice: Register
-
-
-class GoodTake(NamedTuple):
-    """A take that can be used.
-
-    Attributes:
-        take: the take.
-        error_rate: its word error rate; None if no recogniser listened.
-        deliveries: distance of each of its parts from that of the source.
-    """
-
-    take: Take
-    error_rate: float | None
-    deliveries: Sequence[Delivery | None]
-
-    @property
-    def score(self) -> tuple[float, int]:
-        """The lower the better: the share of wrong words, the distances in delivery and ending, 1 less the cosine.
-
-        All except the words are means over the parts for which they are known.
-        """
-        distances = []
-        for delivery in self.deliveries:
-            if delivery:
-                alike = 1.0 if delivery.cosine is None else delivery.cosine
-                ending = delivery.ending or 0.0
-                distances.append(delivery.distance + ending + (1 - alike))
-        distance = sum(distances) / len(distances) if distances else 0.0
-        error_rate = self.error_rate or 0.0
-        return error_rate + distance, self.take.number
-
-
-def usual_registers(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> Registers | None:
-    """Return the usual values of the source and of the voice in a conversation, by takes of its turns.
-
-    None if one of them is not voiced.
-    """
-    sources: list[Performance] = []
-    voices: list[Performance] = []
-    for turn, take in takes:
-        performances = [performance for performance in map(source_performance, turn.utterances) if performance]
-        sources += performances
-        if not isinstance(take, Take):
-            continue
-        if take.parts:
-            voices += [part.performance for part in take.parts if part.performance]
-        elif performances:
-            voices.append(performance_of(sound_of(take.trimmed)))
-    source = register_of(sources)
-    voice = register_of(voices)
-    return Registers(source, voice) if source and voice else None
-
-
-def deliveries_of(turn: TurnToSay, take: Take, registers: Registers | None) -> list[Delivery | None]:
-    """Return the distance of each part of a take from its source; empty for a take that can't be cut."""
-    pairs = zip(turn.utterances, take.parts, strict=False)
-    return [_delivery_of(utterance, part, registers) for utterance, part in pairs]
-
-
-def _delivery_of(utterance: Utterance, part: TakePart, registers: Registers | None) -> Delivery | None:
-    """Return the distance of a part of a take from its source; None if either has no voice."""
-    source = source_performance(utterance)
-    performance = part.performance
-    if source is None or performance is None or registers is None:
-        return None
-    delivery = compare_delivery(source, registers.source, performance, registers.voice)
-    if delivery is None:
-        return None
-    source_ending = measure_ending(source, registers.source)
-    ending = measure_ending(performance, registers.voice)
-    if source_ending is not None and ending is not None:
-        delivery = delivery._replace(ending=compare_endings(source_ending, ending))
-    if part.embedding is None:
-        return delivery
-    return delivery._replace(cosine=cosine(utterance.source_embedding, part.embedding))
