@@ -6,8 +6,8 @@ A finding is a line with its figure and its place, and its remedy is another. Th
 - **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
 - **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
   levels, hours that were lost.
-- **good**: none of these. There may still be notes: the amount, the manner of talking (long turns, late starts),
-  unknown facts. They help to choose data, and are no reason against it.
+- **good**: none of these. There may still be notes: the manner of talking (long turns, late starts), unknown
+  facts. They help to choose data, and are no reason against it.
 - **empty**: no conversation or clip.
 """
 
@@ -28,15 +28,11 @@ from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import Tables
-from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
-from dailytalk_contiguous.core.style.buckets import MIN_VALUES
-from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
 from dailytalk_contiguous.core.turns.turn_taking import nearest_rank
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
 
 
 class Bound(NamedTuple):
@@ -120,14 +116,6 @@ BOUNDS = (
         "correct its text or its times in transcript.jsonl",
         "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
         limit=MAX_WORDS_PER_SECOND,
-    ),
-    Bound(
-        "repeated-opening",
-        "same_opening",
-        "have a side on which over {} of the lines begin with the same word",
-        "if it is a name that nobody says, take it off the texts of that transcript",
-        "a choice: no side of the recordings that were looked at is over a third",
-        limit=0.5,
     ),
     Bound(
         "without-text",
@@ -293,7 +281,7 @@ BOUNDS = (
         "little-overlap",
         "overlapping_turns",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
-        "speak with --timeline anchor, and keep backchannels",
+        "speak with --timeline anchor and keep backchannels, or add recordings with more overlap",
         'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
         "J. Phonetics 38); far below, turns were taken one after another",
         limit=0.1,
@@ -315,30 +303,6 @@ OTHER_LIMITS = {
     # Share of a side's changes of speaker that come at one moment.
     "same-gaps": OtherLimit(
         0.6, "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)"
-    ),
-    # Hours that a voice should have.
-    "few-hours-of-voice": OtherLimit(
-        20.0,
-        "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
-        "that this is enough",
-    ),
-    # Hours that a language except English should have.
-    "few-hours-of-language": OtherLimit(
-        400.0,
-        "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
-        "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
-    ),
-    # How often a training may show a window.
-    "often-seen": OtherLimit(
-        20.0,
-        "a choice above the 13 times to which the README of moshi-finetune comes: 2,000 steps of 16 "
-        "windows, if each of the 2,541 dialogues of DailyTalk, its example, is a window",
-    ),
-    # Windows that a training should show of a voice.
-    "few-windows-of-voice": OtherLimit(
-        6400.0,
-        "after 400 steps of 16 windows, all of one voice, a user's LoRA still sounded "
-        "different (kyutai-labs/moshi-finetune#9)",
     ),
     # Share of the input's hours that may be rejected.
     "lost-hours": OtherLimit(0.1, "a choice"),
@@ -422,7 +386,7 @@ def weightiest(findings: Iterable[Finding], most: int = MOST_REASONS) -> list[Fi
 
     A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns garbage;
     advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks: files and
-    rows first, then words and sound, then the manner of talking, then losses and amounts. Only the first finding
+    rows first, then words and sound, then the manner of talking, then losses. Only the first finding
     of a kind is taken, so that a thousand bad rows leave room for two other reasons.
     """
     reasons: dict[str, Finding] = {}
@@ -671,19 +635,6 @@ def weighed(severity: Severity, part: float, whole: float) -> Severity:
     return milder[severity] if part < WIDESPREAD * whole else severity
 
 
-def fitted_words(data: JudgedData) -> Finding | None:
-    sources = figures.word_sources(data.tables)
-    n_fitted = sources[GIVEN_FITTED]
-    if not n_fitted:
-        return None
-    n_words = counted(sources.total(), "word")
-    problem = (
-        f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were fitted to it"
-    )
-    remedy = "name an aligner of their language (speak --aligner), or listen to some"
-    return advice("fitted-words", ".", problem, remedy, "note")
-
-
 def unsaid_tags(data: JudgedData) -> Finding | None:
     utterances = data.tables.utterances
     # What was converted is heard as it was said, whatever a voice was given.
@@ -696,23 +647,6 @@ def unsaid_tags(data: JudgedData) -> Finding | None:
     problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
     remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
     return advice("unsaid-tags", ".", problem, remedy, "note")
-
-
-def recognised_times(data: JudgedData) -> Finding | None:
-    sources = figures.word_sources(data.tables)
-    n_recognised = sources[RECOGNISER]
-    total = sources.total()
-    if not n_recognised >= WIDESPREAD * total > 0:
-        return None
-    n_words = counted(total, "word")
-    problem = f"{n_recognised:,} of {n_words} have the recogniser's times, about half in the right frame of 80 ms"
-    remedy = "expect words that are a frame or two off"
-    if not data.tables.conversations.talk.all():
-        remedy = (
-            "name an aligner of the language (speak --aligner), which is right in three quarters, or expect words "
-            "that are a frame or two off"
-        )
-    return advice("recognised-times", ".", problem, remedy, "note")
 
 
 def missing_fillers(data: JudgedData) -> Finding | None:
@@ -772,29 +706,6 @@ def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, An
     yield from items.itertuples(index=False)
 
 
-def flat_affect(data: JudgedData) -> Finding | None:
-    """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
-    utterances = data.tables.utterances
-    rated = utterances[utterances.affect_model == VOICE_LINEAR]
-    values = rated[list(AFFECT)].astype(np.float64)
-    affect = values.dropna()
-    if affect.empty:
-        return None
-    sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
-    medians = affect.groupby(sides).transform("median")
-    offsets = (affect - medians).abs().groupby(sides)
-    usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
-    is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
-    is_flat = is_flat_side.groupby(level=0).all()
-    flat = is_flat.index[is_flat]
-    if flat.empty:
-        return None
-    n_flat = counted(len(flat), "conversation")
-    problem = f"affect varies less than its model's error in {n_flat}, such as {flat[0]}"
-    remedy = "tag with --rules careful, or rate with another --affect-model: LOW, MID and HIGH mean nothing there"
-    return advice("flat-affect", ".", problem, remedy, "note")
-
-
 def not_spoken(data: JudgedData) -> Finding | None:
     """Data that was only tagged."""
     is_only_tagged = not data.tables.finished and not data.rows.empty
@@ -825,32 +736,7 @@ def _median_finding(bound: Bound, rows: pd.DataFrame) -> Finding | None:
         reach = "at most" if bound.is_least else "at least"
         half = bound.clause.replace("{}", f"{reach} {{}}")
         problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
-    if bound.name == "little-overlap":
-        return _little_overlap(rows, problem, bound)
     return advice(bound.name, ".", problem, bound.remedy, bound.severity)
-
-
-def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
-    """The finding on little overlap, whose remedy depends on where the overlap was lost."""
-    recorded = rows.recorded_overlap
-    remedy = bound.remedy
-    severity: Severity = "doubtful"
-    if rows.talk.all():
-        # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
-        severity = "note"
-        remedy = "talk by converse --headphones or --web: only there you may speak over the voice"
-    elif recorded.notna().all():
-        seconds = round(recorded.sum(), 1)
-        overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
-        remedy = "add recordings in which people talk over each other"
-        if rows.parent.notna().all():
-            kept = (rows.duration * rows.overlap.fillna(0.0)).sum()
-            if kept >= 0.8 * seconds:
-                severity = "note"  # a reason against the recordings, which `check` has of them
-            else:  # it was lost when they were made
-                remedy = "make them with more overlap, as people talk over each other"
-        remedy += f": the recordings {overlap}"
-    return advice(bound.name, ".", problem, remedy, severity)
 
 
 def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
@@ -1118,32 +1004,6 @@ def people_on_both_sides(data: JudgedData) -> Finding | None:
     return advice("several-voices", ".", problem, remedy, weighed("doubtful", n_rarer.max(), len(data.rows)))
 
 
-def few_hours_of_voices(data: JudgedData) -> list[Finding]:
-    """Voices with fewer hours than fine-tunings are known to have worked with."""
-    findings = []
-    fewest = data.limits["few-hours-of-voice"] or 0.0
-    for voice, hours in sorted(figures.hours_of(data.tables, "voices").items()):
-        if hours < fewest:
-            problem = f"{hours:.2f} h with the voice {voice}, under {fewest:g} h: "
-            problem += "moshi-finetune's English example has 20 h"
-            remedy = "talk more with it" if data.rows.talk.all() else "re-voice more conversations with it"
-            findings.append(advice("few-hours-of-voice", ".", problem, remedy, "note"))
-    return findings
-
-
-def few_hours_of_languages(data: JudgedData) -> list[Finding]:
-    """Languages except English with fewer hours than fine-tunings are known to have worked with."""
-    findings = []
-    fewest = data.limits["few-hours-of-language"] or 0.0
-    for language, hours in sorted(figures.hours_of(data.tables, "language").items()):
-        if language != "en" and hours < fewest:
-            problem = f"{hours:.2f} h of {language}, under {fewest:g} h: "
-            problem += "J-Moshi learnt Japanese from 344 h of dialogues, after pretraining on 69,000 h"
-            remedy = "add recordings, or start from a model that speaks it"
-            findings.append(advice("few-hours-of-language", ".", problem, remedy, "note"))
-    return findings
-
-
 #: The checks of data as a whole, in the order of their findings.
 CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     unusable_rows,
@@ -1153,12 +1013,9 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     sides_perhaps_out_of_step,
     leaks_among_speech,
     leaks_outside_speech,
-    fitted_words,
     unsaid_tags,
-    recognised_times,
     missing_fillers,
     unheard_words,
-    flat_affect,
     not_spoken,
     beyond_bounds,
     same_gaps,
@@ -1173,8 +1030,6 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     licences_of_sources,
     unnamed_speakers,
     people_on_both_sides,
-    few_hours_of_voices,
-    few_hours_of_languages,
 )
 
 

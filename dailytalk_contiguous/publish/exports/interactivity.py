@@ -23,7 +23,6 @@ from dailytalk_contiguous.core.turns.interaction import Interaction
 from dailytalk_contiguous.core.turns.turn_taking import unions
 from dailytalk_contiguous.core.words.moshi_words import alignments_of
 from dailytalk_contiguous.machine.read_documents import read_json
-from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.exports import exporting, moshi_folder
 from dailytalk_contiguous.publish.exports.event_clips import ClipSettings, CutEvent, cut_wanted
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi
@@ -117,11 +116,11 @@ def finish_event_clips(export: exporting.Export, lists: exporting.Lists) -> Mapp
     return texts | {SUMMARY: json_document(summary)}
 
 
-def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
+def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen. Raises NotChecked for `user-only`."""
     if any((folder / name).is_file() for name in USER_LISTS.values()):
         raise NotChecked(INTERACTIVITY.name)
-    findings, facts = check_moshi(folder, limits, training)
+    findings, facts = check_moshi(folder, limits)
     kept = []
     for finding in findings:
         record: object = None
@@ -151,5 +150,4 @@ INTERACTIVITY = exporting.ExportFormat(
     prepare=moshi_folder.refuse_path,
     recognises=lambda folder: (folder / SUMMARY).is_file(),
     check=check_interactivity,
-    shows_steps=True,
 )

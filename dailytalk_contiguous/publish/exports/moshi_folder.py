@@ -184,8 +184,8 @@ def finish_moshi(
     `prefix`: seconds of a window that prompts take at most.
     """
     # What the check has no other way to know: these do not follow from the turns.
-    facts_kept = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest"]
-    measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening"]
+    facts_kept = ["talk", "parent", "made_by", "sound_digest"]
+    measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words"]
     measures_kept += ["bandwidth", "level_difference", "snr", "clipping", "leak"]
     measures_kept += ["length_ratio", "delivery", "as_recorded"]
     table = export.maker.tables().conversations.set_index("conversation_id")
@@ -243,5 +243,4 @@ MOSHI = exporting.ExportFormat(
     prepare=refuse_path,
     recognises=is_moshi,
     check=check_moshi,
-    shows_steps=True,
 )
