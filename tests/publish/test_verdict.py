@@ -230,6 +230,11 @@ def test_limits_of_the_notes_on_transcripts_can_be_set(tmp_path, dailytalk):
     assert noted("--limit", "absent-words=0.2", "--limit", "no-fillers=10") == {"no-fillers"}
 
 
+def test_measures_of_turns_are_those_that_turns_give():
+    measured = measure_turns(TimedConversation(LIVELY, join_spans(LIVELY), [], 100.0))
+    assert {name for name, measure in CONVERSATION_MEASURES.items() if measure.of_turns} == measured.keys()
+
+
 #: A conversation within all limits, as far as it is measured.
 FINE = dict.fromkeys(CONVERSATION_MEASURES) | {
     "duration": 60.0,
@@ -660,11 +665,12 @@ def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_p
     nobody = {"left": None, "right": None}
     columns = {"utterances": changed(confidence=0.5), "speakers": nobody}
     columns["provenance"] = '{"source_licence": "CC0-1.0"}'  # which the folder doesn't have
-    rows = [telephone("a", **columns), telephone("b", **columns)]
+    columns["sides"] = sides(bandwidth_hz=3600.0, silent_end=42.0)
+    rows = [talk("a", **columns), talk("b", **columns)]
     work = write_dataset(tmp_path / "work", rows)
     write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     kinds = kinds_of(work)
-    assert kinds >= {"low-confidence", "telephone", "unknown-speakers"}
+    assert kinds >= {"low-confidence", "telephone", "dead-side", "unknown-speakers"}
     assert kinds - kinds_of(tmp_path / "data") == set()
 
 

@@ -28,6 +28,7 @@ class ConversationMeasure(NamedTuple):
         digits: number of decimals that are shown.
         about: definition in a sentence.
         factor: factor from a value to the shown value.
+        of_turns: whether it follows from the turns (`measure_turns`).
     """
 
     title: str
@@ -35,6 +36,7 @@ class ConversationMeasure(NamedTuple):
     digits: int
     about: str
     factor: float = 1.0
+    of_turns: bool = False
 
 
 #: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
@@ -48,7 +50,7 @@ FEWEST_WORDS = 10
 
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
-    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation."),
+    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation.", of_turns=True),
     "confidence": ConversationMeasure(
         "confidence",
         "",
@@ -115,27 +117,47 @@ CONVERSATION_MEASURES = {
         100.0,
     ),
     "least_talk": ConversationMeasure(
-        "quieter side", "%", 0, "Share of the speech that belongs to the speaker who says less.", 100.0
+        "quieter side",
+        "%",
+        0,
+        "Share of the speech that belongs to the speaker who says less.",
+        100.0,
+        of_turns=True,
     ),
     "main_talk": ConversationMeasure(
-        "main side speaks", "%", 0, "Share of the time in which the left side, Moshi's, speaks.", 100.0
+        "main side speaks",
+        "%",
+        0,
+        "Share of the time in which the left side, Moshi's, speaks.",
+        100.0,
+        of_turns=True,
     ),
-    "overlap": ConversationMeasure("overlap", "%", 1, "Share of the time in which both speak.", 100.0),
+    "overlap": ConversationMeasure(
+        "overlap", "%", 1, "Share of the time in which both speak.", 100.0, of_turns=True
+    ),
     "overlapping_turns": ConversationMeasure(
-        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0
+        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0, of_turns=True
     ),
     "response": ConversationMeasure(
-        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap."
+        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap.", of_turns=True
     ),
     "turns_per_window": ConversationMeasure(
-        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer."
+        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer.", of_turns=True
     ),
-    "longest_turn": ConversationMeasure("longest turn", "s", 1, "Longest stretch of one speaker without a pause."),
+    "longest_turn": ConversationMeasure(
+        "longest turn", "s", 1, "Longest stretch of one speaker without a pause.", of_turns=True
+    ),
     "longest_monologue": ConversationMeasure(
-        "longest monologue", "s", 0, "Longest time in which one speaker holds the floor, with pauses."
+        "longest monologue",
+        "s",
+        0,
+        "Longest time in which one speaker holds the floor, with pauses.",
+        of_turns=True,
     ),
-    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks."),
-    "longest_silence": ConversationMeasure("longest silence", "s", 0, "Longest time in which nobody speaks."),
+    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks.", of_turns=True),
+    "longest_silence": ConversationMeasure(
+        "longest silence", "s", 0, "Longest time in which nobody speaks.", of_turns=True
+    ),
 }
 
 #: Values by the names of `CONVERSATION_MEASURES`; None where unknown.

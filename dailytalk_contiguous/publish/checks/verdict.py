@@ -41,19 +41,21 @@ class Bound(NamedTuple):
     Attributes:
         name: kind of the finding.
         figure: column of the table of conversations.
-        clause: predicate of the conversations beyond it; `{}` is the limit as it is shown.
+        singular: what is said of one conversation beyond it; `{}` is the limit as it is shown.
+        plural: what is said of several.
         remedy: imperative sentence of the finding.
         source: origin of the limit.
         limit: the most that the figure may be, or the least where `is_least`.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
-        median: whether the median over all conversations is compared with the limit, not each of them; `clause` is
+        median: whether the median over all conversations is compared with the limit, not each of them; `plural` is
             then about half of them, and `{}` the median.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
     name: str
     figure: str
-    clause: str
+    singular: str
+    plural: str
     remedy: str
     source: str
     limit: float
@@ -92,6 +94,7 @@ BOUNDS = (
     Bound(
         "low-confidence",
         "confidence",
+        "has words of which the recogniser is less than {} sure",
         "have words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
         "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
@@ -103,6 +106,7 @@ BOUNDS = (
     Bound(
         "unheard-words",
         "unheard_words",
+        "has over {} of the words where nothing is heard",
         "have over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
@@ -112,6 +116,7 @@ BOUNDS = (
     Bound(
         "fast-words",
         "words_per_second",
+        "has an utterance with more than {}, which nobody says",
         "have an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
         "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
@@ -120,6 +125,7 @@ BOUNDS = (
     Bound(
         "without-text",
         "without_text",
+        "has no text for over {} of the speech",
         "have no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
@@ -128,6 +134,7 @@ BOUNDS = (
     Bound(
         "telephone",
         "bandwidth",
+        "has a side that ends below {}, as a telephone does",
         "have a side that ends below {}, as a telephone does",
         "leave them out, or, for a model that is to hear telephones, run dailytalk check --limit telephone=none",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
@@ -137,6 +144,7 @@ BOUNDS = (
     Bound(
         "level-difference",
         "level_difference",
+        "has one speaker more than {} louder than the other",
         "have one speaker more than {} louder than the other",
         "bring both sides to one level before tagging",
         'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
@@ -145,6 +153,7 @@ BOUNDS = (
     Bound(
         "noise",
         "snr",
+        "has a side with less than {} between speech and noise",
         "have a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
         _QUALITY,
@@ -154,6 +163,7 @@ BOUNDS = (
     Bound(
         "clipping",
         "clipping",
+        "has a side of which over {} is clipped",
         "have a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
         _QUALITY,
@@ -162,6 +172,7 @@ BOUNDS = (
     Bound(
         "leakage",
         "leak",
+        "has a side in which the other is heard above {}",
         "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
         "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
@@ -171,6 +182,7 @@ BOUNDS = (
     Bound(
         "dead-side",
         "silent_end",
+        "has a side that falls silent over {} before the other one",
         "have a side that falls silent over {} before the other one",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
@@ -179,6 +191,7 @@ BOUNDS = (
     Bound(
         "same-words",
         "same_words",
+        "has over {} of the words of a side on both sides at once",
         "have over {} of the words of a side on both sides at once",
         "listen there: one voice may be on both sides; use headsets, or leave them out",
         "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
@@ -187,6 +200,7 @@ BOUNDS = (
     Bound(
         "fast-synthesis",
         "length_ratio",
+        "has a new voice that takes less than {} of the recorded time",
         "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
         "a choice: about the square root of 2 either way",
@@ -196,6 +210,7 @@ BOUNDS = (
     Bound(
         "slow-synthesis",
         "length_ratio",
+        "has a new voice that takes over {} of the recorded time",
         "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
         "a choice: about the square root of 2 either way",
@@ -204,6 +219,7 @@ BOUNDS = (
     Bound(
         "not-resynthesised",
         "as_recorded",
+        "has over {} of the lines to resynthesise in their old voice",
         "have over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
         "a choice",
@@ -212,6 +228,7 @@ BOUNDS = (
     Bound(
         "one-sided",
         "least_talk",
+        "has a side with less than {} of the speech",
         "have a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
         "a choice: below it there is no talk",
@@ -222,6 +239,7 @@ BOUNDS = (
         "agent-silent",
         "main_talk",
         "the main side speaks for {} of the time (a side of talk: 45 %)",
+        "the main side speaks for at most {} of the time (a side of talk: 45 %)",
         "leave out those in which it says least, or let the model learn the other side",
         "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
         "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
@@ -231,10 +249,20 @@ BOUNDS = (
         median=True,
         fewest=FEWEST_CONVERSATIONS,
     ),
-    Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, limit=10.0, severity="note"),
+    Bound(
+        "long-turns",
+        "longest_turn",
+        "has a turn over {}",
+        "have a turn over {}",
+        _OUT,
+        _MOSHI_USERS,
+        limit=10.0,
+        severity="note",
+    ),
     Bound(
         "few-turns",
         "turns_per_window",
+        "has fewer than {} turns a window",
         "have fewer than {} turns a window",
         _OUT,
         _MOSHI_USERS,
@@ -245,6 +273,7 @@ BOUNDS = (
     Bound(
         "monologue",
         "longest_monologue",
+        "has a monologue over {}",
         "have a monologue over {}",
         "leave them out: the loss became unstable on such data",
         _MOSHI_USERS,
@@ -253,6 +282,7 @@ BOUNDS = (
     Bound(
         "long-silence",
         "longest_silence",
+        "has a silence over {}, as a voicemail or an open line has",
         "have a silence over {}, as a voicemail or an open line has",
         "cut them there, or leave them out",
         "a choice: above, the model learns to be silent",
@@ -261,6 +291,7 @@ BOUNDS = (
     Bound(
         "late-start",
         "first_turn",
+        "begins with over {} of silence",
         "begin with over {} of silence",
         "keep the greeting, cut the silence before it",
         "a choice: Moshi speaks first and has to learn a greeting",
@@ -271,6 +302,7 @@ BOUNDS = (
         "slow-responses",
         "response",
         "the median response takes {} (natural talk: about 0.2 s)",
+        "the median response takes at least {} (natural talk: about 0.2 s)",
         "shorten pauses, or leave out what was read aloud",
         'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
         'in conversation", PNAS 106:10587); above, the model learns to be silent',
@@ -281,6 +313,7 @@ BOUNDS = (
         "little-overlap",
         "overlapping_turns",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
+        "at most {} of the turns touch an overlap (natural talk: over 40 %)",
         "speak with --timeline anchor and keep backchannels, or add recordings with more overlap",
         'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
         "J. Phonetics 38); far below, turns were taken one after another",
@@ -731,11 +764,9 @@ def _median_finding(bound: Bound, rows: pd.DataFrame) -> Finding | None:
     if not bound.beyond(pd.Series([median]))[0] > 0:
         return None
     if len(rows) == 1:
-        problem = _figure(bound.clause, bound, median)
+        problem = _figure(bound.singular, bound, median)
     else:
-        reach = "at most" if bound.is_least else "at least"
-        half = bound.clause.replace("{}", f"{reach} {{}}")
-        problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
+        problem = f"in half of {len(rows):,} conversations {_figure(bound.plural, bound, median)}"
     return advice(bound.name, ".", problem, bound.remedy, bound.severity)
 
 
@@ -751,11 +782,8 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
     worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
     name = worst.conversation_id
     direction = "down to" if bound.is_least else "up to"
-    clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
-    if len(beyond) == 1:
-        verb, _, predicate = clause.partition(" ")
-        singular = "has" if verb == "have" else f"{verb}s"
-        clause = f"{singular} {predicate}"
+    template = bound.singular if len(beyond) == 1 else bound.plural
+    clause = _figure(template, bound, bound.limit, is_limit=True)
     furthest = _figure("{}", bound, worst[bound.figure])
     problem = f"{data.share(len(beyond))} {clause}, {direction} {furthest} in {name}"
     severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
@@ -1062,7 +1090,7 @@ def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
     return f"{n_rows:,} of {counted(len(rows), unit)}"
 
 
-def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> str:
+def _figure(template: str, bound: Bound, value: float, is_limit: bool = False) -> str:
     """A clause with a value of a bound's figure: a limit as it was set, a measured one in the figure's digits."""
     measure = CONVERSATION_MEASURES[bound.figure]
     is_count = bound.figure == "turns_per_window"
@@ -1071,7 +1099,7 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
     text = f"{shown:g}" if is_limit else f"{shown:.{digits}f}"
     if not is_count:
         text = f"{text} {measure.unit}".strip()
-    return clause.format(text)
+    return template.format(text)
 
 
 def remedy_of_losses(lost: RejectedFacts, kinds: Iterable[str]) -> str:
