@@ -13,15 +13,10 @@ from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.records.finding import FindingLimits, NotChecked
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.checking import check_folder, check_version, reference_at, refuse_steps
-from dailytalk_contiguous.publish.checks.training_steps import TrainingSteps
+from dailytalk_contiguous.publish.checking import check_folder, check_version, reference_at
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Version
-
-#: The most steps, and windows a step.
-_MOST = 1_000_000_000
 
 #: The option of the commands that judge conversations: `check` and `report`.
 LIMIT = option(
@@ -54,24 +49,6 @@ def check(
     revision: str | None = cli_options.REVISION,
     against: str | None = cli_options.AGAINST,
     format: str = cli_options.format_option(""),
-    training_steps: int | None = option(
-        None,
-        Panel.INPUT,
-        "Steps of a training on a folder for Moshi, to say what they show.",
-        metavar="N",
-        min=1,
-        max=_MOST,
-        show_default="those of its configuration",
-    ),
-    training_batch: int | None = option(
-        None,
-        Panel.INPUT,
-        "Windows a step, over all GPUs and micro-batches.",
-        metavar="N",
-        min=1,
-        max=_MOST,
-        show_default="those of one GPU",
-    ),
     limit: list[str] = LIMIT,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
@@ -83,14 +60,12 @@ def check(
     dataset = version_or_path(source, revision)
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
-    training = TrainingSteps(training_steps, training_batch)
     try:
         with shown_steps():
             if isinstance(dataset, Version):
-                refuse_steps(training, "a dataset")
                 findings, facts = check_version(dataset, limits, references)
             else:
-                findings, facts = check_folder(dataset, limits, references, format=format, training=training)
+                findings, facts = check_folder(dataset, limits, references, format=format)
     except NotChecked as export:
         facts = {"kind": export.kind}
         return Outcome({"facts": facts, "findings": [], "verdict": None, "not_checked": str(export)}, str(export))
@@ -148,13 +123,13 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 
 
 def _total_lines(facts: Mapping[str, Any]) -> list[str]:
-    """The totals in words: with --verbose all facts, one a line; and what the steps of a training show.
+    """The totals in words: with --verbose all facts, one a line.
 
     A size that each set has for itself is their sum, with the sizes of the sets: `4 files (train 3, eval 1)`.
     """
     lines: list[str] = []
     if verbose():
-        in_tables = ("measures", "turn_ends", "training")
+        in_tables = ("measures", "turn_ends")
         lines += [f"{name} {_figure(name, facts[name])}" for name in facts if name not in in_tables]
     else:
         sizes: list[str] = []
@@ -168,19 +143,7 @@ def _total_lines(facts: Mapping[str, Any]) -> list[str]:
                 parts = f" ({_figure(name, size)})" if isinstance(size, dict) else ""
                 sizes.append(f"{_figure(name, total)} {noun}{parts}")
         lines.append(f"{facts['kind']}: {', '.join(sizes)}")
-    if "training" in facts:
-        lines.append(_training_line(facts["training"], facts["duration_sec"]))
     return lines
-
-
-def _training_line(training: Mapping[str, Any], duration_sec: float) -> str:
-    """The facts of `PlannedTraining` in words."""
-    steps = f"{counted(training['steps'], 'step')} of {counted(training['batch'], 'window')}"
-    windows = f"each of {counted(training['windows'], 'window')} {three_digits(training['passes'])} times"
-    amounts = f"{three_digits(training['hours'])} hours, {counted(training['words'], 'word')}"
-    left = f"the left side is silent for {training['main_silent']:.0%}"
-    both = f"both sides for {training['both_silent']:.0%}"
-    return f"training: {steps} ({duration_sec:g} s) show {windows}: {amounts}; {left}, {both}"
 
 
 def _figure(name: str, value: object) -> str:

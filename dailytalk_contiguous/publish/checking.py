@@ -33,7 +33,6 @@ from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, fin
 from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
 from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obstacles, unnamed_parquet
 from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
-from dailytalk_contiguous.publish.checks.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.checks.voice_check import voice_facts
 from dailytalk_contiguous.publish.exports.exporting import ExportFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
@@ -179,23 +178,21 @@ def check_folder(
     limits: FindingLimits = verdict.LIMITS,
     references: Sequence[ReferenceCorpus] = (),
     format: str = "",
-    training: TrainingSteps = ALL_FROM_CONFIG,
 ) -> Checked:
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
     `format` is that of an export that can't be recognised by its files: a name, or a person's own file, whose
-    check is beside that of what the folder is. `training` is what a person asks about of a training on a folder
-    for Moshi; its configuration says what that leaves out.
+    check is beside that of what the folder is.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
     an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
     NotChecked for an export whose format has no check, and another DailytalkError for a path that is no folder, or
-    none of these, and for `training` of one that is no training folder for Moshi.
+    none of these.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is not a folder", "name a work folder, a dataset or a training folder")
     if format:
-        findings, facts = _exported(path, format_named(format), limits, training)
+        findings, facts = _exported(path, format_named(format), limits)
         if not is_own_file(format):
             return findings, facts
         try:
@@ -206,24 +203,21 @@ def check_folder(
             return [*findings, advice(verdict.ONE_CHECK, ".", problem, remedy, "note")], facts
         return findings + more_findings, more_facts | facts
     if is_moshi(path / work_folder.DATA):
-        findings, facts = check_moshi(path / work_folder.DATA, limits, training)
+        findings, facts = check_moshi(path / work_folder.DATA, limits)
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
     parts_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
     if any((path / name).exists() for name in parts_of_work):
-        refuse_steps(training, "a work folder")
         return _work(path, limits, references)
     items = claimed(path)
     if items:
-        refuse_steps(training, "a folder of conversations")
         return check_rows(items, limits, references)
     kind = export_kind(path)
     for export_format in reversed(FORMATS.values()):
         if export_format.name == kind or export_format.recognises(path):
-            return _exported(path, export_format, limits, training)
+            return _exported(path, export_format, limits)
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
-        refuse_steps(training, "a dataset")
         return check_rows(finished_items(path), limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
@@ -231,25 +225,11 @@ def check_folder(
     )
 
 
-def refuse_steps(training: TrainingSteps, noun: str) -> None:
-    """Raise DailytalkError if a person asks about a training on what is no training folder for Moshi."""
-    if training.is_asked:
-        raise DailytalkError(
-            f"--training-steps and --training-batch are for folders that moshi-finetune reads, and this is {noun}",
-            "export its source with `dailytalk export --format moshi`, and check that folder",
-        )
-
-
-def _exported(folder: Path, format: ExportFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
+def _exported(folder: Path, format: ExportFormat, limits: FindingLimits) -> Checked:
     """Return the findings of the format's own check, and of a mix of clips those on the clips."""
-    if not format.shows_steps:
-        refuse_steps(training, f"one for {format.reader}")
     if format.check is None:
         raise NotChecked(format.name)
-    if training.is_asked:
-        findings, facts = format.check(folder, limits, training)
-    else:
-        findings, facts = format.check(folder, limits)
+    findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):
         findings = findings + _clip_findings(folder, limits)
     return findings, {"kind": format.name} | facts

@@ -18,9 +18,6 @@ from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan, read_
 from dailytalk_contiguous.publish.exports.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.exports.writing import write_export
 
-#: Advice that any small dataset deserves.
-HOURS = {"few-hours-of-voice", "often-seen"}
-
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory) -> Path:
@@ -58,8 +55,7 @@ def kinds(folder: Path, level: str = "error") -> list[str]:
         assert finding.problem
         assert finding.remedy
         assert finding.file
-    kinds = [finding.kind for finding in findings if finding.level == level]
-    return [kind for kind in kinds if kind not in HOURS]
+    return [finding.kind for finding in findings if finding.level == level]
 
 
 def test_sizes_are_told_for_each_set_and_hours_with_three_digits(data: Path, dailytalk: Command) -> None:
@@ -73,9 +69,9 @@ def wav(folder: Path) -> Path:
     return folder / "data_stereo/call0.wav"
 
 
-def test_a_fresh_export_has_no_findings_but_that_it_is_small(data):
+def test_a_fresh_export_has_no_findings(data):
     findings, facts = check_folder(data)
-    assert {finding.kind for finding in findings} == HOURS
+    assert findings == []
     assert facts["kind"] == "moshi"
     assert facts["files"] == {"train": 3, "eval": 1}
     assert facts["words"] == 36
@@ -172,6 +168,7 @@ FAULTS: list[tuple[list[str], Damage]] = [
     (["config"], configure("duration_sec: 6", "duration_sec: .inf")),
     (["config"], configure("duration_sec: 6", "duration_sec: 0")),
     (["config"], configure("batch_size: 1", "batch_size: -1")),
+    (["config"], configure("batch_size: 1", "batch_size: 1\nnum_microbatches: 0")),
     (["config"], configure("data:\n", "data: [\n")),
 ]
 
@@ -271,11 +268,11 @@ def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(dat
     config = data / "moshi-finetune.yaml"
     both = {"train": data / "train.jsonl", "eval": data / "eval.jsonl"}
     moshiko = "kyutai/moshiko-pytorch-bf16"
-    assert read_plan(data) == (TrainerPlan(both, 6.0, 1, stock_model=True, model=moshiko, steps=2000), [])
+    assert read_plan(data) == (TrainerPlan(both, 6.0, 1, stock_model=True, model=moshiko), [])
     config.write_text(f"data:\n  train_data: {data}/train.jsonl\nmoshi_paths:\n  hf_repo_id: me/mine\n")
     (data / "eval.jsonl").unlink()
     train = {"train": data / "train.jsonl"}
-    plan = TrainerPlan(train, 10.0, 1, stock_model=False, model="me/mine", steps=100)
+    plan = TrainerPlan(train, 10.0, 1, stock_model=False, model="me/mine")
     assert read_plan(data) == (plan, [])
     for damaged in ("- none", "data: ["):
         config.write_text(damaged)
@@ -377,15 +374,44 @@ def test_conversation_of_one_speaker_in_a_mix_with_clips_is_left_out_and_clips_s
     assert silent["note"].problem.startswith("the right channel of 12 of 12 files")
 
 
-@pytest.mark.parametrize(("hours", "enough"), [(20.0, True), (19.999, False)])
-def test_hours_of_a_voice_are_the_sum_of_what_its_conversations_last(
-    data: Path, hours: float, enough: bool
+@pytest.mark.parametrize("n_gpus", [1, 2])
+def test_windows_are_those_that_the_loader_of_the_trainer_reads(data: Path, n_gpus: int) -> None:
+    sphn = pytest.importorskip("sphn")
+    config(data, "duration_sec: 6", "duration_sec: 4")
+    _, facts = check_folder(data)
+    windows = []
+    for gpu in range(n_gpus):
+        reader = sphn.dataset_jsonl(str(data / "train.jsonl"), duration_sec=4, pad_last_segment=True)
+        for window in reader.shuffle(with_replacement=False, skip=gpu, step_by=n_gpus, seed=0):
+            windows.append((window["file_index"], window["start_time_sec"]))
+    assert len(windows) == len(set(windows)) == facts["windows"]["train"] == 6
+
+
+@pytest.mark.parametrize(("settings", "is_advised"), [("3", False), ("4", True), ("1\nnum_microbatches: 4", True)])
+def test_training_set_with_fewer_windows_than_a_step_takes_is_advised_on(
+    data: Path, settings: str, is_advised: bool
 ) -> None:
-    path = data / "conversations.json"
-    about = json.loads(path.read_text())
-    for conversation in about.values():
-        conversation["duration"] = hours * 3600 / len(about)
-    path.write_text(json.dumps(about))
+    config(data, "\nbatch_size: 1", f"\nbatch_size: {settings}")
     findings, _ = check_folder(data)
-    is_advised = "few-hours-of-voice" in {finding.kind for finding in findings}
-    assert is_advised != enough
+    problems = [finding.problem for finding in findings if finding.file == "train.jsonl"]
+    problem = "it has 3 windows, and a step takes 4: a step has windows more than once"
+    assert problems == [problem] * is_advised
+
+
+@pytest.mark.parametrize(
+    ("model", "duration_sec", "is_long"),
+    [
+        ("kyutai/moshiko-pytorch-bf16", 240, False),
+        ("kyutai/moshiko-pytorch-bf16", 242, True),
+        ("kyutai/stt-1b-en_fr", 60, False),
+        ("kyutai/stt-1b-en_fr", 62, True),
+        ("kyutai/stt-2.6b-en", 32, True),
+    ],
+)
+def test_window_longer_than_the_context_of_the_model_is_advice(
+    data: Path, model: str, duration_sec: int, is_long: bool
+) -> None:
+    path = data / "moshi-finetune.yaml"
+    path.write_text(path.read_text().replace("kyutai/moshiko-pytorch-bf16", model))
+    config(data, "duration_sec: 6", f"duration_sec: {duration_sec}")
+    assert ("long-window" in kinds(data, "advice")) == is_long

@@ -528,7 +528,7 @@ def damaged_moshi(folder: Path) -> str:
 
 
 def unfit(folder: Path) -> str:
-    """Advice on conversations that are too long, late, slow, lonely or few, one of each and two of some."""
+    """Advice on conversations that are too long, late, slow or lonely, one of each and two of some."""
     fine = {"longest_turn": 10.0, "turns_per_window": 3.0, "longest_monologue": 60.0}
     fine |= {"response": 2.5, "overlapping_turns": 0.05, "duration": 60.0}
     unlike = [
@@ -543,18 +543,7 @@ def unfit(folder: Path) -> str:
     for n, changes in enumerate(unlike):
         known = {"conversation_id": f"c{n}", "kept_speakers": ["p"], "first_turn": 3.0 + n}
         maker.add_known(dict.fromkeys(CONVERSATION_MEASURES) | fine | known | changes)
-    hours: list[Any] = [("voices", ["b"], 19.5), ("voices", ["a"], 0.125), ("voices", ["c"], 20.0)]
-    hours += [
-        ("language", "de", 399.5),
-        ("language", "en", 1.0),
-        ("language", "cs", 2.0),
-        ("language", "fr", 400.0),
-    ]
-    long = TableMaker()
-    for n, (column, value, lasts) in enumerate(hours):
-        known = {"conversation_id": f"h{n}", "kept_speakers": ["p"], column: value}
-        long.add_known(known | {"duration": 3600 * lasts})
-    findings = [*all_findings(maker.tables()), *all_findings(long.tables())]
+    findings = all_findings(maker.tables())
     return finding_facts(finding.as_dict() for finding in findings)
 
 

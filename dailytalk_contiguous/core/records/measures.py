@@ -10,15 +10,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.turns.turn_taking import TimedConversation
-from dailytalk_contiguous.core.words.fillers import USUAL
 from dailytalk_contiguous.core.words.hallucination import EXTRA_WORDS
-from dailytalk_contiguous.core.words.sentences import DISCOURSE, word_set
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import normalise
 
@@ -32,6 +28,7 @@ class ConversationMeasure(NamedTuple):
         digits: number of decimals that are shown.
         about: definition in a sentence.
         factor: factor from a value to the shown value.
+        of_turns: whether it follows from the turns (`measure_turns`).
     """
 
     title: str
@@ -39,31 +36,8 @@ class ConversationMeasure(NamedTuple):
     digits: int
     about: str
     factor: float = 1.0
+    of_turns: bool = False
 
-
-#: Lines of a side from which on it means something that many begin alike.
-FEWEST_LINES = 8
-
-#: Answers by the languages of `core.words.fillers`, with which people begin many lines; none is a person's name as
-#: well.
-ANSWERS = {
-    "en": "yes yeah yep yup nope right sure mhm all exactly true good great fine",
-    "de": "ja nein nee genau gut klar stimmt richtig doch eben aha ach",
-    "nl": "ja nee oké goed precies klopt",
-    "sv": "ja nej okej precis jaha jaså visst",
-    "fr": "oui ouais non si voilà bon bah exactement",
-    "es": "sí no claro vale bueno exacto ya",
-    "it": "sì no certo esatto bene beh già",
-    "pt": "sim não pois certo claro tá isso",
-    "pl": "tak nie dobrze dobra jasne właśnie aha",
-    "ru": "да нет угу ага хорошо ладно конечно точно ну",
-    "ja": "はい うん ええ そう そうです そうですね いいえ なるほど",
-    "zh": "对 是 是的 好 好的 行 不 哦",
-    "ko": "네 예 응 어 그래 그래요 맞아 맞아요 아니 아니요",
-}
-
-#: First words that are no name of a speaker, in any language: answers, fillers and discourse words.
-_NAMELESS = DISCOURSE.union(*map(word_set, ANSWERS.values()), *USUAL.values())
 
 #: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
 MOSTLY_LEAK = 0.5
@@ -76,7 +50,7 @@ FEWEST_WORDS = 10
 
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
-    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation."),
+    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation.", of_turns=True),
     "confidence": ConversationMeasure(
         "confidence",
         "",
@@ -94,13 +68,6 @@ CONVERSATION_MEASURES = {
     ),
     "unheard_words": ConversationMeasure(
         "unheard words", "%", 1, "Share of the words that are timed where nothing is heard.", 100.0
-    ),
-    "same_opening": ConversationMeasure(
-        "same opening",
-        "%",
-        0,
-        "Share of a side's lines in its transcript that begin with one word, such as a name that is not spoken.",
-        100.0,
     ),
     "bandwidth": ConversationMeasure(
         "bandwidth", "kHz", 1, "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
@@ -144,27 +111,47 @@ CONVERSATION_MEASURES = {
         100.0,
     ),
     "least_talk": ConversationMeasure(
-        "quieter side", "%", 0, "Share of the speech that belongs to the speaker who says less.", 100.0
+        "quieter side",
+        "%",
+        0,
+        "Share of the speech that belongs to the speaker who says less.",
+        100.0,
+        of_turns=True,
     ),
     "main_talk": ConversationMeasure(
-        "main side speaks", "%", 0, "Share of the time in which the left side, Moshi's, speaks.", 100.0
+        "main side speaks",
+        "%",
+        0,
+        "Share of the time in which the left side, Moshi's, speaks.",
+        100.0,
+        of_turns=True,
     ),
-    "overlap": ConversationMeasure("overlap", "%", 1, "Share of the time in which both speak.", 100.0),
+    "overlap": ConversationMeasure(
+        "overlap", "%", 1, "Share of the time in which both speak.", 100.0, of_turns=True
+    ),
     "overlapping_turns": ConversationMeasure(
-        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0
+        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0, of_turns=True
     ),
     "response": ConversationMeasure(
-        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap."
+        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap.", of_turns=True
     ),
     "turns_per_window": ConversationMeasure(
-        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer."
+        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer.", of_turns=True
     ),
-    "longest_turn": ConversationMeasure("longest turn", "s", 1, "Longest stretch of one speaker without a pause."),
+    "longest_turn": ConversationMeasure(
+        "longest turn", "s", 1, "Longest stretch of one speaker without a pause.", of_turns=True
+    ),
     "longest_monologue": ConversationMeasure(
-        "longest monologue", "s", 0, "Longest time in which one speaker holds the floor, with pauses."
+        "longest monologue",
+        "s",
+        0,
+        "Longest time in which one speaker holds the floor, with pauses.",
+        of_turns=True,
     ),
-    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks."),
-    "longest_silence": ConversationMeasure("longest silence", "s", 0, "Longest time in which nobody speaks."),
+    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks.", of_turns=True),
+    "longest_silence": ConversationMeasure(
+        "longest silence", "s", 0, "Longest time in which nobody speaks.", of_turns=True
+    ),
 }
 
 #: Values by the names of `CONVERSATION_MEASURES`; None where unknown.
@@ -253,8 +240,8 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     """Return the measures of conversations that follow from their utterances, by the number of their row.
 
     Args:
-        utterances: fields of utterances, `spoken_text` and `n_words` as they were recognised, and `row`, the
-            number of their conversation.
+        utterances: fields of utterances, `n_words` as they were recognised, and `row`, the number of their
+            conversation.
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
     row = utterances.row
@@ -283,7 +270,6 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
         "words_per_second": rates.groupby(row).max(),
     }
     measured = pd.DataFrame(columns)
-    measured["same_opening"] = _shares_of_same_opening(utterances)
     has_leak = leak_share.notna().groupby(row).any()
     measured["leaked_speech"] = (sums.leaked / sums.seconds).where(has_leak)
     if rebuilt:
@@ -294,32 +280,7 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     return measured
 
 
-def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
-    """Return the share of given lines that begin with their side's commonest first word, on the worse side.
-
-    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. Recognised lines are
-    left out, as a recogniser adds no names of speakers, and so are usual openings ("Okay, …").
-    """
-    transcribed = utterances[utterances.recogniser == GIVEN]
-    openings = transcribed.spoken_text.str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
-    keys = ["row", "channel"]
-    lines = transcribed[keys].assign(opening=openings).dropna(subset=["opening"])
-    n_lines = lines.groupby(keys)["opening"].size()
-    names = lines[~lines.opening.isin(_NAMELESS)]
-    n_same = names.groupby([*keys, "opening"]).size().groupby(keys).max()
-    shares = (n_same / n_lines).where(n_lines >= FEWEST_LINES)
-    return shares.groupby("row").max()
-
-
 def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
     """Return the seconds from start to end; 0 where one is unknown."""
     lengths = ends.astype(float) - starts.astype(float)
     return lengths.clip(lower=0.0).fillna(0.0)
-
-
-def recorded_overlap(talk: Conversation) -> float | None:
-    """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
-    timeline = or_none(talk.timeline)
-    if timeline is None or timeline.mode == "sequential" or not is_number(timeline.source_overlap_seconds):
-        return None
-    return float(timeline.source_overlap_seconds)

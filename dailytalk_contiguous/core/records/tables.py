@@ -38,7 +38,6 @@ from dailytalk_contiguous.core.records.measures import (
     measure_sides,
     measure_turns,
     measure_utterances,
-    recorded_overlap,
     same_words,
 )
 from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
@@ -123,7 +122,6 @@ OF_CONVERSATION: dict[str, Feature] = {
     "voices": List(STRING),
     "recorded": _FLAG,
     "talk": _FLAG,
-    "recorded_overlap": SECONDS,
     "out_of_step": STRING,
     "leaks": STRING,
     "has_timeline": _FLAG,
@@ -355,7 +353,6 @@ class TableMaker:
         utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
         raw = pc.fill_null(columns["text_raw"], "")
         counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
-        utterances["spoken_text"] = counted.to_pandas()
         utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
         utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
@@ -451,7 +448,6 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
         "recorded": talk.is_recorded,
         "of_export": talk.extra.get("measures") is not None,
         "talk": finished and timeline is None and not is_clip,
-        "recorded_overlap": recorded_overlap(talk),
         "out_of_step": None if is_clip else _out_of_step(talk),
         "leaks": None if is_clip else leak_sentence(talk.built_sides),
         "provenance": json.dumps(provenance, sort_keys=True) if isinstance(provenance, Mapping) else provenance,

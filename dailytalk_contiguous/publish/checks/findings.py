@@ -65,10 +65,6 @@ class Loudness:
         levels = self.dbfs[first:last, channel]
         return len(levels) > 0 and float(levels.max()) >= self._least(channel)
 
-    def sounding(self, channel: int) -> NDArray[np.bool_]:
-        """Return whether there is sound in each frame, shape (frames,)."""
-        return np.asarray(self.dbfs[:, channel] >= self._least(channel))
-
     def _least(self, channel: int) -> float:
         """The level in dB of full scale under which a frame of a channel is silent."""
         return max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)

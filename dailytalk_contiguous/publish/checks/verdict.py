@@ -6,8 +6,8 @@ A finding is a line with its figure and its place, and its remedy is another. Th
 - **bad**: a model would learn errors: a trainer would fail or learn garbage, or words can't be right.
 - **doubtful**: a model would learn distorted speech, or much is missing: the sound, the pace of the new voice, the
   levels, hours that were lost.
-- **good**: none of these. There may still be notes: the amount, the manner of talking (long turns, late starts),
-  unknown facts. They help to choose data, and are no reason against it.
+- **good**: none of these. There may still be notes: the manner of talking (long turns, late starts), unknown
+  facts. They help to choose data, and are no reason against it.
 - **empty**: no conversation or clip.
 """
 
@@ -28,15 +28,11 @@ from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import Tables
-from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
-from dailytalk_contiguous.core.style.buckets import MIN_VALUES
-from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
 from dailytalk_contiguous.core.turns.turn_taking import nearest_rank
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
 
 
 class Bound(NamedTuple):
@@ -45,19 +41,21 @@ class Bound(NamedTuple):
     Attributes:
         name: kind of the finding.
         figure: column of the table of conversations.
-        clause: predicate of the conversations beyond it; `{}` is the limit as it is shown.
+        singular: what is said of one conversation beyond it; `{}` is the limit as it is shown.
+        plural: what is said of several.
         remedy: imperative sentence of the finding.
         source: origin of the limit.
         limit: the most that the figure may be, or the least where `is_least`.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
-        median: whether the median over all conversations is compared with the limit, not each of them; `clause` is
+        median: whether the median over all conversations is compared with the limit, not each of them; `plural` is
             then about half of them, and `{}` the median.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
     name: str
     figure: str
-    clause: str
+    singular: str
+    plural: str
     remedy: str
     source: str
     limit: float
@@ -96,6 +94,7 @@ BOUNDS = (
     Bound(
         "low-confidence",
         "confidence",
+        "has words of which the recogniser is less than {} sure",
         "have words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
         "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
@@ -107,6 +106,7 @@ BOUNDS = (
     Bound(
         "unheard-words",
         "unheard_words",
+        "has over {} of the words where nothing is heard",
         "have over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
@@ -116,22 +116,16 @@ BOUNDS = (
     Bound(
         "fast-words",
         "words_per_second",
+        "has an utterance with more than {}, which nobody says",
         "have an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
         "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
         limit=MAX_WORDS_PER_SECOND,
     ),
     Bound(
-        "repeated-opening",
-        "same_opening",
-        "have a side on which over {} of the lines begin with the same word",
-        "if it is a name that nobody says, take it off the texts of that transcript",
-        "a choice: no side of the recordings that were looked at is over a third",
-        limit=0.5,
-    ),
-    Bound(
         "without-text",
         "without_text",
+        "has no text for over {} of the speech",
         "have no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
@@ -140,6 +134,7 @@ BOUNDS = (
     Bound(
         "telephone",
         "bandwidth",
+        "has a side that ends below {}, as a telephone does",
         "have a side that ends below {}, as a telephone does",
         "leave them out, or, for a model that is to hear telephones, run dailytalk check --limit telephone=none",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
@@ -149,6 +144,7 @@ BOUNDS = (
     Bound(
         "level-difference",
         "level_difference",
+        "has one speaker more than {} louder than the other",
         "have one speaker more than {} louder than the other",
         "bring both sides to one level before tagging",
         'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
@@ -157,6 +153,7 @@ BOUNDS = (
     Bound(
         "noise",
         "snr",
+        "has a side with less than {} between speech and noise",
         "have a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
         _QUALITY,
@@ -166,6 +163,7 @@ BOUNDS = (
     Bound(
         "clipping",
         "clipping",
+        "has a side of which over {} is clipped",
         "have a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
         _QUALITY,
@@ -174,6 +172,7 @@ BOUNDS = (
     Bound(
         "leakage",
         "leak",
+        "has a side in which the other is heard above {}",
         "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
         "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
@@ -183,6 +182,7 @@ BOUNDS = (
     Bound(
         "dead-side",
         "silent_end",
+        "has a side that falls silent over {} before the other one",
         "have a side that falls silent over {} before the other one",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
@@ -191,6 +191,7 @@ BOUNDS = (
     Bound(
         "same-words",
         "same_words",
+        "has over {} of the words of a side on both sides at once",
         "have over {} of the words of a side on both sides at once",
         "listen there: one voice may be on both sides; use headsets, or leave them out",
         "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
@@ -199,6 +200,7 @@ BOUNDS = (
     Bound(
         "fast-synthesis",
         "length_ratio",
+        "has a new voice that takes less than {} of the recorded time",
         "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
         "a choice: about the square root of 2 either way",
@@ -208,6 +210,7 @@ BOUNDS = (
     Bound(
         "slow-synthesis",
         "length_ratio",
+        "has a new voice that takes over {} of the recorded time",
         "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
         "a choice: about the square root of 2 either way",
@@ -216,6 +219,7 @@ BOUNDS = (
     Bound(
         "not-resynthesised",
         "as_recorded",
+        "has over {} of the lines to resynthesise in their old voice",
         "have over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
         "a choice",
@@ -224,6 +228,7 @@ BOUNDS = (
     Bound(
         "one-sided",
         "least_talk",
+        "has a side with less than {} of the speech",
         "have a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
         "a choice: below it there is no talk",
@@ -234,6 +239,7 @@ BOUNDS = (
         "agent-silent",
         "main_talk",
         "the main side speaks for {} of the time (a side of talk: 45 %)",
+        "the main side speaks for at most {} of the time (a side of talk: 45 %)",
         "leave out those in which it says least, or let the model learn the other side",
         "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
         "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
@@ -243,10 +249,20 @@ BOUNDS = (
         median=True,
         fewest=FEWEST_CONVERSATIONS,
     ),
-    Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, limit=10.0, severity="note"),
+    Bound(
+        "long-turns",
+        "longest_turn",
+        "has a turn over {}",
+        "have a turn over {}",
+        _OUT,
+        _MOSHI_USERS,
+        limit=10.0,
+        severity="note",
+    ),
     Bound(
         "few-turns",
         "turns_per_window",
+        "has fewer than {} turns a window",
         "have fewer than {} turns a window",
         _OUT,
         _MOSHI_USERS,
@@ -257,6 +273,7 @@ BOUNDS = (
     Bound(
         "monologue",
         "longest_monologue",
+        "has a monologue over {}",
         "have a monologue over {}",
         "leave them out: the loss became unstable on such data",
         _MOSHI_USERS,
@@ -265,6 +282,7 @@ BOUNDS = (
     Bound(
         "long-silence",
         "longest_silence",
+        "has a silence over {}, as a voicemail or an open line has",
         "have a silence over {}, as a voicemail or an open line has",
         "cut them there, or leave them out",
         "a choice: above, the model learns to be silent",
@@ -273,6 +291,7 @@ BOUNDS = (
     Bound(
         "late-start",
         "first_turn",
+        "begins with over {} of silence",
         "begin with over {} of silence",
         "keep the greeting, cut the silence before it",
         "a choice: Moshi speaks first and has to learn a greeting",
@@ -283,6 +302,7 @@ BOUNDS = (
         "slow-responses",
         "response",
         "the median response takes {} (natural talk: about 0.2 s)",
+        "the median response takes at least {} (natural talk: about 0.2 s)",
         "shorten pauses, or leave out what was read aloud",
         'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
         'in conversation", PNAS 106:10587); above, the model learns to be silent',
@@ -293,7 +313,8 @@ BOUNDS = (
         "little-overlap",
         "overlapping_turns",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
-        "speak with --timeline anchor, and keep backchannels",
+        "at most {} of the turns touch an overlap (natural talk: over 40 %)",
+        "speak with --timeline anchor and keep backchannels, or add recordings with more overlap",
         'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
         "J. Phonetics 38); far below, turns were taken one after another",
         limit=0.1,
@@ -315,30 +336,6 @@ OTHER_LIMITS = {
     # Share of a side's changes of speaker that come at one moment.
     "same-gaps": OtherLimit(
         0.6, "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)"
-    ),
-    # Hours that a voice should have.
-    "few-hours-of-voice": OtherLimit(
-        20.0,
-        "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
-        "that this is enough",
-    ),
-    # Hours that a language except English should have.
-    "few-hours-of-language": OtherLimit(
-        400.0,
-        "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
-        "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
-    ),
-    # How often a training may show a window.
-    "often-seen": OtherLimit(
-        20.0,
-        "a choice above the 13 times to which the README of moshi-finetune comes: 2,000 steps of 16 "
-        "windows, if each of the 2,541 dialogues of DailyTalk, its example, is a window",
-    ),
-    # Windows that a training should show of a voice.
-    "few-windows-of-voice": OtherLimit(
-        6400.0,
-        "after 400 steps of 16 windows, all of one voice, a user's LoRA still sounded "
-        "different (kyutai-labs/moshi-finetune#9)",
     ),
     # Share of the input's hours that may be rejected.
     "lost-hours": OtherLimit(0.1, "a choice"),
@@ -422,7 +419,7 @@ def weightiest(findings: Iterable[Finding], most: int = MOST_REASONS) -> list[Fi
 
     A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns garbage;
     advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks: files and
-    rows first, then words and sound, then the manner of talking, then losses and amounts. Only the first finding
+    rows first, then words and sound, then the manner of talking, then losses. Only the first finding
     of a kind is taken, so that a thousand bad rows leave room for two other reasons.
     """
     reasons: dict[str, Finding] = {}
@@ -671,19 +668,6 @@ def weighed(severity: Severity, part: float, whole: float) -> Severity:
     return milder[severity] if part < WIDESPREAD * whole else severity
 
 
-def fitted_words(data: JudgedData) -> Finding | None:
-    sources = figures.word_sources(data.tables)
-    n_fitted = sources[GIVEN_FITTED]
-    if not n_fitted:
-        return None
-    n_words = counted(sources.total(), "word")
-    problem = (
-        f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were fitted to it"
-    )
-    remedy = "name an aligner of their language (speak --aligner), or listen to some"
-    return advice("fitted-words", ".", problem, remedy, "note")
-
-
 def unsaid_tags(data: JudgedData) -> Finding | None:
     utterances = data.tables.utterances
     # What was converted is heard as it was said, whatever a voice was given.
@@ -696,23 +680,6 @@ def unsaid_tags(data: JudgedData) -> Finding | None:
     problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
     remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
     return advice("unsaid-tags", ".", problem, remedy, "note")
-
-
-def recognised_times(data: JudgedData) -> Finding | None:
-    sources = figures.word_sources(data.tables)
-    n_recognised = sources[RECOGNISER]
-    total = sources.total()
-    if not n_recognised >= WIDESPREAD * total > 0:
-        return None
-    n_words = counted(total, "word")
-    problem = f"{n_recognised:,} of {n_words} have the recogniser's times, about half in the right frame of 80 ms"
-    remedy = "expect words that are a frame or two off"
-    if not data.tables.conversations.talk.all():
-        remedy = (
-            "name an aligner of the language (speak --aligner), which is right in three quarters, or expect words "
-            "that are a frame or two off"
-        )
-    return advice("recognised-times", ".", problem, remedy, "note")
 
 
 def missing_fillers(data: JudgedData) -> Finding | None:
@@ -772,29 +739,6 @@ def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, An
     yield from items.itertuples(index=False)
 
 
-def flat_affect(data: JudgedData) -> Finding | None:
-    """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
-    utterances = data.tables.utterances
-    rated = utterances[utterances.affect_model == VOICE_LINEAR]
-    values = rated[list(AFFECT)].astype(np.float64)
-    affect = values.dropna()
-    if affect.empty:
-        return None
-    sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
-    medians = affect.groupby(sides).transform("median")
-    offsets = (affect - medians).abs().groupby(sides)
-    usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
-    is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
-    is_flat = is_flat_side.groupby(level=0).all()
-    flat = is_flat.index[is_flat]
-    if flat.empty:
-        return None
-    n_flat = counted(len(flat), "conversation")
-    problem = f"affect varies less than its model's error in {n_flat}, such as {flat[0]}"
-    remedy = "tag with --rules careful, or rate with another --affect-model: LOW, MID and HIGH mean nothing there"
-    return advice("flat-affect", ".", problem, remedy, "note")
-
-
 def not_spoken(data: JudgedData) -> Finding | None:
     """Data that was only tagged."""
     is_only_tagged = not data.tables.finished and not data.rows.empty
@@ -820,30 +764,10 @@ def _median_finding(bound: Bound, rows: pd.DataFrame) -> Finding | None:
     if not bound.beyond(pd.Series([median]))[0] > 0:
         return None
     if len(rows) == 1:
-        problem = _figure(bound.clause, bound, median)
+        problem = _figure(bound.singular, bound, median)
     else:
-        reach = "at most" if bound.is_least else "at least"
-        half = bound.clause.replace("{}", f"{reach} {{}}")
-        problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
-    if bound.name == "little-overlap":
-        return _little_overlap(rows, problem, bound)
+        problem = f"in half of {len(rows):,} conversations {_figure(bound.plural, bound, median)}"
     return advice(bound.name, ".", problem, bound.remedy, bound.severity)
-
-
-def _little_overlap(rows: pd.DataFrame, problem: str, bound: Bound) -> Finding:
-    """The finding on little overlap, whose remedy depends on where the overlap was lost."""
-    recorded = rows.recorded_overlap
-    remedy = bound.remedy
-    severity: Severity = "doubtful"
-    if rows.talk.all():
-        # A machine yields by its rules, and nothing is rebuilt: the recording is how it was, no reason against it.
-        severity = "note"
-        remedy = "talk by converse --headphones or --web: only there you may speak over the voice"
-    elif recorded.notna().all():
-        seconds = round(recorded.sum(), 1)
-        overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
-        remedy = f"add recordings in which people talk over each other: the recordings {overlap}"
-    return advice(bound.name, ".", problem, remedy, severity)
 
 
 def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
@@ -858,11 +782,8 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
     worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
     name = worst.conversation_id
     direction = "down to" if bound.is_least else "up to"
-    clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
-    if len(beyond) == 1:
-        verb, _, predicate = clause.partition(" ")
-        singular = "has" if verb == "have" else f"{verb}s"
-        clause = f"{singular} {predicate}"
+    template = bound.singular if len(beyond) == 1 else bound.plural
+    clause = _figure(template, bound, bound.limit, is_limit=True)
     furthest = _figure("{}", bound, worst[bound.figure])
     problem = f"{data.share(len(beyond))} {clause}, {direction} {furthest} in {name}"
     severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
@@ -1095,32 +1016,6 @@ def people_on_both_sides(data: JudgedData) -> Finding | None:
     return advice("several-voices", ".", problem, remedy, weighed("doubtful", n_rarer.max(), len(data.rows)))
 
 
-def few_hours_of_voices(data: JudgedData) -> list[Finding]:
-    """Voices with fewer hours than fine-tunings are known to have worked with."""
-    findings = []
-    fewest = data.limits["few-hours-of-voice"] or 0.0
-    for voice, hours in sorted(figures.hours_of(data.tables, "voices").items()):
-        if hours < fewest:
-            problem = f"{hours:.2f} h with the voice {voice}, under {fewest:g} h: "
-            problem += "moshi-finetune's English example has 20 h"
-            remedy = "talk more with it" if data.rows.talk.all() else "re-voice more conversations with it"
-            findings.append(advice("few-hours-of-voice", ".", problem, remedy, "note"))
-    return findings
-
-
-def few_hours_of_languages(data: JudgedData) -> list[Finding]:
-    """Languages except English with fewer hours than fine-tunings are known to have worked with."""
-    findings = []
-    fewest = data.limits["few-hours-of-language"] or 0.0
-    for language, hours in sorted(figures.hours_of(data.tables, "language").items()):
-        if language != "en" and hours < fewest:
-            problem = f"{hours:.2f} h of {language}, under {fewest:g} h: "
-            problem += "J-Moshi learnt Japanese from 344 h of dialogues, after pretraining on 69,000 h"
-            remedy = "add recordings, or start from a model that speaks it"
-            findings.append(advice("few-hours-of-language", ".", problem, remedy, "note"))
-    return findings
-
-
 #: The checks of data as a whole, in the order of their findings.
 CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     unusable_rows,
@@ -1130,12 +1025,9 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     sides_perhaps_out_of_step,
     leaks_among_speech,
     leaks_outside_speech,
-    fitted_words,
     unsaid_tags,
-    recognised_times,
     missing_fillers,
     unheard_words,
-    flat_affect,
     not_spoken,
     beyond_bounds,
     same_gaps,
@@ -1149,8 +1041,6 @@ CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
     licences_of_sources,
     unnamed_speakers,
     people_on_both_sides,
-    few_hours_of_voices,
-    few_hours_of_languages,
 )
 
 
@@ -1183,7 +1073,7 @@ def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
     return f"{n_rows:,} of {counted(len(rows), unit)}"
 
 
-def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> str:
+def _figure(template: str, bound: Bound, value: float, is_limit: bool = False) -> str:
     """A clause with a value of a bound's figure: a limit as it was set, a measured one in the figure's digits."""
     measure = CONVERSATION_MEASURES[bound.figure]
     is_count = bound.figure == "turns_per_window"
@@ -1192,7 +1082,7 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
     text = f"{shown:g}" if is_limit else f"{shown:.{digits}f}"
     if not is_count:
         text = f"{text} {measure.unit}".strip()
-    return clause.format(text)
+    return template.format(text)
 
 
 def remedy_of_losses(lost: RejectedFacts, kinds: Iterable[str]) -> str:

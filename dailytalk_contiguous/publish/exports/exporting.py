@@ -271,7 +271,6 @@ class ExportFormat:
         recognises: whether a folder is one of this format, or may be, whoever wrote it.
         check: returns findings on a folder for its trainer, with `FindingLimits`; None where nobody edits the
             files of this export.
-        shows_steps: whether `check` takes `TrainingSteps`, too, and says what they show.
         prepare: reads the files that settings name. Raises DailytalkError for settings that it can't use.
     """
 
@@ -294,5 +293,4 @@ class ExportFormat:
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     recognises: Callable[[Path], bool] = lambda folder: False
     check: Callable[..., Checked] | None = None
-    shows_steps: bool = False
     prepare: Callable[[Path, Any], Any] = lambda out, settings: None

@@ -24,12 +24,12 @@ from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words.moshi_words import FRAME_RATE
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
-from dailytalk_contiguous.publish.checks import training_steps
 from dailytalk_contiguous.publish.checks.verdict import all_findings
 from dailytalk_contiguous.publish.exports import moshi_config, training_folder
 from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
-from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, check_file
+from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, CheckedFile, check_file
 from dailytalk_contiguous.publish.items import ABOUT, EVAL, TRAIN
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import MIX_RECORD, read_run
@@ -43,14 +43,9 @@ def is_moshi(folder: Path) -> bool:
 def check_moshi(
     folder: Path,
     limits: FindingLimits,
-    training: training_steps.TrainingSteps = training_steps.ALL_FROM_CONFIG,
     trainer: moshi_config.Trainer = moshi_config.MOSHI_FINETUNE,
 ) -> Checked:
-    """Check a Moshi folder; returns findings, and counts: files, hours, words and windows of each side.
-
-    The fact `training` says what the steps of its configuration show, or those of `training`
-    (`publish.checks.training_steps.PlannedTraining.seen`); it is left out if neither names their number.
-    """
+    """Check a Moshi folder; returns findings, and counts: files, hours, words and windows of each side."""
     plan, findings = moshi_config.read_plan(folder, trainer.config)
     contents = _Contents(folder, plan)
     maker = TableMaker()
@@ -79,6 +74,12 @@ def check_moshi(
         problem += f"and a batch is {plan.batch_size}: there is none"
         remedy = f"set batch_size to {n_eval} at most (a GPU), or give this side more conversations"
         findings.append(error("less-than-a-batch", plan.manifests["eval"].name, problem, remedy))
+    n_train = int(by_side["windows"].get("train", 0))
+    if 0 < n_train < plan.windows_a_step:
+        problem = f"it has {counted(n_train, 'window')}, and a step takes {plan.windows_a_step:,}: "
+        problem += "a step has windows more than once"
+        remedy = f"set the batch to {n_train} at most, or add conversations"
+        findings.append(advice("less-than-a-batch", plan.manifests["train"].name, problem, remedy))
     if finding_on_conversations:
         findings.append(finding_on_conversations)
     tables = maker.tables()
@@ -89,23 +90,32 @@ def check_moshi(
         padding = contents.needless_padding()
         if padding:
             findings.append(padding)
+    long_window = _long_window(plan, trainer.config)
+    if long_window:
+        findings.append(long_window)
     facts: dict[str, Any] = {
         **by_side,
         "words": sum(file.n_words for file in contents.checked.values()),
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
     }
-    n_steps = training.steps or plan.steps
-    trained = [contents.checked[path] for path in contents.paths["train"]]
-    files = [file for file in trained if file.windows]
-    if files and n_steps:
-        batch = training.batch or plan.windows_a_step
-        planned = training_steps.PlannedTraining(n_steps, batch, files)
-        facts["training"] = planned.facts()
-        findings += planned.findings(plan.manifests["train"].name, limits)
-        long_window = training_steps.long_window(plan.model, plan.duration_sec, trainer.config)
-        findings += filter(None, [long_window])
     return findings, facts
+
+
+def _long_window(plan: moshi_config.TrainerPlan, config: str) -> Finding | None:
+    """Return advice where windows are longer than the context of the model."""
+    context = 3000  # frames that a frame of Moshi attends to, in `moshi/models/loaders.py`
+    others = {"kyutai/stt-1b": 750, "kyutai/stt-2.6b": 375}  # `context` in the config.json of each
+    for beginning, frames in others.items():
+        if plan.model.startswith(beginning):
+            context = frames
+    longest = context / FRAME_RATE
+    if plan.duration_sec <= longest:
+        return None
+    problem = f"duration_sec {plan.duration_sec:g} is longer than the context of {plan.model}, {longest:g} s "
+    problem += f"({context:,} frames)"
+    remedy = f"set duration_sec to {longest:g} at most: the model does not see farther back"
+    return advice("long-window", config, problem, remedy, "note")
 
 
 @dataclass
@@ -119,16 +129,14 @@ class _Contents:
         paths: by side, the real path of each of these files.
         checked: the files that were checked, by real path.
         clips: the names of files that are clips, of one speaker.
-        voices: the voices with which a file was resynthesised, by its real path.
     """
 
     folder: Path
     plan: moshi_config.TrainerPlan
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    checked: dict[str, training_steps.CheckedFile] = field(default_factory=dict)
+    checked: dict[str, CheckedFile] = field(default_factory=dict)
     clips: set[str] = field(default_factory=set)
-    voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def name_of(self, path: Path) -> str:
         """Return a path for findings: within the folder where it is there, however a configuration names it."""
@@ -180,8 +188,7 @@ class _Contents:
             self.lengths[side].append(seconds)
             self.paths[side].append(real_path)
             if real_path not in self.checked:
-                voices = self.voices.get(real_path, ())
-                checked, findings = check_file(self.name_of(wav), wav, seconds, self.plan, voices)
+                checked, findings = check_file(self.name_of(wav), wav, seconds, self.plan)
                 yield from findings
                 self.checked[real_path] = checked
                 if checked.is_clip:
@@ -208,22 +215,18 @@ class _Contents:
             return error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", EXPORT_AGAIN)
         splits: dict[str, set[str]] = defaultdict(set)
         of_clips = set[str]()  # `dailytalk corpus` has divided these, and has said why a speaker is in both
-        root = os.path.realpath(self.folder)
         for name, talk in about.items():
             speakers = talk.kept_speakers or [""]
             for speaker in filter(None, speakers):
                 splits[speaker].add(talk.split)
                 if talk.clip:
                     of_clips.add(speaker)
-            voices = [voice for voice in talk.voices if voice]
-            for file in talk.files:
-                self.voices[os.path.join(root, file)] = tuple(voices)
             measures = talk.measures or {}
             row: dict[str, object] = {key: measures[key] for key in measures if key in CONVERSATION_MEASURES}
             row |= asdict(talk)
             row["conversation_id"] = name
             row["kept_speakers"] = [speaker or None for speaker in speakers]
-            row["voices"] = voices
+            row["voices"] = [voice for voice in talk.voices if voice]
             row["talk"] = bool(talk.talk)
             row["clip"] = bool(talk.clip)
             if talk.clip:  # of one speaker, who takes no turns

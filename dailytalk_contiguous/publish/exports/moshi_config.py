@@ -77,7 +77,6 @@ class _Config(TypedDict):
     duration_sec: NotRequired[documents.Number | None]
     batch_size: NotRequired[documents.Whole | None]
     num_microbatches: NotRequired[documents.Whole | None]
-    max_steps: NotRequired[documents.Whole | None]
     moshi_paths: NotRequired[_Model | None]
 
 
@@ -97,7 +96,6 @@ class TrainerPlan:
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
         model: its name on the Hub.
-        steps: the steps of the training; None without a configuration.
         microbatches: batches a step and GPU.
     """
 
@@ -106,14 +104,11 @@ class TrainerPlan:
     batch_size: int = 1
     stock_model: bool = True
     model: str = _STOCK[0]
-    steps: int | None = None
     microbatches: int = 1
 
     @property
     def windows_a_step(self) -> int:
-        """Windows a step on one GPU; without a configuration, those that the trainer's README recommends."""
-        if self.steps is None:
-            return MOSHI_FINETUNE.batch
+        """Windows a step on one GPU."""
         return self.batch_size * self.microbatches
 
 
@@ -133,7 +128,7 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         text = read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT)
         # What the trainer takes where its configuration has no such field (`finetune/args.py`).
-        numbers = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
+        numbers = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1}
         config: dict[str, Any] = {**numbers, "moshi_paths": {}}
         config |= {key: value for key, value in record.items() if value is not None}
         for key in numbers:
@@ -165,7 +160,6 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         config["batch_size"],
         stock_model=model.startswith(_STOCK),
         model=model,
-        steps=config["max_steps"],
         microbatches=config["num_microbatches"],
     )
     return plan, findings

@@ -15,16 +15,26 @@ from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.machine.audio import to_uri
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.publish.checks.findings import Loudness, loudness_of, word_findings
-from dailytalk_contiguous.publish.checks.training_steps import CheckedFile, silent_seconds, trained_words
-from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan, window_count
+from dailytalk_contiguous.publish.exports.moshi_config import TrainerPlan
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 
 EXPORT_AGAIN = "export again with `dailytalk export`"
 
 
-def check_file(
-    name: str, wav: Path, seconds: float, plan: TrainerPlan, voices: tuple[str, ...]
-) -> tuple[CheckedFile, list[Finding]]:
+class CheckedFile(NamedTuple):
+    """A file that a manifest names, as it was found to be.
+
+    Attributes:
+        n_words: words beside it.
+    """
+
+    name: str
+    n_words: int = 0
+    is_clip: bool = False
+    is_silent_right: bool = False
+
+
+def check_file(name: str, wav: Path, seconds: float, plan: TrainerPlan) -> tuple[CheckedFile, list[Finding]]:
     """Check a file whose manifest says that it has so many `seconds`; returns its facts, and the findings."""
     if not wav.is_file():
         missing = error("missing-audio", name, "the manifest names it, but it isn't there", EXPORT_AGAIN)
@@ -40,19 +50,7 @@ def check_file(
     else:
         findings += _transcript_findings(name, transcript, loudness, plan)
     is_silent_right = loudness is not None and loudness.channels > 1 and loudness.is_silent(1)
-    words = transcript.words
-    file = CheckedFile(name, len(words), transcript.is_of_clip, is_silent_right, voices)
-    if not loudness or not loudness.seconds:
-        return file, findings
-    main_silent, both_silent = silent_seconds(loudness)
-    file = file._replace(
-        windows=window_count([seconds], plan.duration_sec),
-        seconds=loudness.seconds,
-        trained_words=trained_words(words, loudness.seconds, plan.duration_sec),
-        main_silent=main_silent,
-        both_silent=both_silent,
-    )
-    return file, findings
+    return CheckedFile(name, len(transcript.words), transcript.is_of_clip, is_silent_right), findings
 
 
 def _sound_findings(name: str, seconds: float, loudness: Loudness) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
@@ -188,10 +189,8 @@ def finish_moshi(
     `prefix`: seconds of a window that prompts take at most.
     """
     # What the check has no other way to know: these do not follow from the turns.
-    facts_kept = ["recorded_overlap", "talk", "sound_digest"]
-    measures_kept = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening"]
-    measures_kept += ["bandwidth", "level_difference", "snr", "clipping", "leak"]
-    measures_kept += ["length_ratio", "as_recorded"]
+    facts_kept = ["talk", "sound_digest"]
+    measures_kept = [name for name, measure in CONVERSATION_MEASURES.items() if not measure.of_turns]
     table = export.maker.tables().conversations.set_index("conversation_id")
     about = {}
     for name, facts in export.about.items():
@@ -247,5 +246,4 @@ MOSHI = exporting.ExportFormat(
     prepare=refuse_path,
     recognises=is_moshi,
     check=check_moshi,
-    shows_steps=True,
 )

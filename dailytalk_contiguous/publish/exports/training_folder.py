@@ -46,7 +46,6 @@ class AboutConversation(msgspec.Struct):
     kept_speakers: list[str] | None = None
     language: str | None = None
     measures: dict[str, Number] | None = None
-    recorded_overlap: Number | None = None
     talk: bool | None = None
     clip: bool | None = None
     sound_digest: str | None = None
