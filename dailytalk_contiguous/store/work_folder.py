@@ -76,7 +76,6 @@ SPOKEN_STAGES = frozenset(
         "Reconstruct",
         "Keep",
         "Align",
-        "TokeniseResult",
         "JudgeTurnEnds",
         "Finish",
     }

@@ -59,9 +59,6 @@ _WORD_MARKS = ("fitted", "filler")
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
 SYNTHESIS = record_features(SynthesisRecord)
 
-#: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
-PROSODIC_TOKENS = utterance_features("prosody_tokens", "prosody_model")
-
 #: The types of what a classifier of emotion says of an utterance.
 EMOTION_GUESS = utterance_features("emotion_class", "emotion_probabilities", "emotion_model")
 
@@ -232,9 +229,9 @@ def _certainty(name: str, about: str) -> Field:
 
 #: All fields of an utterance, in the order of a line of transcript.jsonl.
 #:
-#: Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
-#: are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
-#: `source_channel`, `source_start` and `source_end` are null before `speak`.
+#: Fields of part `line` are in transcripts alone. `start` and `end` are null in an utterance that was left out
+#: (`status` is `dropped`), which `heard_utterances` does not return; `source_channel`, `source_start` and
+#: `source_end` are null before `speak`.
 _WITHOUT_TYPES = (
     Field("segment_id", Value("int32"), about="number of the line in the whole file", unit="from 0", part="line"),
     Field("audio_file", _TEXT, about="path of the recording within the input", part="line"),
@@ -432,17 +429,6 @@ _WITHOUT_TYPES = (
         unit="or null",
         part="built",
         write=_synthesis_written,
-    ),
-    Field(
-        "prosody_tokens",
-        about="with `--prosodic-tokens`: its prosody in this audio, a token every 16 ms from its start "
-        "(docs/tokens.md)",
-        unit="0 to 119, or null",
-        part="row",
-        optional=True,
-    ),
-    Field(
-        "prosody_model", about="name of the codebook of these tokens", unit="or null", part="row", optional=True
     ),
 )
 
@@ -655,7 +641,7 @@ def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
     """Return the type of each key of a line in the table; an object has that of all its values."""
     kinds: dict[str, object] = {}
     for field in fields:
-        if field.part == "row" or field.name == "words":  # words have sentences of their own
+        if field.name == "words":  # words have sentences of their own
             continue
         key, *inner_keys = field.path
         kinds[key] = value_kind({str: field.feature}) if inner_keys else field.kind
