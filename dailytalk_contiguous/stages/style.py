@@ -112,9 +112,8 @@ MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_frac
 class Tag(UtteranceStage):
     """Adds `tag` and `rule`, the name of the rule that chose it.
 
-    With `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`:
-    see `core.style.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose
-    `text_raw` ends in a question mark. Measures that are null or NaN satisfy no rule.
+    The column `question` says which utterances ask; without it, those do whose `text_raw` ends in a question mark.
+    Measures that are null or NaN satisfy no rule.
 
     By the rules `careful`, valence, arousal and dominance count as MID where they differ from what is usual for
     the speaker by less than `voice-linear` can tell. Where all three do, and no gate or question holds, the tag is
@@ -124,12 +123,9 @@ class Tag(UtteranceStage):
 
     VERSION: ClassVar[int] = 2
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
-    emotion_vote: bool = setting(
-        False, "With --emotion: its class chooses the tag if no measure stands out.", panel="style", hidden=True
-    )
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
-    uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class", "affect_model", *AFFECT)
+    uses: ClassVar[tuple[str, ...]] = ("question", "affect_model", *AFFECT)
     adds: ClassVar[Features] = utterance_features("tag", "rule")
 
     def of_utterance(self, utterance: Utterance) -> None:
@@ -144,8 +140,7 @@ class Tag(UtteranceStage):
         else:
             question = ends_as_question(utterance.text_raw or "")
         evidence = tags.Evidence(**facts, question=question)
-        vote = or_none(utterance.emotion_class) if self.emotion_vote else None
-        choice = tags.choose_tag(evidence, self.rules, vote)
+        choice = tags.choose_tag(evidence, self.rules)
         if len(as_usual) == len(AFFECT) and "grid" in choice.rule:
             choice = tags.Choice("", tags.AS_USUAL)
         utterance.tag = choice.tag

@@ -299,7 +299,7 @@ _WITHOUT_TYPES = (
     Field("gender", _TEXT, about="gender of the speaker, from `--speakers`", unit="or absent", part="line"),
     Field(
         "rule",
-        about="rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
+        about="rule that chose the tag",
         editable=False,
     ),
     Field("kind", about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`"),
