@@ -1,7 +1,6 @@
 """Exports for Smart Turn: what is a clip, where it begins, and how it is divided."""
 
 import json
-import re
 import sys
 import types
 from collections import Counter
@@ -228,27 +227,6 @@ def test_words_and_fillers_that_nobody_knows_are_null(tmp_path: Path) -> None:
         assert line["spoken_text"] is None
 
 
-def test_the_raw_layout_has_a_folder_for_each_language_and_label(
-    work: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    options = ("--format", "smart-turn", "--layout", "raw")
-    done = dailytalk("export", work, "--out", tmp_path / "raw", *options)
-    assert done.code == 0, done.err
-    files = [path.relative_to(tmp_path / "raw") for path in sorted((tmp_path / "raw").rglob("*.flac"))]
-    folders = Counter(path.parent.as_posix() for path in files)
-    assert folders.keys() >= {"eng/incomplete-endfiller", "eng/incomplete-midfiller", "eng/incomplete-nofiller"}
-    n_complete = sum(count for name, count in folders.items() if name.startswith("eng/complete-"))
-    assert n_complete == len(files) // 2
-    assert {path.stem for path in files} == sources(tmp_path / "raw").keys()
-    assert all(
-        re.fullmatch("eng/(in)?complete-(nofiller|(mid|end|midfiller-end)filler)", name) for name in folders
-    )
-    again = dailytalk("export", work, "--out", tmp_path / "again", *options)
-    assert again.code == 0
-    for path in files:
-        assert (tmp_path / "raw" / path).read_bytes() == (tmp_path / "again" / path).read_bytes()
-
-
 def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -387,7 +365,7 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
         row = built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments)
         judge(row, recordings[name])
         rows.append(row)
-    write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
+    write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, sides=dict.fromkeys(EXAMPLE_NAMES, "train"))
     smart_turn = load_smart_turn()
     clips = sources(tmp_path / "out")
     assert len(clips) > 4

@@ -156,18 +156,6 @@ class ClipMetadata(NamedTuple):
     spoken_text: str | None
     dataset: str
 
-    @property
-    def raw_folder(self) -> str:
-        """The folder of its language and its labels, such as `eng/incomplete-endfiller`."""
-        label = "complete" if self.endpoint_bool else "incomplete"
-        fillers: list[str] = []
-        if self.midfiller:
-            fillers.append("midfiller")
-        if self.endfiller:
-            fillers.append("endfiller")
-        suffix = "-".join(fillers) or "nofiller"
-        return f"{self.language}/{label}-{suffix}"
-
 
 def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
     """Return the columns of a clip of a side; `dataset`: the name of the dataset that it is from.
