@@ -47,8 +47,7 @@ CONFIGS = ("conversations", "default")
 #: Columns with what TurnBench's annotators wrote.
 TRACK_COLUMNS = [track_column(speaker, annotator) for speaker in SPEAKERS for annotator in ANNOTATORS]
 
-#: The file that lists the recordings of a finished folder. Earlier versions of this package, which kept no rows,
-#: called it otherwise.
+#: The file that lists the recordings of a finished folder.
 _DONE = ".fetched.json"
 
 

@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.certainty import edge_errors_of
+from dailytalk_contiguous.core.turns.turn_ends import turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
@@ -60,7 +61,15 @@ def sound(number: int) -> np.ndarray:
 
 def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str, Any]:
     audio = {"bytes": flac(sound(number), RATE), "path": None}
-    return built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns)
+    return with_ends(built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns))
+
+
+def with_ends(row: dict[str, Any]) -> dict[str, Any]:
+    """A row in which all utterances are heard, with the `transition` of each end of a turn."""
+    timed = [Timed(line["channel"], line["start"], line["end"]) for line in row["utterances"]]
+    for end in turn_ends(timed):
+        row["utterances"][end.utterance]["transition"] = end.transition
+    return row
 
 
 def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
@@ -259,7 +268,7 @@ def joined_talk(lines: Sequence[Line] = TALK, **columns: Any) -> dict[str, Any]:
     """A talk whose utterances go on over pauses; its sound, and the times of its words, have the pauses."""
     separate = built_row("call", lines, SECONDS, RATE)
     kept = {"audio": separate["audio"], "alignments": separate["alignments"]}
-    return built_row("call", joined(lines, 0.7), SECONDS, RATE, **kept, **columns)
+    return with_ends(built_row("call", joined(lines, 0.7), SECONDS, RATE, **kept, **columns))
 
 
 def clips_by_end(folder: Path) -> dict[tuple[str, float], dict[str, Any]]:
@@ -302,8 +311,9 @@ def test_clips_of_ends_keep_their_ids_whatever_pauses_are_in_the_utterances(tmp_
     paused = [*TALK[:-1], ("right", 22.4, 24.0, "in the evening"), ("right", 24.5, 26.0, "somebody knocked")]
     paused_row = built_row("call0", paused, SECONDS, RATE)
     kept = {"audio": paused_row["audio"], "alignments": paused_row["alignments"]}
-    write_export([built_row("call0", TALK, SECONDS, RATE)], tmp_path / "before", SMART_TURN_FORMAT)
-    write_export([built_row("call0", TALK, SECONDS, RATE, **kept)], tmp_path / "after", SMART_TURN_FORMAT)
+    whole = with_ends(built_row("call0", TALK, SECONDS, RATE))
+    write_export([whole], tmp_path / "before", SMART_TURN_FORMAT)
+    write_export([whole | kept], tmp_path / "after", SMART_TURN_FORMAT)
     before = clips_by_end(tmp_path / "before")
     after = clips_by_end(tmp_path / "after")
     assert after["right", 24.2]["in_utterance"]
@@ -387,7 +397,7 @@ def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytal
         write_export([talk()], tmp_path / "rate", SMART_TURN_FORMAT, sample_rate=24000)
     turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
     with pytest.raises(DailytalkError, match="nothing is left to train on"):
-        write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
+        write_export([with_ends(built_row("call", turns, 10.0))], tmp_path / "one", SMART_TURN_FORMAT)
 
 
 def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) -> None:

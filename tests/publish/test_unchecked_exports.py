@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from built_conversations import write_dataset
 from command import Command
-from publish.test_interactivity import talk
+from publish.test_smart_turn_export import talk
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from publish.test_interactivity import talk
 def test_check_of_an_export_that_only_the_export_writes_names_the_folder_to_check(
     tmp_path: Path, dailytalk: Command, options: tuple[str, ...]
 ) -> None:
-    work = write_dataset(tmp_path / "work", [talk("one"), talk("two")])
+    work = write_dataset(tmp_path / "work", [talk(0), talk(1)])
     out = tmp_path / "out"
     done = dailytalk("export", work, "--out", out, "--format", *options)
     assert done.code == 0, done.err

@@ -452,7 +452,7 @@ def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
 
 UTTERANCE = features_of_fields()
 
-#: Fields that rows of earlier versions, or of other programs, may lack; their readers see null.
+#: Fields that rows of other programs may lack; their readers see null.
 OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
 
 #: Keys of lines that follow from others, and are no edits themselves.
