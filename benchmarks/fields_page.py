@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.records.utterance import FIELDS
 PAGE = Path(__file__).parents[1] / "dataset_card" / "fields.md"
 
 #: The parts of the table by the headings under which the page shows them.
-PARTS = {"## A line of transcript.jsonl": ("", "line"), "Fields of an utterance beside": ("built", "row")}
+PARTS = {"## A line of transcript.jsonl": ("", "line"), "Fields of an utterance beside": ("built",)}
 
 
 def table(fields: Iterable[Field]) -> str:

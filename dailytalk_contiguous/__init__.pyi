@@ -59,7 +59,6 @@ from .stages.segment import Segment as Segment
 from .stages.style import Bucket as Bucket
 from .stages.style import Punctuate as Punctuate
 from .stages.style import Tag as Tag
-from .stages.style import corpus_of as corpus_of
 from .stages.synthesis import Speak as Speak
 from .stages.tokenise_prosody import TokeniseProsody as TokeniseProsody
 from .stages.transcribe import Transcribe as Transcribe

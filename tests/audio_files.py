@@ -119,14 +119,12 @@ def encode(
     codec: str = "aac",
     encoder: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
-    **tags: str,
 ) -> Path:
     """Write samples of shape (n, channels) as M4A, WMA, WebM, …, which soundfile can't: a format by its ending.
 
     `codec` and the options of the encoder and the muxer have FFmpeg's names.
     """
     with av.open(str(path), "w", options=muxer or {}) as container:
-        container.metadata.update(tags)
         layout = "mono" if samples.shape[1] == 1 else "stereo"
         options = encoder or _FAST.get(codec, {})
         stream = container.add_stream(codec, rate=rate, options=options, layout=layout, bit_rate=128_000)

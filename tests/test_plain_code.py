@@ -61,7 +61,7 @@ VAGUE_MEMBERS = VAGUE | {
     "wanted",
 }
 
-#: Names that stay, because people's own files call them (`fit`, `given`, `shown`), or files have them as keys.
+#: Names that stay, because people's own files call them (`given`, `shown`), or files have them as keys.
 PUBLIC = {
     "core/records/run_record.py: by",
     "core/settings.py: shown",
@@ -69,8 +69,6 @@ PUBLIC = {
     "run/progress.py: at",
     "run/progress.py: done",
     "sources/folder.py: given",
-    "stages/base.py: fit",
-    "stages/style.py: fit",
 }
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

@@ -1,23 +1,19 @@
 import runpy
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from audio_files import ROOT
 from command import BuilderScript
-from datasets import Features, Value
 from huggingface_hub import constants
 from huggingface_hub.utils import logging as hub_logging
 from recordings import excerpt, read_lines, save
 
-from dailytalk_contiguous import PerUtterance, Script, Stage, run_recipe
+from dailytalk_contiguous import PerUtterance, Script, run_recipe
 from dailytalk_contiguous.cli.recipe import option_notes
-from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.store.work_folder import run_json
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -76,48 +72,6 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
     again = run_recipe(str(tmp_path / "in"), tmp_path / "out", tagging, speaking, source_licence="CC0-1.0")
     assert again.spoken is not None
     assert (again.tagged.run.done, again.spoken.run.done) == (0, 0)
-
-
-@dataclass(frozen=True)
-class Longer(Stage):
-    """Whether an utterance is longer than the mean of all, in all conversations."""
-
-    mean: float = 0.0
-
-    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "start", "end")
-    adds: ClassVar[Features] = Features({"longer": Value("bool")})
-
-    @property
-    def unfitted(self) -> bool:
-        return not self.mean
-
-    def fit(self, rows: Iterable[Row]) -> "Longer":
-        utterances = list(rows)
-        conversations = {row["conversation_id"] for row in utterances}  # whose utterances they are is known, too
-        assert conversations == {"a", "b"}
-        total = sum(row["end"] - row["start"] for row in utterances)
-        return replace(self, mean=total / len(utterances))
-
-    def row(self, row: Row) -> Row:
-        return {"longer": row["end"] - row["start"] > self.mean}
-
-
-def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversations(tmp_path: Path) -> None:
-    for name, seconds in (("a", 3.0), ("b", 6.0)):
-        save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
-    chain = (*tag_stages(profile="embedded", language="en"), PerUtterance(Longer()))
-    outcome = run_recipe(str(tmp_path / "in"), tmp_path / "out", chain)
-    assert outcome.tagged.run.done == 1  # the shard of the pass before is no result
-    (path,) = (tmp_path / "out/tagged").glob("*.parquet")
-    rows = read_rows(path, ["start", "end", "longer"]).values()
-    lengths = []
-    marked = []
-    for row in rows:
-        lengths += [end - start for start, end in zip(row["start"], row["end"], strict=True)]
-        marked += row["longer"]
-    mean = sum(lengths) / len(lengths)
-    assert marked == [length > mean for length in lengths]
-    assert {*marked} == {False, True}
 
 
 def test_recipe_without_voice_and_key_says_so_before_it_tags(

@@ -39,7 +39,6 @@ _EVERYDAY = (
     "max_length",
     "sample_rate",
     "text_conditions",
-    "layout",
     "split",
     "eval_share",
     "divide_anew",

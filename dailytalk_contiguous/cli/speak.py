@@ -46,15 +46,12 @@ from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 from dailytalk_contiguous.stages.transcribe import of_channel
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 
 #: The options of `speak` that are settings of its stages.
-SPEAK_SETTINGS = cli_options.setting_options(
-    TokeniseResult(NO_MODEL), ChooseVoice(), *speak_stages(device="cpu"), Convert()
-)
+SPEAK_SETTINGS = cli_options.setting_options(ChooseVoice(), *speak_stages(device="cpu"), Convert())
 
 #: The options that `speak --help` shows.
 _EVERYDAY = (

@@ -208,8 +208,8 @@ def chosen_for(kind: type, options: Mapping[str, object]) -> dict[str, Any]:
     """Return the arguments of a dataclass among `options`, which have the names of options.
 
     >>> from dailytalk_contiguous import Bucket
-    >>> chosen_for(Bucket, {"buckets": "robust", "beam": 2})
-    {'preset': 'robust'}
+    >>> chosen_for(Bucket, {"buckets": "seed", "beam": 2})
+    {'preset': 'seed'}
     """
     arguments = {}
     for attribute in fields(kind):

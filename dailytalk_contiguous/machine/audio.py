@@ -195,31 +195,6 @@ def read_header(audio: AudioStruct) -> AudioHeader:
         return header
 
 
-#: Texts that a file may have about its content, by libsndfile's names for them.
-TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright", "license")
-
-
-def tags(audio: AudioStruct) -> dict[str, str]:
-    """Return the `TAGS` of a recording (title, artist, …), without empty ones.
-
-    A file that `read_header` can't read, or whose tags are damaged, has none.
-    """
-    try:
-        with _sound_file(audio) as file:
-            texts = {name: getattr(file, name) for name in TAGS}
-    except NotForLibsndfile:
-        try:
-            stream_tags = _stream_facts(audio).tags
-        except BadInput:
-            return {}
-        texts = {name.lower(): text for name, text in stream_tags.items()}
-        texts["tracknumber"] = texts.get("track", "")
-    except UnicodeDecodeError:
-        return {}
-    cleaned = {name: texts.get(name, "").replace("\0", "").strip() for name in TAGS}
-    return {name: text for name, text in cleaned.items() if text}
-
-
 #: Subtypes of libsndfile of which 16 bits are not all.
 _FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
 

@@ -44,7 +44,7 @@ _COPY = "copy or export the recording again"
 
 
 class StreamFacts(NamedTuple):
-    """Rate in Hz, channels, seconds and tags of an audio stream, and the name of its format.
+    """Rate in Hz, channels and seconds of an audio stream, and the name of its format.
 
     `seconds` counts to its end, from the start of the file's clock.
     """
@@ -53,7 +53,6 @@ class StreamFacts(NamedTuple):
     channels: int
     seconds: float
     format: str
-    tags: dict[str, str]
 
 
 def read_facts(file: BinaryIO) -> StreamFacts:
@@ -106,9 +105,8 @@ def _streams(file: BinaryIO) -> list[StreamFacts | None]:
                 codec = stream.codec_context  # None where there is no decoder
                 seconds = float(end - clock_start(container))
                 if codec and codec.sample_rate and codec.channels and seconds > 0:
-                    tags = container.metadata | stream.metadata
                     name = container.format.name
-                    facts.append(StreamFacts(codec.sample_rate, codec.channels, seconds, name, tags))
+                    facts.append(StreamFacts(codec.sample_rate, codec.channels, seconds, name))
                 else:
                     facts.append(None)
             return facts

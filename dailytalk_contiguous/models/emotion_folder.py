@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import Number, as_text, printable_path, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.style.emotions import DEFAULT_LIMITS, UNSURE, ConfidenceLimits
+from dailytalk_contiguous.core.style.emotions import UNSURE, ConfidenceLimits
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionModel
 from dailytalk_contiguous.models.emotion_features import at_one_level
@@ -43,7 +43,7 @@ class _About(TypedDict):
     kind: str
     classes: list[str]
     temperature: Number
-    limits: NotRequired[dict[str, Number]]
+    limits: dict[str, Number]
     settings: dict[str, Any]
     facts: dict[str, object]
 
@@ -88,7 +88,7 @@ class EmotionFolder:
         kind: one of `EMOTION_KINDS`.
         classes: sorted.
         temperature: over 0.
-        limits: the limits of its confidence; the default ones for a model of an earlier version, which has none.
+        limits: the limits of its confidence.
         settings: the settings of its kind.
         facts: the facts about its training: its data and its results.
         name: the name of the folder, or of the repository with its version.
@@ -150,7 +150,7 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
     temperature = value["temperature"]
     is_list = 2 <= len(classes) <= 100
     is_sorted = classes == sorted({*classes} - {"", UNSURE})
-    limits = value.get("limits", DEFAULT_LIMITS._asdict())
+    limits = value["limits"]
     are_limits = limits.keys() == {*ConfidenceLimits._fields} and all(0 <= limit <= 1 for limit in limits.values())
     if kind not in EMOTION_KINDS or not is_list or not is_sorted or temperature <= 0 or not are_limits:
         raise ModelMissing(

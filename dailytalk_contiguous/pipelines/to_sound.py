@@ -9,7 +9,7 @@ from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.contracts import CLONE
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
+from dailytalk_contiguous.pipelines.to_text import StageMaker, without_models
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.convert import Convert
@@ -18,7 +18,6 @@ from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 
@@ -52,19 +51,13 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     verifier = ""
     if verify:
         verifier = align.recogniser or make.fields["Transcribe"]["model"]
-    tokenise = make(TokeniseResult, codebook=NO_MODEL)
     speak = PerUtterance(make(Speak, verify=verifier))
     reconstruct = make(Reconstruct)
     judge = make(JudgeTurnEnds)
     finish = make(Finish)
-    make.all_used(speak, reconstruct, align, tokenise, judge, finish)
+    make.all_used(speak, reconstruct, align, judge, finish)
     choose: Stages = (make(ChooseVoice),) if options.get("voice") == CLONE else ()
-    return (*choose, speak, reconstruct, align, *_if_chosen(tokenise), judge, finish)
-
-
-def _if_chosen(tokenise: TokeniseResult) -> Stages:
-    """The stage that adds prosodic tokens, if a codebook was chosen for it."""
-    return (tokenise,) if tokenise.codebook != NO_MODEL else ()
+    return (*choose, speak, reconstruct, align, judge, finish)
 
 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
@@ -74,10 +67,9 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     finish = make(Finish)
     # `Align` only recognises what was synthesised; a recogniser that was chosen is that of `tag`.
     align = replace(make(Align), recogniser="")
-    tokenise = make(TokeniseResult, codebook=NO_MODEL)
     because = "--revoice none, which resynthesises nobody"
-    _refuse_unused(make, verify, because, keep, align, judge, finish, tokenise)
-    return (keep, align, *_if_chosen(tokenise), judge, finish)
+    _refuse_unused(make, verify, because, keep, align, judge, finish)
+    return (keep, align, judge, finish)
 
 
 def _converted_stages(make: StageMaker, verify: bool) -> Stages:
@@ -87,10 +79,9 @@ def _converted_stages(make: StageMaker, verify: bool) -> Stages:
     judge = make(JudgeTurnEnds)
     finish = make(Finish)
     align = replace(make(Align), recogniser="")  # as in `_kept_stages`
-    tokenise = make(TokeniseResult, codebook=NO_MODEL)
     because = f"--tts {make.options['tts']}, which converts the recorded sound"
-    _refuse_unused(make, verify, because, convert, reconstruct, align, judge, finish, tokenise)
-    return (convert, reconstruct, align, *_if_chosen(tokenise), judge, finish)
+    _refuse_unused(make, verify, because, convert, reconstruct, align, judge, finish)
+    return (convert, reconstruct, align, judge, finish)
 
 
 def _refuse_unused(make: StageMaker, verify: bool, because: str, *stages: Stage) -> None:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
-from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.check_given import CheckGiven
@@ -32,13 +31,11 @@ NO_MODEL = "none"
 def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
     """The stages from a recording to tagged, punctuated utterances.
 
-    Emotion comes before the tag, on which it may vote.
-
     Args:
         profile: one of `models.profiles.PROFILES`.
         options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
 
-    Raises DailytalkError for a profile or an option that does not exist, and for a vote without a classifier.
+    Raises DailytalkError for a profile or an option that does not exist.
 
     >>> from dailytalk_contiguous import Folder, tag_stages
     >>> calls = Folder(inputs=("calls/monday.wav",)).as_streaming_dataset("train")
@@ -54,10 +51,7 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
     if check.recognise_absent and not transcribe.model:
         raise DailytalkError("--recognise-absent needs a recogniser", "name one with --asr-model")
     classify = make(ClassifyEmotion, model=NO_MODEL)
-    tag = make(Tag)
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
-    if tag.emotion_vote and classify.model == NO_MODEL:
-        raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {VOICE_LINEAR}")
     classified: Stages = (PerUtterance(classify),) if classify.model != NO_MODEL else ()
     tokenised: Stages = (PerUtterance(tokenise),) if tokenise.codebook != NO_MODEL else ()
     stages: Stages = (
@@ -71,7 +65,7 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
         *classified,
         *tokenised,
         make(Bucket),
-        PerUtterance(tag),
+        PerUtterance(make(Tag)),
         PerUtterance(make(Punctuate)),
     )
     make.all_used(*stages, classify, tokenise)

@@ -136,8 +136,7 @@ def list_conversations(
 class TagSpec(Spec):
     """Recordings into tagged utterances, as a transcript that people may edit.
 
-    Work is kept in two folders: what models have recognised and rated, before `Bucket`, and all of it. A stage
-    that must know all rows first (`Stage.unfitted`) is fitted once the stages before it are done for all rows.
+    Work is kept in two folders: what models have recognised and rated, before `Bucket`, and all of it.
 
     Args:
         recordings: the conversations.
@@ -166,14 +165,6 @@ class TagSpec(Spec):
         refuse_to_lose(self._tagged, self.recordings, options.prune)
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        for number, stage in enumerate(self.stages):
-            if stage.unfitted:
-                before = self.stages[:number]
-                later = self.stages[number + 1 :]
-                step = Pass(self.out / RATED, self.recordings.groups, before, later=later, has_results=False)
-                yield step
-                self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)
-                self._tagged = self._pass
         tagged = self._tagged
         if tagged.before is not None:
             yield tagged.pass_before()

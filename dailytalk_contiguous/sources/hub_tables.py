@@ -41,8 +41,7 @@ from dailytalk_contiguous.store.parquet import cause
 #: The configs to take where there are several, the first that exists.
 CONFIGS = ("conversations", "default")
 
-#: The file that lists the recordings of a finished folder. Earlier versions of this package, which kept no rows,
-#: called it otherwise.
+#: The file that lists the recordings of a finished folder.
 _DONE = ".fetched.json"
 
 

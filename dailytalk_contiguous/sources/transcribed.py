@@ -216,7 +216,6 @@ def with_recording(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -
             except OSError as error:
                 reason = f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})"
                 raise BadInput(reason, "check the file and its permissions") from error
-            # A shard of an older version has no identity, so its recording is refused, too.
             if identity == base.get("audio_identity"):
                 return base | {"audio": audio_at(path)}
     if not present:

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
@@ -350,15 +350,6 @@ class Stage:
         """Whether it reads columns as fields of objects, so that their types must be those of the fields."""
         return not self.takes_columns
 
-    @property
-    def unfitted(self) -> bool:
-        """Whether the stage must see all rows first: `fit` makes one that can run."""
-        return False
-
-    def fit(self, rows: Iterable[Row]) -> "Stage":
-        """The stage with what it must know of all `rows`, which have the columns of `needs`."""
-        return self
-
     def models(self) -> dict[str, str]:
         """Names of the models that this stage uses, by their role (`recogniser`, `affect`, …)."""
         return {}
@@ -678,23 +669,6 @@ class PerUtterance(Stage):
     @property
     def reads_fields(self) -> bool:
         return self.stage.reads_fields
-
-    @property
-    def unfitted(self) -> bool:
-        return self.stage.unfitted
-
-    def fit(self, rows: Iterable[Row]) -> "PerUtterance":
-        """The stage inside with what it must know of the utterances of all `rows`."""
-
-        def utterances() -> Iterator[Row]:
-            for row in rows:
-                talk = from_row(row)
-                share_out(talk, row)
-                shared = to_row(talk, row.keys() & CONVERSATION_COLUMNS)
-                for utterance in talk.utterances:
-                    yield shared | to_flat(utterance, row.keys() - CONVERSATION_COLUMNS)
-
-        return dataclasses.replace(self, stage=self.stage.fit(utterances()))
 
     def preflight(self, fetch: bool = True) -> None:
         self.stage.preflight(fetch)

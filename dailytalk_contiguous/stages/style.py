@@ -1,29 +1,26 @@
 """Style by measures: a bucket for every measure, a tag by the buckets, and punctuation by the tag."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     Utterance,
     conversation_features,
-    from_row,
     is_set,
     or_none,
     to_flat,
     utterance_features,
     values_of,
 )
-from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.style import buckets, tags
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.words.sentences import ends_as_question, punctuate, tagged
@@ -36,7 +33,7 @@ from dailytalk_contiguous.stages.base import Stage, UtteranceStage
 # tool that did not.
 
 
-BUCKET_PRESETS = ("percentile", "robust", "seed")
+BUCKET_PRESETS = ("percentile", "seed")
 
 #: The margins: column, the measure it compares with the channel's median, and how.
 MARGINS = {
@@ -45,16 +42,13 @@ MARGINS = {
     "rate_ratio": ("speech_rate", buckets.over_median),
 }
 
-#: The setting `corpus`: (feature, median, spread) for every feature.
-CorpusStatistics = tuple[tuple[str, float, float], ...]
-
 
 @dataclass(frozen=True)
 class Bucket(Stage):
     """Adds eight buckets (LOW, MID, HIGH) and three margins an utterance.
 
-    `corpus` belongs to the preset `robust`, which can't run without it: `fit` makes it. `seed` was defined over
-    whole recordings; rows are conversations, so it is exact only where recordings were not cut into several.
+    The preset `seed` was defined over whole recordings; rows are conversations, so it is exact only where
+    recordings were not cut into several.
 
     `rms_gain_db` is the distance to the median rms of the channel in this conversation in dB; `f0_ratio` and
     `rate_ratio` are multiples of the medians of f0_mean and speech_rate. All are NaN where the measure is
@@ -68,33 +62,17 @@ class Bucket(Stage):
         panel="style",
         choices=tuple(BUCKET_PRESETS),
     )
-    corpus: CorpusStatistics = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "channel", *buckets.FEATURES)
     adds: ClassVar[Features] = conversation_features(*buckets.FEATURES.values(), *MARGINS)
 
-    @property
-    def unfitted(self) -> bool:
-        return self.preset == "robust" and not self.corpus
-
-    def fit(self, rows: Iterable[Row]) -> "Bucket":
-        """The stage with the statistics of all conversations. Raises DailytalkError where they are too few."""
-        return replace(self, corpus=corpus_of(map(from_row, rows)))
-
-    def preflight(self, fetch: bool = True) -> None:
-        if self.unfitted:
-            raise DailytalkError(
-                "--buckets robust measures the whole corpus before it tags, but here it is not known",
-                "choose other --buckets, leave --streaming out, or take stage.fit(rows) of earlier stages' rows",
-            )
-
     def of_talk(self, talk: Conversation) -> Conversation:
-        self.preflight()
         speakers = _by_channel(talk)
         groups = [talk.utterances] if self.preset == "seed" else speakers
         for feature, name in buckets.FEATURES.items():
             for utterances in groups:
-                bucketed = self._bucketed(_measured(utterances, feature), feature)
+                values = _measured(utterances, feature)
+                bucketed = buckets.seed(values) if self.preset == "seed" else buckets.percentile(values, feature)
                 for utterance, label in zip(utterances, bucketed.labels, strict=True):
                     utterance.update({name: label})
         for name, (feature, margin) in MARGINS.items():
@@ -104,37 +82,6 @@ class Bucket(Stage):
                 for utterance, value in zip(utterances, margins, strict=True):
                     utterance.update({name: value})
         return talk
-
-    def _bucketed(self, values: NDArray[np.float64], feature: str) -> buckets.Buckets:
-        """The buckets of one channel's values of a feature."""
-        if self.preset == "percentile":
-            return buckets.percentile(values, feature)
-        if self.preset == "seed":
-            return buckets.seed(values)
-        usual = {name: buckets.Statistic(median, spread) for name, median, spread in self.corpus}
-        return buckets.robust(values, usual[feature])
-
-
-def corpus_of(talks: Iterable[Conversation]) -> CorpusStatistics:
-    """The setting `corpus` of `Bucket`, from conversations with what `Bucket` needs, in one pass.
-
-    A feature that no conversation has (without an affect model) is (0, 0). Raises DailytalkError if no channel of
-    any conversation has enough values of a feature.
-    """
-    arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
-    for talk in talks:
-        for utterances in _by_channel(talk):
-            for feature, measured in arrays.items():
-                measured.append(_measured(utterances, feature))
-    statistics = []
-    for feature, measured in arrays.items():
-        is_measured = any(bool(np.isfinite(channel).any()) for channel in measured)
-        if measured and not is_measured:
-            statistics.append((feature, 0.0, 0.0))
-        else:
-            median, spread = buckets.corpus_statistic(measured)
-            statistics.append((feature, median, spread))
-    return tuple(statistics)
 
 
 def _by_channel(talk: Conversation) -> list[list[Utterance]]:
@@ -165,9 +112,8 @@ MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_frac
 class Tag(UtteranceStage):
     """Adds `tag` and `rule`, the name of the rule that chose it.
 
-    With `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`:
-    see `core.style.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose
-    `text_raw` ends in a question mark. Measures that are null or NaN satisfy no rule.
+    The column `question` says which utterances ask; without it, those do whose `text_raw` ends in a question mark.
+    Measures that are null or NaN satisfy no rule.
 
     By the rules `careful`, valence, arousal and dominance count as MID where they differ from what is usual for
     the speaker by less than `voice-linear` can tell. Where all three do, and no gate or question holds, the tag is
@@ -177,12 +123,9 @@ class Tag(UtteranceStage):
 
     VERSION: ClassVar[int] = 2
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
-    emotion_vote: bool = setting(
-        False, "With --emotion: its class chooses the tag if no measure stands out.", panel="style", hidden=True
-    )
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
-    uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class", "affect_model", *AFFECT)
+    uses: ClassVar[tuple[str, ...]] = ("question", "affect_model", *AFFECT)
     adds: ClassVar[Features] = utterance_features("tag", "rule")
 
     def of_utterance(self, utterance: Utterance) -> None:
@@ -197,8 +140,7 @@ class Tag(UtteranceStage):
         else:
             question = ends_as_question(utterance.text_raw or "")
         evidence = tags.Evidence(**facts, question=question)
-        vote = or_none(utterance.emotion_class) if self.emotion_vote else None
-        choice = tags.choose_tag(evidence, self.rules, vote)
+        choice = tags.choose_tag(evidence, self.rules)
         if len(as_usual) == len(AFFECT) and "grid" in choice.rule:
             choice = tags.Choice("", tags.AS_USUAL)
         utterance.tag = choice.tag

@@ -6,24 +6,13 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records import schema
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    or_none,
-    to_flat,
-    utterance_features,
-)
-from dailytalk_contiguous.core.records.utterance import PROSODIC_TOKENS
+from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.sound.samples import excerpt, pcm_to_float
+from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, FeatureArray, bundled_name
 from dailytalk_contiguous.models.contours import as_features
-from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, UtteranceStage
+from dailytalk_contiguous.stages.base import UtteranceStage
 
 #: A setting of several stages.
 CODEBOOK = Setting(
@@ -36,26 +25,15 @@ CODEBOOK = Setting(
 
 
 @dataclass(frozen=True)
-class _Tokenises(Stage):
-    """The settings of stages that take tokens from a codebook."""
-
-    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
-
-    def preflight(self, fetch: bool = True) -> None:
-        Codebook.load(self.codebook)
-
-    def models(self) -> dict[str, str]:
-        return {"prosody": bundled_name() if self.codebook == DEFAULT_CODEBOOK else self.codebook}
-
-
-@dataclass(frozen=True)
-class TokeniseProsody(_Tokenises, UtteranceStage):
+class TokeniseProsody(UtteranceStage):
     """Prosodic tokens of utterances: a token a frame, in runs, and by word; `prosody_model` names the codebook.
 
     A speaker's usual is that of the same channel of the same conversation, all of which must then be in
     one batch (`PerUtterance` sees to that); without `conversation_id` each utterance counts as a separate speaker.
     Words are `words`, or else `given_words`, in seconds of the conversation, or of a clip's file.
     """
+
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
     if_model_fails: ClassVar[str] = "it has no prosodic tokens; --prosodic-tokens chooses another codebook"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
@@ -70,6 +48,12 @@ class TokeniseProsody(_Tokenises, UtteranceStage):
     adds: ClassVar[Features] = utterance_features(
         "prosody_tokens", "prosody_runs", "prosody_words", "prosody_model"
     )
+
+    def preflight(self, fetch: bool = True) -> None:
+        Codebook.load(self.codebook)
+
+    def models(self) -> dict[str, str]:
+        return {"prosody": bundled_name() if self.codebook == DEFAULT_CODEBOOK else self.codebook}
 
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         speakers: dict[Hashable, list[Utterance]] = {}
@@ -104,54 +88,3 @@ def _tokenise(utterances: Sequence[Utterance], codebook: Codebook) -> None:
         utterance.prosody_runs = to_runs(tokens)
         utterance.prosody_words = word_prosody(spoken_words, tokens, frames, usual, start)
         utterance.prosody_model = codebook.name
-
-
-@dataclass(frozen=True)
-class TokeniseResult(_Tokenises):
-    """Prosodic tokens of the utterances of a rebuilt conversation, as they sound in it; none of a dropped one."""
-
-    revoice: str = setting(schema.CHANNELS[0], REVOICE_OR_KEEP)
-
-    needs: ClassVar[tuple[str, ...]] = ("built_audio", "utterance_id", "source_channel", "new_start", "new_end")
-    uses: ClassVar[tuple[str, ...]] = ("model_failures",)
-    batch_rows: ClassVar[int] = 1
-    prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = conversation_features(*PROSODIC_TOKENS, "model_failures")
-
-    def of_talk(self, talk: Conversation) -> Conversation:
-        samples = read_pcm(talk.built_audio)
-        sides = schema.result_sides(self.revoice)
-        built: list[Utterance] = []
-        for utterance in talk.utterances:
-            channel = utterance.source_channel
-            side = samples[:, schema.CHANNELS.index(sides[channel])]
-            speech = excerpt(side, utterance.new_start or 0.0, utterance.new_end or 0.0).tobytes()
-            built.append(Utterance(channel=channel, speech=speech))
-        failures = TokeniseProsody(self.codebook).fill([Conversation(id=talk.id, utterances=built)])
-        rejects = [*(or_none(talk.model_failures) or ())]
-        for utterance, sounding in zip(talk.utterances, built, strict=True):
-            failure = failures.get(id(sounding))
-            utterance.prosody_tokens = None if failure else sounding.prosody_tokens
-            utterance.prosody_model = None if failure else sounding.prosody_model
-            if failure:
-                rejects.append(Reject(utterance.id, self.name, failure.reason, failure.remedy))
-        talk.model_failures = rejects or None
-        return talk
-
-
-@dataclass(frozen=True)
-class TokeniseClip(_Tokenises):
-    """Prosodic tokens of a finished clip, without the prompt before it."""
-
-    needs: ClassVar[tuple[str, ...]] = ("audio", "clip_start", "duration")
-    prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(PROSODIC_TOKENS)
-
-    def row(self, row: schema.Row) -> schema.Row:
-        samples = read_pcm(row["audio"])
-        speech = excerpt(samples[:, 0], row["clip_start"] or 0.0, row["duration"]).tobytes()
-        utterance = Utterance(speech=speech)
-        failures = TokeniseProsody(self.codebook).fill([Conversation(utterances=[utterance])])
-        if failures:
-            raise failures[id(utterance)]
-        return to_flat(utterance, PROSODIC_TOKENS)

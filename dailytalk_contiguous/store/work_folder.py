@@ -77,7 +77,6 @@ SPOKEN_STAGES = frozenset(
         "Reconstruct",
         "Keep",
         "Align",
-        "TokeniseResult",
         "JudgeTurnEnds",
         "Finish",
     }

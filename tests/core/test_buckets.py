@@ -9,22 +9,17 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.style.buckets import (
     FLOORS,
-    Statistic,
-    corpus_statistic,
     gain_db,
     over_median,
     percentile,
-    robust,
     seed,
     spread,
 )
 
 NAN = math.nan
 values_with_nan = st.lists(st.floats(0.001, 1000) | st.just(NAN), max_size=40)
-CORPUS = Statistic(median=10.0, spread=2.0)
 PRESETS = (
     lambda values: percentile(values, "valence"),
-    lambda values: robust(values, CORPUS),
     seed,
 )
 
@@ -93,23 +88,6 @@ def test_a_spread_below_the_floor_is_flat(feature: str, floor: float) -> None:
     assert set(divided.labels) == {"LOW", "MID", "HIGH"}
 
 
-def test_robust_shrinks_towards_the_corpus() -> None:
-    # 20 values weigh 1/2: centre (20 + 10)/2; their MAD is 1, spread (1.4826 + 2)/2
-    values = [19.0, 21.0] * 10
-    made = robust(values, CORPUS)
-    scale = (1.4826 + 2.0) / 2
-    assert made.low == pytest.approx(15 - 0.75 * scale)
-    assert made.high == pytest.approx(15 + 0.75 * scale)
-    assert set(made.labels) == {"HIGH"}
-
-
-def test_robust_is_never_finer_than_seven_tenths_of_the_corpus() -> None:
-    made = robust([10.0] * 400, CORPUS)
-    assert made.low == pytest.approx(10 - 0.75 * 1.4)
-    assert made.high == pytest.approx(10 + 0.75 * 1.4)
-    assert set(made.labels) == {"MID"}
-
-
 @pytest.mark.parametrize(
     ("values", "labels"),
     [
@@ -125,15 +103,6 @@ def test_seed_takes_least_and_greatest_below_five_values(values: list[float], la
 def test_seed_calls_the_third_up_to_the_33rd_percentile_low_and_that_from_the_66th_high() -> None:
     labels = seed(range(101)).labels
     assert labels == ["LOW"] * 34 + ["MID"] * 32 + ["HIGH"] * 35
-
-
-def test_corpus_statistic_measures_how_far_one_speaker_strays() -> None:
-    low = np.array([99.0, 100.0, 101.0])
-    high = np.array([199.0, 200.0, 201.0, NAN])
-    speakers = [low, high, [5.0], []]
-    statistic = corpus_statistic(iter(speakers))
-    assert statistic.median == 150.0
-    assert statistic.spread == pytest.approx(1.4826)
 
 
 def test_margins_are_against_the_median_and_unknown_where_silent() -> None:

@@ -12,7 +12,6 @@ from dailytalk_contiguous.core.style.buckets import LEVELS
 from dailytalk_contiguous.core.style.tags import (
     PRESETS,
     STYLES,
-    TAG_OF_EMOTION,
     Evidence,
     choose_tag,
     mapped_tags,
@@ -216,7 +215,6 @@ def test_every_utterance_gets_a_tag_that_fish_s1_knows(evidence: Evidence, prese
 @pytest.mark.parametrize("preset", PRESETS)
 def test_fish_s1_knows_every_tag_of_a_preset_as_it_is(preset: str) -> None:
     tags = {rule.tag for rule in PRESETS[preset]}
-    tags |= set(TAG_OF_EMOTION.values())
     assert len(tags) > 20
     unchanged = {tag: tag for tag in tags}
     assert mapped_tags(tags, "fish-s1", {}) == unchanged

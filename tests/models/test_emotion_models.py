@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants
 from safetensors.numpy import load_file, save_file
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.style.emotions import LEAST_CONFIDENCE, SIX, ConfidenceLimits
+from dailytalk_contiguous.core.style.emotions import SIX, ConfidenceLimits
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_features import MEASURES
 from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
@@ -87,15 +87,6 @@ def about(**changes: Any) -> Callable[[Path], None]:
         (folder / ABOUT).write_text(json.dumps(fields | changes))
 
     return change
-
-
-def test_a_model_of_an_earlier_version_has_the_limit_that_was_fixed_then(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "earlier")
-    fields = json.loads((folder / ABOUT).read_text())
-    del fields["limits"]
-    (tmp_path / "earlier" / ABOUT).write_text(json.dumps(fields))
-    model = load_emotion_model(str(tmp_path / "earlier"))
-    assert {*model.limits} == {LEAST_CONFIDENCE} == {0.4}
 
 
 def weights(**changes: np.ndarray | None) -> Callable[[Path], None]:

@@ -27,23 +27,6 @@ def test_csm_joins_what_one_speaker_says_in_one_go(tmp_path):
     assert texts == ["One. Two.", "Three."]
 
 
-def first_voiced(tokens):
-    """The first frame whose token is not that of silence."""
-    return next(frame for frame, token in enumerate(tokens) if token)
-
-
-def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
-    write_export([built_row()], tmp_path / "j", JMOSHI, prosodic_tokens="bundled")
-    written = json.loads((tmp_path / "j/prosody/call.json").read_text())
-    left, right = written["tokens"]
-    assert len(left) == 375
-    assert len(right) == 375
-    left_start = 0.016 * first_voiced(left)
-    right_start = 0.016 * first_voiced(right)
-    assert 0.45 < left_start < 0.6  # the left one speaks from 0.5 s, the right one from 1.4 s
-    assert 1.35 < right_start < 1.5
-
-
 @pytest.mark.parametrize(
     ("languages", "options"),
     [(("en", "de"), 0), (("ja", "en"), 1)],

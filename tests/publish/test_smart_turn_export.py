@@ -1,7 +1,6 @@
 """Exports for Smart Turn: what is a clip, where it begins, and how it is divided."""
 
 import json
-import re
 import sys
 import types
 from collections import Counter
@@ -21,6 +20,7 @@ from recordings import read_lines
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.turns.turn_ends import turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
@@ -60,7 +60,15 @@ def sound(number: int) -> np.ndarray:
 
 def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str, Any]:
     audio = {"bytes": flac(sound(number), RATE), "path": None}
-    return built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns)
+    return with_ends(built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns))
+
+
+def with_ends(row: dict[str, Any]) -> dict[str, Any]:
+    """A row in which all utterances are heard, with the `transition` of each end of a turn."""
+    timed = [Timed(line["channel"], line["start"], line["end"]) for line in row["utterances"]]
+    for end in turn_ends(timed):
+        row["utterances"][end.utterance]["transition"] = end.transition
+    return row
 
 
 def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
@@ -227,27 +235,6 @@ def test_words_and_fillers_that_nobody_knows_are_null(tmp_path: Path) -> None:
         assert line["spoken_text"] is None
 
 
-def test_the_raw_layout_has_a_folder_for_each_language_and_label(
-    work: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    options = ("--format", "smart-turn", "--layout", "raw")
-    done = dailytalk("export", work, "--out", tmp_path / "raw", *options)
-    assert done.code == 0, done.err
-    files = [path.relative_to(tmp_path / "raw") for path in sorted((tmp_path / "raw").rglob("*.flac"))]
-    folders = Counter(path.parent.as_posix() for path in files)
-    assert folders.keys() >= {"eng/incomplete-endfiller", "eng/incomplete-midfiller", "eng/incomplete-nofiller"}
-    n_complete = sum(count for name, count in folders.items() if name.startswith("eng/complete-"))
-    assert n_complete == len(files) // 2
-    assert {path.stem for path in files} == sources(tmp_path / "raw").keys()
-    assert all(
-        re.fullmatch("eng/(in)?complete-(nofiller|(mid|end|midfiller-end)filler)", name) for name in folders
-    )
-    again = dailytalk("export", work, "--out", tmp_path / "again", *options)
-    assert again.code == 0
-    for path in files:
-        assert (tmp_path / "raw" / path).read_bytes() == (tmp_path / "again" / path).read_bytes()
-
-
 def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -280,7 +267,7 @@ def joined_talk(lines: Sequence[Line] = TALK, **columns: Any) -> dict[str, Any]:
     """A talk whose utterances go on over pauses; its sound, and the times of its words, have the pauses."""
     separate = built_row("call", lines, SECONDS, RATE)
     kept = {"audio": separate["audio"], "alignments": separate["alignments"]}
-    return built_row("call", joined(lines, 0.7), SECONDS, RATE, **kept, **columns)
+    return with_ends(built_row("call", joined(lines, 0.7), SECONDS, RATE, **kept, **columns))
 
 
 def clips_by_end(folder: Path) -> dict[tuple[str, float], dict[str, Any]]:
@@ -323,8 +310,9 @@ def test_clips_of_ends_keep_their_ids_whatever_pauses_are_in_the_utterances(tmp_
     paused = [*TALK[:-1], ("right", 22.4, 24.0, "in the evening"), ("right", 24.5, 26.0, "somebody knocked")]
     paused_row = built_row("call0", paused, SECONDS, RATE)
     kept = {"audio": paused_row["audio"], "alignments": paused_row["alignments"]}
-    write_export([built_row("call0", TALK, SECONDS, RATE)], tmp_path / "before", SMART_TURN_FORMAT)
-    write_export([built_row("call0", TALK, SECONDS, RATE, **kept)], tmp_path / "after", SMART_TURN_FORMAT)
+    whole = with_ends(built_row("call0", TALK, SECONDS, RATE))
+    write_export([whole], tmp_path / "before", SMART_TURN_FORMAT)
+    write_export([whole | kept], tmp_path / "after", SMART_TURN_FORMAT)
     before = clips_by_end(tmp_path / "before")
     after = clips_by_end(tmp_path / "after")
     assert after["right", 24.2]["in_utterance"]
@@ -371,7 +359,7 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
         row = built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments)
         judge(row, recordings[name])
         rows.append(row)
-    write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
+    write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, sides=dict.fromkeys(EXAMPLE_NAMES, "train"))
     smart_turn = load_smart_turn()
     clips = sources(tmp_path / "out")
     assert len(clips) > 4
@@ -393,4 +381,4 @@ def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytal
         write_export([talk()], tmp_path / "rate", SMART_TURN_FORMAT, sample_rate=24000)
     turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
     with pytest.raises(DailytalkError, match="nothing is left to train on"):
-        write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
+        write_export([with_ends(built_row("call", turns, 10.0))], tmp_path / "one", SMART_TURN_FORMAT)

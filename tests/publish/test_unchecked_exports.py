@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from built_conversations import built_row, write_dataset
+from built_conversations import write_dataset
 from command import Command
-from publish.test_fillers_in_exports import SECONDS, TALK
+from publish.test_smart_turn_export import talk
 
 
 @pytest.mark.parametrize("name", ["csm", "smart-turn", "textgrid"])
 def test_check_of_an_export_that_only_the_export_writes_names_the_folder_to_check(
     tmp_path: Path, dailytalk: Command, name: str
 ) -> None:
-    work = write_dataset(tmp_path / "work", [built_row(name, TALK, SECONDS) for name in ("one", "two")])
+    work = write_dataset(tmp_path / "work", [talk(0), talk(1)])
     out = tmp_path / "out"
     done = dailytalk("export", work, "--out", out, "--format", name)
     assert done.code == 0, done.err

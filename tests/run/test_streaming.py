@@ -372,6 +372,3 @@ def test_other_settings_source_or_results_are_refused(
     run(tag_spec(tagger, tmp_path / "eager"))
     with pytest.raises(DailytalkError, match="without --streaming"):
         streamed(tagger, (), tmp_path / "eager")
-    robust = tag_stages(profile="embedded", buckets="robust")
-    with pytest.raises(DailytalkError, match="measures the whole corpus"):
-        streamed(robust, (), tmp_path / "new")

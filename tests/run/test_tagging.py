@@ -278,22 +278,6 @@ def test_each_conversation_counts_once_however_many_passes_it_goes_through(
     assert again.stages["Segment"][1] < again.stages["Tag"][1]
 
 
-def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: Stages) -> None:
-    for name, start in (("a", 0.0), ("b", 14.0)):
-        save(tmp_path / f"in/{name}.wav", excerpt(start=start, seconds=14.0))
-    robust = changed_setting(settings, buckets="robust")
-    outcomes = [run(tmp_path / "in", tmp_path / "out", robust, shard=(n + 1, 2)) for n in range(2)]
-    # The first host could not know the corpus: what it measured is bucketed by whoever comes last.
-    assert outcomes[0].record is None
-    assert run(tmp_path / "in", tmp_path / "out", robust).record is not None
-    assert ids(tmp_path / "out") == ["a", "b"]
-    before = state(tmp_path / "out")
-    assert run(tmp_path / "in", tmp_path / "out", robust).run.done == 0
-    assert state(tmp_path / "out") == before
-    run(tmp_path / "in", tmp_path / "alone", robust)
-    assert results(tmp_path / "out") == results(tmp_path / "alone")
-
-
 def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings: Stages) -> None:
     save(tmp_path / "in/call.flac", excerpt("burnt_dinner", seconds=26.0))
     run(tmp_path / "in", tmp_path / "whole", settings)

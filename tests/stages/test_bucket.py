@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from dailytalk_contiguous.core.records.conversation import from_row
 from dailytalk_contiguous.core.style.buckets import FEATURES, percentile
-from dailytalk_contiguous.stages.style import Bucket, corpus_of
+from dailytalk_contiguous.stages.style import Bucket
 
 
 def conversation(left: list[float], right: list[float], **columns: list[float | None]) -> dict[str, Any]:
@@ -44,26 +43,3 @@ def test_each_bucket_comes_from_its_own_measure(feature: str, column: str) -> No
     for other in FEATURES.values():
         if other != column:
             assert made[other] == [["MID"] * 6]
-
-
-def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
-    rows = [
-        conversation(QUIET, LOUD),
-        conversation([], []),
-        conversation(LOUD, [1.0]),
-    ]
-    unfitted = Bucket(preset="robust")
-    stage = unfitted.fit(iter(rows))
-    assert unfitted.unfitted is True
-    assert stage.unfitted is False
-    assert Bucket().unfitted is False
-    corpus = corpus_of(map(from_row, rows))
-    assert stage == Bucket(preset="robust", corpus=corpus)
-    usual = conversation([20.0] * 6, [])
-    flat = stage(batch_of(usual))
-    (labels,) = flat["energy_bucket"]
-    assert set(labels) == {"MID"}
-    loud_once = conversation([20.0] * 8 + [500.0], [])
-    extreme = stage(batch_of(loud_once))
-    (labels,) = extreme["energy_bucket"]
-    assert labels[-1] == "HIGH"

@@ -44,37 +44,6 @@ def test_every_column_reaches_the_rules() -> None:
     assert made["rule"][5] == "grid: arousal MID, valence HIGH, dominance HIGH, pitch_var HIGH"
 
 
-def test_a_class_of_emotion_has_a_vote_where_no_measure_stands_out() -> None:
-    rows = [
-        utterance(emotion_class="sad"),
-        utterance(emotion_class="sad", arousal_bucket="LOW"),
-        utterance("What?", emotion_class="sad"),
-        utterance(emotion_class="angry", rate_bucket="HIGH", rate_ratio=1.5, speech_rate=4.0),
-        utterance(emotion_class="fearful", dominance_bucket="LOW"),
-    ]
-    for name in ("neutral", "unsure", "bewildered", None):
-        rows.append(utterance(emotion_class=name))
-    batch = batch_of(*rows)
-    unclassified = batch_of(utterance("Fine."))
-    voted_rows = {"standard": [0, 4], "seed": [0, 2, 4]}  # the older rules know no questions
-    for preset, expected in voted_rows.items():
-        tag = Tag(preset)
-        vote = Tag(preset, emotion_vote=True)
-        plain = tag(batch)
-        voted = vote(batch)
-        changed = []
-        for index in range(len(rows)):
-            if plain["rule"][index] != voted["rule"][index]:
-                changed.append(index)
-        assert changed == expected
-        assert voted["tag"][0] == "sad"
-        assert voted["rule"][0] == "emotion: sad"
-        assert voted["tag"][4] == "scared"
-        assert voted["rule"][4] == "emotion: fearful"
-        assert vote(unclassified) == tag(unclassified)
-    Tag(emotion_vote=True).preflight()
-
-
 def test_question_column_decides_where_there_is_one() -> None:
     marked = utterance("what is it", question=True)
     unmarked = utterance("what?", question=False)

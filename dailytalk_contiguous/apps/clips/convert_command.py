@@ -6,7 +6,6 @@ once it is whole, a rerun leaves those alone that are as they should be.
 
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, list_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
-from dailytalk_contiguous.store.owned_folder import LARGEST_WAV, MADE_FROM
+from dailytalk_contiguous.store.owned_folder import LARGEST_WAV
 from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 
 
@@ -147,14 +146,8 @@ def convert_recording(
                 "choose another --out, or pass --overwrite, which replaces everything except recordings of the "
                 "input",
             )
-    _, source_form = _form_of(recording.path)
     with files.replacing(target) as file:
-        if source_form == form:
-            with recording.path.open("rb") as original:  # as asked already, with all its tags
-                shutil.copyfileobj(original, file)
-            frames = round(info.seconds * info.sample_rate)
-        else:
-            frames = _encode(file, source, form, info.seconds)
+        frames = _encode(file, source, form, info.seconds)
         file.flush()
         written = audio.audio_at(Path(file.name))
         frames_written = sum(map(len, audio.blocks(written)))
@@ -179,7 +172,7 @@ def _form_of(path: Path) -> tuple[float, Form | None]:
 
 
 def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) -> int:
-    """Write a recording in another form, its tags kept; returns the samples a channel.
+    """Write a recording in a form; returns the samples a channel.
 
     One channel is the mean of all; one becomes two equal ones. Raises BadInput, also for two channels of which the
     mean would leave nothing, and OSError.
@@ -193,9 +186,6 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
             files.Disk(file) as disk,
             soundfile.SoundFile(disk, "w", form.rate, form.channels, form.subtype, format=format) as sound,
         ):
-            for name, text in audio.tags(source).items():
-                if not text.startswith(MADE_FROM):  # from one of our results: this is no copy of its sound
-                    setattr(sound, name, text)
             for block in audio.blocks_at(source, form.rate):
                 interrupts.check_interrupt()
                 if form.channels < block.shape[1] == 2:
@@ -247,9 +237,8 @@ def convert(
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
-    Folders, names and tags are kept. Every file is read back before it gets its name, and nothing is
-    overwritten: files made earlier of the same recording with the same settings stay, so that a stopped run goes
-    on.
+    Folders and names are kept. Every file is read back before it gets its name, and nothing is overwritten:
+    files made earlier of the same recording with the same settings stay, so that a stopped run goes on.
     """
     options.on_this_machine("--out", out)
     one_of("--to", to, CONTAINERS)

@@ -32,7 +32,6 @@ from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.hub_audio_files import fetch_tree
 from dailytalk_contiguous.sources.hub_repository import open_repository
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
-from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import parse_reference
 
@@ -47,7 +46,6 @@ CLIP_SETTINGS = cli_options.setting_options(
     *chain(*clip_stages(device="cpu")),
     ClassifyEmotion(NO_MODEL),
     Augment(kinds=()),
-    TokeniseClip(NO_MODEL),
     ClipPlan(),
 )
 

@@ -7,7 +7,6 @@ from datasets import Features
 
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.clip import SAID, clip_row
-from dailytalk_contiguous.core.records.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.machine.audio import read_header
 from dailytalk_contiguous.stages.base import Stage
 
@@ -27,7 +26,6 @@ class FinishClip(Stage):
         *SAID,
         *schema.CONDITIONING,
     )
-    uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
     adds: ClassVar[Features] = schema.LABELLED
 
     def row(self, row: schema.Row) -> schema.Row:

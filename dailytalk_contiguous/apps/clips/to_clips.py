@@ -15,7 +15,6 @@ from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
@@ -39,8 +38,7 @@ def clip_stages(profile: str = STANDARD, **options: object) -> tuple[Stages, Sta
     time_words = make(TimeWords, recogniser=profile_named(profile).models["recogniser"])
     measuring: list[Stage] = [make(MeasureQuality), make(CutSpeech), time_words, make(MeasureProsody)]
     condition = make(Condition)
-    tokenise = make(TokeniseClip, codebook=NO_MODEL)
-    make.all_used(*measuring, rate, classify, condition, augment, tokenise)
+    make.all_used(*measuring, rate, classify, condition, augment)
     if VOICE_LINEAR in (rate.model, classify.model):
         measuring.append(MeasureVoice())
     if rate.model not in ("", VOICE_LINEAR):
@@ -50,8 +48,6 @@ def clip_stages(profile: str = STANDARD, **options: object) -> tuple[Stages, Sta
     finishing: list[Stage] = [condition]
     if augment.kinds:
         finishing.append(augment)
-    if tokenise.codebook != NO_MODEL:
-        finishing.append(tokenise)
     finishing.append(make(FinishClip))
     return tuple(measuring), tuple(finishing)
 

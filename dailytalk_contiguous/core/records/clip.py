@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dailytalk_contiguous.core.records import schema
-from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY, UTTERANCE
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY, UTTERANCE
 
 #: Fields of the utterance of a clip that are known before it is conditioned, when they are columns of its row.
 SAID = ("text", "language", "models", "rule", *AFFECT, *PROSODY, *EMOTION_GUESS)
@@ -20,7 +20,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
     text = clip["text"]
     tag = labels["tag"]
     utterance = dict.fromkeys(UTTERANCE)
-    utterance |= {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
+    utterance |= {field: clip.get(field) for field in SAID}
     conditioning = labels["conditioning"] or {}
     utterance |= {
         "utterance_id": f"{name}/left/0000",

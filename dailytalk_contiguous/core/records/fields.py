@@ -45,10 +45,10 @@ class Field:
         digits: decimals of numbers in a line; None for all.
         required: whether it must have a value, so that null is wrong.
         editable: whether a person's edit of it counts; fields that follow from others are not editable.
-        part: `row` for rows alone, `line` for lines alone, `built` for the output of `speak` alone, so not for
-            transcript.jsonl; empty for everywhere.
+        part: `line` for lines alone, `built` for the output of `speak` alone, so not for transcript.jsonl; empty
+            for everywhere.
         only_with: field that has to be set for this one to be written to a line.
-        optional: whether rows of earlier versions may lack it; readers see null.
+        optional: whether rows of other programs may lack it; readers see null.
         shape: type in a line, where that is not `feature`.
         write: function from the value in a row to that in a line.
         read: function from the value in a line to that in a row.

@@ -42,7 +42,7 @@ class _ListColumn(NamedTuple):
     text: str
 
 
-#: Columns that are lists. Rows of older versions do not say which words are fillers, and have no labels.
+#: Columns that are lists. Rows of other programs may not say which words are fillers, or what a sound is.
 _LISTS = {
     "utterances": _ListColumn("utterance", frozenset(UTTERANCE) - OPTIONAL_FIELDS, "channel", "text"),
     "alignments": _ListColumn(

@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict
 
 import msgspec
 
-#: A row, an utterance or a line of a transcript that is only read. Earlier versions and other programs may lack
-#: fields, and stages add theirs: nothing is promised of its values.
+#: A row, an utterance or a line of a transcript that is only read. Those of other programs may lack fields, and
+#: stages add theirs: nothing is promised of its values.
 AnyRecord: TypeAlias = Mapping[str, Any]
 
 

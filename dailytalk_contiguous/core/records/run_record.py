@@ -1,7 +1,7 @@
 """The facts of run.json that commands read: the sources, models, settings and results of a work folder.
 
-Runs write more into it than anybody reads, and each run its own part (`run.outputs`). Other people or an older
-version may have written it, so a fact that is null or of another type counts as missing.
+Runs write more into it than anybody reads, and each run its own part (`run.outputs`). Other people may have
+written it, so a fact that is null or of another type counts as missing.
 """
 
 from collections.abc import Mapping

@@ -224,7 +224,7 @@ COLUMNS = (
         "sound_digest",
         STRING,
         about="digest of the decoded sound of the source: the same for copies, also in another lossless format or "
-        "with the sides exchanged; null in datasets of earlier versions",
+        "with the sides exchanged",
     ),
     Column(
         "side_shift",

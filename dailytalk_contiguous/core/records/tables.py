@@ -55,7 +55,7 @@ _COUNT = Value("int32")
 _FLAG = Value("bool")
 
 #: Fields of an utterance that its table opens up, or leaves to the rows: long lists.
-_LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "prosody_tokens", "prosody_model", "joined"}
+_LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "joined"}
 
 #: Before the names of measures of a take, which the source has, too.
 TAKE = "take_"

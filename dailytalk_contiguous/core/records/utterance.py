@@ -59,9 +59,6 @@ _WORD_MARKS = ("fitted", "filler")
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
 SYNTHESIS = record_features(SynthesisRecord)
 
-#: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
-PROSODIC_TOKENS = utterance_features("prosody_tokens", "prosody_model")
-
 #: The types of what a classifier of emotion says of an utterance.
 EMOTION_GUESS = utterance_features("emotion_class", "emotion_probabilities", "emotion_model")
 
@@ -228,9 +225,9 @@ def _turn_end(name: str, about: str, transition: str) -> Field:
 
 #: All fields of an utterance, in the order of a line of transcript.jsonl.
 #:
-#: Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
-#: are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
-#: `source_channel`, `source_start` and `source_end` are null before `speak`.
+#: Fields of part `line` are in transcripts alone. `start` and `end` are null in an utterance that was left out
+#: (`status` is `dropped`), which `heard_utterances` does not return; `source_channel`, `source_start` and
+#: `source_end` are null before `speak`.
 _WITHOUT_TYPES = (
     Field("segment_id", Value("int32"), about="number of the line in the whole file", unit="from 0", part="line"),
     Field("audio_file", _TEXT, about="path of the recording within the input", part="line"),
@@ -298,7 +295,7 @@ _WITHOUT_TYPES = (
     Field("gender", _TEXT, about="gender of the speaker, from `--speakers`", unit="or absent", part="line"),
     Field(
         "rule",
-        about="rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
+        about="rule that chose the tag",
         editable=False,
     ),
     Field("kind", about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`"),
@@ -418,17 +415,6 @@ _WITHOUT_TYPES = (
         part="built",
         write=_synthesis_written,
     ),
-    Field(
-        "prosody_tokens",
-        about="with `--prosodic-tokens`: its prosody in this audio, a token every 16 ms from its start "
-        "(docs/tokens.md)",
-        unit="0 to 119, or null",
-        part="row",
-        optional=True,
-    ),
-    Field(
-        "prosody_model", about="name of the codebook of these tokens", unit="or null", part="row", optional=True
-    ),
 )
 
 
@@ -451,7 +437,7 @@ def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
 
 UTTERANCE = features_of_fields()
 
-#: Fields that rows of earlier versions, or of other programs, may lack; their readers see null.
+#: Fields that rows of other programs may lack; their readers see null.
 OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
 
 #: Keys of lines that follow from others, and are no edits themselves.
@@ -640,7 +626,7 @@ def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
     """Return the type of each key of a line in the table; an object has that of all its values."""
     kinds: dict[str, object] = {}
     for field in fields:
-        if field.part == "row" or field.name == "words":  # words have sentences of their own
+        if field.name == "words":  # words have sentences of their own
             continue
         key, *inner_keys = field.path
         kinds[key] = value_kind({str: field.feature}) if inner_keys else field.kind

@@ -2,18 +2,14 @@
 
 A tag must say how a speaker sounds *for them*, so a measure is compared only with values of its own conversation.
 Tertiles alone would call a third of a monotonous conversation extreme: `percentile` therefore asks for a spread
-that a listener could hear, and `robust` measures distance in the spread of the corpus. `seed` is the older
-rule, for reproducing earlier datasets.
+that a listener could hear. `seed` is the older rule, for reproducing earlier datasets.
 """
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from dailytalk_contiguous.core.errors import DailytalkError
 
 LOW = "LOW"
 MID = "MID"
@@ -57,9 +53,6 @@ FLOORS = {
 #: Fewer finite values than this can't show what is usual for a speaker.
 MIN_VALUES = 6
 
-#: Makes the median absolute deviation of a normal distribution its standard deviation.
-MAD_TO_SIGMA = 1.4826
-
 #: Percentiles up to which a value is LOW, and from which it is HIGH.
 TERTILES = (33, 66)
 
@@ -70,13 +63,6 @@ class Buckets(NamedTuple):
     labels: list[str]
     low: float
     high: float
-
-
-class Statistic(NamedTuple):
-    """The usual value in a corpus: a median and a spread (1.4826 times the median absolute deviation)."""
-
-    median: float
-    spread: float
 
 
 def percentile(values: ArrayLike, feature: str) -> Buckets:
@@ -93,30 +79,6 @@ def percentile(values: ArrayLike, feature: str) -> Buckets:
     is_high = array >= high
     labels = _labels(is_low & ~is_high, is_high & ~is_low)
     return Buckets(labels, low, high)
-
-
-def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
-    """Label values LOW below and HIGH above 0.75 spreads from the median, both shrunk towards the corpus.
-
-    With n finite values, the median and the spread (1.4826·MAD) of `values` (1-D) weigh n/(n+20) and those of
-    `corpus` the rest; the spread is never less than 0.7 of the corpus's. NaN is MID, and so is everything if
-    there is no spread anywhere.
-    """
-    array, finite = _finite_values(values)
-    speaker = corpus
-    if finite.size:
-        median = np.median(finite)
-        deviation = np.median(np.abs(finite - median))
-        speaker = Statistic(float(median), float(MAD_TO_SIGMA * deviation))
-    weight = finite.size / (finite.size + 20)
-    center = weight * speaker.median + (1 - weight) * corpus.median
-    shrunk = weight * speaker.spread + (1 - weight) * corpus.spread
-    scale = max(shrunk, 0.7 * corpus.spread)
-    if not scale:
-        return _all_mid(array)
-    low = center - 0.75 * scale
-    high = center + 0.75 * scale
-    return Buckets(_labels(array < low, array > high), low, high)
 
 
 def seed(values: ArrayLike) -> Buckets:
@@ -156,33 +118,6 @@ def spread(values: ArrayLike, feature: str) -> float:
     if lower <= 0:
         return math.inf if upper > 0 else 0.0
     return PER_DECADE[feature] * math.log10(upper / lower)
-
-
-#: Fewer finite values than this say nothing of how far a speaker strays: a value alone never does.
-MIN_STRAYING = 3
-
-
-def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:
-    """Return the usual value of a measure, from one 1-D array per speaker and conversation, each seen once.
-
-    The median is that of all values; the spread is taken around each array's own median, because `robust` needs to
-    know how far one speaker strays, not how far speakers differ. Arrays with fewer than `MIN_STRAYING` finite
-    values are left out. Raises DailytalkError if none is left.
-    """
-    counted: list[NDArray[np.float64]] = []
-    for values in arrays:
-        _, finite = _finite_values(values)
-        if finite.size >= MIN_STRAYING:
-            counted.append(finite)
-    if not counted:
-        raise DailytalkError(
-            f"corpus statistics are impossible: no speaker of a conversation has {MIN_STRAYING} known values",
-            "give more or longer rows",
-        )
-    deviations = [np.abs(finite - np.median(finite)) for finite in counted]
-    median = np.median(np.concatenate(counted))
-    deviation = np.median(np.concatenate(deviations))
-    return Statistic(float(median), float(MAD_TO_SIGMA * deviation))
 
 
 def over_median(values: ArrayLike) -> NDArray[np.float64]:

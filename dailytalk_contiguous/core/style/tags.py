@@ -282,52 +282,17 @@ AS_USUAL = "affect as usual"
 STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}
 
 
-#: The tag of a class of emotion, where it has one: of speech as usual, `neutral`, the rules say more.
-TAG_OF_EMOTION = {
-    "angry": "angry",
-    "calm": "calm",
-    "contemptuous": "contemptuous",
-    "disgusted": "disgusted",
-    "fearful": "scared",
-    "happy": "happy",
-    "sad": "sad",
-    "surprised": "surprised",
-}
-
-#: The conditions of the middle of the grid.
-_MIDDLE = {RuleCondition("arousal", "is", MID), RuleCondition("valence", "is", MID)}
-
-
-def is_tie(rule: Rule) -> bool:
-    """Whether a chosen rule is only the middle of the grid, where no measure is remarkable.
-
-    No gate and no question held then, and arousal and valence are both MID: they lean to no side, or they are not
-    known, or there are too few utterances to compare.
-    """
-    return set(rule.conditions) >= _MIDDLE
-
-
-def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None = None) -> Choice:
-    """Choose the tag of the first rule that holds, or at a tie (`is_tie`) that of a class of emotion.
-
-    Args:
-        evidence: facts about the utterance.
-        preset: one of `PRESETS`.
-        emotion: class of which a classifier is sure; None, or one that is not in `TAG_OF_EMOTION`, for no vote.
+def choose_tag(evidence: Evidence, preset: str = "standard") -> Choice:
+    """Choose the tag of the first rule of a preset (one of `PRESETS`) that holds.
 
     Raises ValueError if a bucket is none of LOW, MID and HIGH, since then no cell of the grid holds.
 
-    >>> choose_tag(Evidence(arousal="HIGH", dominance="HIGH"), emotion="sad")
+    >>> choose_tag(Evidence(arousal="HIGH", dominance="HIGH"))
     Choice(tag='excited', rule='grid: arousal HIGH, valence MID, dominance HIGH')
-    >>> choose_tag(Evidence(), emotion="sad")
-    Choice(tag='sad', rule='emotion: sad')
     """
     for rule in PRESETS[preset]:
-        if not rule.holds(evidence):
-            continue
-        if emotion in TAG_OF_EMOTION and is_tie(rule):
-            return Choice(TAG_OF_EMOTION[emotion], f"emotion: {emotion}")
-        return Choice(rule.tag, rule.name)
+        if rule.holds(evidence):
+            return Choice(rule.tag, rule.name)
     raise ValueError(f"no rule of {preset!r} holds for {evidence}: buckets must be LOW, MID or HIGH")
 
 

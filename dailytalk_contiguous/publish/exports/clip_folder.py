@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.records.clip import clip_row, times_listed
 from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, Row
-from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.shards import read_rows
@@ -66,7 +66,7 @@ def _conditions(talk: Conversation) -> dict[str, str | None]:
 
 
 #: Fields of a clip's utterance that its annotation has under their names.
-_FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
+_FIELDS = ("text", "rule", *EMOTION_GUESS)
 
 
 def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, object]:

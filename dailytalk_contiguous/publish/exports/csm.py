@@ -64,5 +64,5 @@ CSM = exporting.ExportFormat(
     write=write_csm,
     finish=exporting.json_lists(train=CONVERSATIONS),
     manifests=(CONVERSATIONS,),
-    options=frozenset({"main", "prosodic_tokens"}),
+    options=frozenset({"main"}),
 )

@@ -25,11 +25,9 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.machine.audio import read_header, read_pcm
 from dailytalk_contiguous.machine.sound_columns import MOST_PCM_BYTES
-from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.checks.findings import TOLERANCE
 from dailytalk_contiguous.publish.exports.splits import DivisionSettings, SplitVoice
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
-from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.stages.transcribe import FILLERS, KEEP
 from dailytalk_contiguous.store.files import json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
@@ -47,7 +45,6 @@ class ExportSettings(DivisionSettings):
         least=LOWEST_RATE, most=HIGHEST_RATE, shown="the trainer's",
     )  # fmt: skip
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
-    prosodic_tokens: str | None = setting(None, CODEBOOK)
     fillers: str = setting(KEEP, FILLERS)
     dataset: str | None = unlisted(None)  # the name of the source, for formats with a column of it
 
@@ -82,7 +79,6 @@ class Export:
         target: the folder.
         settings: the settings of the format.
         sample_rate: Hz of its sound.
-        prosody: the model of prosodic tokens; None without them.
         prepared: the value that `prepare` of the format returned.
         facts: facts for the outcome, besides the files.
         notes: the same in words.
@@ -103,7 +99,6 @@ class Export:
     target: OwnedFolder
     settings: Any
     sample_rate: int
-    prosody: ProsodicClusterSequences | None
     prepared: Any = None
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -125,18 +120,8 @@ class Export:
         return self.format.check is not None
 
     def write_sound(self, name: str, pcm: Pcm) -> None:
-        """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
-
-        The file of the tokens has the name of the sound, under `prosody` in place of its first folder:
-        `{"model", "hop_seconds", "tokens"}`, with a list of tokens for each channel.
-        """
+        """Write samples of shape (n,) or (n, channels) as `name`.wav."""
         self.target.write_wav(f"{name}.wav", pcm, self.sample_rate)
-        if self.prosody is not None:
-            channels = np.atleast_2d(pcm.T).astype(np.float32) / 32768
-            waveform = self.prosody.resample_waveform(channels, self.sample_rate)
-            tokens = self.prosody.extract_cluster_sequences(waveform)
-            about = {"model": self.prosody.codebook.name, "hop_seconds": HOP_SECONDS, "tokens": tokens}
-            self.target.write_text(f"prosody/{name.partition('/')[2]}.json", json_text(about))
 
 
 class SeenTalk(NamedTuple):

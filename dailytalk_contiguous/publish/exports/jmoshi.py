@@ -68,5 +68,5 @@ JMOSHI = exporting.ExportFormat(
     checked="a reader written from its README",
     write=write_jmoshi,
     finish=finish_jmoshi,
-    options=frozenset({"main", "prosodic_tokens"}),
+    options=frozenset({"main"}),
 )

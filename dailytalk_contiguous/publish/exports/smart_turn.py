@@ -3,8 +3,7 @@
 Pauses inside utterances are clips, too: incomplete ones.
 
 `train` and `test` are folders of `datasets`' audiofolder: `metadata.jsonl` and a mono FLAC of 16 bits at 16 kHz a
-clip. The trainer takes both by their absolute paths, and draws its validation from `train`. `--layout raw` is the
-layout in which the project takes contributions: `LANGUAGE/complete-nofiller/UUID.flac` and the like.
+clip. The trainer takes both by their absolute paths, and draws its validation from `train`.
 
 The model hears the last 8 s of a clip, and so does the judge that rates ends of turns here (`models.turn_end`). So
 a clip has all 8 s where the recording has them, with what this side said before its turn, and sounds to the model
@@ -13,12 +12,10 @@ in it for the name of a split.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.conversation import or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, encoded_sound
 from dailytalk_contiguous.core.style.sampling import order_key
 from dailytalk_contiguous.core.turns.inner_pauses import inner_pauses
@@ -38,7 +35,7 @@ from dailytalk_contiguous.publish.exports.turn_end_clips import (
 )
 from dailytalk_contiguous.store.files import json_document, json_text
 
-#: The record of a folder: its layout, and where each clip is from.
+#: The record of a folder: where each clip is from.
 SMART_TURN_CLIPS = "smart-turn.json"
 
 #: The list of an audiofolder.
@@ -47,22 +44,11 @@ METADATA = "metadata.jsonl"
 #: The folders of both sides.
 SMART_TURN_FOLDERS = {"train": "train", "eval": "test"}
 
-#: The layout without lists: folders of languages and labels.
-RAW = "raw"
-
 #: Seconds that a clip lasts at least.
 SHORTEST_CLIP = 1.0
 
 #: Where clips are until all are divided and balanced.
 _UNDIVIDED = "clips"
-
-
-@dataclass(frozen=True)
-class SmartTurnSettings(exporting.ExportSettings):
-    layout: str = setting(
-        "audiofolder", "Layout of smart-turn: {choices} (a folder for each language and label).",
-        panel="result", choices=("audiofolder", RAW),
-    )  # fmt: skip
 
 
 def write_smart_turn(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
@@ -136,12 +122,8 @@ def _clips(
 
 
 def finish_smart_turn(export: exporting.Export, lists: exporting.Lists) -> Mapping[str, exporting.FileText]:
-    """Balance both sides, and move each clip to where its layout has it."""
+    """Balance both sides, and move each clip to the folder of its side."""
     target = export.target
-    is_raw = export.settings.layout == RAW
-    if is_raw:  # it has no sides: who takes the clips divides them
-        lists["train"].extend(lists["eval"])
-        lists["eval"].clear()
     texts: dict[str, exporting.FileText] = {}
     clips = {}
     for side, entries in lists.items():
@@ -162,22 +144,19 @@ def finish_smart_turn(export: exporting.Export, lists: exporting.Lists) -> Mappi
         lines: list[str] = []
         for entry in entries:
             metadata = entry.line
-            home = metadata.raw_folder if is_raw else folder
             source = f"{_UNDIVIDED}/{metadata.file_name}"
-            target.join(f"{home}/{metadata.file_name}", [source], b"")
+            target.join(f"{folder}/{metadata.file_name}", [source], b"")
             target.remove([source])
             lines.append(json_text(metadata._asdict()))
-            clips[metadata.id] = export.about[metadata.id]
-            if not is_raw:
-                clips[metadata.id]["split"] = folder
-        if lines and not is_raw:
+            clips[metadata.id] = {**export.about[metadata.id], "split": folder}
+        if lines:
             texts[f"{folder}/{METADATA}"] = lines
     if not lists["train"]:
         reason = "no side has both a turn that ends and a pause in a turn, so nothing is left to train on"
         remedy = "export more conversations, or look at `dailytalk check` of the source for its ends of turns"
         raise DailytalkError(reason, remedy)
-    texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": clips})
-    if not is_raw and not lists["eval"]:
+    texts[SMART_TURN_CLIPS] = json_document({"clips": clips})
+    if not lists["eval"]:
         export.notes.append("nothing to evaluate on: export more conversations, or --eval-share 0.3")
     return texts
 
@@ -193,7 +172,6 @@ SMART_TURN_FORMAT = exporting.ExportFormat(
     finish=finish_smart_turn,
     manifests=(*(f"{folder}/{METADATA}" for folder in SMART_TURN_FOLDERS.values()), SMART_TURN_CLIPS),
     sides=exporting.TWO_LISTS,
-    settings=SmartTurnSettings(),
     options=frozenset(),
     sample_rate=ANALYSIS_RATE,
     is_only_rate=True,

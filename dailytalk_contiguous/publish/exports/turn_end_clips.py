@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
+from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEnd
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
 from dailytalk_contiguous.core.words.filler_removal import filler_flags, spoken_language
 from dailytalk_contiguous.core.words.fillers import PATTERNS, language_code
@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.words.language_codes import iso_639_3
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS
-from dailytalk_contiguous.publish.exports.speech_spans import Spans, timed_of
+from dailytalk_contiguous.publish.exports.speech_spans import Spans
 
 #: Seconds that a clip lasts at most: a hundredth under the 16 s of the trainer's guide.
 LONGEST_CLIP = 15.99
@@ -95,17 +95,13 @@ def words_in(words: Sequence[Word], start: float, end: float) -> Sequence[Word]:
 
 
 def ends_in(talk: Conversation) -> list[TurnEnd]:
-    """Return the ends of turns of a conversation, by the index of their utterance.
-
-    They are those with a `transition`. In a conversation without any, which an earlier version made, they follow
-    from the times.
-    """
+    """Return the ends of the turns of a conversation: of its utterances with a `transition`."""
     ends: list[TurnEnd] = []
     for number, utterance in enumerate(talk.utterances):
         transition = or_none(utterance.transition)
         if transition in (HOLD, SHIFT):
             ends.append(TurnEnd(number, utterance.sounding.end, transition))
-    return ends or turn_ends(timed_of(talk))
+    return ends
 
 
 def clip_start(uncut: Sequence[tuple[float, float]], end: float) -> float | None:
@@ -155,18 +151,6 @@ class ClipMetadata(NamedTuple):
     synthetic: bool
     spoken_text: str | None
     dataset: str
-
-    @property
-    def raw_folder(self) -> str:
-        """The folder of its language and its labels, such as `eng/incomplete-endfiller`."""
-        label = "complete" if self.endpoint_bool else "incomplete"
-        fillers: list[str] = []
-        if self.midfiller:
-            fillers.append("midfiller")
-        if self.endfiller:
-            fillers.append("endfiller")
-        suffix = "-".join(fillers) or "nofiller"
-        return f"{self.language}/{label}-{suffix}"
 
 
 def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:

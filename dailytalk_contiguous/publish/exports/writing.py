@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.core.words.filler_removal import row_without_fillers
 from dailytalk_contiguous.core.words.same_texts import hash_words
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
-from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports.exporting import (
     Export,
     ExportFormat,
@@ -78,10 +77,7 @@ def write_export(
     prepared = format.prepare(out, chosen)
     target = OwnedFolder(out, format.name, format.manifests)
     rate = chosen.sample_rate or format.sample_rate
-    prosody = None
-    if chosen.prosodic_tokens:
-        prosody = ProsodicClusterSequences(chosen.prosodic_tokens)
-    export = Export(format, target, chosen, rate, prosody, prepared)
+    export = Export(format, target, chosen, rate, prepared)
     for row in rows:
         _write_row(export, row)
     if len(format.sides) == 1:

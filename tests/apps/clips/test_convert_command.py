@@ -1,4 +1,4 @@
-"""`dailytalk convert`: what becomes of recordings, their tags and folders, and what nothing may overwrite."""
+"""`dailytalk convert`: what becomes of recordings and their folders, and what nothing may overwrite."""
 
 import json
 from pathlib import Path
@@ -11,16 +11,12 @@ from audio_files import encode, tones
 from command import Command
 from recordings import read_lines
 
-TAGS = {"title": "Grüße", "artist": "Ann", "album": "Calls", "date": "2021", "genre": "Speech", "comment": "two"}
 
-
-def save(path: Path, samples: Any = None, rate: int = 16000, subtype: str = "PCM_16", **tags: str) -> Path:
+def save(path: Path, samples: Any = None, rate: int = 16000, subtype: str = "PCM_16") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = tones(2.0, rate) if samples is None else samples
     kind = {".opus": "OGG"}.get(path.suffix)
     with soundfile.SoundFile(path, "w", rate, samples.shape[1], subtype, format=kind) as file:
-        for name, text in tags.items():
-            setattr(file, name, text)
         file.write(samples)
     return path
 
@@ -51,7 +47,7 @@ def test_files_of_five_formats_become_each_of_four(tmp_path: Path, dailytalk: Co
     source = tmp_path / "in"
     for number, (suffix, subtype) in enumerate(SUBTYPES.items()):
         path = source / f"day {number}/{suffix}.{suffix}"
-        save(path, subtype=subtype, **TAGS)
+        save(path, subtype=subtype)
     out = tmp_path / "out"
     assert dailytalk("convert", source, "--to", to, "--out", out).code == 0
     expected = [f"day {number}/{name}.{to}" for number, name in enumerate(SUBTYPES)]
@@ -61,20 +57,16 @@ def test_files_of_five_formats_become_each_of_four(tmp_path: Path, dailytalk: Co
             assert file.frames == 32000
             assert file.samplerate == 16000
             assert file.channels == 2
-            tags = file.copy_metadata()
-            assert {name: tags.get(name) for name in TAGS} == TAGS
 
 
-def test_m4a_is_read_and_keeps_its_tags(tmp_path: Path, dailytalk: Command) -> None:
+def test_m4a_is_read(tmp_path: Path, dailytalk: Command) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    encode(source / "a.m4a", tones(2.0, 44100), 44100, title="Grüße", track="3")
+    encode(source / "a.m4a", tones(2.0, 44100), 44100)
     out = tmp_path / "out"
     assert dailytalk("convert", source, "--to", "opus", "--out", out).code == 0
     with soundfile.SoundFile(out / "a.opus") as file:
         assert file.samplerate == 48000
-        assert file.title == "Grüße"
-        assert file.tracknumber == "3"
         assert file.frames / 48000 == pytest.approx(2.0, abs=0.1)  # AAC fills its last frame
 
 
