@@ -73,24 +73,24 @@ proof: install
 	$(BIN)/python benchmarks/proof.py $(CALLS) $(if $(TEST),--test $(TEST))
 
 # All tests, or those of one room: make test ROOM=stages
-test: install
+test: install $(VENV)/.smart-turn
 	$(BIN)/python -m pytest -n auto --dist worksteal $(addprefix tests/,$(ROOM))
 
 # What somebody sees who has just cloned this: a PATH with Python and make alone.
-test-bare: install
+test-bare: install $(VENV)/.smart-turn
 	rm -rf out/bare && mkdir -p out/bare && ln -s "$$(command -v $(PYTHON))" "$$(command -v make)" out/bare/
 	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -n auto --dist worksteal $(OPTIONS)
 
 # The tests to which a program (chromium, …) makes a difference.
-test-programs: install
+test-programs: install $(VENV)/.smart-turn
 	$(BIN)/python -m pytest -n auto --dist worksteal -m programs $(OPTIONS)
 
 # All tests, those marked `nightly` too, and property tests with 500 examples each instead of 30.
-test-nightly: install
+test-nightly: install $(VENV)/.smart-turn
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Which of a hundred small changes to the package, drawn by cosmic-ray, the tests notice.
-test-mutants: install
+test-mutants: install $(VENV)/.smart-turn
 	$(BIN)/python benchmarks/mutants.py --cover
 	$(BIN)/python benchmarks/mutants.py --room all --count 8
 
@@ -131,9 +131,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@echo "installing 2 of 2: the package and what it needs (minutes)"
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,offline,review,tokens]'
-	@# Weights alone, which are optional: nothing of these packages is imported, so that they need no others.
-	$(PIP) install --quiet --no-deps pipecat-ai==1.14.0 || echo "without Smart Turn: ends of turns are not judged"
+	@# Weights alone, which are optional: nothing of the package is imported, so that it needs no others.
 	$(PIP) install --quiet --no-deps resemblyzer==0.1.4 || echo "without Resemblyzer: voices are not compared"
+	@: > $@
+
+# Weights of Smart Turn for the tests of --turn-ends; nothing else of the package is used.
+$(VENV)/.smart-turn: $(VENV)/.installed
+	$(PIP) install --quiet --no-deps pipecat-ai==1.14.0 || echo "without Smart Turn: its tests are skipped"
 	@: > $@
 
 clean:

@@ -35,19 +35,16 @@ from dailytalk_contiguous.core.turns.turn_ends import (
     auc_change,
     mean_change,
 )
-from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.work_folder import RUN
 
 #: Goals of a new voice: how much more finished holds may sound than recorded ones, and how much less often shifts
 #: may sound more finished than holds. Missed is one that the interval excludes.
 GOALS = {"piper": (0.10, 0.06), "shift": (0.05, 0.03)}
 
-#: Seconds of a judgement on one thread, and the share of `build` that `JudgeTurnEnds` takes by the clock.
+#: Seconds of a judgement on one thread.
 JUDGED_GOAL = 0.05
-SHARE_GOAL = 0.08
 
 
 def main() -> int:
@@ -68,7 +65,6 @@ def main() -> int:
             tagged = tag(recordings, Path(scratch) / title)
             for voice in chosen.voices:
                 ends[voice].append(revoiced(title, tagged, voice))
-                met.append(judge_share(f"{title}, {voice}", tagged, tagged.parent / f"{voice}-left"))
     for voice, of_sources in ends.items():
         met += judge_changes(voice, of_sources)
     return 0 if all(met) else 1
@@ -81,18 +77,6 @@ def tag(recordings: Sequence[Path], folder: Path) -> Path:
     options = ("--profile", "embedded", "--language", "en", "--source-licence", "CC0-1.0")
     dailytalk("tag", source, "--out", work, *options)
     return work
-
-
-def judge_share(title: str, tagged: Path, spoken: Path) -> bool:
-    """The share of JudgeTurnEnds in the time of all stages of `build` with the embedded profile."""
-    seconds: dict[str, float] = {}
-    for record in (read_json(tagged / RUN), read_json(spoken / RUN)["speak"]):
-        seconds |= {stage: took for stage, (took, _) in record["time"]["stages"].items()}
-    share = seconds["JudgeTurnEnds"] / sum(seconds.values())
-    return judged(
-        f"{title}: JudgeTurnEnds takes {share:.0%} of build by the clock (goal {SHARE_GOAL:.0%})",
-        share <= SHARE_GOAL,
-    )
 
 
 class Revoiced(NamedTuple):

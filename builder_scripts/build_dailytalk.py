@@ -26,7 +26,6 @@ CHAIN = [
     dc.PerUtterance(dc.Speak(engine="fish", revoice="left")),
     dc.Reconstruct(mode="anchor", revoice="left"),
     dc.Align(recogniser="medium", revoice="left"),
-    dc.JudgeTurnEnds(revoice="left"),
     dc.Finish(revoice="left"),
 ]
 

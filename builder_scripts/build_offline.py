@@ -24,7 +24,6 @@ CHAIN = [
     dc.PerUtterance(dc.Speak(engine="piper", revoice="left")),
     dc.Reconstruct(mode="anchor", revoice="left"),
     dc.Align(recogniser="", revoice="left"),
-    dc.JudgeTurnEnds(revoice="left"),
     dc.Finish(revoice="left"),
 ]
 

@@ -45,7 +45,7 @@ EVERYWHERE = {"--json", "--help", "--help-all", "--verbose", "--insecure", "--ve
 
 #: Where the sentences are about other commands: `doctor` says what is needed `to speak`, and how pip installs
 #: weights; an export of J-Moshi ends with commands of its trainer.
-ABOUT_OTHERS = ("  to speak:", "next: ", "voices, which check compares:", "Smart Turn, which hears")
+ABOUT_OTHERS = ("  to speak:", "next: ", "voices, which check compares:")
 
 
 def foreign_options(words: Sequence[str], output: str) -> list[str]:

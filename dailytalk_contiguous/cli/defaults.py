@@ -8,18 +8,17 @@ from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.stages.judge_turn_ends import JUDGED
+from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 
 
 @cache
 def default_settings() -> dict[str, object]:
     """Return the defaults by the names of the options, also of apps, except those that depend on the machine."""
-    values = settings_of(*tag_stages(), *speak_stages())
+    values = settings_of(*tag_stages(), *speak_stages(), JudgeTurnEnds())
     for defaults in parts("DEFAULTS"):
         values = defaults() | values
     for name in ("compute_type", "affect_precision"):
         values.pop(name, None)
-    values["turn_ends"] = JUDGED  # as they should be: where nobody judged them, it is said
     return {"profile": STANDARD} | {
         name: json.loads(json.dumps(value, default=str)) for name, value in values.items()
     }

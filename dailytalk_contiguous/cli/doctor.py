@@ -13,7 +13,6 @@ from dailytalk_contiguous.models.affect import AUDEERING_BYTES, is_available
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_OFFLINE,
     INSTALL_RESEMBLYZER,
-    INSTALL_SMART_TURN,
     Missing,
     source_of,
     speaker_encoder_file,
@@ -22,7 +21,6 @@ from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
-from dailytalk_contiguous.models.turn_end import smart_turn_here
 from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 
 
@@ -55,7 +53,6 @@ class MachineReport(TypedDict):
     compute_type: str
     lacks_cublas: bool
     whisper: dict[str, str]
-    turn_end_judge: str | None
     speaker_encoder: str
     profiles: dict[str, ProfileNeeds]
 
@@ -66,7 +63,6 @@ def doctor_outcome(report: MachineReport) -> Outcome:
     sizes = [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
     gpu = report["gpu"] or f"none used: {report['no_gpu_because']}"
     voices = report["speaker_encoder"] or f"not compared: {INSTALL_RESEMBLYZER}"
-    judge = report["turn_end_judge"] or f"not here, so ends of turns are not judged: {INSTALL_SMART_TURN}"
     details: list[str | Judgement] = [
         f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
         *packages,
@@ -77,7 +73,6 @@ def doctor_outcome(report: MachineReport) -> Outcome:
     details.append(f"Whisper computes in {report['compute_type']}; on this machine:")
     details += sizes
     details.append(f"voices, which check compares: {voices}")
-    details.append(f"Smart Turn, which hears whether pauses sound like pauses: {judge}")
     ready = []
     for name, profile in report["profiles"].items():
         if profile["ready"]:
@@ -124,7 +119,6 @@ def examine() -> MachineReport:
         import torch
 
         gpu = torch.cuda.get_device_name()
-    judge = smart_turn_here()
     encoder = speaker_encoder_file()
     installed = {package.name: package.version for package in distributions()}
     return {
@@ -137,7 +131,6 @@ def examine() -> MachineReport:
         "compute_type": compute_type_of("auto", "auto"),
         "lacks_cublas": bool(gpu) and not cublas(),
         "whisper": {size: source_of(folder) for size, folder in sizes_here().items()},
-        "turn_end_judge": source_of(judge) if judge else None,
         "speaker_encoder": f"Resemblyzer {source_of(encoder)}" if encoder else "",
         "profiles": {name: _profile_needs(name) for name in PROFILES},
     }

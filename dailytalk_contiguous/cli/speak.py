@@ -42,6 +42,7 @@ from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.sources.hub_repository import repository_of
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
+from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
@@ -51,7 +52,9 @@ from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 
 #: The options of `speak` that are settings of its stages.
-SPEAK_SETTINGS = cli_options.setting_options(ChooseVoice(), *speak_stages(device="cpu"), Convert())
+SPEAK_SETTINGS = cli_options.setting_options(
+    ChooseVoice(), *speak_stages(device="cpu"), Convert(), JudgeTurnEnds()
+)
 
 #: The options that `speak --help` shows.
 _EVERYDAY = (

@@ -14,7 +14,7 @@ from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
-from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
+from dailytalk_contiguous.stages.judge_turn_ends import NOT_JUDGED, JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -34,10 +34,10 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 
     >>> from dailytalk_contiguous import speak_stages
     >>> [stage.name for stage in speak_stages("embedded", revoice="right")]
-    ['Speak', 'Reconstruct', 'Align', 'JudgeTurnEnds', 'Finish']
+    ['Speak', 'Reconstruct', 'Align', 'Finish']
     >>> [stage.name for stage in speak_stages(revoice="none")]
-    ['Keep', 'Align', 'JudgeTurnEnds', 'Finish']
-    >>> [stage.name for stage in speak_stages(tts="shift")]
+    ['Keep', 'Align', 'Finish']
+    >>> [stage.name for stage in speak_stages(tts="shift", turn_ends="smart-turn")]
     ['Convert', 'Reconstruct', 'Align', 'JudgeTurnEnds', 'Finish']
     """
     make = StageMaker(profile, without_models(options))
@@ -57,7 +57,12 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     finish = make(Finish)
     make.all_used(speak, reconstruct, align, judge, finish)
     choose: Stages = (make(ChooseVoice),) if options.get("voice") == CLONE else ()
-    return (*choose, speak, reconstruct, align, judge, finish)
+    return (*choose, speak, reconstruct, align, *_if_asked(judge), finish)
+
+
+def _if_asked(judge: JudgeTurnEnds) -> Stages:
+    """The stage that judges ends of turns, if its judge was chosen."""
+    return (judge,) if judge.judge != NOT_JUDGED else ()
 
 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
@@ -69,7 +74,7 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     align = replace(make(Align), recogniser="")
     because = "--revoice none, which resynthesises nobody"
     _refuse_unused(make, verify, because, keep, align, judge, finish)
-    return (keep, align, judge, finish)
+    return (keep, align, *_if_asked(judge), finish)
 
 
 def _converted_stages(make: StageMaker, verify: bool) -> Stages:
@@ -81,7 +86,7 @@ def _converted_stages(make: StageMaker, verify: bool) -> Stages:
     align = replace(make(Align), recogniser="")  # as in `_kept_stages`
     because = f"--tts {make.options['tts']}, which converts the recorded sound"
     _refuse_unused(make, verify, because, convert, reconstruct, align, judge, finish)
-    return (convert, reconstruct, align, judge, finish)
+    return (convert, reconstruct, align, *_if_asked(judge), finish)
 
 
 def _refuse_unused(make: StageMaker, verify: bool, because: str, *stages: Stage) -> None:

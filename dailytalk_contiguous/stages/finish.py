@@ -21,12 +21,14 @@ from dailytalk_contiguous.core.records.conversation import (
     has_column,
     is_set,
     or_none,
+    set_null,
     to_row,
 )
 from dailytalk_contiguous.core.records.fields import Field, columns_among, finite
 from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
 from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
+from dailytalk_contiguous.core.records.transitions import ends_of_talk
 from dailytalk_contiguous.core.records.utterance import (
     EDGES,
     FIELDS,
@@ -55,6 +57,8 @@ class Finish(Stage):
 
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
+
+    It adds who speaks next after the end of each turn, as recorded and as built (`core.records.transitions`).
 
     Of a conversation of a version, whose row is `published`, it changes what was made anew alone.
 
@@ -90,7 +94,7 @@ class Finish(Stage):
         *sorted({OF_UTTERANCE.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     adds: ClassVar[Features] = schema.BUILT
 
     def __post_init__(self) -> None:
@@ -122,6 +126,7 @@ class Finish(Stage):
         for word in talk.alignments:
             words.append(word.moved_to(_rounded(word.start, end), _rounded(word.end, end)))
         talk.alignments = words
+        self._add_transitions(talk)
         finished: dict[str, object] = {
             "conversation_id": talk.id,
             "recording_id": talk.recording_id,
@@ -145,6 +150,15 @@ class Finish(Stage):
             finished |= rebuilt(read_published(published), finished)
         talk.extra |= {name: finite(value) for name, value in finished.items()}
         return talk
+
+    def _add_transitions(self, talk: Conversation) -> None:
+        for utterance in talk.utterances:
+            set_null(utterance, ("transition", "source_transition"))
+        utterances, recorded, built = ends_of_talk(talk.utterances, self.revoice)
+        for end in recorded:
+            utterances[end.utterance].source_transition = end.transition
+        for end in built:
+            utterances[end.utterance].transition = end.transition
 
     def _utterances(self, talk: Conversation, sides: Mapping[str, str], end: float) -> list[dict[str, object]]:
         """The utterances with their sides in the result, and their texts as they are heard there."""

@@ -347,7 +347,7 @@ def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(
     work = folder(tmp_path / "work", first=SHORT)
     done = dailytalk("speak", work, *FISH, "--dry-run")
     assert done.code == 1
-    assert "stages to run: Speak, Reconstruct, Align, JudgeTurnEnds, Finish" in done.out
+    assert "stages to run: Speak, Reconstruct, Align, Finish" in done.out
     assert done.err == dailytalk("speak", work, *FISH).err
     assert "Fish Audio needs a token" in done.err
     assert sorted(path.name for path in work.iterdir()) == ["recordings", "tagged", "transcript.jsonl"]

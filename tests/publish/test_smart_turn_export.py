@@ -18,17 +18,15 @@ from command import Command
 from recordings import read_lines
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.turns.turn_ends import turn_ends
-from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
+from dailytalk_contiguous.core.turns.turn_taking import Timed
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.models.turn_end import SpokenEnd, load_smart_turn
 from dailytalk_contiguous.publish.exports.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.exports.turn_end_clips import clip_start
 from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.stages.judge_turn_ends import PlacedSpeech, judged_ends
 
 #: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.
 #: At 17.5 s the left side ends in the other's speech, and behind 26.0 s nobody speaks.
@@ -71,18 +69,13 @@ def with_ends(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def judge(row: dict[str, Any], sound: np.ndarray | None) -> None:
-    """Set what follows from the times of a row in which all utterances are heard, as `JudgeTurnEnds` does."""
-    seen = from_finished(row)
-    timed = []
-    for utterance in seen.utterances:
-        assert utterance.new_sounding is not None
-        timed.append(Timed(utterance.channel, *utterance.new_sounding))
-    (ends,) = judged_ends([PlacedSpeech(timed, sound)], join_spans(timed))
-    for index, record in enumerate(row["utterances"]):
-        end = ends.get(index)
-        record["transition"] = end and end.transition
-        record["turn_end"] = end and end.finished
+def judge(row: dict[str, Any], sound: np.ndarray) -> None:
+    """Set how finished the ends of turns sound of a row in which all utterances are heard."""
+    timed = [Timed(line["channel"], line["start"], line["end"]) for line in row["utterances"]]
+    ends = turn_ends(timed)
+    spoken = [SpokenEnd(sound[:, CHANNELS.index(timed[end.utterance].channel)], end.time) for end in ends]
+    for end, finished in zip(ends, load_smart_turn().finished(spoken), strict=True):
+        row["utterances"][end.utterance]["turn_end"] = finished
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +349,7 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
         seconds = len(recordings[name]) / RATE
         alignments = built_row(name, spoken, seconds, RATE)["alignments"]
         utterances = joined(sorted(spoken, key=lambda line: line[1]), 1.0)
-        row = built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments)
+        row = with_ends(built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments))
         judge(row, recordings[name])
         rows.append(row)
     write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, sides=dict.fromkeys(EXAMPLE_NAMES, "train"))

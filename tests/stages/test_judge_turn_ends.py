@@ -11,7 +11,9 @@ from planted_ends import spoken_sentences
 
 from dailytalk_contiguous import JudgeTurnEnds
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.transitions import ends_of_talk
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.stages import judge_turn_ends
@@ -52,18 +54,8 @@ def encoded(samples: NDArray[np.float32]) -> dict[str, Any]:
     return {"bytes": flac(pcm, RATE), "path": None}
 
 
-def judged(
-    side: int,
-    revoice: str,
-    delay: float,
-    noise: dict[str, float] | None = None,
-    leak_share: float | None = None,
-    **settings: Any,
-) -> dict[str, list[Any]]:
-    """The columns of a planted conversation.
-
-    `noise` is the signal-to-noise ratio of each side as built, in dB; `leak_share` that of every utterance.
-    """
+def columns_of(side: int, revoice: str, delay: float) -> dict[str, Any]:
+    """The row of a planted conversation, whose result is `delay` seconds later."""
     samples, lines = planted(side)
     n_silent = round(delay * RATE)
     delayed = np.pad(samples, ((n_silent, 0), (0, 0)))
@@ -71,7 +63,7 @@ def judged(
     channels = [channel for channel, _, _ in lines]
     starts = [start for _, start, _ in lines]
     ends = [end for _, _, end in lines]
-    row = {
+    return {
         "audio": encoded(samples),
         "offset": 0.0,
         "duration": len(samples) / RATE,
@@ -82,25 +74,38 @@ def judged(
         "new_start": [*(start + delay for start in starts), None],
         "new_end": [*(end + delay for end in ends), None],
     }
-    if leak_share is not None:
-        row["leak_share"] = [leak_share] * len(row["start"])
-    if noise is not None:
-        row["built_sides"] = [{"channel": channel, "snr_db": ratio} for channel, ratio in noise.items()]
-    stage = JudgeTurnEnds(revoice=revoice, **settings)
-    dataset = Dataset.from_list([row])
+
+
+def judged(side: int, revoice: str, delay: float, judge: str) -> dict[str, list[Any]]:
+    """What the stage adds to a planted conversation."""
+    stage = JudgeTurnEnds(revoice=revoice, judge=judge)
+    dataset = Dataset.from_list([columns_of(side, revoice, delay)])
     (done,) = stage.map(dataset).to_list()
     return {name: done[name] for name in stage.adds}
+
+
+@pytest.mark.parametrize(("side", "revoice"), [(0, "left"), (1, "left"), (0, "right"), (1, "none")])
+def test_transitions_of_planted_ends_are_known_as_recorded_and_as_built(side: int, revoice: str) -> None:
+    delay = 0.0 if revoice == "none" else 1.5
+    row = columns_of(side, revoice, delay)
+    starts = zip(row["source_channel"], row["start"], row["end"], row["new_start"], row["new_end"], strict=True)
+    utterances = [
+        Utterance(source_channel=channel, start=start, end=end, new_start=new_start, new_end=new_end)
+        for channel, start, end, new_start, new_end in starts
+    ]
+    talk = ends_of_talk(utterances, revoice)
+    # A part, the rest of its sentence, the answer; nobody speaks behind the last answer; the last one was dropped.
+    expected = ["hold", "shift", "shift"] * 2 + ["hold", "shift"]
+    for ends in (talk.recorded, talk.built):
+        assert [end.transition for end in ends] == expected
+        assert [end.utterance for end in ends] == [*range(8)]
 
 
 @with_judge
 @pytest.mark.parametrize(("side", "revoice"), [(0, "left"), (1, "left"), (0, "right"), (1, "none")])
 def test_planted_pauses_sound_less_finished_than_planted_ends(side: int, revoice: str) -> None:
     delay = 0.0 if revoice == "none" else 1.5
-    done = judged(side, revoice, delay)
-    # A part, the rest of its sentence, the answer; nobody speaks behind the last answer; the last one was dropped.
-    expected = ["hold", "shift", "shift"] * 2 + ["hold", "shift", None, None]
-    assert done["source_transition"] == expected
-    assert done["transition"] == expected
+    done = judged(side, revoice, delay, "smart-turn")
     for timeline in ("turn_end", "source_turn_end"):
         judgements = done[timeline]
         holds = np.mean(judgements[0:9:3])
@@ -111,19 +116,15 @@ def test_planted_pauses_sound_less_finished_than_planted_ends(side: int, revoice
     assert done["turn_end"][1:8] == source
 
 
-def test_without_a_judge_the_ends_are_known_and_nothing_is_said_of_them() -> None:
-    done = judged(0, "left", 1.0, judge="none")
-    assert done["transition"][:3] == ["hold", "shift", "shift"]
+def test_without_a_judge_nothing_is_said_of_ends() -> None:
+    done = judged(0, "left", 1.0, "none")
     assert set(done["turn_end"]) == {None}
     assert set(done["source_turn_end"]) == {None}
 
 
-def test_the_judge_is_settled_before_work_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = JudgeTurnEnds(judge="smart-turn")
+def test_a_judge_that_is_not_on_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge_turn_ends, "lacking_smart_turn", lambda: ["weights"])
-    assert JudgeTurnEnds().judge == "none"
-    assert JudgeTurnEnds().digest != here.digest
     with pytest.raises(ModelMissing, match="Smart Turn") as raised:
-        here.preflight()
+        JudgeTurnEnds(judge="smart-turn").preflight()
     assert raised.value.remedy == INSTALL_SMART_TURN
     JudgeTurnEnds().preflight()
