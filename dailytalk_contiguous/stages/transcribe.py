@@ -56,9 +56,9 @@ WINDOW_SECONDS = 29.0
 KEEP = "keep"
 DROP = "drop"
 FILLERS = Setting(
-    "What becomes of um and uh in texts: {choices}. To tag, keep looks for them, which the recogniser is trained "
-    "to leave out, and for words said twice or cut off; drop does not, removes those that it writes, and leaves "
-    "given texts as they are. To export, drop removes all; the sound keeps them.",
+    "What becomes of um and uh in texts: {choices}. To tag, keep looks for them, which recognisers leave out, and "
+    "for words said twice or cut off; drop does not, removes those that are recognised, and leaves given texts as "
+    "they are. To export, drop removes all; the sound keeps them.",
     choices=(KEEP, DROP),
 )
 

@@ -373,6 +373,7 @@ def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, en
         (gzip.compress(wav_bytes(tones(1.0))), "packed by gzip"),
         (b"PK\x03\x04" + bytes(4000), "a ZIP archive"),
     ],
+    ids=["page", "xml", "json", "text", "gzip", "zip"],
 )
 def test_file_that_is_no_sound_is_called_what_it_is(tmp_path: Path, content: bytes, kind: str) -> None:
     for name in ("call.mp3", "call.wav"):
