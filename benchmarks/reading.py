@@ -18,8 +18,8 @@ DOCS = ROOT / "docs"
 
 #: At most.
 README_LINES = 110
-DOCS_WORDS = 30_000
-OPTIONS = 140
+DOCS_WORDS = 27_000
+OPTIONS = 128
 
 
 def readme_lines() -> int:

@@ -21,7 +21,7 @@ DIFFERENT = {
 }
 
 #: The most options that all commands together list.
-MOST_LISTED = 140
+MOST_LISTED = 128
 
 #: The most options that `--help` of these shows, besides itself; their `--help-all` shows the rest.
 MOST_SHOWN = {"build": 12, "tag": 14, "speak": 14}
