@@ -57,8 +57,8 @@ KEEP = "keep"
 DROP = "drop"
 FILLERS = Setting(
     "What becomes of um and uh in texts: {choices}. To tag, keep looks for them, which recognisers leave out, and "
-    "for words said twice or cut off; drop does not, removes those that are recognised, and leaves given texts as "
-    "they are. To export, drop removes all; the sound keeps them.",
+    "for words said twice or cut off; drop does not, removes those that are recognised, and leaves given texts "
+    "alone. To export, drop removes all; the sound keeps them.",
     choices=(KEEP, DROP),
 )
 
