@@ -49,7 +49,7 @@ _EVERYDAY = (
 def export(
     source: str = argument(
         "DIR|OWNER/NAME",
-        "Folder of build, speak, corpus (annotations: tag, too), clips (whisper.json), or a Hub dataset.",
+        "Folder of build, speak, corpus or clips (annotations: tag, too), or a Hub dataset.",
     ),
     out: Path = cli_options.out_option(),
     format: str = cli_options.format_option("moshi"),
