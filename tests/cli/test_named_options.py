@@ -49,6 +49,9 @@ OF_OTHERS = {
 #: Settings that the documents' own files define, and are options beside them.
 OF_OWN_FILES = {"--letters", "--longest", "--speaking-rate"}
 
+#: Options of git in examples.
+OF_GIT = {"--reset"}
+
 #: Names of files that have two hyphens, and are no options.
 FILE_NAMES = {"--rebuilt"}
 
@@ -139,7 +142,7 @@ def test_commands_that_the_code_names_are_there() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_options_that_a_document_names_are_there(path: Path, known: set[str]) -> None:
     text = path.read_text(encoding="utf-8")
-    allowed = known | OF_OWN_FILES
+    allowed = known | OF_OWN_FILES | OF_GIT
     assert [option for option in OPTION.findall(text) if option not in allowed] == []
 
 

@@ -12,6 +12,7 @@ import pytest
 from built_conversations import built_row, write_dataset
 from command import Command
 from datasets import Features, List
+from publish.test_smart_turn_export import with_ends
 
 from dailytalk_contiguous.core.records.schema import ALIGNED_WORD, BUILT
 from dailytalk_contiguous.publish.exports.formats import FORMATS
@@ -48,7 +49,9 @@ HESITANT = tuple((side, start, end, hesitant(text)) for side, start, end, text i
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    rows = [built_row(f"call{number}", HESITANT, SECONDS, kept_speaker=f"P{number}") for number in range(4)]
+    rows = [
+        with_ends(built_row(f"call{number}", HESITANT, SECONDS, kept_speaker=f"P{number}")) for number in range(4)
+    ]
     folder = tmp_path / "work"
     folder.mkdir()
     source = {"repository": "a/b", "licence": "cc-by-4.0"}

@@ -120,7 +120,6 @@ PUBLISHED: dict[str, Row] = {
     "sides out of step": {
         "side_shift": {"seconds": 0.5, "drift_ppm": 0.0, "lacking": [], "known_by": "leak", "aligned": False}
     },
-    "a language of which little is known": {"language": "nl"},
 }  # fmt: skip
 
 #: Damages of a conversation for which it is rejected.
@@ -290,7 +289,7 @@ def test_version_has_no_path_of_the_machine_on_which_it_was_made(tmp_path: Path)
     assert "/home/ann" not in (tmp_path / "stage" / MANIFEST).read_text()
 
 
-def test_voice_in_a_file_has_the_same_name_in_the_card_and_in_the_check_of_the_version(tmp_path: Path) -> None:
+def test_card_and_check_of_a_version_have_no_path_of_a_voice(tmp_path: Path) -> None:
     row = built_row("call")
     for utterance in row["utterances"]:
         synthesis = utterance["synthesis"]
@@ -298,7 +297,7 @@ def test_voice_in_a_file_has_the_same_name_in_the_card_and_in_the_check_of_the_v
             synthesis["voice"] = "/home/ann/bea.wav"
     folder = write_dataset(tmp_path / "work", [row])
     _, _, card = findings_that_agree(folder, tmp_path / "stage")
-    assert "with the voice bea.wav" in card.text
+    assert "/home/ann" not in card.text
 
 
 CLIP_WORD = {"word": "Hello", "start": 0.2, "end": 1.4, "source": "given"}

@@ -50,7 +50,7 @@ def test_pipe_or_socket_named_like_a_recording_is_a_reject_and_the_rest_goes_on(
 
 def test_pipe_named_like_a_transcript_is_listed_and_not_read(tmp_path: Path) -> None:
     save(tmp_path / "in/good.wav")
-    names = ("good.srt", "good.left.json", "segments", "hub5.stm")
+    names = ("good.srt", "good.left.json", "hub5.stm")
     for name in names:
         pipe(tmp_path / "in" / name)
     left_out = LeftOut()
