@@ -26,6 +26,9 @@ from playwright.sync_api import Page, sync_playwright
 #: The recording of the conversation that is drawn.
 RECORDING = Path(__file__).parents[1] / "examples/conversations/bicycle_repair.flac"
 
+#: CSS pixels below what a picture ends with.
+MARGIN = 8
+
 #: What the pictures say, beside them.
 NOTES = "pictures.json"
 
@@ -93,6 +96,9 @@ def main(work: str, target: str) -> None:
         page.goto((Path(work) / "report.html").resolve().as_uri())
         page.locator(".examples button[data-number]").first.click()
         page.evaluate("scrollTo(0, 0)")
+        # The picture ends with the player: how much of what is below were in view would depend on the data.
+        bottom = page.evaluate("document.querySelector('#player').getBoundingClientRect().bottom")
+        page.set_viewport_size({"width": REPORT.width, "height": round(bottom) + MARGIN})
         notes[REPORT.name] = take(page, REPORT, out)
     with browser_page(REVIEWS[0]) as page, review_of(work) as address:
         page.goto(address)
