@@ -134,12 +134,15 @@ VOICE_FILES: Mapping[str, HoldersOf] = {"tts": lambda file: [engine_named(file).
 def setting_options(*holders: object) -> dict[str, inspect.Parameter]:
     """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
-    Its value is `NOT_GIVEN`, or a value of the setting's type.
+    Its value is `NOT_GIVEN`, or a value of the setting's type. Of settings of one name, that with the most choices
+    counts: a stage may not know all of them.
     """
     settings: dict[str, PlacedSetting] = {}
     for placed in settings_in(*holders):
-        if placed.is_option:
-            settings.setdefault(placed.option, placed)
+        known = settings.get(placed.option)
+        is_wider = known is None or len(placed.setting.choices) > len(known.setting.choices)
+        if placed.is_option and is_wider:
+            settings[placed.option] = placed
     return {name: _parameter(placed) for name, placed in settings.items()}
 
 

@@ -51,10 +51,9 @@ from dailytalk_contiguous.stages.transcribe import of_channel
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 
-#: The options of `speak` that are settings of its stages. Of one name the first counts: that of JudgeTurnEnds lets
-#: `--revoice` be none.
+#: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = cli_options.setting_options(
-    JudgeTurnEnds(), ChooseVoice(), *speak_stages(device="cpu"), Convert()
+    ChooseVoice(), *speak_stages(device="cpu"), Convert(), JudgeTurnEnds()
 )
 
 #: The options that `speak --help` shows.

@@ -46,7 +46,6 @@ MIX = "mix"
 
 STRING = Value("string")
 SECONDS = Value("float64")
-MEASURE = Value("float32")
 
 AUDIO = record_features(EncodedAudio)
 

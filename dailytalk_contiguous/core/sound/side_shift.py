@@ -51,6 +51,7 @@ from dailytalk_contiguous.core.spans import TimeSpan, merge_gaps, total_seconds
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import spoken_spans
 from dailytalk_contiguous.core.words.transcript_clock import (
+    LEAST_FIT,
     best_clock,
     fit_on_clock,
     steady_clock,
@@ -370,8 +371,6 @@ def shift_by_transcript(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeS
 #: Seconds of speech that each side needs, in its transcript and in its sound.
 LEAST_WORDS = 8.0
 
-#: The share of their time that the words of a side share with its speech where they fit best.
-LEAST_FIT = 0.85
 
 #: Seconds from the start of a stretch of words to that of the speech that may be the same.
 SAME_START = 0.6
