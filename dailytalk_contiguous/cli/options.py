@@ -139,8 +139,8 @@ def setting_options(*holders: object) -> dict[str, inspect.Parameter]:
     """
     settings: dict[str, PlacedSetting] = {}
     for placed in settings_in(*holders):
-        known = settings.get(placed.option)
-        is_wider = known is None or len(placed.setting.choices) > len(known.setting.choices)
+        widest = settings.get(placed.option)
+        is_wider = widest is None or len(placed.setting.choices) > len(widest.setting.choices)
         if placed.is_option and is_wider:
             settings[placed.option] = placed
     return {name: _parameter(placed) for name, placed in settings.items()}
