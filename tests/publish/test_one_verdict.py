@@ -289,7 +289,7 @@ def test_version_has_no_path_of_the_machine_on_which_it_was_made(tmp_path: Path)
     assert "/home/ann" not in (tmp_path / "stage" / MANIFEST).read_text()
 
 
-def test_card_and_check_of_a_version_have_no_path_of_a_voice(tmp_path: Path) -> None:
+def test_card_has_the_name_of_a_voice_in_a_file_and_no_path_of_it(tmp_path: Path) -> None:
     row = built_row("call")
     for utterance in row["utterances"]:
         synthesis = utterance["synthesis"]
@@ -297,6 +297,7 @@ def test_card_and_check_of_a_version_have_no_path_of_a_voice(tmp_path: Path) -> 
             synthesis["voice"] = "/home/ann/bea.wav"
     folder = write_dataset(tmp_path / "work", [row])
     _, _, card = findings_that_agree(folder, tmp_path / "stage")
+    assert "bea.wav" in card.text
     assert "/home/ann" not in card.text
 
 
