@@ -20,8 +20,7 @@ from scipy import signal
 
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.scorecard import TurnTaking
-from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, timed_conversations
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, TurnTaking, timed_conversations
 from dailytalk_contiguous.stages.segment import Segment
 
 RATE = 16000

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.records.finding import FindingLimits, NotChecked
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.publish.checking import check_folder, check_version, reference_at
+from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.checks.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Version
@@ -47,7 +47,6 @@ def check(
         "PATH|OWNER/NAME", "A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG)."
     ),
     revision: str | None = cli_options.REVISION,
-    against: str | None = cli_options.AGAINST,
     format: str = cli_options.format_option(""),
     limit: list[str] = LIMIT,
 ) -> Outcome:
@@ -55,17 +54,16 @@ def check(
 
     It is as strict as a trainer. The exit code is 1 if a trainer would fail, or silently learn something wrong.
     The verdict is good; doubtful (a model would learn distorted speech, or much is missing); bad (nobody should
-    train on it as it is); or empty. The comparison with published corpora does not count.
+    train on it as it is); or empty.
     """
     dataset = version_or_path(source, revision)
     limits = chosen_limits(limit)
-    references = [] if against is None else [reference_at(version_or_path(against, None))]
     try:
         with shown_steps():
             if isinstance(dataset, Version):
-                findings, facts = check_version(dataset, limits, references)
+                findings, facts = check_version(dataset, limits)
             else:
-                findings, facts = check_folder(dataset, limits, references, format=format)
+                findings, facts = check_folder(dataset, limits, format=format)
     except NotChecked as export:
         facts = {"kind": export.kind}
         return Outcome({"facts": facts, "findings": [], "verdict": None, "not_checked": str(export)}, str(export))
@@ -88,32 +86,26 @@ def check(
             *reason_lines(verdict),
             *_total_lines(facts),
             *other_lines(verdict),
-            *_tables(facts, bool(against) or verbose()),
+            *_turn_ends(facts),
         ],
     )
 
 
-def _tables(facts: Mapping[str, Any], with_measures: bool) -> list[Figures]:
-    """The measures of turn-taking, and the ends of turns."""
-    tables: list[Figures] = []
-    measures = facts.get("measures")
-    if measures and with_measures:
-        head = ("measure", "side", "here", "is", "there", "corpus")
-        rows = [(fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in measures]
-        tables.append(Figures(head, rows))
+def _turn_ends(facts: Mapping[str, Any]) -> list[Figures]:
+    """The judgements of ends of turns, with intervals of 90 % (`core.turns.turn_ends`)."""
     turn_ends = facts.get("turn_ends")
-    if turn_ends:
-        columns = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
-        rows = []
-        for side in turn_ends:  # with intervals of 90 % (`core.turns.turn_ends`)
-            at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
-            at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
-            auc = _with_interval(side["auc"], side["auc_interval"])
-            ends = (f"{side['n_shifts']}", at_shifts)
-            holds = (f"{side['n_holds']}", at_holds)
-            rows.append((side["side"], side["timeline"], *ends, *holds, auc))
-        tables.append(Figures(columns, rows))
-    return tables
+    if not turn_ends:
+        return []
+    columns = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
+    rows = []
+    for side in turn_ends:
+        at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
+        at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
+        auc = _with_interval(side["auc"], side["auc_interval"])
+        ends = (f"{side['n_shifts']}", at_shifts)
+        holds = (f"{side['n_holds']}", at_holds)
+        rows.append((side["side"], side["timeline"], *ends, *holds, auc))
+    return [Figures(columns, rows)]
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
@@ -129,8 +121,7 @@ def _total_lines(facts: Mapping[str, Any]) -> list[str]:
     """
     lines: list[str] = []
     if verbose():
-        in_tables = ("measures", "turn_ends")
-        lines += [f"{name} {_figure(name, facts[name])}" for name in facts if name not in in_tables]
+        lines += [f"{name} {_figure(name, facts[name])}" for name in facts if name != "turn_ends"]
     else:
         sizes: list[str] = []
         for name in ("hours", "words", "voices", "conversations", "files", "utterances"):

@@ -441,12 +441,6 @@ def format_option(default: str) -> Any:
     )
 
 
-AGAINST = option(
-    None,
-    Panel.INPUT,
-    "Compare with a work folder, a version or a corpus-stats.json; report also takes a corpus or a mix.",
-    metavar="DIR|FILE|OWNER/NAME",
-)
 SOURCE_LICENCE = option(
     "",
     Panel.INPUT,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
@@ -11,16 +10,11 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_ste
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
-from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.apps import parts
-from dailytalk_contiguous.publish.checking import reference_at
-from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items, version_or_path
 from dailytalk_contiguous.publish.tables.page import SHOWN, WrittenReport, write_report
-from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.addresses import store_address
-from dailytalk_contiguous.store.work_folder import STATS
 
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the
 #: page is not requested.
@@ -34,7 +28,12 @@ def report(
     ),
     out: Path | None = cli_options.file_option("DIR/report.html"),
     revision: str | None = cli_options.REVISION,
-    against: str | None = cli_options.AGAINST,
+    against: str | None = option(
+        None,
+        Panel.INPUT,
+        "Compare with another corpus, a mix, a work folder or a version.",
+        metavar="DIR|OWNER/NAME",
+    ),
     conversations: list[str] | None = option(
         None,
         Panel.RESULT,
@@ -48,10 +47,9 @@ def report(
     """Write a page: the verdict, examples to hear, figures.
 
     One page of HTML, with all conversations in a table. For a corpus of clips or a mix: hours along every label,
-    balance, quality with its limits, what to record, whose work it is, and clips to listen to. With --against it
-    compares the turn-taking of conversations with that of others. A corpus of clips is shown beside other clips
-    or conversations by emotion, style, tag, length and level; so are conversations beside a corpus. The page
-    needs no network and no other file. The player shows the first three minutes of a conversation.
+    balance, quality with its limits, what to record, whose work it is, and clips to listen to. With --against,
+    clips or conversations are shown beside others by emotion, style, tag, length and level. The page needs no
+    network and no other file. The player shows the first three minutes of a conversation.
     """
     cli_options.on_this_machine("--out", out)
     if out is None and store_address(Path(source)):
@@ -72,10 +70,10 @@ def report(
             return made
     shown = chosen_conversations(conversations or [])
     limits = chosen_limits(limit)
-    compared = _compared_with(dataset, against)
+    other = open_items(version_or_path(against, None)) if against else None
     defaults = default_settings()
     with shown_steps():
-        written = write_report(dataset, out, shown, limits, compared.turn_taking, compared.rows, defaults=defaults)
+        written = write_report(dataset, out, shown, limits, other, defaults=defaults)
     return _report_outcome(written)
 
 
@@ -96,30 +94,6 @@ def _report_outcome(written: WrittenReport) -> Outcome:
     contents = f"{len(written.examples)} of {counted(written.number, written.unit)} can be heard"
     headline = f"report  {file} ({written.size / 1e6:.1f} MB, {contents})"
     return Outcome(record, headline, details=details, next=f"open {file} in a browser")
-
-
-class _Comparison(NamedTuple):
-    """The turn-taking of a corpus or the rows that `--against` names; one of both at most."""
-
-    turn_taking: ReferenceCorpus | None = None
-    rows: Items | None = None
-
-
-def _compared_with(dataset: Path | Version, against: str | None) -> _Comparison:
-    """The turn-taking of `against` where both have conversations, its rows where either has clips."""
-    if against is None:
-        return _Comparison()
-    other = version_or_path(against, None)
-    if isinstance(other, Path) and other.is_file():
-        return _Comparison(turn_taking=reference_at(other))
-    has_clips = open_items(dataset).has_labels
-    has_stats = STATS in other.names if isinstance(other, Version) else (other / STATS).is_file()
-    if has_stats and not has_clips:
-        return _Comparison(turn_taking=reference_at(other))
-    items = open_items(other)
-    if has_clips or items.has_labels:
-        return _Comparison(rows=items)
-    return _Comparison(turn_taking=reference_at(other))
 
 
 def chosen_conversations(values: Sequence[str]) -> int | list[str]:

@@ -7,12 +7,11 @@ read to their end: a header can promise anything.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
-from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
@@ -20,13 +19,12 @@ from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingL
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED, Row
-from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of, measure_text, reference_of
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS, line_problem, no_text_reason
 from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_lines, read_json
+from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.publish.checks import verdict
 from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, findings_of_clips, table_findings
@@ -42,16 +40,14 @@ from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems, 
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.owned_folder import export_kind
-from dailytalk_contiguous.store.work_folder import STATS, is_mix
+from dailytalk_contiguous.store.work_folder import is_mix
 
 
 def check_rows(
     items: Items,
     limits: FindingLimits = verdict.LIMITS,
-    references: Sequence[ReferenceCorpus] = (),
 ) -> Checked:
     """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
 
@@ -113,7 +109,6 @@ def check_rows(
         "voices": figures.numbers_of_voices(tables),
         "hours_of_voice": _hours(tables, "voices"),
         "hours_of_language": _hours(tables, "language"),
-        "measures": measure_facts(tables, references),
     }
     facts |= turn_end_facts(tables)
     facts |= voice_facts(checks.voices, limits)
@@ -138,9 +133,7 @@ def _hours(tables: Tables, column: str) -> dict[str, float]:
     return {name: round(amount, 7) for name, amount in sorted(hours.items())}
 
 
-def check_version(
-    version: Version, limits: FindingLimits = verdict.LIMITS, references: Sequence[ReferenceCorpus] = ()
-) -> Checked:
+def check_version(version: Version, limits: FindingLimits = verdict.LIMITS) -> Checked:
     """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
     Raises DailytalkError if the version has no conversations, or can't be read.
@@ -167,7 +160,7 @@ def check_version(
     elif items.config in CONFIGS:  # a chain of stages writes none
         problem = "nothing says which files this version has"
         findings.append(advice("no-manifest", MANIFEST, problem, PUBLISH_AGAIN))
-    row_problems, facts = check_rows(items, limits, references)
+    row_problems, facts = check_rows(items, limits)
     findings += row_problems
     findings += items.kept_findings()
     return findings, facts | {"commit": version.commit}
@@ -176,7 +169,6 @@ def check_version(
 def check_folder(
     path: Path,
     limits: FindingLimits = verdict.LIMITS,
-    references: Sequence[ReferenceCorpus] = (),
     format: str = "",
 ) -> Checked:
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
@@ -185,9 +177,8 @@ def check_folder(
     check is beside that of what the folder is.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
-    an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
-    NotChecked for an export whose format has no check, and another DailytalkError for a path that is no folder, or
-    none of these.
+    an app) and counts. Raises NotChecked for an export whose format has no check, and another DailytalkError for a
+    path that is no folder, or none of these.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is not a folder", "name a work folder, a dataset or a training folder")
@@ -196,7 +187,7 @@ def check_folder(
         if not is_own_file(format):
             return findings, facts
         try:
-            more_findings, more_facts = check_folder(path, limits, references)
+            more_findings, more_facts = check_folder(path, limits)
         except DailytalkError:
             problem = f"only the check of {facts['kind']} has judged it"
             remedy = "run `dailytalk check` on the folder that it was exported from, too"
@@ -209,16 +200,16 @@ def check_folder(
         return findings, {"kind": "corpus"} | facts
     parts_of_work = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
     if any((path / name).exists() for name in parts_of_work):
-        return _work(path, limits, references)
+        return _work(path, limits)
     items = claimed(path)
     if items:
-        return check_rows(items, limits, references)
+        return check_rows(items, limits)
     kind = export_kind(path)
     for export_format in reversed(FORMATS.values()):
         if export_format.name == kind or export_format.recognises(path):
             return _exported(path, export_format, limits)
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
-        return check_rows(finished_items(path), limits, references)
+        return check_rows(finished_items(path), limits)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
@@ -244,7 +235,7 @@ def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
     return findings_of_clips(clips, work_folder.read_run(folder), limits)
 
 
-def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCorpus]) -> Checked:
+def _work(folder: Path, limits: FindingLimits) -> Checked:
     findings = list(_file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
     run = work_folder.read_run(folder)
@@ -259,7 +250,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
     has_tags = (folder / work_folder.TAGGED).is_dir()
     has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
     if dataset.is_dir() and any(dataset.rglob("*.parquet")):
-        row_problems, row_facts = check_rows(finished_items(folder), limits, references)
+        row_problems, row_facts = check_rows(finished_items(folder), limits)
         findings += row_problems
         facts |= row_facts | {"kind": "work"}
         if not row_facts["conversations"] and all(finding.level != "error" for finding in row_problems):
@@ -279,7 +270,6 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
             facts["utterances"] = len(tables.utterances)
             facts["hours_of_speech"] = round(figures.heard_seconds(tables) / 3600, 5)
         findings += verdict.all_findings(tables, run, limits)
-        facts["measures"] = measure_facts(tables, references)
     return findings + findings_of_apps(folder), facts
 
 
@@ -296,31 +286,6 @@ def _file_findings(folder: Path) -> Iterator[Finding]:
         if loudness and loudness.channels != 2:
             problem = f"it has {counted(loudness.channels, 'channel')}, not 2"
             yield error("not-stereo", shown, problem, "build it again")
-
-
-def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, object]]:
-    """Return the measures of conversations beside those of other corpora; no part of the verdict.
-
-    `note` and `meaning` are None where nothing is remarkable.
-    """
-    facts: list[dict[str, object]] = []
-    for comparison in comparisons_of(tables.turn_taking, references):
-        band = comparison.band
-        is_noted = comparison.is_remarkable and comparison.side != "right"
-        shown_value = measure_text(band.measure, comparison.value)
-        fact: dict[str, object] = {
-            "measure": band.measure,
-            "side": comparison.side,
-            "value": round(comparison.value, 6),
-            "corpus": comparison.reference.name,
-            "published": {"low": band.low, "middle": band.middle, "high": band.high},
-            "shown": [shown_value, comparison.text(), band.text()],
-            "where": comparison.where,
-            "note": comparison.sentence() if is_noted else None,
-            "meaning": comparison.meaning if is_noted else None,
-        }
-        facts.append(fact)
-    return facts
 
 
 def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
@@ -364,19 +329,3 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         text = str(fields.get("text") or "")
         if not text.strip() and not may_lack_text:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")
-
-
-def reference_at(where: Path | Version) -> ReferenceCorpus:
-    """Read a corpus-stats.json, or that of a work folder or a version, to compare with.
-
-    Raises DailytalkError if there is none, or it is damaged.
-    """
-    remedy = f"name a {STATS}, or what has one"
-    if isinstance(where, Path):
-        path = inside(where, STATS) if where.is_dir() else where
-        record = read_json(path, remedy, MOST_OWN_BYTES)
-        named = PurePosixPath(copied_from(where) or where.absolute())
-        last_parts = named.parts[-2:]  # pages are published, and paths are private
-        return reference_of(record, as_text(Path(*last_parts)))
-    record = parse_json(where.read(STATS), f"the {STATS} of {where}", remedy, MOST_OWN_BYTES)
-    return reference_of(record, str(where))

@@ -82,7 +82,7 @@ SPOKEN_STAGES = frozenset(
     }
 )
 
-#: What the data teaches (`core.records.scorecard`): the finished conversations or, until there are some, the
+#: What the data teaches: the finished conversations or, until there are some, the
 #: tagged ones.
 STATS = "corpus-stats.json"
 

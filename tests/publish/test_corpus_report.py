@@ -1,6 +1,5 @@
 import base64
 import io
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ import soundfile
 from built_conversations import built_row, write_dataset
 from command import Command
 from finished_corpora import clip_row, corpus_folder
+from published_folder import write_published
 from reports import tables_of, write_report
 
 from dailytalk_contiguous.core.records import figures
@@ -108,24 +108,19 @@ def test_a_corpus_is_shown_beside_another_by_its_labels_lengths_and_levels(
     assert measures["length (s)"] == ["2.00 ± 1.00", "6.00 ± 0.00"]
 
 
-def test_conversations_and_a_corpus_are_shown_beside_each_other_either_way(
+def test_conversations_a_version_and_a_corpus_are_shown_beside_each_other(
     tmp_path: Path, dailytalk: Command
 ) -> None:
     corpus = corpus_folder(tmp_path / "acted", rows())
     work = write_dataset(tmp_path / "talks", [built_row()])
-    for source, against in ((corpus, work), (work, corpus)):
+    version = write_published(tmp_path / "version")
+    for source, against in ((corpus, work), (work, corpus), (work, version), (version, work)):
         done = dailytalk("report", source, "--against", against, "--out", tmp_path / "page.html")
         assert done.code == 0
         assert done.err == ""
         text = (tmp_path / "page.html").read_text("utf-8")
         assert cells(text, "Style tag")["style tag"] == [source.name, against.name]
         assert f"<h2>Beside {against.name}</h2>" in text
-    stats = tmp_path / "corpus-stats.json"
-    turn_taking = figures.corpus_stats(tables_of(built_row()))
-    stats.write_text(json.dumps(turn_taking))
-    done = dailytalk("report", corpus, "--against", stats)
-    assert done.code == 1
-    assert "has turn-taking alone, and these are clips" in done.err
 
 
 def test_twenty_samples_are_spread_over_emotions_and_can_be_heard(tmp_path: Path) -> None:

@@ -71,12 +71,8 @@ def without_version(text: str) -> str:
 
 
 def facts_of(pages: str) -> str:
-    """The facts of pages, except those of the scorecard.
-
-    A plot a measure is 1,200 lines; tests/publish/test_scorecard.py says what they show.
-    """
-    text = re.sub(r'(<section id="scorecard">).*?</section>', r"\1</section>", pages, flags=re.DOTALL)
-    return page_facts(without_version(text))
+    """The facts of pages."""
+    return page_facts(without_version(pages))
 
 
 def facts_of_card(card: Card) -> str:

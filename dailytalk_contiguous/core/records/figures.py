@@ -21,11 +21,10 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
-from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
-from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
+from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, TurnTaking
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.core.words.sentences import length_class
 

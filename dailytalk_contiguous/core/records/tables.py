@@ -41,12 +41,11 @@ from dailytalk_contiguous.core.records.measures import (
     same_words,
 )
 from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
-from dailytalk_contiguous.core.records.scorecard import TurnTaking
 from dailytalk_contiguous.core.records.utterance import PROSODY, SYNTHESIS, UTTERANCE, features_of_fields
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns.synchrony import out_of_step
-from dailytalk_contiguous.core.turns.turn_taking import TimedConversation, timed_conversations
+from dailytalk_contiguous.core.turns.turn_taking import TimedConversation, TurnTaking, timed_conversations
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.core.words.same_texts import Hashes, hash_words, same_texts
 from dailytalk_contiguous.core.words.transcript_fidelity import absent_words, talk_without_fillers

@@ -12,7 +12,8 @@ utterances are found, ends some 80 ms late: gaps would be so much shorter, and o
 
 import math
 import statistics
-from collections import defaultdict
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -744,3 +745,93 @@ def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str
         side.floors += 1
         side.floor_seconds += end - start
     return sides
+
+
+#: Percentiles over conversations, by their name in the file.
+PERCENTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+
+#: Each measure of each side, in the order in which `TimedConversation.measured` gives them.
+_MEASURED = [(name, side) for name, measure in TURN_MEASURES.items() for side in measure.sides]
+
+
+class TurnTaking:
+    """Turn-taking of conversations on one timeline, as they were recorded or as they were rebuilt.
+
+    A conversation takes about 1 KB: every measure of every side, and the floor-transfer offsets.
+
+    Attributes:
+        events: number of utterances by the way in which they enter (`core.records.utterance.EVENTS`).
+        seconds: length of the conversations.
+        speech_seconds: length of the speech of both speakers in them.
+    """
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.seconds = 0.0
+        self.speech_seconds = 0.0
+        self._offsets = {channel: array("d") for channel in CHANNELS}
+        self._figures = array("d")  # amounts and divisors of each conversation, in the order of `_MEASURED`
+
+    def add(self, conversation: TimedConversation) -> None:
+        """Count one conversation. Missing events are derived from the times."""
+        timed = conversation.timed
+        speech = conversation.speech
+        events = conversation.events
+        if not all(events):
+            derived = labels_of(speech, len(timed))
+            events = [event or by_times for event, by_times in zip(events, derived, strict=True)]
+        self.events.update(filter(None, events))
+        for span in speech:
+            if span.offset is not None:
+                self._offsets[span.channel].append(span.offset)
+        self._figures.extend(conversation.ratios)
+        self.speech_seconds += sum([span.end - span.start for span in timed])
+        self.seconds += conversation.seconds
+
+    def offsets(self, side: str = "both") -> NDArray[np.float64]:
+        """Return the floor-transfer offsets in seconds of the side that takes the floor (`SIDES`), sorted."""
+        channels = CHANNELS if side == "both" else (side,)
+        return np.sort(np.concatenate([self._offsets[channel] for channel in channels]))
+
+    def values(self, name: str, side: str) -> NDArray[np.float64]:
+        """Return a measure of each conversation in which it is known, sorted; empty for a side without it."""
+        amounts, divisors = self._ratios(name, side)
+        return np.sort(amounts / divisors)
+
+    def pooled(self, name: str, side: str) -> float:
+        """Return a measure of all conversations as if they were one; NaN where it is unknown."""
+        measure = TURN_MEASURES[name]
+        if measure.quantile is not None:
+            offsets = self.offsets(side)
+            if measure.gaps:
+                offsets = offsets[offsets > 0]
+            return nearest_rank(offsets, measure.quantile)
+        amounts, divisors = self._ratios(name, side)
+        if not len(amounts):
+            return math.nan
+        return float(amounts.sum() / divisors.sum())
+
+    def stats(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return every measure of every side: percentiles over conversations, their number, and a pooled value."""
+        stats: dict[str, dict[str, dict[str, float]]] = {}
+        if not self._figures:
+            return stats
+        for name, side in _MEASURED:
+            values = self.values(name, side)
+            figures: dict[str, float] = {"conversations": len(values)}
+            if len(values):
+                figures["pooled"] = round(self.pooled(name, side), 6)
+                for key, share in PERCENTILES.items():
+                    figures[key] = round(nearest_rank(values, share), 6)
+            stats.setdefault(name, {})[side] = figures
+        return stats
+
+    def _ratios(self, name: str, side: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return amount and divisor of a measure in each conversation in which it is known."""
+        if (name, side) not in _MEASURED:
+            return np.empty(0), np.empty(0)
+        figures = np.frombuffer(self._figures).reshape(-1, len(_MEASURED), 2)
+        pairs = figures[:, _MEASURED.index((name, side))]
+        is_known = (pairs[:, 1] > 0) & np.isfinite(pairs[:, 0])
+        amounts, divisors = pairs[is_known].T
+        return amounts, divisors

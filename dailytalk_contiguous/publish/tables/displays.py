@@ -13,7 +13,6 @@ from typing import ClassVar
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.run_record import RunRecord
-from dailytalk_contiguous.core.records.scorecard import Comparison
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
@@ -43,7 +42,6 @@ class Displays:
         run: its run.json.
         defaults: of `cli.defaults.default_settings`.
         clips: the figures of a dataset of clips.
-        comparisons: of its turn-taking with other corpora.
         name: its name beside `other_dataset`.
         other_dataset: the dataset beside which it is shown.
         origins: the sources and models whose licences a card lists.
@@ -53,7 +51,6 @@ class Displays:
     run: RunRecord
     defaults: Mapping[str, object]
     clips: CorpusFigures | None = None
-    comparisons: Sequence[Comparison] = ()
     name: str = ""
     other_dataset: OtherDataset | None = None
     origins: Sequence[licensing.Origin] = ()
@@ -216,17 +213,6 @@ class Displays:
         return f"given transcripts ({n_given:,} of {total}), else {recogniser}"
 
     # The sentences.
-
-    @property
-    def is_remarkable(self) -> bool:
-        """Whether any measure of turn-taking is outside those of other corpora."""
-        return any(comparison.is_remarkable for comparison in self.comparisons)
-
-    @property
-    def remarkable(self) -> list[str]:
-        """The measures outside those of other corpora, in sentences, without the kept speaker's side."""
-        remarkable = [comparison for comparison in self.comparisons if comparison.is_remarkable]
-        return [comparison.sentence() for comparison in remarkable if comparison.side != "right"]
 
     @property
     def has_turns(self) -> bool:

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, ad
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.records.scorecard import ReferenceCorpus, comparisons_of
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.steps import steps
@@ -113,7 +112,6 @@ def write_report(
     out: Path | None = None,
     shown: int | Sequence[str] = SHOWN,
     limits: FindingLimits = judging.LIMITS,
-    reference: ReferenceCorpus | None = None,
     other: Items | None = None,
     *,
     defaults: Mapping[str, object],
@@ -125,12 +123,10 @@ def write_report(
         out: the file; by default `report.html` in the folder.
         shown: how many examples to choose, or the ids of conversations. Clips are always chosen by the page.
         limits: beyond which conversations are remarked on.
-        reference: another corpus to compare the turn-taking of conversations with.
         other: conversations or clips to compare labels, lengths and levels with.
         defaults: of `cli.defaults.default_settings`.
 
-    Raises DailytalkError if it is empty or can't be read, an id is not in it, or `shown` or `reference` is given
-    for clips.
+    Raises DailytalkError if it is empty or can't be read, an id is not in it, or `shown` is given for clips.
     """
     if out is None:
         # `load_dataset` fails on any other file among shards.
@@ -147,18 +143,12 @@ def write_report(
     if items.has_labels:
         if shown != SHOWN:
             raise DailytalkError("--conversations is for conversations, but these are clips", "leave it out")
-        if reference:
-            reason = f"the file {reference.name} has turn-taking alone, and these are clips"
-            raise DailytalkError(reason, "name the folder or the version that it is of")
         clips = corpus_figures(items, refused)
         show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other_dataset=beside)
         heard, context = _clips(items, limits, show)
     else:
         tables = tables_of(items, refused)
-        comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
-        show = Displays(
-            tables, items.run, defaults, comparisons=comparisons, name=items.name, other_dataset=beside
-        )
+        show = Displays(tables, items.run, defaults, name=items.name, other_dataset=beside)
         heard, context = _conversations(items, shown, limits, show)
     template = "clips.html" if items.has_labels else "conversations.html"
     write_lines(out, page(items.name, template, show=show, rejects=_rejects(items, refused), **context))

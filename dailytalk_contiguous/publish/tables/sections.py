@@ -4,6 +4,7 @@ Each is a function of a dataset's `Displays`, mostly of a query of `core.records
 not say why is left out.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -13,7 +14,6 @@ from markupsafe import Markup
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.fields import columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.scorecard import measure_text, published_references
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN
 from dailytalk_contiguous.core.records.utterance import EVENTS
 from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
@@ -232,8 +232,6 @@ def sides(show: Displays) -> Table:
     """The measures of turn-taking of each side."""
     timelines = figures.timelines(show.tables)
     head = ["measure", "side", *timelines, "90 % of conversations"]
-    if show.comparisons:
-        head.append("beside others")
     rows: list[Cells] = []
     for name, of_sides in show.tables.turn_taking.stats().items():
         for side, stats in of_sides.items():
@@ -241,28 +239,24 @@ def sides(show: Displays) -> Table:
                 continue
             pooled = [measure_text(name, taken.pooled(name, side)) for taken in timelines.values()]
             cells = [TURN_MEASURES[name].title, side, *pooled, measure_text(name, stats["p5"], stats["p95"])]
-            if show.comparisons:
-                beside = [
-                    f"{comparison.text()} {comparison.reference.name}"
-                    for comparison in show.comparisons
-                    if comparison.band.measure == name and comparison.side == side
-                ]
-                cells.append("; ".join(beside))
             rows.append(cells)
     return Table("What it teaches, in figures", head, rows, folded=bool(rows))
 
 
-def other_corpora(_: Displays) -> Table:
-    """The published measures of other corpora."""
-    corpora = published_references().values()
-    rows: list[Cells] = []
-    for corpus in corpora:
-        for band in corpus.bands:
-            about = f"{band.definition}. {band.comparable}"
-            rows.append([corpus.name, TURN_MEASURES[band.measure].title, band.text(), about])
-    head = ("corpus", "measure", "value", "what it is")
-    note = "; ".join(f"{corpus.name}: {corpus.source}" for corpus in corpora) + "."
-    return Table("What is published of others", head, rows, note, folded=True)
+def measure_text(name: str, *values: float, with_unit: bool = True) -> str:
+    """Write values of a measure as a range, with their unit.
+
+    >>> measure_text("overlap_share", 0.028, 0.209), measure_text("backchannels", 4.74)
+    ('2.8 to 20.9 %', '4.74 a minute')
+    """
+    unit = TURN_MEASURES[name].unit
+    scale = 1
+    if unit == "share":
+        unit = "%"
+        scale = 100
+    texts = ["–" if math.isnan(value) else f"{scale * value:.3g}" for value in values]
+    text = " to ".join(texts).replace("-", "−")
+    return f"{text} {unit}" if with_unit else text
 
 
 # How they speak.
@@ -568,9 +562,7 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
     ],
     "columns": [column_values],
-    "turns": [offsets, turns_in_figures, turn_end_sounds],
-    "sides": [sides],
-    "others": [other_corpora],
+    "turns": [offsets, turns_in_figures, turn_end_sounds, sides],
     "style": [
         partial(
             by_label,
