@@ -165,7 +165,7 @@ def errors(truth: dict[str, Any], row: dict[str, Any]) -> Iterator[tuple[float, 
 
 
 def figures(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """What corpus-stats.json says of rows, all together."""
+    """The measures of rows, all together."""
     taken = TurnTaking()
     for row in rows:
         taken.add(timed_conversations(from_finished(row))["rebuilt"])

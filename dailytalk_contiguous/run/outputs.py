@@ -61,15 +61,14 @@ from dailytalk_contiguous.store.work_folder import (
     RUN,
     SHIFTED,
     SPOKEN_STAGES,
-    STATS,
     TRANSCRIPT,
     UTTERANCES,
     rejects_in,
     run_json,
 )
 
-# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, corpus-stats.json, run.json, and
-# of the second half sound files and transcript_shifted.jsonl.
+# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, run.json, and of the second
+# half sound files and transcript_shifted.jsonl.
 #
 # All are made from the shards in one pass, a shard at a time, so that they do not depend on who made the shards
 # and in which order. A work folder may hold both halves of the work: the record of the second is the key `speak`
@@ -189,16 +188,13 @@ def _write_lines_and_tables(reader: "_ShardLines", is_latest: bool) -> tuple[Tab
             write_lines(half.out / SHIFTED, map(json_text, reader.lines(maker)))
         else:
             n_edited = write_merged(half.out, reader.lines(maker))
-    tables = maker.tables()
-    if is_latest:
-        write_text(half.out / STATS, json_document(figures.corpus_stats(tables)))
-    return tables, n_edited
+    return maker.tables(), n_edited
 
 
 def _is_written(half: FinishedHalf, before: JsonObject, fingerprint: str) -> bool:
     """Whether the files of an earlier run with the record `before` are those of this one."""
     lines = (SHIFTED,) if half.spoken else (TRANSCRIPT, LINE_DIGESTS)
-    names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
+    names = (REJECTS, UTTERANCES, CONVERSATIONS, *lines)
     has_files = all((half.out / name).is_file() for name in names)
     return has_files and before.get("fingerprint") == fingerprint
 

@@ -82,11 +82,8 @@ SPOKEN_STAGES = frozenset(
     }
 )
 
-#: What the data teaches: the finished conversations or, until there are some, the
-#: tagged ones.
-STATS = "corpus-stats.json"
-
-#: The table of the utterances of the same rows (`core.records.tables`).
+#: The table of the utterances (`core.records.tables`): of the finished conversations or, until there are some, of
+#: the tagged ones.
 UTTERANCES = "utterances.parquet"
 
 #: The table of the conversations of the same rows.

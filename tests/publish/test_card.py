@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.records.schema import published_features
 from dailytalk_contiguous.publish.tables.card import SAMPLE, Card, CardFacts
 from dailytalk_contiguous.publish.tables.templates import asset
 from dailytalk_contiguous.publish.version import Packed, Version
-from dailytalk_contiguous.store.work_folder import STATS
 
 FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02", "first"),))
 
@@ -292,7 +291,7 @@ def test_data_cannot_become_markup(tmp_path: Path) -> None:
 def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     made = write_version(tmp_path, {"train": [published_row(lines=())]})
     card = render(made)
-    assert set(card.assets) == {"assets/lengths.png", SAMPLE, STATS}
+    assert set(card.assets) == {"assets/lengths.png", SAMPLE}
     assert "nothing to measure" in section(card, "turn-taking")
     assert "](assets/tags.png)" not in card.text
 

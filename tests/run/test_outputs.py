@@ -109,7 +109,7 @@ def test_files_of_a_run_that_stopped_between_them_are_not_taken_for_those_before
     assert results(out) == finished
 
 
-@pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl", "corpus-stats.json"])
+@pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl", "conversations.parquet"])
 def test_file_that_was_deleted_comes_back(out: Path, settings: Stages, name: str) -> None:
     before = results(out)
     (out / name).unlink()

@@ -135,7 +135,7 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
 
 def test_tables_stay_those_of_what_is_finished_while_it_is_tagged_again(spoken: Path, tmp_path: Path) -> None:
     work = copied(spoken, tmp_path)
-    names = ("utterances.parquet", "corpus-stats.json")
+    names = ("utterances.parquet", "conversations.parquet")
     before = {name: (work / name).read_bytes() for name in names}
     write_results(FinishedHalf(work, [], [], [], {}))
     after = {name: (work / name).read_bytes() for name in names}

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
-from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES, TurnTaking
+from dailytalk_contiguous.core.turns.turn_taking import TurnTaking
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.core.words.sentences import length_class
 
@@ -69,28 +69,6 @@ COMPARED_MEASURES = {
 }
 
 # How much there is.
-
-
-def corpus_stats(tables: Tables) -> dict[str, object]:
-    """Return the content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
-
-    `conversations` of a measure is the number of those in which it is known.
-    """
-    whole = totals(tables)
-    measures = {
-        name: {"title": title, "unit": unit, "definition": about, "source": source}
-        for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
-    }
-    stats = {"source": tables.source.stats()}
-    if tables.is_rebuilt:
-        stats["rebuilt"] = tables.rebuilt.stats()
-    return {
-        "layout": 1,
-        "conversations": int(whole["conversations"]),
-        "hours": round(whole["seconds"] / 3600, 5),
-        "measures": measures,
-        "timelines": stats,
-    }
 
 
 def timelines(tables: Tables) -> dict[str, TurnTaking]:

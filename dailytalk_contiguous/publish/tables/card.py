@@ -42,8 +42,6 @@ from dailytalk_contiguous.publish.tables.player import to_mp3
 from dailytalk_contiguous.publish.tables.plots import Plot, png
 from dailytalk_contiguous.publish.tables.templates import escaped, filled
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
-from dailytalk_contiguous.store.files import json_document
-from dailytalk_contiguous.store.work_folder import STATS
 
 #: Our text, between two markers, of which the first remembers the licence that was derived.
 _BLOCK = re.compile(r"<!-- dailytalk:start (\{[^>]*\}) -->.*<!-- dailytalk:end -->", re.DOTALL)
@@ -164,7 +162,7 @@ class Card:
     """The card of a version.
 
     Attributes:
-        assets: its plots (PNG), its sound and its figures, by name in the repository.
+        assets: its plots (PNG) and its sound, by name in the repository.
         warnings: about its licence.
         contradictions: the sentences of `warnings` by which the licence that was asked for breaks a source's.
         verdict: that of `dailytalk check` of the version.
@@ -218,8 +216,6 @@ def render_card(
     asked_for = [facts.licence] if facts.licence not in (None, licensing.OTHER) else []
     contradictions = licensing.promised_too_much(asked_for, stated, is_changed)
     assets: dict[str, bytes] = {}
-    if not clips:
-        assets[STATS] = json_document(figures.corpus_stats(tables)).encode()
 
     def draw(plot: Plot) -> str:
         assets[f"assets/{plot.name}.png"] = png(plot)
