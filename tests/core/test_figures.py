@@ -11,7 +11,6 @@ from reports import tables_from
 
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.tables import TAKE
 from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
 
 
@@ -91,69 +90,39 @@ def test_each_purchase_counts_once_and_each_without_a_key(bought: list[tuple[str
     assert figures.cost(tables) == pytest.approx(expected)
 
 
-def test_turn_taking_is_that_of_both_timelines() -> None:
-    row = conversation(
+def test_turn_taking_is_that_of_each_side_in_all_conversations() -> None:
+    talk = conversation(
         utterance("left", 0, 2),
         utterance("right", 2.5, 5),
         utterance("left", 4.75, 7),
+        utterance("right", 5.5, 6),
         utterance("left", 8, 9),
     )
-    tables = tables_from([from_finished(row), from_finished(row)])
-    after = tables.rebuilt
-    before = tables.source
-    assert after.seconds == 120.0
-    on_left = after.offsets("left").tolist()
-    on_right = after.offsets("right").tolist()
-    on_both = after.offsets("both").tolist()
-    assert on_left == [-0.25, -0.25]
-    assert on_right == [0.5, 0.5]
-    assert on_both == [-0.25, -0.25, 0.5, 0.5]
-    assert after.pooled("speech", "both") == 7.75
-    assert after.pooled("pause", "both") == 1.0
-    assert after.pooled("gap", "both") == 0.5
-    assert after.pooled("overlap", "both") == 0.25
-    assert before.pooled("speech", "left") == 5.25
-    assert before.pooled("gap", "left") == 0.0
-
-
-def voiced(channel: str, tag: str | None, rms: float, pitch: float | None, rate: float, **fields: Any) -> Any:
-    return utterance(channel, 0, 1, tag=tag, rms=rms, f0_mean=pitch, speech_rate=rate, **fields)
-
-
-def take_of(voice: str, rms: float, pitch: float, rate: float) -> dict[str, Any]:
-    return take(voice=voice, rms=rms, f0_mean=pitch, speech_rate=rate)
-
-
-def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> None:
-    anna = take_of("anna", 0.1, 110.0, 3.0)
-    ben = take_of("ben", 0.5, 300.0, 9.0)
-    row = conversation(
-        voiced("left", "shouting", 0.2, 200.0, 4.0, **anna),
-        voiced("left", "calm", 0.02, 100.0, 2.0, **anna),
-        voiced("left", "calm", 0.02, None, 0.0, **ben),
-        voiced("right", "calm", 0.3, 400.0, 3.0),
-        voiced("right", None, 0.003, 100.0, 3.0),
-        voiced("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
+    interrupted = conversation(utterance("left", 0, 6), utterance("right", 4, 10))
+    alone = conversation(utterance("left", 0, 3))
+    tables = tables_from(map(from_finished, [talk, talk, interrupted, alone]))
+    left, right = figures.turn_taking(tables).to_dict("index").values()
+    assert figures.offsets(tables, "left").tolist() == [-0.25, -0.25]
+    assert figures.offsets(tables, "right").tolist() == [-2.0, 0.5, 0.5]
+    assert left == pytest.approx(
+        {
+            "speech": 19.5,
+            "talk": 19.5 / 240,
+            "offset": -0.25,
+            "overlap": 3.5 / 19.5,
+            "backchannels": 0.0,
+            "interruptions": 0.0,
+            "longest_turn": 6.0,
+        }
     )
-    tables = tables_from([from_finished(row)])
-    table = figures.tag_measures(tables)
-    assert {*table.index} == {"shouting", "calm"}
-    means = {
-        "loudness": 40 / 3,
-        "pitch": 6,
-        "rate": 0.5,
-        f"{TAKE}loudness": 0,
-        f"{TAKE}pitch": 0,
-        f"{TAKE}rate": 0,
-    }
-    shouting = table.loc["shouting"]
-    for name, mean in means.items():
-        assert shouting[name] == pytest.approx(mean, abs=1e-5)
-    calm = table.loc["calm"]
-    assert calm["utterances"] == 3
-    loudness = (-20 / 3 - 20 / 3 + 20) / 3
-    pitch = (-6 + 12) / 2
-    assert calm["loudness"] == pytest.approx(loudness)
-    assert calm["pitch"] == pytest.approx(pitch)
-    assert calm["rate"] == pytest.approx(-0.25)
-    assert calm[f"{TAKE}utterances"] == 1  # ben has said nothing else to compare it with
+    assert right == pytest.approx(
+        {
+            "speech": 12.0,
+            "talk": 12 / 240,
+            "offset": 0.5,
+            "overlap": 3.5 / 12,
+            "backchannels": 0.5,
+            "interruptions": 0.25,
+            "longest_turn": 6.0,
+        }
+    )

@@ -1,16 +1,11 @@
 """Turn events and measures: what each label means, and that figures agree with hand-made conversations."""
 
-from operator import itemgetter
-from typing import Any
-
 import msgspec
 import numpy as np
 import pytest
-from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import TimelineMeasures
 from dailytalk_contiguous.core.records.schema import TIMELINE
 from dailytalk_contiguous.core.records.utterance import EVENTS
@@ -22,8 +17,6 @@ from dailytalk_contiguous.core.turns.turn_taking import (
     join_spans,
     label,
     stretches,
-    timed_conversations,
-    timing_events,
     turn_offsets,
     unions,
 )
@@ -217,8 +210,7 @@ def test_lost_speech_is_what_was_cut_off_or_laid_over_another(
 
 
 def timed_conversation(talked: list[Timed], seconds: float) -> TimedConversation:
-    words_unknown = [None] * len(talked)
-    return TimedConversation(talked, join_spans(talked), words_unknown, seconds)
+    return TimedConversation(talked, join_spans(talked), seconds)
 
 
 def test_fitness_counts_turns_monologues_and_overlap() -> None:
@@ -241,54 +233,6 @@ def test_silence_of_an_open_line_is_no_monologue() -> None:
     assert timed_conversation([], 760.0).fitness()["longest_silence"] == 760
 
 
-def test_whoever_is_interrupted_speaks_on_until_the_end_of_what_was_begun() -> None:
-    talked = [left(0, 6), right(4, 10), left(7, 12)]
-    measured = timed_conversation(talked, 12.0).measured["speaks_on"]
-    assert measured["left"].value == pytest.approx(2.0)
-    assert measured["right"].value == pytest.approx(3.0)
-
-
-# The timing events of dGSLM
-
-
-def shown(talked: list[Timed]) -> list[tuple[str, str, float, float]]:
-    events = timing_events(unions(talked))
-    return sorted(events, key=itemgetter(2, 3, 0, 1))
-
-
-# An utterance that has no length makes no event.
-TALK = [
-    left(1, 2),
-    left(2.1, 3),
-    left(3.5, 4),
-    right(4.25, 6),
-    right(6.5, 7),
-    left(5, 6.25),
-    right(8, 8),
-    left(8.5, 9),
-    right(8.5, 10),
-]
-TALK_EVENTS = [
-    ("ipu", "left", 1, 3),
-    ("pause", "left", 3, 3.5),
-    ("ipu", "left", 3.5, 4),
-    ("gap", "right", 4, 4.25),
-    ("ipu", "right", 4.25, 6),
-    ("overlap", "left", 5, 6),
-    ("ipu", "left", 5, 6.25),
-    ("gap", "right", 6.25, 6.5),
-    ("ipu", "right", 6.5, 7),
-    ("pause", "right", 7, 8.5),
-    ("ipu", "left", 8.5, 9),
-    ("overlap", "left", 8.5, 9),
-    ("ipu", "right", 8.5, 10),
-]
-
-
-def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
-    assert shown(TALK) == TALK_EVENTS
-
-
 def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
     events = [kept(0, 5), anew(4, 7, 3), kept(8, 10)]
     measured = compare_turns(events, [0, 6, 8], 11, 11, "anchor")
@@ -306,37 +250,3 @@ def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
         assert measures[name] == 0
     for name, value in measures.items():
         assert name in countable or name == "mode" or value is None
-
-
-def side_figure(row: dict[str, Any], name: str, side: str) -> float:
-    """A measure of a side of the rebuilt timeline."""
-    measured = timed_conversations(from_finished(row))["rebuilt"].measured
-    return measured[name][side].value
-
-
-def test_words_and_laughs_are_counted_by_side_where_somebody_looked_for_them() -> None:
-    lines = [("left", 0.0, 3.0, "How are you?"), ("right", 3.0, 6.0, "Quite well, and you?")]
-    elsewhere = {"mode": "anchor", "lost_sound_seconds": 0.0}
-    timeline = dict.fromkeys(TIMELINE) | elsewhere
-    laughs = [(3.5, 4.0), (4.5, 5.0)]
-    row = built_row("call", lines, seconds=6.0, sounds=laughs, timeline=timeline)
-    words_on_left = side_figure(row, "words", "left")
-    words_on_right = side_figure(row, "words", "right")
-    laughs_on_right = side_figure(row, "sounds", "right")
-    assert words_on_left == pytest.approx(3 / 3.0 * 60)
-    assert words_on_right == pytest.approx(4 / 3.0 * 60)
-    assert laughs_on_right == pytest.approx(2 / 6.0 * 60)
-    row["utterances"][0] |= {"text": None}
-    assert side_figure(row, "words", "left") == 0.0
-    words_on_right = side_figure(row, "words", "right")
-    assert words_on_right == pytest.approx(4 / 3.0 * 60)
-
-
-def test_nothing_is_known_of_words_without_spaces_and_of_laughs_that_nobody_looked_for() -> None:
-    row = built_row("call", language="ja", sounds=[(3.5, 4.0)])
-    assert np.isnan(side_figure(row, "words", "left"))
-    assert np.isnan(side_figure(row, "sounds", "right"))
-    # So that such a side takes no part in what conversations have in all.
-    sounds = timed_conversations(from_finished(row))["rebuilt"].measured["sounds"]
-    assert sounds["left"] == (0, 0.0)
-    assert sounds["right"] == (0, 0.0)

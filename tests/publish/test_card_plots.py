@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.image import imread
 
@@ -13,19 +12,17 @@ from dailytalk_contiguous.core.sound.quality import QualityLimits
 from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, CorpusFigures, Quality
 from dailytalk_contiguous.publish.tables import sections
 from dailytalk_contiguous.publish.tables.displays import Displays
-from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram, png, svg
+from dailytalk_contiguous.publish.tables.plots import Plot, histogram, png, svg
 
 
 def plots() -> list[Plot]:
     """Each kind of plot, with something in it."""
     random = np.random.default_rng(0)
-    before = ("before", "recorded", random.normal(size=90))
+    before = ("before", "a & <b> $x$", random.normal(size=90))
     after = ("after", "rebuilt", [0.5])
-    points = pd.DataFrame({"x": [0.2, 0.5], "y": [0.4, 0.9], "of": ["a & <b>", "$x$"]})
     return [
         histogram(Plot("two"), [before, after], "seconds", "clips"),
         histogram(Plot("one value"), [("after", "rebuilt", [2.0, 2.0])], "seconds", "clips"),
-        affect_map(Plot("map"), points),
     ]
 
 

@@ -4,33 +4,9 @@ import pytest
 from built_conversations import built_row
 from reports import shown, tables_of
 
-from dailytalk_contiguous.core.records.figures import follows_source, tag_measures
-from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.sections import PARTS
 from dailytalk_contiguous.publish.tables.tabular import Table
-
-TAGS = ("calm", "sad", "shouting", "soft tone")
-
-
-def spoken(follows: float = 1.0, tags: int = 4) -> Tables:
-    """Lines whose loudness differs by tag, and takes in which it does so by as many times."""
-    lines = [("left", start, start + 0.8, "Hello.") for start in range(12)]
-    row = built_row(lines=lines, seconds=13.0)
-    for number, utterance in enumerate(row["utterances"]):
-        loudness = number % tags
-        utterance["tag"] = TAGS[loudness]
-        utterance["rms"] = 0.1 * 2.0**loudness
-        utterance["synthesis"]["rms"] = 0.1 * 2.0 ** (follows * loudness)
-    return tables_of(row)
-
-
-def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
-    assert follows_source(tag_measures(spoken()), "loudness") == pytest.approx(1.0)
-    assert follows_source(tag_measures(spoken(-1.0)), "loudness") == pytest.approx(-1.0)
-    assert follows_source(tag_measures(spoken(0.0)), "loudness") is None
-    assert follows_source(tag_measures(spoken(tags=2)), "loudness") is None
-    assert "Too few to say." in shown("style", spoken(tags=2))
 
 
 def test_a_table_that_is_empty_for_no_reason_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,10 +17,21 @@ def test_a_table_that_is_empty_for_no_reason_is_left_out(monkeypatch: pytest.Mon
         return Table("Moods", ("tag", "mood"), (), "Of none.")
 
     monkeypatch.setitem(PARTS, "pace", [pace, moods])
-    text = shown("pace", spoken())
+    text = shown("pace", tables_of(built_row()))
     assert "**Pace**" in text
     assert "| calm | – |" in text
     assert "| sad | 1 |" in text
     assert "Of all." in text
     assert "Moods" not in text
     assert "Of none." not in text
+
+
+def test_turn_taking_has_a_column_for_each_side_that_speaks() -> None:
+    text = shown("turns", tables_of(built_row()))
+    assert "| measure | left | right |" in text
+    assert "| speech | 2.4 s (40 % of the time) | 2.1 s (35 % of the time) |" in text
+    assert "| median floor-transfer offset | 0.20 s | −0.10 s |" in text
+    assert "| overlap | 8 % of its speech | 10 % of its speech |" in text
+    alone = shown("turns", tables_of(built_row(lines=[("left", 0.0, 1.0, "Hello.")])))
+    assert "| measure | left |\n" in alone
+    assert "| median floor-transfer offset | – |" in alone

@@ -59,7 +59,7 @@ def severities_of(findings):
 
 
 def advised(timed, seconds, hours=1.0, **columns):
-    conversation = TimedConversation(timed, join_spans(timed), [], seconds)
+    conversation = TimedConversation(timed, join_spans(timed), seconds)
     measured = measure_turns(conversation)
     measured["duration"] = hours * 3600
     findings = findings_on(measured | columns)
@@ -230,7 +230,7 @@ def test_limits_of_the_notes_on_transcripts_can_be_set(tmp_path, dailytalk):
 
 
 def test_measures_of_turns_are_those_that_turns_give():
-    measured = measure_turns(TimedConversation(LIVELY, join_spans(LIVELY), [], 100.0))
+    measured = measure_turns(TimedConversation(LIVELY, join_spans(LIVELY), 100.0))
     assert {name for name, measure in CONVERSATION_MEASURES.items() if measure.of_turns} == measured.keys()
 
 

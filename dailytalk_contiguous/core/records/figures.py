@@ -7,7 +7,7 @@ only where they are named. A value that is not known is `UNKNOWN`.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -21,10 +21,9 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
-from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN, VOICE, Tables
+from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
-from dailytalk_contiguous.core.turns.turn_taking import TurnTaking
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.core.words.sentences import length_class
 
@@ -49,14 +48,6 @@ MEASURES = {
     "voiced_fraction": ("voiced share", "0 to 1", 3),
 }
 
-#: What is compared between the utterances of a tag and all of their speaker: a measure, and the factor that makes
-#: its binary logarithm dB, semitones or octaves.
-OF_TAGS = {
-    "loudness": ("rms", 20 * math.log10(2)),
-    "pitch": ("f0_mean", 12.0),
-    "rate": ("speech_rate", 1.0),
-}
-
 #: Labels in which two datasets are compared, clips or conversations, and their headings.
 COMPARED = {"emotion": "Emotion", "style": "Style", "tag": "Style tag", "length": "Length of utterances"}
 
@@ -69,14 +60,6 @@ COMPARED_MEASURES = {
 }
 
 # How much there is.
-
-
-def timelines(tables: Tables) -> dict[str, TurnTaking]:
-    """Return turn-taking as `recorded` and, where anything was rebuilt, as `rebuilt`."""
-    taken = {"recorded": tables.source}
-    if tables.is_rebuilt:
-        taken["rebuilt"] = tables.rebuilt
-    return taken
 
 
 def totals(tables: Tables) -> dict[str, float]:
@@ -174,14 +157,57 @@ def word_sources(tables: Tables) -> Counter[str]:
     return sources
 
 
+def offsets(tables: Tables, channel: str) -> NDArray[np.float64]:
+    """Return the floor-transfer offsets in seconds with which a side takes the floor, sorted."""
+    of_side = [side["offsets"] for side in _sides_of_talk(tables) if side["channel"] == channel]
+    return np.sort(np.concatenate([[], *of_side]))
+
+
+def turn_taking(tables: Tables) -> pd.DataFrame:
+    """Return what each side does in all conversations, a row a side: none where nobody is known to speak.
+
+    The columns are `speech` and `longest_turn` in seconds, `talk` (the share of the time in which it speaks),
+    `overlap` (the share of its speech in which the other speaks, too), `backchannels` and `interruptions` a
+    minute, and `offset`, the median of `offsets` in seconds.
+    """
+    conversations = tables.conversations
+    has_sides = conversations["turn_taking"].map(len) > 0
+    talks = conversations[has_sides & (conversations["duration"] > 0)]
+    seconds = talks["duration"].sum()
+    overlap = (talks["overlap"] * talks["duration"]).sum()
+    sides = {}
+    listed = _sides_of_talk(tables)
+    for channel in CHANNELS:
+        parts = pd.DataFrame([side for side in listed if side["channel"] == channel])
+        speech = parts["speech"].sum() if len(parts) else 0.0
+        if not speech or not seconds:
+            continue
+        side_offsets = offsets(tables, channel)
+        sides[channel] = {
+            "speech": speech,
+            "talk": speech / seconds,
+            "offset": np.median(side_offsets) if len(side_offsets) else np.nan,
+            "overlap": overlap / speech,
+            "backchannels": 60 * parts["backchannels"].sum() / seconds,
+            "interruptions": 60 * parts["interruptions"].sum() / seconds,
+            "longest_turn": parts["longest_turn"].max(),
+        }
+    return pd.DataFrame.from_dict(sides, orient="index")
+
+
+def _sides_of_talk(tables: Tables) -> list[dict[str, Any]]:
+    return [side for sides in tables.conversations["turn_taking"] for side in sides]
+
+
 def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
     """Return how finished the ends of turns sound, where judged, by side and timeline (`recorded`, `rebuilt`)."""
     columns = {"recorded": ("source_transition", "source_turn_end"), "rebuilt": ("transition", "turn_end")}
     ends: dict[tuple[str, str], TurnEndFigures] = {}
     for side in CHANNELS:
         utterances = tables.utterances[tables.utterances["channel"] == side]
-        for timeline in timelines(tables):
-            transition, finished = columns[timeline]
+        for timeline, (transition, finished) in columns.items():
+            if timeline == "rebuilt" and not tables.is_rebuilt:
+                continue
             judged = utterances[[transition, finished]].dropna()
             shifts = judged.loc[judged[transition] == SHIFT, finished]
             holds = judged.loc[judged[transition] == HOLD, finished]
@@ -217,76 +243,6 @@ def moments(tables: Tables, measures: Iterable[str] = MEASURES) -> pd.DataFrame:
         values = measured_values(tables, name)
         moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
     return pd.DataFrame(moments).T
-
-
-def affect(tables: Tables) -> pd.DataFrame:
-    """Return `valence`, `arousal` and `label` (its tag, a clip's emotion) of each utterance with both values."""
-    audible = _audible(tables, "valence", "arousal", "tag")
-    labels = audible["tag"]
-    if _is_clips(tables):
-        labels = tables.conversations["emotion"][audible.index]
-    values = audible[["valence", "arousal"]].assign(label=_with_unknown(labels))
-    return values.dropna()
-
-
-def tag_measures(tables: Tables) -> pd.DataFrame:
-    """Return mean loudness, pitch and rate by tag (`OF_TAGS`), each less its speaker's mean in the conversation.
-
-    Columns of takes begin with `TAKE`, and are less the mean of this voice's takes there. `utterances` has the
-    most of three counts; the commonest tag is first. A speaker's only utterance is left out.
-    """
-    columns = [column for column, _ in OF_TAGS.values()]
-    measured = [*columns, *(f"{TAKE}{column}" for column in columns)]
-    audible = _audible(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
-    is_spoken = (audible["status"] == "spoken") & audible["engine"].notna()
-    spoken = audible[is_spoken & audible["tag_said"].fillna(True)]
-    means = pd.concat([_means_by_tag(audible, "", ("channel",)), _means_by_tag(spoken, TAKE, VOICE)], axis=1)
-    return means[means["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
-
-
-def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -> pd.DataFrame:
-    """Return the means of `OF_TAGS` by tag, each less that of the same voice in the conversation.
-
-    Names of columns begin with `prefix`.
-    """
-    keys = [utterances[key].cat.codes for key in ("conversation_id", *voice)]
-    means = pd.DataFrame()
-    counts = pd.DataFrame()
-    for name, (column, factor) in OF_TAGS.items():
-        values = utterances[f"{prefix}{column}"].astype(np.float64)
-        scaled = factor * np.log2(values.where(values > 0))
-        groups = scaled.groupby(keys)
-        has_others = groups.transform("count") > 1
-        apart = (scaled - groups.transform("mean")).where(has_others)
-        by_tag = apart.groupby(utterances["tag"], observed=False)
-        means[f"{prefix}{name}"] = by_tag.mean()
-        counts[name] = by_tag.count()
-    means[f"{prefix}utterances"] = counts.max(axis=1)
-    return means
-
-
-#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
-FEWEST_TAGS = 3
-FEWEST_UTTERANCES = 2
-
-
-def follows_source(means_by_tag: pd.DataFrame, name: str) -> float | None:
-    """Correlate the means of source and synthesis over tags, weighted by synthesised utterances.
-
-    The correlation is None if there are too few tags, or they do not differ. `means_by_tag` comes from
-    `tag_measures`.
-    """
-    pair = [name, f"{TAKE}{name}"]
-    measured = means_by_tag.dropna(subset=pair)
-    fewest = measured[["utterances", f"{TAKE}utterances"]].min(axis=1)
-    enough = measured[fewest >= FEWEST_UTTERANCES]
-    if len(enough) < FEWEST_TAGS:
-        return None
-    means = enough[pair].to_numpy(float)
-    (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=enough[f"{TAKE}utterances"])
-    if min(source, new) <= 1e-12:
-        return None
-    return float(shared / math.sqrt(source * new))
 
 
 def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Two tables of a dataset: a row an utterance, a row a conversation, and the turn-taking of all conversations.
+"""Two tables of a dataset: a row an utterance, a row a conversation.
 
 Every run writes both as `utterances.parquet` and `conversations.parquet`, for pandas, polars or the Hub's viewer.
 Figures of a report, a card or a verdict are queries of the same tables (`core.records.figures`). They are made
@@ -45,7 +45,7 @@ from dailytalk_contiguous.core.records.utterance import PROSODY, SYNTHESIS, UTTE
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns.synchrony import out_of_step
-from dailytalk_contiguous.core.turns.turn_taking import TimedConversation, TurnTaking, timed_conversations
+from dailytalk_contiguous.core.turns.turn_taking import timed_talk
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.core.words.same_texts import Hashes, hash_words, same_texts
 from dailytalk_contiguous.core.words.transcript_fidelity import absent_words, talk_without_fillers
@@ -115,6 +115,16 @@ OF_CONVERSATION: dict[str, Feature] = {
     "absent_words": List(
         {"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING, "share": Value("float64")}
     ),
+    "turn_taking": List(
+        {
+            "channel": STRING,
+            "speech": SECONDS,
+            "longest_turn": SECONDS,
+            "backchannels": _COUNT,
+            "interruptions": _COUNT,
+            "offsets": List(SECONDS),
+        }
+    ),
     "speaker_left": STRING,
     "speaker_right": STRING,
     "kept_speakers": List(STRING),
@@ -172,8 +182,6 @@ class Tables:
     Attributes:
         conversations: columns of conversations that queries read; texts that repeat are categories.
         utterances: the same of utterances.
-        source: turn-taking as recorded.
-        rebuilt: turn-taking as rebuilt.
         finished: whether conversations are finished; if not, utterances have their times in the source.
         rejects: numbers of rejects by stage and kind of reason.
         knows_rejects: whether the place of the rows has its rejects; a published version does not.
@@ -183,8 +191,6 @@ class Tables:
 
     conversations: pd.DataFrame
     utterances: pd.DataFrame
-    source: TurnTaking = field(default_factory=TurnTaking)
-    rebuilt: TurnTaking = field(default_factory=TurnTaking)
     finished: bool = True
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     knows_rejects: bool = True
@@ -206,11 +212,6 @@ class Tables:
     def n_converted(self) -> int:
         """The number of utterances that are the recorded sound in another voice."""
         return int((self.utterances.tries == CONVERTED_TRIES).sum())
-
-    @property
-    def turn_taking(self) -> TurnTaking:
-        """Turn-taking of the data: as rebuilt, or as recorded where nothing was rebuilt."""
-        return self.rebuilt if self.is_rebuilt else self.source
 
 
 #: What takes the tables of a chunk: conversations, utterances.
@@ -254,7 +255,8 @@ class TableMaker:
         """
         labels = talk.labels
         entry = _conversation(talk, self._tables.finished)
-        turns = None if labels else self._add_turns(talk)
+        turns = None if labels else timed_talk(talk)
+        entry["turn_taking"] = turns.sides() if turns else []
         if not labels:
             self._texts[talk.id] = hash_words(talk.alignments)
         is_copy = labels.get("augmented_from") is not None
@@ -275,8 +277,8 @@ class TableMaker:
         if len(self._rows) >= CHUNK:
             self.flush()
 
-    def add_known(self, known: Mapping[str, object], timed: TimedConversation | None = None) -> None:
-        """Add a conversation without a row by columns of its table, and its turns where they are known."""
+    def add_known(self, known: Mapping[str, object]) -> None:
+        """Add a conversation without a row by columns of its table."""
         missing: dict[str, object] = {}
         for name, kind in OF_CONVERSATION.items():
             if kind is _FLAG:
@@ -284,8 +286,6 @@ class TableMaker:
             elif isinstance(kind, List):
                 missing[name] = []
         self._rows.append({**missing, **known, "_utterances": ()})
-        if timed:
-            self._tables.rebuilt.add(timed)
 
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
@@ -298,15 +298,6 @@ class TableMaker:
         utterances = _frame(self._utterances)
         texts = same_texts(self._texts)
         return replace(self._tables, conversations=conversations, utterances=utterances, same_texts=texts)
-
-    def _add_turns(self, talk: Conversation) -> TimedConversation:
-        """Add the turns of a conversation, and return them."""
-        timelines = timed_conversations(talk)
-        if "source" in timelines:
-            self._tables.source.add(timelines["source"])
-        if self._tables.finished:
-            self._tables.rebuilt.add(timelines["rebuilt"])
-        return timelines["rebuilt"]
 
     def flush(self) -> None:
         """Make the tables of the rows in memory."""

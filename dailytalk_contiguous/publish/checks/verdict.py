@@ -29,7 +29,6 @@ from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, 
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
-from dailytalk_contiguous.core.turns.turn_taking import nearest_rank
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
@@ -798,10 +797,10 @@ def same_gaps(data: JudgedData) -> list[Finding]:
     """
     findings = []
     for channel in CHANNELS:
-        offsets = data.tables.turn_taking.offsets(channel)
+        offsets = figures.offsets(data.tables, channel)
         if len(offsets) < FEWEST_CHANGES:
             continue
-        middle = nearest_rank(offsets, 0.5)
+        middle = np.quantile(offsets, 0.5, method="inverted_cdf")
         is_same = abs(offsets - middle) <= SAME_GAP
         share = float(is_same.mean())
         if middle > 0 and share > data.most("same-gaps"):

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.turns.turn_taking import SPACELESS
 from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.store.files import file_name, json_text
 
 _AUDIO = "audio"
 _TEXT = "text"
+
+#: Languages that are written without spaces, so that nobody knows how many words a text has.
+_SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
 
 
 def write_jmoshi(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
@@ -34,7 +36,7 @@ def write_jmoshi(export: exporting.Export, item: exporting.SeenTalk) -> Iterator
     export.write_sound(f"{_AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{_TEXT}/{name}.json", json_text(words))
     language = (talk.main_language or "").partition("-")[0]
-    export.about[talk.id] = language in SPACELESS
+    export.about[talk.id] = language in _SPACELESS
     yield exporting.FileEntry(None, talk.duration)
 
 

@@ -233,7 +233,8 @@ class _Contents:
                 self.clips.update(talk.files)
                 maker.add_known(row)
             else:
-                maker.add_known(row | measure_turns(timed[name], self.plan.duration_sec), timed[name])
+                row |= measure_turns(timed[name], self.plan.duration_sec)
+                maker.add_known(row | {"turn_taking": timed[name].sides()})
         shared = sorted(speaker for speaker in splits if len(splits[speaker]) > 1)
         if not shared:
             return None

@@ -169,15 +169,15 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
     return entries
 
 
-def _turns(talk: Conversation) -> list[tuple[float, float, str, int]]:
-    """Return the start and end of each utterance's sound in seconds, its speaker, and the number of its words."""
+def _turns(talk: Conversation) -> list[tuple[float, float, str]]:
+    """Return the start and end of each utterance's sound in seconds, and its speaker."""
     turns = []
     for utterance in talk.utterances:
         sounding = utterance.sounding
         start = round(max(0.0, sounding.start), 3)
         end = round(max(0.0, sounding.end), 3)
         speaker = MAIN if utterance.channel == "left" else OTHER
-        turns.append((start, end, speaker, len(utterance.text.split())))
+        turns.append((start, end, speaker))
     return turns
 
 

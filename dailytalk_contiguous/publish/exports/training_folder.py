@@ -18,10 +18,9 @@ import msgspec
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import MOST_BYTES, Number, as_text, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.quotas import MOST_WORDS
 from dailytalk_contiguous.core.records.schema import LABELS, MAIN, OPTIONAL, STRING, Row
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT
-from dailytalk_contiguous.core.turns.turn_taking import SPACELESS, Timed, TimedConversation, join_spans
+from dailytalk_contiguous.core.turns.turn_taking import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.words.moshi_words import said_words
 from dailytalk_contiguous.machine.audio import AudioStruct, to_uri
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_objects, read_json
@@ -125,24 +124,18 @@ def about_conversations(data: Path) -> dict[str, AboutConversation]:
 def timed_conversation(name: str, talk: AboutConversation) -> TimedConversation:
     """Return the turns of a conversation of an export, the main speaker left. Raises BadInput, with its name."""
     timed = []
-    words = []
     for turn in talk.turns:
         match turn:
-            case [int() | float() as start, int() | float() as end, str(side), *counts] if (
+            case [int() | float() as start, int() | float() as end, str(side)] if (
                 0 <= start <= end <= documents.LATEST
             ):
                 timed.append(Timed("left" if side == MAIN else "right", start, end))
             case _:
                 problem = f"a turn of {quoted(name)} is {quoted(turn)}"
-                raise BadInput(f"{problem}, not [start, end, speaker, words]", AGAIN)
-        match counts:
-            case [int(count)] if 0 <= count <= MOST_WORDS and not isinstance(count, bool):
-                words.append(count)
+                raise BadInput(f"{problem}, not [start, end, speaker]", AGAIN)
     if not documents.is_number(talk.duration, 0.0, documents.LATEST):
         raise BadInput(f"{quoted(name)} lasts {talk.duration} s", AGAIN)
-    is_counted = len(words) == len(timed) and talk.language not in SPACELESS
-    events: list[str | None] = [None] * len(timed)
-    return TimedConversation(timed, join_spans(timed), events, talk.duration, words if is_counted else None)
+    return TimedConversation(timed, join_spans(timed), talk.duration)
 
 
 class TrainingItems(Items):

@@ -119,7 +119,8 @@ class Displays:
         named_languages = ", ".join(languages[:4])
         if len(languages) > 4:
             named_languages += f" and {len(languages) - 4} more"
-        recorded = f"recorded: {length_text(tables.source.seconds)}" if tables.is_rebuilt else ""
+        source_seconds = tables.conversations["source_duration"].sum()
+        recorded = f"recorded: {length_text(source_seconds)}" if tables.is_rebuilt else ""
         yield Fact("conversations", f"{tables.n:,}", named_languages)
         yield Fact("audio", length_text(self.whole["seconds"]), recorded)
         yield Fact("speech", length_text(figures.heard_seconds(tables)), "both speakers added up")
@@ -216,8 +217,8 @@ class Displays:
 
     @property
     def has_turns(self) -> bool:
-        """Whether any utterance has times."""
-        return any(taken.events for taken in figures.timelines(self.tables).values())
+        """Whether any side is known to speak."""
+        return not figures.turn_taking(self.tables).empty
 
     @property
     def is_converted(self) -> bool:

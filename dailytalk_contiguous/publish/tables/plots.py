@@ -12,10 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-
-from dailytalk_contiguous.core.records.tables import UNKNOWN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,34 +112,6 @@ def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float
     return 0.0 if is_near_zero else low - margin, high + margin
 
 
-def affect_map(plot: Plot, points: pd.DataFrame) -> Plot:
-    """Return a plot of how dense points of affect are, with the means of the commonest labels.
-
-    `points` has two columns of numbers in [0, 1], valence and arousal, and one of labels.
-    """
-    axis = "valence (0 to 1)"
-    up = "arousal (0 to 1)"
-    if points.empty:
-        return plot
-    label = points.columns[2]
-    numbers = points[label].value_counts().drop(UNKNOWN, errors="ignore")
-    common = points[points[label].isin(numbers.index[:12])]
-    means = common.astype({label: str}).groupby(label).mean()
-
-    def draw(axes: "Axes") -> None:
-        places = points.iloc[:, :2].to_numpy(float)
-        axes.hexbin(*places.T, gridsize=16, extent=(0, 1, 0, 1), mincnt=1, bins="log", cmap="Greys", alpha=0.5)
-        for name, x, y in means.itertuples():
-            axes.plot(x, y, "o", color=INK, markersize=4)
-            axes.annotate(name[:24], (x, y), (4, 3), textcoords="offset points", color=INK)
-        (left, bottom) = np.maximum(places.min(axis=0) - 0.05, 0)
-        (right, top) = np.minimum(places.max(axis=0) + 0.05, 1)
-        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis, ylabel=up)
-
-    words = "; ".join(f"{name} {x:.2f}, {y:.2f}" for name, x, y in means.itertuples())
-    return plot._replace(draw=draw, words=f"mean {axis} and {up}: {words or 'no labels'}", height=3.6)
-
-
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.
 WIDTH = 4.5
 DPI = 180
@@ -151,7 +120,7 @@ _STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
-    "text.parse_math": False,  # a tag is plain text
+    "text.parse_math": False,  # a name is plain text
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.spines.top": False,

@@ -4,7 +4,6 @@ Each is a function of a dataset's `Displays`, mostly of a query of `core.records
 not say why is left out.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -14,13 +13,11 @@ from markupsafe import Markup
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.fields import columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.tables import TAKE, UNKNOWN
-from dailytalk_contiguous.core.records.utterance import EVENTS
-from dailytalk_contiguous.core.turns.turn_taking import TURN_MEASURES
+from dailytalk_contiguous.core.records.tables import UNKNOWN
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
 from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, Quality
 from dailytalk_contiguous.publish.tables.displays import Displays, asked_terms
-from dailytalk_contiguous.publish.tables.plots import Plot, affect_map, histogram
+from dailytalk_contiguous.publish.tables.plots import Plot, histogram
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table, TableCell
 
 #: A row: a cell of each column; None where a value is not known.
@@ -170,7 +167,7 @@ def column_values(show: Displays) -> Table:
 
 
 def offsets(show: Displays) -> Plot:
-    series = [(side, show.tables.turn_taking.offsets(side)) for side in CHANNELS]
+    series = [(side, figures.offsets(show.tables, side)) for side in CHANNELS]
     n_changes = sum(len(values) for _, values in series)
     title = f"Who waits for whom ({counted(n_changes, 'change')} of speaker)"
     return histogram(
@@ -181,15 +178,21 @@ def offsets(show: Displays) -> Plot:
     )
 
 
-def turns_in_figures(show: Displays) -> Table:
-    """The events of turn-taking, as recorded and as rebuilt."""
-    timelines = figures.timelines(show.tables)
-    rows: list[Cells] = []
+def turns_of_sides(show: Displays) -> Table:
+    """The turn-taking of each side, and what the rebuild has kept of it."""
+    columns = {}
+    for name, side in figures.turn_taking(show.tables).to_dict("index").items():
+        offset = f"{side['offset']:.2f} s".replace("-", "−")
+        columns[str(name)] = {
+            "speech": f"{length_text(side['speech'])} ({percent(side['talk'], 1)} of the time)",
+            "median floor-transfer offset": None if pd.isna(side["offset"]) else offset,
+            "overlap": f"{percent(side['overlap'], 1)} of its speech",
+            "backchannels": f"{side['backchannels']:.3g} a minute",
+            "interruptions": f"{side['interruptions']:.3g} a minute",
+            "longest turn": f"{side['longest_turn']:.1f} s",
+        }
+    rows: list[Cells] = [*pd.DataFrame(columns, dtype=object).itertuples(name=None)]
     note = ""
-    if show.has_turns:
-        for event in EVENTS:
-            rows.append([f"{event}s", *(taken.events[event] for taken in timelines.values())])
-        rows.append(["length", *(length_text(taken.seconds) for taken in timelines.values())])
     if show.tables.is_rebuilt:
         conversations = show.tables.conversations
         kept = counted(int(conversations["timeline_backchannels_kept"].sum()), "backchannel")
@@ -202,8 +205,7 @@ def turns_in_figures(show: Displays) -> Table:
         overlap = figures.timeline_means(show.tables).get("overlap_kept")
         if overlap:
             note += f" Of the overlap that the new lengths allow, {percent(overlap, 1)} is kept."
-    head = ["measure", *timelines]
-    return Table("Turn-taking in figures", head, rows, Markup(note), "no utterance has times")
+    return Table("Turn-taking in figures", ["measure", *columns], rows, Markup(note), "no utterance has times")
 
 
 def turn_end_sounds(show: Displays) -> Table:
@@ -228,82 +230,7 @@ def _with_interval(value: float | None, interval: tuple[float, float] | None) ->
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})" if interval else None
 
 
-def sides(show: Displays) -> Table:
-    """The measures of turn-taking of each side."""
-    timelines = figures.timelines(show.tables)
-    head = ["measure", "side", *timelines, "90 % of conversations"]
-    rows: list[Cells] = []
-    for name, of_sides in show.tables.turn_taking.stats().items():
-        for side, stats in of_sides.items():
-            if not stats["conversations"]:
-                continue
-            pooled = [measure_text(name, taken.pooled(name, side)) for taken in timelines.values()]
-            cells = [TURN_MEASURES[name].title, side, *pooled, measure_text(name, stats["p5"], stats["p95"])]
-            rows.append(cells)
-    return Table("What it teaches, in figures", head, rows, folded=bool(rows))
-
-
-def measure_text(name: str, *values: float, with_unit: bool = True) -> str:
-    """Write values of a measure as a range, with their unit.
-
-    >>> measure_text("overlap_share", 0.028, 0.209), measure_text("backchannels", 4.74)
-    ('2.8 to 20.9 %', '4.74 a minute')
-    """
-    unit = TURN_MEASURES[name].unit
-    scale = 1
-    if unit == "share":
-        unit = "%"
-        scale = 100
-    texts = ["–" if math.isnan(value) else f"{scale * value:.3g}" for value in values]
-    text = " to ".join(texts).replace("-", "−")
-    return f"{text} {unit}" if with_unit else text
-
-
 # How they speak.
-
-#: A mean of a tag against its speaker's (`figures.OF_TAGS`), in words.
-BESIDE_USUAL: dict[str, Callable[[float], str]] = {
-    "loudness": "{:+.1f} dB".format,
-    "pitch": "{:+.1f} st".format,
-    "rate": lambda octaves: f"×{2**octaves:.2f}",
-}
-
-
-def sounds_of_tags(show: Displays) -> Table:
-    """Loudness, pitch and rate by tag, of source and synthesis: does the voice do what its tag says?"""
-    means_by_tag = figures.tag_measures(show.tables)
-    kinds = {"": "source"}
-    note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
-    if show.tables.is_rebuilt:
-        kinds[TAKE] = "synthesis"
-        correlations = [(name, figures.follows_source(means_by_tag, name)) for name in BESIDE_USUAL]
-        follows = [
-            f"{name} r = {value:.2f}".replace("-", "−") for name, value in correlations if value is not None
-        ]
-        note += " Does the voice do what the source did with the same tag? "
-        note += (
-            f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
-        )
-    head = ["tag"]
-    for name in ("utterances", *BESIDE_USUAL):
-        head += [f"{name}, {kind}" for kind in kinds.values()]
-    rows: list[Cells] = []
-    for tag, values in means_by_tag.iterrows():
-        cells: list[TableCell] = [str(tag)]
-        cells += [str(int(values[f"{prefix}utterances"])) for prefix in kinds]
-        for name, text in BESIDE_USUAL.items():
-            means = [values[f"{prefix}{name}"] for prefix in kinds]
-            cells += [None if pd.isna(mean) else text(mean).replace("-", "−") for mean in means]
-        rows.append(cells)
-    return Table("What tags sound like", head, rows, Markup(note), "nothing was measured")
-
-
-def affect_plot(show: Displays) -> Plot:
-    points = figures.affect(show.tables)
-    title = "Valence and arousal by emotion" if show.clips else "Affect of the source performance"
-    title += f" ({counted(len(points), show.unit)})"
-    plot = Plot(title, name="affect", note="Points are the means of each label.", nothing="no measures of affect")
-    return affect_map(plot, points)
 
 
 def utterance_moments(show: Displays) -> Table:
@@ -562,7 +489,7 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         partial(by_label, label="synthetic_voice", title="Synthesised voices", columns=SPEECH),
     ],
     "columns": [column_values],
-    "turns": [offsets, turns_in_figures, turn_end_sounds, sides],
+    "turns": [turns_of_sides, offsets, turn_end_sounds],
     "style": [
         partial(
             by_label,
@@ -572,11 +499,9 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
             nothing="no tags",
             number="utterances",
         ),
-        affect_plot,
-        sounds_of_tags,
         utterance_moments,
     ],
-    "affect": [affect_plot, utterance_moments],
+    "measures": [utterance_moments],
     "emotion": [
         emotion_heard,
         partial(by_two_labels, rows="tag", columns="emotion_class", title="Emotion heard by tag"),
