@@ -89,7 +89,7 @@ test-programs: install $(VENV)/.smart-turn
 test-nightly: install $(VENV)/.smart-turn
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist worksteal
 
-# Which of a hundred small changes to the package, drawn by cosmic-ray, the tests notice.
+# Which of some hundred small changes to the package, drawn by cosmic-ray, the tests notice.
 test-mutants: install $(VENV)/.smart-turn
 	$(BIN)/python benchmarks/mutants.py --cover
 	$(BIN)/python benchmarks/mutants.py --room all --count 8

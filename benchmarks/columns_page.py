@@ -75,7 +75,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "all times are those after `--align-sides`; None if nothing tells that the sides are out of step",
     ),
     "transcript_repair": ("", ""),
-    "transcript_marks": ("seconds of the source", "`kind` may also be `note`"),
+    "transcript_marks": ("seconds of the source", ""),
     "model_failures": ("", "published rows have only the kind of the error"),
     "input_digest": ("", "of the recording and its transcript"),
     "problem": ("", "always None: unusable recordings do not reach a stage"),

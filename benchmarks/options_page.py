@@ -1,4 +1,4 @@
-"""All options of all commands as one page, docs/options.md.
+"""The options of all commands as one page, docs/options.md.
 
 `python benchmarks/options_page.py` (or `make pages`) writes it from the help of the commands.
 """
@@ -15,7 +15,7 @@ from dailytalk_contiguous.publish.checks.verdict import BOUNDS, LIMITS, OTHER_LI
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 
-HEAD = """# All options
+HEAD = """# Options
 
 `python benchmarks/options_page.py` writes this page from `dailytalk COMMAND --help-all`. Square brackets hold the
 default and the range. Every command also has `--json` (print the outcome as JSON), `--help`, `--help-all`,

@@ -98,7 +98,7 @@ def test_marks_are_seen_where_the_utterance_is_that_was_kept() -> None:
 
 def test_row_whose_sides_have_no_names_and_whose_marks_have_no_times_is_seen_without_them() -> None:
     row = built_row()  # of somebody who knows nothing of its recording
-    mark = {"channel": "left", "start": 0.5, "end": 0.7, "name": "door", "kind": "note"}
+    mark = {"channel": "left", "start": 0.5, "end": 0.7, "name": "door", "kind": "sound"}
     row["transcript_marks"] = [mark]
     row["sides"][0]["channel"] = None
     for utterance in row["utterances"]:

@@ -22,7 +22,7 @@ class TalkSettings:
     confidence: float | None = setting(None, CONFIDENCE)
     chat: str = setting(
         "",
-        "Who answers: the server of a language model, http://HOST:PORT#MODEL.",
+        "Required. Who answers: the server of a language model, http://HOST:PORT#MODEL.",
         panel="models",
         metavar="URL",
         reference=True,

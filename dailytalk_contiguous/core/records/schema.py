@@ -211,7 +211,7 @@ COLUMNS = (
         "transcript_marks",
         List(record_features(Mark)),
         about="marks of the transcript that are not words, in seconds of the source, with their names: a `sound` "
-        "(`laughter`), an `inaudible` stretch (without words, so nothing is trained on it) or a `note`",
+        "(`laughter`) or an `inaudible` stretch (without words, so nothing is trained on it)",
     ),
     Column(
         "uncovered_sound",

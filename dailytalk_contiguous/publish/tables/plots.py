@@ -38,7 +38,6 @@ class Plot(NamedTuple):
         name: of its file, without an ending.
         note: what to know of it, below it.
         nothing: why there are no values.
-        height: inches.
     """
 
     title: str
@@ -47,7 +46,6 @@ class Plot(NamedTuple):
     name: str = ""
     note: str = ""
     nothing: str = ""
-    height: float = 2.7
 
     def __bool__(self) -> bool:
         return self.draw is not None
@@ -114,6 +112,7 @@ def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float
 
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.
 WIDTH = 4.5
+HEIGHT = 2.7
 DPI = 180
 
 _STYLE: dict[str, Any] = {
@@ -157,7 +156,7 @@ def _draw_image(plot: Plot, heading: str, **options: Any) -> bytes:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
-        figure = Figure((WIDTH, plot.height + 0.25 * bool(heading)))
+        figure = Figure((WIDTH, HEIGHT + 0.25 * bool(heading)))
         axes = figure.subplots()
         plot.draw(axes)
         figure.suptitle(heading, x=0.02, ha="left", fontsize=9.5, fontweight="bold")
