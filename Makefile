@@ -52,7 +52,7 @@ tokens: install
 	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook --n-clusters 24
 	$(BIN)/dailytalk tokens encode examples/conversations --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
 	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 800 \
-		--batch 5 --learning-rate 6e-4 --mask-prob 0.3 --valid-share 0.1
+		--batch 5 --valid-share 0.1
 	$(BIN)/dailytalk tokens embed $(TOKENS_OUT)/tokens --encoder $(TOKENS_OUT)/encoder --out $(TOKENS_OUT)/embeddings
 
 # A person of three turns, from files, talks in real time with a language model behind an address: transcript and

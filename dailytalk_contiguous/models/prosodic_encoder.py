@@ -44,9 +44,10 @@ from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-#: Named sizes, as settings of the encoder: 2.8, 16, 48 and 127 million parameters.
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"hidden_dim": 256, "num_layers": 4, "nhead": 4},
+#: Named sizes, as settings of the encoder: 2.8, 16, 48 and 127 million parameters. The smallest is
+#: for little speech, and sees each utterance often, so it masks more.
+SIZES: dict[str, dict[str, float | int]] = {
+    "tiny": {"hidden_dim": 256, "num_layers": 4, "nhead": 4, "mask_prob": 0.3},
     "small": {"hidden_dim": 512, "num_layers": 6, "nhead": 8},
     "default": {"hidden_dim": 768, "num_layers": 8, "nhead": 8},
     "large": {"hidden_dim": 1024, "num_layers": 12, "nhead": 16},

@@ -130,7 +130,7 @@ def test_options_of_export_are_in_its_files(tmp_path: Path, dailytalk: Command) 
 @pytest.mark.usefixtures("impatient", "hub")
 def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> None:
     work = work_with_recordings(tmp_path)
-    options = {"tag": "v1.0.0", "message": "As recorded", "licence": "cc-by-4.0"}
+    options = {"tag": "v1.0.0", "licence": "cc-by-4.0"}
     options |= {"valid_share": 0.3, "test_share": 0.3, "seed": 3}
     flags = ("--create", "--private")
     done = dailytalk("push", work, "tester/calls", *words(options), *flags)
@@ -138,8 +138,8 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
     info = HfApi().dataset_info("tester/calls")
     assert info.private is True
     assert info.card_data["license"] == "cc-by-4.0"
-    commits = HfApi().list_repo_commits("tester/calls", repo_type="dataset")
-    assert commits[0].title == "As recorded"
+    refs = HfApi().list_repo_refs("tester/calls", repo_type="dataset")
+    assert [tag.name for tag in refs.tags] == ["v1.0.0"]
     names = {file.rfilename.split("/")[0] for file in info.siblings or []}
     assert names >= {"conversations", "README.md", "manifest.json"}
 

@@ -491,7 +491,7 @@ def test_push_of_nothing_new_ends_before_it_packs(hub: HubServer, tmp_path: Path
     automatic = replace(NEW, tag="auto")
     assert push(first)[1]
     published = refs(hub)
-    for settings in (first, automatic, NEW, replace(automatic, message="other", even_if_bad=True)):
+    for settings in (first, automatic, NEW, replace(automatic, even_if_bad=True)):
         done, has_packed = push(settings)
         assert (done.is_new, done.tag, has_packed) == (False, "v1.0.0", False)
     assert push(replace(automatic, seed=1))[1]

@@ -115,16 +115,16 @@ class SoundLevels:
     sample_rate: int
     n_samples: int
 
-    def silences(self, below: float | None = None) -> Silences:
+    def silences(self) -> Silences:
         """Return the spans in samples in which all channels are silent for at least `SHORTEST_SILENCE`.
 
-        A channel is silent under `below` dBFS, or else under its own `silence_threshold`. A channel without one,
-        of one level (a hum), does not count beside one that has it.
+        A channel is silent under its own `silence_threshold`. A channel without one, of one level (a hum), does
+        not count beside one that has it.
         """
         has_threshold = []
         thresholds = []
         for channel in self.levels:
-            threshold = silence_threshold(channel) if below is None else below
+            threshold = silence_threshold(channel)
             has_threshold.append(threshold is not None)
             if threshold is not None:
                 thresholds.append(threshold)
@@ -225,17 +225,6 @@ class CutAtSilences(Stage):
         unit="s",
         least=0.5,
     )
-    below_dbfs: float | None = setting(
-        None,
-        "Level of a silence in dBFS.",
-        option="below",
-        panel="result",
-        least=-120.0,
-        most=0.0,
-        metavar="DB",
-        shown="from the recording's noise floor",
-        hidden=True,
-    )
 
     VERSION: ClassVar[int] = 3
     needs: ClassVar[tuple[str, ...]] = ("audio",)
@@ -254,7 +243,7 @@ class CutAtSilences(Stage):
 
     def row(self, row: Row) -> Row:
         levels = measure_levels(row["audio"])
-        silences = levels.silences(self.below_dbfs)
+        silences = levels.silences()
         pieces = self.cut(levels.n_samples, levels.sample_rate, silences)
         return {"pieces": [piece._asdict() for piece in pieces]}
 

@@ -93,7 +93,7 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
     outcomes = {}
     n_samples = levels.n_samples
     rate = levels.sample_rate
-    silences = levels.silences(cut.below_dbfs)
+    silences = levels.silences()
     for silence in CANDIDATES:
         candidate = replace(cut, silence_seconds=silence)
         pieces = pd.DataFrame(candidate.cut(n_samples, rate, silences))
@@ -161,7 +161,7 @@ def silences(inputs: list[str] = INPUTS, **options: object) -> Outcome:
     candidate_headings = (">--silence", ">pieces", ">usable", ">usable audio", "")
     details += ["", Figures(candidate_headings, candidates)]
     if choice is None:
-        headline = "no silence would give a usable piece: see --min, --max and --below"
+        headline = "no silence would give a usable piece: see --min and --max"
         return Outcome(record, headline, code, details, rejected)
     share = f"{table.loc[choice]['usable_share']:.1%}"
     headline = f"suggested: --silence {choice:g}: {share} of the audio is usable"

@@ -16,7 +16,6 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import (
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, read_examples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
-from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import either, pair_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
@@ -33,15 +32,6 @@ from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE
 
 INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG of clips on the Hub.")
-FOLDS_OPTION = option(
-    FOLDS,
-    Panel.RESULT,
-    "Parts into which speakers are divided, each tested by a model of the others.",
-    metavar="N",
-    min=2,
-    max=100,
-    hidden=True,
-)
 CONFIDENCE_OPTION = option(
     None, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1, show_default=CONFIDENCE.shown
 )
@@ -114,7 +104,6 @@ def emotion_evaluate(
     inputs: list[str] = INPUTS,
     model: str | None = model_option(None),
     kind: str | None = kind_option(None),
-    folds: int = FOLDS_OPTION,
     emotion_confidence: float | None = CONFIDENCE_OPTION,
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,
@@ -138,7 +127,7 @@ def emotion_evaluate(
         def fit_on(train: EmotionExamples) -> EmotionModel:
             return fit_emotion(kind, train, NetworkSettings(seed=seed), resolved)
 
-        evaluation = evaluate_speakers(fit_on, examples, folds, seed, emotion_confidence)
+        evaluation = evaluate_speakers(fit_on, examples, seed, emotion_confidence)
     else:
         classifier = load_emotion_model(model, resolved)
         examples = examples_asked(inputs, classifier, **asked)

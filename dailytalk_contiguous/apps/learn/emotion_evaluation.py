@@ -130,7 +130,6 @@ def _or_none(value: float) -> float | None:
 def evaluate_speakers(
     fit: Fit,
     examples: EmotionExamples,
-    folds: int = FOLDS,
     seed: int = 0,
     confidence: float | None = None,
 ) -> EmotionEvaluation:
@@ -141,8 +140,7 @@ def evaluate_speakers(
 
     Args:
         fit: trains a classifier; called once a fold. Its classes include those of the examples.
-        folds: parts of the speakers, or the number of speakers if that is smaller.
-        seed: of the folds.
+        seed: of the `FOLDS` parts of the speakers.
         confidence: probability below which an answer is `unsure`; None: the limits of each model.
 
     Raises DailytalkError if scikit-learn is missing, BadInput if the examples can't be divided.
@@ -158,7 +156,7 @@ def evaluate_speakers(
     guesses: list[EmotionGuess] = []
     alone: list[EmotionGuess] = []
     limits: list[pd.DataFrame] = []
-    for train, test in divided(examples.labels, groups, folds, seed):
+    for train, test in divided(examples.labels, groups, FOLDS, seed):
         test = test[~examples.copies[test]]
         model = fit(examples.take(train))
         held_out = examples.take(test)

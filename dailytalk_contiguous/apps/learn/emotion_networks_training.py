@@ -43,7 +43,7 @@ from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 from dailytalk_contiguous.store.files import file_name
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
-#: The highest learning rate of each kind without a setting.
+#: The highest learning rate of each kind.
 RATES = {"spectrogram": 3e-3, "audio": 2e-5}
 
 #: The index of an example, and whether it is seen in training or to validate.
@@ -181,7 +181,7 @@ class _EmotionTrainer(training.ResumingTrainer):
             save_strategy="epoch",
             logging_strategy="epoch",
             metric_for_best_model="loss",
-            learning_rate=settings.learning_rate or RATES[model.kind],
+            learning_rate=RATES[model.kind],
             lr_scheduler_type="cosine",
             warmup_steps=0.1,
             weight_decay=0.01,

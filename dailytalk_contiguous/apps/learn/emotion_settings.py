@@ -18,9 +18,6 @@ class NetworkSettings:
         shown="what suits the kind",
     )
     batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096, hidden=True)
-    learning_rate: float = setting(
-        0.0, "Highest learning rate.", least=0.0, most=1.0, shown="what suits the model", hidden=True
-    )
     valid_share: float = unlisted(
         0.15, "Share of the utterances, of other speakers, that decides when to stop.", least=0.01, most=0.5
     )

@@ -33,6 +33,9 @@ from dailytalk_contiguous.store import files
 #: The file of a finished training: data, settings, losses and result.
 RECORD = "training.json"
 
+#: The highest learning rate of each size.
+LEARNING_RATES = {"tiny": 6e-4, "small": 3e-4, "default": 3e-4, "large": 3e-4}
+
 #: Folder of checkpoints while a training runs.
 CHECKPOINTS = "checkpoints"
 
@@ -49,11 +52,7 @@ class TrainingSettings:
     steps: int = setting(
         0, "Updates of the weights.", panel="result", least=0, shown="what ten times through the utterances need"
     )
-    mask_prob: float = setting(0.15, "Share of the frames that are masked.", least=0.01, most=0.9, hidden=True)
     batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096, hidden=True)
-    learning_rate: float = setting(
-        3e-4, "Highest learning rate.", least=1e-7, most=1.0, shown="what suits the model", hidden=True
-    )
     valid_share: float = setting(0.05, replace(VALID_SHARE, least=0.001))
     check_every: int = unlisted(200, "Steps between two validations, each with a checkpoint.", least=1)
     patience: int = unlisted(
@@ -117,7 +116,7 @@ def train_encoder(
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         encoder = ProsodicSequenceEncoder.of_size(
-            settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
+            settings.size, vocab_size=n_tokens + 2, prosody_model=prosody_model
         )
         facts = asdict(settings) | {"device": ""}
         all_tokens = [array.tolist() for array in arrays]
@@ -258,7 +257,7 @@ def _trainer(
         logging_steps=every,
         metric_for_best_model="loss",
         label_names=["x"],
-        learning_rate=settings.learning_rate,
+        learning_rate=LEARNING_RATES[settings.size],
         lr_scheduler_type="cosine",
         warmup_steps=0.06,
         weight_decay=0.01,

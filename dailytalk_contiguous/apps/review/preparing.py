@@ -84,7 +84,7 @@ STEPS = (
         "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
         "out: what can't be used is in “Non Usable”, with the reason. With a number of words, a recogniser hears "
         "each piece, and its first words come into its name.",
-        ("silence", "min", "max", "below", "words", "profile", "asr_model", "language"),
+        ("silence", "min", "max", "words", "profile", "asr_model", "language"),
         cuts=True,
     ),
     Step(

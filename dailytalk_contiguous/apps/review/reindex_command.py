@@ -13,15 +13,6 @@ from dailytalk_contiguous.core.wording import counted
 
 def reindex(
     folder: Path = argument("DIR", "Folder of the recordings; each folder in it is numbered on its own."),
-    digits: int | None = option(
-        None,
-        Panel.RESULT,
-        "Digits of a number; by default as many as now.",
-        metavar="N",
-        min=1,
-        max=12,
-        hidden=True,
-    ),
     undo: bool = option(False, Panel.RESULT, "Put DIR back as it was before the last reindex.", "--undo"),
     dry_run: bool = DRY_RUN,
 ) -> Outcome:
@@ -40,7 +31,7 @@ def reindex(
             return Outcome(record, headline, next=DRY_RUN_NEXT)
         kept = f"as it was until now: {as_text(backup / UNDONE)}"
         return Outcome(record, f"{as_text(folder)} is as it was before it was reindexed; {kept}")
-    done = reindex_folder(folder, digits, dry_run)
+    done = reindex_folder(folder, dry_run)
     return _renamed(folder, done, dry_run)
 
 

@@ -77,16 +77,16 @@ class Reindexed:
     backup: Path | None = None
 
 
-def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = False) -> Reindexed:
+def reindex_folder(folder: Path, dry_run: bool = False) -> Reindexed:
     """Number the recordings of a folder without gaps, by number, from 1 (0 where the first one is 0).
 
     Each folder in it, and each beginning of names in that, is a series of its own. Files beside them of the same
     name follow, and so do the names in `_DOCUMENTS`, here or in the folder above. Recordings of one number that
-    their words tell apart (`_left`, `_right`) get one number again.
+    their words tell apart (`_left`, `_right`) get one number again. A series keeps its number of
+    digits; numbers with words behind them have six or more.
 
     Args:
         folder: of the recordings.
-        digits: of a number; as many as it had if None. Numbers with words behind them have six or more.
         dry_run: rename nothing.
 
     Raises:
@@ -96,7 +96,7 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
     """
     with _folder_locked(folder) as root:
         contents = _Contents(root)
-        names = contents.numbered(digits)
+        names = contents.numbered()
         documents = contents.renamed_documents(names)
         renamed = {path: new for path, new in names.items() if new != posixpath.basename(path)}
         result = Reindexed({posixpath.relpath(path, root.name): new for path, new in renamed.items()})
@@ -355,7 +355,7 @@ class _Contents:
         data = _whole(root, (self.top / path).relative_to(root))
         self.documents[path] = data.decode("utf-8", "surrogateescape")
 
-    def numbered(self, digits: int | None) -> dict[str, str]:
+    def numbered(self) -> dict[str, str]:
         """New names of all items, and of names without a recording that are mentioned, by their paths."""
         series: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
         for item in sorted(self.items.values(), key=lambda item: item.rank):
@@ -364,7 +364,7 @@ class _Contents:
         for name, items in series.items():  # of 08, 09, 10 two digits, of 8, 9, 10 one
             lengths = [len(item.digits) for item in items]
             padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
-            widths[name] = digits or max(padded, default=min(lengths))
+            widths[name] = max(padded, default=min(lengths))
             if any(item.words for item in items):
                 widths[name] = max(widths[name], _WORDED_DIGITS)
         for item in sorted(self._missing(), key=lambda item: item.rank):

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.sound.samples import Samples
@@ -78,15 +78,7 @@ class QualityLimits:
     lowest_speech_ratio: float | None = _limit(
         0.4, "Share of speech; 0 sets no limit.", "min_speech_ratio", "SHARE"
     )
-    longest_silence_seconds: float | None = setting(
-        1.5,
-        "Longest silence inside a clip: 1.5s, 300ms; inf sets no limit.",
-        option="max_silence",
-        panel="quality",
-        unit="s",
-        words=NO_LIMIT,
-        hidden=True,
-    )
+    longest_silence_seconds: float | None = unlisted(1.5)
 
 
 def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> list[str]:

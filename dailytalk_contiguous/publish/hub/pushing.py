@@ -113,9 +113,6 @@ class PushSettings:
     even_if_forbidden: bool = setting(
         False, "Publish even under a --licence that a source's licence contradicts.", panel="version", hidden=True
     )
-    message: str = setting(
-        "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
-    )
     licence: str | None = setting(
         None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
@@ -487,7 +484,7 @@ def describe_release(release: Release, items: Shards, version: Version, defaults
     """
     changes = release.changes.as_dict()
     difference = diff_in_words(changes)
-    release.message = release.settings.message or f"Publish {release.tag or 'conversations'}: {difference}"
+    release.message = f"Publish {release.tag or 'conversations'}: {difference}"
     history = []
     if release.tag:
         today = datetime.now(UTC).date()

@@ -14,9 +14,9 @@ def sine(peak: float, pitch: float, seconds: float, rate: int) -> Samples:
     return (peak * np.sin(2 * np.pi * pitch * t)).astype("float32")
 
 
-def found(samples: Samples, rate: int = RATE, below: float | None = None) -> list[tuple[float, float]]:
+def found(samples: Samples, rate: int = RATE) -> list[tuple[float, float]]:
     audio = struct_of(wav_bytes(samples, rate))
-    silences = measure_levels(audio).silences(below) / rate
+    silences = measure_levels(audio).silences() / rate
     return [(start, end) for start, end in silences.round(2).tolist()]
 
 

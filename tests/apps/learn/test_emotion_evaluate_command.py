@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_table_and_json_have_the_same_figures(folder: Path, dailytalk: Command) -> None:
-    words = ("emotion evaluate", folder, "--classes", "happy,sad", "--folds", 3)
+    words = ("emotion evaluate", folder, "--classes", "happy,sad")
     plain = dailytalk(*words)
     assert plain.code == 0, plain.err
     summary = json.loads(dailytalk(*words, "--json").out)

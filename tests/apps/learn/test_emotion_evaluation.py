@@ -102,7 +102,7 @@ def test_nobody_is_on_both_sides_and_copies_are_not_tested() -> None:
         tested.extend({*people} - {*training.speakers.tolist()})
         return Nearest(training)
 
-    assert evaluate_speakers(fit, examples, 3).utterances == 21
+    assert evaluate_speakers(fit, examples).utterances == 21
     assert sorted(tested) == sorted({*people})
 
 

@@ -134,7 +134,7 @@ def test_without_accelerate_networks_say_what_to_install(
 
 
 def test_a_tuned_encoder_keeps_its_convolutions(examples: EmotionExamples, encoder: str) -> None:
-    settings = NetworkSettings(epochs=1, batch=8, encoder=encoder, learning_rate=0.01)
+    settings = NetworkSettings(epochs=1, batch=8, encoder=encoder)
     tuned = fit_network("audio", examples, settings).weights()
     before = classifier_on(encoder, CLASSES, "cpu").weights()
     moved = {name for name, weight in tuned.items() if not np.array_equal(weight, before[name])}

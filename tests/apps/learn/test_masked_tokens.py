@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from dailytalk_contiguous.apps.learn.masked_tokens import (
     CHECKPOINTS,
+    LEARNING_RATES,
     RECORD,
     TrainingOutcome,
     TrainingSettings,
@@ -27,7 +28,6 @@ SETTINGS: dict[str, Any] = {
     "steps": STEPS,
     "check_every": EVERY,
     "batch": 6,
-    "learning_rate": 3e-3,
     "valid_share": 0.2,
     "device": "cpu",
 }
@@ -88,14 +88,15 @@ def same_weights(first: Path, second: Path) -> bool:
     return all(torch.equal(weight, others[name]) for name, weight in weights.items())
 
 
-def test_training_learns_from_what_is_around_a_frame(tmp_path: Path) -> None:
+def test_training_learns_from_what_is_around_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Most frames of a sequence have a token of its own; by frequency alone all twelve are alike."""
     rng = np.random.default_rng(0)
     usual = np.arange(240) % 12
     is_usual = rng.random((240, 40)) < 0.9
     others = rng.integers(0, 12, (240, 40))
     sequences = np.where(is_usual, usual[:, None], others)
-    changed = {"steps": 150, "check_every": 50, "learning_rate": 1e-2}
+    monkeypatch.setitem(LEARNING_RATES, "tiny", 1e-2)
+    changed = {"steps": 150, "check_every": 50}
     settings = TrainingSettings(**SETTINGS | changed)
     outcome = train_encoder(list(sequences), tmp_path / "encoder", settings)
     assert outcome.valid_loss < np.log(12) - 1
@@ -137,8 +138,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_encoder(whole: Training
     assert same_weights(out, whole.out)
 
 
-def test_training_stops_where_validation_gets_no_better(tmp_path: Path) -> None:
-    outcome = train(tmp_path / "encoder", steps=400, check_every=2, patience=2, learning_rate=0.3)
+def test_training_stops_where_validation_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LEARNING_RATES, "tiny", 0.3)
+    outcome = train(tmp_path / "encoder", steps=400, check_every=2, patience=2)
     assert outcome.planned == 400
     assert outcome.steps < 400
     _, valid_losses = zip(*losses(outcome), strict=True)

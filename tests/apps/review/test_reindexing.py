@@ -109,7 +109,7 @@ def test_names_with_words_are_numbered_with_the_others_and_keep_their_words(tmp_
     lines = [json.loads(line)["file"] for line in after["manifest.jsonl"].splitlines()]
     assert lines == [f"Usable/{name}.wav" for name in new.values()]
     assert done.unnamed == []
-    assert reindex_folder(tmp_path / "Usable", digits=3).names == {}  # with fewer they would be no numbers
+    assert reindex_folder(tmp_path / "Usable").names == {}
     undo_reindex(tmp_path / "Usable")
     assert tree(tmp_path) == files
 
@@ -278,7 +278,6 @@ def test_no_recording_with_words_loses_its_name_or_its_text_to_another(
     bob=NUMBERS,
     discarded=st.lists(st.integers(0, 40), max_size=3, unique=True),
     beside=st.sets(st.integers(0, 40), max_size=6),
-    digits=st.integers(1, 6),
     mentioned=st.sets(st.integers(0, 40), max_size=6),
 )
 def test_reindex_is_a_bijection_that_undo_reverts(
@@ -287,7 +286,6 @@ def test_reindex_is_a_bijection_that_undo_reverts(
     bob: list[int],
     discarded: list[int],
     beside: set[int],
-    digits: int,
     mentioned: set[int],
 ) -> None:
     root = tmp_path_factory.mktemp("bijection") / "in"
@@ -298,7 +296,7 @@ def test_reindex_is_a_bijection_that_undo_reverts(
     named = {f"ann_{number:06d}.wav": {"number": number} for number in sorted(listed)}
     files["whisper.json"] = json.dumps(named)
     before = tree(make(root, files))
-    reindex_folder(root, digits)
+    reindex_folder(root)
     after = tree(root)
     sounds = sounds_of(after)
     numbers = sorted(int(name[4:-4]) for name in sounds if name.startswith("ann_"))
@@ -318,7 +316,7 @@ def test_reindex_is_a_bijection_that_undo_reverts(
     del after["whisper.json"]
     texts = [text for name, text in before.items() if name != "whisper.json"]
     assert sorted(after.values()) == sorted(texts)
-    assert reindex_folder(root, digits).files == 0
+    assert reindex_folder(root).files == 0
     if undone:
         undo_reindex(root)
     assert tree(root) == before
