@@ -2,8 +2,8 @@
 
     python benchmarks/fillers.py FOLDER [--only PART …]
 
-FOLDER holds `spokenwoz`, `talk`, `labelled`, `fillers` and `emodb`; what is absent is left out. Words are those of
-Whisper base. A filler is in place if `tag` writes one within 0.5 s of it. The parts:
+FOLDER holds `spokenwoz`, `talk`, `labelled` and `fillers`; what is absent is left out. Words are those of Whisper
+base. A filler is in place if `tag` writes one within 0.5 s of it. The parts:
 
 - cost: processor time of `tag` beside `tag --fillers drop`, in turn three times each; the least of each is taken.
 - real: fillers that people say in calls and in labelled readings.
@@ -11,10 +11,6 @@ Whisper base. A filler is in place if `tag` writes one within 0.5 s of it. The p
   the line before. The bundled recordings have no other fillers: every further one there is an invention.
 - repeats: in TIMIT one word of most sentences, or two, are said twice, or half a word before the whole one: a copy
   of its own sound. Limits of repeats were chosen on the speakers of `words.CHOSEN_ON`.
-- leak: fillers of one side that the microphone of the other side hears, too.
-- voice: fillers that the voice joe says.
-- languages: fillers that espeak says in other languages; the same without a filler shows how many are invented.
-- german: "um" and "uh" between German sentences of people, two pairs of each, and silence in their place.
 
 Limits of fillers in `models/hesitations.py` were chosen on the recordings of `real` and `planted`; where speech is
 searched at all, on the calls and on all speakers of `repeats`, so no figure of these parts is of other data.
@@ -40,11 +36,10 @@ from words import ROOM_DBFS, Timed, spoken_talk
 
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.words.fillers import USUAL, are_fillers
+from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word_times import normalise
-from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSettings
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
-from dailytalk_contiguous.models.whisper import Whisper, load_whisper
 from dailytalk_contiguous.sources.tier_formats import read_tiers
 
 #: Seconds between a filler and one that is written for it.
@@ -53,70 +48,15 @@ NEAR = 0.5
 #: Seconds by which the labels of the calls begin early.
 EARLY_LABELS = 0.3
 
-#: Goals: shares of fillers in place and of those written that are right, and of those of the voice that are heard.
+#: Goals: shares of fillers in place and of those written that are right.
 IN_PLACE_GOAL = 0.65
 RIGHT_GOAL = 0.80
-VOICE_GOAL = 0.90
 
 #: How often `tag` is timed with fillers and without.
 N_TIMED = 3
 
-#: Sentences in which the voice says a filler.
-SENTENCES = (
-    "{Filler}, I think so.",
-    "I think, {filler}, we could go there tomorrow.",
-    "So, {filler}, what do you want to eat?",
-    "We went to the, {filler}, the new place by the river.",
-    "{Filler}, maybe it is too late.",
-    "I was going to say, {filler}, that it works.",
-    "It costs, {filler}, twenty dollars.",
-    "{Filler}, who is there?",
-    "Yes, {filler}, I know him.",
-    "You could, {filler}, try again.",
-)
-
-#: Sentences of other languages; without " {filler}," they are sentences, too.
-OTHER_SENTENCES = {
-    "de": (
-        "Ich denke, {filler}, wir gehen morgen hin.",
-        "Ja, {filler}, das kostet zwanzig Euro.",
-        "Also, {filler}, was möchtest du essen?",
-        "Das Haus am Fluss, {filler}, gefällt mir sehr.",
-        "Vielleicht, {filler}, ist es schon zu spät.",
-    ),
-    "es": (
-        "Yo pienso, {filler}, que vamos mañana.",
-        "Sí, {filler}, cuesta veinte euros.",
-        "Entonces, {filler}, qué quieres comer?",
-        "La casa cerca del río, {filler}, me gusta mucho.",
-        "Quizás, {filler}, ya es demasiado tarde.",
-    ),
-    "fr": (
-        "Je pense, {filler}, que nous partons demain.",
-        "Oui, {filler}, ça coûte vingt euros.",
-        "Alors, {filler}, que veux-tu manger?",
-        "La maison près du fleuve, {filler}, me plaît beaucoup.",
-        "Peut-être, {filler}, il est déjà trop tard.",
-    ),
-    "nl": (
-        "Ik denk, {filler}, dat we morgen gaan.",
-        "Ja, {filler}, dat kost twintig euro.",
-        "Dus, {filler}, wat wil je eten?",
-        "Het huis bij de rivier, {filler}, vind ik erg mooi.",
-        "Misschien, {filler}, is het al te laat.",
-    ),
-}
-
-#: What somebody answers whose microphone hears the sentences, too.
-ANSWERS = (
-    "That sounds lovely.",
-    "Where was it?",
-    "And was the weather good?",
-    "I would like to go there too.",
-    "Maybe next month then.",
-    "Do you know when?",
-)
-LEAKS_DB = (-12, -20, -30)
+#: Sentences in which the voice joe says a filler.
+SENTENCES = ("I think, {filler}, we could go there tomorrow.", "So, {filler}, what do you want to eat?")
 
 #: Where "um" and "uh" are in the single sounds, in seconds, and the seconds to which they are cut.
 SINGLE_SOUNDS = {"mfa_um.flac": (3.79, 5.16), "mfa_uh.flac": (2.50, 3.60)}
@@ -345,20 +285,11 @@ def single_sounds(data: Path) -> Iterator[Samples]:
             yield softened(sound, 0.03)
 
 
-def spoken(text: str, synthesiser: str = "piper", language: str = "en") -> Spoken:
-    return synthesise(load_synthesiser(synthesiser, VoiceSettings("", "")), Line(text, "", language, 0))
-
-
-def spoken_sound(text: str, synthesiser: str = "piper", language: str = "en") -> Samples:
-    """What a voice says, at 16 kHz."""
-    speech = spoken(text, synthesiser, language)
-    return resampled(speech.samples, speech.sample_rate)
-
-
 def sounds_of_the_voice(filler: str) -> Iterator[Samples]:
     """A filler that the voice joe says in the midst of two sentences."""
-    for sentence in SENTENCES[1:3]:
-        speech = spoken(sentence.format(filler=filler))
+    voice = load_synthesiser("piper", VoiceSettings("", ""))
+    for sentence in SENTENCES:
+        speech = synthesise(voice, Line(sentence.format(filler=filler), "", "en", 0))
         sound = resampled(speech.samples, speech.sample_rate)
         word = next(word for word in speech.words or () if is_filler(word.text))
         first = round((word.start - 0.02) * ANALYSIS_RATE)
@@ -462,115 +393,12 @@ def overlaps(span: Hesitation, others: Sequence[Hesitation]) -> bool:
     )
 
 
-def leak(data: Path, folder: Path) -> bool:
-    """Fillers of the left side that the microphone of the right side hears, too."""
-    left: list[Samples] = []
-    right: list[Samples] = []
-    pause = np.zeros(ANALYSIS_RATE // 2, np.float32)
-    for sentence, answer in zip(SENTENCES, ANSWERS, strict=False):
-        speech = spoken_sound(sentence.format(filler="um", Filler="Um"))
-        reply = spoken_sound(answer)
-        left += [speech, pause, np.zeros_like(reply), pause]
-        right += [np.zeros_like(speech), pause, reply, pause]
-    sides = np.stack([np.concatenate(left), np.concatenate(right)], 1)
-    room = room_tone(len(sides), ROOM_DBFS)[:, None]
-    met = True
-    for level in LEAKS_DB:
-        source = folder / f"leak{level}"
-        source.mkdir()
-        leaked = 10 ** (level / 20) * sides[:, ::-1]
-        soundfile.write(source / "talk.wav", sides + leaked + room, ANALYSIS_RATE)
-        written = written_fillers(source, folder / f"leak{level}-work")
-        n_right = sum(filler.channel == "right" for filler in written)
-        figure = (
-            f"{len(ANSWERS)} fillers of the left side that leak by {level} dB: "
-            f"{len(written) - n_right} written left, {n_right} right (goal 0)"
-        )
-        met &= judged(figure, n_right == 0)
-    return met
-
-
-def has_filler(whisper: Whisper, sound: Samples, language: str) -> bool:
-    """Whether Whisper recognises a filler in a sound."""
-    (result,) = whisper.transcribe([sound], [language], fillers=True)
-    return any(are_fillers(["so", *(word.text for word in result.words)], language))
-
-
-def voice(data: Path, folder: Path) -> bool:
-    """Fillers that the voice joe says, in sentences."""
-    whisper = load_whisper("base", "cpu", "int8")
-    met = True
-    for filler in ("um", "uh", "er", "hm"):
-        n_heard = 0
-        for sentence in SENTENCES:
-            sound = spoken_sound(sentence.format(filler=filler, Filler=filler.capitalize()))
-            n_heard += has_filler(whisper, sound, "en")
-        figure = f"joe says {filler!r} in {len(SENTENCES)} sentences: {n_heard} are heard"
-        if filler in ("um", "uh"):
-            met &= judged(f"{figure} (goal {VOICE_GOAL:.0%})", n_heard >= VOICE_GOAL * len(SENTENCES))
-        else:
-            print(figure, flush=True)
-    return met
-
-
-def languages(data: Path, folder: Path) -> bool:
-    """Fillers in other languages than English, and the same sentences without. No goals."""
-    whisper = load_whisper("base", "cpu", "int8")
-    for language, sentences in OTHER_SENTENCES.items():
-        n_invented = 0
-        for sentence in sentences:
-            sound = spoken_sound(sentence.replace(" {filler},", ""), "espeak", language)
-            n_invented += has_filler(whisper, sound, language)
-        for filler in USUAL[language]:
-            n_heard = 0
-            for sentence in sentences:
-                sound = spoken_sound(sentence.format(filler=filler), "espeak", language)
-                n_heard += has_filler(whisper, sound, language)
-            print(
-                f"espeak says {filler!r} in {len(sentences)} sentences ({language}): {n_heard} are heard; "
-                f"{n_invented} without",
-                flush=True,
-            )
-    return True
-
-
-def german(data: Path, folder: Path) -> bool:
-    """A filler, or as much silence, between two German sentences of a person. No goals."""
-    whisper = load_whisper("base", "cpu", "int8")
-    clips_of: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(data.glob("emodb/?????N?.flac")):
-        clips_of[path.stem[:2]].append(path)
-    bank = [*single_sounds(data)]
-    if not bank or not clips_of:
-        return True
-    gap = room_tone(round(GAP * ANALYSIS_RATE), ROOM_DBFS)
-    n_pairs = 0
-    n_heard = 0
-    n_invented = 0
-    for clips in clips_of.values():
-        for first, second in (clips[:2], clips[2:4]):
-            sentence = first_channel(first)
-            following = first_channel(second)
-            filler = bank[n_pairs % len(bank)]
-            filler = 0.7 * float(sentence.std()) / float(filler.std()) * filler
-            silence = room_tone(len(filler), ROOM_DBFS)
-            n_pairs += 1
-            n_heard += has_filler(whisper, np.concatenate([sentence, gap, filler, gap, following]), "de")
-            n_invented += has_filler(whisper, np.concatenate([sentence, gap, silence, gap, following]), "de")
-    print(f"a filler between two German sentences of people: {n_heard} of {n_pairs} heard; {n_invented} without")
-    return True
-
-
 #: Parts by name: each is given FOLDER and an empty folder to work in, and says whether its goals are met.
 PARTS: dict[str, Callable[[Path, Path], bool]] = {
     "cost": cost,
     "real": real,
     "planted": planted,
     "repeats": repeats,
-    "leak": leak,
-    "voice": voice,
-    "languages": languages,
-    "german": german,
 }
 
 

@@ -3,7 +3,7 @@
 The bundled recordings, and the calls of FOLDER where it is given, are built with the embedded profile and packed
 in turns: once with an empty cache of voices, and once with what the turn before has heard.
 
-    python benchmarks/packing.py [FOLDER] [--built DIR]
+    python benchmarks/packing.py [FOLDER]
 """
 
 import os
@@ -30,18 +30,14 @@ TRIES = 5
 
 
 def main() -> int:
-    parser = measuring.data_parser(__doc__, optional=True)
-    parser.add_argument("--built", type=Path, metavar="DIR", help="a work folder to pack instead")
-    chosen = parser.parse_args()
+    chosen = measuring.data_parser(__doc__, optional=True).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["DAILYTALK_CACHE"] = str(folder / "cache")
-        built = chosen.built
-        if not built:
-            built = folder / "built"
-            calls = [*measuring.calls(chosen.data), *measuring.english_calls(chosen.data)]
-            options = ("--profile", "embedded", "--asr-model", "base", "--language", "en")
-            measuring.dailytalk("build", measuring.EXAMPLES, *calls, "--out", built, *options)
+        built = folder / "built"
+        calls = [*measuring.calls(chosen.data), *measuring.english_calls(chosen.data)]
+        options = ("--profile", "embedded", "--asr-model", "base", "--language", "en")
+        measuring.dailytalk("build", measuring.EXAMPLES, *calls, "--out", built, *options)
         items = finished_items(str(built))
         assert isinstance(items, Shards)
         _pack(items, folder)  # loads what is loaded once

@@ -1,13 +1,12 @@
 """What a model of turn-taking learns from recorded conversations, and from what resynthesis makes of them.
 
-    python benchmarks/proof.py [CALLS …] [--test CALLS …] [--voice piper] [--law-hours 5]
+    python benchmarks/proof.py [CALLS …] [--test CALLS …] [--law-hours 5]
 
 A small model (`turn_projection.py`) is trained on the same conversations (i) as recorded, (ii) with one side said
-anew from its text (`--voice`: piper, the voice joe), (iii) with one side converted (`--tts shift`), and (iv) made
-naively: all lines of both said one after another from clean text, 0.4 s apart, as a pipeline without a timeline
-does. It is judged on recordings of other people (`turn_scores.py`). In (ii) and (iii) the left and the right side
-are said anew in turn. The number of steps and the seeds are the same for all; intervals are of 90 %, by drawing
-calls.
+anew from its text by the voice joe, (iii) with one side converted (`--tts shift`), and (iv) made naively: all
+lines of both said one after another from clean text, 0.4 s apart, as a pipeline without a timeline does. It is
+judged on recordings of other people (`turn_scores.py`). In (ii) and (iii) the left and the right side are said
+anew in turn. The number of steps and the seeds are the same for all; intervals are of 90 %, by drawing calls.
 
 CALLS are recordings of two people, a speaker a channel, or folders of them. Without `--test` each call is judged
 by models that have learned from the others: leave out calls of people who are in another one. Without CALLS, talks
@@ -15,14 +14,10 @@ of a known law come first (`talk_law.py`), in sound: (i), (iii) and (iv), and al
 their sound, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
 """
 
-import argparse
-import shlex
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
@@ -34,23 +29,21 @@ import numpy as np
 import soxr
 import spoken_law
 import torch
-from measuring import judged
+from measuring import dailytalk, judged
 from numpy.typing import NDArray
 from talk_law import RATE, TalkLaw
 from turn_projection import FRAME_RATE, Talk, projected, talk_of, trained
 from turn_scores import (
-    CUT_OFFS,
     PAUSES,
-    RANKED,
+    QUESTIONS,
     Figure,
     TalkScores,
     figures_of,
     mean_figure,
     scores_of,
-    silence_scores,
 )
 
-from dailytalk_contiguous.cli.terminal import say, shown_steps
+from dailytalk_contiguous.cli.terminal import shown_steps
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
@@ -58,14 +51,11 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.turns.turn_taking import Timed
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.fillers import without_fillers
-from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
 from dailytalk_contiguous.publish.exports.exporting import seen_row
 from dailytalk_contiguous.publish.exports.speech_spans import speech_of
 from dailytalk_contiguous.publish.opening import open_items
-
-#: Files of recordings.
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus"}
 
 RECORDED = "recorded"
 RESYNTHESISED = "resynthesised"
@@ -76,6 +66,13 @@ CUT = "lines as recorded, 0.4 s apart"
 #: Goals: the share of what recordings teach that conversions teach, and minutes of all.
 KEPT = 0.97
 MINUTES = 20
+
+#: What says lines anew, and the language of calls.
+VOICE = "piper"
+LANGUAGE = "en"
+
+#: Models of each way of making talks.
+SEEDS = range(5)
 
 #: Seconds between lines that are said one after another.
 BETWEEN_LINES = 0.4
@@ -97,9 +94,6 @@ def main() -> int:
     parser = measuring.parser(__doc__)
     parser.add_argument("calls", nargs="*", type=Path)
     parser.add_argument("--test", nargs="*", type=Path, default=[])
-    parser.add_argument("--voice", default="piper", help="what says lines anew (--tts of speak)")
-    parser.add_argument("--language", default="en")
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--law-hours", type=float, help="hours of talks of the law (5 without CALLS, else 0)")
     arguments = parser.parse_args()
     law_hours = arguments.law_hours
@@ -109,16 +103,14 @@ def main() -> int:
     started = time.perf_counter()
     met = []
     if law_hours:
-        met += prove_by_law(law_hours, range(arguments.seeds))
-    calls = recordings_in(arguments.calls)
-    others = recordings_in(arguments.test)
-    if calls:
+        met += prove_by_law(law_hours)
+    if arguments.calls:
         with tempfile.TemporaryDirectory() as scratch:
-            prove_by_calls(calls, others, arguments, Path(scratch))
+            prove_by_calls(arguments.calls, arguments.test, Path(scratch))
     else:
         print("no calls: name recordings of two people, a speaker a channel")
     minutes = (time.perf_counter() - started) / 60
-    if law_hours and calls:
+    if law_hours and arguments.calls:
         met.append(judged(f"all of it took {minutes:.0f} minutes (goal {MINUTES})", minutes <= MINUTES))
     return 0 if all(met) else 1
 
@@ -126,7 +118,7 @@ def main() -> int:
 # Talks of a known law.
 
 
-def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
+def prove_by_law(hours: float) -> list[bool]:
     """Print what is learned from so many hours of the law, and whether the goals are met."""
     n_talks = round(hours * 3600 / TALK_SECONDS)
     n_tests = round(LAW_TEST_HOURS * 3600 / TALK_SECONDS)
@@ -137,8 +129,8 @@ def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
     arms = {arm: [talks[arm] for talks in made_anew] for arm in made_anew[0]}
     title = f"by the law, {hours:g} h, judged on {n_tests} other talks ({LAW_TEST_HOURS:g} h)"
     folds = [Fold(arms, tests)]
-    figures = figures_by_arm(folds, seeds, LAW_STEPS)
-    print_figures(title, figures, silence_figures(folds))
+    figures = figures_by_arm(folds, LAW_STEPS)
+    print_figures(title, figures)
     recorded = figures[RECORDED][PAUSES]
     share = (figures[CONVERTED][PAUSES].value - 0.5) / (recorded.value - 0.5)
     lost = figures[NAIVE][PAUSES].minus(recorded)
@@ -188,83 +180,48 @@ def law_talk(number: int, states: NDArray[np.int64], sound: Samples) -> Talk:
 # Calls.
 
 
-def recordings_in(paths: Iterable[Path]) -> list[Path]:
-    """The recordings that these are, or that are in them."""
-    recordings = []
-    for path in paths:
-        if path.is_dir():
-            recordings += sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        elif path.is_file():
-            recordings.append(path)
-    return recordings
-
-
-def prove_by_calls(
-    calls: Sequence[Path], others: Sequence[Path], arguments: argparse.Namespace, scratch: Path
-) -> None:
+def prove_by_calls(calls: Sequence[Path], others: Sequence[Path], scratch: Path) -> None:
     """Print what is learned from calls, judged on others, or on each by what the rest teaches."""
-    if len(calls) < 2 and not others:
+    recorded = recorded_talks(calls, scratch / "calls")
+    names = sorted({talk.call for talk in recorded})
+    if len(names) < 2 and not others:
         sys.exit("one call can't teach and judge: name several, or calls of other people with --test")
-    arms = arms_of(calls, arguments.language, arguments.voice, scratch / "calls")
+    arms = arms_of(recorded, scratch / "calls")
     if others:
-        tests = recorded_talks(tagged(others, arguments.language, scratch / "test"), scratch / "test/recorded")
-        folds = [Fold(arms, tests)]
+        folds = [Fold(arms, recorded_talks(others, scratch / "test"))]
     else:
         folds = []
-        for call in sorted({talk.call for talk in arms[RECORDED]}):
+        for call in names:
             rest = {arm: [talk for talk in talks if talk.call != call] for arm, talks in arms.items()}
-            tests = [talk for talk in arms[RECORDED] if talk.call == call]
+            tests = [talk for talk in recorded if talk.call == call]
             folds.append(Fold(rest, tests))
     n_calls = len({talk.call for fold in folds for talk in fold.tests})
-    minutes = sum(len(talk.active) for talk in arms[RECORDED]) / FRAME_RATE / 60
+    minutes = sum(len(talk.active) for talk in recorded) / FRAME_RATE / 60
     title = f"{minutes:.0f} minutes of calls, judged on {counted(n_calls, 'call')} of other people"
-    figures = figures_by_arm(folds, range(arguments.seeds), CALL_STEPS)
-    print_figures(title, figures, silence_figures(folds))
+    print_figures(title, figures_by_arm(folds, CALL_STEPS))
 
 
-def arms_of(calls: Sequence[Path], language: str, voice: str, folder: Path) -> dict[str, list[Talk]]:
-    """The conversations of calls, as recorded, and as three ways make them anew."""
-    work = tagged(calls, language, folder)
-    arms = {RECORDED: recorded_talks(work, folder / "recorded")}
-    for arm, engine in ((RESYNTHESISED, voice), (CONVERTED, "shift")):
+def recorded_talks(calls: Sequence[Path], folder: Path) -> list[Talk]:
+    """The conversations of calls, tagged in `folder/work`, as recorded."""
+    work = folder / "work"
+    options = ("--profile", "embedded", "--language", LANGUAGE, "--source-licence", "unknown")
+    dailytalk("tag", *calls, "--out", work, *options)
+    dailytalk("speak", work, "--out", folder / "recorded", "--revoice", "none", "--turn-ends", "none")
+    return built_talks(folder / "recorded")
+
+
+def arms_of(recorded: Sequence[Talk], folder: Path) -> dict[str, list[Talk]]:
+    """The conversations of `recorded_talks`, and what three ways make of them."""
+    arms = {RECORDED: [*recorded]}
+    for arm, engine in ((RESYNTHESISED, VOICE), (CONVERTED, "shift")):
         arms[arm] = []
         for side in CHANNELS:
             spoken = folder / f"{engine}-{side}"
-            dailytalk("speak", work, "--out", spoken, "--tts", engine, "--revoice", side, "--turn-ends", "none")
+            options = ("--tts", engine, "--revoice", side, "--turn-ends", "none")
+            dailytalk("speak", folder / "work", "--out", spoken, *options)
             arms[arm] += built_talks(spoken)
-    synthesiser = load_synthesiser(voice, VoiceSettings("", ""))
-    arms[NAIVE] = naive_talks(folder / "recorded", synthesiser, language)
+    arms[NAIVE] = naive_talks(folder / "recorded")
     return arms
-
-
-def dailytalk(*arguments: object) -> None:
-    """Run a command, which shows how far it is, in a process of its own. Ends this one if it fails."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments)]
-    say(f"$ {shlex.join(['dailytalk', *command[3:]])}")
-    code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-    if code not in (0, 3):
-        sys.exit(code)
-
-
-def tagged(calls: Sequence[Path], language: str, folder: Path) -> Path:
-    """The work folder of these recordings, tagged."""
-    source = folder / "source"
-    source.mkdir(parents=True)
-    for path in calls:
-        shutil.copy(path, source)
-        transcript = path.with_suffix(".json")
-        if transcript.is_file():
-            shutil.copy(transcript, source)
-    work = folder / "work"
-    options = ("--profile", "embedded", "--language", language, "--source-licence", "unknown")
-    dailytalk("tag", source, "--out", work, *options)
-    return work
-
-
-def recorded_talks(work: Path, folder: Path) -> list[Talk]:
-    """The conversations of a tagged work folder, as recorded."""
-    dailytalk("speak", work, "--out", folder, "--revoice", "none", "--turn-ends", "none")
-    return built_talks(folder)
 
 
 def built_talks(work: Path) -> list[Talk]:
@@ -297,18 +254,19 @@ def lines_of(row: Row) -> list[SpokenLine]:
     return sorted(lines, key=lambda line: line.start)
 
 
-def naive_talks(recorded: Path, synthesiser: Synthesiser, language: str) -> list[Talk]:
+def naive_talks(recorded: Path) -> list[Talk]:
     """Conversations whose lines are said from clean text, one after another; sounds without text are left out."""
+    synthesiser = load_synthesiser(VOICE, VoiceSettings("", ""))
     talks = []
     for row in open_items(recorded).rows():
         sides: tuple[list[Samples], list[Samples]] = ([], [])
         timed = []
         moment = 0
         for line in lines_of(row):
-            words = without_fillers(line.text.split(), language)
+            words = without_fillers(line.text.split(), LANGUAGE)
             if not any(letter.isalnum() for letter in " ".join(words)):
                 continue
-            spoken = synthesiser.speak(Line(" ".join(words), "", language, 0))
+            spoken = synthesiser.speak(Line(" ".join(words), "", LANGUAGE, 0))
             samples = np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, ANALYSIS_RATE), np.float32)
             start = moment / ANALYSIS_RATE
             moment += len(samples)
@@ -342,13 +300,13 @@ class Lesson(NamedTuple):
     tests: Sequence[Talk]
 
 
-def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) -> dict[str, dict[str, Figure]]:
+def figures_by_arm(folds: Sequence[Fold], n_steps: int) -> dict[str, dict[str, Figure]]:
     """The figures of each arm, by question: the mean of all seeds, each judged on the tests of all folds."""
     figures = {}
     with ProcessPoolExecutor(CORES, get_context("spawn")) as pool, shown_steps():
         for arm in folds[0].arms:
             lessons = [Lesson(fold.arms[arm], fold.tests) for fold in folds]
-            jobs = [pool.submit(figures_of_seed, lessons, seed, n_steps) for seed in seeds]
+            jobs = [pool.submit(figures_of_seed, lessons, seed, n_steps) for seed in SEEDS]
             of_seeds = [job.result() for job in steps(f"models of talks {arm}", jobs, len(jobs))]
             questions = of_seeds[0]
             figures[arm] = {name: mean_figure([figure[name] for figure in of_seeds]) for name in questions}
@@ -365,42 +323,26 @@ def figures_of_seed(lessons: Sequence[Lesson], seed: int, n_steps: int) -> dict[
     return figures_of(scores)
 
 
-def silence_figures(folds: Sequence[Fold]) -> dict[str, Figure]:
-    scores = [silence_scores(talk) for fold in folds for talk in fold.tests]
-    return figures_of(scores)
-
-
-def print_figures(title: str, figures: Mapping[str, Mapping[str, Figure]], silence: Mapping[str, Figure]) -> None:
+def print_figures(title: str, figures: Mapping[str, Mapping[str, Figure]]) -> None:
     """Print each figure, and how far it is from that of recordings, on the same draws."""
     print(f"\n{title}; intervals of 90 % over calls")
-    for question in (*RANKED, CUT_OFFS):
-        beside = shown(silence[question], percent) if question == CUT_OFFS else "0.500"
-        name = "a timer" if question == CUT_OFFS else "chance"
-        unit = percent if question == CUT_OFFS else plain
+    for question in QUESTIONS:
         recorded = figures[RECORDED][question]
-        print(f"{question}, {recorded.yes:,} against {recorded.no:,} ({name}: {beside})")
+        print(f"{question}, {recorded.yes:,} against {recorded.no:,} (chance: 0.500)")
         for arm, of_arm in figures.items():
-            text = f"  {arm:<32} {shown(of_arm[question], unit)}"
+            text = f"  {arm:<32} {shown(of_arm[question])}"
             if arm != RECORDED:
-                text += f"  beside recorded {shown(of_arm[question].minus(recorded), unit, sign='+')}"
+                text += f"  beside recorded {shown(of_arm[question].minus(recorded), sign='+')}"
             print(text, flush=True)
 
 
-def plain(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.3f}"
-
-
-def percent(value: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}.1f} %"
-
-
-def shown(figure: Figure, unit: Callable[..., str], sign: str = "") -> str:
+def shown(figure: Figure, sign: str = "") -> str:
     if np.isnan(figure.value):
         return "too little to tell"
     low, high = figure.interval
     if np.isnan(low):
-        return f"{unit(figure.value, sign)} (one call: no interval)"
-    return f"{unit(figure.value, sign)} [{unit(low, sign)}, {unit(high, sign)}]"
+        return f"{figure.value:{sign}.3f} (one call: no interval)"
+    return f"{figure.value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """How well a model of turn-taking does on a conversation, and its figures over many, with intervals over calls.
 
-Three questions are asked of each frame-by-frame projection (`turn_projection.projected`):
+Two questions are asked of each frame-by-frame projection (`turn_projection.projected`):
 
 - *pauses*: 0.2 s after a side fell silent, does the other speak next (shift) or the same (hold)?
 - *next speaker*: 0.5 s before the next one begins after such a silence, is it the other?
-- *cut-offs*: a policy answers when the model is sure enough (a threshold, after a delay, or at a timeout). Of all
-  policies that answer shifts within 300 ms on average, the lowest share of holds that are cut off: the measure of
-  eot-bench (livekit), on pauses of at least 0.2 s.
 
-The first two are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need
-not agree on a threshold. The ends are those of `core.turns.turn_ends`.
+Both are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need not agree
+on a threshold. The ends are those of `core.turns.turn_ends`.
 """
 
 from bisect import bisect_left
@@ -25,27 +22,17 @@ from dailytalk_contiguous.core.turns.turn_taking import Timed
 
 PAUSES = "shift against hold at pauses"
 NEXT = "next speaker, 0.5 s ahead"
-CUT_OFFS = "holds cut off at 300 ms"
-
-#: The two that are areas under the curve.
-RANKED = (PAUSES, NEXT)
+QUESTIONS = (PAUSES, NEXT)
 
 #: Seconds into a silence at which it is judged, and before an event at which that is foreseen.
 INTO_PAUSE = 0.2
 BEFORE_EVENT = 0.5
 
-#: Seconds that an answer may take on average, and seconds of the longest pause that counts (eot-bench).
-LATENCY = 0.3
+#: Seconds of the longest pause that counts.
 LONGEST_PAUSE = 5.0
 
 #: Events of a kind without which nothing is said.
 FEWEST = 10
-
-#: Policies: differences of log odds above which the other is awaited, seconds before which nothing is answered,
-#: and seconds after which everything is.
-THRESHOLDS = np.linspace(-8.0, 8.0, 65)
-DELAYS = (0.08, 0.12, 0.2, 0.28, 0.4, 0.6)
-TIMEOUTS = (0.32, 0.4, 0.52, 0.6, 0.8, 1.0, 1.52, 2.0, 3.0, 5.0)
 
 
 class TalkScores(NamedTuple):
@@ -53,30 +40,23 @@ class TalkScores(NamedTuple):
 
     Attributes:
         call: the call that the talk is of.
-        won, pairs: by question of `RANKED`, pairs that are in order (equal ones count half), and all pairs.
-        answers: by question of `RANKED`, how often the answer is yes, and how often no, shape (2, 2).
-        latency: seconds until all shifts are answered, summed, by policy.
-        cut_off: holds that are cut off, by policy.
-        shifts, holds: how many there are.
+        won, pairs: by question, pairs that are in order (equal ones count half), and all pairs.
+        answers: by question, how often the answer is yes, and how often no, shape (2, 2).
     """
 
     call: str
     won: NDArray[np.float64]
     pairs: NDArray[np.float64]
     answers: NDArray[np.int64]
-    latency: NDArray[np.float64]
-    cut_off: NDArray[np.float64]
-    shifts: int
-    holds: int
 
 
 def scores_of(talk: Talk, logits: NDArray[np.float32]) -> TalkScores:
     """Ask all questions of a talk. `logits`: as `turn_projection.projected` gives them."""
     turns_to_left = (logits[:, 0] - logits[:, 1]).mean(axis=1)
     pauses = _pauses(talk.timed)
-    won = np.zeros(len(RANKED))
-    pairs = np.zeros(len(RANKED))
-    answers = np.zeros((len(RANKED), 2), np.int64)
+    won = np.zeros(len(QUESTIONS))
+    pairs = np.zeros(len(QUESTIONS))
+    answers = np.zeros((len(QUESTIONS), 2), np.int64)
     questions = (
         _asked(turns_to_left, pauses, [pause.end + INTO_PAUSE for pause in pauses]),
         _asked(turns_to_left, pauses, [pause.next_start - BEFORE_EVENT for pause in pauses]),
@@ -86,9 +66,7 @@ def scores_of(talk: Talk, logits: NDArray[np.float32]) -> TalkScores:
         won[number] = (apart > 0).sum() + 0.5 * (apart == 0).sum()
         pairs[number] = apart.size
         answers[number] = (is_true.sum(), (~is_true).sum())
-    latency, cut_off = _policies(turns_to_left, pauses)
-    n_shifts = sum(pause.is_shift for pause in pauses)
-    return TalkScores(talk.call, won, pairs, answers, latency, cut_off, n_shifts, len(pauses) - n_shifts)
+    return TalkScores(talk.call, won, pairs, answers)
 
 
 class _Pause(NamedTuple):
@@ -125,56 +103,6 @@ def _asked(
         score = turns_to_left[_frame(moment, len(turns_to_left))]
         scores[number] = score if pause.channel == "right" else -score
     return scores, np.array([pause.is_shift for pause in pauses], bool)
-
-
-def _policies(
-    turns_to_left: NDArray[np.float32], pauses: Sequence[_Pause]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds until all shifts are answered, and the holds that are cut off, by policy.
-
-    Behind the start of the other's answer the model hears nothing new: it keeps its last opinion.
-    """
-    n_frames = round(LONGEST_PAUSE * FRAME_RATE)
-    waits = []
-    for pause in pauses:
-        first = _frame(pause.end, len(turns_to_left)) + 1
-        last = max(first + 1, _frame(pause.next_start, len(turns_to_left)))
-        curve = turns_to_left[first:last]
-        if pause.channel == "left":
-            curve = -curve
-        curve = curve[:n_frames]
-        lacking = n_frames - len(curve)
-        waits.append(np.pad(curve, (0, lacking), mode="edge"))
-    curves = np.array(waits).reshape(len(pauses), n_frames)
-    is_shift = np.array([pause.is_shift for pause in pauses], bool)
-    lengths = np.array([pause.next_start - pause.end for pause in pauses])
-    latency = list[float]()
-    cut_off = list[float]()
-    for delay in DELAYS:
-        first = round(delay * FRAME_RATE)
-        highest = np.maximum.accumulate(curves[:, first - 1 :], axis=1)
-        for threshold in THRESHOLDS:
-            sure = highest >= threshold
-            frames = np.where(sure.any(axis=1), sure.argmax(axis=1) + first, n_frames)
-            for timeout in TIMEOUTS:
-                answered = np.minimum(frames / FRAME_RATE, timeout)
-                latency.append(float(answered[is_shift].sum()))
-                cut_off.append(float((answered < lengths)[~is_shift].sum()))
-    return np.array(latency), np.array(cut_off)
-
-
-def silence_scores(talk: Talk) -> TalkScores:
-    """What a timer makes of a talk that answers after so much silence, and hears nothing else."""
-    pauses = _pauses(talk.timed)
-    timers = np.arange(1, round(LONGEST_PAUSE * FRAME_RATE) + 1) / FRAME_RATE
-    holds = [pause.next_start - pause.end for pause in pauses if not pause.is_shift]
-    n_shifts = len(pauses) - len(holds)
-    cut_off = (np.array(holds)[None, :] > timers[:, None]).sum(axis=1)
-    nothing = np.zeros(len(RANKED))
-    no_answers = np.zeros((len(RANKED), 2), np.int64)
-    return TalkScores(
-        talk.call, nothing, nothing, no_answers, timers * n_shifts, cut_off.astype(float), n_shifts, len(holds)
-    )
 
 
 class Figure(NamedTuple):
@@ -218,24 +146,15 @@ def figures_of(scores: Sequence[TalkScores]) -> dict[str, Figure]:
     by_call = [[score for score in scores if score.call == call] for call in calls]
     won = np.array([np.sum([score.won for score in talks], axis=0) for talks in by_call])
     pairs = np.array([np.sum([score.pairs for score in talks], axis=0) for talks in by_call])
-    latency = np.array([np.sum([score.latency for score in talks], axis=0) for talks in by_call])
-    cut_off = np.array([np.sum([score.cut_off for score in talks], axis=0) for talks in by_call])
-    shifts = np.array([sum(score.shifts for score in talks) for talks in by_call])
-    holds = np.array([sum(score.holds for score in talks) for talks in by_call])
     answers = np.sum([score.answers for score in scores], axis=0)
     figures = {}
     with np.errstate(invalid="ignore", divide="ignore"):
-        for number, question in enumerate(RANKED):
+        for number, question in enumerate(QUESTIONS):
             areas = (weights @ won[:, number]) / (weights @ pairs[:, number])
             yes, no = answers[number].tolist()
             if min(yes, no) < FEWEST:
                 areas[:] = np.nan
             figures[question] = Figure(float(areas[0]), areas[1:], yes, no)
-        latencies = (weights @ latency) / (weights @ shifts)[:, None]
-        rates = (weights @ cut_off) / (weights @ holds)[:, None]
-        lowest = np.where(latencies <= LATENCY, rates, np.inf).min(axis=1)
-    lowest[~np.isfinite(lowest)] = np.nan
-    figures[CUT_OFFS] = Figure(float(lowest[0]), lowest[1:], int(shifts.sum()), int(holds.sum()))
     return figures
 
 
