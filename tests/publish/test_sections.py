@@ -29,9 +29,9 @@ def test_a_table_that_is_empty_for_no_reason_is_left_out(monkeypatch: pytest.Mon
 def test_turn_taking_has_a_column_for_each_side_that_speaks() -> None:
     text = shown("turns", tables_of(built_row()))
     assert "| measure | left | right |" in text
-    assert "| speech | 2.4 s (40 % of the time) | 2.1 s (35 % of the time) |" in text
+    assert "| speech (of the time) | 40 % | 35 % |" in text
     assert "| median floor-transfer offset | 0.20 s | −0.10 s |" in text
-    assert "| overlap | 8 % of its speech | 10 % of its speech |" in text
+    assert "| overlap (of its speech) | 8 % | 10 % |" in text
     alone = shown("turns", tables_of(built_row(lines=[("left", 0.0, 1.0, "Hello.")])))
     assert "| measure | left |\n" in alone
     assert "| median floor-transfer offset | – |" in alone

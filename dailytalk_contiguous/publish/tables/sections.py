@@ -184,11 +184,11 @@ def turns_of_sides(show: Displays) -> Table:
     for name, side in figures.turn_taking(show.tables).to_dict("index").items():
         offset = f"{side['offset']:.2f} s".replace("-", "−")
         columns[str(name)] = {
-            "speech": f"{length_text(side['speech'])} ({percent(side['talk'], 1)} of the time)",
+            "speech (of the time)": percent(side["talk"], 1),
             "median floor-transfer offset": None if pd.isna(side["offset"]) else offset,
-            "overlap": f"{percent(side['overlap'], 1)} of its speech",
-            "backchannels": f"{side['backchannels']:.3g} a minute",
-            "interruptions": f"{side['interruptions']:.3g} a minute",
+            "overlap (of its speech)": percent(side["overlap"], 1),
+            "backchannels a minute": f"{side['backchannels']:.3g}",
+            "interruptions a minute": f"{side['interruptions']:.3g}",
             "longest turn": f"{side['longest_turn']:.1f} s",
         }
     rows: list[Cells] = [*pd.DataFrame(columns, dtype=object).itertuples(name=None)]
