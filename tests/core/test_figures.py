@@ -106,7 +106,6 @@ def test_turn_taking_is_that_of_each_side_in_all_conversations() -> None:
     assert figures.offsets(tables, "right").tolist() == [-2.0, 0.5, 0.5]
     assert left == pytest.approx(
         {
-            "speech": 19.5,
             "talk": 19.5 / 240,
             "offset": -0.25,
             "overlap": 3.5 / 19.5,
@@ -117,7 +116,6 @@ def test_turn_taking_is_that_of_each_side_in_all_conversations() -> None:
     )
     assert right == pytest.approx(
         {
-            "speech": 12.0,
             "talk": 12 / 240,
             "offset": 0.5,
             "overlap": 3.5 / 12,

@@ -166,9 +166,9 @@ def offsets(tables: Tables, channel: str) -> NDArray[np.float64]:
 def turn_taking(tables: Tables) -> pd.DataFrame:
     """Return what each side does in all conversations, a row a side: none where nobody is known to speak.
 
-    The columns are `speech` and `longest_turn` in seconds, `talk` (the share of the time in which it speaks),
-    `overlap` (the share of its speech in which the other speaks, too), `backchannels` and `interruptions` a
-    minute, and `offset`, the median of `offsets` in seconds.
+    The columns are `talk` (the share of the time in which it speaks), `offset` (the median of `offsets` in
+    seconds), `overlap` (the share of its speech in which the other speaks, too), `backchannels` and
+    `interruptions` a minute, and `longest_turn` in seconds.
     """
     conversations = tables.conversations
     has_sides = conversations["turn_taking"].map(len) > 0
@@ -184,7 +184,6 @@ def turn_taking(tables: Tables) -> pd.DataFrame:
             continue
         side_offsets = offsets(tables, channel)
         sides[channel] = {
-            "speech": speech,
             "talk": speech / seconds,
             "offset": np.median(side_offsets) if len(side_offsets) else np.nan,
             "overlap": overlap / speech,
