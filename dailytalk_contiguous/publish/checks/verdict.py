@@ -413,7 +413,7 @@ def by_weight(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.level != "error", severities.index(finding.severity)))
 
 
-def weightiest(findings: Iterable[Finding], most: int = MOST_REASONS) -> list[Finding]:
+def weightiest(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings that say most against training: the reasons that the report and `check` show first.
 
     A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns garbage;
@@ -425,7 +425,7 @@ def weightiest(findings: Iterable[Finding], most: int = MOST_REASONS) -> list[Fi
     for finding in by_weight(findings):
         if finding.severity != "note":
             reasons.setdefault(finding.kind, finding)
-    return [*reasons.values()][:most]
+    return [*reasons.values()][:MOST_REASONS]
 
 
 class FindingsOfAKind(NamedTuple):
