@@ -102,8 +102,8 @@ def test_turn_taking_is_that_of_each_side_in_all_conversations() -> None:
     alone = conversation(utterance("left", 0, 3))
     tables = tables_from(map(from_finished, [talk, talk, interrupted, alone]))
     left, right = figures.turn_taking(tables).to_dict("index").values()
-    assert figures.offsets(tables, "left").tolist() == [-0.25, -0.25]
-    assert figures.offsets(tables, "right").tolist() == [-2.0, 0.5, 0.5]
+    assert figures.offsets_of_side(tables, "left").tolist() == [-0.25, -0.25]
+    assert figures.offsets_of_side(tables, "right").tolist() == [-2.0, 0.5, 0.5]
     assert left == pytest.approx(
         {
             "talk": 19.5 / 240,

@@ -157,7 +157,7 @@ def word_sources(tables: Tables) -> Counter[str]:
     return sources
 
 
-def offsets(tables: Tables, channel: str) -> NDArray[np.float64]:
+def offsets_of_side(tables: Tables, channel: str) -> NDArray[np.float64]:
     """Return the floor-transfer offsets in seconds with which a side takes the floor, sorted."""
     of_side = [side["offsets"] for side in _sides_of_talk(tables) if side["channel"] == channel]
     return np.sort(np.concatenate([[], *of_side]))
@@ -166,7 +166,7 @@ def offsets(tables: Tables, channel: str) -> NDArray[np.float64]:
 def turn_taking(tables: Tables) -> pd.DataFrame:
     """Return what each side does in all conversations, a row a side: none where nobody is known to speak.
 
-    The columns are `talk` (the share of the time in which it speaks), `offset` (the median of `offsets` in
+    The columns are `talk` (the share of the time in which it speaks), `offset` (the median of `offsets_of_side` in
     seconds), `overlap` (the share of its speech in which the other speaks, too), `backchannels` and
     `interruptions` a minute, and `longest_turn` in seconds.
     """
@@ -182,7 +182,7 @@ def turn_taking(tables: Tables) -> pd.DataFrame:
         speech = parts["speech"].sum() if len(parts) else 0.0
         if not speech or not seconds:
             continue
-        side_offsets = offsets(tables, channel)
+        side_offsets = offsets_of_side(tables, channel)
         sides[channel] = {
             "talk": speech / seconds,
             "offset": np.median(side_offsets) if len(side_offsets) else np.nan,

@@ -797,7 +797,7 @@ def same_gaps(data: JudgedData) -> list[Finding]:
     """
     findings = []
     for channel in CHANNELS:
-        offsets = figures.offsets(data.tables, channel)
+        offsets = figures.offsets_of_side(data.tables, channel)
         if len(offsets) < FEWEST_CHANGES:
             continue
         middle = np.quantile(offsets, 0.5, method="inverted_cdf")

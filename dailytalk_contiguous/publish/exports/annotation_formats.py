@@ -201,7 +201,7 @@ ANNOTATIONS: list[exporting.ExportFormat] = [
         ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", textgrid),
         ("eaf", ".eaf", "ELAN", f"{_TIERS}; links the sound", "measures", "pympi", eaf),
         ("srt", ".srt", "players, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, "srt")),
-        ("vtt", ".vtt", "browsers, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, "vtt")),
+        ("vtt", ".vtt", "browsers", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, "vtt")),
         ("audacity", ".txt", "Audacity (Import Labels)", _LINES, _NOT_IN_LINES, "a reader of labels", audacity),
         ("rttm", ".rttm", "scorers of diarisation", "turns", "texts, tags, words", "our reader of RTTM", rttm),
         ("ctm", ".ctm", "scorers of recognition", "words", "tags, turns", "our reader of CTM", ctm),

@@ -167,7 +167,7 @@ def column_values(show: Displays) -> Table:
 
 
 def offsets(show: Displays) -> Plot:
-    series = [(side, figures.offsets(show.tables, side)) for side in CHANNELS]
+    series = [(side, figures.offsets_of_side(show.tables, side)) for side in CHANNELS]
     n_changes = sum(len(values) for _, values in series)
     title = f"Who waits for whom ({counted(n_changes, 'change')} of speaker)"
     return histogram(
