@@ -24,18 +24,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.sound.leak_filter import (
+    EARLIEST_LEAK,
+    FIT_HOP,
+    FIT_WINDOW,
+    FRAME,
+    LATEST_LEAK,
+    LEAST_EXPLAINED,
+    fitted_filter,
+    followed_leak,
+    squared_magnitudes,
+    window_spectra,
+    without_leaks,
+)
 from dailytalk_contiguous.core.sound.levels import frame_levels, offset_of
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.spans import true_runs
-
-#: Samples of a frame at 16 kHz: Silero's, so that frames can be compared.
-FRAME = 512
-
-#: The longest delay that is searched, in seconds: leaks of real calls are 0 to 0.4 s late.
-LATEST_LEAK = 0.5
-
-#: Seconds by which it may be early: another way through the air, and rounding.
-EARLIEST_LEAK = 0.01
 
 #: Powers of the bands of frames as mean squares (full scale is 1), shape (frames, bands).
 Bands = NDArray[np.float32]
@@ -143,25 +147,89 @@ def _separate_section(
     """Separate both sides of a section, which are judged from `start` to `end`; constant offsets are kept."""
     first = max(0, start - BEFORE_SECTION)
     n_before = (start - first) // FRAME
-    n_frames = math.ceil((end - start) / FRAME)
-    without_leak = _Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool))
-    parts = [without_leak, without_leak]
     sides = []
     for channel, offset in zip(recorded, offsets, strict=True):
         sides.append(pcm_to_float(channel[first:end]) - offset)
     lags = _leak_lags(sides[0], sides[1])
+    separated = _without_steady_leaks(sides, lags)
+    followed = _without_followed_leaks(sides, separated, lags)
+    is_followed = _explains_more(sides, separated, followed)
+    if is_followed:
+        separated = followed
+    parts = []
+    for side, part in enumerate(_judged_sides(sides, separated, lags, is_followed)):
+        samples = None
+        if part.source_power:
+            samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
+        power = part.power[n_before:]
+        is_other = part.is_other[n_before:]
+        parts.append(part._replace(power=power, is_other=is_other, samples=samples))
+    return parts[0], parts[1]
+
+
+def _without_steady_leaks(sides: Sequence[Samples], lags: Sequence["_Lags"]) -> Sequence[Samples]:
+    """Take the linear part of a leak that stays the same for the section out of both sides."""
+    if not any(of_side.section for of_side in lags):
+        return sides
     filters: list[Samples | None] = [None, None]
     for side in (0, 1):
-        if lags[side]:
-            filters[side] = _fitted_filter(sides[1 - side], sides[side], lags[side][0])
-    separated = _without_leaks(sides, filters) if any(lags) else sides
+        if lags[side].section:
+            filters[side] = fitted_filter(sides[1 - side], sides[side], lags[side].section[0])
+    return without_leaks(sides, filters)
+
+
+#: Seconds: twice `EARLIEST_LEAK`, by which filters of both ways may be early.
+ONE_ROOM = 2 * EARLIEST_LEAK
+
+
+def _without_followed_leaks(
+    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"]
+) -> Sequence[Samples]:
+    """Take the linear part of a leak that changes within the section out of both sides.
+
+    Its source is the other side without a steady leak: with one, the source would hold this side's own voice. Of
+    two microphones in one room, whose leaks are there and back within `ONE_ROOM`, that can't be told apart.
+    """
+    strongest_lags = [of_side.strongest() for of_side in lags]
+    if all(strongest_lags) and sum(map(min, strongest_lags)) <= ONE_ROOM:
+        return sides
+    followed = []
+    for side, samples in enumerate(sides):
+        if strongest_lags[side]:
+            samples = samples - followed_leak(separated[1 - side], samples, strongest_lags[side])
+        followed.append(samples)
+    return followed
+
+
+#: Seconds in which a leak that is followed is compared with a steady one, by frames that tell of a leak: in which
+#: the other speaker is alone, or which the followed leak explains by half.
+COMPARED = 8.0
+
+#: The share of the power of a frame that is better explained, and the share of those frames from which on the leak
+#: changes. In 150 steady leaks it is at most 0.33, in those that begin, end or change 0.5 at least.
+MORE_EXPLAINED = 0.05
+BETTER_SHARE = 0.4
+
+
+def _explains_more(sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples]) -> bool:
+    """Whether a leak that is followed explains some seconds of a side better than a steady one."""
+    n_compared = round(COMPARED * ANALYSIS_RATE / FRAME)
     for side in (0, 1):
-        if lags[side]:
-            part = _judged_part(sides[side], separated[side], separated[1 - side], lags[side], n_before)
-            if part is not None:
-                samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
-                parts[side] = part._replace(samples=samples)
-    return parts[0], parts[1]
+        if followed[side] is sides[side]:
+            continue
+        recorded = np.maximum(frame_levels(sides[side], FRAME), NOTHING)
+        rest = frame_levels(followed[side], FRAME) / recorded
+        steady_rest = frame_levels(steady[side], FRAME) / recorded
+        other = frame_levels(steady[1 - side], FRAME)
+        is_loud = other >= np.percentile(other, 95) * 10 ** (-LOUD_DB / 10)
+        other_alone = is_loud & (other >= recorded * 10 ** (LOUDER_DB / 10))
+        is_told = other_alone | (rest < 1 - LEAST_EXPLAINED)
+        is_better = is_told & (steady_rest - rest >= MORE_EXPLAINED)
+        n_told = np.convolve(is_told, np.ones(n_compared), "same")
+        n_better = np.convolve(is_better, np.ones(n_compared), "same")
+        if (n_better >= BETTER_SHARE * np.maximum(n_told, n_compared / 8)).any():
+            return True
+    return False
 
 
 def _joined(channel: Pcm, parts: Sequence[_Part]) -> Pcm:
@@ -209,13 +277,10 @@ LOUDER_DB = 3.0
 LEAST_SOUND = 10.0
 
 
-def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]:
-    """Return the lags of the leaks into the left and into the right side, in seconds, the strongest first.
-
-    A side into which nothing leaks has none.
-    """
+def _leak_lags(left: Samples, right: Samples) -> tuple["_Lags", "_Lags"]:
+    """Return the lags of the leaks into the left and into the right side."""
     if len(left) < LEAST_SOUND * ANALYSIS_RATE:
-        return [], []
+        return _Lags([], []), _Lags([], [])
     levelled_left = levelled_frames(left)
     levelled_right = levelled_frames(right)
     left_speaks = levelled_left.louder_samples(levelled_right, LOUDER_DB)
@@ -263,15 +328,51 @@ CLEAR = 4.0
 SHARE_OF_HIGHEST = 0.02
 
 
-def _lags_of(source: Samples, channel: Samples) -> list[float]:
-    """Return the lags in seconds of a source in a channel, both at `LAG_RATE`, the strongest first."""
-    squares = np.zeros(2 * FURTHEST_LAG + 1)
+class _Lags(NamedTuple):
+    """The lags in seconds of a leak in a section, and in each window of it, the strongest first; none without it."""
+
+    section: list[float]
+    windows: list[list[float]]
+
+    def strongest(self) -> list[float]:
+        """Return the strongest lag of each window, once where several are within `SAME_LAG` of each other."""
+        strongest: list[float] = []
+        for lags in self.windows:
+            if lags and all(abs(lags[0] - other) > SAME_LAG for other in strongest):
+                strongest.append(lags[0])
+        return strongest
+
+    def between(self, start: float, end: float) -> list[float]:
+        """Return the lags of the windows between two times, as shares of the section."""
+        n_windows = len(self.windows)
+        found: dict[float, None] = {}
+        for number, lags in enumerate(self.windows):
+            if number < end * n_windows and number + 1 > start * n_windows:
+                found |= dict.fromkeys(lags)
+        return [*found]
+
+
+#: Seconds by which lags of one path may differ.
+SAME_LAG = 0.01
+
+
+def _lags_of(source: Samples, channel: Samples) -> _Lags:
+    """Return the lags of a source in a channel, both at `LAG_RATE`."""
     # Of a short last window, all energy would be at short lags.
     n_windows = max(1, round(len(channel) / LAG_WINDOW))
     edges = np.linspace(0, len(channel), n_windows + 1).astype(int).tolist()
+    squares = np.zeros(2 * FURTHEST_LAG + 1)
+    windows = []
     for start, end in pairwise(edges):
         window = slice(start, end)
-        squares += np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
+        of_window = np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
+        squares += of_window
+        windows.append(_clear_lags(of_window))
+    return _Lags(_clear_lags(squares), windows)
+
+
+def _clear_lags(squares: NDArray[np.floating]) -> list[float]:
+    """Return the lags in seconds at which a squared correlation is higher than by chance, the highest first."""
     lags = np.arange(-FURTHEST_LAG, FURTHEST_LAG + 1) / LAG_RATE
     least = CLEAR * float(squares[np.abs(lags) > CHANCE_LAG].max())
     can_be_leak = (lags >= -EARLIEST_LEAK) & (lags <= LATEST_LEAK)
@@ -305,156 +406,6 @@ def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Sampl
     return np.concatenate((correlation[-furthest:], correlation[: furthest + 1]))
 
 
-# The linear part of a leak.
-
-
-#: Samples of a window that a filter is fitted to (1 s), and from one to the next.
-FIT_WINDOW = 16_384
-FIT_HOP = 4_096
-
-#: The most windows that a filter is fitted to, those in which the source is loudest against the channel; and the
-#: fewest.
-MOST_WINDOWS = 120
-FEWEST_WINDOWS = 8
-
-#: The windows of each fit of a filter, whose weights follow from what the fit before left unexplained: first the
-#: clearest, since a fit to words of the channel's own speaker is hard to leave again.
-FITTED_WINDOWS = (30, 30, MOST_WINDOWS, MOST_WINDOWS)
-
-#: Samples of a filter before and after lag zero.
-EARLY_TAPS = round(EARLIEST_LEAK * ANALYSIS_RATE)
-LATE_TAPS = round(LATEST_LEAK * ANALYSIS_RATE)
-
-#: The share of a leak that a filter must explain: what explains less puts in a voice where it takes one out.
-LEAST_EXPLAINED = 0.5
-
-
-def _fitted_filter(source: Samples, channel: Samples, lag: float) -> Samples | None:
-    """Fit the filter by which a source leaks into a channel, with lags from `-EARLY_TAPS` to `LATE_TAPS` samples.
-
-    It is fitted to spectra of windows by iteratively reweighted least squares, as words of the channel's own
-    speaker are a thousand times stronger than a soft leak. It is None where the source has too little sound, and
-    where no filter explains the leak.
-    """
-    delay = round(lag * ANALYSIS_RATE)
-    starts = _fit_starts(source, channel, delay)
-    if len(starts) < FEWEST_WINDOWS:
-        return None
-    heard = _window_spectra(source, starts)
-    leaked = _window_spectra(channel, starts + delay)
-    source_powers = _powers(heard)
-    remaining = leaked
-    for count in FITTED_WINDOWS:
-        weights = _weights(_powers(remaining[:count]), source_powers[:count])
-        cross = np.einsum("ij,ij,ij->j", weights, leaked[:count], heard[:count].conj())
-        power = np.einsum("ij,ij->j", weights, source_powers[:count])
-        transfer = cross / np.maximum(power, 1e-6 * power.max() + np.finfo(np.float32).tiny)
-        remaining = leaked - transfer * heard
-    unexplained = np.vdot(weights, _powers(remaining)) / np.vdot(weights, _powers(leaked))
-    if unexplained > 1 - LEAST_EXPLAINED:
-        return None
-    return _impulse_response(transfer, delay)
-
-
-#: dB under the mean of the source down to which a window of it is sound.
-SOUND_DB = 10.0
-
-
-def _fit_starts(source: Samples, channel: Samples, delay: int) -> NDArray[np.intp]:
-    """Return the first samples of the windows of a source that a filter is fitted to, the clearest first.
-
-    Its leak is `delay` samples later.
-    """
-    first = max(0, -delay)
-    behind = len(source) - FIT_WINDOW - max(0, delay)
-    starts = np.arange(first, max(first, behind), FIT_HOP)
-    of_source = _window_levels(source, starts)
-    of_channel = _window_levels(channel, starts + delay)
-    is_sound = of_source > float(np.square(source).mean()) * 10 ** (-SOUND_DB / 10)
-    ratios = of_source[is_sound] / np.maximum(of_channel[is_sound], 1e-6 * of_source[is_sound])
-    clearest_first = np.argsort(-ratios, kind="stable")
-    return np.asarray(starts[is_sound][clearest_first[:MOST_WINDOWS]])
-
-
-def _window_levels(channel: Samples, starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the mean square of windows of a channel, to the nearest frame."""
-    summed = np.concatenate(([0.0], np.cumsum(frame_levels(channel, FRAME), dtype=np.float64)))
-    frames = starts // FRAME
-    n_frames = FIT_WINDOW // FRAME
-    return np.asarray((summed[frames + n_frames] - summed[frames]) / n_frames)
-
-
-def _window_spectra(channel: Samples, starts: NDArray[np.intp]) -> NDArray[np.complex64]:
-    from scipy import fft
-
-    windows = np.lib.stride_tricks.sliding_window_view(channel, FIT_WINDOW)[starts]
-    return np.asarray(fft.rfft(windows * np.hanning(FIT_WINDOW).astype(np.float32), axis=1), np.complex64)
-
-
-def _powers(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
-    return spectra.real**2 + spectra.imag**2
-
-
-#: Frequencies that share a weight.
-WEIGHT_BINS = 128
-
-
-def _weights(remaining: NDArray[np.float32], source_powers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the weight of each window at each frequency: one over the remaining power around it.
-
-    Digital silence must not have all the weight, so that power counts as -60 dB of the source at least.
-    """
-    n_windows, n_bins = remaining.shape
-    n_groups = n_bins // WEIGHT_BINS
-    noise = np.maximum(remaining, 1e-6 * source_powers + np.finfo(np.float32).tiny)
-    grouped = noise[:, : n_groups * WEIGHT_BINS].reshape(n_windows, n_groups, WEIGHT_BINS)
-    weights = np.repeat(1 / grouped.mean(axis=2), WEIGHT_BINS, axis=1)
-    n_lacking = n_bins - n_groups * WEIGHT_BINS
-    return np.asarray(np.pad(weights, ((0, 0), (0, n_lacking)), mode="edge"), np.float32)
-
-
-def _impulse_response(transfer: NDArray[np.complex64], delay: int) -> Samples:
-    """Return the taps of a filter whose transfer function was fitted with the channel `delay` samples later.
-
-    A window cuts off late sound in it, so that taps away from the delay are raised by the window's
-    autocorrelation.
-    """
-    from scipy import fft
-
-    response = fft.irfft(transfer, FIT_WINDOW)
-    spectrum = np.abs(np.fft.rfft(np.hanning(FIT_WINDOW), 2 * FIT_WINDOW)) ** 2
-    autocorrelation = np.fft.irfft(spectrum)
-    positions = np.arange(-EARLY_TAPS, LATE_TAPS) - delay
-    share_kept = autocorrelation[np.abs(positions)] / autocorrelation[0]
-    return np.asarray(response[positions] / share_kept, np.float32)
-
-
-def _without_leaks(sides: Sequence[Samples], filters: Sequence[Samples | None]) -> list[Samples]:
-    """Take the linear part of the leak, which came through its filter, out of both sides."""
-    from scipy import signal
-
-    separated = []
-    for side, taps in enumerate(filters):
-        samples = sides[side]
-        if taps is not None:
-            samples = samples - _filtered(sides[1 - side], taps, EARLY_TAPS)
-        separated.append(samples)
-    left_taps, right_taps = filters
-    if left_taps is None or right_taps is None:
-        return separated
-    # What leaks both ways took this side's own voice with it, there and back; it is put back.
-    there_and_back = signal.fftconvolve(left_taps, right_taps).astype(np.float32)
-    return [samples + _filtered(samples, there_and_back, 2 * EARLY_TAPS) for samples in separated]
-
-
-def _filtered(source: Samples, taps: Samples, n_early: int) -> Samples:
-    """Filter a source; `n_early` taps of the filter are before lag zero."""
-    from scipy import signal
-
-    whole = signal.oaconvolve(source, taps)
-    return np.asarray(whole[n_early : n_early + len(source)], np.float32)
-
-
 # What remains of a leak, by its power.
 
 
@@ -478,16 +429,82 @@ LOUD_BANDS = 75
 AUDIBLE_DB = 3.0
 
 
-def _judged_part(
-    recorded: Samples, separated: Samples, other: Samples, lags: Sequence[float], n_before: int
-) -> _Part | None:
-    """Judge what remains of a leak in a side from frame `n_before` on; None where no leak is heard.
+#: Frames of a stretch of a leak that changes (16 s), and from one to the next.
+STRETCH = 500
+STRETCH_HOP = 125
 
-    `recorded` is the side as it came in; `separated` is without the linear part of the leak, as is the `other`
-    side.
+
+class _Stretch(NamedTuple):
+    """Frames of a side that are judged together: powers in bands, and the levels of what was taken out.
+
+    Attributes:
+        bands: of the side without the linear part of a leak.
+        source: of the other side without its own.
+        removed: of what was taken out.
+        removed_levels: mean square of what was taken out in each frame.
+        lags: of the leak in seconds.
     """
-    bands = _band_powers(separated)
-    source = _band_powers(other)
+
+    bands: Bands
+    source: Bands
+    removed: Bands
+    removed_levels: NDArray[np.floating]
+    lags: Sequence[float]
+
+    def between(self, first: int, last: int, lags: Sequence[float]) -> "_Stretch":
+        frames = slice(first, last)
+        bands, source, removed, levels = (values[frames] for values in self[:4])
+        return _Stretch(bands, source, removed, levels, lags)
+
+
+def _judged_sides(
+    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], is_followed: bool
+) -> list[_Part]:
+    """Judge what remains of a leak in both sides, in one stretch, or in many where it is followed."""
+    n_frames = math.ceil(len(sides[0]) / FRAME)
+    nothing = _Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool))
+    parts = [nothing, nothing]
+    bands: list[Bands] = []
+    for side in (0, 1):
+        is_leaking = lags[side].strongest() if is_followed else lags[side].section
+        if not is_leaking:
+            continue
+        bands = bands or [_band_powers(samples) for samples in separated]
+        removed = sides[side] - separated[side]
+        levels = frame_levels(removed, FRAME)
+        whole = _Stretch(bands[side], bands[1 - side], _band_powers(removed), levels, lags[side].section)
+        if not is_followed:
+            parts[side] = _judged_part(whole) or nothing
+            continue
+        for first in range(0, max(1, n_frames - STRETCH + STRETCH_HOP), STRETCH_HOP):
+            last = min(first + STRETCH, n_frames)
+            of_stretch = lags[side].between(first / n_frames, last / n_frames)
+            if of_stretch:
+                part = _judged_part(whole.between(first, last, of_stretch), is_followed=True)
+                if part is not None:
+                    parts[side] = _with_stretch(parts[side], part, first, last)
+    return parts
+
+
+def _with_stretch(whole: _Part, part: _Part, first: int, last: int) -> _Part:
+    """Add what was judged in a stretch: in doubt of several, a frame is the other speaker's."""
+    power = whole.power.copy()
+    is_other = whole.is_other.copy()
+    power[first:last] = np.maximum(power[first:last], part.power)
+    is_other[first:last] |= part.is_other
+    strongest = max(whole, part, key=lambda part: part.leak_power)
+    return _Part(
+        power=power,
+        is_other=is_other,
+        delay=strongest.delay,
+        leak_power=whole.leak_power + part.leak_power,
+        source_power=whole.source_power + part.source_power,
+    )
+
+
+def _judged_part(stretch: _Stretch, is_followed: bool = False) -> _Part | None:
+    """Judge what remains of a leak in a stretch of a side; None where no leak is heard."""
+    bands, source, linear, linear_levels, lags = stretch
     expected = _where_expected(source, lags)
     other_level = expected.sum(axis=1)
     if not other_level.any():
@@ -499,28 +516,35 @@ def _judged_part(
         return None
     soft = bands if is_loud.all() else bands[~is_loud]
     room = np.maximum(np.percentile(soft, ROOM_SHARE, axis=0) / ROOM_RATIO, NOTHING)
-    ratios = (bands[other_alone] - room) / np.maximum(expected[other_alone], NOTHING)
-    gains = np.maximum(np.percentile(ratios, REMAINS_SHARE, axis=0), 0.0)
-    remains = gains * expected
-    removed = recorded - separated
-    linear = _band_powers(removed)
+    remains = _remains(bands, expected, room, other_alone)
+    if is_followed:  # its gain changes, and what remains of it changes with it
+        remains = np.maximum(remains, _remains(bands, linear, room, other_alone, most=1.0))
     leak = linear + remains
     if np.median(_heard_db(leak[other_alone], room)) < AUDIBLE_DB:
         return None
     is_other = _leak_only_frames(bands, remains, room)
-    power = frame_levels(removed, FRAME) + remains.sum(axis=1)
+    power = linear_levels + remains.sum(axis=1)
     linear_power = float(linear[other_alone].sum())
     remaining_power = float(remains[other_alone].sum())
     if linear_power > 0:  # more is this side's own voice: a filter explains the larger part of a leak
         remaining_power = min(remaining_power, linear_power)
     at_delay = _later(source, round(lags[0] * ANALYSIS_RATE / FRAME))
     return _Part(
-        power=power[n_before:].astype(np.float32),
-        is_other=is_other[n_before:],
+        power=power.astype(np.float32),
+        is_other=is_other,
         delay=max(0.0, lags[0]),
         leak_power=linear_power + remaining_power,
         source_power=float(at_delay[other_alone].sum()),
     )
+
+
+def _remains(
+    bands: Bands, source: Bands, room: Bands, other_alone: NDArray[np.bool_], most: float = math.inf
+) -> Bands:
+    """Return the power of what remains of a leak: a source with one gain for each band."""
+    ratios = (bands[other_alone] - room) / np.maximum(source[other_alone], NOTHING)
+    gains = np.clip(np.percentile(ratios, REMAINS_SHARE, axis=0), 0.0, most)
+    return np.asarray(gains * source)
 
 
 #: Edges in Hz of the bands of a frame.
@@ -548,7 +572,7 @@ def _band_powers(samples: Samples) -> Bands:
     for first in range(0, n_frames, FRAMES_AT_ONCE):
         block = slice(first, first + FRAMES_AT_ONCE)
         spectra = fft.rfft(windows[block] * window, axis=1)[:, : edges[-1]]
-        powers[block] = np.add.reduceat(_powers(spectra), edges[:-1], axis=1) * scale
+        powers[block] = np.add.reduceat(squared_magnitudes(spectra), edges[:-1], axis=1) * scale
     return powers
 
 
@@ -631,12 +655,12 @@ def _is_one_signal(recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]) -> 
     for channel, offset in zip(recorded, offsets, strict=True):
         windows = [pcm_to_float(channel[start : start + FIT_WINDOW]) - offset for start in starts[::every]]
         first_samples = np.arange(len(windows)) * FIT_WINDOW
-        spectra.append(_window_spectra(np.concatenate(windows), first_samples))
-    left_power, right_power = (float(_powers(spectrum).sum()) for spectrum in spectra)
+        spectra.append(window_spectra(np.concatenate(windows), first_samples))
+    left_power, right_power = (float(squared_magnitudes(spectrum).sum()) for spectrum in spectra)
     if min(left_power, right_power) == 0:
         return False
     cross = np.einsum("ij,ij->j", spectra[1], spectra[0].conj())
-    source_power = np.maximum(_powers(spectra[0]).sum(axis=0), np.finfo(np.float32).tiny)
-    explained = float((_powers(cross) / source_power).sum()) / right_power
+    source_power = np.maximum(squared_magnitudes(spectra[0]).sum(axis=0), np.finfo(np.float32).tiny)
+    explained = float((squared_magnitudes(cross) / source_power).sum()) / right_power
     difference_db = 10 * math.log10(left_power / right_power)
     return explained >= SAME_SIGNAL and abs(difference_db) < SAME_LEVEL_DB
