@@ -151,18 +151,27 @@ def _separate_section(
     for channel, offset in zip(recorded, offsets, strict=True):
         sides.append(pcm_to_float(channel[first:end]) - offset)
     lags = _leak_lags(sides[0], sides[1])
-    separated = _without_steady_leaks(sides, lags)
-    followed = _without_followed_leaks(sides, separated, lags)
-    is_followed = _explains_more(sides, separated, followed)
-    if is_followed:
-        separated = followed
+    steady = _without_steady_leaks(sides, lags)
+    followed = _without_followed_leaks(sides, steady, lags)
+    separated = [*steady]
+    is_followed = [False, False]
+    for side in (0, 1):
+        if followed[side] is not sides[side]:
+            is_changing = lags[side].are_changing or _explains_more(sides, steady, followed, side)
+            is_followed[side] = is_changing and _judged_stretches(sides, followed, lags, side) is not None
+        if is_followed[side]:
+            separated[side] = followed[side]
+    n_frames = math.ceil((end - start) / FRAME)
     parts = []
-    for side, part in enumerate(_judged_sides(sides, separated, lags, is_followed)):
-        samples = None
-        if part.source_power:
-            samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
+    for side in (0, 1):
+        judged = _judged_stretches if is_followed[side] else _judged_section
+        part = judged(sides, separated, lags, side)
+        if part is None:
+            parts.append(_Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool)))
+            continue
         power = part.power[n_before:]
         is_other = part.is_other[n_before:]
+        samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
         parts.append(part._replace(power=power, is_other=is_other, samples=samples))
     return parts[0], parts[1]
 
@@ -211,25 +220,22 @@ MORE_EXPLAINED = 0.05
 BETTER_SHARE = 0.4
 
 
-def _explains_more(sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples]) -> bool:
+def _explains_more(
+    sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples], side: int
+) -> bool:
     """Whether a leak that is followed explains some seconds of a side better than a steady one."""
-    n_compared = round(COMPARED * ANALYSIS_RATE / FRAME)
-    for side in (0, 1):
-        if followed[side] is sides[side]:
-            continue
-        recorded = np.maximum(frame_levels(sides[side], FRAME), NOTHING)
-        rest = frame_levels(followed[side], FRAME) / recorded
-        steady_rest = frame_levels(steady[side], FRAME) / recorded
-        other = frame_levels(steady[1 - side], FRAME)
-        is_loud = other >= np.percentile(other, 95) * 10 ** (-LOUD_DB / 10)
-        other_alone = is_loud & (other >= recorded * 10 ** (LOUDER_DB / 10))
-        is_told = other_alone | (rest < 1 - LEAST_EXPLAINED)
-        is_better = is_told & (steady_rest - rest >= MORE_EXPLAINED)
-        n_told = np.convolve(is_told, np.ones(n_compared), "same")
-        n_better = np.convolve(is_better, np.ones(n_compared), "same")
-        if (n_better >= BETTER_SHARE * np.maximum(n_told, n_compared / 8)).any():
-            return True
-    return False
+    recorded = np.maximum(frame_levels(sides[side], FRAME), NOTHING)
+    rest = frame_levels(followed[side], FRAME) / recorded
+    steady_rest = frame_levels(steady[side], FRAME) / recorded
+    other = frame_levels(steady[1 - side], FRAME)
+    is_loud = other >= np.percentile(other, 95) * 10 ** (-LOUD_DB / 10)
+    other_alone = is_loud & (other >= recorded * 10 ** (LOUDER_DB / 10))
+    is_told = other_alone | (rest < 1 - LEAST_EXPLAINED)
+    is_better = is_told & (steady_rest - rest >= MORE_EXPLAINED)
+    around = np.ones(round(COMPARED * ANALYSIS_RATE / FRAME))
+    n_told = np.convolve(is_told, around, "same")
+    n_better = np.convolve(is_better, around, "same")
+    return bool((n_better >= BETTER_SHARE * np.maximum(n_told, len(around) / 8)).any())
 
 
 def _joined(channel: Pcm, parts: Sequence[_Part]) -> Pcm:
@@ -280,7 +286,7 @@ LEAST_SOUND = 10.0
 def _leak_lags(left: Samples, right: Samples) -> tuple["_Lags", "_Lags"]:
     """Return the lags of the leaks into the left and into the right side."""
     if len(left) < LEAST_SOUND * ANALYSIS_RATE:
-        return _Lags([], []), _Lags([], [])
+        return _Lags([], [], []), _Lags([], [], [])
     levelled_left = levelled_frames(left)
     levelled_right = levelled_frames(right)
     left_speaks = levelled_left.louder_samples(levelled_right, LOUDER_DB)
@@ -329,10 +335,25 @@ SHARE_OF_HIGHEST = 0.02
 
 
 class _Lags(NamedTuple):
-    """The lags in seconds of a leak in a section, and in each window of it, the strongest first; none without it."""
+    """When a leak is heard, and how late.
+
+    Attributes:
+        section: its lags in seconds in the section, the strongest first; none where no leak is heard.
+        windows: its lags in each window of the section.
+        heard: seconds in each window in which its source is louder than the channel.
+    """
 
     section: list[float]
     windows: list[list[float]]
+    heard: list[float]
+
+    @property
+    def are_changing(self) -> bool:
+        """Whether the leak becomes later or earlier, or is not heard in a window in which its source is."""
+        n_lags = len(self.strongest())
+        both = zip(self.windows, self.heard, strict=True)
+        has_gap = any(not lags and seconds >= LEAST_HEARD for lags, seconds in both)
+        return n_lags > 1 or (n_lags == 1 and has_gap)
 
     def strongest(self) -> list[float]:
         """Return the strongest lag of each window, once where several are within `SAME_LAG` of each other."""
@@ -355,6 +376,15 @@ class _Lags(NamedTuple):
 #: Seconds by which lags of one path may differ.
 SAME_LAG = 0.01
 
+#: Seconds of its source in a window in which a leak is heard if there is one.
+LEAST_HEARD = 2.0
+
+#: As `CLEAR`, of one window alone, and of windows with nearly the same lag, in seconds. In windows of calls without
+#: a leak it is at most 1.8, and once 4.2 beside a leak of the other direction.
+SURE = 6.0
+CLEAR_TOGETHER = 2.0
+NEAR_LAG = 0.03
+
 
 def _lags_of(source: Samples, channel: Samples) -> _Lags:
     """Return the lags of a source in a channel, both at `LAG_RATE`."""
@@ -362,19 +392,29 @@ def _lags_of(source: Samples, channel: Samples) -> _Lags:
     n_windows = max(1, round(len(channel) / LAG_WINDOW))
     edges = np.linspace(0, len(channel), n_windows + 1).astype(int).tolist()
     squares = np.zeros(2 * FURTHEST_LAG + 1)
-    windows = []
+    windows: list[list[float]] = []
+    are_sure: list[bool] = []
+    heard: list[float] = []
     for start, end in pairwise(edges):
         window = slice(start, end)
         of_window = np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
         squares += of_window
-        windows.append(_clear_lags(of_window))
-    return _Lags(_clear_lags(squares), windows)
+        heard.append(np.count_nonzero(source[window]) / LAG_RATE)
+        is_heard = heard[-1] >= LEAST_HEARD
+        windows.append(_clear_lags(of_window, CLEAR_TOGETHER) if is_heard else [])
+        are_sure.append(is_heard and bool(_clear_lags(of_window, SURE)))
+    strongest = [lags[0] for lags in windows if lags]
+    for number, lags in enumerate(windows):
+        is_shared = bool(lags) and sum(abs(lags[0] - other) <= NEAR_LAG for other in strongest) > 1
+        if not is_shared and not are_sure[number]:
+            windows[number] = []
+    return _Lags(_clear_lags(squares, CLEAR), windows, heard)
 
 
-def _clear_lags(squares: NDArray[np.floating]) -> list[float]:
+def _clear_lags(squares: NDArray[np.floating], clear: float) -> list[float]:
     """Return the lags in seconds at which a squared correlation is higher than by chance, the highest first."""
     lags = np.arange(-FURTHEST_LAG, FURTHEST_LAG + 1) / LAG_RATE
-    least = CLEAR * float(squares[np.abs(lags) > CHANCE_LAG].max())
+    least = clear * float(squares[np.abs(lags) > CHANCE_LAG].max())
     can_be_leak = (lags >= -EARLIEST_LEAK) & (lags <= LATEST_LEAK)
     leak_lags = lags[can_be_leak]
     heights = squares[can_be_leak]
@@ -429,18 +469,58 @@ LOUD_BANDS = 75
 AUDIBLE_DB = 3.0
 
 
+def _judged_section(
+    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], side: int
+) -> _Part | None:
+    """Judge what remains of a steady leak in a side; None where no leak is heard."""
+    if not lags[side].section:
+        return None
+    return _judged_part(_whole_stretch(sides, separated, lags, side), is_changing=False)
+
+
 #: Frames of a stretch of a leak that changes (16 s), and from one to the next.
 STRETCH = 500
 STRETCH_HOP = 125
 
 
+def _judged_stretches(
+    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], side: int
+) -> _Part | None:
+    """Judge what remains of a leak that changes in a side; None where no leak is heard.
+
+    A frame is the other speaker's if one of the stretches with it says so.
+    """
+    whole = _whole_stretch(sides, separated, lags, side)
+    n_frames = len(whole.bands)
+    power = np.zeros(n_frames, np.float32)
+    is_other = np.zeros(n_frames, bool)
+    parts = []
+    for first in range(0, max(1, n_frames - STRETCH + STRETCH_HOP), STRETCH_HOP):
+        last = min(first + STRETCH, n_frames)
+        lags_there = lags[side].between(first / n_frames, last / n_frames)
+        part = _judged_part(whole.between(first, last, lags_there), is_changing=True) if lags_there else None
+        if part is not None:
+            power[first:last] = np.maximum(power[first:last], part.power)
+            is_other[first:last] |= part.is_other
+            parts.append(part)
+    if not parts:
+        return None
+    return _Part(
+        power=power,
+        is_other=is_other,
+        delay=max(parts, key=lambda part: part.leak_power).delay,
+        leak_power=math.fsum(part.leak_power for part in parts),
+        source_power=math.fsum(part.source_power for part in parts),
+    )
+
+
 class _Stretch(NamedTuple):
-    """Frames of a side that are judged together: powers in bands, and the levels of what was taken out.
+    """Frames of a side that are judged together.
 
     Attributes:
-        bands: of the side without the linear part of a leak.
-        source: of the other side without its own.
-        removed: of what was taken out.
+        bands: powers of the side without the linear part of a leak.
+        source: powers of the other side without its own.
+        removed: powers of what was taken out.
         removed_levels: mean square of what was taken out in each frame.
         lags: of the leak in seconds.
     """
@@ -457,52 +537,20 @@ class _Stretch(NamedTuple):
         return _Stretch(bands, source, removed, levels, lags)
 
 
-def _judged_sides(
-    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], is_followed: bool
-) -> list[_Part]:
-    """Judge what remains of a leak in both sides, in one stretch, or in many where it is followed."""
-    n_frames = math.ceil(len(sides[0]) / FRAME)
-    nothing = _Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool))
-    parts = [nothing, nothing]
-    bands: list[Bands] = []
-    for side in (0, 1):
-        is_leaking = lags[side].strongest() if is_followed else lags[side].section
-        if not is_leaking:
-            continue
-        bands = bands or [_band_powers(samples) for samples in separated]
-        removed = sides[side] - separated[side]
-        levels = frame_levels(removed, FRAME)
-        whole = _Stretch(bands[side], bands[1 - side], _band_powers(removed), levels, lags[side].section)
-        if not is_followed:
-            parts[side] = _judged_part(whole) or nothing
-            continue
-        for first in range(0, max(1, n_frames - STRETCH + STRETCH_HOP), STRETCH_HOP):
-            last = min(first + STRETCH, n_frames)
-            of_stretch = lags[side].between(first / n_frames, last / n_frames)
-            if of_stretch:
-                part = _judged_part(whole.between(first, last, of_stretch), is_followed=True)
-                if part is not None:
-                    parts[side] = _with_stretch(parts[side], part, first, last)
-    return parts
+def _whole_stretch(
+    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], side: int
+) -> _Stretch:
+    removed = sides[side] - separated[side]
+    bands = _band_powers(separated[side])
+    source = _band_powers(separated[1 - side])
+    return _Stretch(bands, source, _band_powers(removed), frame_levels(removed, FRAME), lags[side].section)
 
 
-def _with_stretch(whole: _Part, part: _Part, first: int, last: int) -> _Part:
-    """Add what was judged in a stretch: in doubt of several, a frame is the other speaker's."""
-    power = whole.power.copy()
-    is_other = whole.is_other.copy()
-    power[first:last] = np.maximum(power[first:last], part.power)
-    is_other[first:last] |= part.is_other
-    strongest = max(whole, part, key=lambda part: part.leak_power)
-    return _Part(
-        power=power,
-        is_other=is_other,
-        delay=strongest.delay,
-        leak_power=whole.leak_power + part.leak_power,
-        source_power=whole.source_power + part.source_power,
-    )
+#: Frames in which the other speaker is alone by which a stretch is judged (0.5 s).
+FEWEST_ALONE = 16
 
 
-def _judged_part(stretch: _Stretch, is_followed: bool = False) -> _Part | None:
+def _judged_part(stretch: _Stretch, is_changing: bool) -> _Part | None:
     """Judge what remains of a leak in a stretch of a side; None where no leak is heard."""
     bands, source, linear, linear_levels, lags = stretch
     expected = _where_expected(source, lags)
@@ -512,12 +560,12 @@ def _judged_part(stretch: _Stretch, is_followed: bool = False) -> _Part | None:
     loudest = np.percentile(other_level[other_level > 0], 95)
     is_loud = other_level >= loudest * 10 ** (-LOUD_DB / 10)
     other_alone = is_loud & (other_level >= bands.sum(axis=1) * 10 ** (LOUDER_DB / 10))
-    if not other_alone.any():
+    if np.count_nonzero(other_alone) < (FEWEST_ALONE if is_changing else 1):
         return None
     soft = bands if is_loud.all() else bands[~is_loud]
     room = np.maximum(np.percentile(soft, ROOM_SHARE, axis=0) / ROOM_RATIO, NOTHING)
     remains = _remains(bands, expected, room, other_alone)
-    if is_followed:  # its gain changes, and what remains of it changes with it
+    if is_changing:  # what remains of a leak becomes louder and softer with what was taken out
         remains = np.maximum(remains, _remains(bands, linear, room, other_alone, most=1.0))
     leak = linear + remains
     if np.median(_heard_db(leak[other_alone], room)) < AUDIBLE_DB:
