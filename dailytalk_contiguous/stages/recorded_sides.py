@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records.conversation import Conversation, is_set, or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.sound.crosstalk import FRAME, Leak, SeparatedSides, leaked_spans, separate_sides
+from dailytalk_contiguous.core.sound.crosstalk import Leak, SeparatedSides, leaked_spans, separate_sides
+from dailytalk_contiguous.core.sound.leak_filter import FRAME
 from dailytalk_contiguous.core.sound.levels import at_speech_level
 from dailytalk_contiguous.core.sound.loudness import FADE
 from dailytalk_contiguous.core.sound.nonspeech_sounds import FRAME as SOUND_FRAME

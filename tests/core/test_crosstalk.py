@@ -213,6 +213,90 @@ def test_an_echo_is_no_speech_and_nothing_of_ones_own_is_lost(
             assert side["leak_db"] is None
 
 
+def echo_of(source: np.ndarray, late: float, seed: int = 3) -> np.ndarray:
+    """A voice as a microphone hears it in a room of 0.25 s, so many seconds late."""
+    generator = np.random.default_rng(seed)
+    n_taps = 4000
+    taps = generator.standard_normal(n_taps) * np.exp(-6.9 * np.arange(n_taps) / n_taps)
+    taps[0] = 3
+    heard = np.convolve(source, taps / np.sqrt(np.square(taps).sum()))
+    return np.pad(heard, (round(late * 16000), 0))[: len(source)]
+
+
+def gain_of(how: str, n_samples: int) -> np.ndarray:
+    """The gain of a leak at each sample, from the start of a call to its end."""
+    share = np.arange(n_samples) / n_samples
+    gains = {
+        "begins": np.where(share >= 0.5, at_db(-8), 0),
+        "ends": np.where(share < 0.3, at_db(-20), 0),
+        "a step": np.where(share < 0.5, at_db(-20), at_db(-8)),
+        "a ramp": 10 ** ((-24 + 16 * share) / 20),
+    }
+    return gains[how]
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("weekend_trip", "begins"),
+        ("burnt_dinner", "ends"),
+        ("bicycle_repair", "a step"),
+        pytest.param("burnt_dinner", "a ramp", marks=pytest.mark.nightly),
+    ],
+)
+def test_a_leak_that_begins_ends_or_changes_is_no_speech(name: str, how: str) -> None:
+    samples = example(name).copy()
+    samples[:, 1] += gain_of(how, len(samples)) * echo_of(samples[:, 0], 0.06)
+    spans, notes = segmented(samples)
+    for channel, unleaked in clean(name).items():
+        kept = sum(seconds_within(spans[channel], start, end) for start, end in unleaked)
+        assert kept >= 0.98 * seconds(unleaked)
+        assert seconds(spans[channel]) - kept < 0.5
+    (note,) = notes
+    assert "leaked into the right channel" in note
+
+
+def test_a_leak_whose_way_changes_and_an_automatic_gain_are_followed() -> None:
+    samples = example("burnt_dinner").copy()
+    half = len(samples) // 2
+    near = echo_of(samples[:, 0], 0.06)
+    far = echo_of(samples[:, 0], 0.11, seed=9)
+    samples[:, 1] += at_db(-12) * np.concatenate((near[:half], far[half:]))
+    samples[:, 1] *= np.where(np.arange(len(samples)) % 96000 < 48000, 1.0, at_db(-12))
+    unleaked, _ = segmented(example("burnt_dinner"), crosstalk=False)
+    spans, _ = segmented(samples)
+    kept = sum(seconds_within(spans["right"], start, end) for start, end in unleaked["right"])
+    assert kept >= 0.95 * seconds(unleaked["right"])
+    assert seconds(spans["right"]) - kept < 1.0
+
+
+@pytest.mark.parametrize("leak_db", [None, -12])
+def test_an_answer_of_one_word_that_comes_as_late_as_an_echo_stays(leak_db: float | None) -> None:
+    """A filter that was fitted to question and answer would explain the answer."""
+    samples = np.zeros((40 * 16000, 2), np.float32)
+    samples += np.random.default_rng(0).normal(0, 3e-4, samples.shape).astype(np.float32)
+    talk = example("weekend_trip")[:, 0]
+    words = example("old_friends")[:, 1]
+    samples[: 12 * 16000, 0] += talk[: 12 * 16000]
+    answers = []
+    starts = [row["start"] + 0.1 for row in reference("old_friends") if row["channel"] == "right"]
+    for number, start in enumerate(starts[:8]):
+        asked = 14 + 3 * number
+        question = talk[round((1 + number) * 16000) :][:6400]
+        samples[asked * 16000 :, 0][:6400] += question
+        answered = asked + 0.4 + 0.05 * number
+        samples[round(answered * 16000) :, 1][:5600] += words[round(start * 16000) :][:5600]
+        answers.append((answered, answered + 0.35))
+    without, _ = segmented(samples, crosstalk=False)
+    if leak_db is not None:
+        samples[:, 1] += at_db(leak_db) * echo_of(samples[:, 0], 0.06)
+    spans, _ = segmented(samples)
+    heard = [span for span in answers if seconds_within(without["right"], *span) > 0.2]
+    assert len(heard) >= 6
+    for start, end in heard:
+        assert seconds_within(spans["right"], start, end) >= 0.5 * seconds_within(without["right"], start, end)
+
+
 def test_people_who_speak_at_once_keep_their_words_with_and_without_a_leak() -> None:
     samples = example("weekend_trip").copy()
     samples[:, 1] = np.roll(samples[:, 1], 17 * 16000)

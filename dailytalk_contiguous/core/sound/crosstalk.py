@@ -1,18 +1,20 @@
 """Separation of both sides of a conversation from the other speaker's voice, which leaks into them.
 
 A telephone's echo, a loudspeaker beside a microphone, or two microphones in one room carry a voice into the other
-channel, up to 0.5 s late. Both sides are decided together, in three steps:
+channel, up to 0.5 s late. Both sides are decided together, in four steps:
 
 1. **Is there a leak, and how late is it?** Both channels, each frame brought to one level, are compared by
    generalised cross-correlation with phase transform (Knapp and Carter 1976, "The generalized correlation method
    for estimation of time delay"). Two people have no lag in common, whatever they say and whenever they say it.
 2. **Its linear part is taken away.** One long filter of the other channel, fitted where the other person speaks
    and this side is quietest, explains the waveform of an echo or a room, also beneath this side's own words.
-3. **What remains is judged by its power**, as that of a coded echo or a moving microphone. A frame is this side's
+3. **Does it change?** A leak that begins, ends, or becomes louder or later is followed: its filter is that of the
+   speech some seconds around, its gain that of the moment (`core.sound.leak_filter`).
+4. **What remains is judged by its power**, as that of a coded echo or a moving microphone. A frame is this side's
    own if its bands stand out of the room and of what remains of the leak. In doubt, speech is kept.
 
-Each section of two minutes is decided by itself, as people put on headsets and turn on loudspeakers. Where no
-leak is heard, the samples stay as they came in. Limits were set on some calls and are reported on others
+Each section of two minutes is decided by itself, and a leak that changes by stretches of 16 s. Where no leak is
+heard, the samples stay as they came in. Limits were set on some calls and are reported on others
 (`benchmarks/leaks.py`).
 """
 
@@ -379,8 +381,8 @@ SAME_LAG = 0.01
 #: Seconds of its source in a window in which a leak is heard if there is one.
 LEAST_HEARD = 2.0
 
-#: As `CLEAR`, of one window alone, and of windows with nearly the same lag, in seconds. In windows of calls without
-#: a leak it is at most 1.8, and once 4.2 beside a leak of the other direction.
+#: As `CLEAR`, of one window alone, and of windows with nearly the same lag, in seconds. In windows of calls
+#: without a leak it is at most 1.8, and once 4.2 beside a leak of the other direction.
 SURE = 6.0
 CLEAR_TOGETHER = 2.0
 NEAR_LAG = 0.03
@@ -399,7 +401,7 @@ def _lags_of(source: Samples, channel: Samples) -> _Lags:
         window = slice(start, end)
         of_window = np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
         squares += of_window
-        heard.append(np.count_nonzero(source[window]) / LAG_RATE)
+        heard.append(float(np.count_nonzero(source[window])) / LAG_RATE)
         is_heard = heard[-1] >= LEAST_HEARD
         windows.append(_clear_lags(of_window, CLEAR_TOGETHER) if is_heard else [])
         are_sure.append(is_heard and bool(_clear_lags(of_window, SURE)))
