@@ -268,29 +268,42 @@ def _predicted(source: Samples, channel: Samples, delay: int) -> Samples:
         return np.zeros_like(channel)
     heard = window_spectra(source, starts)
     leaked = window_spectra(channel, starts + delay)
+    transfers = _fitted_around(heard, leaked, around)
+    transfers[around.counts < FEWEST_WINDOWS] = 0
+    return _filtered_by_cells(source, transfers, starts, delay)
+
+
+def _fitted_around(
+    heard: NDArray[np.complex64], leaked: NDArray[np.complex64], around: _Around
+) -> NDArray[np.complex64]:
+    """Fit the transfer function of each window to those around it, which have a gain each.
+
+    It is fitted by iteratively reweighted least squares to spectra of a source and its leak, (windows, bins).
+    """
+    tiny = np.finfo(np.float32).tiny
     source_powers = squared_magnitudes(heard)
     least_remains = np.float32(10 ** (-REMAINS_DB / 10)) * source_powers
+    least_gain = 10 ** (-REMAINS_DB / 20)
     remaining = leaked
-    gains = np.ones((len(starts), 1), np.float32)
+    gains = np.ones((len(heard), 1), np.float32)
     for _ in range(FOLLOWING_FITS):
         weights = _weights(np.maximum(squared_magnitudes(remaining), least_remains), source_powers)
         cross = around.sums(weights * gains * leaked * heard.conj())
         power = around.sums(weights * gains**2 * source_powers)
-        transfer = cross / np.maximum(power, 1e-6 * power.max(axis=1, keepdims=True) + np.finfo(np.float32).tiny)
-        explained = transfer * heard
-        likeness = (weights * (leaked * explained.conj()).real).sum(axis=1, keepdims=True)
-        explained_power = (weights * squared_magnitudes(explained)).sum(axis=1, keepdims=True)
-        factors = np.maximum(likeness, 0) / np.maximum(explained_power, np.finfo(np.float32).tiny)
-        remaining = leaked - factors * explained
+        transfers = cross / np.maximum(power, 1e-6 * power.max(axis=1, keepdims=True) + tiny)
+        predicted = transfers * heard
+        likeness = (weights * (leaked * predicted.conj()).real).sum(axis=1, keepdims=True)
+        predicted_power = (weights * squared_magnitudes(predicted)).sum(axis=1, keepdims=True)
+        factors = np.maximum(likeness, 0) / np.maximum(predicted_power, tiny)
+        remaining = leaked - factors * predicted
         source_power = (weights * source_powers).sum(axis=1, keepdims=True)
-        levels = factors * np.sqrt(explained_power / source_power)
-        gains = np.maximum(levels / max(levels.max(), np.finfo(np.float32).tiny), 10 ** (-REMAINS_DB / 20))
-    transfer[around.counts < FEWEST_WINDOWS] = 0
-    return _filtered_by_cells(source, transfer, starts, delay)
+        levels = factors * np.sqrt(predicted_power / source_power)
+        gains = np.maximum(levels / max(levels.max(), tiny), least_gain)
+    return np.asarray(transfers, np.complex64)
 
 
 def _filtered_by_cells(
-    source: Samples, transfer: NDArray[np.complex64], starts: NDArray[np.intp], delay: int
+    source: Samples, transfers: NDArray[np.complex64], starts: NDArray[np.intp], delay: int
 ) -> Samples:
     """Filter each cell of `FIT_HOP` samples of a source by the transfer function of the window nearest to it."""
     from scipy import fft
@@ -299,7 +312,8 @@ def _filtered_by_cells(
     middles = starts + delay + FIT_WINDOW // 2
     nearest = np.searchsorted((middles[1:] + middles[:-1]) / 2, cells + FIT_HOP // 2)
     positions = np.arange(-EARLY_TAPS, FOLLOWED_TAPS)
-    taps = fft.irfft(transfer, FIT_WINDOW, axis=1)[:, positions] / _share_kept(positions)
+    taps = fft.irfft(transfers, FIT_WINDOW, axis=1)[:, positions]
+    taps /= _share_kept(positions).astype(np.float32)
     n_taps = len(positions)
     length = fft.next_fast_len(FIT_HOP + n_taps, real=True)
     filters = fft.rfft(taps, length, axis=1)
