@@ -155,19 +155,16 @@ def _separate_section(
     lags = _leak_lags(sides[0], sides[1])
     steady = _without_steady_leaks(sides, lags)
     followed = _without_followed_leaks(sides, steady, lags)
-    separated = [*steady]
-    is_followed = [False, False]
-    for side in (0, 1):
-        if followed[side] is not sides[side]:
-            is_changing = lags[side].are_changing or _explains_more(sides, steady, followed, side)
-            is_followed[side] = is_changing and _judged_stretches(sides, followed, lags, side) is not None
-        if is_followed[side]:
-            separated[side] = followed[side]
+    changing = _changing_parts(sides, steady, followed, lags)
+    separated = [followed[side] if side in changing else steady[side] for side in (0, 1)]
     n_frames = math.ceil((end - start) / FRAME)
     parts = []
     for side in (0, 1):
-        judged = _judged_stretches if is_followed[side] else _judged_section
-        part = judged(sides, separated, lags, side)
+        part = changing.get(side)
+        if part is None:
+            part = _judged_section(sides[side], separated[side], separated[1 - side], lags[side])
+        elif separated[1 - side] is not followed[1 - side]:  # the other side's leak does not change
+            part = _judged_stretches(sides[side], separated[side], separated[1 - side], lags[side])
         if part is None:
             parts.append(_Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool)))
             continue
@@ -176,6 +173,21 @@ def _separate_section(
         samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
         parts.append(part._replace(power=power, is_other=is_other, samples=samples))
     return parts[0], parts[1]
+
+
+def _changing_parts(
+    sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples], lags: Sequence["_Lags"]
+) -> dict[int, _Part]:
+    """Return the sides into which a leak is heard that changes, as judged where it is taken out of both sides."""
+    changing = {}
+    for side in (0, 1):
+        if followed[side] is sides[side]:
+            continue
+        if lags[side].are_changing or _explains_more(sides, steady, followed, side):
+            part = _judged_stretches(sides[side], followed[side], followed[1 - side], lags[side])
+            if part is not None:
+                changing[side] = part
+    return changing
 
 
 def _without_steady_leaks(sides: Sequence[Samples], lags: Sequence["_Lags"]) -> Sequence[Samples]:
@@ -471,13 +483,15 @@ LOUD_BANDS = 75
 AUDIBLE_DB = 3.0
 
 
-def _judged_section(
-    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], side: int
-) -> _Part | None:
-    """Judge what remains of a steady leak in a side; None where no leak is heard."""
-    if not lags[side].section:
+def _judged_section(recorded: Samples, separated: Samples, other: Samples, lags: "_Lags") -> _Part | None:
+    """Judge what remains of a steady leak in a side; None where no leak is heard.
+
+    `recorded` is the side as it came in; `separated` is without the linear part of the leak, as is the `other`
+    side.
+    """
+    if not lags.section:
         return None
-    return _judged_part(_whole_stretch(sides, separated, lags, side), is_changing=False)
+    return _judged_part(_whole_stretch(recorded, separated, other, lags.section), is_changing=False)
 
 
 #: Frames of a stretch of a leak that changes (16 s), and from one to the next.
@@ -485,21 +499,19 @@ STRETCH = 500
 STRETCH_HOP = 125
 
 
-def _judged_stretches(
-    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], side: int
-) -> _Part | None:
-    """Judge what remains of a leak that changes in a side; None where no leak is heard.
+def _judged_stretches(recorded: Samples, separated: Samples, other: Samples, lags: "_Lags") -> _Part | None:
+    """Judge what remains of a leak that changes in a side, as `_judged_section`.
 
     A frame is the other speaker's if one of the stretches with it says so.
     """
-    whole = _whole_stretch(sides, separated, lags, side)
+    whole = _whole_stretch(recorded, separated, other, lags.section)
     n_frames = len(whole.bands)
     power = np.zeros(n_frames, np.float32)
     is_other = np.zeros(n_frames, bool)
     parts = []
     for first in range(0, max(1, n_frames - STRETCH + STRETCH_HOP), STRETCH_HOP):
         last = min(first + STRETCH, n_frames)
-        lags_there = lags[side].between(first / n_frames, last / n_frames)
+        lags_there = lags.between(first / n_frames, last / n_frames)
         part = _judged_part(whole.between(first, last, lags_there), is_changing=True) if lags_there else None
         if part is not None:
             power[first:last] = np.maximum(power[first:last], part.power)
@@ -539,13 +551,11 @@ class _Stretch(NamedTuple):
         return _Stretch(bands, source, removed, levels, lags)
 
 
-def _whole_stretch(
-    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"], side: int
-) -> _Stretch:
-    removed = sides[side] - separated[side]
-    bands = _band_powers(separated[side])
-    source = _band_powers(separated[1 - side])
-    return _Stretch(bands, source, _band_powers(removed), frame_levels(removed, FRAME), lags[side].section)
+def _whole_stretch(recorded: Samples, separated: Samples, other: Samples, lags: Sequence[float]) -> _Stretch:
+    removed = recorded - separated
+    bands = _band_powers(separated)
+    source = _band_powers(other)
+    return _Stretch(bands, source, _band_powers(removed), frame_levels(removed, FRAME), lags)
 
 
 #: Frames in which the other speaker is alone by which a stretch is judged (0.5 s).

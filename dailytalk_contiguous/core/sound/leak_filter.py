@@ -282,24 +282,37 @@ def _fitted_around(
     """
     tiny = np.finfo(np.float32).tiny
     source_powers = squared_magnitudes(heard)
+    cross_spectra = leaked * heard.conj()
     least_remains = np.float32(10 ** (-REMAINS_DB / 10)) * source_powers
     least_gain = 10 ** (-REMAINS_DB / 20)
-    remaining = leaked
+    weights = _weights(np.maximum(squared_magnitudes(leaked), least_remains), source_powers)
     gains = np.ones((len(heard), 1), np.float32)
-    for _ in range(FOLLOWING_FITS):
-        weights = _weights(np.maximum(squared_magnitudes(remaining), least_remains), source_powers)
-        cross = around.sums(weights * gains * leaked * heard.conj())
-        power = around.sums(weights * gains**2 * source_powers)
-        transfers = cross / np.maximum(power, 1e-6 * power.max(axis=1, keepdims=True) + tiny)
-        predicted = transfers * heard
-        likeness = (weights * (leaked * predicted.conj()).real).sum(axis=1, keepdims=True)
-        predicted_power = (weights * squared_magnitudes(predicted)).sum(axis=1, keepdims=True)
+    for _ in range(FOLLOWING_FITS - 1):
+        transfers = _transfers(cross_spectra, source_powers, weights, gains, around)
+        likeness = (weights * (cross_spectra * transfers.conj()).real).sum(axis=1, keepdims=True)
+        weighted_powers = weights * source_powers
+        predicted_power = (weighted_powers * squared_magnitudes(transfers)).sum(axis=1, keepdims=True)
         factors = np.maximum(likeness, 0) / np.maximum(predicted_power, tiny)
-        remaining = leaked - factors * predicted
-        source_power = (weights * source_powers).sum(axis=1, keepdims=True)
-        levels = factors * np.sqrt(predicted_power / source_power)
+        levels = factors * np.sqrt(predicted_power / weighted_powers.sum(axis=1, keepdims=True))
         gains = np.maximum(levels / max(levels.max(), tiny), least_gain)
-    return np.asarray(transfers, np.complex64)
+        remaining = leaked - factors * transfers * heard
+        weights = _weights(np.maximum(squared_magnitudes(remaining), least_remains), source_powers)
+    return _transfers(cross_spectra, source_powers, weights, gains, around)
+
+
+def _transfers(
+    cross_spectra: NDArray[np.complex64],
+    source_powers: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    gains: NDArray[np.float32],
+    around: _Around,
+) -> NDArray[np.complex64]:
+    """Return the transfer function of each window that fits those around it best, with their weights and gains."""
+    weighted = weights * gains
+    cross = around.sums(weighted * cross_spectra)
+    power = around.sums(weighted * gains * source_powers)
+    least = 1e-6 * power.max(axis=1, keepdims=True) + np.finfo(np.float32).tiny
+    return np.asarray(cross / np.maximum(power, least), np.complex64)
 
 
 def _filtered_by_cells(
