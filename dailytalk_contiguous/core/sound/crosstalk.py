@@ -239,13 +239,13 @@ def _explains_more(
 ) -> bool:
     """Whether a leak that is followed explains some seconds of a side better than a steady one."""
     recorded = np.maximum(frame_levels(sides[side], FRAME), NOTHING)
-    rest = frame_levels(followed[side], FRAME) / recorded
-    steady_rest = frame_levels(steady[side], FRAME) / recorded
+    remaining = frame_levels(followed[side], FRAME) / recorded
+    steady_remaining = frame_levels(steady[side], FRAME) / recorded
     other = frame_levels(steady[1 - side], FRAME)
     is_loud = other >= np.percentile(other, 95) * 10 ** (-LOUD_DB / 10)
     other_alone = is_loud & (other >= recorded * 10 ** (LOUDER_DB / 10))
-    is_told = other_alone | (rest < 1 - LEAST_EXPLAINED)
-    is_better = is_told & (steady_rest - rest >= MORE_EXPLAINED)
+    is_told = other_alone | (remaining < 1 - LEAST_EXPLAINED)
+    is_better = is_told & (steady_remaining - remaining >= MORE_EXPLAINED)
     around = np.ones(round(COMPARED * ANALYSIS_RATE / FRAME))
     n_told = np.convolve(is_told, around, "same")
     n_better = np.convolve(is_better, around, "same")
@@ -354,18 +354,18 @@ class _Lags(NamedTuple):
     Attributes:
         section: its lags in seconds in the section, the strongest first; none where no leak is heard.
         windows: its lags in each window of the section.
-        heard: seconds in each window in which its source is louder than the channel.
+        source_seconds: seconds in each window in which its source is louder than the channel.
     """
 
     section: list[float]
     windows: list[list[float]]
-    heard: list[float]
+    source_seconds: list[float]
 
     @property
     def are_changing(self) -> bool:
         """Whether the leak becomes later or earlier, or is not heard in a window in which its source is."""
         n_lags = len(self.strongest())
-        both = zip(self.windows, self.heard, strict=True)
+        both = zip(self.windows, self.source_seconds, strict=True)
         has_gap = any(not lags and seconds >= LEAST_HEARD for lags, seconds in both)
         return n_lags > 1 or (n_lags == 1 and has_gap)
 
@@ -380,11 +380,11 @@ class _Lags(NamedTuple):
     def between(self, start: float, end: float) -> list[float]:
         """Return the lags of the windows between two times, as shares of the section."""
         n_windows = len(self.windows)
-        found: dict[float, None] = {}
+        lags_between: dict[float, None] = {}
         for number, lags in enumerate(self.windows):
             if number < end * n_windows and number + 1 > start * n_windows:
-                found |= dict.fromkeys(lags)
-        return [*found]
+                lags_between |= dict.fromkeys(lags)
+        return [*lags_between]
 
 
 #: Seconds by which lags of one path may differ.
@@ -408,13 +408,13 @@ def _lags_of(source: Samples, channel: Samples) -> _Lags:
     squares = np.zeros(2 * FURTHEST_LAG + 1)
     windows: list[list[float]] = []
     are_sure: list[bool] = []
-    heard: list[float] = []
+    source_seconds: list[float] = []
     for start, end in pairwise(edges):
         window = slice(start, end)
         of_window = np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
         squares += of_window
-        heard.append(float(np.count_nonzero(source[window])) / LAG_RATE)
-        is_heard = heard[-1] >= LEAST_HEARD
+        source_seconds.append(float(np.count_nonzero(source[window])) / LAG_RATE)
+        is_heard = source_seconds[-1] >= LEAST_HEARD
         windows.append(_clear_lags(of_window, CLEAR_TOGETHER) if is_heard else [])
         are_sure.append(is_heard and bool(_clear_lags(of_window, SURE)))
     strongest = [lags[0] for lags in windows if lags]
@@ -422,7 +422,7 @@ def _lags_of(source: Samples, channel: Samples) -> _Lags:
         is_shared = bool(lags) and sum(abs(lags[0] - other) <= NEAR_LAG for other in strongest) > 1
         if not is_shared and not are_sure[number]:
             windows[number] = []
-    return _Lags(_clear_lags(squares, CLEAR), windows, heard)
+    return _Lags(_clear_lags(squares, CLEAR), windows, source_seconds)
 
 
 def _clear_lags(squares: NDArray[np.floating], clear: float) -> list[float]:
