@@ -272,7 +272,6 @@ def test_a_leak_whose_way_changes_and_an_automatic_gain_are_followed() -> None:
 
 @pytest.mark.parametrize("leak_db", [None, -12])
 def test_an_answer_of_one_word_that_comes_as_late_as_an_echo_stays(leak_db: float | None) -> None:
-    """A filter that was fitted to question and answer would explain the answer."""
     samples = np.zeros((40 * 16000, 2), np.float32)
     samples += np.random.default_rng(0).normal(0, 3e-4, samples.shape).astype(np.float32)
     talk = example("weekend_trip")[:, 0]

@@ -229,7 +229,7 @@ def _without_followed_leaks(
 COMPARED = 8.0
 
 #: The share of the power of a frame that is better explained, and the share of those frames from which on the leak
-#: changes. In 150 steady leaks it is at most 0.33, in those that begin, end or change 0.5 at least.
+#: changes. In 144 steady leaks of one way it is less, in those that begin, end or change 0.5 at least.
 MORE_EXPLAINED = 0.05
 BETTER_SHARE = 0.4
 

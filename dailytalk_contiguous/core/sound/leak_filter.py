@@ -4,9 +4,8 @@ A *steady* leak has one long filter (`fitted_filter`). It explains the waveform 
 of the channel's own speaker.
 
 A leak that begins, ends or changes is *followed* (`followed_leak`). The filter of a moment is fitted to the speech
-of its source some seconds around, without that moment: a filter that was fitted to it would also explain an answer
-of one word, which comes as late as an echo. What is left of it is a gain, which follows the leak within a fifth of
-a second, as an automatic gain and an echo canceller change it.
+of its source some seconds around, without that moment, which would help to explain itself. What is left of it is a
+gain, which follows the leak within a fifth of a second, as an automatic gain and an echo canceller change it.
 """
 
 import math
