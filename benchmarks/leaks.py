@@ -117,11 +117,7 @@ def _through(source: Samples, way: str) -> Samples:
         wide = soxr.resample(decoded, 8000, RATE)
         return np.asarray(np.pad(wide, (0, 8))[: len(source)], np.float32)
     if way == "room":
-        n_taps = RATE // 20
-        taps = np.random.default_rng(0).standard_normal(n_taps) * np.exp(-np.arange(n_taps) / (n_taps / 6.9))
-        taps[0] += 2
-        taps /= np.sqrt(np.square(taps).sum())
-        return np.asarray(fftconvolve(source, taps)[: len(source)], np.float32)
+        return _in_room(source, 0.05, 0)
     return source
 
 
@@ -262,8 +258,8 @@ def changing_leaks(samples: Samples) -> Iterator[tuple[str, Changing]]:
     """Leaks of the left voice that begin, end or change, each with the row that it belongs to."""
     left, right = samples.T
     share = np.arange(len(left)) / len(left)
-    echo = _late(_in_room(left, 3), 60)
-    other_echo = _late(_in_room(left, 9), 110)
+    echo = _late(_in_room(left, 0.25, 3), 60)
+    other_echo = _late(_in_room(left, 0.25, 9), 110)
     leaks = {}
     for level in (-8, -20):
         for first, last in ((0.5, 1.0), (0.7, 1.0), (0.8, 1.0), (0.0, 0.3)):
@@ -279,7 +275,7 @@ def changing_leaks(samples: Samples) -> Iterator[tuple[str, Changing]]:
         yield name.partition(",")[0], Changing(_stereo(left, right + leak), samples)
     one = _stereo(left, _levelled(right + _gain(-15) * echo))
     yield "agc on one side", Changing(one, _stereo(left, _levelled(right)))
-    other_way = _late(_in_room(right, 5), 60)
+    other_way = _late(_in_room(right, 0.25, 5), 60)
     both = _stereo(_levelled(left + _gain(-25) * other_way), _levelled(right + _gain(-25) * echo))
     yield "agc on both sides", Changing(both, _stereo(_levelled(left), _levelled(right)))
     for name, coded in (
@@ -303,10 +299,11 @@ def _late(source: Samples, milliseconds: float) -> Samples:
     return np.pad(source, (round(milliseconds * RATE / 1000), 0))[: len(source)]
 
 
-def _in_room(source: Samples, seed: int) -> Samples:
-    n_taps = RATE // 4
-    taps = np.random.default_rng(seed).standard_normal(n_taps) * np.exp(-6.9 * np.arange(n_taps) / n_taps)
-    taps[0] = 3
+def _in_room(source: Samples, seconds: float, seed: int) -> Samples:
+    """A voice as it is heard in a room that falls by 60 dB in so many seconds."""
+    n_taps = round(seconds * RATE)
+    taps = np.random.default_rng(seed).standard_normal(n_taps) * np.exp(-np.arange(n_taps) / (n_taps / 6.9))
+    taps[0] += 2
     taps /= np.sqrt(np.square(taps).sum())
     return np.asarray(fftconvolve(source, taps)[: len(source)], np.float32)
 
