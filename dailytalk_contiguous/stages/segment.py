@@ -187,7 +187,7 @@ class Segment(Stage):
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
-    VERSION: ClassVar[int] = 7
+    VERSION: ClassVar[int] = 8
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     second_threshold: float = unlisted(0.3)

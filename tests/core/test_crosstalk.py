@@ -308,6 +308,29 @@ def test_people_who_speak_at_once_keep_their_words_with_and_without_a_leak() -> 
         assert kept >= 0.95 * seconds(unleaked[channel])
 
 
+@pytest.mark.parametrize(("softer_db", "late"), [(12, 0.0), (0, 0.15), (16, -0.015)])
+def test_recorders_in_one_room_that_differ_tell_who_speaks(softer_db: float, late: float) -> None:
+    """Each voice is on the other side, too, 8 dB softer and 4 ms late; recorders have other gains and other clocks."""
+    samples = example("bicycle_repair")
+    n_late = round(late * 16000)
+
+    def recorded(level_db: float) -> np.ndarray:
+        in_room = samples.copy()
+        in_room[64:] += at_db(level_db) * samples[:-64, ::-1]
+        left, right = in_room.T
+        padded_left = np.pad(left, (max(0, -n_late), 0))[: len(left)]
+        padded_right = np.pad(right, (max(0, n_late), 0))[: len(right)]
+        return np.stack([at_db(-softer_db) * padded_left, padded_right], axis=1)
+
+    spans, notes = segmented(recorded(-8))
+    assert len(notes) == 2 and all("4 ms late" in note for note in notes)
+    own, _ = segmented(recorded(-100), crosstalk=False)
+    for side in ("left", "right"):
+        common = sum(seconds_within(spans[side], start, end) for start, end in own[side])
+        assert seconds(spans[side]) == pytest.approx(common, abs=1)
+        assert seconds(own[side]) == pytest.approx(common, abs=1)
+
+
 @pytest.mark.parametrize(("gain", "offset"), [(0.1, 0.0), (3.0, 0.0), (1.0, 0.005), (1.0, 0.1)])
 def test_level_and_offset_of_a_recording_change_nothing_that_is_heard(gain: float, offset: float) -> None:
     samples = example("old_friends")

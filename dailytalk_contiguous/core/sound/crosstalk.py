@@ -20,7 +20,6 @@ heard, the samples stay as they came in. Limits were set on some calls and are r
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +37,14 @@ from dailytalk_contiguous.core.sound.leak_filter import (
     squared_magnitudes,
     window_spectra,
     without_leaks,
+)
+from dailytalk_contiguous.core.sound.leak_lags import (
+    LOUDER_DB,
+    NOTHING,
+    LeakLags,
+    RecorderDifference,
+    leak_lags,
+    recorder_difference,
 )
 from dailytalk_contiguous.core.sound.levels import frame_levels, offset_of
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, to_pcm
@@ -117,13 +124,43 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     offsets = [np.float32(offset_of(channel) / 32768) for channel in recorded]
     if _is_one_signal(recorded, offsets):
         return SeparatedSides(recorded, (None, None), is_one_signal=True)
+    difference = _recorder_difference(recorded, offsets)
+    if difference is None:
+        return _separated(recorded, offsets, gains=(np.float32(1), np.float32(1)))
+    gain = np.float32(10 ** (difference.louder_db / 40))
+    n_late = round(difference.later * ANALYSIS_RATE)
+    n_zeros = math.ceil(abs(n_late) / FRAME) * FRAME
+    before = (max(0, n_late), max(0, -n_late))
+    left_in_step = np.pad(left, (before[0], n_zeros - before[0]))
+    right_in_step = np.pad(right, (before[1], n_zeros - before[1]))
+    separated = _separated((left_in_step, right_in_step), offsets, (gain, 1 / gain))
+    own_left, in_left = _without_zeros(left, separated.channels[0], separated.leaks[0], before[0])
+    own_right, in_right = _without_zeros(right, separated.channels[1], separated.leaks[1], before[1])
+    return SeparatedSides((own_left, own_right), (in_left, in_right), is_one_signal=False)
+
+
+def _without_zeros(recorded: Pcm, separated: Pcm, leak: Leak | None, n_before: int) -> tuple[Pcm, Leak | None]:
+    """Return a side that was separated with so many zeros before it, and its leak, as it was recorded."""
+    if leak is None:
+        return recorded, None
+    first = round(n_before / FRAME)
+    frames = slice(first, first + math.ceil(len(recorded) / FRAME))
+    samples = separated[n_before : n_before + len(recorded)]
+    return samples, leak._replace(power=leak.power[frames], is_other=leak.is_other[frames])
+
+
+def _separated(
+    recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32], gains: tuple[np.float32, np.float32]
+) -> SeparatedSides:
+    """Separate sides that are in step, with gains by which a voice is louder on its own side."""
+    left, right = recorded
     n_sections = max(1, math.ceil(len(left) / (LONGEST_SECTION * ANALYSIS_RATE)))
     length = max(FRAME, math.ceil(len(left) / n_sections / FRAME) * FRAME)
     left_parts: list[_Part] = []
     right_parts: list[_Part] = []
     for start in range(0, len(left), length):
         end = min(start + length, len(left))
-        left_part, right_part = _separate_section(recorded, offsets, start, end)
+        left_part, right_part = _separate_section(recorded, offsets, gains, start, end)
         left_parts.append(left_part)
         right_parts.append(right_part)
     return SeparatedSides(
@@ -131,6 +168,22 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
         leaks=(_whole_leak(left_parts), _whole_leak(right_parts)),
         is_one_signal=False,
     )
+
+
+#: Samples of a stretch by which recorders are compared (15 s), and the most of them, spread over the recording.
+COMPARED_STRETCH = 240_000
+MOST_STRETCHES = 16
+
+
+def _recorder_difference(recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]) -> RecorderDifference | None:
+    n_samples = len(recorded[0])
+    n_stretches = min(MOST_STRETCHES, math.ceil(n_samples / COMPARED_STRETCH))
+    starts = np.linspace(0, max(0, n_samples - COMPARED_STRETCH), n_stretches).astype(int).tolist()
+    sides = []
+    for channel, offset in zip(recorded, offsets, strict=True):
+        stretches = [pcm_to_float(channel[start : start + COMPARED_STRETCH]) - offset for start in starts]
+        sides.append(np.concatenate(stretches))
+    return recorder_difference(sides[0], sides[1])
 
 
 def leaked_spans(frames: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, int]]:
@@ -144,15 +197,19 @@ BEFORE_SECTION = math.ceil(2 * LATEST_LEAK * ANALYSIS_RATE / FRAME) * FRAME
 
 
 def _separate_section(
-    recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32], start: int, end: int
+    recorded: tuple[Pcm, Pcm],
+    offsets: Sequence[np.float32],
+    gains: tuple[np.float32, np.float32],
+    start: int,
+    end: int,
 ) -> tuple[_Part, _Part]:
-    """Separate both sides of a section, which are judged from `start` to `end`; constant offsets are kept."""
+    """Separate both sides of a section, which are judged from `start` to `end`; offsets and levels are kept."""
     first = max(0, start - BEFORE_SECTION)
     n_before = (start - first) // FRAME
     sides = []
-    for channel, offset in zip(recorded, offsets, strict=True):
-        sides.append(pcm_to_float(channel[first:end]) - offset)
-    lags = _leak_lags(sides[0], sides[1])
+    for channel, offset, gain in zip(recorded, offsets, gains, strict=True):
+        sides.append((pcm_to_float(channel[first:end]) - offset) * gain)
+    lags = leak_lags(sides[0], sides[1])
     steady = _without_steady_leaks(sides, lags)
     followed = _without_followed_leaks(sides, steady, lags)
     changing = _changing_parts(sides, steady, followed, lags)
@@ -168,15 +225,20 @@ def _separate_section(
         if part is None:
             parts.append(_Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool)))
             continue
-        power = part.power[n_before:]
-        is_other = part.is_other[n_before:]
-        samples = to_pcm(separated[side][n_before * FRAME :] + offsets[side])
-        parts.append(part._replace(power=power, is_other=is_other, samples=samples))
+        own = _Part(
+            power=part.power[n_before:] / gains[side] ** 2,
+            is_other=part.is_other[n_before:],
+            samples=to_pcm(separated[side][n_before * FRAME :] / gains[side] + offsets[side]),
+            delay=part.delay,
+            leak_power=part.leak_power / float(gains[side]) ** 2,
+            source_power=part.source_power / float(gains[1 - side]) ** 2,
+        )
+        parts.append(own)
     return parts[0], parts[1]
 
 
 def _changing_parts(
-    sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples], lags: Sequence["_Lags"]
+    sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples], lags: Sequence[LeakLags]
 ) -> dict[int, _Part]:
     """Return the sides into which a leak is heard that changes, as judged where it is taken out of both sides."""
     changing = {}
@@ -190,7 +252,7 @@ def _changing_parts(
     return changing
 
 
-def _without_steady_leaks(sides: Sequence[Samples], lags: Sequence["_Lags"]) -> Sequence[Samples]:
+def _without_steady_leaks(sides: Sequence[Samples], lags: Sequence[LeakLags]) -> Sequence[Samples]:
     """Take the linear part of a leak that stays the same for the section out of both sides."""
     if not any(of_side.section for of_side in lags):
         return sides
@@ -206,7 +268,7 @@ ONE_ROOM = 2 * EARLIEST_LEAK
 
 
 def _without_followed_leaks(
-    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence["_Lags"]
+    sides: Sequence[Samples], separated: Sequence[Samples], lags: Sequence[LeakLags]
 ) -> Sequence[Samples]:
     """Take the linear part of a leak that changes within the section out of both sides.
 
@@ -280,191 +342,8 @@ def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
     )
 
 
-# How late a leak is.
-
-
-#: Hz at which channels are compared: a telephone's band up to here is enough, at a quarter of the cost.
-LAG_RATE = 4000
-
-#: Samples at `LAG_RATE` of a frame that is brought to one level (64 ms).
-LEVEL_FRAME = 256
-
-#: dB by which a side must be louder to be the source of a leak.
-LOUDER_DB = 3.0
-
-
-#: Seconds of a recording at least in which a leak is searched.
-LEAST_SOUND = 10.0
-
-
-def _leak_lags(left: Samples, right: Samples) -> tuple["_Lags", "_Lags"]:
-    """Return the lags of the leaks into the left and into the right side."""
-    if len(left) < LEAST_SOUND * ANALYSIS_RATE:
-        return _Lags([], [], []), _Lags([], [], [])
-    levelled_left = levelled_frames(left)
-    levelled_right = levelled_frames(right)
-    left_speaks = levelled_left.louder_samples(levelled_right, LOUDER_DB)
-    right_speaks = levelled_right.louder_samples(levelled_left, LOUDER_DB)
-    in_left = _lags_of(levelled_right.samples * right_speaks, levelled_left.samples)
-    in_right = _lags_of(levelled_left.samples * left_speaks, levelled_right.samples)
-    return in_left, in_right
-
-
-class LevelledFrames(NamedTuple):
-    """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
-
-    samples: Samples
-    energies: NDArray[np.float32]
-
-    def louder_samples(self, other: "LevelledFrames", least_db: float) -> NDArray[np.bool_]:
-        """True for samples in frames that are louder than those of another channel by at least so many dB."""
-        return np.repeat(self.energies > other.energies * 10 ** (least_db / 10), LEVEL_FRAME)
-
-
-def levelled_frames(channel: Samples) -> LevelledFrames:
-    step = ANALYSIS_RATE // LAG_RATE
-    n_frames = len(channel) // (step * LEVEL_FRAME)
-    whole = channel[: n_frames * step * LEVEL_FRAME]
-    frames = whole.reshape(n_frames, LEVEL_FRAME, step).mean(axis=2)
-    energies = np.square(frames).mean(axis=1)
-    around = np.convolve(energies, np.full(3, 1 / 3, np.float32), "same")
-    gains = 1 / np.sqrt(np.maximum(around, np.float32(NOTHING)))
-    return LevelledFrames((frames * gains[:, np.newaxis]).ravel(), energies)
-
-
-#: Samples at `LAG_RATE` that are compared at once (about 15 s), and the largest lag in both directions.
-LAG_WINDOW = 60_000
-FURTHEST_LAG = 5_536
-
-#: Lags beyond this, in seconds, can't be those of a leak: they show what chance gives.
-CHANCE_LAG = 0.6
-
-#: How many times higher the squared correlation at the lag of a leak must be than any by chance. In calls without
-#: a leak it is at most 1.7 times as high, with one of -40 dB at least 50 times.
-CLEAR = 4.0
-
-#: Lags whose squared correlation is at least this share of the highest belong to the leak: those of reflections,
-#: and of a delay that changes.
-SHARE_OF_HIGHEST = 0.02
-
-
-class _Lags(NamedTuple):
-    """When a leak is heard, and how late.
-
-    Attributes:
-        section: its lags in seconds in the section, the strongest first; none where no leak is heard.
-        windows: its lags in each window of the section.
-        source_seconds: seconds in each window in which its source is louder than the channel.
-    """
-
-    section: list[float]
-    windows: list[list[float]]
-    source_seconds: list[float]
-
-    @property
-    def are_changing(self) -> bool:
-        """Whether the leak becomes later or earlier, or is not heard in a window in which its source is."""
-        n_lags = len(self.strongest())
-        both = zip(self.windows, self.source_seconds, strict=True)
-        has_gap = any(not lags and seconds >= LEAST_HEARD for lags, seconds in both)
-        return n_lags > 1 or (n_lags == 1 and has_gap)
-
-    def strongest(self) -> list[float]:
-        """Return the strongest lag of each window, once where several are within `SAME_LAG` of each other."""
-        strongest: list[float] = []
-        for lags in self.windows:
-            if lags and all(abs(lags[0] - other) > SAME_LAG for other in strongest):
-                strongest.append(lags[0])
-        return strongest
-
-    def between(self, start: float, end: float) -> list[float]:
-        """Return the lags of the windows between two times, as shares of the section."""
-        n_windows = len(self.windows)
-        lags_between: dict[float, None] = {}
-        for number, lags in enumerate(self.windows):
-            if number < end * n_windows and number + 1 > start * n_windows:
-                lags_between |= dict.fromkeys(lags)
-        return [*lags_between]
-
-
-#: Seconds by which lags of one path may differ.
-SAME_LAG = 0.01
-
-#: Seconds of its source in a window in which a leak is heard if there is one.
-LEAST_HEARD = 2.0
-
-#: As `CLEAR`, of one window alone, and of windows with nearly the same lag, in seconds. In windows of calls
-#: without a leak it is at most 1.8, and once 4.2 beside a leak of the other direction.
-SURE = 6.0
-CLEAR_TOGETHER = 2.0
-NEAR_LAG = 0.03
-
-
-def _lags_of(source: Samples, channel: Samples) -> _Lags:
-    """Return the lags of a source in a channel, both at `LAG_RATE`."""
-    # Of a short last window, all energy would be at short lags.
-    n_windows = max(1, round(len(channel) / LAG_WINDOW))
-    edges = np.linspace(0, len(channel), n_windows + 1).astype(int).tolist()
-    squares = np.zeros(2 * FURTHEST_LAG + 1)
-    windows: list[list[float]] = []
-    are_sure: list[bool] = []
-    source_seconds: list[float] = []
-    for start, end in pairwise(edges):
-        window = slice(start, end)
-        of_window = np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
-        squares += of_window
-        source_seconds.append(float(np.count_nonzero(source[window])) / LAG_RATE)
-        is_heard = source_seconds[-1] >= LEAST_HEARD
-        windows.append(_clear_lags(of_window, CLEAR_TOGETHER) if is_heard else [])
-        are_sure.append(is_heard and bool(_clear_lags(of_window, SURE)))
-    strongest = [lags[0] for lags in windows if lags]
-    for number, lags in enumerate(windows):
-        is_shared = bool(lags) and sum(abs(lags[0] - other) <= NEAR_LAG for other in strongest) > 1
-        if not is_shared and not are_sure[number]:
-            windows[number] = []
-    return _Lags(_clear_lags(squares, CLEAR), windows, source_seconds)
-
-
-def _clear_lags(squares: NDArray[np.floating], clear: float) -> list[float]:
-    """Return the lags in seconds at which a squared correlation is higher than by chance, the highest first."""
-    lags = np.arange(-FURTHEST_LAG, FURTHEST_LAG + 1) / LAG_RATE
-    least = clear * float(squares[np.abs(lags) > CHANCE_LAG].max())
-    can_be_leak = (lags >= -EARLIEST_LEAK) & (lags <= LATEST_LEAK)
-    leak_lags = lags[can_be_leak]
-    heights = squares[can_be_leak]
-    highest = float(heights.max())
-    if highest == 0 or highest < least:
-        return []
-    is_high = heights >= max(least, SHARE_OF_HIGHEST * highest)
-    order = np.argsort(-heights[is_high], kind="stable")
-    return [float(lag) for lag in leak_lags[is_high][order]]
-
-
-#: Hz from which on channels are compared: hum is below.
-LOWEST_FREQUENCY = 200.0
-
-
-def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Samples:
-    """Correlate two signals at lags of up to `furthest` samples either way, with all frequencies alike.
-
-    Both are at `LAG_RATE`.
-    """
-    from scipy import fft  # here: commands that read no sound can spare it
-
-    length = fft.next_fast_len(len(channel) + furthest, real=True)
-    cross = fft.rfft(channel, length) * fft.rfft(source, length).conj()
-    magnitudes = np.abs(cross)
-    cross[: math.ceil(LOWEST_FREQUENCY * length / LAG_RATE)] = 0
-    np.divide(cross, magnitudes, out=cross, where=magnitudes > 0)
-    correlation = fft.irfft(cross, length)
-    return np.concatenate((correlation[-furthest:], correlation[: furthest + 1]))
-
-
 # What remains of a leak, by its power.
 
-
-#: Mean square (-100 dBFS) under which nothing is in a band: a gated line is digital zero.
-NOTHING = 1e-10
 
 #: dB under the loud moments of the other speaker's voice (their 95th percentile) down to which it is loud.
 LOUD_DB = 20.0
@@ -483,7 +362,7 @@ LOUD_BANDS = 75
 AUDIBLE_DB = 3.0
 
 
-def _judged_section(recorded: Samples, separated: Samples, other: Samples, lags: "_Lags") -> _Part | None:
+def _judged_section(recorded: Samples, separated: Samples, other: Samples, lags: LeakLags) -> _Part | None:
     """Judge what remains of a steady leak in a side; None where no leak is heard.
 
     `recorded` is the side as it came in; `separated` is without the linear part of the leak, as is the `other`
@@ -499,7 +378,7 @@ STRETCH = 500
 STRETCH_HOP = 125
 
 
-def _judged_stretches(recorded: Samples, separated: Samples, other: Samples, lags: "_Lags") -> _Part | None:
+def _judged_stretches(recorded: Samples, separated: Samples, other: Samples, lags: LeakLags) -> _Part | None:
     """Judge what remains of a leak that changes in a side, as `_judged_section`.
 
     A frame is the other speaker's if one of the stretches with it says so.

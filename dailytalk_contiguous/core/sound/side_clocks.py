@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.sound.crosstalk import LAG_RATE, levelled_frames, phase_correlation
+from dailytalk_contiguous.core.sound.leak_lags import LAG_RATE, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.sound.levels import frame_levels
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, Samples, pcm_to_float
 from dailytalk_contiguous.core.spans import TimeSpan, rounded_frames, true_runs

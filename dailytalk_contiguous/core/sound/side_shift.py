@@ -29,10 +29,11 @@ from dailytalk_contiguous.core.documents import LATEST, fits, is_number
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.record import LackingSound, SideShift
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.sound.crosstalk import (
+from dailytalk_contiguous.core.sound.leak_lags import (
     LAG_RATE,
     LEVEL_FRAME,
     LevelledFrames,
+    aligned_frames,
     levelled_frames,
     phase_correlation,
 )
@@ -245,7 +246,8 @@ def shift_by_leak(left: Pcm, right: Pcm) -> float | None:
     peak = _peak(levelled_left.samples, levelled_right.samples, FURTHEST_SHIFT)
     if abs(peak.lag) < LEAST_SHIFT or peak.clarity < CLEAREST:
         return None
-    aligned_left, aligned_right = _aligned(levelled_left, levelled_right, peak.lag)
+    n_late = round(peak.lag * LAG_RATE / LEVEL_FRAME)
+    aligned_left, aligned_right = aligned_frames(levelled_left, levelled_right, n_late)
     middle = len(aligned_left.samples) // 2
     for half in (slice(0, middle), slice(middle, None)):
         nearby = _peak(aligned_left.samples[half], aligned_right.samples[half], LATEST_ECHO)
@@ -264,17 +266,6 @@ def _peak(first: NDArray[np.float32], second: NDArray[np.float32], furthest: flo
     highest_elsewhere = float(elsewhere.max(initial=0.0))
     clarity = float(likeness[best]) / max(highest_elsewhere, 1e-9)
     return _Peak((best - n_lags) / LAG_RATE, clarity)
-
-
-def _aligned(left: LevelledFrames, right: LevelledFrames, lag: float) -> tuple[LevelledFrames, LevelledFrames]:
-    """Cut whole frames off the channel that begins earlier, so that both begin together."""
-    n_frames = round(abs(lag) * LAG_RATE / LEVEL_FRAME)
-    n_samples = n_frames * LEVEL_FRAME
-    later, earlier = (right, left) if lag > 0 else (left, right)
-    later = LevelledFrames(later.samples[n_samples:], later.energies[n_frames:])
-    kept = len(later.energies)
-    earlier = LevelledFrames(earlier.samples[: kept * LEVEL_FRAME], earlier.energies[:kept])
-    return (earlier, later) if lag > 0 else (later, earlier)
 
 
 def _is_no_echo(left: LevelledFrames, right: LevelledFrames, lag: float) -> bool:
