@@ -4,9 +4,9 @@
 
 Leaks are mixed into recordings that have none: the bundled ones, and calls in FOLDER (`spokenwoz`, `talk`). They
 are plain, through mu-law at 8 kHz, or through a room of 50 ms; those that begin, end or change come from the left
-into the right side through a room of 0.25 s, 60 ms late; `recorders` are two that differ in one room. *False* is speech of a side that is none without the
-leak, *lost* is speech that is not found any more. Limits were set on the calls of `SET_BY`, and are reported on
-the others. Words are those of the recogniser of faster-whisper's `base`.
+into the right side through a room of 0.25 s, 60 ms late; `recorders` of two people in one room differ. *False* is
+speech of a side that is none without the leak, *lost* is speech that is not found any more. Limits were set on the
+calls of `SET_BY`, and are reported on the others. Words are those of the recogniser of faster-whisper's `base`.
 """
 
 import difflib
@@ -394,7 +394,7 @@ def changing(calls: Sequence[Path]) -> bool:
     return met
 
 
-#: Recorders of two people in one room: by how many dB the left one is softer, and the right one's milliseconds late.
+#: By how many dB the left recorder is softer, and by how many milliseconds the right one is late.
 RECORDERS = [
     *((softer, 0) for softer in (0, 4, 8, 12, 16)),
     *((0, late) for late in (-150, -15, -5, 5, 15, 150)),
@@ -419,7 +419,8 @@ def recorders(calls: Sequence[Path]) -> bool:
                 differences.append(difference(found(recordings[0]), without_leak))
             worst = max(one.false for one in differences)
             lost = _share(sum(one.lost for one in differences), sum(one.speech for one in differences))
-            figure = f"left {softer} dB softer, right {late} ms late, {group}: worst {worst:.2f} s; own lost {lost:.2f} %"
+            case = f"left {softer} dB softer, right {late} ms late, {group}"
+            figure = f"{case}: worst {worst:.2f} s; own lost {lost:.2f} %"
             met &= measured(figure, worst <= 2 and lost <= 2, "2 s; 2 %")
     return met
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
-from dailytalk_contiguous.core.records.record import BuiltSide, SoundSpan
+from dailytalk_contiguous.core.records.record import BuiltSide, LeakSpan, SoundSpan
 from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
@@ -177,7 +177,8 @@ def result_measures(
             heard.append(span)
             if part.utterance is not None:
                 speech.append(span)
-        kept = [part.event for part in parts if part.event.channel == side and part.event.is_kept]
+        kept_parts = [part for part in parts if part.event.channel == side and part.event.is_kept]
+        kept = [part.event for part in kept_parts]
         others = [part.event for part in parts if part.event.channel != side]
         is_leak_kept = any(
             event.start < other.end and other.start < event.end for event in kept for other in others
@@ -189,6 +190,8 @@ def result_measures(
         for first in range(0, len(channel), step):  # a side is never held as floats
             meter.push(pcm_to_float(channel[first : first + step]))
         measured = BuiltSide(channel=name, **meter.measures(speech, heard, leak))
+        if leak is not None:
+            measured.leaks = _moved_spans(leak.spans, kept_parts) or None
         measured.audible = [SoundSpan(start, end) for start, end in meter.audible()]
         source = recorded.get(side)
         measured.silent_end = source.silent_end if source else None
@@ -196,6 +199,20 @@ def result_measures(
             measured.clipping_ratio = source.clipping_ratio
         sides.append(measured)
     return sides
+
+
+def _moved_spans(spans: Sequence[LeakSpan], kept: Sequence[Part]) -> list[LeakSpan]:
+    """Return where spans of a leak are in the result: in what is kept of them, the rest is room tone."""
+    moved = []
+    for part in kept:
+        event = part.event
+        later = part.start - event.start
+        for span in spans:
+            start = max(span.start, event.start)
+            end = min(span.end, event.end)
+            if start < end:
+                moved.append(LeakSpan(start + later, end + later, span.leak_db, span.leak_seconds))
+    return sorted(moved, key=lambda span: span.start)
 
 
 def _loudness(pieces: list[Samples], rate: int) -> float:

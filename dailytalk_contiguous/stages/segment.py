@@ -487,9 +487,15 @@ def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> 
         notes.append(f"{side.clipping_ratio:.1%} of the {side.channel} channel is clipped")
     if leak is not None:
         seconds = float(np.count_nonzero(leak.loud_frames)) * FRAME_SECONDS
+        level = f"{leak.level_db:.0f} dB"
+        between = ""
+        if len(leak.spans) > 1:
+            levels = sorted(span.leak_db for span in leak.spans)
+            level = f"{levels[0]:.0f} to {levels[-1]:.0f} dB"
+            between = f" between {leak.spans[0].start:.0f} and {leak.spans[-1].end:.0f} s"
         notes.append(
-            f"{seconds:.1f} s of the other speaker, leaked into the {side.channel} channel at "
-            f"{leak.level_db:.0f} dB and {leak.delay * 1000:.0f} ms late, are not taken for speech"
+            f"{seconds:.1f} s of the other speaker, leaked into the {side.channel} channel at {level} and "
+            f"{leak.delay * 1000:.0f} ms late{between}, are not taken for speech"
         )
     if not spans:
         notes.append(f"no speech in the {side.channel} channel")

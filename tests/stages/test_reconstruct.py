@@ -416,21 +416,19 @@ def leaking(lines: tuple[Said, ...], level_db: float) -> np.ndarray:
     return samples
 
 
-def sides_with_leak(lines: tuple[Said, ...]) -> list[dict[str, Any]]:
-    """The sides of a rebuilt conversation whose left voice leaked 20 dB down."""
-    samples = leaking(lines, -20.0)
-    result = rebuild(lines, samples)
-    return result.row["built_sides"]
-
-
 def test_leak_of_the_old_voice_is_measured_where_words_that_are_kept_hold_it() -> None:
     """Without overlap nothing of the leak comes along."""
-    left, right = sides_with_leak(TALK)
+    row = rebuild(TALK, leaking(TALK, -20.0)).row
+    left, right = row["built_sides"]
     assert left["leak_db"] is None  # nothing of its recording is kept
     assert right["leak_db"] == pytest.approx(-20.0, abs=1.5)
-    left, right = sides_with_leak(APART)
+    starts = [row["new_start"][index] for index, line in enumerate(TALK) if line.channel == "right"]
+    for span in right["leaks"]:
+        assert span["leak_db"] == pytest.approx(right["leak_db"])
+        assert min(abs(start - span["start"]) for start in starts) < 0.01
+    left, right = rebuild(APART, leaking(APART, -20.0)).row["built_sides"]
     assert left["leak_db"] is None
-    assert right["leak_db"] is None
+    assert right["leak_db"] is right["leaks"] is None
 
 
 def test_old_voice_that_leaked_is_not_heard_between_the_words_that_are_kept() -> None:
@@ -448,7 +446,7 @@ def test_leak_is_audible_from_just_under_the_room_tone() -> None:
     power = 0.001**2
     levels = np.array([-2.5, -3.5, 2.5, -20.0])
     powers = power * 10 ** (levels / 10)
-    leak = Leak(-20.0, 0.0, np.repeat(powers, 2).astype(np.float32), np.ones(8, bool))
+    leak = Leak(-20.0, 0.0, [], np.repeat(powers, 2).astype(np.float32), np.ones(8, bool))
     silence = np.zeros(8 * frame, np.float32)
     fade = 160
     audible = [(-fade, 2 * frame + fade), (4 * frame - fade, 6 * frame + fade)]

@@ -107,15 +107,24 @@ class NonSpeechSound(TypedDict):
     label: Text | None
 
 
+class LeakSpan(msgspec.Struct):
+    """A stretch in which the other speaker's voice leaks into a channel as loud and as late as it does."""
+
+    start: Seconds
+    end: Seconds
+    leak_db: Measure
+    leak_seconds: Seconds
+
+
 class Side(msgspec.Struct):
     """One side of the sound in `audio` or, where there is none, of the recording.
 
     `speech_seconds` is the length of its utterances, `level_dbfs` the mean power of its speech without pauses;
     `snr_db`, `bandwidth_hz` and `clipping_ratio` are those of `core.sound.quality`; `leak_db` is the level of the
-    other speaker's voice in this channel against its source, and `leak_seconds` its delay, both null
-    where none leaks; `silent_end` is the length of its end without any sound, null for a channel that is
-    gated; `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent side has no
-    measures of its sound, a recording that was only tagged no aligned words.
+    other speaker's voice in this channel against its source, `leak_seconds` its delay, and `leaks` says when it is
+    how loud and late, all null where none leaks; `silent_end` is the length of its end without any sound, null for
+    a channel that is gated; `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent
+    side has no measures of its sound, a recording that was only tagged no aligned words.
     """
 
     channel: Text
@@ -126,6 +135,7 @@ class Side(msgspec.Struct):
     clipping_ratio: Measure | None = None
     leak_db: Measure | None = None
     leak_seconds: Seconds | None = None
+    leaks: list[LeakSpan] | None = None
     silent_end: Seconds | None = None
     unheard_words: Count | None = None
 

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.records.record import LeakSpan
 from dailytalk_contiguous.core.sound.leak_filter import (
     EARLIEST_LEAK,
     FIT_HOP,
@@ -41,6 +42,7 @@ from dailytalk_contiguous.core.sound.leak_filter import (
 from dailytalk_contiguous.core.sound.leak_lags import (
     LOUDER_DB,
     NOTHING,
+    SAME_LAG,
     LeakLags,
     RecorderDifference,
     leak_lags,
@@ -60,12 +62,14 @@ class Leak(NamedTuple):
     Attributes:
         level_db: level of the leak against its source.
         delay: seconds after its source at which the leak is strongest.
+        spans: how loud and late it is when, by stretches of 4 s in which the other speaker is heard.
         power: mean square of the leak in each frame of `FRAME` samples, whatever else is there (full scale is 1).
         is_other: true for frames of the separated channel that hold the rest of the leak and nothing else.
     """
 
     level_db: float
     delay: float
+    spans: list[LeakSpan]
     power: NDArray[np.float32]
     is_other: NDArray[np.bool_]
 
@@ -97,15 +101,21 @@ class _Part(NamedTuple):
     Attributes:
         power: power of the leak in each frame.
         is_other: as in `Leak`.
+        source: mean square of its source in each frame, at its delay; 0 where that is not loud.
+        delays: delay of the leak in each frame.
         samples: samples without the leak; None where nothing leaks.
-        delay: delay of the leak in seconds.
+        is_changing: whether the leak begins, ends or changes.
+        delay: delay of the leak in seconds, where it is strongest.
         leak_power: sum of the power of the leak over the frames in which the other speaker is alone.
         source_power: sum of the power of its source over the same frames.
     """
 
     power: NDArray[np.float32]
     is_other: NDArray[np.bool_]
+    source: NDArray[np.float32]
+    delays: NDArray[np.float64]
     samples: Pcm | None = None
+    is_changing: bool = False
     delay: float = 0.0
     leak_power: float = 0.0
     source_power: float = 0.0
@@ -126,14 +136,13 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
         return SeparatedSides(recorded, (None, None), is_one_signal=True)
     difference = _recorder_difference(recorded, offsets)
     if difference is None:
-        return _separated(recorded, offsets, gains=(np.float32(1), np.float32(1)))
-    gain = np.float32(10 ** (difference.louder_db / 40))
+        return _separated(recorded, offsets, None)
     n_late = round(difference.later * ANALYSIS_RATE)
     n_zeros = math.ceil(abs(n_late) / FRAME) * FRAME
     before = (max(0, n_late), max(0, -n_late))
     left_in_step = np.pad(left, (before[0], n_zeros - before[0]))
     right_in_step = np.pad(right, (before[1], n_zeros - before[1]))
-    separated = _separated((left_in_step, right_in_step), offsets, (gain, 1 / gain))
+    separated = _separated((left_in_step, right_in_step), offsets, difference)
     own_left, in_left = _without_zeros(left, separated.channels[0], separated.leaks[0], before[0])
     own_right, in_right = _without_zeros(right, separated.channels[1], separated.leaks[1], before[1])
     return SeparatedSides((own_left, own_right), (in_left, in_right), is_one_signal=False)
@@ -150,9 +159,9 @@ def _without_zeros(recorded: Pcm, separated: Pcm, leak: Leak | None, n_before: i
 
 
 def _separated(
-    recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32], gains: tuple[np.float32, np.float32]
+    recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32], difference: RecorderDifference | None
 ) -> SeparatedSides:
-    """Separate sides that are in step, with gains by which a voice is louder on its own side."""
+    """Separate sides that are in step, whose recorders may have other gains."""
     left, right = recorded
     n_sections = max(1, math.ceil(len(left) / (LONGEST_SECTION * ANALYSIS_RATE)))
     length = max(FRAME, math.ceil(len(left) / n_sections / FRAME) * FRAME)
@@ -160,7 +169,7 @@ def _separated(
     right_parts: list[_Part] = []
     for start in range(0, len(left), length):
         end = min(start + length, len(left))
-        left_part, right_part = _separate_section(recorded, offsets, gains, start, end)
+        left_part, right_part = _separate_section(recorded, offsets, difference, start, end)
         left_parts.append(left_part)
         right_parts.append(right_part)
     return SeparatedSides(
@@ -199,11 +208,13 @@ BEFORE_SECTION = math.ceil(2 * LATEST_LEAK * ANALYSIS_RATE / FRAME) * FRAME
 def _separate_section(
     recorded: tuple[Pcm, Pcm],
     offsets: Sequence[np.float32],
-    gains: tuple[np.float32, np.float32],
+    difference: RecorderDifference | None,
     start: int,
     end: int,
 ) -> tuple[_Part, _Part]:
     """Separate both sides of a section, which are judged from `start` to `end`; offsets and levels are kept."""
+    left_gain = np.float32(10 ** (difference.louder_db / 40) if difference else 1)
+    gains = (left_gain, 1 / left_gain)
     first = max(0, start - BEFORE_SECTION)
     n_before = (start - first) // FRAME
     sides = []
@@ -211,7 +222,7 @@ def _separate_section(
         sides.append((pcm_to_float(channel[first:end]) - offset) * gain)
     lags = leak_lags(sides[0], sides[1])
     steady = _without_steady_leaks(sides, lags)
-    followed = _without_followed_leaks(sides, steady, lags)
+    followed = sides if difference else _without_followed_leaks(sides, steady, lags)
     changing = _changing_parts(sides, steady, followed, lags)
     separated = [followed[side] if side in changing else steady[side] for side in (0, 1)]
     n_frames = math.ceil((end - start) / FRAME)
@@ -223,13 +234,15 @@ def _separate_section(
         elif separated[1 - side] is not followed[1 - side]:  # the other side's leak does not change
             part = _judged_stretches(sides[side], separated[side], separated[1 - side], lags[side])
         if part is None:
-            parts.append(_Part(np.zeros(n_frames, np.float32), np.zeros(n_frames, bool)))
+            nothing = np.zeros(n_frames, np.float32)
+            parts.append(_Part(nothing, np.zeros(n_frames, bool), nothing, np.zeros(n_frames)))
             continue
-        own = _Part(
+        own = part._replace(
             power=part.power[n_before:] / gains[side] ** 2,
             is_other=part.is_other[n_before:],
+            source=part.source[n_before:] / gains[1 - side] ** 2,
+            delays=part.delays[n_before:],
             samples=to_pcm(separated[side][n_before * FRAME :] / gains[side] + offsets[side]),
-            delay=part.delay,
             leak_power=part.leak_power / float(gains[side]) ** 2,
             source_power=part.source_power / float(gains[1 - side]) ** 2,
         )
@@ -337,9 +350,54 @@ def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
     return Leak(
         level_db=10 * math.log10(leak_power / source_power),
         delay=strongest.delay,
+        spans=_leak_spans(parts),
         power=np.concatenate([part.power for part in parts]),
         is_other=np.concatenate([part.is_other for part in parts]),
     )
+
+
+#: dB by which a leak may differ in the next stretch, and be the same.
+SAME_LEAK_DB = 3.0
+
+#: dB under its level in the section down to which a leak is heard: what is judged there may be softer still.
+UNHEARD_DB = 25.0
+
+
+def _leak_spans(parts: Sequence[_Part]) -> list[LeakSpan]:
+    """Say when a leak is heard, and how loud and late it is then."""
+    spans: list[LeakSpan] = []
+    is_over = True
+    part_start = 0
+    for part in parts:
+        n_frames = len(part.power)
+        step = STRETCH_HOP if part.is_changing else n_frames
+        mean_share = part.leak_power / max(part.source_power, NOTHING)
+        for first in range(0, n_frames, step):
+            source = part.source[first : first + step]
+            heard = np.flatnonzero(source)
+            if len(heard) < FEWEST_ALONE:
+                continue
+            share = mean_share
+            if part.is_changing:
+                share = float(part.power[first : first + step][heard].sum() / source.sum())
+            if share <= mean_share * 10 ** (-UNHEARD_DB / 10):
+                is_over = True
+                continue
+            start = (part_start + first + int(heard[0])) * FRAME / ANALYSIS_RATE
+            end = (part_start + first + int(heard[-1]) + 1) * FRAME / ANALYSIS_RATE
+            level_db = 10 * math.log10(share)
+            delay = float(part.delays[first])
+            if not is_over and _is_same_leak(spans[-1], level_db, delay):
+                spans[-1].end = end
+            else:
+                spans.append(LeakSpan(start, end, level_db, delay))
+            is_over = False
+        part_start += n_frames
+    return spans
+
+
+def _is_same_leak(span: LeakSpan, level_db: float, delay: float) -> bool:
+    return abs(span.leak_db - level_db) <= SAME_LEAK_DB and abs(span.leak_seconds - delay) <= SAME_LAG
 
 
 # What remains of a leak, by its power.
@@ -387,6 +445,7 @@ def _judged_stretches(recorded: Samples, separated: Samples, other: Samples, lag
     n_frames = len(whole.bands)
     power = np.zeros(n_frames, np.float32)
     is_other = np.zeros(n_frames, bool)
+    delays = np.zeros(n_frames)
     parts = []
     for first in range(0, max(1, n_frames - STRETCH + STRETCH_HOP), STRETCH_HOP):
         last = min(first + STRETCH, n_frames)
@@ -395,13 +454,18 @@ def _judged_stretches(recorded: Samples, separated: Samples, other: Samples, lag
         if part is not None:
             power[first:last] = np.maximum(power[first:last], part.power)
             is_other[first:last] |= part.is_other
+            delays[first:last] = part.delay
             parts.append(part)
     if not parts:
         return None
+    delay = max(parts, key=lambda part: part.leak_power).delay
     return _Part(
         power=power,
         is_other=is_other,
-        delay=max(parts, key=lambda part: part.leak_power).delay,
+        source=_loud_source(whole.source, delay),
+        delays=delays,
+        is_changing=True,
+        delay=delay,
         leak_power=math.fsum(part.leak_power for part in parts),
         source_power=math.fsum(part.source_power for part in parts),
     )
@@ -467,14 +531,23 @@ def _judged_part(stretch: _Stretch, is_changing: bool) -> _Part | None:
     remaining_power = float(remains[other_alone].sum())
     if linear_power > 0:  # more is this side's own voice: a filter explains the larger part of a leak
         remaining_power = min(remaining_power, linear_power)
+    delay = max(0.0, lags[0])
     at_delay = _later(source, round(lags[0] * ANALYSIS_RATE / FRAME))
     return _Part(
         power=power.astype(np.float32),
         is_other=is_other,
-        delay=max(0.0, lags[0]),
+        source=_loud_source(source, delay),
+        delays=np.full(len(power), delay),
+        delay=delay,
         leak_power=linear_power + remaining_power,
         source_power=float(at_delay[other_alone].sum()),
     )
+
+
+def _loud_source(source: Bands, delay: float) -> NDArray[np.float32]:
+    """Return the mean square of a source in each frame so many seconds later, and 0 where it is not loud."""
+    levels = _later(source, round(delay * ANALYSIS_RATE / FRAME)).sum(axis=1)
+    return np.where(levels >= np.percentile(levels, 95) * 10 ** (-LOUD_DB / 10), levels, np.float32(0))
 
 
 def _remains(

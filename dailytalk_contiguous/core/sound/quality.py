@@ -9,6 +9,7 @@ from typing import NamedTuple, TypedDict, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.records.record import LeakSpan
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import clip_loudness, decibels
@@ -398,6 +399,7 @@ class SoundMeasures(TypedDict, total=False):
     clipping_ratio: float | None
     leak_db: float | None
     leak_seconds: float | None
+    leaks: list[LeakSpan] | None
     silent_end: float | None
 
 
@@ -477,6 +479,7 @@ class SideMeter:
             "clipping_ratio": self._tops.samples / self._n_samples,
             "leak_db": leak.level_db if leak else None,
             "leak_seconds": leak.delay if leak else None,
+            "leaks": leak.spans if leak else None,
             "silent_end": self._silent_end(),
         }
 
