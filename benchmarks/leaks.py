@@ -14,6 +14,7 @@ import functools
 import io
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,14 +25,16 @@ import soundfile
 import soxr
 from audio_files import conversations
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import correlate, fftconvolve
 
 from dailytalk_contiguous.core.records.measures import same_words
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.crosstalk import separate_sides
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import normalise
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
@@ -425,6 +428,51 @@ def recorders(calls: Sequence[Path]) -> bool:
     return met
 
 
+#: Samples of a question and of an answer of one word, and the pairs of voices.
+QUESTION = 6400
+ANSWER = 5600
+PAIRS = 40
+
+
+def answers(calls: Sequence[Path]) -> bool:
+    """Answers of one word to short questions that are lost, without a leak and beside one."""
+    words = []
+    for path in calls:
+        for side in (0, 1):
+            spans = found(sound_of(path), crosstalk=False).masks[side]
+            starts = np.flatnonzero(np.diff(np.pad(spans, 1).astype(int)) == 1)
+            words += [
+                (path, side, int(start) * RATE // FRAMES) for start in starts[:: max(1, len(starts) // 8)][:8]
+            ]
+    rng = np.random.default_rng(4)
+    met = True
+    n_lost = {"without a leak": 0, "beside a leak of -12 dB": 0}
+    n_said = 0
+    for _ in range(0, PAIRS, 8):
+        path, side, _ = words[rng.integers(len(words))]
+        recording = np.zeros((40 * RATE, 2), np.float32)
+        recording += rng.normal(0, 3e-4, recording.shape).astype(np.float32)
+        recording[: 12 * RATE, 0] += sound_of(path)[: 12 * RATE, side]
+        answered = []
+        for pair in range(8):
+            path, side, start = words[rng.integers(len(words))]
+            asked = (14 + 3 * pair) * RATE
+            recording[asked : asked + QUESTION, 0] += sound_of(path)[start : start + QUESTION, side]
+            path, side, start = words[rng.integers(len(words))]
+            first = asked + QUESTION + 800 * pair
+            recording[first : first + ANSWER, 1] += sound_of(path)[start : start + ANSWER, side]
+            answered.append(slice(first * FRAMES // RATE, (first + ANSWER) * FRAMES // RATE))
+        without = found(recording, crosstalk=False).masks[1]
+        echo = np.stack([np.zeros(len(recording)), _gain(-12) * _late(_in_room(recording[:, 0], 0.25, 3), 60)], 1)
+        for title, heard in zip(n_lost, (found(recording), found(recording + np.float32(echo))), strict=True):
+            for answer in answered:
+                n_lost[title] += heard.masks[1][answer].sum() < 0.5 * without[answer].sum()
+        n_said += sum(bool(without[answer].any()) for answer in answered)
+    for title, count in n_lost.items():
+        met &= measured(f"answers of one word, {title}: {count} of {n_said} lost", count == 0, "0")
+    return met
+
+
 def clean(calls: Sequence[Path]) -> bool:
     """Calls without a leak are as if none was searched."""
     equal = named = 0
@@ -437,10 +485,81 @@ def clean(calls: Sequence[Path]) -> bool:
     return measured(figure, equal == len(calls) and not named, "all; 0")
 
 
+def given(_: Sequence[Path]) -> bool:
+    """Given words that are elsewhere than without the leak, and lines without a word; bundled recordings."""
+    met = True
+    for kind in ("canceller", "agc on both sides"):
+        moved = without_word = n_words = 0
+        for name, reference in measuring.references().items():
+            samples = sound_of(measuring.EXAMPLES / f"{name}.flac")
+            case = next(case for title, case in changing_leaks(samples) if title == kind)
+            words = given_words(case.recording, reference["utterances"])
+            expected = given_words(case.without_leak, reference["utterances"])
+            n_words += len(expected)
+            without_word += len([text for _, text, _ in words if not text])
+            starts = {(channel, text): start for channel, text, start in words}
+            moved += sum(
+                abs(starts.get((channel, text), math.inf) - start) > 0.3 for channel, text, start in expected
+            )
+        figure = f"given words, {kind}: {moved} of {n_words} moved over 0.3 s; {without_word} lines without a word"
+        met &= measured(figure, moved <= 5 and not without_word, "5; 0")
+    return met
+
+
+def given_words(recording: Samples, lines: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    """Channel, text with its number in the channel, and start of each word; empty for a line without words."""
+    batch = conversations(recording)
+    columns = batch | Segment()(batch) | {"given": [[{"speaker": None, **line} for line in lines]]}
+    columns |= MatchTranscript()(columns)
+    n_words = dict.fromkeys(CHANNELS, 0)
+    words = []
+    for channel, of_line, start in zip(
+        columns["channel"][0], columns["given_words"][0], columns["start"][0], strict=True
+    ):
+        if not of_line:
+            words.append((channel, "", start))
+        for word in of_line or ():
+            words.append((channel, f"{word['word']} {n_words[channel]}", word["start"]))
+            n_words[channel] += 1
+    return words
+
+
+def replaced(_: Sequence[Path]) -> bool:
+    """How much of the replaced voice is heard on the kept side: correlation at 0 to 0.15 s; bundled recordings."""
+    correlations: dict[str, list[float]] = {"parts": [], "ramp": [], "canceller": []}
+    with tempfile.TemporaryDirectory() as folder:
+        recordings = Path(folder, "recordings")
+        recordings.mkdir()
+        for path in sorted(measuring.EXAMPLES.glob("*.flac")):
+            for number, (kind, case) in enumerate(changing_leaks(sound_of(path))):
+                if kind in correlations:
+                    soundfile.write(recordings / f"{kind}_{number}_{path.stem}.wav", case.recording, RATE)
+        options = ("--profile", "embedded", "--language", "en", "--tts", "shift", "--source-licence", "CC0-1.0")
+        measuring.dailytalk("build", recordings, "--out", Path(folder, "work"), *options)
+        for row in open_items(Path(folder, "work")).rows():
+            built, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+            kept = soxr.resample(built[:, 1], rate, RATE)
+            voice = sound_of(recordings / f"{row['recording_id']}.wav")[:, 0]
+            n_samples = min(len(kept), len(voice))
+            products = correlate(kept[:n_samples], voice[:n_samples], "full", "fft")[n_samples - 1 :]
+            loudest = float(np.abs(products[: round(0.15 * RATE)]).max())
+            correlation = loudest / float(np.linalg.norm(kept[:n_samples]) * np.linalg.norm(voice[:n_samples]))
+            correlations[row["recording_id"].partition("_")[0]].append(correlation)
+    met = True
+    for kind, of_kind in correlations.items():
+        met &= measured(
+            f"replaced voice, {kind}: correlation {max(of_kind):.3f} at most", max(of_kind) <= 0.05, "0.05"
+        )
+    return met
+
+
 PARTS: dict[str, Callable[[Sequence[Path]], bool]] = {
     "one_way": one_way,
     "changing": changing,
     "recorders": recorders,
+    "answers": answers,
+    "given": given,
+    "replaced": replaced,
     "clean": clean,
     "words": words,
 }
