@@ -27,7 +27,7 @@ from audio_files import conversations
 from numpy.typing import NDArray
 from scipy.signal import correlate, fftconvolve
 
-from dailytalk_contiguous.core.records.measures import same_words
+from dailytalk_contiguous.core.records.measures import longest_at_once, same_words
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.crosstalk import separate_sides
 from dailytalk_contiguous.core.words.word import Word
@@ -237,12 +237,15 @@ def words(calls: Sequence[Path]) -> bool:
         )
         met &= measured(figure, _share(other, own) <= 1 and _share(lost, own) <= 1, "1; 1")
     without = []
+    runs = []
     for path in calls:
         words = [
             Word(word["word"], word["start"], word["end"], side=word["speaker"]) for word in transcript(path, ())
         ]
         without.append(same_words(words))
+        runs.append(longest_at_once(words))
     print("  same-words without a leak:", ", ".join(f"{share:.3f}" for share in without if share is not None))
+    print("  words in a row on both sides without a leak:", [run["text"] for run in runs if run])
     return met
 
 

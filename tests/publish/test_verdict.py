@@ -383,7 +383,7 @@ PLANTED = [
         {"sides": sides(level_dbfs=-32.5)},
         "level-difference",
         "doubtful",
-        "10 dB louder than the other, up to 12.5 dB",
+        "10 dB softer than the other, up to 12.5 dB in a, the right one",
     ),
     (
         {"sides": sides(snr_db=9.0)},
@@ -462,6 +462,45 @@ def test_words_that_both_sides_say_at_once_are_doubtful():
     assert "10 %" in finding.sentence
     own = [word | {"word": f"{word['speaker']}{number}"} for number, word in enumerate(said)]
     assert "same-words" not in found_in(talk(alignments=own))
+
+
+def said_by(side, start, text):
+    """Words that a side says, five a second."""
+    constants = {"speaker": side, "source": "recogniser", "probability": None}
+    words = []
+    for number, word in enumerate(text.split()):
+        time = start + 0.2 * number
+        filler = word.strip(",") in ("um", "uh")
+        words.append(constants | {"word": word, "start": time, "end": time + 0.2, "filler": filler})
+    return words
+
+
+OWN = [
+    *said_by("left", 0.0, " ".join(f"left{number}" for number in range(100))),
+    *said_by("right", 25.0, " ".join(f"right{number}" for number in range(100))),
+]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "quoted"),
+    [
+        ("I wanted to ask you", "I wanted to ask you", "I wanted to ask you"),
+        ("So, um, I Wanted to ask", "so I well wanted to ask.", "So, um, I Wanted to ask"),
+        ("and she told me", "told me she and", None),
+        ("zero 1 seven 6, five five", "zero one seven six five five", None),
+        ("thank you bye bye bye-bye goodbye", "thank you bye bye bye-bye goodbye", None),
+        ("um uh um, uh I see", "um uh um uh I see", None),
+        ("no no no no no no", "no no no no no no", None),
+    ],
+)
+def test_words_in_a_row_that_both_sides_say_at_once_are_named_with_their_time(left, right, quoted):
+    said = [*OWN, *said_by("left", 61.2, left), *said_by("right", 61.5, right)]
+    finding = found_in(talk("call3", alignments=said)).get("same-words")
+    problem = finding.problem if finding else ""
+    assert (f'both sides of call3 have "{quoted}" at 61.2 s' in problem) == (quoted is not None)
+    assert (finding is None) == (quoted is None)
+    late = [*OWN, *said_by("left", 61.2, left), *said_by("right", 62.9, right)]
+    assert "same-words" not in found_in(talk(alignments=late))
 
 
 def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():

@@ -3,9 +3,11 @@
 They follow from its turns, its sides and its utterances.
 """
 
-from bisect import bisect_left
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, TypedDict
 
 import pandas as pd
 
@@ -47,6 +49,18 @@ SAME_WORD_SECONDS = 0.5
 
 #: Words of a side from which on it means something that both say the same.
 FEWEST_WORDS = 10
+
+#: Different words in a row that both sides say at once, from which on it is no chance.
+FEWEST_IN_A_ROW = 4
+
+#: Letters that these have in all: in Japanese and Chinese a word is a single one.
+FEWEST_LETTERS = 8
+
+#: Words, as `normalise` spells them, that people often say at once: goodbyes, numbers that are read back; or none.
+SAID_TOGETHER = re.compile(
+    r"(bye|good)?bye|.*\d.*|oh|zero|ten|eleven|twelve|(thir|four|fif|six|seven|eigh|nine)teen|hundred|thousand|"
+    r"million|double|triple|((twen|thir|for|fif|six|seven|eigh|nine)ty)?(one|two|three|four|five|six|seven|eight|nine)?"
+)
 
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
@@ -188,6 +202,12 @@ def _difference(values: Iterable[float | None]) -> float | None:
     return max(numbers) - min(numbers) if len(numbers) == len(CHANNELS) else None
 
 
+def softer_side(sides: Sequence[BuiltSide]) -> str | None:
+    """Return the channel of the side that is softer; None unless both levels are known, or if they are equal."""
+    levels = {side.level_dbfs: side.channel for side in sides if is_number(side.level_dbfs)}
+    return levels[min(levels)] if len(levels) == len(CHANNELS) else None
+
+
 def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
     """Describe in words the leak into each side of a conversation; None where nothing leaks."""
     speech = {side.channel: side.speech_seconds for side in sides}
@@ -228,12 +248,56 @@ def same_words(words: Sequence[Word]) -> float | None:
         for text in times[side].keys() & times[other].keys():
             other_starts = sorted(times[other][text])
             for start in times[side][text]:
-                index = bisect_left(other_starts, start)
-                neighbours = other_starts[max(0, index - 1) : index + 1]
-                n_same += any(abs(neighbour - start) <= SAME_WORD_SECONDS for neighbour in neighbours)
+                earliest = bisect_left(other_starts, start - SAME_WORD_SECONDS)
+                if earliest < bisect_right(other_starts, start + SAME_WORD_SECONDS):
+                    n_same += 1
         if counts[side] >= FEWEST_WORDS:
             shares.append(n_same / counts[side])
     return max(shares, default=None)
+
+
+class WordsAtOnce(TypedDict):
+    """Words in a row of a side that the other side has at the same time, and the second at which they begin."""
+
+    channel: str
+    start: float
+    text: str
+
+
+def longest_at_once(words: Iterable[Word]) -> WordsAtOnce | None:
+    """Return the longest run of words of a side that the other side has in the same order, each at the same time.
+
+    Each is within `SAME_WORD_SECONDS` of its twin. Fillers, numbers and goodbyes neither break nor lengthen a run.
+    It has at least `FEWEST_IN_A_ROW` different words.
+    """
+    ordered = sorted(words, key=attrgetter("start"))
+    plain: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
+    for word in ordered:
+        text = normalise(word.text)
+        if word.side in plain and not word.filler and not SAID_TOGETHER.fullmatch(text):
+            plain[word.side].append(word.spelled(text))
+    longest: list[Word] = []
+    for side, other in (CHANNELS, CHANNELS[::-1]):
+        starts = [word.start for word in plain[other]]
+        firsts: dict[int, int] = {}  # twins of the word before, and where the longest run to each begins
+        for index, word in enumerate(plain[side]):
+            earliest = bisect_left(starts, word.start - SAME_WORD_SECONDS)
+            runs = {}
+            for twin in range(earliest, bisect_right(starts, word.start + SAME_WORD_SECONDS)):
+                if plain[other][twin].text == word.text:
+                    runs[twin] = min((first for last, first in firsts.items() if last < twin), default=index)
+            firsts = runs
+            run = plain[side][min(firsts.values(), default=index) : index + 1]
+            different = {same.text for same in run}
+            is_run = len(different) >= FEWEST_IN_A_ROW and len("".join(different)) >= FEWEST_LETTERS
+            if is_run and len(run) > len(longest):
+                longest = run
+    if not longest:
+        return None
+    first = longest[0]
+    last = longest[-1]
+    spoken = [word for word in ordered if word.side == first.side and first.start <= word.start <= last.start]
+    return {"channel": first.side, "start": first.start, "text": " ".join(word.text.strip() for word in spoken)}
 
 
 def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:

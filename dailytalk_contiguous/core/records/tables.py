@@ -35,10 +35,12 @@ from dailytalk_contiguous.core.records.finished import finished_values
 from dailytalk_contiguous.core.records.measures import (
     CONVERSATION_MEASURES,
     leak_sentence,
+    longest_at_once,
     measure_sides,
     measure_turns,
     measure_utterances,
     same_words,
+    softer_side,
 )
 from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.records.utterance import PROSODY, SYNTHESIS, UTTERANCE, features_of_fields
@@ -133,6 +135,8 @@ OF_CONVERSATION: dict[str, Feature] = {
     "talk": _FLAG,
     "out_of_step": STRING,
     "leaks": STRING,
+    "softer_side": STRING,
+    "words_at_once": {"channel": STRING, "start": SECONDS, "text": STRING},
     "has_timeline": _FLAG,
     "of_export": _FLAG,
     "clip": _FLAG,
@@ -268,6 +272,8 @@ class TableMaker:
             if turns:
                 entry |= measure_turns(turns)
                 entry["same_words"] = same_words(talk.alignments)
+                if entry["same_words"]:
+                    entry["words_at_once"] = longest_at_once(talk.alignments)
         entry |= talk.extra.get("measures") or {}
         if entry["talk"] and not any(utterance.channel == "left" for utterance in talk.utterances):
             entry["least_talk"] = None  # stopped before the voice said anything
@@ -440,6 +446,7 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
         "talk": finished and timeline is None and not is_clip,
         "out_of_step": None if is_clip else _out_of_step(talk),
         "leaks": None if is_clip else leak_sentence(talk.built_sides),
+        "softer_side": softer_side(talk.built_sides),
         "provenance": json.dumps(provenance, sort_keys=True) if isinstance(provenance, Mapping) else provenance,
         "has_timeline": timeline is not None,
         "clip": is_clip,

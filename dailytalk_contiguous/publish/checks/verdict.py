@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, 
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
-from dailytalk_contiguous.core.wording import counted, length_text, percent
+from dailytalk_contiguous.core.wording import counted, cut_middle, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
 
@@ -49,6 +49,9 @@ class Bound(NamedTuple):
         median: whether the median over all conversations is compared with the limit, not each of them; `plural` is
             then about half of them, and `{}` the median.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
+        side: column of the side that a conversation beyond it has it on; empty for none.
+        at_once: column of words that both sides say at once, with which a conversation is beyond it whatever its
+            figure; empty for none.
     """
 
     name: str
@@ -62,10 +65,17 @@ class Bound(NamedTuple):
     severity: Severity = "doubtful"
     median: bool = False
     fewest: int = 1
+    side: str = ""
+    at_once: str = ""
 
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
         """The distance of each value beyond the limit; at most 0 within, NaN where a value is unknown."""
         return self.limit - values if self.is_least else values - self.limit
+
+    def is_beyond(self, rows: pd.DataFrame) -> "pd.Series[bool]":
+        """Whether each conversation is beyond the limit."""
+        is_beyond = self.beyond(rows[self.figure].astype(np.float64)) > 0
+        return is_beyond | rows[self.at_once].notna() if self.at_once else is_beyond
 
 
 #: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
@@ -143,11 +153,12 @@ BOUNDS = (
     Bound(
         "level-difference",
         "level_difference",
-        "has one speaker more than {} louder than the other",
-        "have one speaker more than {} louder than the other",
-        "bring both sides to one level before tagging",
+        "has a side more than {} softer than the other",
+        "have a side more than {} softer than the other",
+        "raise the softer side by as much in an audio editor, and tag again",
         'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
         limit=10.0,
+        side="softer_side",
     ),
     Bound(
         "noise",
@@ -190,11 +201,14 @@ BOUNDS = (
     Bound(
         "same-words",
         "same_words",
-        "has over {} of the words of a side on both sides at once",
-        "have over {} of the words of a side on both sides at once",
-        "listen there: one voice may be on both sides; use headsets, or leave them out",
-        "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
+        "has over {} of the words of a side, or four in a row, on both sides at once",
+        "have over {} of the words of a side, or four in a row, on both sides at once",
+        "listen there: take the words off the side that did not say them, in transcript.jsonl, or cut the "
+        "recording there; use headsets next time",
+        "nine calls without a leak have up to 1 % and no two words in a row (benchmarks/leaks.py), one that is "
+        "taken for speech 33 to 91 %",
         limit=0.1,
+        at_once="words_at_once",
     ),
     Bound(
         "fast-synthesis",
@@ -492,8 +506,7 @@ def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LI
     weights: dict[str, pd.Series[float]] = {}
     for bound in bounds_of(limits):
         if bound.fewest == 1:
-            is_beyond = bound.beyond(conversations[bound.figure]) > 0
-            weight = is_beyond.astype(np.float64) * weight_of[bound.severity]
+            weight = bound.is_beyond(conversations).astype(np.float64) * weight_of[bound.severity]
             weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
     badness = pd.DataFrame(weights)
     breaches = []
@@ -773,7 +786,7 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
     """The finding on conversations that are beyond a bound, each by itself."""
     rows = data.rows
     excess = bound.beyond(rows[bound.figure].astype(np.float64))
-    beyond = rows.assign(excess=excess)[excess > 0]
+    beyond = rows.assign(excess=excess)[bound.is_beyond(rows)]
     if beyond.empty:
         return None
     # The ids decide between equals, so that the order of rows doesn't.
@@ -785,6 +798,14 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
     clause = _figure(template, bound, bound.limit, is_limit=True)
     furthest = _figure("{}", bound, worst[bound.figure])
     problem = f"{data.share(len(beyond))} {clause}, {direction} {furthest} in {name}"
+    side = worst.get(bound.side)
+    if isinstance(side, str):
+        problem += f", the {side} one"
+    if bound.at_once:
+        runs = named[["conversation_id", bound.at_once]].dropna().values.tolist()
+        runs.sort(key=lambda run: (len(run[1]["text"]), run[0]))
+        for talk, run in runs[-1:]:
+            problem += f'; both sides of {talk} have "{cut_middle(run["text"], 60)}" at {run["start"]:.1f} s'
     severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
     return advice(bound.name, name, problem, bound.remedy, severity)
 
