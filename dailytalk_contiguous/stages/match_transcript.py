@@ -3,13 +3,14 @@
 Speech activity still decides where utterances begin and end, so that conversations with and without a transcript
 are cut alike. A channel that the transcript doesn't mention at all was not transcribed and is left to the
 recogniser (null); in one that it does mention, an utterance without words is one in which nothing was said. If it
-is mostly the other speaker's voice that leaks into the side, it is no utterance.
+is mostly the other speaker's voice that leaks into the side, it is no utterance, and what a recogniser wrote there
+are no words of that side.
 Where it does not say on which side its words are, they are on the one whose speech they fall on.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import ClassVar
@@ -37,7 +38,8 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
 from dailytalk_contiguous.core.words.transcript_clock import TranscriptClock, clock_problem, transcript_clock
 from dailytalk_contiguous.core.words.word import Span, Word
-from dailytalk_contiguous.core.words.word_times import join_words
+from dailytalk_contiguous.core.words.word_times import join_words, spread_words
+from dailytalk_contiguous.core.words.words_at_once import runs_at_once
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 
@@ -97,7 +99,7 @@ class MatchTranscript(Stage):
     first item of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
-    VERSION: ClassVar[int] = 7
+    VERSION: ClassVar[int] = 8
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",
@@ -108,7 +110,7 @@ class MatchTranscript(Stage):
         "notes",
         *UTTERANCES,
     )
-    uses: ClassVar[tuple[str, ...]] = ("side_shift",)
+    uses: ClassVar[tuple[str, ...]] = ("side_shift", "sides")
     prepares: ClassVar[bool] = True
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = conversation_features(
@@ -138,15 +140,17 @@ class MatchTranscript(Stage):
             else:
                 within.append(cue)
         sided = _sided(within, spans)
-        cues = _cues_with_text(sided, within)
         talk.unmatched = [self._beyond(talk, beyond)] if beyond else []
+        are_sides_given = sided == within
+        sided = self._without_leaked_words(talk, sided, spans)
+        cues = _cues_with_text(sided, within)
         talk.transcript_marks = [
             Mark(cue.channel, cue.start, cue.end, cue.mark, cue.mark_kind or "") for cue in sided if cue.mark
         ]
         is_unused = bool(unusable) and not any(cue.text for cue in usable)
         talk.transcript_repair = NOT_USED if is_unused else None
         common = _common_time(cues, spans)
-        least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
+        least = FOREIGN_COMMON if are_sides_given else FOREIGN_FOUND
         clock = _other_clock(talk, moved, spans, common)
         is_foreign = common is not None and common < least
         if clock is not None or is_foreign:
@@ -162,7 +166,7 @@ class MatchTranscript(Stage):
             talk.unmatched.append(Reject(talk.id, self.name, cue.mark or "", "correct its times"))
         _leave_out_other_speaker(talk, cues)
         self._match(talk, cues)
-        if sided != within:  # who speaks is known by the cues whose sides were found
+        if not are_sides_given:  # who speaks is known by the cues whose sides were found
             names = {cue.channel: cue.speaker for cue in sided}
             for utterance in talk.utterances:
                 channel = utterance.channel
@@ -182,7 +186,36 @@ class MatchTranscript(Stage):
                 utterance.given_text = text
                 utterance.given_words = words
             for number, left_over in matched.unmatched:
-                talk.unmatched.append(self._rejected(talk, listed[number], left_over))
+                problem = f"but no speech was found within {MAX_DISTANCE:g} s of it on the {channel} channel"
+                remedy = (
+                    "correct the times or the channel of these words in the transcript, or make speech activity "
+                    "detection more sensitive"
+                )
+                talk.unmatched.append(self._rejected(talk, listed[number], left_over, problem, remedy))
+
+    def _without_leaked_words(
+        self, talk: Conversation, cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]
+    ) -> list[Cue]:
+        """The cues without the other speaker's words, which a recogniser found in a leak; these are rejected."""
+        leaky = {side.channel for side in or_none(talk.sides) or () if side.leak_db is not None}
+        words_of_cues = [_words_of_side(cue) if leaky else [] for cue in cues]
+        leaked: set[tuple[str, float]] = set()
+        for run in runs_at_once(word for words in words_of_cues for word in words):
+            if _is_leaked(run, leaky, spans):
+                leaked |= {(word.side, word.start) for word in run}
+        kept: list[Cue] = []
+        for cue, words in zip(cues, words_of_cues, strict=True):
+            words_of_side = [word for word in words if (word.side, word.start) not in leaked]
+            if len(words_of_side) == len(words):
+                kept.append(cue)
+                continue
+            others_words = [word for word in words if (word.side, word.start) in leaked]
+            problem = f"which the other side says at once: the {cue.channel} side holds a leak of that voice"
+            remedy = f"leave them out of the {cue.channel} side of the transcript"
+            talk.unmatched.append(self._rejected(talk, cue, others_words, problem, remedy))
+            # A cue without a word still says that its side was transcribed.
+            kept.append(replace(cue, text=join_words(word.text for word in words_of_side), words=words_of_side))
+        return kept
 
     def _beyond(self, talk: Conversation, cues: Sequence[Cue]) -> Reject:
         """The reject of cues that begin after the recording has ended."""
@@ -206,22 +239,34 @@ class MatchTranscript(Stage):
             remedy = "tag it with --align-sides"
         return Reject(talk.id, self.name, reason, remedy)
 
-    def _rejected(self, talk: Conversation, cue: Cue, left_over: Sequence[Word]) -> Reject:
-        """The reject of words that are near no utterance."""
-        shown = join_words(word.text for word in left_over[:WORDS_SHOWN])
-        if len(left_over) > WORDS_SHOWN:
-            shown += f" … ({len(left_over)} words)"
-        first = left_over[0].start + talk.offset
-        last = left_over[-1].end + talk.offset
-        channel = cue.channel
-        return Reject(
-            f"{talk.id}/{channel}/{cue.start:.2f}s",
-            self.name,
-            f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, but no "
-            f"speech was found within {MAX_DISTANCE:g} s of it on the {channel} channel",
-            "correct the times or the channel of these words in the transcript, or make speech activity "
-            "detection more sensitive",
-        )
+    def _rejected(self, talk: Conversation, cue: Cue, words: Sequence[Word], problem: str, remedy: str) -> Reject:
+        """The reject of words of a cue that no utterance gets."""
+        shown = join_words(word.text for word in words[:WORDS_SHOWN])
+        if len(words) > WORDS_SHOWN:
+            shown += f" … ({len(words)} words)"
+        first = words[0].start + talk.offset
+        last = words[-1].end + talk.offset
+        reason = f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, {problem}"
+        return Reject(f"{talk.id}/{cue.channel}/{cue.start:.2f}s", self.name, reason, remedy)
+
+
+def _words_of_side(cue: Cue) -> list[Word]:
+    words = cue.words or spread_words(cue.text or "", cue.start, cue.end, ())
+    return [replace(word, side=cue.channel) for word in words]
+
+
+def _is_leaked(run: Sequence[Word], leaky: Set[str], spans: Mapping[str, Sequence[TimeSpan]]) -> bool:
+    """Whether words that both sides say at once are those of a leak on their side: speech is on the other one."""
+    side = run[0].side
+    left, right = CHANNELS
+    other = left if side == right else right
+    n_in_speech = dict.fromkeys(CHANNELS, 0)
+    for channel in CHANNELS:
+        for word in run:
+            n_in_speech[channel] += any(start <= word.middle <= end for start, end in spans[channel])
+    if n_in_speech[side] == n_in_speech[other]:
+        return side in leaky and other not in leaky
+    return side in leaky and n_in_speech[side] < n_in_speech[other]
 
 
 #: A transcript of fewer cues is never called one about something else.

@@ -280,6 +280,20 @@ def test_a_leak_without_a_word_of_this_side_is_no_utterance_and_other_sounds_sta
     assert "1 span of the other speaker's voice" in note
 
 
+@pytest.mark.parametrize(("leak_db", "text"), [(-10.0, "yes"), (None, "to come yes")])
+def test_words_that_a_recogniser_found_in_a_leak_are_no_words_of_the_side(
+    leak_db: float | None, text: str
+) -> None:
+    line = "I would like to come"
+    cues = [cue("left", 0.0, 2.5, line), cue("right", 0.1, 2.6, line), cue("right", 2.7, 3.0, "yes")]
+    batch = conversation(cues, [("left", 0.0, 2.5), ("right", 2.6, 3.2)])
+    batch["sides"] = [[{"channel": "left"}, {"channel": "right", "leak_db": leak_db}]]
+    matched = MatchTranscript()(batch)
+    assert matched["given_text"] == [[line, text]]
+    reasons = [reject["reason"] for reject in matched["unmatched"][0]]
+    assert any("holds a leak of that voice" in reason for reason in reasons) == (leak_db is not None)
+
+
 # Records of voice agents
 
 

@@ -3,10 +3,8 @@
 They follow from its turns, its sides and its utterances.
 """
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import NamedTuple, TypedDict
 
 import pandas as pd
@@ -19,6 +17,7 @@ from dailytalk_contiguous.core.turns.turn_taking import TimedConversation
 from dailytalk_contiguous.core.words.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import normalise
+from dailytalk_contiguous.core.words.words_at_once import SAME_WORD_SECONDS, runs_at_once
 
 
 class ConversationMeasure(NamedTuple):
@@ -44,23 +43,8 @@ class ConversationMeasure(NamedTuple):
 #: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
 MOSTLY_LEAK = 0.5
 
-#: Seconds within which a word that both sides say is one that is heard twice: an echo is up to 0.4 s late.
-SAME_WORD_SECONDS = 0.5
-
 #: Words of a side from which on it means something that both say the same.
 FEWEST_WORDS = 10
-
-#: Different words in a row that both sides say at once, from which on it is no chance.
-FEWEST_IN_A_ROW = 4
-
-#: Letters that these have in all: in Japanese and Chinese a word is a single one.
-FEWEST_LETTERS = 8
-
-#: Words, as `normalise` spells them, that people often say at once: goodbyes, numbers that are read back; or none.
-SAID_TOGETHER = re.compile(
-    r"(bye|good)?bye|.*\d.*|oh|zero|ten|eleven|twelve|(thir|four|fif|six|seven|eigh|nine)teen|hundred|thousand|"
-    r"million|double|triple|((twen|thir|for|fif|six|seven|eigh|nine)ty)?(one|two|three|four|five|six|seven|eight|nine)?"
-)
 
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
@@ -265,39 +249,13 @@ class WordsAtOnce(TypedDict):
 
 
 def longest_at_once(words: Iterable[Word]) -> WordsAtOnce | None:
-    """Return the longest run of words of a side that the other side has in the same order, each at the same time.
-
-    Each is within `SAME_WORD_SECONDS` of its twin. Fillers, numbers and goodbyes neither break nor lengthen a run.
-    It has at least `FEWEST_IN_A_ROW` different words.
-    """
-    ordered = sorted(words, key=attrgetter("start"))
-    plain: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
-    for word in ordered:
-        text = normalise(word.text)
-        if word.side in plain and not word.filler and not SAID_TOGETHER.fullmatch(text):
-            plain[word.side].append(word.spelled(text))
-    longest: list[Word] = []
-    for side, other in (CHANNELS, CHANNELS[::-1]):
-        starts = [word.start for word in plain[other]]
-        firsts: dict[int, int] = {}  # twins of the word before, and where the longest run to each begins
-        for index, word in enumerate(plain[side]):
-            earliest = bisect_left(starts, word.start - SAME_WORD_SECONDS)
-            runs = {}
-            for twin in range(earliest, bisect_right(starts, word.start + SAME_WORD_SECONDS)):
-                if plain[other][twin].text == word.text:
-                    runs[twin] = min((first for last, first in firsts.items() if last < twin), default=index)
-            firsts = runs
-            run = plain[side][min(firsts.values(), default=index) : index + 1]
-            different = {same.text for same in run}
-            is_run = len(different) >= FEWEST_IN_A_ROW and len("".join(different)) >= FEWEST_LETTERS
-            if is_run and len(run) > len(longest):
-                longest = run
-    if not longest:
+    """Return the longest run of words that both sides say at once (`core.words.words_at_once`)."""
+    runs = runs_at_once(words)
+    if not runs:
         return None
-    first = longest[0]
-    last = longest[-1]
-    spoken = [word for word in ordered if word.side == first.side and first.start <= word.start <= last.start]
-    return {"channel": first.side, "start": first.start, "text": " ".join(word.text.strip() for word in spoken)}
+    longest = max(runs, key=len)
+    text = " ".join(word.text.strip() for word in longest)
+    return {"channel": longest[0].side, "start": longest[0].start, "text": text}
 
 
 def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:

@@ -237,7 +237,7 @@ def _separate_section(
             nothing = np.zeros(n_frames, np.float32)
             parts.append(_Part(nothing, np.zeros(n_frames, bool), nothing, np.zeros(n_frames)))
             continue
-        own = part._replace(
+        in_section = part._replace(
             power=part.power[n_before:] / gains[side] ** 2,
             is_other=part.is_other[n_before:],
             source=part.source[n_before:] / gains[1 - side] ** 2,
@@ -246,7 +246,7 @@ def _separate_section(
             leak_power=part.leak_power / float(gains[side]) ** 2,
             source_power=part.source_power / float(gains[1 - side]) ** 2,
         )
-        parts.append(own)
+        parts.append(in_section)
     return parts[0], parts[1]
 
 

@@ -301,7 +301,7 @@ def _lags_there_and_back(
         return None
     # What is as early on one side as it is late on the other is one leak, and not one there and one back.
     for squares, lag, other in ((in_left, lag_in_left, lag_in_right), (in_right, lag_in_right, lag_in_left)):
-        if _at(squares, lag) < CLEAR * _at(squares, -other):
+        if _height_at(squares, lag) < CLEAR * _height_at(squares, -other):
             return None
     return lag_in_left, lag_in_right
 
@@ -322,5 +322,5 @@ def _clearest_lag(squares: NDArray[np.floating]) -> float | None:
     return float(lags[highest]) if is_clear and squares[highest] > 0 else None
 
 
-def _at(squares: NDArray[np.floating], lag: float) -> float:
+def _height_at(squares: NDArray[np.floating], lag: float) -> float:
     return float(squares[FURTHEST_LAG + round(lag * LAG_RATE)])
