@@ -205,7 +205,7 @@ BOUNDS = (
         "have over {} of the words of a side, or four in a row, on both sides at once",
         "listen there: take the words off the side that did not say them, in transcript.jsonl, or cut the "
         "recording there; use headsets next time",
-        "nine calls without a leak have up to 1 % and no two words in a row (benchmarks/leaks.py), one that is "
+        "nine calls without a leak have up to 1 % and no four in a row (benchmarks/leaks.py), one that is "
         "taken for speech 33 to 91 %",
         limit=0.1,
         at_once="words_at_once",
