@@ -181,7 +181,7 @@ def _separated(
 
 #: Samples of a stretch by which recorders are compared (15 s), and the most of them, spread over the recording.
 COMPARED_STRETCH = 240_000
-MOST_STRETCHES = 16
+MOST_STRETCHES = 8
 
 
 def _recorder_difference(recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]) -> RecorderDifference | None:
