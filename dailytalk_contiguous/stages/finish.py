@@ -274,5 +274,5 @@ def _side(side: BuiltSide, words: Sequence[Word]) -> dict[str, object]:
         is_heard = after < len(audible) and audible[after][0] < word.end
         if not is_heard:
             n_unheard += 1
-    measures = {**msgspec.structs.asdict(side), "unheard_words": n_unheard}
+    measures = {**msgspec.to_builtins(side), "unheard_words": n_unheard}
     return {name: measures[name] for name in schema.SIDE}

@@ -442,6 +442,11 @@ def test_a_leak_is_a_note_and_doubtful_where_much_speech_may_be_the_other_speake
     handled = found_in(talk(sides=leaking, utterances=changed(leak_share=0.2)))["leakage"]
     assert handled.severity == "note"
     assert "-20 dB, 100 ms late" in handled.problem
+    spans = [
+        {"start": start, "end": start + 1.0, "leak_db": -25.0 + start, "leak_seconds": 0.1} for start in (0, 9)
+    ]
+    changing = found_in(talk(sides=sides(leak_db=-20.0, leak_seconds=0.1, leaks=spans)))["leakage"]
+    assert "-25 to -16 dB, 100 ms late" in changing.problem
     in_doubt = found_in(talk(sides=leaking, utterances=changed(leak_share=0.8)))["leakage"]
     assert in_doubt.severity == "doubtful"
     assert "leakage" not in found_in(talk())

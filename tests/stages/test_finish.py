@@ -160,6 +160,7 @@ def test_words_where_nothing_is_heard_are_counted_on_their_side() -> None:
     ]
     words = [word | {"speaker": side, "start": start, "end": end} for side, start, end in times]
     batch["alignments"] = [words]
+    left["leaks"] = [{"start": 0.5, "end": 1.0, "leak_db": -20.0, "leak_seconds": 0.06}]
     made = Finish()(batch)
     (sides,) = made["sides"]
     assert unheard(sides) == [2, 1]

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.records.conversation import (
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     BuiltSide,
+    LeakSpan,
     SourceSound,
     SynthesisRecord,
     TimelineMeasures,
@@ -82,7 +83,11 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
         synthesis = fields.get("synthesis")
         fields["synthesis"] = _record(SynthesisRecord, synthesis, {}) if synthesis else None
         talk.utterances.append(Utterance(**fields, extra=extra))
-    talk.built_sides = [_record(BuiltSide, side, {}) for side in sides if side]
+    talk.built_sides = []
+    for side in sides:
+        if side:
+            spans = [_record(LeakSpan, span, {}) for span in side.get("leaks") or ()]
+            talk.built_sides.append(_record(BuiltSide, {**side, "leaks": spans or None}, {}))
     talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]
     talk.unwritten_words = [aligned_word(word) for word in unwritten]

@@ -202,7 +202,11 @@ def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
         other = "left" if side.channel == "right" else "right"
         seconds = speech.get(other)
         amount = f"{seconds:.0f} s of the {other} side" if is_number(seconds) else f"the {other} side"
-        leak = f"{amount} into the {side.channel} one at {side.leak_db:.0f} dB"
+        levels = [span.leak_db for span in side.leaks or ()]
+        level = f"{side.leak_db:.0f} dB"
+        if levels and max(levels) - min(levels) > 1:
+            level = f"{min(levels):.0f} to {max(levels):.0f} dB"
+        leak = f"{amount} into the {side.channel} one at {level}"
         if is_number(side.leak_seconds):
             leak += f", {1000 * side.leak_seconds:.0f} ms late"
         leaks.append(leak)

@@ -293,7 +293,7 @@ def _without_followed_leaks(
         return sides
     followed = []
     for side, samples in enumerate(sides):
-        if strongest_lags[side]:
+        if strongest_lags[side] and _is_partly_left(sides, separated, side):
             samples = samples - followed_leak(separated[1 - side], samples, strongest_lags[side])
         followed.append(samples)
     return followed
@@ -309,18 +309,37 @@ MORE_EXPLAINED = 0.05
 BETTER_SHARE = 0.4
 
 
+def _is_partly_left(sides: Sequence[Samples], steady: Sequence[Samples], side: int) -> bool:
+    """Whether some of a leak is heard in some seconds of a side where a steady one is taken out."""
+    recorded, steady_remaining, other_alone = _compared_frames(sides, steady, side)
+    room = np.percentile(recorded, ROOM_SHARE) / ROOM_RATIO
+    is_heard = recorded >= room * 10 ** (AUDIBLE_DB / 10)
+    return _is_often(other_alone & is_heard & (steady_remaining >= MORE_EXPLAINED), other_alone)
+
+
 def _explains_more(
     sides: Sequence[Samples], steady: Sequence[Samples], followed: Sequence[Samples], side: int
 ) -> bool:
     """Whether a leak that is followed explains some seconds of a side better than a steady one."""
-    recorded = np.maximum(frame_levels(sides[side], FRAME), NOTHING)
+    recorded, steady_remaining, other_alone = _compared_frames(sides, steady, side)
     remaining = frame_levels(followed[side], FRAME) / recorded
-    steady_remaining = frame_levels(steady[side], FRAME) / recorded
+    is_told = other_alone | (remaining < 1 - LEAST_EXPLAINED)
+    return _is_often(is_told & (steady_remaining - remaining >= MORE_EXPLAINED), is_told)
+
+
+def _compared_frames(
+    sides: Sequence[Samples], steady: Sequence[Samples], side: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_]]:
+    """Return the power of each frame, the share of it without a steady leak, and whether the other is alone."""
+    recorded = np.maximum(frame_levels(sides[side], FRAME), NOTHING)
     other = frame_levels(steady[1 - side], FRAME)
     is_loud = other >= np.percentile(other, 95) * 10 ** (-LOUD_DB / 10)
     other_alone = is_loud & (other >= recorded * 10 ** (LOUDER_DB / 10))
-    is_told = other_alone | (remaining < 1 - LEAST_EXPLAINED)
-    is_better = is_told & (steady_remaining - remaining >= MORE_EXPLAINED)
+    return recorded, frame_levels(steady[side], FRAME) / recorded, other_alone
+
+
+def _is_often(is_better: NDArray[np.bool_], is_told: NDArray[np.bool_]) -> bool:
+    """Whether frames are better in `BETTER_SHARE` of those that tell within some `COMPARED` seconds."""
     around = np.ones(round(COMPARED * ANALYSIS_RATE / FRAME))
     n_told = np.convolve(is_told, around, "same")
     n_better = np.convolve(is_better, around, "same")
