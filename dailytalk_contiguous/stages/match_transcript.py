@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.cues import later_cue, match_words, shared_time, spoken_spans
 from dailytalk_contiguous.core.words.transcript_clock import TranscriptClock, clock_problem, transcript_clock
+from dailytalk_contiguous.core.words.transcript_marks import UNHEARD
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.core.words.word_times import join_words, spread_words
 from dailytalk_contiguous.core.words.words_at_once import runs_at_once
@@ -96,7 +97,8 @@ class MatchTranscript(Stage):
     says how many.
 
     A transcript that is about other sound, or has other times or sides, is not used: `transcript_repair` and the
-    first item of `unmatched` say so. `transcript_marks` are the cues that are no words.
+    first item of `unmatched` say so. `transcript_marks` are the cues that are no words, and words that only who
+    wrote them has heard.
     """
 
     VERSION: ClassVar[int] = 8
@@ -175,23 +177,35 @@ class MatchTranscript(Stage):
         return talk
 
     def _match(self, talk: Conversation, cues: Mapping[str, Sequence[Cue]]) -> None:
-        """Set the text and the words of each utterance, and reject words that are near none."""
+        """Set the text and the words of each utterance, and reject words that are near none.
+
+        A few of these in a transcript that fits are somebody's soft "uh-huh": they are kept as marks.
+        """
         for utterance in talk.utterances:
             utterance.given_text = None
             utterance.given_words = None
+        left_over: list[tuple[Cue, list[Word]]] = []
+        n_lines = 0
         for channel, listed in cues.items():
+            n_lines += len([cue for cue in listed if cue.text])
             utterances = talk.side(channel)
             matched = match_words(listed, [utterance.span for utterance in utterances], MAX_DISTANCE)
             for utterance, text, words in zip(utterances, matched.texts, matched.words, strict=True):
                 utterance.given_text = text
                 utterance.given_words = words
-            for number, left_over in matched.unmatched:
-                problem = f"but no speech was found within {MAX_DISTANCE:g} s of it on the {channel} channel"
-                remedy = (
-                    "correct the times or the channel of these words in the transcript, or make speech activity "
-                    "detection more sensitive"
-                )
-                talk.unmatched.append(self._rejected(talk, listed[number], left_over, problem, remedy))
+            left_over += [(listed[number], words) for number, words in matched.unmatched]
+        does_fit = n_lines >= FEWEST_LINES and len(left_over) - 1 <= MOST_UNFIT * (n_lines - 1)
+        for cue, words in left_over:
+            if does_fit and len(words) <= MOST_UNHEARD and not _is_in_leak(talk, cue):
+                text = join_words(word.text for word in words)
+                talk.transcript_marks.append(Mark(cue.channel, words[0].start, words[-1].end, text, UNHEARD))
+                continue
+            problem = f"but no speech was found within {MAX_DISTANCE:g} s of it on the {cue.channel} channel"
+            remedy = (
+                "correct the times or the channel of these words in the transcript, or make speech activity "
+                "detection more sensitive"
+            )
+            talk.unmatched.append(self._rejected(talk, cue, words, problem, remedy))
 
     def _without_leaked_words(
         self, talk: Conversation, cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]
@@ -250,6 +264,15 @@ class MatchTranscript(Stage):
         return Reject(f"{talk.id}/{cue.channel}/{cue.start:.2f}s", self.name, reason, remedy)
 
 
+def _is_in_leak(talk: Conversation, cue: Cue) -> bool:
+    """Whether the other speaker's voice leaks into the side of a cue around it."""
+    for side in or_none(talk.sides) or ():
+        for leak in side.leaks or ():
+            if side.channel == cue.channel and leak.start < cue.end and cue.start < leak.end:
+                return True
+    return False
+
+
 def _words_of_side(cue: Cue) -> list[Word]:
     words = cue.words or spread_words(cue.text or "", cue.start, cue.end, ())
     return [replace(word, side=cue.channel) for word in words]
@@ -268,6 +291,12 @@ def _is_leaked(run: Sequence[Word], leaky: Set[str], spans: Mapping[str, Sequenc
         return side in leaky and other not in leaky
     return side in leaky and n_in_speech[side] < n_in_speech[other]
 
+
+#: The most words of a line that nobody hears but who wrote it; the share of the other lines that may not fit, and
+#: the lines by which that is known.
+MOST_UNHEARD = 3
+MOST_UNFIT = 0.05
+FEWEST_LINES = 10
 
 #: A transcript of fewer cues is never called one about something else.
 FOREIGN_CUES = 5

@@ -294,6 +294,22 @@ def test_words_that_a_recogniser_found_in_a_leak_are_no_words_of_the_side(
     assert any("holds a leak of that voice" in reason for reason in reasons) == (leak_db is not None)
 
 
+@pytest.mark.parametrize(("text", "is_kept"), [("uh-huh", True), ("a line of more words", False)])
+def test_a_soft_answer_that_nobody_else_hears_is_a_mark_of_a_transcript_that_fits(
+    text: str, is_kept: bool
+) -> None:
+    spans = [("left", 2.0 * number, 2.0 * number + 1.5) for number in range(10)]
+    cues = [cue(*span, "some words here") for span in spans]
+    batch = conversation([*cues, cue("right", 5.0, 5.4, text)], [*spans, ("right", 30.0, 31.0)])
+    leak = {"start": 4.0, "end": 6.0, "leak_db": -20.0, "leak_seconds": 0.1}
+    for leaks, is_marked in (([], is_kept), ([leak], False)):
+        batch["sides"] = [[{"channel": "right", "leak_db": -20.0 if leaks else None, "leaks": leaks or None}]]
+        matched = MatchTranscript()(batch)
+        marks = [(mark["name"], mark["kind"], mark["start"]) for mark in matched["transcript_marks"][0]]
+        assert marks == ([(text, "unheard", 5.0)] if is_marked else [])
+        assert len(matched["unmatched"][0]) == (not is_marked)
+
+
 # Records of voice agents
 
 

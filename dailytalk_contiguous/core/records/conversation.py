@@ -178,7 +178,8 @@ class Cue(msgspec.Struct, frozen=True):
 class Mark(msgspec.Struct, frozen=True):
     """A mark of a transcript for something that is no word, in seconds of the source.
 
-    `name` is its name in the transcript; `kind` is `sound` or `inaudible` (`core.words.transcript_marks`).
+    `name` is its name in the transcript; `kind` is `sound`, `inaudible` or `unheard`
+    (`core.words.transcript_marks`).
     """
 
     channel: Text

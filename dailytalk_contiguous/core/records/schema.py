@@ -211,7 +211,8 @@ COLUMNS = (
         "transcript_marks",
         List(record_features(Mark)),
         about="marks of the transcript that are not words, in seconds of the source, with their names: a `sound` "
-        "(`laughter`) or an `inaudible` stretch (without words, so nothing is trained on it)",
+        "(`laughter`), an `inaudible` stretch (without words, so nothing is trained on it), or up to three words "
+        "where there is no speech (`unheard`)",
     ),
     Column(
         "uncovered_sound",

@@ -14,6 +14,9 @@ SILENCE = "silence"
 INAUDIBLE = "inaudible"
 KINDS = (SOUND, SILENCE, INAUDIBLE)
 
+#: The kind of words where nothing is heard (`stages.match_transcript`); their mark's name is what they are.
+UNHEARD = "unheard"
+
 #: The name of a mark in place of words that were taken out.
 REDACTED = "redacted"
 
