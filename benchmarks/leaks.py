@@ -286,8 +286,10 @@ def changing_leaks(samples: Samples) -> Iterator[tuple[str, Changing]]:
     yield "agc on both sides", Changing(both, _stereo(_levelled(left), _levelled(right)))
     for name, coded in (
         ("gsm", _gsm(echo)),
+        ("opus", _opus(echo)),
         ("lost packets", _with_losses(echo)),
-        ("drift", _drifting(echo, 1000)),
+        ("drift of 200 ppm", _drifting(echo, 200)),
+        ("drift of 1,000 ppm", _drifting(echo, 1000)),
     ):
         for part in (share >= 0.5, share < 0.3):
             yield f"parts through {name}", Changing(_stereo(left, right + _gain(-12) * coded * part), samples)
@@ -349,6 +351,15 @@ def _gsm(source: Samples) -> Samples:
     return np.asarray(np.pad(wide, (0, max(0, len(source) - len(wide))))[: len(source)], np.float32)
 
 
+def _opus(source: Samples) -> Samples:
+    """A side through Opus at 12 kb/s."""
+    file = io.BytesIO()
+    soundfile.write(file, source.clip(-1, 1), RATE, format="OGG", subtype="OPUS", compression_level=0.96)
+    file.seek(0)
+    decoded, _ = soundfile.read(file, dtype="float32")
+    return np.asarray(decoded, np.float32)
+
+
 def _with_losses(source: Samples) -> Samples:
     """A side of which 2 % of the packets of 20 ms are lost."""
     lost = np.random.default_rng(2).random(len(source) // 320 + 1) < 0.02
@@ -371,8 +382,10 @@ CHANGING_GOALS = {
     "agc on one side": (2.5, math.inf),
     "agc on both sides": (5.0, math.inf),
     "parts through gsm": (0.6, 2.0),
+    "parts through opus": (0.6, 2.0),
     "parts through lost packets": (0.6, 2.0),
-    "parts through drift": (0.6, 2.0),
+    "parts through drift of 200 ppm": (0.6, 2.0),
+    "parts through drift of 1,000 ppm": (0.6, 2.0),
 }
 
 
