@@ -143,6 +143,10 @@ CLEAR_TOGETHER = 2.0
 NEAR_LAG = 0.03
 
 
+#: Samples at `LAG_RATE` by which a drift smears a lag in a window (6 ms, 400 ppm).
+SMEARED = 24
+
+
 def _lags_of(source: Samples, channel: Samples) -> LeakLags:
     """Return the lags of a source in a channel, both at `LAG_RATE`."""
     squares = np.zeros(2 * FURTHEST_LAG + 1)
@@ -154,6 +158,8 @@ def _lags_of(source: Samples, channel: Samples) -> LeakLags:
         squares += of_window
         source_seconds.append(float(np.count_nonzero(source[window])) / LAG_RATE)
         is_heard = source_seconds[-1] >= LEAST_HEARD
+        if is_heard and not _clear_lags(of_window, CLEAR_TOGETHER):
+            of_window = np.convolve(of_window, np.ones(SMEARED), "same")
         windows.append(_clear_lags(of_window, CLEAR_TOGETHER) if is_heard else [])
         are_sure.append(is_heard and bool(_clear_lags(of_window, SURE)))
     strongest = [lags[0] for lags in windows if lags]
