@@ -10,7 +10,7 @@ Where it does not say on which side its words are, they are on the one whose spe
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import ClassVar
@@ -92,13 +92,13 @@ class MatchTranscript(Stage):
     """Adds the given text and words of every utterance.
 
     `given` holds cues in seconds of the conversation. `given_text` and `given_words` are null in a channel without
-    the text of a cue. `unmatched` has one item for every cue that has words near no utterance of its channel.
+    the text of a cue. `unmatched` has one item for every cue of which words are not used.
     Utterances without a word that are mostly the other speaker's voice (`leak_share`) are left out, and a note
     says how many.
 
     A transcript that is about other sound, or has other times or sides, is not used: `transcript_repair` and the
-    first item of `unmatched` say so. `transcript_marks` are the cues that are no words, and words that only who
-    wrote them has heard.
+    first item of `unmatched` say so. `transcript_marks` are the cues that are no words, and words that only
+    their transcriber has heard.
     """
 
     VERSION: ClassVar[int] = 8
@@ -196,7 +196,7 @@ class MatchTranscript(Stage):
             left_over += [(listed[number], words) for number, words in matched.unmatched]
         does_fit = n_lines >= FEWEST_LINES and len(left_over) - 1 <= MOST_UNFIT * (n_lines - 1)
         for cue, words in left_over:
-            if does_fit and len(words) <= MOST_UNHEARD and not _is_in_leak(talk, cue):
+            if does_fit and len(words) <= MOST_UNHEARD and _is_unheard(talk, cue):
                 text = join_words(word.text for word in words)
                 talk.transcript_marks.append(Mark(cue.channel, words[0].start, words[-1].end, text, UNHEARD))
                 continue
@@ -213,22 +213,27 @@ class MatchTranscript(Stage):
         """The cues without the other speaker's words, which a recogniser found in a leak; these are rejected."""
         leaky = {side.channel for side in or_none(talk.sides) or () if side.leak_db is not None}
         words_of_cues = [_words_of_side(cue) if leaky else [] for cue in cues]
-        leaked: set[tuple[str, float]] = set()
+        leaked: set[int] = set()  # by identity: two words of a side may begin at once
         for run in runs_at_once(word for words in words_of_cues for word in words):
-            if _is_leaked(run, leaky, spans):
-                leaked |= {(word.side, word.start) for word in run}
+            if run[0].side in leaky and _is_others_speech(run, spans):
+                leaked |= {id(word) for word in run}
         kept: list[Cue] = []
         for cue, words in zip(cues, words_of_cues, strict=True):
-            words_of_side = [word for word in words if (word.side, word.start) not in leaked]
+            words_of_side = [word for word in words if id(word) not in leaked]
             if len(words_of_side) == len(words):
                 kept.append(cue)
                 continue
-            others_words = [word for word in words if (word.side, word.start) in leaked]
+            others_words = [word for word in words if id(word) in leaked]
             problem = f"which the other side says at once: the {cue.channel} side holds a leak of that voice"
             remedy = f"leave them out of the {cue.channel} side of the transcript"
             talk.unmatched.append(self._rejected(talk, cue, others_words, problem, remedy))
             # A cue without a word still says that its side was transcribed.
-            kept.append(replace(cue, text=join_words(word.text for word in words_of_side), words=words_of_side))
+            cue = replace(cue, text=join_words(word.text for word in words_of_side))
+            if cue.words:
+                cue = replace(cue, words=words_of_side)
+            elif words_of_side:
+                cue = replace(cue, start=words_of_side[0].start, end=words_of_side[-1].end)
+            kept.append(cue)
         return kept
 
     def _beyond(self, talk: Conversation, cues: Sequence[Cue]) -> Reject:
@@ -264,12 +269,11 @@ class MatchTranscript(Stage):
         return Reject(f"{talk.id}/{cue.channel}/{cue.start:.2f}s", self.name, reason, remedy)
 
 
-def _is_in_leak(talk: Conversation, cue: Cue) -> bool:
-    """Whether the other speaker's voice leaks into the side of a cue around it."""
+def _is_unheard(talk: Conversation, cue: Cue) -> bool:
+    """Whether a cue, near which no speech was found, is on a side that was listened to, and in no leak there."""
     for side in or_none(talk.sides) or ():
-        for leak in side.leaks or ():
-            if side.channel == cue.channel and leak.start < cue.end and cue.start < leak.end:
-                return True
+        if side.channel == cue.channel:
+            return not any(leak.start < cue.end and cue.start < leak.end for leak in side.leaks or ())
     return False
 
 
@@ -278,22 +282,19 @@ def _words_of_side(cue: Cue) -> list[Word]:
     return [replace(word, side=cue.channel) for word in words]
 
 
-def _is_leaked(run: Sequence[Word], leaky: Set[str], spans: Mapping[str, Sequence[TimeSpan]]) -> bool:
-    """Whether words that both sides say at once are those of a leak on their side: speech is on the other one."""
-    side = run[0].side
+def _is_others_speech(run: Sequence[Word], spans: Mapping[str, Sequence[TimeSpan]]) -> bool:
+    """Whether words that both sides say at once are speech of the other side, and hardly of their own."""
     left, right = CHANNELS
-    other = left if side == right else right
     n_in_speech = dict.fromkeys(CHANNELS, 0)
     for channel in CHANNELS:
         for word in run:
             n_in_speech[channel] += any(start <= word.middle <= end for start, end in spans[channel])
-    if n_in_speech[side] == n_in_speech[other]:
-        return side in leaky and other not in leaky
-    return side in leaky and n_in_speech[side] < n_in_speech[other]
+    side = run[0].side
+    return 2 * n_in_speech[side] < n_in_speech[left if side == right else right]
 
 
-#: The most words of a line that nobody hears but who wrote it; the share of the other lines that may not fit, and
-#: the lines by which that is known.
+#: The most words of a line that only its transcriber has heard; the share of the other lines that may not fit, and
+#: the fewest lines that can tell.
 MOST_UNHEARD = 3
 MOST_UNFIT = 0.05
 FEWEST_LINES = 10

@@ -8,7 +8,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
 from dailytalk_contiguous.core.records.record import BuiltSide, LeakSpan, SoundSpan
-from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
+from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.sound.quality import SideMeter
@@ -190,7 +190,7 @@ def result_measures(
         for first in range(0, len(channel), step):  # a side is never held as floats
             meter.push(pcm_to_float(channel[first : first + step]))
         measured = BuiltSide(channel=name, **meter.measures(speech, heard, leak))
-        if leak is not None:
+        if leak is not None and revoice != NOBODY:
             measured.leaks = _moved_spans(leak.spans, kept_parts) or None
         measured.audible = [SoundSpan(start, end) for start, end in meter.audible()]
         source = recorded.get(side)
@@ -211,7 +211,7 @@ def _moved_spans(spans: Sequence[LeakSpan], kept: Sequence[Part]) -> list[LeakSp
             start = max(span.start, event.start)
             end = min(span.end, event.end)
             if start < end:
-                moved.append(LeakSpan(start + later, end + later, span.leak_db, span.leak_seconds))
+                moved.append(LeakSpan(float(start + later), float(end + later), span.leak_db, span.leak_seconds))
     return sorted(moved, key=lambda span: span.start)
 
 

@@ -489,8 +489,8 @@ def _notes_on_side(side: Side, spans: Sequence[TimeSpan], leak: Leak | None) -> 
         seconds = float(np.count_nonzero(leak.loud_frames)) * FRAME_SECONDS
         level = f"{leak.level_db:.0f} dB"
         between = ""
-        if len(leak.spans) > 1:
-            levels = sorted(span.leak_db for span in leak.spans)
+        levels = sorted(span.leak_db for span in leak.spans)
+        if levels and levels[-1] - levels[0] > 1:
             level = f"{levels[0]:.0f} to {levels[-1]:.0f} dB"
             between = f" between {leak.spans[0].start:.0f} and {leak.spans[-1].end:.0f} s"
         notes.append(

@@ -267,6 +267,22 @@ def test_a_side_says_when_it_holds_a_leak_and_how_loud_that_is() -> None:
     assert max(seconds_at)[1] == pytest.approx(-8, abs=3)
 
 
+def test_a_leak_of_two_stretches_is_told_in_two() -> None:
+    samples = np.tile(example("weekend_trip"), (5, 1))
+    echo = echo_of(samples[:, 0], 0.06)
+    n_samples = len(samples)
+    section = n_samples // 3
+    samples[:section, 1] += at_db(-10) * echo[:section]
+    samples[2 * section :, 1] += at_db(-10) * echo[2 * section :]
+    _, leak = separate_sides(*to_pcm(samples).T).leaks
+    assert leak is not None
+    between = [
+        span for span in leak.spans if span.end * 16000 > 1.1 * section and span.start * 16000 < 1.9 * section
+    ]
+    assert leak.spans
+    assert between == []
+
+
 def test_a_leak_whose_way_changes_and_an_automatic_gain_are_followed() -> None:
     samples = example("burnt_dinner").copy()
     half = len(samples) // 2

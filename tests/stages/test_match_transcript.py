@@ -294,6 +294,17 @@ def test_words_that_a_recogniser_found_in_a_leak_are_no_words_of_the_side(
     assert any("holds a leak of that voice" in reason for reason in reasons) == (leak_db is not None)
 
 
+def test_what_both_people_say_together_is_said_by_both_also_beside_a_leak() -> None:
+    line = "happy birthday to you dear"
+    batch = conversation(
+        [cue("left", 0.0, 1.5, line), cue("right", 0.1, 1.6, line)], [*SPANS, ("right", 0.5, 1.6)]
+    )
+    batch["sides"] = [[{"channel": "left"}, {"channel": "right", "leak_db": -10.0}]]
+    matched = MatchTranscript()(batch)
+    assert matched["unmatched"] == [[]]
+    assert "birthday" in " ".join(matched["given_text"][0][1:])
+
+
 @pytest.mark.parametrize(("text", "is_kept"), [("uh-huh", True), ("a line of more words", False)])
 def test_a_soft_answer_that_nobody_else_hears_is_a_mark_of_a_transcript_that_fits(
     text: str, is_kept: bool

@@ -86,7 +86,7 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
     talk.built_sides = []
     for side in sides:
         if side:
-            spans = [_record(LeakSpan, span, {}) for span in side.get("leaks") or ()]
+            spans = [_record(LeakSpan, span, {}) for span in side.get("leaks") or () if span]
             talk.built_sides.append(_record(BuiltSide, {**side, "leaks": spans or None}, {}))
     talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]

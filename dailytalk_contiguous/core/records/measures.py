@@ -202,7 +202,7 @@ def leak_sentence(sides: Sequence[BuiltSide]) -> str | None:
         other = "left" if side.channel == "right" else "right"
         seconds = speech.get(other)
         amount = f"{seconds:.0f} s of the {other} side" if is_number(seconds) else f"the {other} side"
-        levels = [span.leak_db for span in side.leaks or ()]
+        levels = _numbers(span.leak_db for span in side.leaks or ())
         level = f"{side.leak_db:.0f} dB"
         if levels and max(levels) - min(levels) > 1:
             level = f"{min(levels):.0f} to {max(levels):.0f} dB"

@@ -3,9 +3,8 @@
 A telephone's echo, a loudspeaker beside a microphone, or two microphones in one room carry a voice into the other
 channel, up to 0.5 s late. Both sides are decided together, in four steps:
 
-1. **Is there a leak, and how late is it?** Both channels, each frame brought to one level, are compared by
-   generalised cross-correlation with phase transform (Knapp and Carter 1976, "The generalized correlation method
-   for estimation of time delay"). Two people have no lag in common, whatever they say and whenever they say it.
+1. **Is there a leak, and how late is it?** The lag that both channels have in common tells, and how two recorders
+   in one room differ, which are made alike first (`core.sound.leak_lags`).
 2. **Its linear part is taken away.** One long filter of the other channel, fitted where the other person speaks
    and this side is quietest, explains the waveform of an echo or a room, also beneath this side's own words.
 3. **Does it change?** A leak that begins, ends, or becomes louder or later is followed: its filter is that of the
@@ -62,7 +61,8 @@ class Leak(NamedTuple):
     Attributes:
         level_db: level of the leak against its source.
         delay: seconds after its source at which the leak is strongest.
-        spans: how loud and late it is when, by stretches of 4 s in which the other speaker is heard.
+        spans: when it is heard, and how loud and late it is then; one ends where the other speaker is silent for
+            some seconds.
         power: mean square of the leak in each frame of `FRAME` samples, whatever else is there (full scale is 1).
         is_other: true for frames of the separated channel that hold the rest of the leak and nothing else.
     """
@@ -134,28 +134,36 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     offsets = [np.float32(offset_of(channel) / 32768) for channel in recorded]
     if _is_one_signal(recorded, offsets):
         return SeparatedSides(recorded, (None, None), is_one_signal=True)
-    difference = _recorder_difference(recorded, offsets)
+    difference = _difference_by_stretches(recorded, offsets)
     if difference is None:
         return _separated(recorded, offsets, None)
     n_late = round(difference.later * ANALYSIS_RATE)
     n_zeros = math.ceil(abs(n_late) / FRAME) * FRAME
     before = (max(0, n_late), max(0, -n_late))
-    left_in_step = np.pad(left, (before[0], n_zeros - before[0]))
-    right_in_step = np.pad(right, (before[1], n_zeros - before[1]))
-    separated = _separated((left_in_step, right_in_step), offsets, difference)
+    in_step = []
+    for channel, offset, n_before in zip(recorded, offsets, before, strict=True):
+        silence = np.int16(round(float(offset) * 32768))
+        in_step.append(np.pad(channel, (n_before, n_zeros - n_before), constant_values=silence))
+    separated = _separated((in_step[0], in_step[1]), offsets, difference)
     own_left, in_left = _without_zeros(left, separated.channels[0], separated.leaks[0], before[0])
     own_right, in_right = _without_zeros(right, separated.channels[1], separated.leaks[1], before[1])
     return SeparatedSides((own_left, own_right), (in_left, in_right), is_one_signal=False)
 
 
 def _without_zeros(recorded: Pcm, separated: Pcm, leak: Leak | None, n_before: int) -> tuple[Pcm, Leak | None]:
-    """Return a side that was separated with so many zeros before it, and its leak, as it was recorded."""
+    """Return a side that was separated with so many samples before it, and its leak, as it was recorded."""
     if leak is None:
         return recorded, None
     first = round(n_before / FRAME)
     frames = slice(first, first + math.ceil(len(recorded) / FRAME))
     samples = separated[n_before : n_before + len(recorded)]
-    return samples, leak._replace(power=leak.power[frames], is_other=leak.is_other[frames])
+    spans = []
+    for span in leak.spans:
+        start = max(0.0, span.start - n_before / ANALYSIS_RATE)
+        end = min(len(recorded), span.end * ANALYSIS_RATE - n_before) / ANALYSIS_RATE
+        if start < end:
+            spans.append(LeakSpan(start, end, span.leak_db, span.leak_seconds))
+    return samples, leak._replace(spans=spans, power=leak.power[frames], is_other=leak.is_other[frames])
 
 
 def _separated(
@@ -184,8 +192,12 @@ COMPARED_STRETCH = 240_000
 MOST_STRETCHES = 8
 
 
-def _recorder_difference(recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]) -> RecorderDifference | None:
+def _difference_by_stretches(
+    recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]
+) -> RecorderDifference | None:
     n_samples = len(recorded[0])
+    if n_samples < COMPARED_STRETCH / 2:
+        return None
     n_stretches = min(MOST_STRETCHES, math.ceil(n_samples / COMPARED_STRETCH))
     starts = np.linspace(0, max(0, n_samples - COMPARED_STRETCH), n_stretches).astype(int).tolist()
     sides = []
@@ -379,7 +391,7 @@ def _whole_leak(parts: Sequence[_Part]) -> Leak | None:
 SAME_LEAK_DB = 3.0
 
 #: dB under its level in the section down to which a leak is heard: what is judged there may be softer still.
-UNHEARD_DB = 25.0
+SOFTEST_DB = 25.0
 
 
 def _leak_spans(parts: Sequence[_Part]) -> list[LeakSpan]:
@@ -389,17 +401,14 @@ def _leak_spans(parts: Sequence[_Part]) -> list[LeakSpan]:
     part_start = 0
     for part in parts:
         n_frames = len(part.power)
-        step = STRETCH_HOP if part.is_changing else n_frames
         mean_share = part.leak_power / max(part.source_power, NOTHING)
-        for first in range(0, n_frames, step):
-            source = part.source[first : first + step]
+        for first in range(0, n_frames, STRETCH_HOP):
+            source = part.source[first : first + STRETCH_HOP]
             heard = np.flatnonzero(source)
-            if len(heard) < FEWEST_ALONE:
-                continue
             share = mean_share
-            if part.is_changing:
-                share = float(part.power[first : first + step][heard].sum() / source.sum())
-            if share <= mean_share * 10 ** (-UNHEARD_DB / 10):
+            if part.is_changing and len(heard):
+                share = float(part.power[first : first + STRETCH_HOP][heard].sum() / source.sum())
+            if len(heard) < FEWEST_ALONE or share <= mean_share * 10 ** (-SOFTEST_DB / 10):
                 is_over = True
                 continue
             start = (part_start + first + int(heard[0])) * FRAME / ANALYSIS_RATE
@@ -563,10 +572,16 @@ def _judged_part(stretch: _Stretch, is_changing: bool) -> _Part | None:
     )
 
 
+#: dB under the loudest frame of a source within which its loud moments are: of who says little, all else is noise.
+NEAR_LOUDEST_DB = 30.0
+
+
 def _loud_source(source: Bands, delay: float) -> NDArray[np.float32]:
     """Return the mean square of a source in each frame so many seconds later, and 0 where it is not loud."""
     levels = _later(source, round(delay * ANALYSIS_RATE / FRAME)).sum(axis=1)
-    return np.where(levels >= np.percentile(levels, 95) * 10 ** (-LOUD_DB / 10), levels, np.float32(0))
+    near_loudest = levels[levels >= levels.max() * 10 ** (-NEAR_LOUDEST_DB / 10)]
+    is_loud = levels >= np.percentile(near_loudest, 95) * 10 ** (-LOUD_DB / 10)
+    return np.where(is_loud, levels, np.float32(0))
 
 
 def _remains(

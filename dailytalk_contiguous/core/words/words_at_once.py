@@ -31,12 +31,17 @@ def runs_at_once(words: Iterable[Word]) -> list[list[Word]]:
     Each is within `SAME_WORD_SECONDS` of its twin. Fillers, numbers and goodbyes neither break nor lengthen a run.
     It has at least `FEWEST_IN_A_ROW` different words. A run is there once for each side.
     """
-    ordered = sorted(words, key=attrgetter("start"))
+    ordered: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
     plain: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
-    for word in ordered:
+    places: dict[str, list[int]] = {channel: [] for channel in CHANNELS}  # of the plain words among all of a side
+    for word in sorted(words, key=attrgetter("start")):
+        if word.side not in ordered:
+            continue
         text = normalise(word.text)
-        if word.side in plain and not word.filler and not SAID_TOGETHER.fullmatch(text):
+        if not word.filler and not SAID_TOGETHER.fullmatch(text):
+            places[word.side].append(len(ordered[word.side]))
             plain[word.side].append(word.spelled(text))
+        ordered[word.side].append(word)
     runs = []
     for side, other in (CHANNELS, CHANNELS[::-1]):
         starts = [word.start for word in plain[other]]
@@ -56,7 +61,5 @@ def runs_at_once(words: Iterable[Word]) -> list[list[Word]]:
         for first, last in last_of_run.items():
             different = {word.text for word in plain[side][first : last + 1]}
             if len(different) >= FEWEST_IN_A_ROW and len("".join(different)) >= FEWEST_LETTERS:
-                start = plain[side][first].start
-                end = plain[side][last].start
-                runs.append([word for word in ordered if word.side == side and start <= word.start <= end])
+                runs.append(ordered[side][places[side][first] : places[side][last] + 1])
     return runs
