@@ -1,4 +1,4 @@
-"""How late a leak is: the lags at which a voice is heard in the other channel.
+"""The lags of a leak: how late a voice is heard in the other channel.
 
 Both channels, each frame brought to one level, are compared by generalised cross-correlation with phase transform
 (Knapp and Carter 1976, "The generalized correlation method for estimation of time delay"). Two people have no lag
@@ -216,7 +216,7 @@ def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Sampl
 
 
 class RecorderDifference(NamedTuple):
-    """How the recorder of the right side differs from that of the left one.
+    """The difference of the recorder of the right side from that of the left one.
 
     Attributes:
         louder_db: dB by which it is more sensitive.
