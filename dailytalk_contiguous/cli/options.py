@@ -3,11 +3,11 @@
 import inspect
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, get_type_hints
+from typing import Any, Final, Self, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
@@ -211,6 +211,28 @@ def _shown_default(placed: PlacedSetting) -> str | bool:
     if value in (None, ()):
         return False
     return time_text(value) if setting.unit else str(value) or False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions:
+    """The options of a command, each a field whose default is an option of typer."""
+
+    @classmethod
+    def parameters(cls) -> dict[str, inspect.Parameter]:
+        """Return a parameter of the command for each field, by its name."""
+        hints = get_type_hints(cls)
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        parameters = {}
+        for field in fields(cls):
+            parameters[field.name] = inspect.Parameter(
+                field.name, keyword_only, default=field.default, annotation=hints[field.name]
+            )
+        return parameters
+
+    @classmethod
+    def among(cls, values: OptionValues) -> Self:
+        """Return the options among the values of a command."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def with_options(

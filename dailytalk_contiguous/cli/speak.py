@@ -1,16 +1,16 @@
 """`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
 
-import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show, terminal
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.stream import stream
-from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag_recordings
+from dailytalk_contiguous.cli.tag_options import TagOptions
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.records.run_record import RunRecord, WorkingCopy
@@ -90,58 +90,74 @@ _EVERYDAY_OF_BUILD = (
 )
 
 
-@cli_options.with_options(SPEAK_SETTINGS, cli_options.VOICE_FILES, _EVERYDAY)
-def speak(
-    folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag."),
-    out: Path | None = engine_options.work_option(None, show_default="DIR"),
+@dataclass(frozen=True, kw_only=True)
+class SpeakOptions(cli_options.CommandOptions):
+    """The options of `speak` beside the settings of its stages."""
+
+    folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag.")
+    out: Path | None = engine_options.work_option(None, show_default="DIR")
     recordings: Path | None = terminal.option(
         None,
         terminal.Panel.RARE,
         "Folder of recordings that were moved, or that only the transcript names.",
         metavar="DIR",
         show_default="where tag read them",
-    ),
-    profile: str = cli_options.profile_option(""),
+    )
+    profile: str = cli_options.profile_option("")
     verify: bool = terminal.option(
         False, terminal.Panel.VOICE, "Recognise every take and refuse wrong words.", "--verify"
-    ),
-    dry_run: bool = engine_options.DRY_RUN,
-    workers: int | None = engine_options.WORKERS,
-    prune: bool = engine_options.PRUNE,
-    force: bool = engine_options.FORCE,
-    runner: str = engine_options.RUNNER,
-    address: str = engine_options.ADDRESS,
-    shard_minutes: float | None = engine_options.SHARD_MINUTES,
-    **options: object,
-) -> Outcome:
+    )
+    dry_run: bool = engine_options.DRY_RUN
+    workers: int | None = engine_options.WORKERS
+    prune: bool = engine_options.PRUNE
+    force: bool = engine_options.FORCE
+    runner: str = engine_options.RUNNER
+    address: str = engine_options.ADDRESS
+    shard_minutes: float | None = engine_options.SHARD_MINUTES
+
+
+@cli_options.with_options(SpeakOptions.parameters() | SPEAK_SETTINGS, cli_options.VOICE_FILES, _EVERYDAY)
+def speak(**options: Any) -> Outcome:
     """Resynthesise one speaker and align every word.
 
     It rebuilds the timeline and writes finished stereo conversations, from DIR/transcript.jsonl with your edits.
     Tokens come from the environment (.env.example). A paid synthesiser runs in one process on this machine,
     whatever --workers says.
     """
-    work = open_work(out or folder)
-    tagged = open_work(folder).folder if out else work.folder
-    settings = cli_options.chosen(options, SPEAK_SETTINGS)
+    return speak_folder(SpeakOptions.among(options), options)
+
+
+def speak_folder(options: SpeakOptions, values: cli_options.OptionValues) -> Outcome:
+    """Speak by the options of `speak`; `values` has also the settings of its stages."""
+    work = open_work(options.out or options.folder)
+    tagged = open_work(options.folder).folder if options.out else work.folder
+    settings = cli_options.chosen(values, SPEAK_SETTINGS)
     copy = work_folder.read_run(tagged).working_copy
     if copy:
         settings = as_published(copy, settings)
-    own_settings = own_of_voice(settings, options)
+    own_settings = own_of_voice(settings, values)
+    profile = options.profile
     if not profile:
         settings = _voice_of(work_folder.read_run(work.folder), settings) | settings
         profile = _profile_of(work_folder.read_run(tagged))
-    stages = speak_stages(profile, verify, **settings, **own_settings)
+    stages = speak_stages(profile, options.verify, **settings, **own_settings)
     refuse_downloads(profile, stages)
     voice = voice_stage_of(stages)
     if isinstance(voice, Speak) and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
-    shard_seconds = engine_options.shard_seconds(shard_minutes)
-    spec = SpeakFolderSpec(tagged, work.folder, stages, about, recordings, shard_seconds)
+    shard_seconds = engine_options.shard_seconds(options.shard_minutes)
+    spec = SpeakFolderSpec(tagged, work.folder, stages, about, options.recordings, shard_seconds)
     run_options = RunOptions(
-        workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, dry_run=dry_run
+        options.workers or 0,
+        prune=options.prune,
+        force=options.force,
+        runner=options.runner,
+        address=options.address,
+        work=work,
+        dry_run=options.dry_run,
     )
-    if dry_run:
+    if options.dry_run:
         return speak_intended(spec, run(spec, run_options), voice)
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
@@ -308,22 +324,34 @@ def _made_text(counts: Mapping[str, int]) -> str:
     return f"{conversations}, {utterances} ({', '.join(outcomes)}), {counted(counts['words'], 'word')}"
 
 
+#: Options of `speak` and `tag` that `build` gives itself: all hosts must finish tagging before one speaks.
+_NOT_OF_BUILD = {"folder", "shard"}
+
+_OF_BUILD = SpeakOptions.parameters() | SPEAK_SETTINGS | TagOptions.parameters() | TAG_SETTINGS
+
+
+@cli_options.with_options(
+    {name: parameter for name, parameter in _OF_BUILD.items() if name not in _NOT_OF_BUILD},
+    {**cli_options.STAGE_FILES, **cli_options.VOICE_FILES},
+    _EVERYDAY_OF_BUILD,
+)
 def build(**options: Any) -> Outcome:
     """Recordings to conversations: tag, then speak (see their --help).
 
     It has the options of both except --shard, because all hosts must finish tagging before one speaks.
     """
     # Before hours of tagging, not after them.
-    profile = options["profile"]
+    tag_options = TagOptions.among(options | {"shard": "1/1"})
+    speak_options = SpeakOptions.among(options | {"folder": tag_options.out, "out": None})
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
-    stages = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
+    stages = speak_stages(tag_options.profile, speak_options.verify, **settings, **own_of_voice(settings, options))
     voice = voice_stage_of(stages)
-    repository = repository_of(options["inputs"], engine_options.hub_choice(options))
-    takes_version = repository is not None and repository.is_version and not options["hear_again"]
+    repository = repository_of(tag_options.inputs, tag_options.hub_choice)
+    takes_version = repository is not None and repository.is_version and not tag_options.hear_again
     if not voice and not takes_version:
         options |= without_affect(options)
     tagging = stages_of(options)
-    refuse_downloads(profile, (*tagging, *stages))
+    refuse_downloads(tag_options.profile, (*tagging, *stages))
     channel = channel_of(tagging)
     refuse_one_channel(channel)
     if voice and channel not in ("both", voice.revoice):
@@ -331,17 +359,16 @@ def build(**options: Any) -> Outcome:
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
             "pass --channel both, or another --revoice",
         )
-    work = open_work(options["out"]).folder
-    if voice and not options["dry_run"] and not takes_version:
+    work = open_work(tag_options.out).folder
+    if voice and not tag_options.dry_run and not takes_version:
         voice.preflight()
-    if engine_options.is_stream(options):
-        return stream(options, stages_of(options), stages)
-    tag_options = {name: value for name, value in options.items() if name not in _OF_SPEAK}
-    tagged: Outcome = tag(shard="1/1", **tag_options)
+    if tag_options.is_stream:
+        return stream(tag_options, options, tagging, stages)
+    tagged = tag_recordings(tag_options, options)
     has_transcript = (work / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
-    if options["dry_run"] and not has_transcript:
+    if tag_options.dry_run and not has_transcript:
         languages = Counter[str]()
         of_recordings = tagged.record.get("languages", {}) if isinstance(tagged.record, dict) else {}
         for language, count in of_recordings.items():
@@ -350,10 +377,7 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, *show.stages_to_run(stages), *held_back]
         return replace(tagged, details=details, error=error)
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    speak_names = (*inspect.signature(speak).parameters, "own")
-    speak_options = {name: options[name] for name in speak_names if name in options}
-    speak_options["out"] = None
-    done: Outcome = speak(folder=options["out"], **speak_options)
+    done = speak_folder(speak_options, options)
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
@@ -370,16 +394,6 @@ def without_affect(options: cli_options.OptionValues) -> cli_options.SettingValu
         "do without it; --affect-model measures it"
     )
     return {"affect_model": NO_MODEL}
-
-
-#: Parameters of `speak` that `tag` does not have.
-_OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
-_BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-cli_options.with_options(
-    {name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")},
-    {**cli_options.STAGE_FILES, **cli_options.VOICE_FILES},
-    _EVERYDAY_OF_BUILD,
-)(build)
 
 
 def _profile_of(run: RunRecord) -> str:

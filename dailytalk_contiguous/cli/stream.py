@@ -1,9 +1,8 @@
 """`--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk."""
 
-from pathlib import Path
-
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.tag_options import TagOptions
 from dailytalk_contiguous.cli.terminal import command_line, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.outcome import Outcome, Rejected, exit_code, to_run
@@ -32,38 +31,38 @@ _UNUSED = {
 }
 
 
-def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages) -> Outcome:
-    """Tag a dataset, and speak it if there are stages for that; `options`: of the command."""
-    for name, values in _UNUSED.items():
-        if options.get(name, values[0]) not in values:  # `tag` lacks some of them
+def stream(options: TagOptions, values: cli_options.OptionValues, tagging: Stages, speaking: Stages) -> Outcome:
+    """Tag a dataset, and speak it if there are stages for that; `values`: of the command's options."""
+    for name, unused in _UNUSED.items():
+        if values.get(name, unused[0]) not in unused:  # `tag` lacks some of them
             option_name = name.replace("_", "-")
             raise DailytalkError(f"--{option_name} can't be used with --streaming", "leave it out")
-    out: Path = options["out"]
+    out = options.out
     cli_options.on_this_machine("--out", out)
-    repository = repository_of(options["inputs"], engine_options.hub_choice(options))
+    repository = repository_of(options.inputs, options.hub_choice)
     if repository is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
-    if repository.is_version and not options["hear_again"]:
+    if repository.is_version and not options.hear_again:
         raise DailytalkError(
             f"{repository.reference} is a version, of which a stream would hear the sound anew",
             "leave --streaming out to take it as it was published, or pass --hear-again",
         )
     source = StreamSource(
         repository,
-        engine_options.folder_config(options, tagging),
-        options["source_licence"],
-        window_seconds=engine_options.shard_seconds(options["shard_minutes"]) or MOST_SECONDS,
-        limit_hours=options["limit_hours"],
+        options.folder_config(tagging),
+        options.source_licence,
+        window_seconds=engine_options.shard_seconds(options.shard_minutes) or MOST_SECONDS,
+        limit_hours=options.limit_hours,
     )
-    about = {"command": command_line(), "settings": {"profile": options["profile"]}}
+    about = {"command": command_line(), "settings": {"profile": options.profile}}
     spec = StreamSpec(source, out, tagging, speaking, about)
     spec.check(RunOptions())
-    if options["dry_run"]:
+    if options.dry_run:
         preflight(spec.left, fetch=False)
         return show.to_fetch_outcome(repository, to_fetch(repository), spec.left)
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     with show.bar() as planned:
-        done = run(spec, RunOptions(force=options["force"]), planned=planned)
+        done = run(spec, RunOptions(force=options.force), planned=planned)
     show.say_left_out(spec.left_out)
     show.write_readme(done.out, done.title)
     return stream_outcome(spec, done)

@@ -1,12 +1,13 @@
 """`dailytalk tag`."""
 
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.stream import stream
-from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
+from dailytalk_contiguous.cli.tag_options import TagOptions
+from dailytalk_contiguous.cli.terminal import command_line, say, shown_steps
 from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.finished import from_finished
@@ -53,130 +54,63 @@ _EVERYDAY = (
 )
 
 
-@cli_options.with_options(TAG_SETTINGS, cli_options.STAGE_FILES, _EVERYDAY)
-def tag(
-    inputs: list[str] = argument(
-        "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
-    ),
-    out: Path = engine_options.work_option(),
-    transcripts: Path | None = engine_options.TRANSCRIPTS,
-    tier: list[str] | None = option(
-        None,
-        Panel.RARE,
-        "Tier (or its linguistic type) of TextGrids and ELAN files that holds speech; may be repeated.",
-        metavar="NAME",
-        show_default="found by its labels",
-    ),
-    pairs: str = engine_options.PAIRS,
-    left: str = engine_options.LEFT,
-    sides: str = engine_options.SIDES,
-    tracks: str = engine_options.TRACKS,
-    speakers: Path | None = engine_options.SPEAKERS,
-    anonymous: bool = option(
-        False,
-        Panel.RARE,
-        "Call everybody whom transcripts name caller-1, caller-2 …, as telephone numbers and addresses are.",
-    ),
-    max_conversation: float = option(
-        MAX_CONVERSATION,
-        Panel.INPUT,
-        "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
-        metavar=cli_options.TIME,
-        parser=cli_options.time_of({"never": 0.0}),
-        show_default=cli_options.time_text(MAX_CONVERSATION),
-    ),
-    align_sides: bool = option(
-        False,
-        Panel.RARE,
-        "Lay the sides of a recording on one clock where they are out of step, drift, or lack sound.",
-        "--align-sides",
-    ),
-    source_licence: str = cli_options.SOURCE_LICENCE,
-    profile: str = cli_options.profile_option(),
-    dry_run: bool = engine_options.DRY_RUN,
-    workers: int | None = engine_options.WORKERS,
-    prune: bool = engine_options.PRUNE,
-    force: bool = engine_options.FORCE,
-    split: str = cli_options.SPLIT,
-    config: str = option("", Panel.HUB, "Config of the dataset.", metavar="NAME", show_default="guessed"),
-    audio_column: str = option(
-        "",
-        Panel.HUB,
-        "Column that holds the audio, or those of its sides: agent,customer.",
-        metavar="NAME|LEFT,RIGHT",
-        show_default="the one with stereo audio",
-    ),
-    id_column: str = option(
-        "",
-        Panel.HUB,
-        "Column that names the recordings.",
-        metavar="NAME",
-        show_default="conversation_id, id, or the file name",
-    ),
-    streaming: bool = option(
-        False, Panel.HUB, "Keep no recordings, for a dataset larger than the disk.", "--streaming"
-    ),
-    limit_hours: float | None = option(
-        None, Panel.HUB, "Stream, and stop after so many hours of audio.", metavar="HOURS", min=0
-    ),
-    runner: str = engine_options.RUNNER,
-    address: str = engine_options.ADDRESS,
-    shard: str = engine_options.SHARD,
-    shard_minutes: float | None = engine_options.SHARD_MINUTES,
-    hear_again: bool = option(
-        False,
-        Panel.HUB,
-        "Hear a version anew, as recordings: its tags and edits are not taken.",
-        "--hear-again",
-    ),
-    stage: list[Path] | None = cli_options.STAGE,
-    **options: object,
-) -> Outcome:
+@cli_options.with_options(TagOptions.parameters() | TAG_SETTINGS, cli_options.STAGE_FILES, _EVERYDAY)
+def tag(**options: Any) -> Outcome:
     """Tag every utterance of both speakers.
 
     It adds words with times, affect, prosody, buckets, a tag and punctuation. Finished work is never done again:
     run the same command after a stop, a crash, or a change of settings.
     """
-    arguments = dict(locals()) | options
-    stages = stages_of(arguments)
-    refuse_downloads(profile, stages)
-    if engine_options.is_stream(arguments):
-        return stream(arguments, stages, ())
-    source = open_inputs(inputs, engine_options.hub_choice(arguments))
-    work = open_work(out)
+    return tag_recordings(TagOptions.among(options), options)
+
+
+def tag_recordings(options: TagOptions, values: cli_options.OptionValues) -> Outcome:
+    """Tag by the options of `tag`; `values` has also the settings of its stages."""
+    stages = stages_of(values)
+    refuse_downloads(options.profile, stages)
+    if options.is_stream:
+        return stream(options, values, stages, ())
+    source = open_inputs(options.inputs, options.hub_choice)
+    work = open_work(options.out)
     run_options = RunOptions(
-        workers or 0,
-        engine_options.parse_shard(shard),
-        shard_seconds=engine_options.shard_seconds(shard_minutes),
-        prune=prune,
-        force=force,
-        runner=runner,
-        address=address,
+        options.workers or 0,
+        engine_options.parse_shard(options.shard),
+        shard_seconds=engine_options.shard_seconds(options.shard_minutes),
+        prune=options.prune,
+        force=options.force,
+        runner=options.runner,
+        address=options.address,
         work=work,
-        dry_run=dry_run,
+        dry_run=options.dry_run,
     )
     if source.repository:
         missing = source.to_fetch()
-        if missing.files and dry_run:
+        if missing.files and options.dry_run:
             return show.to_fetch_outcome(source.repository, missing)
         show.say_dataset(source.repository, missing)
-    config = engine_options.folder_config(arguments, stages)
-    about: JsonObject = {"command": command_line(), "settings": {"profile": profile}}
+    config = options.folder_config(stages)
+    about: JsonObject = {"command": command_line(), "settings": {"profile": options.profile}}
     with shown_steps():
         recordings = list_conversations(
-            source, work.folder, config, run_options.shard_seconds, source_licence, speakers, not hear_again
+            source,
+            work.folder,
+            config,
+            run_options.shard_seconds,
+            options.source_licence,
+            options.speakers,
+            not options.hear_again,
         )
     if recordings.fields is not None:
-        refuse_hearing(recordings, arguments)
+        refuse_hearing(recordings, options, values)
         stages = (TakePublished(recordings.fields),)
-        say(f"{inputs[0]} is taken as it was published; lines that nobody edits stay as they are")
+        say(f"{options.inputs[0]} is taken as it was published; lines that nobody edits stay as they are")
         about["working_copy"] = working_copy(recordings)
     spec = TagSpec(recordings, work.folder, stages, about)
     show.say_left_out(recordings.left_out)
     unmatched_names = recordings.unmatched_names
     if unmatched_names:
         say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
-    if dry_run:
+    if options.dry_run:
         intended = run(spec, run_options)
         preflight(intended.left, run_options, fetch=False)
         return tag_intended(recordings, intended, stages)
@@ -203,15 +137,15 @@ _HEARING = (
 )
 
 
-def refuse_hearing(recordings: FoundRecordings, options: cli_options.OptionValues) -> None:
+def refuse_hearing(recordings: FoundRecordings, options: TagOptions, values: cli_options.OptionValues) -> None:
     """Raise DailytalkError for options that would hear the conversations of a version anew.
 
     The language that all of them have asks for nothing new.
     """
-    chosen = [*cli_options.chosen(options, TAG_SETTINGS)]
-    chosen += [name for name in _HEARING if options[name] not in (None, False, "", [], MAX_CONVERSATION)]
+    chosen = [*cli_options.chosen(values, TAG_SETTINGS)]
+    chosen += [name for name in _HEARING if getattr(options, name) not in (None, False, "", [], MAX_CONVERSATION)]
     languages = {pending.row()["given_language"] for pending in recordings.conversations}
-    if "language" in chosen and languages == {options["language"]}:
+    if "language" in chosen and languages == {values["language"]}:
         chosen.remove("language")
     if chosen:
         flag = f"--{chosen[0].replace('_', '-')}"
