@@ -505,6 +505,7 @@ def test_words_in_a_row_that_both_sides_say_at_once_are_named_with_their_time(le
     problem = finding.problem if finding else ""
     assert (f'both sides of call3 have "{quoted}" at 61.2 s' in problem) == (quoted is not None)
     assert (finding is None) == (quoted is None)
+    assert "up to" not in problem  # the share is within its limit
     late = [*OWN, *said_by("left", 61.2, left), *said_by("right", 62.9, right)]
     assert "same-words" not in found_in(talk(alignments=late))
 

@@ -138,19 +138,19 @@ def separate_sides(left: Pcm, right: Pcm) -> SeparatedSides:
     if difference is None:
         return _separated(recorded, offsets, None)
     n_late = round(difference.later * ANALYSIS_RATE)
-    n_zeros = math.ceil(abs(n_late) / FRAME) * FRAME
+    n_beside = math.ceil(abs(n_late) / FRAME) * FRAME
     before = (max(0, n_late), max(0, -n_late))
     in_step = []
     for channel, offset, n_before in zip(recorded, offsets, before, strict=True):
         silence = np.int16(round(float(offset) * 32768))
-        in_step.append(np.pad(channel, (n_before, n_zeros - n_before), constant_values=silence))
+        in_step.append(np.pad(channel, (n_before, n_beside - n_before), constant_values=silence))
     separated = _separated((in_step[0], in_step[1]), offsets, difference)
-    own_left, in_left = _without_zeros(left, separated.channels[0], separated.leaks[0], before[0])
-    own_right, in_right = _without_zeros(right, separated.channels[1], separated.leaks[1], before[1])
+    own_left, in_left = _as_recorded(left, separated.channels[0], separated.leaks[0], before[0])
+    own_right, in_right = _as_recorded(right, separated.channels[1], separated.leaks[1], before[1])
     return SeparatedSides((own_left, own_right), (in_left, in_right), is_one_signal=False)
 
 
-def _without_zeros(recorded: Pcm, separated: Pcm, leak: Leak | None, n_before: int) -> tuple[Pcm, Leak | None]:
+def _as_recorded(recorded: Pcm, separated: Pcm, leak: Leak | None, n_before: int) -> tuple[Pcm, Leak | None]:
     """Return a side that was separated with so many samples before it, and its leak, as it was recorded."""
     if leak is None:
         return recorded, None

@@ -796,15 +796,16 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
     direction = "down to" if bound.is_least else "up to"
     template = bound.singular if len(beyond) == 1 else bound.plural
     clause = _figure(template, bound, bound.limit, is_limit=True)
-    furthest = _figure("{}", bound, worst[bound.figure])
-    problem = f"{data.share(len(beyond))} {clause}, {direction} {furthest} in {name}"
+    problem = f"{data.share(len(beyond))} {clause}"
+    if worst.excess > 0:
+        problem += f", {direction} {_figure('{}', bound, worst[bound.figure])} in {name}"
     side = worst.get(bound.side)
     if isinstance(side, str):
         problem += f", the {side} one"
     if bound.at_once:
         runs = named[["conversation_id", bound.at_once]].dropna().values.tolist()
-        runs.sort(key=lambda run: (len(run[1]["text"]), run[0]))
-        for talk, run in runs[-1:]:
+        if runs:
+            talk, run = max(runs, key=lambda run: (len(run[1]["text"]), run[0]))
             problem += f'; both sides of {talk} have "{cut_middle(run["text"], 60)}" at {run["start"]:.1f} s'
     severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
     return advice(bound.name, name, problem, bound.remedy, severity)
