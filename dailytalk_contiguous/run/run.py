@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -46,23 +46,21 @@ from dailytalk_contiguous.run.shard import (
     features_of,
     make_shards_of,
     neighbours,
-    retried_by,
 )
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.run.workers import workers_here
 from dailytalk_contiguous.shards import (
-    EarlierRows,
     Entry,
     PendingConversation,
+    Shard,
+    StoredEntry,
     by_generation,
     conversation_key,
+    conversations_part,
+    current_entries,
     drop_stale,
-    earlier_rows,
-    held_path,
-    made_path,
     read_entries,
     read_rows,
-    separate_rows,
     shard_files,
     shard_path,
 )
@@ -237,7 +235,7 @@ def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
     return find_stage(Speak, stages) or find_stage(Convert, stages)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pass:
     """Stages over groups of conversations, each of which is a shard in a folder.
 
@@ -249,10 +247,8 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        digest: the digest of the stages so far; empty until `made_by` is first read.
-        needed_shards: the numbers of the shards that are made; None for all.
-        waits: whether the next pass needs all shards, those of other hosts, too.
-        has_results: whether the shards are results, and not those of a pass that another one goes on from.
+        needed_shards: the numbers of the shards from which another pass goes on, which does not wait for those of
+            other hosts; None if all are made, as results.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has.
     """
@@ -264,22 +260,20 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     before: "Pass | None" = None
-    digest: str = ""
     needed_shards: Set[int] | None = None
-    waits: bool = True
-    has_results: bool = True
     keeps_finished: bool = False
     is_window: bool = False
 
-    @property
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()  # a worker may be in another folder
+
+    @cached_property
     def made_by(self) -> str:
         """The digest of the stages so far, as they are when the pass is planned.
 
         It names the shards, so it must not change meanwhile: somebody may edit the file of a model.
         """
-        if not self.digest:
-            object.__setattr__(self, "digest", stages_digest(self.stages_so_far))
-        return self.digest
+        return stages_digest(self.stages_so_far)
 
     @property
     def stages_so_far(self) -> Stages:
@@ -287,9 +281,21 @@ class Pass:
         return (*self.before.stages_so_far, *self.stages) if self.before else self.stages
 
     @property
+    def has_results(self) -> bool:
+        """Whether the shards are results, and not those that another pass goes on from."""
+        return self.needed_shards is None
+
+    @property
     def paths(self) -> list[Path]:
-        """The files of the shards, once they are made."""
-        return [made_path(path) for path in self.shard_paths]
+        """The files of the shards, once they are made: their own, or those that the next run goes on from."""
+        stored = self._stored_entries()
+        paths = []
+        for path, conversations in zip(self.shard_paths, self.groups, strict=True):
+            files = {stored[pending.id].path if pending.id in stored else path for pending in conversations}
+            file = files.pop()
+            is_made = not files and conversations_part(file) == conversations_part(path)
+            paths.append(file if is_made else path)
+        return paths
 
     @property
     def missing(self) -> list[Path]:
@@ -320,39 +326,50 @@ class Pass:
         where something is left, for the conversations that need not be made again.
         """
         host, n_hosts = shard
-        existing = {path.name for path in shard_files(self.folder)}
+        existing = {*shard_files(self.folder)}
         numbers: list[int] = []
         for number, path in enumerate(self.shard_paths):
             is_ours = number % n_hosts == host - 1 and self._is_needed(number)
-            if path.name not in existing and is_ours:
+            if path not in existing and is_ours:
                 numbers.append(number)
-        earlier = self._earlier_rows([self.groups[number] for number in numbers])
-        tasks = [self._task(number, earlier) for number in numbers]
-        return RunPlan(self.shard_paths, tasks, self.has_results)
+        return RunPlan(self.shard_paths, self._tasks(numbers) if numbers else [], self.has_results)
 
-    def _task(self, number: int, earlier: EarlierRows) -> Task:
-        """Return a shard to make. Rows that are in other files of the folder, by `earlier`, are not made again.
-
-        Its generation is later than those of shards that hold other rows of the same conversations.
-        """
-        names = [pending.id for pending in self.groups[number]]
-        newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
-        task = Task(
-            path=self.shard_paths[number],
-            conversations=self.groups[number],
-            columns=self.columns,
-            keeps=self.keeps or self.columns_made,
-            made_by=self.made_by,
-            retried=retried_by(self.stages_so_far),
-            finished_files={name: earlier.files[name] for name in names if name in earlier.files},
-            generation=1 + newest,
-        )
-        if self.before is None:
-            return task
-        path_before = made_path(self.before.shard_paths[number])
-        return replace(
-            task, columns=self.before.columns_made, before=path_before, made_before=self.before.columns_added
-        )
+    def _tasks(self, numbers: Iterable[int]) -> list[Task]:
+        """Return shards to make. Rows that are in other files of the folder are not made again."""
+        others = self._others()
+        keys = self._keys(numbers)
+        retried = {stage.name for stage in self.stages_so_far if stage.retried}
+        finished: dict[str, StoredEntry] = {}
+        for name, stored in current_entries(others, keys).items():
+            reject = stored.entry.reject
+            if reject is None or reject.stage not in retried:
+                finished[name] = stored
+        finished_before: dict[str, StoredEntry] = {}
+        if self.keeps_finished:
+            for name, stored in current_entries(others).items():
+                if stored.entry.reject is None:
+                    finished_before[name] = stored
+        generation = 1 + max((shard.generation for _, shard in others), default=-1)
+        before = self.before
+        paths_before = before.paths if before else []
+        tasks = []
+        for number in numbers:
+            names = [pending.id for pending in self.groups[number]]
+            task = Task(
+                path=self.shard_paths[number],
+                conversations=self.groups[number],
+                columns=before.columns_made if before else self.columns,
+                keeps=self.keeps or self.columns_made,
+                made_by=self.made_by,
+                before=paths_before[number] if before else None,
+                made_before=before.columns_added if before else frozenset(),
+                retried=retried,
+                finished={name: finished[name] for name in names if name in finished},
+                earlier={name: finished_before[name] for name in names if name in finished_before},
+                generation=generation,
+            )
+            tasks.append(task)
+        return tasks
 
     @cached_property
     def columns_made(self) -> Features:
@@ -371,76 +388,40 @@ class Pass:
         """
         assert self.before
         left = {task.path for task in self.plan().tasks if task.left}
-        needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
-        return replace(
-            self.before,
-            later=self.stages,
-            digest=self.before.made_by,
-            needed_shards=needed_shards,
-            waits=False,
-            has_results=False,
-        )
+        self.before.later = self.stages
+        self.before.needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
+        return self.before
 
-    def _earlier_rows(self, groups: Sequence[list[PendingConversation]]) -> EarlierRows:
-        """Return the rows of the conversations of groups that other files of the folder have."""
-        others = self._shards_beside(self.shard_paths) if groups else []
-        keys: dict[str, str] = {}
-        if others:
-            keys = {pending.id: conversation_key(pending, self.made_by) for pending in chain.from_iterable(groups)}
-        return earlier_rows(others, keys, retried_by(self.stages_so_far))
-
-    def _shards_beside(self, paths: Sequence[Path]) -> list[Path]:
-        """Return the other shards in the folder beside `paths` that may have conversations of this pass."""
-        others = {*shard_files(self.folder)} - {*paths}
+    def _others(self) -> list[tuple[Path, Shard]]:
+        """Return the other shards of the folder that may have conversations of this pass, without their rows."""
+        others = {*shard_files(self.folder)} - {*self.shard_paths}
         if self.is_window:
-            others &= {held_path(path) for path in paths}
-        return sorted(others)
+            parts = {conversations_part(path) for path in self.shard_paths}
+            others = {path for path in others if conversations_part(path) in parts}
+        return by_generation(others)
+
+    def _keys(self, numbers: Iterable[int]) -> dict[str, str]:
+        """Return the keys of the rows of shards, by conversation."""
+        conversations = chain.from_iterable(self.groups[number] for number in numbers)
+        return {pending.id: conversation_key(pending, self.made_by) for pending in conversations}
+
+    def _stored_entries(self) -> dict[str, StoredEntry]:
+        """Return what other files of the folder have of the conversations of the shards that do not exist."""
+        missing = [number for number, path in enumerate(self.shard_paths) if not path.exists()]
+        return current_entries(self._others(), self._keys(missing)) if missing else {}
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """Yield the rows of all shards, a shard at a time, with the id and these columns."""
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
-    def earlier_shards(self) -> dict[str, Path]:
-        """Return, by conversations that can't be made now and keep their earlier row, the shard that has it."""
-        if not self.keeps_finished:
-            return {}
-        finished: dict[str, Path] = {}
-        for path, shard in by_generation(self._shards_beside(self.paths)):
-            for name, entry in shard.entries.items():
-                if not entry.reject:
-                    finished[name] = path
-        if not finished:
-            return {}
-        earlier: dict[str, Path] = {}
-        for path, conversations in zip(self.paths, self.groups, strict=True):
-            names = [pending.id for pending in conversations if pending.id in finished]
-            entries = read_entries(path) if names else {}
-            for name in names:
-                if name in entries and entries[name].reject:
-                    earlier[name] = finished[name]
-        return earlier
-
-    def separate_earlier_rows(self) -> None:
-        """Write the rows that `earlier_shards` names into shards of their own.
-
-        No other row of their shards counts, and `datasets` reads whole files.
-        """
-        names_in: dict[Path, list[str]] = {}
-        for name, path in self.earlier_shards().items():
-            names_in.setdefault(path, []).append(name)
-        for path, names in names_in.items():
-            separate_rows(path, names)
-
-    def results(self) -> dict[Path, list[Path]]:
+    def results(self) -> dict[Path, set[Path]]:
         """Return the files that belong to the result, by folder; all others of these folders may go.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
-        paths = self.paths
-        missing = [group for path, group in zip(paths, self.groups, strict=True) if not path.exists()]
-        earlier = [*self.earlier_shards().values(), *self._earlier_rows(missing).files.values()]
-        results = {self.folder: [*paths, *earlier]}
+        stored = {path for path, _ in self._stored_entries().values()}
+        results = {self.folder: stored.union(self.shard_paths)}
         if self.before:
             results |= self.before.results()
         return results
@@ -452,8 +433,8 @@ class Pass:
         and entry; an empty name is none.
         """
         names = self.before.lost(kept, name_of) if self.before else set[str]()
-        for path in self._shards_beside(self.paths):
-            names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
+        for _, shard in self._others():
+            names |= {name_of(key, entry) for key, entry in shard.all_entries()}
         return names - {"", *kept}
 
 
@@ -596,7 +577,7 @@ def run(
                         remove_unfinished(folder)
             tracker.record_plan(plan, left)
             maker.make(step, plan, progress)
-            if outcome.n_missing and step.waits:
+            if outcome.n_missing and step.has_results:
                 break
         if not outcome.n_missing:
             outcome.record = spec.write(tracker.run.time_spent())
@@ -614,7 +595,7 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
         for step in passes:
             outcome.plan = step.plan()
             outcome.left += stages_left(outcome.plan, step.stages)
-            if outcome.plan.tasks and step.waits:
+            if outcome.plan.tasks and step.has_results:
                 outcome.left += step.later
                 return
 
@@ -666,7 +647,7 @@ class _PassMaker:
                     self.lock_stored_at = time.perf_counter()
                     self.work.keep(self.lock)
                 self.tracker.record_shard(report)
-            if step.waits:
+            if step.has_results:
                 self.work.gather()  # what other hosts have made of this plan meanwhile
         outcome.n_missing = len(step.missing)
         if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
@@ -675,9 +656,8 @@ class _PassMaker:
                 "disappeared during the run",
                 "let nothing remove files there, and run the same command again: finished shards are kept",
             )
-        if outcome.n_missing or not step.waits or not self.spec.drops:
+        if outcome.n_missing or not step.has_results or not self.spec.drops:
             return
-        step.separate_earlier_rows()
         for folder, paths in step.results().items():
             self.results.setdefault(folder, set()).update(paths)
 

@@ -6,6 +6,7 @@ conversations of neighbouring shards, too.
 """
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence, Set
@@ -17,7 +18,7 @@ from datasets import Features
 
 from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.core.records.conversation import (
     Conversation,
     as_stored,
@@ -33,7 +34,7 @@ from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
-from dailytalk_contiguous.shards import PendingConversation
+from dailytalk_contiguous.shards import Entry, PendingConversation, StoredEntry
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -72,11 +73,6 @@ def features_of(stages: Sequence[Stage]) -> Features:
     return Features(columns)
 
 
-def retried_by(stages: Iterable[Stage]) -> set[str]:
-    """Return the names of the stages whose rejects may be fine in another run."""
-    return {stage.name for stage in stages if stage.retried}
-
-
 @dataclass(frozen=True)
 class Task:
     """A shard to make.
@@ -90,8 +86,9 @@ class Task:
         before: the shard of the pass before, which has the rows after its stages; None for none.
         made_before: the columns that the stages before have made.
         retried: the stages, also of those before, whose rejects may be fine in another run.
-        finished_files: by id, the files of the conversations that other shards of the folder have, finished from
-            the same input by the same stages: they are copied, and only the others go through the stages.
+        finished: by id, conversations that other files of the folder have, finished from the same input by the
+            same stages: they are copied, and only the others go through the stages.
+        earlier: by id, what other files have of conversations that keep a finished row if they are rejected now.
         generation: the generation of the shard (`shards.Shard`).
     """
 
@@ -103,14 +100,15 @@ class Task:
     before: Path | None = None
     made_before: Set[str] = frozenset()
     retried: Set[str] = frozenset()
-    finished_files: Mapping[str, Path] = field(default_factory=dict)
+    finished: Mapping[str, StoredEntry] = field(default_factory=dict)
+    earlier: Mapping[str, StoredEntry] = field(default_factory=dict)
     generation: int = 0
 
     @property
     def left(self) -> list[PendingConversation]:
         """The conversations that go through stages."""
         unfinished = [pending for pending in self.conversations if not pending.is_finished]
-        return [pending for pending in unfinished if pending.id not in self.finished_files]
+        return [pending for pending in unfinished if pending.id not in self.finished]
 
     @property
     def seconds(self) -> float:
@@ -119,16 +117,10 @@ class Task:
 
     def read_files(self) -> list[Path]:
         """Return the files that are read to make it: of finished rows, and of those after the pass before."""
-        files = [*self.finished_files.values()]
+        files = [path for path, _ in (*self.finished.values(), *self.earlier.values())]
         if self.before and self.left:
             files.append(self.before)
         return [*dict.fromkeys(files)]
-
-    def absolute(self) -> "Task":
-        """Return the task with absolute paths, for a worker that is in another folder."""
-        finished_files = {name: path.absolute() for name, path in self.finished_files.items()}
-        before = self.before.absolute() if self.before else None
-        return replace(self, path=self.path.absolute(), finished_files=finished_files, before=before)
 
 
 @dataclass(frozen=True)
@@ -162,7 +154,7 @@ class ShardReport:
 
     Attributes:
         path: its file.
-        name: the file's own name, whether it is held or not.
+        name: the name that the file has if the next run doesn't try any conversation in it again.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
@@ -188,7 +180,7 @@ class ShardInProgress:
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
         self.task = task
         self._rows: dict[str, Row] = {}
-        self._entries: dict[str, shards.Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._rows_before: dict[str, Row] = {}
         self._copy(task.made_before | {name for stage in stages for name in stage.adds})
         for pending in task.conversations:
@@ -235,31 +227,37 @@ class ShardInProgress:
 
     def _copy(self, made_columns: Container[str]) -> None:
         """Copy finished conversations from other files; what can't be read is left to be made again."""
-        copied_from: dict[Path, list[PendingConversation]] = {}
-        for pending in self.task.conversations:
-            if pending.id in self.task.finished_files:
-                copied_from.setdefault(self.task.finished_files[pending.id], []).append(pending)
-        for path, conversations in copied_from.items():
-            shard = shards.read_whole(path, self.task.keeps)
-            if shard is None and self.task.before and not self.task.before.exists():
-                remedy = "delete it if it is there, and run the same command again"
-                raise BadInput(f"{as_text(path)!r} can't be read", remedy)
-            if shard is None:
+        finished = self.task.finished
+        for path in dict.fromkeys(path for path, _ in finished.values()):
+            try:
+                rows = shards.read_rows(path, self.task.keeps)
+            except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
+                raise
+            except BadInput:
+                if self.task.before and not self.task.before.exists():
+                    raise
                 continue
-            stored = {row["conversation_id"]: row for row in shard.rows}
-            for pending in conversations:
-                entry = shard.entries.get(pending.id)
-                if entry and entry.reject:
-                    self.put(pending, None, entry.reject)
-                elif pending.id in stored:
-                    self.put(pending, stored[pending.id] | columns_of_today(pending, made_columns), None)
+            for pending in self.task.conversations:
+                stored = finished.get(pending.id)
+                if stored is None or stored.path != path:
+                    continue
+                if stored.entry.reject:
+                    self.put(pending, None, stored.entry.reject)
+                elif pending.id in rows:
+                    self.put(pending, rows[pending.id] | columns_of_today(pending, made_columns), None)
 
     def put(self, pending: PendingConversation, row: Row | None, reject: Reject | None) -> None:
         """Add a conversation: its finished row, or its reject."""
-        key = shards.conversation_key(pending, self.task.made_by)
-        self._entries[pending.id] = shards.Entry(pending.recording_id, pending.duration, reject, key=key)
+        sound = row and (row.get("audio") or {}).get("bytes")
+        self._entries[pending.id] = Entry(
+            recording_id=pending.recording_id,
+            duration=pending.duration,
+            reject=reject,
+            audio=hashlib.sha256(sound).hexdigest()[:20] if sound else "",
+            key=shards.conversation_key(pending, self.task.made_by),
+        )
         if row is not None:
-            self._rows[pending.id] = {column: row.get(column) for column in self.task.keeps}
+            self._rows[pending.id] = row
 
     def put_talk(self, pending: PendingConversation, talk: Conversation) -> None:
         """Add a conversation as the stages have left it, or the reject that it has become."""
@@ -270,18 +268,25 @@ class ShardInProgress:
         self.put(pending, to_row(talk, [name for name in self.task.keeps if has_column(talk, name)]), None)
 
     def write(self) -> Path:
-        """Write the shard; it is held if one of its conversations may not be rejected the next time."""
+        """Write the shard: under another name if one of its conversations may not be rejected the next time."""
         check_interrupt()  # what compiled code has made of one may be a reject
-        path = self.task.path
-        held = shards.held_path(path)
-        if any(reject.stage in self.task.retried for reject in self.rejects):
-            path = held
-        names = [pending.id for pending in self.task.conversations]
-        rows = [self._rows[name] for name in names if name in self._rows]
-        entries = {name: self._entries[name] for name in names}
-        shards.write_shard(path, shards.Shard(rows, entries, self.task.generation), self.task.keeps)
-        if path != held:
-            held.unlink(missing_ok=True)
+        task = self.task
+        earlier = {name: stored for name, stored in task.earlier.items() if self._entries[name].reject}
+        for path in {path for path, _ in earlier.values()}:
+            stored_rows = shards.read_rows(path, task.keeps)
+            self._rows |= {name: stored_rows[name] for name, stored in earlier.items() if stored.path == path}
+        rows: list[Row] = []
+        entries: dict[str, Entry] = {}
+        for pending in task.conversations:
+            entries[pending.id] = self._entries[pending.id]
+            if pending.id in self._rows:
+                row = self._rows[pending.id]
+                rows.append({column: row.get(column) for column in task.keeps})
+        path = task.path
+        if any(reject.stage in task.retried for reject in self.rejects):
+            path = shards.shard_path(path.parent, task.conversations, f"{task.made_by} {task.generation}")
+        earlier_entries = {name: stored.entry for name, stored in earlier.items()}
+        shards.write_shard(path, shards.Shard(rows, entries, task.generation, earlier_entries), task.keeps)
         return path
 
 

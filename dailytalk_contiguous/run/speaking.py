@@ -205,7 +205,6 @@ class SpeakSpec(Spec):
             about=about,
             fields=finish.fields if finish else (),
             spoken=True,
-            earlier_shards=self._pass.earlier_shards(),
         )
         return outputs.write_results(half)
 
