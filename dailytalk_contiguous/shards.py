@@ -14,11 +14,10 @@ generation in it, since its time of modification changes with a copy, or in a st
 
 import hashlib
 import json
-import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -166,7 +165,7 @@ class Entry:
     key: str = ""
 
 
-class _ShardRecord(msgspec.Struct):
+class _ShardRecord(msgspec.Struct, omit_defaults=True):
     """Our record in a Parquet file's metadata."""
 
     layout: Whole
@@ -199,6 +198,11 @@ class Shard:
         yield from self.earlier_entries.items()
 
 
+def seconds_of(conversations: Iterable[PendingConversation]) -> float:
+    """Seconds of audio of conversations."""
+    return float(sum(pending.duration for pending in conversations))
+
+
 def seconds_of_a_shard(corpus_seconds: float) -> float:
     """Seconds of audio that a shard of a corpus of so many should have.
 
@@ -222,12 +226,12 @@ def group(
     """
     every = list(conversations)
     if not seconds:
-        seconds = seconds_of_a_shard(sum(pending.duration for pending in every))
+        seconds = seconds_of_a_shard(seconds_of(every))
     hashes = [_hash(pending.id) for pending in every]
 
     def cut(first: int, last: int) -> Iterator[list[PendingConversation]]:
         part = every[first:last]
-        if len(part) == 1 or sum(pending.duration for pending in part) <= 2 * seconds:
+        if len(part) == 1 or seconds_of(part) <= 2 * seconds:
             yield part
             return
         border = min(range(first + 1, last), key=hashes.__getitem__)
@@ -257,8 +261,7 @@ def conversations_part(path: Path) -> str:
 
 def shard_files(folder: Path) -> list[Path]:
     """The files in a folder that are called like shards, by name; none if there is no such folder."""
-    names = os.listdir(folder) if folder.is_dir() else []
-    return [folder / name for name in sorted(names) if name.startswith("shard-") and name.endswith(".parquet")]
+    return sorted(folder.glob("shard-*.parquet"))
 
 
 #: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
@@ -267,14 +270,8 @@ _GROUP_BYTES = 1_000_000
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
-    record: dict[str, object] = {
-        "layout": LAYOUT,
-        "generation": shard.generation,
-        "entries": {name: asdict(entry) for name, entry in shard.entries.items()},
-    }
-    if shard.earlier_entries:
-        record["earlier_entries"] = {name: asdict(entry) for name, entry in shard.earlier_entries.items()}
-    metadata = {METADATA_KEY: json.dumps(record).encode()}
+    record = _ShardRecord(LAYOUT, shard.generation, shard.entries, shard.earlier_entries)
+    metadata = {METADATA_KEY: json.dumps(msgspec.to_builtins(record)).encode()}
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
 
 

@@ -53,7 +53,6 @@ from dailytalk_contiguous.shards import (
     Entry,
     PendingConversation,
     Shard,
-    StoredEntry,
     by_generation,
     conversation_key,
     conversations_part,
@@ -288,13 +287,15 @@ class Pass:
     @property
     def paths(self) -> list[Path]:
         """The files of the shards, once they are made: their own, or those that the next run goes on from."""
-        stored = self._stored_entries()
-        paths = []
-        for path, conversations in zip(self.shard_paths, self.groups, strict=True):
-            files = {stored[pending.id].path if pending.id in stored else path for pending in conversations}
-            file = files.pop()
-            is_made = not files and conversations_part(file) == conversations_part(path)
-            paths.append(file if is_made else path)
+        absent = self._absent()
+        keys = self._keys(absent)
+        unfinished: dict[str, Path] = {}
+        for path, shard in self._others() if absent else []:
+            if all(entry.key == keys.get(name) for name, entry in shard.entries.items()):
+                unfinished[conversations_part(path)] = path
+        paths = [*self.shard_paths]
+        for number in absent:
+            paths[number] = unfinished.get(conversations_part(paths[number]), paths[number])
         return paths
 
     @property
@@ -326,35 +327,20 @@ class Pass:
         where something is left, for the conversations that need not be made again.
         """
         host, n_hosts = shard
-        existing = {*shard_files(self.folder)}
-        numbers: list[int] = []
-        for number, path in enumerate(self.shard_paths):
-            is_ours = number % n_hosts == host - 1 and self._is_needed(number)
-            if path not in existing and is_ours:
-                numbers.append(number)
+        numbers = [number for number in self._absent() if number % n_hosts == host - 1 and self._is_needed(number)]
         return RunPlan(self.shard_paths, self._tasks(numbers) if numbers else [], self.has_results)
 
-    def _tasks(self, numbers: Iterable[int]) -> list[Task]:
+    def _tasks(self, numbers: Sequence[int]) -> list[Task]:
         """Return shards to make. Rows that are in other files of the folder are not made again."""
         others = self._others()
-        keys = self._keys(numbers)
+        finished = current_entries(others, self._keys(numbers))
+        earlier = current_entries(others) if self.keeps_finished else {}
         retried = {stage.name for stage in self.stages_so_far if stage.retried}
-        finished: dict[str, StoredEntry] = {}
-        for name, stored in current_entries(others, keys).items():
-            reject = stored.entry.reject
-            if reject is None or reject.stage not in retried:
-                finished[name] = stored
-        finished_before: dict[str, StoredEntry] = {}
-        if self.keeps_finished:
-            for name, stored in current_entries(others).items():
-                if stored.entry.reject is None:
-                    finished_before[name] = stored
         generation = 1 + max((shard.generation for _, shard in others), default=-1)
         before = self.before
         paths_before = before.paths if before else []
-        tasks = []
+        tasks: list[Task] = []
         for number in numbers:
-            names = [pending.id for pending in self.groups[number]]
             task = Task(
                 path=self.shard_paths[number],
                 conversations=self.groups[number],
@@ -364,10 +350,15 @@ class Pass:
                 before=paths_before[number] if before else None,
                 made_before=before.columns_added if before else frozenset(),
                 retried=retried,
-                finished={name: finished[name] for name in names if name in finished},
-                earlier={name: finished_before[name] for name in names if name in finished_before},
                 generation=generation,
             )
+            for pending in task.conversations:
+                stored = finished.get(pending.id)
+                row = earlier.get(pending.id)
+                if stored and not (stored.entry.reject and stored.entry.reject.stage in retried):
+                    task.finished[pending.id] = stored
+                if row and not row.entry.reject:
+                    task.earlier[pending.id] = row
             tasks.append(task)
         return tasks
 
@@ -392,6 +383,16 @@ class Pass:
         self.before.needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
         return self.before
 
+    def _absent(self) -> list[int]:
+        """Return the numbers of the shards that are not in the folder under their own names."""
+        existing = {*shard_files(self.folder)}
+        return [number for number, path in enumerate(self.shard_paths) if path not in existing]
+
+    def _keys(self, numbers: Iterable[int]) -> dict[str, str]:
+        """Return the keys of the rows of shards, by conversation."""
+        conversations = chain.from_iterable(self.groups[number] for number in numbers)
+        return {pending.id: conversation_key(pending, self.made_by) for pending in conversations}
+
     def _others(self) -> list[tuple[Path, Shard]]:
         """Return the other shards of the folder that may have conversations of this pass, without their rows."""
         others = {*shard_files(self.folder)} - {*self.shard_paths}
@@ -400,31 +401,21 @@ class Pass:
             others = {path for path in others if conversations_part(path) in parts}
         return by_generation(others)
 
-    def _keys(self, numbers: Iterable[int]) -> dict[str, str]:
-        """Return the keys of the rows of shards, by conversation."""
-        conversations = chain.from_iterable(self.groups[number] for number in numbers)
-        return {pending.id: conversation_key(pending, self.made_by) for pending in conversations}
-
-    def _stored_entries(self) -> dict[str, StoredEntry]:
-        """Return what other files of the folder have of the conversations of the shards that do not exist."""
-        missing = [number for number, path in enumerate(self.shard_paths) if not path.exists()]
-        return current_entries(self._others(), self._keys(missing)) if missing else {}
-
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """Yield the rows of all shards, a shard at a time, with the id and these columns."""
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
-    def results(self) -> dict[Path, set[Path]]:
-        """Return the files that belong to the result, by folder; all others of these folders may go.
+    def drop_stale(self) -> None:
+        """Remove the shards of the folders that don't belong to the result.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
-        stored = {path for path, _ in self._stored_entries().values()}
-        results = {self.folder: stored.union(self.shard_paths)}
+        absent = self._absent()
+        stored = current_entries(self._others(), self._keys(absent)) if absent else {}
+        drop_stale(self.folder, {*self.shard_paths, *(path for path, _ in stored.values())})
         if self.before:
-            results |= self.before.results()
-        return results
+            self.before.drop_stale()
 
     def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
         """Return the names that this pass, or one before, would drop: in other shards of its folder, not `kept`.
@@ -471,7 +462,7 @@ class Spec(ABC):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         """Return the passes in order.
 
-        Each is made before the next one is asked for; by all hosts, if it `waits`.
+        Each is made before the next one is asked for; by all hosts, if it has results.
         """
 
     @abstractmethod
@@ -561,6 +552,7 @@ def run(
         on_exit.enter_context(tracker)
         passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
         maker: _PassMaker | None = None
+        finished: list[Pass] = []
         for step in passes:
             plan = step.plan(options.shard)
             left = stages_left(plan, step.stages)
@@ -577,12 +569,14 @@ def run(
                         remove_unfinished(folder)
             tracker.record_plan(plan, left)
             maker.make(step, plan, progress)
-            if outcome.n_missing and step.has_results:
-                break
+            if step.has_results:
+                finished.append(step)
+                if outcome.n_missing:
+                    break
         if not outcome.n_missing:
             outcome.record = spec.write(tracker.run.time_spent())
-            if maker:
-                maker.drop_stale()  # now that all rows are in other shards
+            for step in finished if spec.drops else []:
+                step.drop_stale()  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
     outcome.wall_seconds = time.perf_counter() - started
@@ -611,7 +605,6 @@ class _PassMaker:
     Attributes:
         holder: the run as its lock says it.
         lock: the file of the lock.
-        results: the files of all passes so far, by folder.
         lock_stored_at: when the lock was last copied to the store, as `time.perf_counter` says it.
     """
 
@@ -622,11 +615,10 @@ class _PassMaker:
     outcome: RunOutcome
     holder: Holder
     lock: Path
-    results: dict[Path, set[Path]] = field(default_factory=dict)
     lock_stored_at: float = -LOCK_SECONDS
 
     def make(self, step: Pass, plan: RunPlan, progress: Progress) -> None:
-        """Make the shards of a pass that are left, and note which files are its results.
+        """Make the shards of a pass that are left, and count those that no host has made.
 
         Raises DailytalkError for shards that something has removed.
         """
@@ -656,15 +648,6 @@ class _PassMaker:
                 "disappeared during the run",
                 "let nothing remove files there, and run the same command again: finished shards are kept",
             )
-        if outcome.n_missing or not step.has_results or not self.spec.drops:
-            return
-        for folder, paths in step.results().items():
-            self.results.setdefault(folder, set()).update(paths)
-
-    def drop_stale(self) -> None:
-        """Remove the shards that belong to no pass, unless the spec keeps them."""
-        for folder, paths in self.results.items():
-            drop_stale(folder, paths)
 
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:

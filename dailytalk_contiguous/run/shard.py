@@ -34,7 +34,7 @@ from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
-from dailytalk_contiguous.shards import Entry, PendingConversation, StoredEntry
+from dailytalk_contiguous.shards import Entry, PendingConversation, StoredEntry, seconds_of
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -100,8 +100,8 @@ class Task:
     before: Path | None = None
     made_before: Set[str] = frozenset()
     retried: Set[str] = frozenset()
-    finished: Mapping[str, StoredEntry] = field(default_factory=dict)
-    earlier: Mapping[str, StoredEntry] = field(default_factory=dict)
+    finished: dict[str, StoredEntry] = field(default_factory=dict)
+    earlier: dict[str, StoredEntry] = field(default_factory=dict)
     generation: int = 0
 
     @property
@@ -113,7 +113,7 @@ class Task:
     @property
     def seconds(self) -> float:
         """Seconds of audio that go through stages."""
-        return float(sum(pending.duration for pending in self.left))
+        return seconds_of(self.left)
 
     def read_files(self) -> list[Path]:
         """Return the files that are read to make it: of finished rows, and of those after the pass before."""
@@ -183,14 +183,22 @@ class ShardInProgress:
         self._entries: dict[str, Entry] = {}
         self._rows_before: dict[str, Row] = {}
         self._copy(task.made_before | {name for stage in stages for name in stage.adds})
-        for pending in task.conversations:
-            if pending.is_finished and pending.id not in self._entries:
-                self.put(pending, published_row(pending), None)
+        entries_before: dict[str, Entry] = {}
         if task.before and not self.is_whole:
-            self._read_pass_before(task.before)
-        self.left = [pending for pending in task.conversations if pending.id not in self._entries]
-        seconds = sum(pending.duration for pending in self.left)
-        self.copied_seconds = float(sum(pending.duration for pending in task.conversations) - seconds)
+            self._rows_before = shards.read_rows(task.before, task.columns)
+            entries_before = shards.read_entries(task.before)
+        self.left: list[PendingConversation] = []
+        for pending in task.conversations:
+            before = entries_before.get(pending.id)
+            if pending.id in self._entries:
+                continue
+            if pending.is_finished:
+                self.put(pending, published_row(pending), None)
+            elif before and before.reject:
+                self.put(pending, None, before.reject)
+            else:
+                self.left.append(pending)
+        self.copied_seconds = seconds_of(task.conversations) - seconds_of(self.left)
 
     @property
     def rejects(self) -> list[Reject]:
@@ -200,29 +208,14 @@ class ShardInProgress:
     def is_whole(self) -> bool:
         return len(self._entries) == len(self.task.conversations)
 
-    def _read_pass_before(self, path: Path) -> None:
-        """Read the rows after the pass before; its rejects are rejected here, too."""
-        stored = shards.read_rows(path, self.task.columns)
-        entries = shards.read_entries(path)
-        for pending in self.task.conversations:
-            name = pending.id
-            if name in self._entries:
-                continue
-            if name not in entries:
-                raise BadInput(f"{as_text(path)!r} lacks {name!r}", "delete it, and run the same command again")
-            reject = entries[name].reject
-            if reject:
-                self.put(pending, None, reject)
-            else:
-                self._rows_before[name] = stored[name]
-
     def open(self, pending: PendingConversation) -> Conversation:
         """Return a conversation of `left`, as the pass before has left it."""
-        if pending.id in self._rows_before:
-            row = self._rows_before.pop(pending.id)
-            row |= columns_of_today(pending, self.task.made_before)
-        else:
-            row = pending.row()
+        row = pending.row()
+        if self.task.before:
+            if pending.id not in self._rows_before:
+                reason = f"{as_text(self.task.before)!r} lacks {pending.id!r}"
+                raise BadInput(reason, "delete it, and run the same command again")
+            row = self._rows_before.pop(pending.id) | columns_of_today(pending, self.task.made_before)
         return open_talk(row, self.task.columns)
 
     def _copy(self, made_columns: Container[str]) -> None:
@@ -327,7 +320,7 @@ class Portion:
     @property
     def seconds(self) -> float:
         """Seconds of their audio."""
-        return float(sum(source.pending.duration for source in self.sources))
+        return seconds_of(source.pending for source in self.sources)
 
 
 @dataclass
@@ -378,7 +371,7 @@ class ShardMaker:
         for task in tasks:
             shard = ShardInProgress(task, self.stages)
             if not shard.left:
-                yield self._report(shard, shard.write())
+                yield self._report(shard)
             for pending in shard.left:
                 source = Source(shard, pending)
                 if waiting and not _go_together([*waiting, source], self.batch_seconds):
@@ -403,20 +396,20 @@ class ShardMaker:
         self._run(portion, self.n_together or 0)
         for piece in _pieces(portion) if is_divided else [portion]:
             self._run(piece, len(self.stages))
-            owners = {id(source.shard): source.shard for source in piece.sources}
             for source, talk in zip(piece.sources, piece.talks, strict=True):
                 source.shard.put_talk(source.pending, talk)
-            for shard in owners.values():
+            for shard in dict.fromkeys(source.shard for source in piece.sources):
                 if shard.is_whole:
-                    yield self._report(shard, shard.write())
+                    yield self._report(shard)
 
     def _run(self, portion: Portion, until: int) -> None:
         """Take a portion through the stages up to this one."""
         while portion.stages_done < until:
             self._advance(portion, self.stages[portion.stages_done])
 
-    def _report(self, shard: ShardInProgress, path: Path) -> ShardReport:
-        """Report a shard that is on disk, with the work since the last report."""
+    def _report(self, shard: ShardInProgress) -> ShardReport:
+        """Write a shard, and report it with the work since the last report."""
+        path = shard.write()
         now = time.perf_counter()
         with self._stage_times_lock:  # a thread prepares the next portion meanwhile
             stage_times = self._stage_times
@@ -486,10 +479,10 @@ def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
 
     A portion spans no shards that have copied more audio than it may have itself: it would fill memory.
     """
-    owners = {id(source.shard): source.shard for source in sources}
-    copied_seconds = sum(shard.copied_seconds for shard in owners.values())
+    owners = {source.shard for source in sources}
+    copied_seconds = sum(shard.copied_seconds for shard in owners)
     may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
-    seconds = sum(source.pending.duration for source in sources)
+    seconds = seconds_of(source.pending for source in sources)
     fits = seconds <= (batch_seconds or PORTION_SECONDS)
     return fits and (may_span or len(owners) == 1)
 

@@ -16,7 +16,6 @@ from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import ShardMaker, StageEvent, neighbours
 from dailytalk_contiguous.shards import (
     PendingConversation,
-    drop_stale,
     group,
     read_entries,
     read_rows,
@@ -257,8 +256,7 @@ def finish(step: Pass) -> None:
     """Make what is left of a pass, and drop what does not belong to its result, as a run does."""
     calls.clear()
     make(step)
-    for folder, paths in step.results().items():
-        drop_stale(folder, paths)
+    step.drop_stale()
 
 
 def test_conversations_after_the_dear_stages_stay_if_others_of_their_shard_are_gone(folder: Folder) -> None:
