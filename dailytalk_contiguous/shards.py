@@ -4,8 +4,8 @@ A shard is a file of conversations that are done. `shard-NAME-KEY.parquet`: NAME
 conversations in it, KEY of their inputs and of the stages that made it. A file is written under another name and
 renamed, so that a shard that exists is done and never changes, and nothing else says so. Its rejects are in it, so
 that no crash can separate them from its rows. The record of a conversation has the key of its row, so that shards
-of other conversations can take it over. If a conversation was rejected for a reason that may pass, the shard is
-written under another KEY, and the next run, which doesn't find it, goes on from that file.
+of other conversations can take it over. Where a conversation was rejected for a reason that may pass, the file has
+its generation behind KEY: the next run does not find the shard, and makes it of that file.
 
 Of each conversation in the files of a folder, the row in the file of the highest generation counts
 (`current_entries`): a run that was stopped leaves the shards of the run before it beside its own. A shard has its
@@ -145,6 +145,9 @@ _MOST_RECORDED = 31 * 86400.0
 #: The names that `shard_path` gives.
 _NAMES = "shard-????????????????-????????????????*.parquet"
 
+#: Characters of such a name without its ending.
+_NAME_LENGTH = 39
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -254,9 +257,9 @@ def conversation_key(pending: PendingConversation, made_by: str) -> str:
     return _hash(pending.id, pending.input_digest, made_by)
 
 
-def conversations_part(path: Path) -> str:
-    """The part of a shard's name that says which conversations are in it."""
-    return path.name.rpartition("-")[0]
+def own_name(path: Path) -> str:
+    """The name of a shard, NAME and KEY; behind it is the generation of one that is to be tried again."""
+    return path.stem[:_NAME_LENGTH]
 
 
 def shard_files(folder: Path) -> list[Path]:
@@ -275,13 +278,13 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
 
 
-def read_shard(path: Path) -> Shard | None:
-    """A shard without its rows, read from the file's end; None for a file that isn't ours.
+def read_shard(path: Path) -> Shard:
+    """A shard without its rows, read from the file's end; without entries for a file that isn't ours.
 
     A link to a file in another folder is not ours. Raises BadInput for a record of ours that can't be so.
     """
     if not path.is_file() or leads_out(path, path.parent):
-        return None
+        return Shard()
     try:
         with open_parquet(path, _DAMAGED) as file:
             metadata = file.schema.metadata or {}
@@ -289,22 +292,17 @@ def read_shard(path: Path) -> Shard | None:
     except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
         raise
     except BadInput:
-        return None
+        return Shard()
     if not isinstance(record, dict) or record.get("layout") != LAYOUT:  # somebody else's, or of another version
-        return None
+        return Shard()
     typed(record, _ShardRecord, printable_path(path), _DAMAGED)
     stored = msgspec.convert(record, _ShardRecord)
     return Shard([], stored.entries, stored.generation, stored.earlier_entries)
 
 
-def read_entries(path: Path) -> dict[str, Entry]:
-    """The records of a shard on its conversations; none for a file that isn't ours."""
-    return (read_shard(path) or Shard()).entries
-
-
 def by_generation(paths: Iterable[Path]) -> list[tuple[Path, Shard]]:
-    """The shards of these files without their rows, the oldest generation first; empty ones for files not ours."""
-    read = [(path, read_shard(path) or Shard()) for path in paths]
+    """The shards of these files, as `read_shard` reads them, the oldest generation first."""
+    read = [(path, read_shard(path)) for path in paths]
     return sorted(read, key=lambda pair: (pair[1].generation, pair[0].name))
 
 
@@ -345,11 +343,9 @@ class CurrentRows:
     def __init__(self, paths: Sequence[Path]) -> None:
         shards = dict(by_generation(paths))
         self.entries = current_entries(shards.items())
-        first_names: dict[Path, str] = {}
-        for name, (path, _) in self.entries.items():
-            first_names[path] = min(name, first_names.get(path, name))
-        files = [path for path in paths if path in first_names or not shards[path].entries]
-        self.files = sorted(files, key=lambda path: first_names.get(path, ""))
+        others = [path for path in paths if not shards[path].entries]
+        ordered = [self.entries[name].path for name in sorted(self.entries)]
+        self.files = [*others, *dict.fromkeys(ordered)]
 
     def counts(self, path: Path, name: str) -> bool:
         """Whether the row of a conversation in one of the files counts."""
@@ -368,6 +364,14 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
         file.check(Features({"conversation_id": STRING, **typed}), ["conversation_id"])
         rows = file.rows(dict.fromkeys(wanted))
         return {row["conversation_id"]: row for row in rows}
+
+
+def stored_rows(entries: Mapping[str, StoredEntry], columns: Features) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of conversations by their ids, a file at a time. Raises BadInput as `read_rows`."""
+    for path in dict.fromkeys(path for path, _ in entries.values()):
+        for name, row in read_rows(path, columns).items():
+            if name in entries and entries[name].path == path:
+                yield name, row
 
 
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:

@@ -19,7 +19,6 @@ from dailytalk_contiguous.shards import (
     StoredEntry,
     drop_stale,
     group,
-    read_entries,
     read_rows,
     read_shard,
     seconds_of_a_shard,
@@ -173,7 +172,7 @@ def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", [b"", b"PAR1" + b"\xff" * 100 + b"PAR1", b"text"])
 def test_damaged_file_is_not_taken_for_a_shard(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shard-1.parquet").write_bytes(content)
-    assert read_entries(tmp_path / "shard-1.parquet") == {}
+    assert read_shard(tmp_path / "shard-1.parquet").entries == {}
     assert entries_in(tmp_path) == {}
 
 
@@ -242,7 +241,7 @@ def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, rec
     table = pa.table({"conversation_id": ["a"]})
     table = table.replace_schema_metadata({b"dailytalk_contiguous": record})
     pq.write_table(table, tmp_path / "shard-1.parquet")
-    assert read_entries(tmp_path / "shard-1.parquet") == {}
+    assert read_shard(tmp_path / "shard-1.parquet").entries == {}
 
 
 def test_row_of_an_earlier_run_beside_the_reject_of_its_conversation_comes_back(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def _sound_digests(shards: Mapping[Path, Shard]) -> dict[Path, dict[str, str]]:
 def finished_shard(path: Path) -> Shard:
     """Return a finished shard without its rows. Raises DailytalkError for one that is damaged."""
     shard = read_shard(path)
-    if shard is None:
+    if not shard.entries:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
     return shard
 

@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -55,11 +55,11 @@ from dailytalk_contiguous.shards import (
     Shard,
     by_generation,
     conversation_key,
-    conversations_part,
     current_entries,
     drop_stale,
-    read_entries,
+    own_name,
     read_rows,
+    read_shard,
     shard_files,
     shard_path,
 )
@@ -172,7 +172,7 @@ def make_shards(
         on_cuda = n_gpus >= 1
     elif device is not None:
         on_cuda = device_of(device) == "cuda"
-    batch_seconds = options.batch_seconds if on_cuda and not speak_stage_of(stages) else 0.0
+    batch_seconds = options.batch_seconds if on_cuda and not find_stage(Speak, stages) else 0.0
     if is_on_ray:
         work = options.work or WorkFolder(Path())
         job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
@@ -217,15 +217,10 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
 def paid_voice(stages: Iterable[Stage]) -> Speak | None:
     """Return the stage that says utterances at a price; None if speech is free, or no stage says any."""
-    voice = speak_stage_of(stages)
+    voice = find_stage(Speak, stages)
     if voice is None or voice.synthesiser().deterministic:
         return None
     return voice
-
-
-def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
-    """Return the stage that says utterances; None where `Keep` or `Convert` is in its place."""
-    return find_stage(Speak, stages)
 
 
 def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
@@ -286,17 +281,9 @@ class Pass:
 
     @property
     def paths(self) -> list[Path]:
-        """The files of the shards, once they are made: their own, or those that the next run goes on from."""
-        absent = self._absent()
-        keys = self._keys(absent)
-        unfinished: dict[str, Path] = {}
-        for path, shard in self._others() if absent else []:
-            if all(entry.key == keys.get(name) for name, entry in shard.entries.items()):
-                unfinished[conversations_part(path)] = path
-        paths = [*self.shard_paths]
-        for number in absent:
-            paths[number] = unfinished.get(conversations_part(paths[number]), paths[number])
-        return paths
+        """The files of the shards, once they are made: of one that is to be tried again, the last."""
+        files = {own_name(path): path for path in shard_files(self.folder)}
+        return [files.get(own_name(path), path) for path in self.shard_paths]
 
     @property
     def missing(self) -> list[Path]:
@@ -314,7 +301,7 @@ class Pass:
     @property
     def entries(self) -> list[tuple[str, Entry]]:
         """The records of the shards on each conversation, by its id."""
-        return [entry for path in self.paths for entry in read_entries(path).items()]
+        return [entry for path in self.paths for entry in read_shard(path).entries.items()]
 
     @property
     def rejects(self) -> list[Reject]:
@@ -397,8 +384,8 @@ class Pass:
         """Return the other shards of the folder that may have conversations of this pass, without their rows."""
         others = {*shard_files(self.folder)} - {*self.shard_paths}
         if self.is_window:
-            parts = {conversations_part(path) for path in self.shard_paths}
-            others = {path for path in others if conversations_part(path) in parts}
+            names = {own_name(path) for path in self.shard_paths}
+            others = {path for path in others if own_name(path) in names}
         return by_generation(others)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
@@ -512,6 +499,9 @@ class RunOutcome:
         return dict(record.get("counts", {}))
 
 
+#: Seconds between two copies of the lock in the store, for `dailytalk status` on another machine.
+LOCK_SECONDS = 120.0
+
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
 Planned = Callable[[RunPlan, Run], None]
 
@@ -550,32 +540,51 @@ def run(
         return outcome
     with contextlib.ExitStack() as on_exit:
         on_exit.enter_context(tracker)
-        passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
-        maker: _PassMaker | None = None
-        finished: list[Pass] = []
-        for step in passes:
+        holder = Holder(spec.kind, spec.about.get("command", ""), options.shard)
+        lock: Path | None = None
+        lock_stored_at = -LOCK_SECONDS
+        steps: list[Pass] = []
+        for step in on_exit.enter_context(contextlib.closing(spec.passes(options))):
             plan = step.plan(options.shard)
             left = stages_left(plan, step.stages)
             planned(plan, tracker.run)
             if plan.tasks:
                 preflight((*left, *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
-            if maker is None:  # a run that is refused before leaves no trace
-                holder = Holder(spec.kind, spec.about.get("command", ""), options.shard)
+            if lock is None:  # a run that is refused before leaves no trace
                 lock = on_exit.enter_context(hold_folder(work, holder, options.force))
-                maker = _PassMaker(spec, options, work, tracker, outcome, holder, lock)
                 if options.shard == (1, 1):  # no other host writes here
                     for folder in (spec.out, *spec.out.iterdir()):
                         remove_unfinished(folder)
             tracker.record_plan(plan, left)
-            maker.make(step, plan, progress)
-            if step.has_results:
-                finished.append(step)
-                if outcome.n_missing:
-                    break
+            outcome.n_conversations = sum(map(len, step.groups))
+            outcome.n_shards = len(plan.paths)
+            holder = replace(holder, step=step.folder.name, shards_made=0, shards=len(plan.tasks))
+            holder.write(lock)
+            reports = make_shards(plan, step.stages, options, tracker.tracking(progress), spec.mirrors)
+            for report in reports if plan.tasks else []:
+                work.keep(report.path)
+                holder.shards_made += 1
+                holder.write(lock)
+                if time.perf_counter() - lock_stored_at >= LOCK_SECONDS:
+                    lock_stored_at = time.perf_counter()
+                    work.keep(lock)
+                tracker.record_shard(report)
+            if plan.tasks and step.has_results:
+                work.gather()  # what other hosts have made of this plan meanwhile
+            outcome.n_missing = len(step.missing)
+            if outcome.n_missing and options.shard == (1, 1):  # no other host makes them
+                raise DailytalkError(
+                    f"{counted(outcome.n_missing, 'shard')} of {outcome.n_shards:,} in {as_text(step.folder)!r} "
+                    "disappeared during the run",
+                    "let nothing remove files there, and run the same command again: finished shards are kept",
+                )
+            if outcome.n_missing and step.has_results:
+                break
+            steps.append(step)
         if not outcome.n_missing:
             outcome.record = spec.write(tracker.run.time_spent())
-            for step in finished if spec.drops else []:
+            for step in steps if spec.drops else []:
                 step.drop_stale()  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
@@ -592,62 +601,6 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
             if outcome.plan.tasks and step.has_results:
                 outcome.left += step.later
                 return
-
-
-#: Seconds between two copies of the lock in the store, for `dailytalk status` on another machine.
-LOCK_SECONDS = 120.0
-
-
-@dataclass
-class _PassMaker:
-    """Makes the passes of a run one after another.
-
-    Attributes:
-        holder: the run as its lock says it.
-        lock: the file of the lock.
-        lock_stored_at: when the lock was last copied to the store, as `time.perf_counter` says it.
-    """
-
-    spec: Spec
-    options: RunOptions
-    work: WorkFolder
-    tracker: Tracker
-    outcome: RunOutcome
-    holder: Holder
-    lock: Path
-    lock_stored_at: float = -LOCK_SECONDS
-
-    def make(self, step: Pass, plan: RunPlan, progress: Progress) -> None:
-        """Make the shards of a pass that are left, and count those that no host has made.
-
-        Raises DailytalkError for shards that something has removed.
-        """
-        outcome = self.outcome
-        outcome.n_conversations = sum(map(len, step.groups))
-        outcome.n_shards = len(plan.paths)
-        self.holder.step = step.folder.name
-        self.holder.shards_made = 0
-        self.holder.shards = len(plan.tasks)
-        if plan.tasks:
-            self.holder.write(self.lock)
-            noted = self.tracker.tracking(progress)
-            for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
-                self.work.keep(report.path)
-                self.holder.shards_made += 1
-                self.holder.write(self.lock)
-                if time.perf_counter() - self.lock_stored_at >= LOCK_SECONDS:
-                    self.lock_stored_at = time.perf_counter()
-                    self.work.keep(self.lock)
-                self.tracker.record_shard(report)
-            if step.has_results:
-                self.work.gather()  # what other hosts have made of this plan meanwhile
-        outcome.n_missing = len(step.missing)
-        if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
-            raise DailytalkError(
-                f"{counted(outcome.n_missing, 'shard')} of {len(step.paths):,} in {as_text(step.folder)!r} "
-                "disappeared during the run",
-                "let nothing remove files there, and run the same command again: finished shards are kept",
-            )
 
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:

@@ -154,7 +154,7 @@ class ShardReport:
 
     Attributes:
         path: its file.
-        name: the name that the file has if the next run doesn't try any conversation in it again.
+        name: the name of the file of a shard that is not to be tried again.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
@@ -174,7 +174,6 @@ class ShardInProgress:
         task: the shard to make.
         left: the conversations that go through stages.
         copied_seconds: seconds of audio of the others, which wait in memory.
-        rejects: the rejects among its conversations.
     """
 
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
@@ -182,27 +181,35 @@ class ShardInProgress:
         self._rows: dict[str, Row] = {}
         self._entries: dict[str, Entry] = {}
         self._rows_before: dict[str, Row] = {}
-        self._copy(task.made_before | {name for stage in stages for name in stage.adds})
-        entries_before: dict[str, Entry] = {}
-        if task.before and not self.is_whole:
-            self._rows_before = shards.read_rows(task.before, task.columns)
-            entries_before = shards.read_entries(task.before)
         self.left: list[PendingConversation] = []
+        made_columns = task.made_before | {name for stage in stages for name in stage.adds}
+        finished_rows = self._finished_rows()
+        rejects = rejects_in({name: stored.entry for name, stored in task.finished.items()})
+        if task.before and len(finished_rows) + len(rejects) < len(task.conversations):
+            self._rows_before = shards.read_rows(task.before, task.columns)
+            rejects = rejects_in(shards.read_shard(task.before).entries) | rejects
         for pending in task.conversations:
-            before = entries_before.get(pending.id)
-            if pending.id in self._entries:
-                continue
-            if pending.is_finished:
+            if pending.id in finished_rows:
+                self.put(pending, finished_rows[pending.id] | columns_of_today(pending, made_columns), None)
+            elif pending.id in rejects:
+                self.put(pending, None, rejects[pending.id])
+            elif pending.is_finished:
                 self.put(pending, published_row(pending), None)
-            elif before and before.reject:
-                self.put(pending, None, before.reject)
             else:
                 self.left.append(pending)
         self.copied_seconds = seconds_of(task.conversations) - seconds_of(self.left)
 
-    @property
-    def rejects(self) -> list[Reject]:
-        return [entry.reject for entry in self._entries.values() if entry.reject]
+    def _finished_rows(self) -> dict[str, Row]:
+        """Read finished conversations from other files; what can't be read is left to be made again."""
+        rows: dict[str, Row] = {}
+        try:
+            rows.update(shards.stored_rows(self.task.finished, self.task.keeps))
+        except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
+            raise
+        except BadInput:
+            if self.task.before and not self.task.before.exists():
+                raise
+        return rows
 
     @property
     def is_whole(self) -> bool:
@@ -217,27 +224,6 @@ class ShardInProgress:
                 raise BadInput(reason, "delete it, and run the same command again")
             row = self._rows_before.pop(pending.id) | columns_of_today(pending, self.task.made_before)
         return open_talk(row, self.task.columns)
-
-    def _copy(self, made_columns: Container[str]) -> None:
-        """Copy finished conversations from other files; what can't be read is left to be made again."""
-        finished = self.task.finished
-        for path in dict.fromkeys(path for path, _ in finished.values()):
-            try:
-                rows = shards.read_rows(path, self.task.keeps)
-            except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
-                raise
-            except BadInput:
-                if self.task.before and not self.task.before.exists():
-                    raise
-                continue
-            for pending in self.task.conversations:
-                stored = finished.get(pending.id)
-                if stored is None or stored.path != path:
-                    continue
-                if stored.entry.reject:
-                    self.put(pending, None, stored.entry.reject)
-                elif pending.id in rows:
-                    self.put(pending, rows[pending.id] | columns_of_today(pending, made_columns), None)
 
     def put(self, pending: PendingConversation, row: Row | None, reject: Reject | None) -> None:
         """Add a conversation: its finished row, or its reject."""
@@ -261,26 +247,29 @@ class ShardInProgress:
         self.put(pending, to_row(talk, [name for name in self.task.keeps if has_column(talk, name)]), None)
 
     def write(self) -> Path:
-        """Write the shard: under another name if one of its conversations may not be rejected the next time."""
+        """Write the shard, under another name if one of its conversations is to be tried again."""
         check_interrupt()  # what compiled code has made of one may be a reject
         task = self.task
         earlier = {name: stored for name, stored in task.earlier.items() if self._entries[name].reject}
-        for path in {path for path, _ in earlier.values()}:
-            stored_rows = shards.read_rows(path, task.keeps)
-            self._rows |= {name: stored_rows[name] for name, stored in earlier.items() if stored.path == path}
-        rows: list[Row] = []
-        entries: dict[str, Entry] = {}
+        self._rows.update(shards.stored_rows(earlier, task.keeps))
+        shard = shards.Shard(generation=task.generation)
         for pending in task.conversations:
-            entries[pending.id] = self._entries[pending.id]
+            shard.entries[pending.id] = self._entries[pending.id]
             if pending.id in self._rows:
                 row = self._rows[pending.id]
-                rows.append({column: row.get(column) for column in task.keeps})
+                shard.rows.append({column: row.get(column) for column in task.keeps})
+            if pending.id in earlier:
+                shard.earlier_entries[pending.id] = earlier[pending.id].entry
         path = task.path
-        if any(reject.stage in task.retried for reject in self.rejects):
-            path = shards.shard_path(path.parent, task.conversations, f"{task.made_by} {task.generation}")
-        earlier_entries = {name: stored.entry for name, stored in earlier.items()}
-        shards.write_shard(path, shards.Shard(rows, entries, task.generation, earlier_entries), task.keeps)
+        if any(reject.stage in task.retried for reject in rejects_in(shard.entries).values()):
+            path = path.with_stem(f"{path.stem}-{task.generation:04}")
+        shards.write_shard(path, shard, task.keeps)
         return path
+
+
+def rejects_in(entries: Mapping[str, Entry]) -> dict[str, Reject]:
+    """Return the rejects among entries, by conversation."""
+    return {name: entry.reject for name, entry in entries.items() if entry.reject}
 
 
 def published_row(pending: PendingConversation) -> Row:

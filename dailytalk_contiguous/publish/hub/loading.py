@@ -26,7 +26,7 @@ from dailytalk_contiguous.machine.stereo_audio import StereoFeature
 from dailytalk_contiguous.publish.items import Shards
 from dailytalk_contiguous.publish.opening import finished_items, local_folder
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
-from dailytalk_contiguous.shards import read_entries
+from dailytalk_contiguous.shards import read_shard
 from dailytalk_contiguous.store.addresses import address_of, stores_named_in_errors
 from dailytalk_contiguous.store.foreign_card import check_card
 from dailytalk_contiguous.store.full_disk import disk_problem, name_file
@@ -208,7 +208,7 @@ def _opened(where: str | Path | Reference, revision: str | None, token: str | No
 def _refuse_halves(items: Shards) -> None:
     """Raise DailytalkError if a part of a file doesn't count: `datasets` reads whole files."""
     for file in items.files:
-        for name, entry in read_entries(file).items():
+        for name, entry in read_shard(file).entries.items():
             if not entry.reject and not items.current.counts(file, name):
                 raise DailytalkError(
                     f"the conversation {name!r} is in {file} and in a newer shard: a run was stopped here",
