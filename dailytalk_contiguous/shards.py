@@ -49,7 +49,7 @@ _MEMORY = 6
 
 #: The bytes that zlib has seen before: a recording without a transcript is little more than the names of columns.
 _SEEN = pickle.dumps(
-    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "given": [], "transcripts": []},
+    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "cues": [], "transcripts": []},
     pickle.HIGHEST_PROTOCOL,
 )
 
@@ -201,7 +201,7 @@ class Shard:
         yield from self.earlier_entries.items()
 
 
-def seconds_of(conversations: Iterable[PendingConversation]) -> float:
+def audio_seconds_of(conversations: Iterable[PendingConversation]) -> float:
     """Seconds of audio of conversations."""
     return float(sum(pending.duration for pending in conversations))
 
@@ -229,12 +229,12 @@ def group(
     """
     every = list(conversations)
     if not seconds:
-        seconds = seconds_of_a_shard(seconds_of(every))
+        seconds = seconds_of_a_shard(audio_seconds_of(every))
     hashes = [_hash(pending.id) for pending in every]
 
     def cut(first: int, last: int) -> Iterator[list[PendingConversation]]:
         part = every[first:last]
-        if len(part) == 1 or seconds_of(part) <= 2 * seconds:
+        if len(part) == 1 or audio_seconds_of(part) <= 2 * seconds:
             yield part
             return
         border = min(range(first + 1, last), key=hashes.__getitem__)
@@ -347,7 +347,7 @@ class CurrentRows:
         ordered = [self.entries[name].path for name in sorted(self.entries)]
         self.files = [*others, *dict.fromkeys(ordered)]
 
-    def counts(self, path: Path, name: str) -> bool:
+    def counts(self, path: Path, name: str | None) -> bool:
         """Whether the row of a conversation in one of the files counts."""
         return name not in self.entries or self.entries[name].path == path
 

@@ -213,7 +213,7 @@ class Items(ABC):
         for path in shards.files:
             with open_parquet(path, _CORPUS_AGAIN) as opened:
                 for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
-                    if shards.counts(path, row["conversation_id"]):
+                    if shards.counts(path, row.get("conversation_id")):
                         yield row
 
     def splits(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
-from dailytalk_contiguous.core.records.conversation import cues_of_row
+from dailytalk_contiguous.core.records.rows import cues_of_row
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
@@ -319,7 +319,7 @@ class Pass:
 
     def _tasks(self, numbers: Sequence[int]) -> list[Task]:
         """Return shards to make. Rows that are in other files of the folder are not made again."""
-        others = self._others()
+        others = self._other_shards()
         finished = current_entries(others, self._keys(numbers))
         earlier = current_entries(others) if self.keeps_finished else {}
         retried = {stage.name for stage in self.stages_so_far if stage.retried}
@@ -345,7 +345,7 @@ class Pass:
                 if stored and not (stored.entry.reject and stored.entry.reject.stage in retried):
                     task.finished[pending.id] = stored
                 if row and not row.entry.reject:
-                    task.earlier[pending.id] = row
+                    task.earlier_rows[pending.id] = row
             tasks.append(task)
         return tasks
 
@@ -380,7 +380,7 @@ class Pass:
         conversations = chain.from_iterable(self.groups[number] for number in numbers)
         return {pending.id: conversation_key(pending, self.made_by) for pending in conversations}
 
-    def _others(self) -> list[tuple[Path, Shard]]:
+    def _other_shards(self) -> list[tuple[Path, Shard]]:
         """Return the other shards of the folder that may have conversations of this pass, without their rows."""
         others = {*shard_files(self.folder)} - {*self.shard_paths}
         if self.is_window:
@@ -399,7 +399,7 @@ class Pass:
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
         absent = self._absent()
-        stored = current_entries(self._others(), self._keys(absent)) if absent else {}
+        stored = current_entries(self._other_shards(), self._keys(absent)) if absent else {}
         drop_stale(self.folder, {*self.shard_paths, *(path for path, _ in stored.values())})
         if self.before:
             self.before.drop_stale()
@@ -411,7 +411,7 @@ class Pass:
         and entry; an empty name is none.
         """
         names = self.before.lost(kept, name_of) if self.before else set[str]()
-        for _, shard in self._others():
+        for _, shard in self._other_shards():
             names |= {name_of(key, entry) for key, entry in shard.all_entries()}
         return names - {"", *kept}
 

@@ -19,22 +19,16 @@ from datasets import Features
 from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    as_stored,
-    assign,
-    from_row,
-    has_column,
-    to_row,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.judged import read_published
+from dailytalk_contiguous.core.records.rows import as_stored, assign, from_row, has_column, to_row
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
-from dailytalk_contiguous.shards import Entry, PendingConversation, StoredEntry, seconds_of
+from dailytalk_contiguous.shards import Entry, PendingConversation, StoredEntry, audio_seconds_of
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -88,7 +82,7 @@ class Task:
         retried: the stages, also of those before, whose rejects may be fine in another run.
         finished: by id, conversations that other files of the folder have, finished from the same input by the
             same stages: they are copied, and only the others go through the stages.
-        earlier: by id, what other files have of conversations that keep a finished row if they are rejected now.
+        earlier_rows: by id, the finished rows in other files that conversations keep if they are rejected now.
         generation: the generation of the shard (`shards.Shard`).
     """
 
@@ -101,7 +95,7 @@ class Task:
     made_before: Set[str] = frozenset()
     retried: Set[str] = frozenset()
     finished: dict[str, StoredEntry] = field(default_factory=dict)
-    earlier: dict[str, StoredEntry] = field(default_factory=dict)
+    earlier_rows: dict[str, StoredEntry] = field(default_factory=dict)
     generation: int = 0
 
     @property
@@ -113,11 +107,11 @@ class Task:
     @property
     def seconds(self) -> float:
         """Seconds of audio that go through stages."""
-        return seconds_of(self.left)
+        return audio_seconds_of(self.left)
 
     def read_files(self) -> list[Path]:
         """Return the files that are read to make it: of finished rows, and of those after the pass before."""
-        files = [path for path, _ in (*self.finished.values(), *self.earlier.values())]
+        files = [path for path, _ in (*self.finished.values(), *self.earlier_rows.values())]
         if self.before and self.left:
             files.append(self.before)
         return [*dict.fromkeys(files)]
@@ -184,10 +178,10 @@ class ShardInProgress:
         self.left: list[PendingConversation] = []
         made_columns = task.made_before | {name for stage in stages for name in stage.adds}
         finished_rows = self._finished_rows()
-        rejects = rejects_in({name: stored.entry for name, stored in task.finished.items()})
+        rejects = _rejects_in({name: stored.entry for name, stored in task.finished.items()})
         if task.before and len(finished_rows) + len(rejects) < len(task.conversations):
             self._rows_before = shards.read_rows(task.before, task.columns)
-            rejects = rejects_in(shards.read_shard(task.before).entries) | rejects
+            rejects = _rejects_in(shards.read_shard(task.before).entries) | rejects
         for pending in task.conversations:
             if pending.id in finished_rows:
                 self.put(pending, finished_rows[pending.id] | columns_of_today(pending, made_columns), None)
@@ -197,7 +191,7 @@ class ShardInProgress:
                 self.put(pending, published_row(pending), None)
             else:
                 self.left.append(pending)
-        self.copied_seconds = seconds_of(task.conversations) - seconds_of(self.left)
+        self.copied_seconds = audio_seconds_of(task.conversations) - audio_seconds_of(self.left)
 
     def _finished_rows(self) -> dict[str, Row]:
         """Read finished conversations from other files; what can't be read is left to be made again."""
@@ -250,7 +244,7 @@ class ShardInProgress:
         """Write the shard, under another name if one of its conversations is to be tried again."""
         check_interrupt()  # what compiled code has made of one may be a reject
         task = self.task
-        earlier = {name: stored for name, stored in task.earlier.items() if self._entries[name].reject}
+        earlier = {name: stored for name, stored in task.earlier_rows.items() if self._entries[name].reject}
         self._rows.update(shards.stored_rows(earlier, task.keeps))
         shard = shards.Shard(generation=task.generation)
         for pending in task.conversations:
@@ -261,13 +255,13 @@ class ShardInProgress:
             if pending.id in earlier:
                 shard.earlier_entries[pending.id] = earlier[pending.id].entry
         path = task.path
-        if any(reject.stage in task.retried for reject in rejects_in(shard.entries).values()):
+        if any(reject.stage in task.retried for reject in _rejects_in(shard.entries).values()):
             path = path.with_stem(f"{path.stem}-{task.generation:04}")
         shards.write_shard(path, shard, task.keeps)
         return path
 
 
-def rejects_in(entries: Mapping[str, Entry]) -> dict[str, Reject]:
+def _rejects_in(entries: Mapping[str, Entry]) -> dict[str, Reject]:
     """Return the rejects among entries, by conversation."""
     return {name: entry.reject for name, entry in entries.items() if entry.reject}
 
@@ -309,7 +303,7 @@ class Portion:
     @property
     def seconds(self) -> float:
         """Seconds of their audio."""
-        return seconds_of(source.pending for source in self.sources)
+        return audio_seconds_of(source.pending for source in self.sources)
 
 
 @dataclass
@@ -471,7 +465,7 @@ def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
     owners = {source.shard for source in sources}
     copied_seconds = sum(shard.copied_seconds for shard in owners)
     may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
-    seconds = seconds_of(source.pending for source in sources)
+    seconds = audio_seconds_of(source.pending for source in sources)
     fits = seconds <= (batch_seconds or PORTION_SECONDS)
     return fits and (may_span or len(owners) == 1)
 
