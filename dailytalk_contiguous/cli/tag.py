@@ -22,8 +22,8 @@ from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refu
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
+from dailytalk_contiguous.sources.hub.published import manifest_of
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.sources.published import manifest_of
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.take_published import TakePublished

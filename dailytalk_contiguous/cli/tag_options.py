@@ -11,7 +11,7 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.schema import MIX
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
-from dailytalk_contiguous.sources.pairs import pair_choice
+from dailytalk_contiguous.sources.recordings.pairs import pair_choice
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dailytalk_contiguous.sources.hub_audio_files import made_folders, unread_lists
-from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, is_in_tables, to_fetch
-from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.hub.audio_files import made_folders, unread_lists
+from dailytalk_contiguous.sources.hub.fetching import Fetched, ToFetch, fetch, is_in_tables, to_fetch
+from dailytalk_contiguous.sources.hub.repository import Repository, repository_of
+from dailytalk_contiguous.sources.lines_to_speak import lacks_recordings
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
-from dailytalk_contiguous.sources.transcribed import lacks_recordings
-from dailytalk_contiguous.sources.transcripts import UNNAMED
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import UNNAMED
 from dailytalk_contiguous.store.addresses import HubChoice, address_of
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
@@ -48,7 +48,7 @@ class Inputs(ABC):
     def fetch(self) -> Fetched:
         """Return what to search on this machine, and rows that can't be used; download a dataset first.
 
-        Raises DailytalkError as `hub_repository.fetch` does.
+        Raises DailytalkError as `hub.fetching.fetch` does.
         """
 
 

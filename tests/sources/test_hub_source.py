@@ -20,13 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.sources import webdataset_samples
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.hub_fetch import fetch, to_fetch
-from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
-from dailytalk_contiguous.sources.hub_tables import suffix_of, table_file_name
+from dailytalk_contiguous.sources.hub import webdataset_samples
+from dailytalk_contiguous.sources.hub.fetching import fetch, to_fetch
+from dailytalk_contiguous.sources.hub.recording_rows import suffix_of, table_file_name
+from dailytalk_contiguous.sources.hub.repository import Repository, repository_of
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, list_recordings
 from dailytalk_contiguous.store.addresses import HubChoice
 
 pytest_plugins = ["hub.hub_fixtures"]

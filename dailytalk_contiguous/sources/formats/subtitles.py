@@ -19,10 +19,11 @@ from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.words.cues import shared_time
 from dailytalk_contiguous.core.words.transcript_marks import is_redacted, mark_of, without_control_tokens
-from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
-from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
-from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
-from dailytalk_contiguous.sources.transcript_text import CLOCK, broken, clock_seconds, read_text
+from dailytalk_contiguous.sources.formats.channel_names import is_side_name, speaker_label, with_colons
+from dailytalk_contiguous.sources.formats.plain_texts import labels_as_subtitles, sbv_as_subtitles
+from dailytalk_contiguous.sources.formats.private_names import is_private, is_private_alone, shown_line
+from dailytalk_contiguous.sources.formats.records import ReadingChoice
+from dailytalk_contiguous.sources.formats.text_files import CLOCK, broken, clock_seconds, read_text
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 
@@ -61,8 +62,8 @@ class SubtitleRecord(TypedDict):
     words: list[dict[str, object]]
 
 
-def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, SubtitleRecord]]:
-    """Yield the records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
+def subtitle_records(path: Path, choice: ReadingChoice) -> Iterator[tuple[str, SubtitleRecord]]:
+    """Yield the records of subtitles of one side, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
     karaoke and rolling captions is read once. People without names in one subtitle are a record each, in their
@@ -72,8 +73,8 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     for subtitle in _read_subtitles(path):
         subtitles += _turns(subtitle)
     named = [list(map(_named_line, item.lines)) for item in subtitles]
-    prefixes = _prefixes_of_speakers(named, side)
-    keys = _names_of_speakers(named, side) - prefixes
+    prefixes = _prefixes_of_speakers(named, choice.side)
+    keys = _names_of_speakers(named, choice.side) - prefixes
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)
     for item, lines in zip(subtitles, named, strict=True):

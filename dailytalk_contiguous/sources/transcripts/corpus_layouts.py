@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
-from dailytalk_contiguous.sources.text_transcripts import text_kind
+from dailytalk_contiguous.sources.formats.candor import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
+from dailytalk_contiguous.sources.formats.plain_texts import text_kind
 
 #: A file of Switchboard: the number of a call, and whether it has words or utterances of a side.
 _SWITCHBOARD = re.compile(r"sw0?(\d{4})(?:[AB]-ms98-\w+-(?:word|trans)\.text|\.mrk)", re.IGNORECASE)

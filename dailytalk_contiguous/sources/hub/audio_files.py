@@ -17,9 +17,9 @@ from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.machine.resources import side_by_side
-from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.pairs import common_names
-from dailytalk_contiguous.sources.transcripts import LISTS, OF_MANY, stems_of
+from dailytalk_contiguous.sources.hub.repository import Repository, download, modified_of
+from dailytalk_contiguous.sources.recordings.pairs import common_names
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import LISTS, OF_MANY, stems_of
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.sources.hub_audio_files import chosen_files, companions, fetch_file, names_of
-from dailytalk_contiguous.sources.hub_fetch import is_in_tables
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.hub_shards import rows_of
-from dailytalk_contiguous.sources.hub_tables import TablePlan, plan_of, write_row
-from dailytalk_contiguous.sources.recordings import Names, Recording, identities
+from dailytalk_contiguous.sources.hub.audio_files import chosen_files, companions, fetch_file, names_of
+from dailytalk_contiguous.sources.hub.fetching import is_in_tables
+from dailytalk_contiguous.sources.hub.recording_rows import TablePlan, plan_of, write_row
+from dailytalk_contiguous.sources.hub.repository import Repository
+from dailytalk_contiguous.sources.hub.shard_rows import rows_of
+from dailytalk_contiguous.sources.recordings.recording_files import Names, Recording, identities
 from dailytalk_contiguous.store.hub import hub_errors
 
 

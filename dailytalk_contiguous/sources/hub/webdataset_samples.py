@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.channel_names import ROLES, is_side_name
+from dailytalk_contiguous.sources.formats.channel_names import ROLES, is_side_name
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"

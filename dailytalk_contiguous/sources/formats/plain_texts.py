@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
-from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import (
+from dailytalk_contiguous.sources.formats.corpus_lines import FISHER_LINE, fisher_records
+from dailytalk_contiguous.sources.formats.private_names import shown_line, shown_name
+from dailytalk_contiguous.sources.formats.records import TranscriptRecord
+from dailytalk_contiguous.sources.formats.text_files import (
     CLOCK,
     NUMBER,
     broken,
@@ -70,7 +71,7 @@ def _kind_of(path: Path, size: int, modified: int) -> str | None:
     return None
 
 
-def text_records(path: Path) -> Iterator[CorpusRecord]:
+def text_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the records of a `.txt` of Fisher or Otter. Raises BadInput."""
     if text_kind(path) == OTTER:
         yield from otter_records(path)
@@ -118,7 +119,7 @@ _OTTER_SECOND = 1.0
 _OTTER_WORD = 0.4
 
 
-def otter_records(path: Path) -> Iterator[CorpusRecord]:
+def otter_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the turns of Otter's text: a name with its start, and below it what is said up to the next one.
 
     A turn ends where the next one begins; times are whole seconds. Raises BadInput.

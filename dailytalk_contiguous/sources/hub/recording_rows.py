@@ -26,14 +26,14 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, LABELLED, Row
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
-from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, columns_with_audio, rows_of
-from dailytalk_contiguous.sources.joined import put_together
-from dailytalk_contiguous.sources.pairs import Pair
-from dailytalk_contiguous.sources.published import fields_of_version, write_published
-from dailytalk_contiguous.sources.recordings import shortened
-from dailytalk_contiguous.sources.transcript_formats import is_transcript
-from dailytalk_contiguous.sources.webdataset_samples import KEY
+from dailytalk_contiguous.sources.formats.json_documents import is_transcript
+from dailytalk_contiguous.sources.hub.published import fields_of_version, write_published
+from dailytalk_contiguous.sources.hub.repository import Repository, download, modified_of
+from dailytalk_contiguous.sources.hub.shard_rows import TABLE_SUFFIXES, columns_of, columns_with_audio, rows_of
+from dailytalk_contiguous.sources.hub.webdataset_samples import KEY
+from dailytalk_contiguous.sources.recordings.joined import put_together
+from dailytalk_contiguous.sources.recordings.pairs import Pair
+from dailytalk_contiguous.sources.recordings.recording_files import shortened
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.foreign_card import USE_ITS_FILES, check_card
 from dailytalk_contiguous.store.parquet import cause
@@ -81,7 +81,7 @@ class WrittenRecordings(TypedDict):
     """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used.
 
     `fields`: of finished conversations, the fields that they have beside ours; such a row is beside its recording
-    (`sources.published`).
+    (`sources.hub.published`).
     """
 
     recordings: list[str]

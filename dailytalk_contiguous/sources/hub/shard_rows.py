@@ -1,7 +1,7 @@
 """The rows of one shard on the Hub, Parquet or WebDataset, read over the network without a copy of the shard.
 
 Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that reads all columns to get at one,
-fails on some WebDataset members (see `sources.webdataset_samples`), and may abort the process where it is left
+fails on some WebDataset members (see `sources.hub.webdataset_samples`), and may abort the process where it is left
 before the end (apache/arrow#45214). Audio is never decoded.
 """
 
@@ -18,8 +18,8 @@ from huggingface_hub import HfFileSystem
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.records.schema import STRING, Row
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
+from dailytalk_contiguous.sources.hub.repository import Repository
+from dailytalk_contiguous.sources.hub.webdataset_samples import is_audio_column, samples_in
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota
 
 #: The endings of shards of both kinds.

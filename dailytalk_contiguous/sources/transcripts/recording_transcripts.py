@@ -21,15 +21,22 @@ from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.words.cues import later_cue
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
-from dailytalk_contiguous.sources.channel_names import is_side_name, person, sides_of, speaker_label
-from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
-from dailytalk_contiguous.sources.named_records import NamedRecords
-from dailytalk_contiguous.sources.private_names import shown_name
-from dailytalk_contiguous.sources.recordings import is_recording
-from dailytalk_contiguous.sources.same_words import bare_name, has_words_or_mark, repeated_files
-from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
-from dailytalk_contiguous.sources.transcript_text import broken
+from dailytalk_contiguous.sources.formats.candor import CANDOR_TRANSCRIPTS
+from dailytalk_contiguous.sources.formats.channel_names import is_side_name, person, sides_of, speaker_label
+from dailytalk_contiguous.sources.formats.json_documents import SHARED
+from dailytalk_contiguous.sources.formats.private_names import shown_name
+from dailytalk_contiguous.sources.formats.records import ReadingChoice
+from dailytalk_contiguous.sources.formats.text_files import broken
+from dailytalk_contiguous.sources.recordings.recording_files import is_recording
+from dailytalk_contiguous.sources.transcripts.corpus_layouts import (
+    are_transcripts,
+    corpus_transcripts,
+    switchboard_stems,
+)
+from dailytalk_contiguous.sources.transcripts.named_records import NamedRecords
+from dailytalk_contiguous.sources.transcripts.readers import ending_of
+from dailytalk_contiguous.sources.transcripts.record_cues import read_cues
+from dailytalk_contiguous.sources.transcripts.same_words import bare_name, has_words_or_mark, repeated_files
 from dailytalk_contiguous.store.files import on_disk
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -234,7 +241,7 @@ def read_transcripts(
         side = sides[path]
         shared = is_shared(as_text(path.name), stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-        read = read_cues(path, side, pick, tiers, left, duration)
+        read = read_cues(path, pick, ReadingChoice(side, tiers, left), duration)
         if not read and not shared:
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dailytalk_contiguous.core.records.schema import CHANNELS, OPEN
-from dailytalk_contiguous.sources.private_names import is_private, shown_name
-from dailytalk_contiguous.sources.transcript_text import broken
+from dailytalk_contiguous.sources.formats.private_names import is_private, shown_name
+from dailytalk_contiguous.sources.formats.text_files import broken
 
 _LEFT, _RIGHT = CHANNELS
 _SIDES = {"left": _LEFT, "l": _LEFT, "a": _LEFT, "main": _LEFT}
