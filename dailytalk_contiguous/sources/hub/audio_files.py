@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.documents import composed
@@ -69,10 +70,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     files: dict[str, list[str]] = {}
     for path, path_keys in keys.items():
         folder, _ = path_keys[0]
-        files[path] = []
-        for key in path_keys:
-            files[path] += beside[key]
-        files[path] += shared[folder]
+        files[path] = [*chain.from_iterable(beside[key] for key in path_keys), *shared[folder]]
     return files
 
 

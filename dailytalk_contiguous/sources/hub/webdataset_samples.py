@@ -161,22 +161,19 @@ def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]
 
     Raises TarError for damage.
     """
-    member = _next_member(tar)
-    while member:
+    while True:
+        try:
+            member = tar.next()
+        except (ValueError, OverflowError, RecursionError) as error:  # from numbers, and from headers of headers
+            raise tarfile.ReadError(f"a damaged header ({type(error).__name__})") from None
+        if member is None:
+            return
         if len(tar.pax_headers) > _MOST_ATTRIBUTES:
             raise tarfile.ReadError(f"more than {_MOST_ATTRIBUTES:,} global attributes")
         yield member
         if tar.offset > n_bytes:  # tarfile would search for the next one after the end, for hours
             raise tarfile.ReadError("a file that ends after the archive")
         tar.members.clear()  # type: ignore[attr-defined]
-        member = _next_member(tar)
-
-
-def _next_member(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
-    try:
-        return tar.next()
-    except (ValueError, OverflowError, RecursionError) as error:  # from numbers, and from headers of headers
-        raise tarfile.ReadError(f"a damaged header ({type(error).__name__})") from None
 
 
 def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:

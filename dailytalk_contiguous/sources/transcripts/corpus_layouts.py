@@ -36,6 +36,11 @@ def switchboard_stems(name: str) -> list[str]:
     return [f"sw{match[1]}", f"sw0{match[1]}"] if match else []
 
 
+def is_switchboard(path: Path) -> bool:
+    """Whether a file is named like a transcript of Switchboard."""
+    return _SWITCHBOARD.fullmatch(path.name) is not None
+
+
 def corpus_transcripts(recording: Path, root: Path | None, elsewhere: Path | None) -> list[Path]:
     """Return the transcripts of a recording that its corpus keeps at another place than beside it.
 
@@ -84,12 +89,7 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
 
     Switchboard has several texts of a call: the one with words is read, else that of utterances, else the `.mrk`.
     """
-    kept = []
-    for path in paths:
-        ending = path.suffix.lower()
-        if ending == ".txt" and text_kind(path) is None:
-            continue
-        kept.append(path)
+    kept = [path for path in paths if path.suffix.lower() != ".txt" or text_kind(path)]
     names = {path.name.casefold() for path in kept}
     richest = []
     for path in kept:
@@ -106,7 +106,7 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
 def files_with(transcript: Path) -> list[Path]:
     """Return the files that are read together with a transcript."""
     channel_map = channel_map_of(transcript) if transcript.name in CANDOR_TRANSCRIPTS else None
-    return [channel_map] if channel_map and channel_map.is_file() else []
+    return [channel_map] if channel_map else []
 
 
 def poorer_than(transcript: Path) -> list[Path]:

@@ -4,43 +4,29 @@ A format is a `TranscriptReader`: the endings of its files, and what makes recor
 in the middle would get into a dataset unnoticed, so damaged files are rejected.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from dailytalk_contiguous.machine.own_file import from_own_file
 from dailytalk_contiguous.sources.formats.candor import CANDOR_TRANSCRIPTS, candor_records
 from dailytalk_contiguous.sources.formats.corpus_lines import mrk_records, ms98_records, nist_records, stm_records
 from dailytalk_contiguous.sources.formats.json_documents import json_records
-from dailytalk_contiguous.sources.formats.plain_texts import AUDACITY, text_kind, text_records
-from dailytalk_contiguous.sources.formats.records import ReadingChoice, TranscriptReader, TranscriptRecord
+from dailytalk_contiguous.sources.formats.plain_texts import text_records
+from dailytalk_contiguous.sources.formats.records import TranscriptReader
 from dailytalk_contiguous.sources.formats.subtitles import subtitle_records
 from dailytalk_contiguous.sources.formats.tiers import tier_records
-from dailytalk_contiguous.sources.transcripts.corpus_layouts import switchboard_stems
-
-
-def _texts(path: Path, choice: ReadingChoice) -> Iterable[TranscriptRecord]:
-    return subtitle_records(path, choice) if text_kind(path) == AUDACITY else text_records(path)
-
-
-def _is_switchboard(path: Path) -> bool:
-    return bool(switchboard_stems(path.name))
-
-
-def _is_candor(path: Path) -> bool:
-    return path.name in CANDOR_TRANSCRIPTS
-
+from dailytalk_contiguous.sources.transcripts.corpus_layouts import is_switchboard
 
 #: The readers, of which the first that claims a file reads it.
 READERS = [
     TranscriptReader((".srt", ".vtt", ".sbv"), subtitle_records, is_of_one=True),
     TranscriptReader((".textgrid", ".eaf"), tier_records, is_of_one=True),
-    TranscriptReader((".txt",), _texts, is_of_one=True),
+    TranscriptReader((".txt",), text_records, is_of_one=True),
     TranscriptReader((".ctm", ".rttm"), nist_records),
     TranscriptReader((".json", ".jsonl", ".jsonl.gz"), json_records),
     TranscriptReader((".stm",), stm_records),
-    TranscriptReader(("-word.text", "-trans.text"), ms98_records, _is_switchboard),
-    TranscriptReader((".mrk",), mrk_records, _is_switchboard),
-    TranscriptReader(CANDOR_TRANSCRIPTS, candor_records, _is_candor),
+    TranscriptReader(("-word.text", "-trans.text"), ms98_records, is_switchboard),
+    TranscriptReader((".mrk",), mrk_records, is_switchboard),
+    TranscriptReader(CANDOR_TRANSCRIPTS, candor_records, lambda path: path.name in CANDOR_TRANSCRIPTS),
 ]
 
 
