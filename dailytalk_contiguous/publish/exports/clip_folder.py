@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.records.clip import clip_row, times_listed
-from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.rows import known_columns
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words

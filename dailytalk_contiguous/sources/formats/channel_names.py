@@ -17,7 +17,7 @@ _SIDES = {"left": _LEFT, "l": _LEFT, "a": _LEFT, "main": _LEFT}
 _SIDES |= {"right": _RIGHT, "r": _RIGHT, "b": _RIGHT, "other": _RIGHT}
 
 #: Names of parts that people play, the same in every recording: no person is called so. Those by which files are
-#: called (`sources.pairs.ROLES`) are among them.
+#: called (`sources.recordings.pairs.ROLES`) are among them.
 ROLES = frozenset(
     """
     adviser advisor agent assistant bot callee caller candidate client clinician consultant
