@@ -70,6 +70,7 @@ def tag_recordings(options: TagOptions, values: cli_options.OptionValues) -> Out
     refuse_downloads(options.profile, stages)
     if options.is_stream:
         return stream(options, values, stages, ())
+    config = options.folder_config(stages)  # a reader of transcripts decides what is fetched of a store
     source = open_inputs(options.inputs, options.hub_choice)
     work = open_work(options.out)
     run_options = RunOptions(
@@ -88,7 +89,6 @@ def tag_recordings(options: TagOptions, values: cli_options.OptionValues) -> Out
         if missing.files and options.dry_run:
             return show.to_fetch_outcome(source.repository, missing)
         show.say_dataset(source.repository, missing)
-    config = options.folder_config(stages)
     about: JsonObject = {"command": command_line(), "settings": {"profile": options.profile}}
     with shown_steps():
         recordings = list_conversations(

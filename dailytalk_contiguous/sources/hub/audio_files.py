@@ -115,9 +115,8 @@ def chosen_files(repository: Repository) -> list[str]:
 _AT_A_TIME = 8
 
 
-def fetch_files(repository: Repository, paths: Iterable[str]) -> dict[str, Path]:
+def fetch_files(repository: Repository, paths: Collection[str]) -> dict[str, Path]:
     """Fetch files into the Hub's cache, several at a time."""
-    paths = list(paths)
     fetched = side_by_side(partial(fetch_file, repository), paths, _AT_A_TIME)
     return dict(zip(paths, fetched, strict=True))
 

@@ -45,14 +45,13 @@ class HubStream:
 
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
         if is_in_tables(self.repository):
-            return self._rows(start)
-        recordings: list[PendingRecording] = []
+            yield from self._rows(start)
+            return
         beside = companions(self._recordings, self.repository.files)
         paths = list(self._recordings)[start.number :]
         for number, path in enumerate(paths, start.number + 1):
             bring = partial(self._bring_file, path, beside[path])
-            recordings.append(PendingRecording(bring, StreamPosition(number=number)))
-        return iter(recordings)
+            yield PendingRecording(bring, StreamPosition(number=number))
 
     @cached_property
     def _plan(self) -> TablePlan:

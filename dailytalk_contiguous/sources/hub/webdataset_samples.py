@@ -70,10 +70,6 @@ class _Member(NamedTuple):
         """The column without its last ending: `left` of call.left.wav."""
         return _part_of(self.column)
 
-    @property
-    def ending(self) -> str:
-        return self.column.rpartition(".")[2]
-
 
 def _part_of(column: str) -> str:
     return column.rpartition(".")[0]
@@ -90,7 +86,6 @@ class _Members:
         subject = f"{name}: its sample {quoted(key)}"
         self._bytes = Quota(subject, MOST_ROW_BYTES, "bytes", _REMEDY)
         self._count = Quota(subject, MOST_MEMBERS, "files", _REMEDY)
-        self._subject = subject
 
     def are_samples_before(self, part: str) -> bool:
         """Whether the members before one of this part are samples of their own, which are complete without it."""
@@ -99,26 +94,25 @@ class _Members:
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, column: str) -> None:
         """Read a member, unless the sample was refused."""
-        value: bytes | BadInput = b""
-        if not self._is_refused:
-            try:
-                if member.issparse():
-                    raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
-                self._count.take(1)
-                self._bytes.take(member.size)
-                content = tar.extractfile(member)
-                value = content.read() if content else b""
-            except BadInput as problem:
-                value = problem
-                self._is_refused = True
-                self.members.clear()
-        if self._is_refused and self.members:
+        if self._is_refused:
             self.members = [self.members[0]._replace(end=tar.offset)]
-        else:
-            read = _Member(self.key, column, value, tar.offset)
-            if not self.members or self.members[-1].part != read.part:
-                self._n_parts += 1
-            self.members.append(read)
+            return
+        value: bytes | BadInput
+        try:
+            if member.issparse():
+                raise BadInput(f"{self._count.subject} has a file with holes", "publish it without `tar --sparse`")
+            self._count.take(1)
+            self._bytes.take(member.size)
+            content = tar.extractfile(member)
+            value = content.read() if content else b""
+        except BadInput as problem:
+            value = problem
+            self._is_refused = True
+            self.members.clear()
+        read = _Member(self.key, column, value, tar.offset)
+        if not self.members or self.members[-1].part != read.part:
+            self._n_parts += 1
+        self.members.append(read)
 
 
 #: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
@@ -193,7 +187,7 @@ def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
         key = members[0].key
         sample = {KEY: f"{key}.{part}" if part else key}
         for member in piece:
-            sample[member.ending] = member.value
+            sample[member.column.rpartition(".")[2]] = member.value
         yield sample, piece[-1].end
 
 

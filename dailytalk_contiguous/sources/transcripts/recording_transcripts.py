@@ -36,7 +36,7 @@ from dailytalk_contiguous.sources.transcripts.corpus_layouts import (
 from dailytalk_contiguous.sources.transcripts.named_records import NamedRecords
 from dailytalk_contiguous.sources.transcripts.readers import ending_of
 from dailytalk_contiguous.sources.transcripts.record_cues import read_cues
-from dailytalk_contiguous.sources.transcripts.same_words import bare_name, has_words_or_mark, repeated_files
+from dailytalk_contiguous.sources.transcripts.same_words import bare_name, repeated_files
 from dailytalk_contiguous.store.files import on_disk
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -101,10 +101,11 @@ def stems_of(name: str) -> list[str]:
         return [OF_MANY]
     if ending is None or name.lower().endswith(REFERENCE) or name in CANDOR_TRANSCRIPTS:
         return []
-    if switchboard_stems(name):
-        return switchboard_stems(name)
+    stems = switchboard_stems(name)
+    if stems:
+        return stems
     stem = name.removesuffix(ending)
-    stems = [stem]
+    stems.append(stem)
     if PurePosixPath(stem).suffix.lower() in AUDIO_SUFFIXES and not stem.startswith("."):
         stem = stem.rpartition(".")[0]
         stems.append(stem)
@@ -268,13 +269,18 @@ def read_transcripts(
     return _one_transcript(cues_of_files, mix)
 
 
+def _has_words_or_mark(cue: Cue) -> bool:
+    """Whether a cue says anything, and not only who speaks."""
+    return cue.text is not None or cue.mark is not None
+
+
 def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
     """Return the cues of all files by rising start, with the people that are named for each channel."""
     cues: list[Cue] = []
     channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     for path, placed in cues_of_files.items():
-        channels = dict.fromkeys(cue.channel for cue in placed if has_words_or_mark(cue))
+        channels = dict.fromkeys(cue.channel for cue in placed if _has_words_or_mark(cue))
         _refuse_second_file(path, channels, channels_of_files)
         channels_of_files[path] = {*channels}
         people: dict[str | None, str | None] = {}
@@ -283,7 +289,7 @@ def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> l
             if speaker not in people:
                 people[speaker] = person(speaker)
             name = people[speaker]
-            has_content = has_words_or_mark(cue)
+            has_content = _has_words_or_mark(cue)
             if name and (has_content or not mix):
                 seconds[has_content, cue.channel, name] += cue.end - cue.start
             cues.append(cue)

@@ -23,11 +23,6 @@ APART = 0.1
 _ROUND = 0.001
 
 
-def has_words_or_mark(cue: Cue) -> bool:
-    """Whether a cue says anything, and not only who speaks."""
-    return cue.text is not None or cue.mark is not None
-
-
 def bare_name(name: str) -> str:
     """Return a transcript's name without its ending and a recording's: `call` of `call.json`, `call.wav.srt`."""
     name = composed(name)
