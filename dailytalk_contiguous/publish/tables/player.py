@@ -102,13 +102,13 @@ def detail(talk: Conversation, rebuilt: bool, samples: Samples) -> dict[str, Any
         if is_timed and word.start < seconds:
             probability = _rounded(word.probability)
             times = round(word.start, 3), round(word.end, 3)
-            words.append((CHANNELS.index(word.side), *times, word.text, probability, word.source))
+            words.append((CHANNELS.index(word.speaker), *times, word.word, probability, word.source))
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if whole > LONGEST else ""
     n_utterances = counted(len(talk.utterances), "utterance")
     language = talk.main_language or "language unknown"
     n_levels = round(seconds * LEVELS) if len(samples) else 0
     return {
-        "name": talk.id,
+        "name": talk.conversation_id,
         "shown": round(seconds, 3),
         "names": names,
         "about": f"{length_text(whole)}{cut} · {n_utterances} · {language}",
