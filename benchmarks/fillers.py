@@ -40,7 +40,7 @@ from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
-from dailytalk_contiguous.sources.tier_formats import read_tiers
+from dailytalk_contiguous.sources.formats.tiers import read_tiers
 
 #: Seconds between a filler and one that is written for it.
 NEAR = 0.5

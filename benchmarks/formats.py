@@ -66,7 +66,7 @@ Files = dict[str, bytes]
 class Way:
     """A way of writing a transcript: what it keeps of the conversation, and how.
 
-    `document`: its kind in `transcript_formats.DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a
+    `document`: its kind in `json_documents.DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a
     good file. `exact`: seconds by which its times may be off. `ends`, `marks`: whether it has the ends of words,
     and marks. `closed`: whether it has the ends of utterances. `people`: who speaks on each side, if it says so.
     """
@@ -504,7 +504,8 @@ def _nemo_shared(talk: Talk, recording: str) -> Files:
     return {"train_manifest.jsonl": _as_lines(lines)}
 
 
-# The JSON of speech services and local recognisers, in the field names of their references (`sources.services`).
+# The JSON of speech services and local recognisers, in the field names of their references
+# (`sources.formats.services`).
 
 
 def _channel(who: str, first: int = 0) -> int:
@@ -902,7 +903,7 @@ def _nemo_timestamps(talk: Talk, recording: str) -> Files:
 _LETTERS = {"left": "A", "right": "B"}
 
 
-# The records of voice agents (`sources.services`), each with what is not said among the lines.
+# The records of voice agents (`sources.formats.services`), each with what is not said among the lines.
 
 #: When the recording begins, and the second of the day.
 _BEGINS = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)

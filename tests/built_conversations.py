@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.records.schema import (
 )
 from dailytalk_contiguous.core.records.utterance import SYNTHESIS, UTTERANCE
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recordings import identity_of
+from dailytalk_contiguous.sources.recordings.recording_files import identity_of
 
 #: Channel, start, end, text: overlaps included, so that the conversation is fit for a duplex model.
 LINES = (

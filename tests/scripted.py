@@ -24,8 +24,8 @@ from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recordings import identity_of
-from dailytalk_contiguous.sources.transcribed import BASE
+from dailytalk_contiguous.sources.lines_to_speak import BASE
+from dailytalk_contiguous.sources.recordings.recording_files import identity_of
 from dailytalk_contiguous.stages.base import Stages
 
 RATE = 16000

@@ -29,8 +29,19 @@ FLOORS = {
 }
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
 
-#: Floors within `publish`: what reads rows is below all, and what writes to the Hub above all.
-PUBLISH_FLOORS = {"checks": 1, "exports": 2, "checking": 3, "tables": 4, "hub": 5}
+#: Floors within a room. In `publish` what reads rows is below all, and what writes to the Hub above all.
+INNER_FLOORS = {
+    "publish": {"checks": 1, "exports": 2, "checking": 3, "tables": 4, "hub": 5},
+    "sources": {
+        "recordings": 1,
+        "transcripts": 2,
+        "folder": 3,
+        "lines_to_speak": 3,
+        "hub": 4,
+        "remote": 5,
+        "inputs": 6,
+    },
+}
 
 #: What an app may import of another one; the core imports none.
 BETWEEN_APPS = {("review", "clips")}
@@ -63,8 +74,7 @@ def trees() -> Trees:
 def floor(module: str) -> tuple[int, int]:
     """Floor of a dotted name in the package, and that within its room; what the package defines is at the top."""
     _, room, part, *_ = [*module.split("."), "", ""]
-    within = PUBLISH_FLOORS.get(part, 0) if room == "publish" else 0
-    return FLOORS.get(room, TOP), within
+    return FLOORS.get(room, TOP), INNER_FLOORS.get(room, {}).get(part, 0)
 
 
 def module_of(path: Path) -> str:

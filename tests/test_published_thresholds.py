@@ -10,7 +10,8 @@ from dailytalk_contiguous.core.style import emotions
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish.checks import findings, verdict
 from dailytalk_contiguous.publish.exports import csm, moshi_config, pieces
-from dailytalk_contiguous.sources import folder, pairs
+from dailytalk_contiguous.sources import folder
+from dailytalk_contiguous.sources.recordings import pairs
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.segment import Segment
 

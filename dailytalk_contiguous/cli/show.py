@@ -30,9 +30,9 @@ from dailytalk_contiguous.run.progress import Run, log
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings
-from dailytalk_contiguous.sources.hub_fetch import ToFetch
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.hub.fetching import ToFetch
+from dailytalk_contiguous.sources.hub.repository import Repository
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 

@@ -38,7 +38,7 @@ from dailytalk_contiguous.run.speaking import (
     refuse_one_channel,
 )
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
-from dailytalk_contiguous.sources.hub_repository import repository_of
+from dailytalk_contiguous.sources.hub.repository import repository_of
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds

@@ -10,8 +10,8 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.shards import MOST_SECONDS
-from dailytalk_contiguous.sources.hub_fetch import to_fetch
-from dailytalk_contiguous.sources.hub_repository import repository_of
+from dailytalk_contiguous.sources.hub.fetching import to_fetch
+from dailytalk_contiguous.sources.hub.repository import repository_of
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import DATASET, TAGGED

@@ -22,8 +22,8 @@ from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refu
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
+from dailytalk_contiguous.sources.hub.published import manifest_of
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.sources.published import manifest_of
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.take_published import TakePublished
@@ -70,6 +70,7 @@ def tag_recordings(options: TagOptions, values: cli_options.OptionValues) -> Out
     refuse_downloads(options.profile, stages)
     if options.is_stream:
         return stream(options, values, stages, ())
+    config = options.folder_config(stages)  # a reader of transcripts decides what is fetched of a store
     source = open_inputs(options.inputs, options.hub_choice)
     work = open_work(options.out)
     run_options = RunOptions(
@@ -88,7 +89,6 @@ def tag_recordings(options: TagOptions, values: cli_options.OptionValues) -> Out
         if missing.files and options.dry_run:
             return show.to_fetch_outcome(source.repository, missing)
         show.say_dataset(source.repository, missing)
-    config = options.folder_config(stages)
     about: JsonObject = {"command": command_line(), "settings": {"profile": options.profile}}
     with shown_steps():
         recordings = list_conversations(

@@ -11,7 +11,8 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.schema import MIX
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
-from dailytalk_contiguous.sources.pairs import pair_choice
+from dailytalk_contiguous.sources.recordings.pairs import pair_choice
+from dailytalk_contiguous.sources.transcripts.readers import read_also
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
@@ -27,6 +28,9 @@ class TagOptions(cli_options.CommandOptions):
     )
     out: Path = engine_options.work_option()
     transcripts: Path | None = engine_options.TRANSCRIPTS
+    transcripts_as: str = option(
+        "", Panel.RARE, "Your own file of Python whose READER reads transcripts.", metavar="FILE.py"
+    )
     tier: list[str] | None = option(
         None,
         Panel.RARE,
@@ -134,6 +138,8 @@ class TagOptions(cli_options.CommandOptions):
     def folder_config(self, stages: Sequence[Stage]) -> FolderConfig:
         """Return how `tag` or `build` makes conversations of recordings, for its stages."""
         path = str(self.transcripts.absolute()) if self.transcripts else None
+        if self.transcripts_as:
+            read_also(self.transcripts_as)
         channel = channel_of(stages)
         if self.align_sides and channel == MIX:
             raise DailytalkError("--align-sides needs both sides", "leave it or --channel mix out")

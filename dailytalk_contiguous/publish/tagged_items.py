@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fiel
 from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import CurrentRows, StoredEntry, read_rows, shard_files
-from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
+from dailytalk_contiguous.sources.lines_to_speak import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, tagged_folder
 

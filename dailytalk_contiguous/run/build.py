@@ -18,7 +18,7 @@ from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, r
 from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.keep import Keep

@@ -13,7 +13,7 @@ from pathlib import Path
 import soundfile
 
 from dailytalk_contiguous.shards import read_rows
-from dailytalk_contiguous.sources.recordings import shortened
+from dailytalk_contiguous.sources.recordings.recording_files import shortened
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, source_digest, write_sound
 from dailytalk_contiguous.store.work_folder import AUDIO

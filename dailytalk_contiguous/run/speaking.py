@@ -42,7 +42,7 @@ from dailytalk_contiguous.run.run import (
 )
 from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
-from dailytalk_contiguous.sources.transcribed import PUT_BACK, TAG_ANEW, transcribed
+from dailytalk_contiguous.sources.lines_to_speak import PUT_BACK, TAG_ANEW, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish

@@ -30,12 +30,13 @@ from dailytalk_contiguous.run.speaking import (
     with_provenance,
 )
 from dailytalk_contiguous.shards import MOST_SECONDS, PendingConversation, drop_stale, read_rows
-from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
-from dailytalk_contiguous.sources.hub_repository import Repository, keep_base
-from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording, StreamPosition
-from dailytalk_contiguous.sources.inputs import HubInputs
-from dailytalk_contiguous.sources.recordings import Names, stem
+from dailytalk_contiguous.sources.hub.recording_rows import StreamPosition
+from dailytalk_contiguous.sources.hub.recording_stream import HubStream, PendingRecording
+from dailytalk_contiguous.sources.hub.repository import Repository, keep_base
+from dailytalk_contiguous.sources.inputs import Inputs
+from dailytalk_contiguous.sources.recordings.recording_files import Names, stem
+from dailytalk_contiguous.sources.transcripts.caller_names import CallerNames
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
 from dailytalk_contiguous.store.files import open_own
@@ -203,7 +204,7 @@ class StreamSpec(Spec):
         n_callers = self.windows[-1].callers if self.windows else 0
         self._callers = CallerNames(source.config.anonymous, n_callers)
         self.rejects = []
-        self.left_out = HubInputs((), source.repository).left_out()
+        self.left_out = Inputs(repository=source.repository).left_out()
         self._unsaid: DailytalkError | None = None
 
     @property

@@ -19,11 +19,11 @@ from dailytalk_contiguous.run.progress import TimeSpent
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.hub_repository import keep_base
-from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
+from dailytalk_contiguous.sources.hub.published import published_rows
+from dailytalk_contiguous.sources.hub.repository import keep_base
+from dailytalk_contiguous.sources.inputs import Inputs
 from dailytalk_contiguous.sources.people import People, people_of, read_people
-from dailytalk_contiguous.sources.published import published_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
 from dailytalk_contiguous.store.work_folder import RATED, TAGGED
@@ -47,7 +47,7 @@ class FoundRecordings:
 
     groups: list[list[PendingConversation]]
     problems: list[Reject]
-    inputs: Inputs = field(default_factory=lambda: LocalInputs(()))
+    inputs: Inputs = field(default_factory=Inputs)
     source: JsonObject = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
     people: People = field(default_factory=dict)

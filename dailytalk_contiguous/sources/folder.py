@@ -49,17 +49,16 @@ from dailytalk_contiguous.models.speech_activity import (
     speech_probabilities,
 )
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
-from dailytalk_contiguous.sources.caller_names import CallerNames, without_private_names
-from dailytalk_contiguous.sources.clocks import with_clock
-from dailytalk_contiguous.sources.corpus_layouts import files_with, poorer_than
-from dailytalk_contiguous.sources.joined import (
+from dailytalk_contiguous.sources.formats.text_files import UnknownKind
+from dailytalk_contiguous.sources.recordings.clocks import with_clock
+from dailytalk_contiguous.sources.recordings.joined import (
     channels_with_sound,
     put_together,
     take_channels,
     take_tracks,
     waits_of,
 )
-from dailytalk_contiguous.sources.pairs import (
+from dailytalk_contiguous.sources.recordings.pairs import (
     ALWAYS_APART,
     Pair,
     channels_of,
@@ -67,7 +66,7 @@ from dailytalk_contiguous.sources.pairs import (
     other_side_of,
     pair_choice,
 )
-from dailytalk_contiguous.sources.recordings import (
+from dailytalk_contiguous.sources.recordings.recording_files import (
     LeftOut,
     Recording,
     identity_of,
@@ -75,9 +74,10 @@ from dailytalk_contiguous.sources.recordings import (
     list_recordings,
     stamp_of,
 )
-from dailytalk_contiguous.sources.side_alignment import align_sides
-from dailytalk_contiguous.sources.transcript_text import UnknownKind
-from dailytalk_contiguous.sources.transcripts import (
+from dailytalk_contiguous.sources.recordings.side_alignment import align_sides
+from dailytalk_contiguous.sources.transcripts.caller_names import CallerNames, without_private_names
+from dailytalk_contiguous.sources.transcripts.corpus_layouts import files_with, poorer_than
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import (
     UNNAMED,
     TranscriptFile,
     is_shared,
@@ -214,10 +214,10 @@ class FolderConfig(datasets.BuilderConfig):
             language is not clear is rejected.
         anonymous: whether people whom transcripts name become `caller-1`, `caller-2` …, as telephone numbers do.
         align_sides: whether the sides of a recording that are out of step are laid on one clock
-            (`sources.side_alignment`).
+            (`sources.recordings.side_alignment`).
         pairs: which mono files are the sides of one recording: two words or endings of their names, left first
             (`agent,customer`), or the path of a CSV table with columns `left` and `right`. Files whose names show
-            that they are sides (`sources.pairs`) are paired, too.
+            that they are sides (`sources.recordings.pairs`) are paired, too.
         left: a word in the names of the sides that are to be on the left, such as `customer`.
         sides: the numbers, from 1, of the channels that become the left and the right one.
         tracks: the numbers, from 1, of the left and the right audio track of containers.

@@ -1,23 +1,23 @@
 """The inputs of a command, decided once: files and folders, here or in a store, or a dataset on the Hub."""
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dailytalk_contiguous.sources.hub_audio_files import made_folders, unread_lists
-from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, is_in_tables, to_fetch
-from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.hub.audio_files import made_folders, unread_lists
+from dailytalk_contiguous.sources.hub.fetching import Fetched, ToFetch, fetch, is_in_tables, to_fetch
+from dailytalk_contiguous.sources.hub.repository import Repository, repository_of
+from dailytalk_contiguous.sources.lines_to_speak import lacks_recordings
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
-from dailytalk_contiguous.sources.transcribed import lacks_recordings
-from dailytalk_contiguous.sources.transcripts import UNNAMED
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import UNNAMED
 from dailytalk_contiguous.store.addresses import HubChoice, address_of
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
 
-class Inputs(ABC):
+@dataclass(frozen=True)
+class Inputs:
     """The recordings that a person named.
 
     Attributes:
@@ -27,74 +27,35 @@ class Inputs(ABC):
         repository: the dataset on the Hub, at its commit; None for files and folders.
     """
 
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     mirrors: tuple[Mirror, ...] = ()
     repository: Repository | None = None
 
-    @abstractmethod
     def about(self) -> dict[str, str | None]:
         """Return `repository`, `revision` and `licence` of a dataset for run.json; empty for files and folders."""
+        return self.repository.about() if self.repository else {}
 
-    @abstractmethod
     def left_out(self) -> LeftOut:
         """Return what is not fetched: folders that dailytalk made, and lists that are no transcripts."""
-
-    @abstractmethod
-    def to_fetch(self) -> ToFetch:
-        """Return the files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
-
-    @abstractmethod
-    def fetch(self) -> Fetched:
-        """Return what to search on this machine, and rows that can't be used; download a dataset first.
-
-        Raises DailytalkError as `hub_repository.fetch` does.
-        """
-
-
-@dataclass(frozen=True)
-class LocalInputs(Inputs):
-    """Files and folders of this machine."""
-
-    paths: tuple[str, ...]
-    addresses: tuple[str, ...] = ()
-    mirrors: tuple[Mirror, ...] = ()
-
-    def about(self) -> dict[str, str | None]:
-        return {}
-
-    def left_out(self) -> LeftOut:
-        return LeftOut()
-
-    def to_fetch(self) -> ToFetch:
-        return ToFetch(0, 0)
-
-    def fetch(self) -> Fetched:
-        return Fetched(self.paths, [])
-
-
-@dataclass(frozen=True)
-class HubInputs(Inputs):
-    """A dataset on the Hub."""
-
-    paths: tuple[str, ...]
-    repository: Repository
-
-    def about(self) -> dict[str, str | None]:
-        return self.repository.about()
-
-    def left_out(self) -> LeftOut:
-        files = self.repository.files
-        left_out = LeftOut(own_results=made_folders(files))
-        for path in unread_lists(files, is_in_tables(self.repository)):
-            left_out.unread_transcript(UNNAMED, path)
+        left_out = LeftOut()
+        if self.repository:
+            files = self.repository.files
+            left_out.own_results += made_folders(files)
+            for path in unread_lists(files, is_in_tables(self.repository)):
+                left_out.unread_transcript(UNNAMED, path)
         return left_out
 
     def to_fetch(self) -> ToFetch:
-        return to_fetch(self.repository)
+        """Return the files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+        return to_fetch(self.repository) if self.repository else ToFetch(0, 0)
 
     def fetch(self) -> Fetched:
-        return fetch(self.repository)
+        """Return what to search on this machine, and rows that can't be used; download a dataset first.
+
+        Raises DailytalkError as `hub.fetching.fetch` does.
+        """
+        return fetch(self.repository) if self.repository else Fetched(self.paths, [])
 
 
 def open_inputs(names: Sequence[str], choice: HubChoice = HubChoice()) -> Inputs:
@@ -108,10 +69,7 @@ def open_inputs(names: Sequence[str], choice: HubChoice = HubChoice()) -> Inputs
     """
     addresses = [address for address in map(address_of, names) if address]
     paths, mirrors = fetch_inputs(names)
-    repository = repository_of(paths, choice)
-    if repository:
-        return HubInputs(tuple(paths), repository)
-    return LocalInputs(tuple(paths), tuple(addresses), mirrors)
+    return Inputs(tuple(paths), tuple(addresses), mirrors, repository_of(paths, choice))
 
 
 def recordings_of_tag(folder: Path, recordings: Path | None) -> tuple[Path | None, tuple[Mirror, ...]]:

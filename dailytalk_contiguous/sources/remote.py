@@ -13,8 +13,8 @@ import fsspec
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.hub_audio_files import audio_files, companions, made_folders
-from dailytalk_contiguous.sources.hub_repository import modified_of
+from dailytalk_contiguous.sources.hub.audio_files import audio_files, companions, made_folders
+from dailytalk_contiguous.sources.hub.repository import modified_of
 from dailytalk_contiguous.store.addresses import address_of, copies_folder, note_copies
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD

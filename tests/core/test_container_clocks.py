@@ -11,7 +11,7 @@ from audio_files import Samples, struct_of
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.machine.audio import read_at, read_header
-from dailytalk_contiguous.sources.joined import take_tracks
+from dailytalk_contiguous.sources.recordings.joined import take_tracks
 
 RATE = 48000
 SECONDS = 6.0

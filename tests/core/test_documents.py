@@ -116,14 +116,12 @@ def test_what_has_not_the_type_is_named_by_its_place(change: dict[str, Any], pla
     assert place in caught.value.reason
 
 
-@pytest.mark.parametrize(("members", "zeros"), [(2, 0)])
-def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: int) -> None:
-    data = gzip.compress(b"ab") * members + bytes(zeros)
-    unpacked = unpack_gzip(data, "x", limit=2 * members)
-    assert unpacked == b"ab" * members
+def test_members_of_gzip_are_unpacked_one_after_the_other() -> None:
+    data = gzip.compress(b"ab") * 2
+    assert unpack_gzip(data, "x", limit=4) == b"abab"
     refusal = r"^x: unpacked it has 0\.0 MiB, more than 0\.0 MiB: again$"
     with pytest.raises(BadInput, match=refusal):
-        unpack_gzip(data, "x", "again", limit=2 * members - 1)
+        unpack_gzip(data, "x", "again", limit=3)
 
 
 #: Parses documents with a gigabyte of memory: the first takes more, and the next is small.

@@ -151,17 +151,14 @@ def configured(saved: Path, **settings: Any) -> None:
     path.write_text(json.dumps(config | settings))
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"auto_map": {"AutoConfig": "attack.Attack", "AutoModel": "attack.Attack"}, "trust_remote_code": True}],
-)
 def test_nothing_in_a_configuration_but_the_encoder_s_own_settings_is_obeyed(
-    encoder: ProsodicSequenceEncoder, saved: Path, settings: dict[str, Any]
+    encoder: ProsodicSequenceEncoder, saved: Path
 ) -> None:
     attacked = saved / "attacked"
     code = f"import os\nos.mkdir({str(attacked)!r})\nclass Attack: ...\n"
     (saved / "attack.py").write_text(code)
-    configured(saved, **settings)
+    code_map = {"AutoConfig": "attack.Attack", "AutoModel": "attack.Attack"}
+    configured(saved, auto_map=code_map, trust_remote_code=True)
     rows = sequences(9, 30)
     loaded = ProsodicSequenceEncoder.from_pretrained(saved)
     assert np.array_equal(loaded.embed(rows), encoder.embed(rows))

@@ -20,8 +20,8 @@ from praatio import textgrid
 from reviewable import dialogue, line, work_folder
 
 from dailytalk_contiguous.core.records.rows import rows_of_cues
-from dailytalk_contiguous.sources.transcript_formats import read_cues
-from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.sources.transcripts.record_cues import read_cues
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name
 
 ENDINGS = {"textgrid": ".TextGrid", "eaf": ".eaf", "srt": ".srt", "vtt": ".vtt", "audacity": ".txt"}
@@ -184,12 +184,12 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
     for format in ("rttm", "ctm"):
         dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
     for name in names(recordings):
-        cues = read_cues(tmp_path / "rttm" / f"{file_name(name)}.rttm", None, list)
+        cues = read_cues(tmp_path / "rttm" / f"{file_name(name)}.rttm", list)
         turns = [(cue.speaker, ms(cue.start), ms(cue.end)) for cue in cues]
         expected = [(SPEAKERS[side], start, end) for side, start, end, _, _ in said(recordings, name)]
         assert sorted(turns) == sorted(expected)
         words = []
-        for cue in read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list):
+        for cue in read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", list):
             side = {"A": "left", "B": "right"}[cue.channel]
             for word in cue.words:
                 words.append((side, ms(word.start), ms(word.end), word.word))

@@ -33,8 +33,8 @@ from dailytalk_contiguous.publish.hub.compare import compare_versions
 from dailytalk_contiguous.publish.hub.pushing import PushSettings
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import manifest_text, open_version
-from dailytalk_contiguous.sources.hub_fetch import fetch
-from dailytalk_contiguous.sources.hub_repository import repository_of
+from dailytalk_contiguous.sources.hub.fetching import fetch
+from dailytalk_contiguous.sources.hub.repository import repository_of
 from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import Reference
 

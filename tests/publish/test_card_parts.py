@@ -74,7 +74,6 @@ def test_model_in_a_local_folder_is_named_by_the_folder(name: str, own: str) -> 
     assert is_path(name) == (own != name)
 
 
-@pytest.mark.parametrize("front", ["a: ["])
-def test_front_matter_that_can_not_be_read_is_refused(front: str) -> None:
+def test_front_matter_that_can_not_be_read_is_refused() -> None:
     with pytest.raises(CardDamaged, match="front matter can't be read"):
-        parsed_card(f"---\n{front}\n---\ntext")
+        parsed_card("---\na: [\n---\ntext")

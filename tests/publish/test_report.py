@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tables.tabular import Link
 from dailytalk_contiguous.publish.tables.templates import environment
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.recordings import identity_of
+from dailytalk_contiguous.sources.recordings.recording_files import identity_of
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

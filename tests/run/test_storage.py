@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
-from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, list_recordings
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs
 from dailytalk_contiguous.store.owned_folder import mark
 

@@ -27,7 +27,7 @@ from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.shards import shard_files
 from dailytalk_contiguous.sources.folder import FolderConfig
-from dailytalk_contiguous.sources.hub_repository import open_repository
+from dailytalk_contiguous.sources.hub.repository import open_repository
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe

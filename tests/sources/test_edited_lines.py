@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dailytalk_contiguous.sources.transcribed import checked
+from dailytalk_contiguous.sources.lines_to_speak import checked
 
 LINE: dict[str, Any] = {
     "audio_file": "a.wav",

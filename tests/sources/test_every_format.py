@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 from audio_files import ROOT
+from command import Command
+from recordings import save
 
-from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
+from dailytalk_contiguous.sources.formats.json_documents import DOCUMENTS
+from dailytalk_contiguous.sources.transcripts import readers
+from dailytalk_contiguous.sources.transcripts.readers import READERS, ending_of
 
 BENCHMARKS = str(ROOT / "benchmarks")
 sys.path.append(BENCHMARKS)
@@ -26,7 +30,7 @@ def test_every_format_and_kind_of_json_is_written() -> None:
         for name in way.write(conversation(), NAME):
             ending = ending_of(name) or ""
             endings.add(ending.lower())
-    assert endings >= FORMATS.keys()
+    assert endings >= {ending for reader in READERS for ending in reader.endings}
     assert kinds >= {kind.name for kind in DOCUMENTS}
 
 
@@ -43,6 +47,15 @@ def test_words_times_and_speakers_are_read_back_and_a_broken_file_is_named(way: 
         reasons = [broken["problem"] or ""]
         reasons += [reject["reason"] for reject in broken.get("unmatched") or ()]
         assert any(file in reason for file in files for reason in reasons), name
+
+
+def test_format_of_one_s_own_is_read(dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "READERS", [*READERS])
+    save(tmp_path / "call.wav")
+    (tmp_path / "call.log").write_text("left 0.50 2.10 Hello there.\nright 2.2 3.0 Hi.\n", encoding="utf-8")
+    own = ROOT / "examples/own/transcripts.py"
+    done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--dry-run", "--transcripts-as", own)
+    assert "transcripts for 1 of 1 recording" in done.out
 
 
 #: How a filler is written, and how it is read.

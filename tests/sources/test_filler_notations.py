@@ -11,7 +11,7 @@ from audio_files import EXAMPLES, reference
 from command import EMBEDDED, Command
 
 from dailytalk_contiguous.core.records.conversation import Cue
-from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 
 
 def read_segment(path: Path, segment: dict[str, Any], language: str | None = None) -> list[Cue]:

@@ -11,7 +11,7 @@ from recordings import excerpt, save
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows
-from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, list_recordings
 
 
 def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ import pytest
 from dailytalk_contiguous.core import quotas
 from dailytalk_contiguous.core.errors import MOST_REASON, BadInput
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, place_words, said_words
-from dailytalk_contiguous.sources import tier_formats, transcript_formats
-from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.sources.formats import tiers
+from dailytalk_contiguous.sources.transcripts import record_cues
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 
 #: Steps that twice the items take at most, of once.
 MOST_STEPS = 2.4
@@ -194,11 +195,11 @@ def test_elan_without_entities_is_read_in_both_encodings_and_with_a_bare_documen
 @pytest.mark.parametrize(
     ("module", "limit", "name", "write", "reason"),
     [
-        (tier_formats, "MOST_WORDS", "call.TextGrid", intervals_of_praat, "has more than 100 labels"),
-        (transcript_formats, "MOST_RECORDS", "call.ctm", words_of_nist, "has more than 100 records"),
+        (tiers, "MOST_WORDS", "call.TextGrid", intervals_of_praat, "has more than 100 labels"),
+        (record_cues, "MOST_RECORDS", "call.ctm", words_of_nist, "has more than 100 records"),
         (quotas, "MOST_WORDS", "call.vtt", subtitles, "has more than 100 words"),
-        (transcript_formats, "MOST_WORDS", "call.json", words_of_a_segment, "more than 100 words"),
-        (transcript_formats, "MOST_CUE_TEXT", "call.json", marks_of_a_segment, "more than 100 characters"),
+        (record_cues, "MOST_WORDS", "call.json", words_of_a_segment, "more than 100 words"),
+        (record_cues, "MOST_CUE_TEXT", "call.json", marks_of_a_segment, "more than 100 characters"),
     ],
 )
 def test_more_than_a_transcript_has_is_refused_by_name(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recordings import save
 
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, list_recordings
 from dailytalk_contiguous.store.owned_folder import MADE_FROM, OwnedFolder, mark
 
 

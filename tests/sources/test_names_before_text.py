@@ -9,8 +9,8 @@ import soundfile
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 
 #: What two people say, in turn.
 SPOKEN = [

@@ -12,9 +12,9 @@ from recordings import excerpt, read_lines, save
 
 import dailytalk_contiguous
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.pairs import pair_choice
-from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
-from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.sources.lines_to_speak import transcribed
+from dailytalk_contiguous.sources.recordings.pairs import pair_choice
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, list_recordings
 
 NAME = "café 한국 ö"
 FORMS = [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")]

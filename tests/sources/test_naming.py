@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.recordings import LONGEST_PART, Names, identities, shortened
+from dailytalk_contiguous.sources.recordings.recording_files import LONGEST_PART, Names, identities, shortened
 
 JAPANESE = "今日の散歩で見つけた" * 7 + "小さな喫茶店"  # 76 characters, 228 bytes
 

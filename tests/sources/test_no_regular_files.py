@@ -12,7 +12,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus_files import open_tree
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.machine.read_documents import read_json
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.store.parquet import open_parquet
 
 REASON = "it is a pipe, a socket or a device, not a file"

@@ -14,9 +14,9 @@ from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.pairs import pairs
-from dailytalk_contiguous.sources.recordings import LeftOut, list_recordings
-from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.sources.lines_to_speak import transcribed
+from dailytalk_contiguous.sources.recordings.pairs import pairs
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, list_recordings
 
 LEFT = excerpt()[:, 0]
 RIGHT = excerpt()[:, 1]

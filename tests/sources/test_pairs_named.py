@@ -16,9 +16,9 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.pairs import PATTERNS, pair_choice, pairs
-from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.sources.lines_to_speak import transcribed
+from dailytalk_contiguous.sources.recordings.pairs import PATTERNS, pair_choice, pairs
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 
 LEFT = excerpt()[:, 0]
 RIGHT = excerpt()[:, 1]

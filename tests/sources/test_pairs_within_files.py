@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.stages.segment import Segment
 
 BOTH = excerpt()

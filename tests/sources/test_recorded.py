@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.recordings import identity_of
-from dailytalk_contiguous.sources.transcribed import with_recording
+from dailytalk_contiguous.sources.lines_to_speak import with_recording
+from dailytalk_contiguous.sources.recordings.recording_files import identity_of
 
 BYTES = bytes(range(250)) * 4000
 

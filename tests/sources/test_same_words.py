@@ -9,7 +9,7 @@ from recordings import save
 
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 
 WORDS = [("Where", 0.50, 0.72), ("should", 0.72, 1.10), ("we", 1.10, 1.31), ("go?", 1.31, 1.74)]
 SRT = "1\n00:00:00,{start} --> 00:00:01,740\n{text}\n\n2\n00:00:03,000 --> 00:00:04,000\nTo the sea.\n"

@@ -11,9 +11,9 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.services import written_seconds
-from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.sources.formats.services import written_seconds
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 
 
 def read(folder: Path, document: object, recording: str = "call.wav", name: str = "call.json") -> list[Cue]:

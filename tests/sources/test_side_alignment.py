@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.sound.side_clocks import word_fit
 from dailytalk_contiguous.core.sound.side_shift import shift_by_leak
 from dailytalk_contiguous.machine.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.transcribed import tagged_row, transcribed
+from dailytalk_contiguous.sources.lines_to_speak import tagged_row, transcribed
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
 

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.publish.exports.annotation_formats import audacity
 from dailytalk_contiguous.publish.exports.annotations import annotation_of
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 
 #: What a transcript gives: side, start, end, text.
 Spoken = tuple[str, float, float, str]

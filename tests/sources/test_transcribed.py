@@ -24,7 +24,7 @@ from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.documents import LATEST
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.sources.transcribed import TOLERANCE, refuse_outside, tagged_row, transcribed
+from dailytalk_contiguous.sources.lines_to_speak import TOLERANCE, refuse_outside, tagged_row, transcribed
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.script import script_row
 

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.rows import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.words.cues import match_words
 from dailytalk_contiguous.core.words.transcript_marks import mark_of, without_marks
-from dailytalk_contiguous.sources.transcripts import read_transcripts
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 
 NAMES = {"left": "SPEAKER_00", "right": "SPEAKER_01"}
 SECONDS = 69.715125

@@ -13,8 +13,8 @@ from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
 from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.words.cues import cues_within
 from dailytalk_contiguous.core.words.word import Word
-from dailytalk_contiguous.sources.channel_names import person, sides_of
-from dailytalk_contiguous.sources.transcripts import list_transcripts, read_transcripts
+from dailytalk_contiguous.sources.formats.channel_names import person, sides_of
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import list_transcripts, read_transcripts
 
 
 def save(path: Path, content: Any, encoding: str = "utf-8") -> Path:

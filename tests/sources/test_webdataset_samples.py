@@ -8,7 +8,7 @@ import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.sources import webdataset_samples
+from dailytalk_contiguous.sources.hub import webdataset_samples
 
 SIZE = 1000
 

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.machine import audio, interrupts
 from dailytalk_contiguous.machine.resources import cores, side_by_side
-from dailytalk_contiguous.sources.recordings import LeftOut, Recording, list_recordings, shortened
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut, Recording, list_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import LARGEST_WAV

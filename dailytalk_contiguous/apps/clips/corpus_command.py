@@ -29,8 +29,8 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.exports.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import RunOutcome, preflight, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
-from dailytalk_contiguous.sources.hub_audio_files import fetch_tree
-from dailytalk_contiguous.sources.hub_repository import open_repository
+from dailytalk_contiguous.sources.hub.audio_files import fetch_tree
+from dailytalk_contiguous.sources.hub.repository import open_repository
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.store.addresses import HubChoice
 from dailytalk_contiguous.store.hub import parse_reference

@@ -26,7 +26,7 @@ from dailytalk_contiguous.publish.items import ItemSound, clip_shards
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.people import People, people_of
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.store.work_folder import CLIPS, MEASURED
 

@@ -44,7 +44,7 @@ from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 from dailytalk_contiguous.shards import CurrentRows, StoredEntry, read_rows, shard_files
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
+from dailytalk_contiguous.sources.lines_to_speak import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import (

@@ -65,7 +65,7 @@ PROBLEM = conversation_features("problem", "problem_stage", "remedy")
 
 #: The columns that every source yields. `offset` and `duration` are the part of the recording that this
 #: conversation is.
-#: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
+#: `audio_identity` distinguishes the file from another of its name (`sources.lines_to_speak` makes it; empty where
 #: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
 #: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
 #: `side_shift` says how the sides were laid on one clock; null where they were not.

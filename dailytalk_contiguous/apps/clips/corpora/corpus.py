@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.records.clip_records import ClipSource
 from dailytalk_contiguous.core.records.schema import CLIP, Row
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.machine.audio import read_header
-from dailytalk_contiguous.sources.recordings import identity_of
+from dailytalk_contiguous.sources.recordings.recording_files import identity_of
 
 
 @dataclass(frozen=True)

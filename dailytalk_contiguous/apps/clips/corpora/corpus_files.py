@@ -26,7 +26,7 @@ from dailytalk_contiguous.machine.audio import LFS_POINTER, LFS_REMEDY, audio_at
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.machine.regular_files import NO_FILE, SAVE_IT
 from dailytalk_contiguous.machine.resources import cache_folder
-from dailytalk_contiguous.sources.recordings import chosen_links
+from dailytalk_contiguous.sources.recordings.recording_files import chosen_links
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 _CHECK = "check the file and its permissions"

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.records.clip_records import ClipSource
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.sources.recordings import identities
+from dailytalk_contiguous.sources.recordings.recording_files import identities
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS
 
 #: The manifest of `dailytalk split`, which says why pieces are in `Non Usable`.

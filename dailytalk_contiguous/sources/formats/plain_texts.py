@@ -5,21 +5,15 @@ line must, because one that does not may be what is left of a damaged file.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
-from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import (
-    CLOCK,
-    NUMBER,
-    broken,
-    clock_seconds,
-    lines_with_text,
-    read_text,
-)
+from dailytalk_contiguous.sources.formats.corpus_lines import FISHER_LINE, fisher_records
+from dailytalk_contiguous.sources.formats.private_names import shown_line, shown_name
+from dailytalk_contiguous.sources.formats.records import ReadingChoice, TranscriptRecord
+from dailytalk_contiguous.sources.formats.subtitles import LABEL, subtitle_records
+from dailytalk_contiguous.sources.formats.text_files import CLOCK, broken, clock_seconds, lines_with_text
 
 FISHER = "Fisher"
 AUDACITY = "Audacity"
@@ -30,10 +24,6 @@ _LOOKED_AT = 65536
 
 #: Texts whose kind is remembered: a folder is searched more than once.
 _REMEMBERED = 4096
-
-_LABEL = re.compile(rf"({NUMBER.pattern})\t({NUMBER.pattern})(?:\t(.*))?")
-
-_FREQUENCIES = re.compile(rf"\\\t{NUMBER.pattern}\t{NUMBER.pattern}")
 
 #: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
 _OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
@@ -57,7 +47,7 @@ def _kind_of(path: Path, size: int, modified: int) -> str | None:
         lines.pop()  # it may be half of one
     lines = [line for line in lines if line.strip() and not line.startswith(("#", "\\"))]
     n_fisher = sum(1 for line in lines if FISHER_LINE.fullmatch(line))
-    n_labels = sum(1 for line in lines if _LABEL.fullmatch(line))
+    n_labels = sum(1 for line in lines if LABEL.fullmatch(line))
     if 2 * n_fisher > len(lines):
         return FISHER
     if 2 * n_labels > len(lines):
@@ -70,40 +60,12 @@ def _kind_of(path: Path, size: int, modified: int) -> str | None:
     return None
 
 
-def text_records(path: Path) -> Iterator[CorpusRecord]:
-    """Yield the records of a `.txt` of Fisher or Otter. Raises BadInput."""
-    if text_kind(path) == OTTER:
-        yield from otter_records(path)
-    else:
-        yield from fisher_records(path)
-
-
-def labels_as_subtitles(path: Path) -> str:
-    """Audacity's labels as WebVTT, whose lines may begin with the name of a speaker, too. Raises BadInput."""
-    cues = ["WEBVTT\n"]
-    for position, line in lines_with_text(path):
-        if _FREQUENCIES.fullmatch(line):  # of the label above
-            continue
-        match = _LABEL.fullmatch(line)
-        if match is None:
-            reason = f"{position} is no label: {shown_line(line)}"
-            raise broken(path, reason, "export labels from Audacity again")
-        start, end, label = match.groups()
-        text = (label or "").replace("&", "&amp;").replace("<", "&lt;").replace("{", "&#123;")
-        cues.append(f"{_clock(path, position, start)} --> {_clock(path, position, end)}\n{text.strip()}\n")
-    return "\n".join(cues)
-
-
-def _clock(path: Path, position: str, text: str) -> str:
-    """Seconds as WebVTT writes them."""
-    seconds = float(text)
-    if not 0 <= seconds < 3_600_000:
-        reason = f"{position} has the time {quoted(text)}"
-        raise broken(path, reason, "give seconds from the start of the recording")
-    whole, milliseconds = divmod(round(1000 * seconds), 1000)
-    minutes, second = divmod(whole, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}"
+def text_records(path: Path, choice: ReadingChoice) -> Iterable[TranscriptRecord]:
+    """Return the records of a `.txt`; Audacity's labels are subtitles. Raises BadInput."""
+    kind = text_kind(path)
+    if kind == AUDACITY:
+        return subtitle_records(path, choice)
+    return otter_records(path) if kind == OTTER else fisher_records(path)
 
 
 #: What Otter writes below a transcript of a free account.
@@ -118,7 +80,7 @@ _OTTER_SECOND = 1.0
 _OTTER_WORD = 0.4
 
 
-def otter_records(path: Path) -> Iterator[CorpusRecord]:
+def otter_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the turns of Otter's text: a name with its start, and below it what is said up to the next one.
 
     A turn ends where the next one begins; times are whole seconds. Raises BadInput.
@@ -151,22 +113,3 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
         else:
             end = start + max(_OTTER_SECOND, _OTTER_WORD * len(text.split()))
         yield position, {"start": start, "end": end, "speaker": name, "text": text}
-
-
-# YouTube's captions
-
-#: `0:00:01.000,0:00:03.500`, the line above each caption.
-_SBV_TIMES = re.compile(r"([^\s,]+),(\S+)")
-
-
-def sbv_as_subtitles(path: Path) -> str:
-    """YouTube's `.sbv` as WebVTT. Raises BadInput."""
-    cues = ["WEBVTT\n"]
-    for caption in re.split(r"\n\s*\n", read_text(path).strip("\n")):
-        times, _, text = caption.strip("\n").partition("\n")
-        match = _SBV_TIMES.fullmatch(times.strip())
-        if match is None:
-            reason = f"a caption has no start and end time: {shown_line(times)}"
-            raise broken(path, reason, "write 0:00:01.000,0:00:03.500 above each caption")
-        cues.append(f"{match[1]} --> {match[2]}\n{text}\n")
-    return "\n".join(cues)

@@ -35,7 +35,7 @@ from dailytalk_contiguous.models.speech_activity import (
     refusing,
     speech_probabilities,
 )
-from dailytalk_contiguous.sources.joined import put_in_step
+from dailytalk_contiguous.sources.recordings.joined import put_in_step
 
 
 class AlignedRecording(NamedTuple):

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.channel_names import ROLES, is_side_name
+from dailytalk_contiguous.sources.formats.channel_names import ROLES, is_side_name
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
@@ -70,10 +70,6 @@ class _Member(NamedTuple):
         """The column without its last ending: `left` of call.left.wav."""
         return _part_of(self.column)
 
-    @property
-    def ending(self) -> str:
-        return self.column.rpartition(".")[2]
-
 
 def _part_of(column: str) -> str:
     return column.rpartition(".")[0]
@@ -90,7 +86,6 @@ class _Members:
         subject = f"{name}: its sample {quoted(key)}"
         self._bytes = Quota(subject, MOST_ROW_BYTES, "bytes", _REMEDY)
         self._count = Quota(subject, MOST_MEMBERS, "files", _REMEDY)
-        self._subject = subject
 
     def are_samples_before(self, part: str) -> bool:
         """Whether the members before one of this part are samples of their own, which are complete without it."""
@@ -99,26 +94,25 @@ class _Members:
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, column: str) -> None:
         """Read a member, unless the sample was refused."""
-        value: bytes | BadInput = b""
-        if not self._is_refused:
-            try:
-                if member.issparse():
-                    raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
-                self._count.take(1)
-                self._bytes.take(member.size)
-                content = tar.extractfile(member)
-                value = content.read() if content else b""
-            except BadInput as problem:
-                value = problem
-                self._is_refused = True
-                self.members.clear()
-        if self._is_refused and self.members:
+        if self._is_refused:
             self.members = [self.members[0]._replace(end=tar.offset)]
-        else:
-            read = _Member(self.key, column, value, tar.offset)
-            if not self.members or self.members[-1].part != read.part:
-                self._n_parts += 1
-            self.members.append(read)
+            return
+        value: bytes | BadInput
+        try:
+            if member.issparse():
+                raise BadInput(f"{self._count.subject} has a file with holes", "publish it without `tar --sparse`")
+            self._count.take(1)
+            self._bytes.take(member.size)
+            content = tar.extractfile(member)
+            value = content.read() if content else b""
+        except BadInput as problem:
+            value = problem
+            self._is_refused = True
+            self.members.clear()
+        read = _Member(self.key, column, value, tar.offset)
+        if not self.members or self.members[-1].part != read.part:
+            self._n_parts += 1
+        self.members.append(read)
 
 
 #: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
@@ -161,22 +155,19 @@ def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]
 
     Raises TarError for damage.
     """
-    member = _next_member(tar)
-    while member:
+    while True:
+        try:
+            member = tar.next()
+        except (ValueError, OverflowError, RecursionError) as error:  # from numbers, and from headers of headers
+            raise tarfile.ReadError(f"a damaged header ({type(error).__name__})") from None
+        if member is None:
+            return
         if len(tar.pax_headers) > _MOST_ATTRIBUTES:
             raise tarfile.ReadError(f"more than {_MOST_ATTRIBUTES:,} global attributes")
         yield member
         if tar.offset > n_bytes:  # tarfile would search for the next one after the end, for hours
             raise tarfile.ReadError("a file that ends after the archive")
         tar.members.clear()  # type: ignore[attr-defined]
-        member = _next_member(tar)
-
-
-def _next_member(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
-    try:
-        return tar.next()
-    except (ValueError, OverflowError, RecursionError) as error:  # from numbers, and from headers of headers
-        raise tarfile.ReadError(f"a damaged header ({type(error).__name__})") from None
 
 
 def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
@@ -196,7 +187,7 @@ def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
         key = members[0].key
         sample = {KEY: f"{key}.{part}" if part else key}
         for member in piece:
-            sample[member.ending] = member.value
+            sample[member.column.rpartition(".")[2]] = member.value
         yield sample, piece[-1].end
 
 

@@ -24,8 +24,8 @@ from urllib.parse import unquote
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.quotas import MOST_WORDS
-from dailytalk_contiguous.sources.private_names import shown_name
-from dailytalk_contiguous.sources.transcript_text import CLOCK, clock_seconds, letters_of
+from dailytalk_contiguous.sources.formats.private_names import shown_name
+from dailytalk_contiguous.sources.formats.text_files import CLOCK, clock_seconds, letters_of
 
 #: The field that holds the error in place of a record that can't be used; no file has a field of this name.
 PROBLEM = "\0problem"
@@ -36,7 +36,7 @@ MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 #: Words of a service may be single items, or lie in phrases; some tools write either in the same shape.
 Unit: TypeAlias = Literal["word", "phrase", "either"]
 
-#: A record as `transcript_formats.cues_of` takes it.
+#: A record as `record_cues.cues_of` takes it.
 ServiceRecord: TypeAlias = dict[str, Any]
 
 _EACH = "[]"

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dailytalk_contiguous.core.records.schema import CHANNELS, OPEN
-from dailytalk_contiguous.sources.private_names import is_private, shown_name
-from dailytalk_contiguous.sources.transcript_text import broken
+from dailytalk_contiguous.sources.formats.private_names import is_private, shown_name
+from dailytalk_contiguous.sources.formats.text_files import broken
 
 _LEFT, _RIGHT = CHANNELS
 _SIDES = {"left": _LEFT, "l": _LEFT, "a": _LEFT, "main": _LEFT}
 _SIDES |= {"right": _RIGHT, "r": _RIGHT, "b": _RIGHT, "other": _RIGHT}
 
 #: Names of parts that people play, the same in every recording: no person is called so. Those by which files are
-#: called (`sources.pairs.ROLES`) are among them.
+#: called (`sources.recordings.pairs.ROLES`) are among them.
 ROLES = frozenset(
     """
     adviser advisor agent assistant bot callee caller candidate client clinician consultant

@@ -49,9 +49,9 @@ from dailytalk_contiguous.shards import (
     read_shard,
     shard_files,
 )
-from dailytalk_contiguous.sources.joined import put_in_step, put_together
-from dailytalk_contiguous.sources.pairs import pairs
-from dailytalk_contiguous.sources.recordings import identity_of, is_recording, shortened, stem
+from dailytalk_contiguous.sources.recordings.joined import put_in_step, put_together
+from dailytalk_contiguous.sources.recordings.pairs import pairs
+from dailytalk_contiguous.sources.recordings.recording_files import identity_of, is_recording, shortened, stem
 from dailytalk_contiguous.stages.base import short_digest
 from dailytalk_contiguous.stages.script import (
     KEPT,

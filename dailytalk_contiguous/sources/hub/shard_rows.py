@@ -1,8 +1,9 @@
 """The rows of one shard on the Hub, Parquet or WebDataset, read over the network without a copy of the shard.
 
-Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that reads all columns to get at one,
-fails on some WebDataset members (see `sources.webdataset_samples`), and may abort the process where it is left
-before the end (apache/arrow#45214). Audio is never decoded.
+Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that may abort the process where it is
+left before the end (datasets 5.2 with pyarrow 26; apache/arrow#45214), resumes by reading a shard from its
+beginning, loses all of a shard after a damaged row group, and fails on some WebDataset members (see
+`sources.hub.webdataset_samples`). Audio is never decoded.
 """
 
 import os
@@ -18,8 +19,8 @@ from huggingface_hub import HfFileSystem
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.records.schema import STRING, Row
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
+from dailytalk_contiguous.sources.hub.repository import Repository
+from dailytalk_contiguous.sources.hub.webdataset_samples import is_audio_column, samples_in
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota
 
 #: The endings of shards of both kinds.
@@ -60,16 +61,6 @@ def _features(schema: pa.Schema) -> Features:
         return Features.from_arrow_schema(schema)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # of its metadata
         return Features.from_arrow_schema(schema.remove_metadata())
-
-
-def columns_with_audio(features: Features) -> list[str]:
-    """Return the names of the columns of audio."""
-    audio = []
-    for name, feature in features.items():
-        is_struct = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
-        if is_struct or isinstance(feature, Audio):
-            audio.append(name)
-    return audio
 
 
 def rows_of(

@@ -15,8 +15,8 @@ from typing import Any
 from dailytalk_contiguous.core.documents import composed, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.machine.read_documents import read_json
-from dailytalk_contiguous.sources.pairs import DAILY, LATEST_START, Pair
-from dailytalk_contiguous.sources.transcript_text import CLOCK, clock_seconds
+from dailytalk_contiguous.sources.formats.text_files import CLOCK, clock_seconds
+from dailytalk_contiguous.sources.recordings.pairs import DAILY, LATEST_START, Pair
 from dailytalk_contiguous.store.files import leads_out, on_disk
 
 #: Characters of a WebVTT file within which its header ends.

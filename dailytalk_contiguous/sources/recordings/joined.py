@@ -24,8 +24,8 @@ from dailytalk_contiguous.core.sound.side_shift import later_side
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine import audio
 from dailytalk_contiguous.machine.resources import cache_folder
-from dailytalk_contiguous.sources.pairs import ALWAYS_APART, MOST_APART, Pair
-from dailytalk_contiguous.sources.recordings import stamp_of
+from dailytalk_contiguous.sources.recordings.pairs import ALWAYS_APART, MOST_APART, Pair
+from dailytalk_contiguous.sources.recordings.recording_files import stamp_of
 from dailytalk_contiguous.store.files import Disk, replacing
 
 

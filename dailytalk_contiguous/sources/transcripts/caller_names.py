@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.rows import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.records.schema import OPEN, Row
-from dailytalk_contiguous.sources.channel_names import person
-from dailytalk_contiguous.sources.private_names import is_private, private_part
+from dailytalk_contiguous.sources.formats.channel_names import person
+from dailytalk_contiguous.sources.formats.private_names import is_private, private_part
 
 
 def without_private_names(cues: Iterable[Cue]) -> list[Cue]:

@@ -18,9 +18,9 @@ from dailytalk_contiguous.core.records.published_fields import Described, fields
 from dailytalk_contiguous.core.records.schema import AUDIO_COLUMN, BUILT, CHANNELS, OPTIONAL, Row
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes, read_json
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
-from dailytalk_contiguous.sources.hub_repository import Repository, download
-from dailytalk_contiguous.sources.recordings import Recording
-from dailytalk_contiguous.sources.transcribed import refuse_outside
+from dailytalk_contiguous.sources.hub.repository import Repository, download
+from dailytalk_contiguous.sources.lines_to_speak import refuse_outside
+from dailytalk_contiguous.sources.recordings.recording_files import Recording
 from dailytalk_contiguous.store.files import write_text
 
 #: The folder of the finished rows beside the recordings; the search for recordings leaves it out.

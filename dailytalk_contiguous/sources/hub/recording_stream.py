@@ -12,28 +12,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.sources.hub_audio_files import chosen_files, companions, fetch_file, names_of
-from dailytalk_contiguous.sources.hub_fetch import is_in_tables
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.hub_shards import rows_of
-from dailytalk_contiguous.sources.hub_tables import TablePlan, plan_of, write_row
-from dailytalk_contiguous.sources.recordings import Names, Recording, identities
+from dailytalk_contiguous.sources.hub.audio_files import chosen_files, companions, fetch_file, names_of
+from dailytalk_contiguous.sources.hub.fetching import is_in_tables
+from dailytalk_contiguous.sources.hub.recording_rows import (
+    StreamPosition,
+    TablePlan,
+    TableRow,
+    plan_of,
+    table_rows,
+    write_row,
+)
+from dailytalk_contiguous.sources.hub.repository import Repository
+from dailytalk_contiguous.sources.recordings.recording_files import Names, Recording, identities
 from dailytalk_contiguous.store.hub import hub_errors
-
-
-class StreamPosition(NamedTuple):
-    """The position in a source.
-
-    Attributes:
-        shard: the number of the shard.
-        inside: the position in it, as `rows_of` counts.
-        number: how many recordings came before, of the split or of all files.
-    """
-
-    shard: int = 0
-    inside: int = 0
-    number: int = 0
 
 
 class PendingRecording(NamedTuple):
@@ -54,14 +45,13 @@ class HubStream:
 
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
         if is_in_tables(self.repository):
-            return self._rows(start)
-        recordings: list[PendingRecording] = []
+            yield from self._rows(start)
+            return
         beside = companions(self._recordings, self.repository.files)
         paths = list(self._recordings)[start.number :]
         for number, path in enumerate(paths, start.number + 1):
             bring = partial(self._bring_file, path, beside[path])
-            recordings.append(PendingRecording(bring, StreamPosition(number=number)))
-        return iter(recordings)
+            yield PendingRecording(bring, StreamPosition(number=number))
 
     @cached_property
     def _plan(self) -> TablePlan:
@@ -89,24 +79,12 @@ class HubStream:
         return self._recordings[path]._replace(path=folder / path)
 
     def _rows(self, start: StreamPosition) -> Iterator[PendingRecording]:
-        shards = [(split, path) for split, paths in self._plan.shards.items() for path in paths]
-        number = start.number
         with hub_errors(self.repository.reference):
-            for index in range(start.shard, len(shards)):
-                split, path = shards[index]
-                if index > start.shard and split != shards[index - 1][0]:
-                    number = 0
-                inside = start.inside if index == start.shard else 0
-                for row, after in rows_of(self.repository, path, self._plan.columns, inside):
-                    bring = partial(self._bring_row, row, split, number)
-                    number += 1
-                    yield PendingRecording(bring, StreamPosition(index, after, number))
+            for row in table_rows(self.repository, self._plan, start):
+                yield PendingRecording(partial(self._bring_row, row), row.after)
 
-    def _bring_row(
-        self, row: Row | BadInput, split: str, number: int, folder: Path, names: Names
-    ) -> Recording | Reject:
-        plan = self._plan._replace(folder=folder)
-        written_row = write_row(plan, row, split, number, names)
+    def _bring_row(self, row: TableRow, folder: Path, names: Names) -> Recording | Reject:
+        written_row = write_row(self._plan._replace(folder=folder), row, names)
         if isinstance(written_row, Reject):
             return written_row
         name, path = written_row

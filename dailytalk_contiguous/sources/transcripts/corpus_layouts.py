@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
-from dailytalk_contiguous.sources.text_transcripts import text_kind
+from dailytalk_contiguous.sources.formats.candor import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
+from dailytalk_contiguous.sources.formats.plain_texts import text_kind
 
 #: A file of Switchboard: the number of a call, and whether it has words or utterances of a side.
 _SWITCHBOARD = re.compile(r"sw0?(\d{4})(?:[AB]-ms98-\w+-(?:word|trans)\.text|\.mrk)", re.IGNORECASE)
@@ -34,6 +34,11 @@ def switchboard_stems(name: str) -> list[str]:
     """
     match = _SWITCHBOARD.fullmatch(name)
     return [f"sw{match[1]}", f"sw0{match[1]}"] if match else []
+
+
+def is_switchboard(path: Path) -> bool:
+    """Whether a file is named like a transcript of Switchboard."""
+    return _SWITCHBOARD.fullmatch(path.name) is not None
 
 
 def corpus_transcripts(recording: Path, root: Path | None, elsewhere: Path | None) -> list[Path]:
@@ -84,12 +89,7 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
 
     Switchboard has several texts of a call: the one with words is read, else that of utterances, else the `.mrk`.
     """
-    kept = []
-    for path in paths:
-        ending = path.suffix.lower()
-        if ending == ".txt" and text_kind(path) is None:
-            continue
-        kept.append(path)
+    kept = [path for path in paths if path.suffix.lower() != ".txt" or text_kind(path)]
     names = {path.name.casefold() for path in kept}
     richest = []
     for path in kept:
@@ -106,7 +106,7 @@ def are_transcripts(paths: Iterable[Path]) -> list[Path]:
 def files_with(transcript: Path) -> list[Path]:
     """Return the files that are read together with a transcript."""
     channel_map = channel_map_of(transcript) if transcript.name in CANDOR_TRANSCRIPTS else None
-    return [channel_map] if channel_map and channel_map.is_file() else []
+    return [channel_map] if channel_map else []
 
 
 def poorer_than(transcript: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.documents import as_text, composed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.machine import audio
-from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
+from dailytalk_contiguous.sources.recordings.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
@@ -233,7 +233,7 @@ def list_recordings(
         inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
         left_out: filled with what was skipped.
-        sides: whether two mono files may be the sides of one recording (see `sources.pairs`).
+        sides: whether two mono files may be the sides of one recording (see `sources.recordings.pairs`).
         choice: a person's choice of how they are paired.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Transcripts of talk corpora that are a record a line: Fisher and CallHome, Switchboard, and NIST's STM.
+"""Transcripts that are a record a line: Fisher and CallHome, Switchboard, and NIST's STM, CTM and RTTM.
 
 Each states which of two sides speaks, which is what a recording of two channels needs. The signs of the
 transcribers are removed, so that words are what somebody says; marks stay (`core.words.transcript_marks`).
@@ -8,15 +8,13 @@ A line that is none of its format is an error: it may be what is left of a damag
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.words.transcript_marks import mark_of
-from dailytalk_contiguous.sources.private_names import shown_line
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, lines_with_text, number_of_field
-
-#: A record with its position in a file.
-CorpusRecord: TypeAlias = tuple[str, dict[str, object]]
+from dailytalk_contiguous.sources.formats.private_names import shown_line
+from dailytalk_contiguous.sources.formats.records import TranscriptRecord
+from dailytalk_contiguous.sources.formats.text_files import NUMBER, broken, lines_with_text, number_of_field
 
 #: A line of Fisher, also of CallHome, in which `B1` is the second voice on side B.
 FISHER_LINE = re.compile(rf"({NUMBER.pattern})\s+({NUMBER.pattern})\s+([A-Z])\d?:(?:\s+(.*))?")
@@ -49,7 +47,7 @@ def ldc_text(text: str) -> str:
     return " ".join(text.split())
 
 
-def fisher_records(path: Path) -> Iterator[CorpusRecord]:
+def fisher_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the lines `12.34 15.60 A: words` of Fisher and CallHome; `#` begins a comment. Raises BadInput."""
     for position, line in lines_with_text(path):
         if line.startswith("#"):
@@ -95,7 +93,7 @@ _MS98_LINE = re.compile(
 )
 
 
-def ms98_records(path: Path) -> Iterator[CorpusRecord]:
+def ms98_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the lines `sw2001A-ms98-a-0001 0.000 0.977 word` of Switchboard, of words or utterances.
 
     Raises BadInput.
@@ -120,7 +118,7 @@ _MRK_LINE = re.compile(
 )
 
 
-def mrk_records(path: Path) -> Iterator[CorpusRecord]:
+def mrk_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the turns of a `.mrk` of Switchboard, with words of which some have no times. Raises BadInput."""
     turns: list[tuple[str, str, list[dict[str, object]]]] = []
     last_turn = None
@@ -152,7 +150,7 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
 _UNTIMED_WORD = 0.3
 
 
-def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> Iterator[CorpusRecord]:
+def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> Iterator[TranscriptRecord]:
     """Yield a record for each turn; the words of one in which each has its times are records of their own."""
     latest = 0.0
     for position, side, words in turns:
@@ -183,7 +181,7 @@ _STM_NO_WORDS = ("ignore_time_segment_in_scoring",)
 _STM_NOBODY = ("inter_segment_gap", "excluded_region")
 
 
-def stm_records(path: Path) -> Iterator[CorpusRecord]:
+def stm_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the segments of NIST's STM: file, channel, speaker, start, end, labels in `<>`, text.
 
     The format is that of SCTK's documentation; `;;` begins a comment. The first of the alternatives `{ a / b }` is
@@ -230,3 +228,48 @@ def _stm_text(text: str) -> str:
     text = re.sub(r"\{\s([^{}]{1,4000})\s\}", first_alternative, text)
     text = re.sub(r"(?<!\S)\(([^\s()]+)\)(?!\S)", optional_word, text)
     return " ".join(text.split())
+
+
+# CTM and RTTM
+
+
+#: The columns of NIST's formats, of which a line must have at least so many: `ctm` in the documentation of SCTK,
+#: and RTTM in appendix A of the plan of RT-09.
+_COLUMNS = {
+    ".ctm": (5, ("recording_id", "channel", "start", "duration", "word", "probability", "kind", "speaker")),
+    ".rttm": (
+        9,
+        ("kind", "recording_id", "channel", "start", "duration", "", "", "speaker", "probability", "ahead"),
+    ),
+}
+
+_NUMBERS = ("start", "duration", "probability")
+
+#: Kinds of lines of a CTM that are no words, unless their text is a mark.
+_NO_WORDS = ("non-lex", "misc", "noscore")
+
+
+def nist_records(path: Path) -> Iterator[TranscriptRecord]:
+    """Yield the words of a CTM, or the turns of an RTTM; `;;` begins a comment. Raises BadInput."""
+    suffix = path.suffix.lower()
+    least, columns = _COLUMNS[suffix]
+    for position, line in lines_with_text(path):
+        fields = line.split()
+        if fields[0].startswith(";;"):
+            continue
+        if not least <= len(fields) <= len(columns):
+            reason = f"{position} has {len(fields)} fields, not {least} to {len(columns)}"
+            raise broken(path, reason, _REMEDY)
+        item: dict[str, Any] = {}
+        for name, field in zip(columns, fields, strict=False):
+            if field.upper() == "<NA>":
+                continue
+            item[name] = number_of_field(field) if name in _NUMBERS else field
+        if suffix == ".ctm":
+            word = item.get("word", "").replace("<space>", " ")
+            item["word"] = word
+            is_speech = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS
+        else:
+            is_speech = item.get("kind") == "SPEAKER"
+        if is_speech:
+            yield position, item

@@ -11,15 +11,16 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.machine.resources import side_by_side
-from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.pairs import common_names
-from dailytalk_contiguous.sources.transcripts import LISTS, OF_MANY, stems_of
+from dailytalk_contiguous.sources.hub.repository import Repository, download, modified_of
+from dailytalk_contiguous.sources.recordings.pairs import common_names
+from dailytalk_contiguous.sources.transcripts.recording_transcripts import LISTS, OF_MANY, stems_of
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
 
@@ -69,10 +70,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     files: dict[str, list[str]] = {}
     for path, path_keys in keys.items():
         folder, _ = path_keys[0]
-        files[path] = []
-        for key in path_keys:
-            files[path] += beside[key]
-        files[path] += shared[folder]
+        files[path] = [*chain.from_iterable(beside[key] for key in path_keys), *shared[folder]]
     return files
 
 
@@ -117,9 +115,8 @@ def chosen_files(repository: Repository) -> list[str]:
 _AT_A_TIME = 8
 
 
-def fetch_files(repository: Repository, paths: Iterable[str]) -> dict[str, Path]:
+def fetch_files(repository: Repository, paths: Collection[str]) -> dict[str, Path]:
     """Fetch files into the Hub's cache, several at a time."""
-    paths = list(paths)
     fetched = side_by_side(partial(fetch_file, repository), paths, _AT_A_TIME)
     return dict(zip(paths, fetched, strict=True))
 

@@ -13,19 +13,14 @@ from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.schema import OPEN
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.transcript_formats import ending_of
-from dailytalk_contiguous.sources.transcript_text import letters_of
+from dailytalk_contiguous.sources.formats.text_files import letters_of
+from dailytalk_contiguous.sources.transcripts.readers import ending_of
 
 #: Seconds by which times of the same words may differ in two files of one run.
 APART = 0.1
 
 #: Thousandths of a second within which a time is a whole number of tenths.
 _ROUND = 0.001
-
-
-def has_words_or_mark(cue: Cue) -> bool:
-    """Whether a cue says anything, and not only who speaks."""
-    return cue.text is not None or cue.mark is not None
 
 
 def bare_name(name: str) -> str:

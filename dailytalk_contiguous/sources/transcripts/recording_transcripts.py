@@ -21,15 +21,22 @@ from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.words.cues import later_cue
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
-from dailytalk_contiguous.sources.channel_names import is_side_name, person, sides_of, speaker_label
-from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
-from dailytalk_contiguous.sources.named_records import NamedRecords
-from dailytalk_contiguous.sources.private_names import shown_name
-from dailytalk_contiguous.sources.recordings import is_recording
-from dailytalk_contiguous.sources.same_words import bare_name, has_words_or_mark, repeated_files
-from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
-from dailytalk_contiguous.sources.transcript_text import broken
+from dailytalk_contiguous.sources.formats.candor import CANDOR_TRANSCRIPTS
+from dailytalk_contiguous.sources.formats.channel_names import is_side_name, person, sides_of, speaker_label
+from dailytalk_contiguous.sources.formats.json_documents import SHARED
+from dailytalk_contiguous.sources.formats.private_names import shown_name
+from dailytalk_contiguous.sources.formats.records import ReadingChoice
+from dailytalk_contiguous.sources.formats.text_files import broken
+from dailytalk_contiguous.sources.recordings.recording_files import is_recording
+from dailytalk_contiguous.sources.transcripts.corpus_layouts import (
+    are_transcripts,
+    corpus_transcripts,
+    switchboard_stems,
+)
+from dailytalk_contiguous.sources.transcripts.named_records import NamedRecords
+from dailytalk_contiguous.sources.transcripts.readers import ending_of
+from dailytalk_contiguous.sources.transcripts.record_cues import read_cues
+from dailytalk_contiguous.sources.transcripts.same_words import bare_name, repeated_files
 from dailytalk_contiguous.store.files import on_disk
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -94,10 +101,11 @@ def stems_of(name: str) -> list[str]:
         return [OF_MANY]
     if ending is None or name.lower().endswith(REFERENCE) or name in CANDOR_TRANSCRIPTS:
         return []
-    if switchboard_stems(name):
-        return switchboard_stems(name)
+    stems = switchboard_stems(name)
+    if stems:
+        return stems
     stem = name.removesuffix(ending)
-    stems = [stem]
+    stems.append(stem)
     if PurePosixPath(stem).suffix.lower() in AUDIO_SUFFIXES and not stem.startswith("."):
         stem = stem.rpartition(".")[0]
         stems.append(stem)
@@ -234,7 +242,7 @@ def read_transcripts(
         side = sides[path]
         shared = is_shared(as_text(path.name), stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-        read = read_cues(path, side, pick, tiers, left, duration)
+        read = read_cues(path, pick, ReadingChoice(side, tiers, left), duration)
         if not read and not shared:
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)
@@ -261,13 +269,18 @@ def read_transcripts(
     return _one_transcript(cues_of_files, mix)
 
 
+def _has_words_or_mark(cue: Cue) -> bool:
+    """Whether a cue says anything, and not only who speaks."""
+    return cue.text is not None or cue.mark is not None
+
+
 def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
     """Return the cues of all files by rising start, with the people that are named for each channel."""
     cues: list[Cue] = []
     channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     for path, placed in cues_of_files.items():
-        channels = dict.fromkeys(cue.channel for cue in placed if has_words_or_mark(cue))
+        channels = dict.fromkeys(cue.channel for cue in placed if _has_words_or_mark(cue))
         _refuse_second_file(path, channels, channels_of_files)
         channels_of_files[path] = {*channels}
         people: dict[str | None, str | None] = {}
@@ -276,7 +289,7 @@ def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> l
             if speaker not in people:
                 people[speaker] = person(speaker)
             name = people[speaker]
-            has_content = has_words_or_mark(cue)
+            has_content = _has_words_or_mark(cue)
             if name and (has_content or not mix):
                 seconds[has_content, cue.channel, name] += cue.end - cue.start
             cues.append(cue)

@@ -13,8 +13,8 @@ from dailytalk_contiguous.core.documents import csv_lines, printable_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.machine.read_documents import read_json
-from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
-from dailytalk_contiguous.sources.transcript_text import broken, number_of_field, read_text
+from dailytalk_contiguous.sources.formats.records import TranscriptRecord
+from dailytalk_contiguous.sources.formats.text_files import broken, number_of_field, read_text
 
 #: The transcripts of a conversation, the one whose turns are nearest to speech first: `audiophile` begins a turn
 #: wherever the other one speaks, `cliffhanger` and `backbiter` join them to sentences.
@@ -57,7 +57,7 @@ def channel_map_of(transcript: Path) -> Path | None:
     return None
 
 
-def candor_records(path: Path) -> Iterator[CorpusRecord]:
+def candor_records(path: Path) -> Iterator[TranscriptRecord]:
     """Yield the turns of a transcript of CANDOR, each with the side that the map gives its speaker.
 
     Raises BadInput.

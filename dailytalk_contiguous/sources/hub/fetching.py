@@ -11,15 +11,15 @@ from huggingface_hub import try_to_load_from_cache
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
-from dailytalk_contiguous.sources.hub_audio_files import audio_files, folders_of_files, needed_files
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES
-from dailytalk_contiguous.sources.hub_tables import (
+from dailytalk_contiguous.sources.hub.audio_files import audio_files, folders_of_files, needed_files
+from dailytalk_contiguous.sources.hub.recording_rows import (
     chosen_shards,
     finished_tables,
     tables_folder,
     written_tables,
 )
+from dailytalk_contiguous.sources.hub.repository import Repository
+from dailytalk_contiguous.sources.hub.shard_rows import TABLE_SUFFIXES
 from dailytalk_contiguous.store.hub import hub_errors
 
 

@@ -7,7 +7,7 @@ import itertools
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ from dailytalk_contiguous.core.documents import printable_path, quoted
 from dailytalk_contiguous.core.errors import TooLarge
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
 from dailytalk_contiguous.core.words.transcript_marks import LABELS
-from dailytalk_contiguous.sources.private_names import STAND_IN, is_private, private_part, shown_name
-from dailytalk_contiguous.sources.transcript_text import broken, read_text
+from dailytalk_contiguous.sources.formats.private_names import STAND_IN, is_private, private_part, shown_name
+from dailytalk_contiguous.sources.formats.records import ReadingChoice, TranscriptRecord
+from dailytalk_contiguous.sources.formats.text_files import broken, read_text
 
 #: A tier holds words if at least this share of its labels are single tokens.
 WORD_TIER_SHARE = 0.9
@@ -212,19 +213,16 @@ def _tiers_of_praat(text: str) -> Iterator[Tier]:
             yield Tier(tier["name"].strip(), labels)
 
 
-def tier_records(
-    path: Path, wanted: Collection[str], left: dict[str, list[str]]
-) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield the labels of the tiers of speech as records; the names of other tiers with labels go to `left`.
+def tier_records(path: Path, choice: ReadingChoice) -> Iterator[TranscriptRecord]:
+    """Yield the labels of the tiers of speech as records; the names of other tiers with labels go to its `left`.
 
-    Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
-    that is named for something else (phones, glosses, gestures; of our own exports tags, sounds), or that has less
-    than `SPEECH_SHARE` of the different words of another tier of the speaker. Where a speaker has words and
-    utterances, the words count; in our own exports they are parts of the utterances. Raises BadInput where it is
-    unclear.
+    The `tiers` of the choice are speech where there are some. Otherwise a tier is none that is named for something
+    else (phones, glosses, gestures; of our own exports tags, sounds), or that has less than `SPEECH_SHARE` of the
+    different words of another tier of the speaker. Where a speaker has words and utterances, the words count; in
+    our own exports they are parts of the utterances. Raises BadInput where it is unclear.
     """
     tiers = [tier for tier in read_tiers(path) if tier.has_text]
-    names = {name.casefold() for name in wanted}
+    names = {name.casefold() for name in choice.tiers}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
     if not chosen:
         chosen = [tier for tier in tiers if not _is_about_speech(tier)]
@@ -258,11 +256,11 @@ def tier_records(
     for tier in tiers:
         if tier.name not in used:
             others.append(STAND_IN if _is_private_tier(tier.name) else tier.name)
-    if others:
-        left[printable_path(path.name)] = others
+    if others and choice.left is not None:
+        choice.left[printable_path(path.name)] = others
 
 
-def _own_utterances(tiers: Sequence[Tier], speaker: str) -> Iterator[tuple[str, dict[str, object]]]:
+def _own_utterances(tiers: Sequence[Tier], speaker: str) -> Iterator[TranscriptRecord]:
     """Yield the utterances in tiers of our own exports as records, each with the words from its start on."""
     utterances: list[tuple[float, float, str]] = []
     words: list[tuple[float, float, str]] = []

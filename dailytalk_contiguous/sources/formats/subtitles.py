@@ -13,16 +13,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.style.tags import tags_among
 from dailytalk_contiguous.core.words.cues import shared_time
 from dailytalk_contiguous.core.words.transcript_marks import is_redacted, mark_of, without_control_tokens
-from dailytalk_contiguous.sources.channel_names import is_side_name, speaker_label, with_colons
-from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
-from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
-from dailytalk_contiguous.sources.transcript_text import CLOCK, broken, clock_seconds, read_text
+from dailytalk_contiguous.sources.formats.channel_names import is_side_name, speaker_label, with_colons
+from dailytalk_contiguous.sources.formats.private_names import is_private, is_private_alone, shown_line
+from dailytalk_contiguous.sources.formats.records import ReadingChoice, TranscriptRecord
+from dailytalk_contiguous.sources.formats.text_files import (
+    CLOCK,
+    NUMBER,
+    broken,
+    clock_seconds,
+    lines_with_text,
+    read_text,
+)
 
 # No pattern here may look at a character twice for one that it starts from: a file may hold a million of these.
 
@@ -51,18 +58,8 @@ class Subtitle(NamedTuple):
         return [word for line in self.lines for word in line]
 
 
-class SubtitleRecord(TypedDict):
-    """The speech of one speaker in a subtitle, with its words where they have times."""
-
-    start: float
-    end: float
-    speaker: str | None
-    text: str
-    words: list[dict[str, object]]
-
-
-def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, SubtitleRecord]]:
-    """Yield the records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
+def subtitle_records(path: Path, choice: ReadingChoice) -> Iterator[TranscriptRecord]:
+    """Yield the records of subtitles of one side, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
     karaoke and rolling captions is read once. People without names in one subtitle are a record each, in their
@@ -72,8 +69,8 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     for subtitle in _read_subtitles(path):
         subtitles += _turns(subtitle)
     named = [list(map(_named_line, item.lines)) for item in subtitles]
-    prefixes = _prefixes_of_speakers(named, side)
-    keys = _names_of_speakers(named, side) - prefixes
+    prefixes = _prefixes_of_speakers(named, choice.side)
+    keys = _names_of_speakers(named, choice.side) - prefixes
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)
     for item, lines in zip(subtitles, named, strict=True):
@@ -92,7 +89,7 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
         for speaker, tagged_words in turns.items():
             words = tagged_words[_length_of_tag(tagged_words) :]
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
-            record: SubtitleRecord = {
+            record = {
                 "start": item.start,
                 "end": item.end,
                 "speaker": speaker,
@@ -286,9 +283,9 @@ def _read_subtitles(path: Path) -> list[Subtitle]:
     """
     suffix = path.suffix.lower()
     if suffix == ".sbv":
-        text = sbv_as_subtitles(path)
+        text = _sbv_as_subtitles(path)
     elif suffix == ".txt":
-        text = labels_as_subtitles(path)
+        text = _labels_as_subtitles(path)
     else:
         text = read_text(path)
     reference = _LONG_REFERENCE.search(text)
@@ -485,3 +482,57 @@ def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
         if new_lines:
             unrolled.append(cue._replace(lines=new_lines))
     return unrolled
+
+
+# Other captions, as WebVTT
+
+
+#: A label of Audacity: start, end, text.
+LABEL = re.compile(rf"({NUMBER.pattern})\t({NUMBER.pattern})(?:\t(.*))?")
+
+_FREQUENCIES = re.compile(rf"\\\t{NUMBER.pattern}\t{NUMBER.pattern}")
+
+
+def _labels_as_subtitles(path: Path) -> str:
+    """Audacity's labels as WebVTT, whose lines may begin with the name of a speaker, too. Raises BadInput."""
+    cues = ["WEBVTT\n"]
+    for position, line in lines_with_text(path):
+        if _FREQUENCIES.fullmatch(line):  # of the label above
+            continue
+        match = LABEL.fullmatch(line)
+        if match is None:
+            reason = f"{position} is no label: {shown_line(line)}"
+            raise broken(path, reason, "export labels from Audacity again")
+        start, end, label = match.groups()
+        text = (label or "").replace("&", "&amp;").replace("<", "&lt;").replace("{", "&#123;")
+        cues.append(f"{_clock(path, position, start)} --> {_clock(path, position, end)}\n{text.strip()}\n")
+    return "\n".join(cues)
+
+
+def _clock(path: Path, position: str, text: str) -> str:
+    """Seconds as WebVTT writes them."""
+    seconds = float(text)
+    if not 0 <= seconds < 3_600_000:
+        reason = f"{position} has the time {quoted(text)}"
+        raise broken(path, reason, "give seconds from the start of the recording")
+    whole, milliseconds = divmod(round(1000 * seconds), 1000)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}"
+
+
+#: `0:00:01.000,0:00:03.500`, the line above each caption.
+_SBV_TIMES = re.compile(r"([^\s,]+),(\S+)")
+
+
+def _sbv_as_subtitles(path: Path) -> str:
+    """YouTube's `.sbv` as WebVTT. Raises BadInput."""
+    cues = ["WEBVTT\n"]
+    for caption in re.split(r"\n\s*\n", read_text(path).strip("\n")):
+        times, _, text = caption.strip("\n").partition("\n")
+        match = _SBV_TIMES.fullmatch(times.strip())
+        if match is None:
+            reason = f"a caption has no start and end time: {shown_line(times)}"
+            raise broken(path, reason, "write 0:00:01.000,0:00:03.500 above each caption")
+        cues.append(f"{match[1]} --> {match[2]}\n{text}\n")
+    return "\n".join(cues)

@@ -4,19 +4,13 @@ A file may be about a hundred thousand recordings, each of which is looked up in
 the parts of their paths, from the last part on, so that no lookup goes through all of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, TypeAlias
 
 from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES
-
-#: A part of an untrusted file: its values may have any type until they are checked.
-TranscriptItem: TypeAlias = Mapping[str, Any]
-
-#: A part of a file, with its position in it.
-TranscriptRecord: TypeAlias = tuple[str, TranscriptItem]
+from dailytalk_contiguous.sources.formats.records import TranscriptRecord
 
 
 class _Node:

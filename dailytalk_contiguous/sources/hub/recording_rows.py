@@ -9,14 +9,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import astuple
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, NotRequired, TypedDict
 
-from datasets import Features, get_dataset_config_names, load_dataset_builder
+from datasets import Audio, Features, get_dataset_config_names, load_dataset_builder
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -26,14 +25,14 @@ from dailytalk_contiguous.core.records.schema import CHANNELS, LABELLED, Row
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_json
 from dailytalk_contiguous.machine.resources import cache_folder
 from dailytalk_contiguous.machine.sound_columns import stereo_sound
-from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, columns_with_audio, rows_of
-from dailytalk_contiguous.sources.joined import put_together
-from dailytalk_contiguous.sources.pairs import Pair
-from dailytalk_contiguous.sources.published import fields_of_version, write_published
-from dailytalk_contiguous.sources.recordings import shortened
-from dailytalk_contiguous.sources.transcript_formats import is_transcript
-from dailytalk_contiguous.sources.webdataset_samples import KEY
+from dailytalk_contiguous.sources.formats.json_documents import is_transcript
+from dailytalk_contiguous.sources.hub.published import fields_of_version, write_published
+from dailytalk_contiguous.sources.hub.repository import Repository, download, modified_of
+from dailytalk_contiguous.sources.hub.shard_rows import TABLE_SUFFIXES, columns_of, rows_of
+from dailytalk_contiguous.sources.hub.webdataset_samples import KEY
+from dailytalk_contiguous.sources.recordings.joined import put_together
+from dailytalk_contiguous.sources.recordings.pairs import Pair
+from dailytalk_contiguous.sources.recordings.recording_files import shortened
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.foreign_card import USE_ITS_FILES, check_card
 from dailytalk_contiguous.store.parquet import cause
@@ -68,24 +67,15 @@ class TablePlan(NamedTuple):
         return [name for name in columns if name]
 
 
-class _Problem(TypedDict):
-    """A row that can't be used, as `Reject` has it."""
-
-    id: str
-    stage: str
-    reason: str
-    remedy: str
-
-
 class WrittenRecordings(TypedDict):
     """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used.
 
     `fields`: of finished conversations, the fields that they have beside ours; such a row is beside its recording
-    (`sources.published`).
+    (`sources.hub.published`).
     """
 
     recordings: list[str]
-    problems: list[_Problem]
+    problems: list[dict[str, str]]
     fields: NotRequired[list[Described]]
 
 
@@ -101,14 +91,13 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     shards = chosen_shards(repository)
     paths = [path for split_paths in shards.values() for path in split_paths]
     features = _first_columns(repository, paths)
-    names = [*features]
-    id_columns = [name for name in (*ID_COLUMNS, KEY) if name in names]
+    id_columns = [name for name in (*ID_COLUMNS, KEY) if name in features]
     named_by = id_columns[0] if id_columns else ""
     id_column = repository.choice.id_column
     if id_column:
-        named_by = _one_of(names, id_column, "column", "--id-column", repository)
-    columns = _audio_columns(repository, names, columns_with_audio(features))
-    words = [name for name in WORD_COLUMNS if name in names]
+        named_by = _one_of(features, id_column, "column", "--id-column", repository)
+    columns = _audio_columns(repository, features)
+    words = [name for name in WORD_COLUMNS if name in features]
     fields: tuple[Field, ...] | None = None
     if not id_column and not repository.choice.audio_column:
         fields = fields_of_version(repository, features)
@@ -160,21 +149,24 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> Features:
     raise problem
 
 
-def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -> tuple[str, ...]:
+def _audio_columns(repository: Repository, features: Features) -> tuple[str, ...]:
     """Return the chosen columns, the left one first, else the only one with audio, else those of both sides."""
     chosen = repository.choice.audio_column
     if chosen:
-        columns: tuple[str, ...] = (chosen,)
-        if chosen not in names:
-            columns = tuple(chosen.split(",", 1))
+        columns = (chosen,) if chosen in features else tuple(chosen.split(",", 1))
         for name in columns:
-            _one_of(names, name, "column", "--audio-column", repository)
+            _one_of(features, name, "column", "--audio-column", repository)
         return columns
+    audio = []
+    for name, feature in features.items():
+        is_struct = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
+        if is_struct or isinstance(feature, Audio):
+            audio.append(name)
     if {*audio} == {*CHANNELS}:
         return CHANNELS
     if len(audio) != 1:
         number = "several columns" if audio else "no column"
-        reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
+        reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or features)})"
         remedy = "choose one with --audio-column (two mono ones as LEFT,RIGHT), or another --config"
         raise DailytalkError(reason, remedy)
     return (audio[0],)
@@ -219,22 +211,14 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
 def _write_tables(repository: Repository, plan: TablePlan) -> WrittenRecordings:
     """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
     written: dict[str, Path] = {}
-    problems: list[_Problem] = []
-    for split, shards in plan.shards.items():
-        rows = chain.from_iterable(rows_of(repository, shard, plan.columns) for shard in shards)
-        for number, (row, _) in enumerate(rows):
-            written_row = write_row(plan, row, split, number, written)
-            if isinstance(written_row, Reject):
-                problem: _Problem = {
-                    "id": written_row.id,
-                    "stage": written_row.stage,
-                    "reason": written_row.reason,
-                    "remedy": written_row.remedy,
-                }
-                problems.append(problem)
-            else:
-                name, path = written_row
-                written[name] = path
+    problems: list[dict[str, str]] = []
+    for row in table_rows(repository, plan, StreamPosition()):
+        written_row = write_row(plan, row, written)
+        if isinstance(written_row, Reject):
+            problems.append(written_row.as_dict())
+        else:
+            name, path = written_row
+            written[name] = path
     recordings = [path.relative_to(plan.folder).as_posix() for path in written.values()]
     record: WrittenRecordings = {"recordings": recordings, "problems": problems}
     if plan.fields is not None:
@@ -243,13 +227,49 @@ def _write_tables(repository: Repository, plan: TablePlan) -> WrittenRecordings:
     return record
 
 
-def write_row(
-    plan: TablePlan, row: Row | BadInput, split: str, number: int, written: Container[str]
-) -> tuple[str, Path] | Reject:
+class StreamPosition(NamedTuple):
+    """The position in a source.
+
+    Attributes:
+        shard: the number of the shard.
+        inside: the position in it, as `rows_of` counts.
+        number: how many recordings came before, of the split or of all files.
+    """
+
+    shard: int = 0
+    inside: int = 0
+    number: int = 0
+
+
+class TableRow(NamedTuple):
+    """A row, or why it can't be read: its split, its number in that from 0, and the position after it."""
+
+    content: Row | BadInput
+    split: str
+    number: int
+    after: StreamPosition
+
+
+def table_rows(repository: Repository, plan: TablePlan, start: StreamPosition) -> Iterator[TableRow]:
+    """Yield the rows of all shards from a position on."""
+    shards = [(split, path) for split, paths in plan.shards.items() for path in paths]
+    number = start.number
+    for index in range(start.shard, len(shards)):
+        split, path = shards[index]
+        if index > start.shard and split != shards[index - 1][0]:
+            number = 0
+        inside = start.inside if index == start.shard else 0
+        for content, after in rows_of(repository, path, plan.columns, inside):
+            yield TableRow(content, split, number, StreamPosition(index, after, number + 1))
+            number += 1
+
+
+def write_row(plan: TablePlan, table_row: TableRow, written: Container[str]) -> tuple[str, Path] | Reject:
     """Write a row's recording into the plan's folder: its name and its file. An unusable one is a Reject.
 
-    `number` is its index in the split. `written` are the names of the rows before it.
+    `written` are the names of the rows before it.
     """
+    row, split, number, _ = table_row
     name = f"{split}-{number:06d}"
     if isinstance(row, BadInput):
         return Reject(name, "Hub", row.reason, row.remedy)
@@ -347,30 +367,25 @@ def _joined(columns: Sequence[str], row: Row) -> bytes:
     return data
 
 
-#: How encoded audio begins: the position of a mark, the mark, and the ending of such files.
-_MAGIC = (
-    (0, b"RIFF", ".wav"),
-    (0, b"RF64", ".wav"),
-    (0, b"fLaC", ".flac"),
-    (28, b"OpusHead", ".opus"),
-    (0, b"OggS", ".ogg"),
-    (0, b"ID3", ".mp3"),
-    (0, b"FORM", ".aiff"),
-    (0, b"caff", ".caf"),
-    (4, b"ftyp", ".m4a"),
-    (0, b".snd", ".au"),
-    (0, b"\x1aE\xdf\xa3", ".mka"),
-    (0, b"\xff\xfb", ".mp3"),
-    (0, b"\xff\xf3", ".mp3"),
-    (0, b"\xff\xf2", ".mp3"),
-    (0, b"\xff\xfa", ".mp3"),
-)
+#: How the encoded audio of files with an ending begins.
+_BEGINNINGS = {
+    ".wav": rb"RIFF|RF64",
+    ".flac": rb"fLaC",
+    ".opus": rb".{28}OpusHead",
+    ".ogg": rb"OggS",
+    ".mp3": rb"ID3|\xff[\xf2\xf3\xfa\xfb]",
+    ".aiff": rb"FORM",
+    ".caf": rb"caff",
+    ".m4a": rb".{4}ftyp",
+    ".au": rb"\.snd",
+    ".mka": rb"\x1aE\xdf\xa3",
+}
 
 
 def suffix_of(data: bytes) -> str:
     """Return the ending for encoded audio, by how it begins. Raises BadInput for an unknown format."""
-    for offset, mark, suffix in _MAGIC:
-        if data[offset : offset + len(mark)] == mark:
+    for suffix, beginning in _BEGINNINGS.items():
+        if re.match(beginning, data, re.DOTALL):
             return suffix
     raise BadInput("its audio is in no known format", "check that the column holds encoded audio, such as FLAC")
 

@@ -1,0 +1,1 @@
+"""The formats of transcripts: each reads its files into records."""

@@ -1,0 +1,1 @@
+"""Recordings in folders: files, pairs of them, and their clocks."""
