@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_cu
 from dailytalk_contiguous.core.wording import counted, cut_middle, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
+from dailytalk_contiguous.machine.apps import parts
 
 
 class Bound(NamedTuple):
@@ -551,7 +552,7 @@ def all_findings(
     limits: FindingLimits = LIMITS,
     unit: str = "conversation",
 ) -> list[Finding]:
-    """Return the findings on all rows of tables, and on the run that made them.
+    """Return the findings on all rows of tables, and on the run that made them: those of apps (`FINDINGS`), too.
 
     Args:
         run: run.json.
@@ -562,7 +563,7 @@ def all_findings(
         rows = rows[rows.augmented_from.isna() & ~rows.of_export]
     data = JudgedData(rows, tables, run, limits, unit)
     findings: list[Finding] = []
-    for check in CHECKS:
+    for check in (*CHECKS, *parts("FINDINGS")):
         result = check(data)
         if isinstance(result, Finding):
             findings.append(result)

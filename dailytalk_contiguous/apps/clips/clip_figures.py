@@ -4,28 +4,40 @@ There are three kinds of hours: recorded (clips, without copies), in training (t
 seen (all that train, copies too, each as often as the manifest names it).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from dailytalk_contiguous.apps.clips.balance import (
+    BALANCED,
+    BY_EMOTION,
+    CELL_COLUMNS,
+    LEAST_HOURS,
+    cell_of,
+    disparity,
+    noun_of,
+)
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Credit
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.finding import Finding, advice
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
-from dailytalk_contiguous.core.style import sampling
+from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.core.wording import counted, length_text, percent
-from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
+from dailytalk_contiguous.publish.checks.verdict import JudgedData
 from dailytalk_contiguous.publish.item_tables import tables_of
-from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.store.work_folder import record_of
+from dailytalk_contiguous.publish.items import Items, clip_shards
+from dailytalk_contiguous.shards import current_shards
+from dailytalk_contiguous.store.parquet import open_parquet
+from dailytalk_contiguous.store.work_folder import MEASURED, record_of
 
 
 class ClipMeasure(NamedTuple):
@@ -87,16 +99,16 @@ class CorpusFigures:
         before: seconds by emotion (or cell) that could train before balancing, if the run records them.
         target: seconds that every emotion (or cell) should have: those of the run, or half an hour.
         credits: the sources and their authors.
-        cells_by: the labels that name a cell of the balance, of `core.style.sampling.CELL_COLUMNS`.
+        cells_by: the labels that name a cell of the balance, of `apps.clips.balance.CELL_COLUMNS`.
     """
 
     tables: Tables
     quality: Quality | None = None
     unit: str = "clip"
     before: Mapping[str, float] = field(default_factory=dict)
-    target: float = 3600 * sampling.LEAST_HOURS
+    target: float = 3600 * LEAST_HOURS
     credits: Sequence[Credit] = ()
-    cells_by: Sequence[str] = sampling.BY_EMOTION
+    cells_by: Sequence[str] = BY_EMOTION
 
     @classmethod
     def of_run(cls, run: RunRecord, tables: Tables) -> "CorpusFigures":
@@ -106,23 +118,23 @@ class CorpusFigures:
         clips.before = {name: 60 * minutes for name, minutes in balance.minutes_before.items()}
         if balance.target_minutes and balance.target_minutes > 0:
             clips.target = 60 * balance.target_minutes
-        if balance.by and all(name in sampling.CELL_COLUMNS for name in balance.by):
+        if balance.by and all(name in CELL_COLUMNS for name in balance.by):
             clips.cells_by = tuple(balance.by)
         return clips
 
     @property
     def noun(self) -> str:
         """The name of a cell of the balance."""
-        return sampling.noun_of(self.cells_by)
+        return noun_of(self.cells_by)
 
     def training(self) -> pd.DataFrame:
         """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
         tables = self.tables
         label = "emotion"
-        if tuple(self.cells_by) != sampling.BY_EMOTION:
-            columns = [sampling.CELL_COLUMNS[name] for name in self.cells_by]
+        if tuple(self.cells_by) != BY_EMOTION:
+            columns = [CELL_COLUMNS[name] for name in self.cells_by]
             labels = tables.conversations[columns].astype(object).to_dict("records")
-            names_of_cells = [sampling.cell_of(row, self.cells_by) for row in labels]
+            names_of_cells = [cell_of(row, self.cells_by) for row in labels]
             cells = pd.Series(names_of_cells, tables.conversations.index, object)
             tables = replace(tables, conversations=tables.conversations.assign(cell=cells))
             label = "cell"
@@ -140,12 +152,12 @@ class CorpusFigures:
     def disparity(self) -> tuple[float, float]:
         """The largest emotion (or cell) divided by the smallest one, as recorded and as seen."""
         named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
-        return sampling.disparity(named.recorded), sampling.disparity(named.seen)
+        return disparity(named.recorded), disparity(named.seen)
 
     @property
     def is_unbalanced(self) -> bool:
         """Whether the run could not balance its emotions (or cells)."""
-        return bool(self.before) and self.disparity()[1] > sampling.BALANCED
+        return bool(self.before) and self.disparity()[1] > BALANCED
 
     def shortfalls(self) -> dict[str, float]:
         """Return the seconds that emotions (or cells) lack to have the target of recordings that could train."""
@@ -161,6 +173,19 @@ def _trained(tables: Tables) -> pd.DataFrame:
     return rows[rows["clip"] & (rows.split == "train") & rows.augmented_from.isna()]
 
 
+def measured_clips(items: Items) -> Iterator[Row]:
+    """Yield the id, the `duration` and the measures (`core.sound.quality`) of all measured clips, kept or not."""
+    if items.folder is None:
+        return
+    shards = current_shards(clip_shards(items.folder / MEASURED))
+    for path in shards.files:
+        replaced = shards.replaced.get(path, ())
+        with open_parquet(path, "run `dailytalk corpus` again") as opened:
+            for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
+                if row.get("conversation_id") not in replaced:
+                    yield row
+
+
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
     """Return the figures of clips; rows that can't be used are added to `refused`."""
     run = items.run
@@ -170,7 +195,7 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     settings = run.settings.items()
     chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
     (limits,) = with_settings((QualityLimits(),), chosen)
-    quality = Quality.of_rows(items.measures(), limits)
+    quality = Quality.of_rows(measured_clips(items), limits)
     clips = CorpusFigures.of_run(run, tables_of(items, refused))
     clips.quality = quality
     if items.kind == "mix":
@@ -182,35 +207,40 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     return clips
 
 
-def findings_of_clips(clips: CorpusFigures, run: RunRecord, limits: FindingLimits = LIMITS) -> list[Finding]:
-    """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
-    findings = all_findings(clips.tables, run, limits, unit="clip")
-    agreed, rated = figures.heard_as_meant(clips.tables, "emotion", "perceived")
-    least = limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
-    if agreed < least * rated:
-        problem = (
-            f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
-        )
-        remedy = "keep those that were heard (corpus --agreed-only)"
-        findings.append(advice("unheard-emotion", ".", problem, remedy))
+def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
+    """Count the clips that were heard as their label says, and those with both known (`unsure` is no answer)."""
+    numbers = figures.crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
+    numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
+    alike = numbers.index.intersection(numbers.columns)
+    agreed = sum(int(numbers.at[name, name]) for name in alike)
+    return agreed, int(numbers.to_numpy().sum())
+
+
+def unheard_emotion(data: JudgedData) -> Finding | None:
+    """Clips in which raters did not hear the emotion that was meant."""
+    if data.unit != "clip":
+        return None
+    agreed, rated = heard_as_meant(data.tables, "emotion", "perceived")
+    least = data.limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
+    if not agreed < least * rated:
+        return None
+    problem = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
+    remedy = "keep those that were heard (corpus --agreed-only)"
+    return advice("unheard-emotion", ".", problem, remedy)
+
+
+def few_minutes_of_emotion(data: JudgedData) -> Finding | None:
+    """Emotions (or cells) that have too little to train on."""
+    if data.unit != "clip":
+        return None
+    clips = CorpusFigures.of_run(data.run, data.tables)
     shortfalls = clips.shortfalls()
-    if shortfalls:
-        thinnest = max(shortfalls, key=shortfalls.__getitem__)
-        problem = (
-            f"the corpus has {counted(len(shortfalls), clips.noun)} with under {length_text(clips.target)} to "
-            f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
-        )
-        remedy = "add another corpus, or record what it lacks"
-        findings.append(advice("few-minutes-of-emotion", ".", problem, remedy, "note"))
-    return findings
-
-
-def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS) -> list[Finding]:
-    """Return the findings on all rows together, conversations or clips, and on the run that made them.
-
-    `tables`: of the rows of `items`.
-    """
-    if not items.has_labels:
-        return all_findings(tables, items.run, limits)
-    clips = CorpusFigures.of_run(items.run, tables)
-    return findings_of_clips(clips, items.run, limits)
+    if not shortfalls:
+        return None
+    thinnest = max(shortfalls, key=shortfalls.__getitem__)
+    problem = (
+        f"the corpus has {counted(len(shortfalls), clips.noun)} with under {length_text(clips.target)} to "
+        f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
+    )
+    remedy = "add another corpus, or record what it lacks"
+    return advice("few-minutes-of-emotion", ".", problem, remedy, "note")
