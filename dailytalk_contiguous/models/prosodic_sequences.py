@@ -15,7 +15,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import ProsodicWord, TokenRun
+from dailytalk_contiguous.core.records.utterance import ProsodicWord, TokenRun
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models import contours

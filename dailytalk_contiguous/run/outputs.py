@@ -20,10 +20,12 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.conversation import Conversation, from_row, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
 from dailytalk_contiguous.core.records.finished import as_recorded, from_finished
+from dailytalk_contiguous.core.records.lines import to_shifted_line
 from dailytalk_contiguous.core.records.published_fields import described
+from dailytalk_contiguous.core.records.rows import from_row
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.records.tables import (
     LABELS,
@@ -32,7 +34,7 @@ from dailytalk_contiguous.core.records.tables import (
     conversation_columns,
     utterance_columns,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS, to_shifted_line
+from dailytalk_contiguous.core.records.utterance import FIELDS, or_none
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.machine.resources import PACKAGES
@@ -334,7 +336,7 @@ def _rejected_in_finished(talk: Conversation) -> list[Reject]:
     parts = [failure for failure in failures if failure.stage in SPOKEN_STAGES]
     for utterance in talk.utterances:
         if utterance.status == "kept-original" and utterance.text.strip():
-            reason = utterance.unspoken_reason or ""
+            reason = utterance.reason or ""
             parts.append(Reject(utterance.id, "Speak", reason, "its original voice is kept"))
     return parts
 

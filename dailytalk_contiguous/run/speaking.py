@@ -17,17 +17,13 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    from_row,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.rows import conversation_features, from_row
 from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder, WorkingCopy
 from dailytalk_contiguous.core.records.schema import LABELLED, MIX
-from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.records.utterance import FIELDS, Utterance
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.style.tags import mapped_tags
 from dailytalk_contiguous.models.budget import Budget, open_budget

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Cue, cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.rows import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.records.schema import OPEN, Row
 from dailytalk_contiguous.sources.channel_names import person
 from dailytalk_contiguous.sources.private_names import is_private, private_part

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.records.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.sound.cutting import balanced_range, pieces_of
 from dailytalk_contiguous.core.sound.levels import frame_levels

@@ -22,18 +22,19 @@ from dailytalk_contiguous.core.documents import (
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row, to_row
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, value_problem
 from dailytalk_contiguous.core.records.judged import read_published
+from dailytalk_contiguous.core.records.lines import from_line, line_problem
 from dailytalk_contiguous.core.records.record import SideShift
+from dailytalk_contiguous.core.records.rows import from_row, to_row
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.records.utterance import (
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
+    Utterance,
     features_of_fields,
-    from_line,
-    line_problem,
 )
 from dailytalk_contiguous.core.records.working_copy import Edit, with_edits
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE

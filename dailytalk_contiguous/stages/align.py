@@ -18,13 +18,8 @@ from msgspec.structs import replace
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    is_set,
-    or_none,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.records.utterance import (
     GIVEN,
@@ -34,6 +29,9 @@ from dailytalk_contiguous.core.records.utterance import (
     RECOGNISED_TEXT,
     RECOGNISER,
     SYNTHESISER,
+    Utterance,
+    is_set,
+    or_none,
 )
 from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.published_fields import checked_fields
+from dailytalk_contiguous.core.records.rows import (
     assign,
     assign_flat,
     copied,
@@ -31,7 +32,6 @@ from dailytalk_contiguous.core.records.conversation import (
     from_row,
     gather,
     has_column,
-    is_set,
     malformed,
     overwrite,
     set_null,
@@ -40,8 +40,6 @@ from dailytalk_contiguous.core.records.conversation import (
     to_row,
     with_only,
 )
-from dailytalk_contiguous.core.records.fields import Column, Field
-from dailytalk_contiguous.core.records.published_fields import checked_fields
 from dailytalk_contiguous.core.records.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -53,7 +51,7 @@ from dailytalk_contiguous.core.records.schema import (
     Row,
     per_utterance,
 )
-from dailytalk_contiguous.core.records.utterance import UTTERANCE
+from dailytalk_contiguous.core.records.utterance import UTTERANCE, Utterance, is_set
 from dailytalk_contiguous.core.settings import Setting, check_values, is_own_file
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.machine.own_file import code_version, instance_of, is_own_module, refuse_in_import

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
-from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS, emotion_guess
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS, Utterance, emotion_guess, or_none
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR, choose_emotion

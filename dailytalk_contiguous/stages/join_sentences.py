@@ -15,9 +15,10 @@ import numpy as np
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, per_utterance
-from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.records.utterance import GIVEN, Utterance
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.samples import excerpt, mixed_down
 from dailytalk_contiguous.core.words.sentences import ends_sentence, goes_on

@@ -21,17 +21,11 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records.conversation import (
-    UNUSABLE,
-    Conversation,
-    Cue,
-    Mark,
-    Utterance,
-    conversation_features,
-    or_none,
-)
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Conversation, Cue, Mark
 from dailytalk_contiguous.core.records.record import SideShift
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import BuiltSide, LeakSpan, SoundSpan
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.sound.quality import SideMeter

@@ -15,23 +15,19 @@ from datasets import Features, List
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    known_trims,
-    or_none,
-    share_out,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_among, columns_of_lines, finite
+from dailytalk_contiguous.core.records.lines import from_line, to_line
 from dailytalk_contiguous.core.records.record import Speakers
+from dailytalk_contiguous.core.records.rows import conversation_features, share_out
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
 from dailytalk_contiguous.core.records.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
+    Utterance,
     features_of_fields,
-    from_line,
-    to_line,
+    known_trims,
+    or_none,
 )
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.words.word import Span

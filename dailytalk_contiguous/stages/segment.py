@@ -16,9 +16,11 @@ from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import Side, SideShift, UncoveredSound
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.crosstalk import Leak, separate_sides
 from dailytalk_contiguous.core.sound.cutting import CutSpan, cut_long

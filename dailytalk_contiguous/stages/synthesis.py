@@ -32,9 +32,10 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, is_set, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import SynthesisRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.prosody import measure_prosody
 from dailytalk_contiguous.core.sound.samples import to_pcm
@@ -114,7 +115,7 @@ class Speak(UtteranceStage):
 
     `status` says what became of each: `spoken`; `kept` (the other speaker, and with `keeps_sound`); `dropped` or
     `kept-original` if it has no text; `kept-original` or `failed` if it could not be said. A conversation with a
-    `failed` one is held back; `unspoken_reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at
+    `failed` one is held back; `reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at
     `sample_rate` (if that is 0, at the recording's rate; at the engine's where that is unknown). `spoken_words`
     are in its seconds, where the synthesiser gave times. Lines of a flat dataset without `conversation_id` are
     said and judged one by one; with it, a batch must hold whole conversations.

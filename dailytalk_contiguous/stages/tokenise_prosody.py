@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.words.word import Word

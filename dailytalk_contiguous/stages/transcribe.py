@@ -18,15 +18,10 @@ import msgspec
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    is_set,
-    or_none,
-    utterance_features,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.records.utterance import GIVEN, Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.words.fillers import are_fillers

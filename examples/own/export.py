@@ -19,7 +19,7 @@ class ClipSettings(ExportSettings):
 
 
 def tagged_text(talk, utterance):
-    parts = [(word.middle, word.text) for word in utterance.words_among(talk.alignments)]
+    parts = [(word.middle, word.text) for word in utterance.finished.words_among(talk.finished.alignments)]
     for sound in talk.sounds:
         if sound.channel == utterance.channel and utterance.start <= sound.start < utterance.end:
             parts += [(sound.start, f"<{tag}>") for tag in TAGS if tag in (sound.label or "")]
@@ -30,7 +30,7 @@ def write_clips(export, item):
     for number, utterance in enumerate(item.talk.utterances):
         seconds = utterance.end - utterance.start
         text = tagged_text(item.talk, utterance)
-        if utterance.status == "spoken" or not text:
+        if utterance.finished.status == "spoken" or not text:
             export.left_out["resynthesised, or without words"] += 1
         elif seconds > export.settings.longest_seconds:
             export.left_out["longer than --longest"] += 1

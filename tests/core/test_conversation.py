@@ -15,19 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import (
     as_stored,
     conversation_features,
     from_flat,
     from_row,
     has_column,
-    is_set,
     to_flat,
     to_row,
 )
 from dailytalk_contiguous.core.records.schema import SOURCE
+from dailytalk_contiguous.core.records.utterance import Utterance, is_set
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages

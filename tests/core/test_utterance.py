@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.lines import from_line, line_problem, to_line
 from dailytalk_contiguous.core.records.published_fields import described, published
-from dailytalk_contiguous.core.records.utterance import FIELDS, from_line, line_problem, to_line
+from dailytalk_contiguous.core.records.utterance import FIELDS
 
 OWN = (
     Field("n_words", Value("int32"), "its words", "words", required=True),

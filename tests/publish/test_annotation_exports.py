@@ -19,7 +19,7 @@ from command import EMBEDDED, Command
 from praatio import textgrid
 from reviewable import dialogue, line, work_folder
 
-from dailytalk_contiguous.core.records.conversation import rows_of_cues
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.sources.transcript_formats import read_cues
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name

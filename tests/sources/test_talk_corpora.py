@@ -10,7 +10,8 @@ from audio_files import example, reference, tones
 from lhotse.recipes.fisher_english import create_supervision
 from lhotse.recipes.switchboard import make_segments
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.publish.exports.annotation_formats import audacity
 from dailytalk_contiguous.publish.exports.annotations import annotation_of
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows

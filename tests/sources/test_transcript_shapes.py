@@ -18,7 +18,7 @@ from praatio import textgrid
 from recordings import read_lines
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.records.rows import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.words.cues import match_words
 from dailytalk_contiguous.core.words.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcripts import read_transcripts

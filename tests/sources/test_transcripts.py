@@ -9,7 +9,8 @@ import pytest
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.words.cues import cues_within
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.channel_names import person, sides_of

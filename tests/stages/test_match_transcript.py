@@ -7,7 +7,7 @@ import pytest
 from audio_files import EXAMPLES, reference
 
 from dailytalk_contiguous import Folder, Segment
-from dailytalk_contiguous.core.records.conversation import rows_of_cues
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dailytalk_contiguous.core.records.clip import times_listed
-from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.rows import known_columns
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED
 from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words

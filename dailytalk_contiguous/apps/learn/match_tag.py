@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Cue, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation, Cue
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.match_transcript import NOT_USED

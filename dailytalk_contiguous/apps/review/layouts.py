@@ -35,8 +35,8 @@ from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.lines import to_shifted_line
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import to_shifted_line
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias, get_args, get_origin, get_type_hints, i
 import msgspec
 from datasets import Audio, List, Value
 
-from dailytalk_contiguous.core.records.record import Parts, Stored, StoredAudio
+from dailytalk_contiguous.core.records.record import FinishedName, Parts, Stored, StoredAudio
 
 #: The type of a column or a field, as `datasets` has it.
 Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
@@ -54,3 +54,13 @@ def record_features(record: type, parts: Parts | None = None) -> dict[str, Featu
         names = dict(zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True))
     features = {name: feature_of(hints[field]) for field, name in names.items()}
     return {name: features[name] for name in parts.names} if parts else features
+
+
+def finished_names(record: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the attributes of a class that have another name in a finished row, by these names."""
+    names: dict[str, str] = {}
+    for attribute, hint in get_type_hints(record, include_extras=True).items():
+        for mark in get_args(hint):
+            if isinstance(mark, FinishedName):
+                names[mark.name] = attribute
+    return names

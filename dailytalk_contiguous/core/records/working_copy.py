@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import JsonObject, parse_json, typed
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, known_columns, rows_of_words
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import as_recorded, finished_fields, from_finished
 from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.rows import known_columns, rows_of_words
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.records.utterance import EDGES, GIVEN, PROPORTIONAL
+from dailytalk_contiguous.core.records.utterance import EDGES, GIVEN, PROPORTIONAL, Utterance
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import Word

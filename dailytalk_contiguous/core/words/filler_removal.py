@@ -7,9 +7,10 @@ are left out of texts and words alone. They stay in the sound, where they are no
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
 from dailytalk_contiguous.core.words.word import Word, WordRow

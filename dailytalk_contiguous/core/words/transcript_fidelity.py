@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TypedDict
 
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT
+from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, or_none
 from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import has_words, split_words

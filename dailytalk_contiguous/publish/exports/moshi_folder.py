@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.records.seen import SeenConversation
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, alignments_of, place_words
@@ -83,7 +83,7 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 
 def placed_words(
-    talk: Conversation, start: float, end: float, tokenizer: str | None = None
+    talk: SeenConversation, start: float, end: float, tokenizer: str | None = None
 ) -> tuple[list[Word], FrameTimes]:
     """Return the main speaker's words from `start` up to `end`, in the time of that piece, each with a frame.
 
@@ -134,8 +134,9 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
         export.left_out["stretches that the transcript calls inaudible"] += len(inaudible)
     seconds_of_tag: dict[str, float] = defaultdict(float)
     for utterance in talk.side("left"):
-        if utterance.said_tag:
-            seconds_of_tag[utterance.said_tag] += utterance.end - utterance.start
+        tag = utterance.finished.said_tag
+        if tag:
+            seconds_of_tag[tag] += utterance.end - utterance.start
     entries = []
     for piece in trained_pieces(talk, inaudible, settings.max_length_seconds):
         name = f"{AUDIO_FOLDER}/{piece.name}"
@@ -156,20 +157,20 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
     about = {  # for the check; no trainer reads it
         "duration": talk.duration,
         "language": talk.main_language,
-        "kept_speakers": [name or "" for name in item.finished.kept_speakers],
-        "voices": list(item.finished.voices),
+        "kept_speakers": [name or "" for name in talk.finished.kept_speakers],
+        "voices": list(talk.finished.voices),
         "turns": _turns(talk),
         "recording": talk.recording_id,
         "files": [entry.line["path"] for entry in entries],
     }
-    if item.finished.labels:
+    if talk.finished.labels:
         about["clip"] = True
     export.about[talk.id] = about
-    export.maker.add(item.finished)
+    export.maker.add(talk.finished)
     return entries
 
 
-def _turns(talk: Conversation) -> list[tuple[float, float, str]]:
+def _turns(talk: SeenConversation) -> list[tuple[float, float, str]]:
     """Return the start and end of each utterance's sound in seconds, and its speaker."""
     turns = []
     for utterance in talk.utterances:

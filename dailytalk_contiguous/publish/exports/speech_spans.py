@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.seen import SeenConversation
 from dailytalk_contiguous.core.sound.sound_edges import without_pauses
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed
 from dailytalk_contiguous.publish.exports.exporting import SeenTalk
@@ -36,6 +36,6 @@ def spans_between(spans: Iterable[tuple[float, float]], start: float, end: float
     return inside
 
 
-def timed_of(talk: Conversation) -> list[Timed]:
+def timed_of(talk: SeenConversation) -> list[Timed]:
     """Return the times at which the utterances of a conversation sound."""
     return [Timed(utterance.channel, *utterance.sounding) for utterance in talk.utterances]

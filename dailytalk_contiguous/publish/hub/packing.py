@@ -28,7 +28,7 @@ from datasets import Audio, Features
 
 from dailytalk_contiguous.core.documents import JsonObject, is_number, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.judged import MOST_SECONDS
@@ -43,7 +43,7 @@ from dailytalk_contiguous.core.records.schema import (
     digest_column,
     published_features,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.records.utterance import FIELDS, or_none
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import kind_of, portable

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.wording import counted, length_text, public
 from dailytalk_contiguous.core.words.word import Span
@@ -154,7 +155,7 @@ def _facts(utterance: Utterance) -> Iterator[str | None]:
     yield ", ".join(f"{name} {value:.2f}" for name, value in affect.items() if is_number(value))
     if is_number(utterance.confidence):
         yield f"confidence {100 * utterance.confidence:.0f} %"
-    yield utterance.unspoken_reason
+    yield utterance.reason
     yield utterance.status
 
 
