@@ -1,6 +1,6 @@
 """A corpus of clips, or a mix, as reports and cards show it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -27,7 +27,7 @@ from dailytalk_contiguous.publish.checks.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.tables.displays import SHOWN, Displays, asked_terms
 from dailytalk_contiguous.publish.tables.player import mp3_address
-from dailytalk_contiguous.publish.tables.plots import Plot, histogram
+from dailytalk_contiguous.publish.tables.plots import Plot, SectionParts, histogram
 from dailytalk_contiguous.publish.tables.sections import Cells, by_label, by_two_labels, emotion_heard
 from dailytalk_contiguous.publish.tables.tabular import Bar, Fact, Link, Table
 from dailytalk_contiguous.store.work_folder import DATA
@@ -50,10 +50,10 @@ class ClipDisplays(Displays):
 
     clips: CorpusFigures | None = None
 
-    package: ClassVar[str] = __package__
-    report: ClassVar[str] = "clips.html"
-    card: ClassVar[str] = "clips.md"
-    tasks: ClassVar[Sequence[str]] = ("text-to-speech", "audio-classification")
+    package = __package__
+    report = "clips.html"
+    card = "clips.md"
+    tasks = ("text-to-speech", "audio-classification")
     tags: ClassVar[Sequence[str]] = ("speech", "expressive", "emotion", "style", "prosody", "word-alignment")
 
     @classmethod
@@ -67,13 +67,7 @@ class ClipDisplays(Displays):
 
     @property
     def corpus(self) -> CorpusFigures:
-        return self.clips or CorpusFigures.of_run(self.run, self.tables)
-
-    @property
-    def quality(self) -> Quality | None:
-        """The quality of clips as they came; None where it was not measured."""
-        quality = self.corpus.quality
-        return quality if quality and len(quality.clips) else None
+        return self.clips or CorpusFigures(self.tables, self.run, credits=self.run.credits)
 
     @property
     def unit(self) -> str:  # type: ignore[override]
@@ -85,16 +79,12 @@ class ClipDisplays(Displays):
         return self.unit
 
     @property
-    def more_parts(self) -> Mapping[str, Sequence[Callable[[Any], Table | Plot]]]:
+    def more_parts(self) -> SectionParts:
         return CLIP_PARTS
 
     @property
     def n_clips(self) -> int:
         return int(self.whole["conversations"])
-
-    @property
-    def n_rows(self) -> int:
-        return self.n_clips
 
     def contents(
         self, items: Items, shown: int | Sequence[str], limits: FindingLimits
@@ -121,7 +111,8 @@ class ClipDisplays(Displays):
     def clip_facts(self) -> Iterator[Fact]:
         """The figures of clips that stand first; of those that are only measured, how many would be kept."""
         whole = self.whole
-        if self.n_clips or not self.quality:
+        clips = self.corpus.quality.clips
+        if self.n_clips or clips.empty:
             held_out = figures.sums(self.tables, "split")["seconds"].get("validation", 0.0)
             share = f"{percent(held_out, whole['seconds'])} of recordings"
             n_speakers = self.tables.conversations["speaker"].nunique()
@@ -130,13 +121,12 @@ class ClipDisplays(Displays):
             yield Fact("seen in training", length_text(whole["seen"]), "with repetitions and copies")
             yield Fact("validation", length_text(held_out), share)
             yield Fact("speakers", f"{n_speakers:,}")
-        if self.quality:
-            n_clips = len(self.quality.clips)
-            n_refused = len(self.quality.refused)
-            remark = f"{n_refused:,} beyond a limit of quality ({percent(n_refused, n_clips)})"
-            yield Fact("measured", f"{n_clips:,}", remark)
+        if len(clips):
+            n_refused = int(clips.refused.sum())
+            remark = f"{n_refused:,} beyond a limit of quality ({percent(n_refused, len(clips))})"
+            yield Fact("measured", f"{len(clips):,}", remark)
             if not self.n_clips:
-                yield Fact("would be kept", f"{n_clips - n_refused:,}", "no clip is finished yet")
+                yield Fact("would be kept", f"{len(clips) - n_refused:,}", "no clip is finished yet")
                 return
         yield self.n_rejected("files and clips")
 
@@ -187,7 +177,7 @@ def emotion_meant(show: ClipDisplays) -> Table:
 
 
 def _agreement(show: ClipDisplays, answer: str) -> str:
-    n_agreed, n_known = heard_as_meant(show.tables, "emotion", answer)
+    n_agreed, n_known = heard_as_meant(show.tables, answer)
     return f"{n_agreed:,} of {n_known:,} ({percent(n_agreed, n_known)})"
 
 
@@ -242,19 +232,18 @@ def _limits_of(quality: Quality, name: str) -> Iterator[tuple[str, float, int]]:
 
 
 def quality(show: ClipDisplays, name: str) -> Plot:
-    """A measure of clips as they came, with its limits; nothing where it was not measured."""
-    if not show.quality:
-        return Plot("")
+    """A measure of clips as they came, with its limits."""
     measure = MEASURES[name]
-    values = show.quality.clips[name].dropna().to_numpy(float)
+    clips = show.corpus.quality.clips
+    values = clips[name].dropna().to_numpy(float)
     n_known = len(values)
-    n_unknown = len(show.quality.clips) - n_known
+    n_unknown = len(clips) - n_known
     title = f"{measure.title.capitalize()} of {counted(n_known, 'clip')}"
     if n_unknown:
         title += f", {n_unknown:,} unknown"
     sides = {"least": "below", "most": "above"}
     limits = []
-    for bound, limit, n_beyond in _limits_of(show.quality, name):
+    for bound, limit, n_beyond in _limits_of(show.corpus.quality, name):
         limits.append((f"limit {limit:g}: {n_beyond:,} of {n_known:,} are {sides[bound]}", limit))
     plot = Plot(title, name=name, nothing="no values")
     series = [("before", "", values * measure.factor)]
@@ -264,20 +253,19 @@ def quality(show: ClipDisplays, name: str) -> Plot:
 def quality_limits(show: ClipDisplays) -> Table:
     """The limits of quality of clips, and how many are beyond each."""
     rows: list[Cells] = []
-    if show.quality:
-        for name, measure in MEASURES.items():
-            bounds = [*_limits_of(show.quality, name)]
-            texts = [f"at {bound} {limit:g} {measure.unit}" for bound, limit, _ in bounds]
-            n_beyond = sum(number for *_, number in bounds)
-            n_known = int(show.quality.clips[name].count())
-            n_unknown = len(show.quality.clips) - n_known
-            shown_limits = ", ".join(texts) or "none"
-            rows.append([measure.title, shown_limits, n_beyond, percent(n_beyond, n_known), n_unknown])
+    clips = show.corpus.quality.clips
+    for name, measure in MEASURES.items():
+        bounds = [*_limits_of(show.corpus.quality, name)]
+        texts = [f"at {bound} {limit:g} {measure.unit}" for bound, limit, _ in bounds]
+        n_beyond = sum(number for *_, number in bounds)
+        n_known = int(clips[name].count())
+        shown_limits = ", ".join(texts) or "none"
+        rows.append([measure.title, shown_limits, n_beyond, percent(n_beyond, n_known), len(clips) - n_known])
     return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
 #: The tables and plots of each section.
-CLIP_PARTS: dict[str, Sequence[Callable[[Any], Table | Plot]]] = {
+CLIP_PARTS: SectionParts = {
     "labels": [partial(label_of_clips, label=label) for label in DIMENSIONS],
     "perceived": [
         emotion_meant,

@@ -4,8 +4,8 @@ There are three kinds of hours: recorded (clips, without copies), in training (t
 seen (all that train, copies too, each as often as the manifest names it).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.licensing import Credit
 from dailytalk_contiguous.core.records import figures
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.finding import Finding, advice
-from dailytalk_contiguous.core.records.run_record import RunRecord
+from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.settings import settings_of, with_settings
@@ -66,7 +66,7 @@ MEASURES = {
 class Quality:
     """Measures of clips as they came, kept or not.
 
-    `clips` has `MEASURES`, the clip's id, and `reason`, why `limits` reject it, empty if they don't.
+    `clips` has `MEASURES`, and `refused`, whether `limits` reject it.
     """
 
     limits: QualityLimits
@@ -78,49 +78,48 @@ class Quality:
         clips = []
         for row in rows:
             values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-            reason = ", ".join(failures(values, limits))
-            clips.append({"id": row.get("conversation_id"), "reason": reason, **values})
-        return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
-
-    @property
-    def refused(self) -> pd.DataFrame:
-        """The clips that are beyond a limit."""
-        return self.clips[self.clips.reason != ""]
+            clips.append({"refused": bool(failures(values, limits)), **values})
+        return cls(limits, pd.DataFrame(clips, columns=["refused", *MEASURES]))
 
 
-@dataclass
+#: The quality of clips that were not measured.
+NOT_MEASURED = Quality.of_rows((), QualityLimits())
+
+
+@dataclass(frozen=True)
 class CorpusFigures:
     """The figures of a corpus of clips or of a mix.
 
     Attributes:
         tables: as `core.records.tables` makes them.
-        quality: of its clips, those that were rejected, too; None where nothing was measured.
+        run: the record of the run that made it.
+        quality: of its clips, those that were rejected, too.
         unit: `clip`, or `file` in a mix, which may have conversations too.
-        before: seconds by emotion (or cell) that could train before balancing, if the run records them.
-        target: seconds that every emotion (or cell) should have: those of the run, or half an hour.
         credits: the sources and their authors.
-        cells_by: the labels that name a cell of the balance, of `apps.clips.balance.CELL_COLUMNS`.
     """
 
     tables: Tables
-    quality: Quality | None = None
+    run: RunRecord = NO_RUN
+    quality: Quality = NOT_MEASURED
     unit: str = "clip"
-    before: Mapping[str, float] = field(default_factory=dict)
-    target: float = 3600 * LEAST_HOURS
     credits: Sequence[Credit] = ()
-    cells_by: Sequence[str] = BY_EMOTION
 
-    @classmethod
-    def of_run(cls, run: RunRecord, tables: Tables) -> "CorpusFigures":
-        """Take the credits, the labels of a cell, and seconds before balancing and wanted from a run's record."""
-        clips = cls(tables, credits=run.credits)
-        balance = run.balance
-        clips.before = {name: 60 * minutes for name, minutes in balance.minutes_before.items()}
-        if balance.target_minutes and balance.target_minutes > 0:
-            clips.target = 60 * balance.target_minutes
-        if balance.by and all(name in CELL_COLUMNS for name in balance.by):
-            clips.cells_by = tuple(balance.by)
-        return clips
+    @property
+    def before(self) -> dict[str, float]:
+        """Seconds by emotion (or cell) that could train before balancing, if the run records them."""
+        return {name: 60 * minutes for name, minutes in self.run.balance.minutes_before.items()}
+
+    @property
+    def target(self) -> float:
+        """Seconds that every emotion (or cell) should have: those of the run, or half an hour."""
+        minutes = self.run.balance.target_minutes or 0.0
+        return 60 * minutes if minutes > 0 else 3600 * LEAST_HOURS
+
+    @property
+    def cells_by(self) -> tuple[str, ...]:
+        """The labels that name a cell of the balance, of `apps.clips.balance.CELL_COLUMNS`."""
+        labels = tuple(self.run.balance.by or ())
+        return labels if labels and CELL_COLUMNS.keys() >= {*labels} else BY_EMOTION
 
     @property
     def noun(self) -> str:
@@ -131,7 +130,7 @@ class CorpusFigures:
         """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
         tables = self.tables
         label = "emotion"
-        if tuple(self.cells_by) != BY_EMOTION:
+        if self.cells_by != BY_EMOTION:
             columns = [CELL_COLUMNS[name] for name in self.cells_by]
             labels = tables.conversations[columns].astype(object).to_dict("records")
             names_of_cells = [cell_of(row, self.cells_by) for row in labels]
@@ -196,20 +195,18 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
     (limits,) = with_settings((QualityLimits(),), chosen)
     quality = Quality.of_rows(measured_clips(items), limits)
-    clips = CorpusFigures.of_run(run, tables_of(items, refused))
-    clips.quality = quality
-    if items.kind == "mix":
-        clips.unit = "file"
+    tables = tables_of(items, refused)
+    credits = run.credits
     if items.kind == "version":
-        rows = clips.tables.conversations[["corpus", "licence"]]
+        rows = tables.conversations[["corpus", "licence"]]
         named = rows.astype(object).dropna().drop_duplicates()
-        clips.credits = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
-    return clips
+        credits = tuple(Credit(corpus, licence) for corpus, licence in named.itertuples(index=False))
+    return CorpusFigures(tables, run, quality, "file" if items.kind == "mix" else "clip", credits)
 
 
-def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
-    """Count the clips that were heard as their label says, and those with both known (`unsure` is no answer)."""
-    numbers = figures.crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
+def heard_as_meant(tables: Tables, answer: str) -> tuple[int, int]:
+    """Count the clips whose answer is the emotion that was meant, and those with both (`unsure` is no answer)."""
+    numbers = figures.crossed(tables, "emotion", answer).drop(index=UNKNOWN, errors="ignore")
     numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
     alike = numbers.index.intersection(numbers.columns)
     agreed = sum(int(numbers.at[name, name]) for name in alike)
@@ -220,7 +217,7 @@ def unheard_emotion(data: JudgedData) -> Finding | None:
     """Clips in which raters did not hear the emotion that was meant."""
     if data.unit != "clip":
         return None
-    agreed, rated = heard_as_meant(data.tables, "emotion", "perceived")
+    agreed, rated = heard_as_meant(data.tables, "perceived")
     least = data.limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if not agreed < least * rated:
         return None
@@ -233,7 +230,7 @@ def few_minutes_of_emotion(data: JudgedData) -> Finding | None:
     """Emotions (or cells) that have too little to train on."""
     if data.unit != "clip":
         return None
-    clips = CorpusFigures.of_run(data.run, data.tables)
+    clips = CorpusFigures(data.tables, data.run)
     shortfalls = clips.shortfalls()
     if not shortfalls:
         return None

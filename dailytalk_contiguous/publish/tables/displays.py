@@ -5,7 +5,7 @@ in Markdown, and computes nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,8 +33,8 @@ from dailytalk_contiguous.publish.checks.verdict import judged_conversations, ve
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.tables.player import example_details, examples_of
-from dailytalk_contiguous.publish.tables.plots import Plot
-from dailytalk_contiguous.publish.tables.tabular import Fact, Strong, Table
+from dailytalk_contiguous.publish.tables.plots import SectionParts
+from dailytalk_contiguous.publish.tables.tabular import Fact, Strong
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 
 #: The number of examples that a report shows by default, and of conversations in its table, the worst first.
@@ -75,16 +75,16 @@ class Displays:
     origins: Sequence[licensing.Origin] = ()
 
     #: The unit that has labels.
-    unit: ClassVar[str] = "utterance"
+    unit = "utterance"
 
     #: The unit of a row.
-    row_unit: ClassVar[str] = "conversation"
+    row_unit = "conversation"
 
     #: The package of its templates, those of its report and its card, and the card's tasks and tags on the Hub.
-    package: ClassVar[str] = __package__
-    report: ClassVar[str] = "conversations.html"
-    card: ClassVar[str] = "card.md"
-    tasks: ClassVar[Sequence[str]] = ("text-to-speech", "audio-to-audio")
+    package = __package__
+    report = "conversations.html"
+    card = "card.md"
+    tasks = ("text-to-speech", "audio-to-audio")
     tags: ClassVar[Sequence[str]] = (
         "speech",
         "dialogue",
@@ -158,13 +158,9 @@ class Displays:
         return tuple(names[[*examples]]), context
 
     @property
-    def more_parts(self) -> Mapping[str, Sequence[Callable[[Any], Table | Plot]]]:
+    def more_parts(self) -> SectionParts:
         """Its tables and plots besides `publish.tables.sections.PARTS`, by section."""
         return {}
-
-    @property
-    def n_rows(self) -> int:
-        return self.tables.n
 
     @property
     def beside(self) -> OtherDataset:
@@ -363,9 +359,7 @@ class Displays:
         return sum(None not in [*names] for names in self.tables.conversations["kept_speakers"])
 
     #: What any figure of emotion is.
-    a_guess: ClassVar[str] = (
-        "Classes of emotion are a guess from sound, not a diagnosis: nobody was asked how they felt."
-    )
+    a_guess = "Classes of emotion are a guess from sound, not a diagnosis: nobody was asked how they felt."
 
     @property
     def classified(self) -> str:

@@ -89,7 +89,8 @@ def write_report(
     heard, context = show.contents(items, shown, limits)
     text = page(items.name, show.report, show.package, show=show, rejects=_rejects(items, refused), **context)
     write_lines(out, text)
-    return WrittenReport(out, out.stat().st_size, show.n_rows, show.row_unit, heard, context["verdict"])
+    number = int(show.whole["conversations"])
+    return WrittenReport(out, out.stat().st_size, number, show.row_unit, heard, context["verdict"])
 
 
 def _rejects(items: Items, refused: Sequence[Row]) -> list[Table]:

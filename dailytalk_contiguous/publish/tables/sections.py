@@ -4,7 +4,7 @@ Each is a function of a dataset's `Displays`, mostly of a query of `core.records
 not say why is left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import UNKNOWN
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
 from dailytalk_contiguous.publish.tables.displays import Displays, asked_terms
-from dailytalk_contiguous.publish.tables.plots import Plot, histogram
+from dailytalk_contiguous.publish.tables.plots import Plot, SectionParts, histogram
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table, TableCell
 
 #: A row: a cell of each column; None where a value is not known.
@@ -354,7 +354,7 @@ SPEECH = {"seconds": "speech", "utterances": "utterances", "conversations": "con
 SPEECH_BY_SIDE = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
 
 #: The tables and plots of each section, in their order. Pages and cards name the sections that they show.
-PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
+PARTS: SectionParts = {
     "splits": [split_sizes],
     "speakers": [
         lengths,

@@ -202,5 +202,5 @@ def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     rows = [empty | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
     measured = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0))
     tables = TableMaker().tables()
-    plot = quality(ClipDisplays(tables, NO_RUN, {}, clips=CorpusFigures(tables, measured)), "snr_db")
+    plot = quality(ClipDisplays(tables, NO_RUN, {}, clips=CorpusFigures(tables, quality=measured)), "snr_db")
     assert plot.words == "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"
