@@ -73,9 +73,9 @@ class Bound(NamedTuple):
         """What is said of `n` conversations beyond it."""
         if n == 1:
             return self.singular
-        verb, _, rest = self.singular.partition(" ")
+        verb, clause = self.singular.split(" ", 1)
         plural_verbs = {"has": "have", "begins": "begin"}
-        return self.plural or f"{plural_verbs[verb]} {rest}"
+        return self.plural or f"{plural_verbs[verb]} {clause}"
 
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
         """The distance of each value beyond the limit; at most 0 within, NaN where a value is unknown."""
