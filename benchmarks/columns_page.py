@@ -39,8 +39,14 @@ HEAD = """# Columns for a stage of your own
 `dailytalk tag --stage FILE.py` runs [your stage](extending.md#add-a-stage) after those of the package. It may
 name every column here, and those of your own stages before it, in `needs`, or in `uses` if it can do without.
 
-Types are those of Python; any value may be None, and an unknown number None or NaN. Times are seconds of the
-conversation. [Fields](../dataset_card/fields.md) explain the columns, except for the notes here.
+Types are those of Python; any value may be None, and an unknown number None or NaN.
+[Fields](../dataset_card/fields.md) explain the columns, except for the notes here.
+
+`start` counts seconds
+
+- of the recording in transcript.jsonl;
+- of the conversation here, which begins at `offset` (`new_start`: of its result);
+- of the result in finished rows, transcript_shifted.jsonl and exports (`source_start`: of the conversation).
 """
 
 UTTERANCES = """## One value an utterance
@@ -61,7 +67,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "offset": ("seconds of the recording", ""),
     "duration": ("seconds", ""),
     "sample_rate": ("Hz, of the recording", ""),
-    "given": ("seconds", "one cue after another"),
+    "cues": ("seconds", "one cue after another"),
     "given_language": ("ISO 639-1", "`en,es` for left and right"),
     "uncovered_sound": ("seconds of the source", ""),
     "side_shift": (

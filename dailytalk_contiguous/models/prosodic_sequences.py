@@ -215,7 +215,7 @@ def word_prosody(
         is_voiced = frames.any(axis=1)
         voiced = frames[is_voiced]
         word_tokens = [int(token) for token in tokens[first:last]]
-        prosodic = ProsodicWord(word.text, word.start, word.end, word_tokens)
+        prosodic = ProsodicWord(word.word, word.start, word.end, word_tokens)
         if usual.word_seconds > 0:
             prosodic.duration = (word.end - word.start) / usual.word_seconds
         if len(voiced):

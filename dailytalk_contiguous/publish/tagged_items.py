@@ -121,7 +121,7 @@ class TaggedItems(Items):
         for _, line in lines:
             utterance = as_recorded(from_line(line, fields).shifted(-offset))
             source = utterance.models["recogniser"] or ""
-            words += [replace(word, side=utterance.channel, source=source) for word in utterance.words]
+            words += [replace(word, speaker=utterance.channel, source=source) for word in utterance.words]
             utterances.append(utterance)
         words.sort(key=lambda word: word.start)
         field_names = features_of_fields(fields)

@@ -259,7 +259,7 @@ class _ShardLines:
                 parts = _rejected_in_finished(talk)
                 maker.add(talk)
                 # The transcript's fields at their new times, then ours.
-                talk.audio_file = wav_path(Path(), talk.id).as_posix()
+                talk.audio_file = wav_path(Path(), talk.conversation_id).as_posix()
                 columns = columns_of_lines(talk.extra, half.line_fields)
                 shifted = [to_shifted_line(utterance, talk, half.line_fields) for utterance in talk.utterances]
                 lines: Iterable[JsonObject] = [line | columns for line in shifted]
@@ -277,12 +277,12 @@ class _ShardLines:
     def _note(self, talk: Conversation) -> None:
         """Take over the notes on a tagged conversation, and who of the table of speakers has no line in it."""
         for note in or_none(talk.notes) or ():
-            self.notes.append({"conversation_id": talk.id, "note": note})
+            self.notes.append({"conversation_id": talk.conversation_id, "note": note})
         present = {utterance.channel for utterance in talk.utterances}
         for channel in sorted({*CHANNELS} - present):
             person = self.half.people.get((talk.recording_id, channel))
             if person:
-                names = self.silent_speakers.setdefault(talk.id, {})
+                names = self.silent_speakers.setdefault(talk.conversation_id, {})
                 names[channel] = person.speaker
 
     def _rows(self) -> Iterator[Row]:
@@ -337,7 +337,7 @@ def _rejected_in_finished(talk: Conversation) -> list[Reject]:
     for utterance in talk.utterances:
         if utterance.status == "kept-original" and utterance.text.strip():
             reason = utterance.reason or ""
-            parts.append(Reject(utterance.id, "Speak", reason, "its original voice is kept"))
+            parts.append(Reject(utterance.utterance_id, "Speak", reason, "its original voice is kept"))
     return parts
 
 
@@ -347,7 +347,7 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
     words = []
     for utterance in tagged_utterances(talk, fields):
         utterances.append(as_recorded(utterance))
-        words += [replace(word, side=utterance.channel) for word in utterance.words]
+        words += [replace(word, speaker=utterance.channel) for word in utterance.words]
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)
     return replace(

@@ -472,7 +472,7 @@ class _Pricer:
     def _first_take(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> _PricedTake:
         """Return the first take of a text, said as an utterance."""
         language = utterance.language or "und"
-        line = self._stage.line(text, utterance.tag, language, self._stage.first_take(utterance.id))
+        line = self._stage.line(text, utterance.tag, language, self._stage.first_take(utterance.utterance_id))
         key = cache_key(self._synthesiser, line, samples)
         verdict = self._cache.verdict(key)
         said_apart = verdict is not None and bool(verdict.get(SAID_APART))

@@ -58,7 +58,7 @@ class CallerNames:
         names = [[cue.channel, cue.speaker] for cue in renamed]
         facts = json.dumps([row["input_digest"], names])
         digest = hashlib.sha256(facts.encode()).hexdigest()[:20]
-        return row | {"given": rows_of_cues(renamed), "input_digest": digest}
+        return row | {"cues": rows_of_cues(renamed), "input_digest": digest}
 
     def _name(self, name: str) -> str:
         key = private_part(name)

@@ -459,7 +459,7 @@ def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: f
             "conversation_id": whole["recording_id"] + part,
             "offset": start,
             "duration": end - start,
-            "given": rows_of_cues(cues_of_part),
+            "cues": rows_of_cues(cues_of_part),
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
         }
 
@@ -662,7 +662,7 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Ro
         "duration": 0.0,
         "sample_rate": 0,
         "channels": 0,
-        "given": [],
+        "cues": [],
         "given_language": None,
         "transcripts": [],
         "side_shift": None,

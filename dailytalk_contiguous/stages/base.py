@@ -660,7 +660,7 @@ class PerUtterance(Stage):
                 for utterance in talk.utterances:
                     failure = failures.get(id(utterance))
                     if failure:
-                        rejects.append(Reject(utterance.id, stage.name, failure.reason, failure.remedy))
+                        rejects.append(Reject(utterance.utterance_id, stage.name, failure.reason, failure.remedy))
                 talk.model_failures = rejects or None
         return [*talks]
 

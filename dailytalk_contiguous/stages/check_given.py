@@ -111,7 +111,7 @@ class CheckGiven(AligningStage):
             "recognised"
         )
         remedy = "correct these lines of the transcript"
-        talk.unmatched.append(Reject(f"{talk.id}/{first.channel}", self.name, reason, remedy))
+        talk.unmatched.append(Reject(f"{talk.conversation_id}/{first.channel}", self.name, reason, remedy))
         talk.transcript_repair = RECOGNISED
         for line in absent:
             line.given_text = None

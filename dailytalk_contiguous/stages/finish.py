@@ -122,7 +122,7 @@ class Finish(Stage):
         talk.alignments = words
         self._add_transitions(talk)
         finished: dict[str, object] = {
-            "conversation_id": talk.id,
+            "conversation_id": talk.conversation_id,
             "recording_id": talk.recording_id,
             "audio": talk.built_audio,
             "sample_rate": talk.built_rate,
@@ -262,7 +262,7 @@ def _side(side: BuiltSide, words: Sequence[Word]) -> dict[str, object]:
     ends = [end for _, end in audible]
     n_unheard = 0
     for word in words:
-        if word.side != side.channel:
+        if word.speaker != side.channel:
             continue
         after = bisect_right(ends, word.start)  # the first stretch that ends after the word begins
         is_heard = after < len(audible) and audible[after][0] < word.end

@@ -164,9 +164,9 @@ def _joined(parts: Sequence[Utterance], runs: Mapping[tuple[str, int], int]) -> 
         leak_share=leak_share,
         avg_logprob=logprob / n_words if n_words else math.nan,
         no_speech_prob=max(part.no_speech_prob or 0.0 for part in parts),
-        text_raw=join_words(word.text for word in words),
+        text_raw=join_words(word.word for word in words),
         words=words,
-        joined=[part.id for part in parts],
+        joined=[part.utterance_id for part in parts],
     )
 
 
@@ -175,9 +175,9 @@ def _words_of(parts: Sequence[Utterance]) -> list[Word]:
     words: list[Word] = []
     for part in parts:
         for word in part.words:
-            is_second_half = word.text[:1] in "-‐'’" and word.text[1:2].isalpha()
+            is_second_half = word.word[:1] in "-‐'’" and word.word[1:2].isalpha()
             if words and is_second_half:
-                whole = words[-1].spelled(words[-1].text + word.text)
+                whole = words[-1].spelled(words[-1].word + word.word)
                 words[-1] = whole.moved_to(whole.start, word.end)
             else:
                 words.append(word)

@@ -115,8 +115,8 @@ class RateAffect(UtteranceStage):
                 utterance.context_seconds = 0.0 if self.model else math.nan
                 if utterance.speech:
                     heard.append(utterance)
-                    speakers.append((talk.id, utterance.channel))
-        if any(or_none(talk.id) is None for talk in talks):
+                    speakers.append((talk.conversation_id, utterance.channel))
+        if any(or_none(talk.conversation_id) is None for talk in talks):
             speakers = []
         if heard and self.model == VOICE_LINEAR:
             _compare(heard, speakers)

@@ -149,7 +149,7 @@ class RebuiltSides:
             busy.append((round(start * rate), round(end * rate)))
         for part in self._parts_of(side):
             busy.append((round(part.event.start * rate), round(part.event.end * rate)))
-        return room_tone(samples, busy, length, rate, f"{recorded.talk.id}/{CHANNELS[side]}", leaks)
+        return room_tone(samples, busy, length, rate, f"{recorded.talk.conversation_id}/{CHANNELS[side]}", leaks)
 
 
 def result_measures(

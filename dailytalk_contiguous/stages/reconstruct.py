@@ -200,7 +200,7 @@ def _refuse_failed(talk: Conversation) -> None:
     remedies: list[str] = []
     for utterance in failed:
         reason = (utterance.reason or "").removeprefix("could not be said: ")
-        ids_by_reason.setdefault(reason, []).append(utterance.id)
+        ids_by_reason.setdefault(reason, []).append(utterance.utterance_id)
         if utterance.unspoken_remedy:
             remedies.append(utterance.unspoken_remedy)
     reasons = []

@@ -109,7 +109,7 @@ class Script(Stage):
             if not field.part and not field.optional and field.name not in _SAID_OTHERWISE
         ),
     )
-    uses: ClassVar[tuple[str, ...]] = ("given", *sorted(OPTIONAL_FIELDS))
+    uses: ClassVar[tuple[str, ...]] = ("cues", *sorted(OPTIONAL_FIELDS))
     VERSION: ClassVar[int] = 2
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
@@ -178,11 +178,11 @@ def scripted(
             "it has no channel for each of two speakers",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
-    tagged = {utterance.id: utterance for utterance in talk.utterances}
+    tagged = {utterance.utterance_id: utterance for utterance in talk.utterances}
     completed: list[Utterance] = []
     for utterance in utterances:
         _complete(utterance, talk)
-        before = tagged.get(utterance.id)
+        before = tagged.get(utterance.utterance_id)
         if before is not None:
             utterance.run = before.run
             utterance.verbatim = _verbatim(utterance, or_none(before.text))
@@ -272,7 +272,7 @@ def _silent_side(talk: Conversation, channel: str, fields: Sequence[Field]) -> l
     utterances: list[Utterance] = []
     for segment in Segment(channel=channel).of_talk(replace(talk)).utterances:
         utterance = from_line({}, fields)
-        utterance.id = segment.id
+        utterance.utterance_id = segment.utterance_id
         utterance.source_channel = channel
         utterance.speaker = segment.speaker
         utterance.start = segment.start

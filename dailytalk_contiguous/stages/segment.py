@@ -208,7 +208,7 @@ class Segment(Stage):
     mono: bool = unlisted(False)
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
-    uses: ClassVar[tuple[str, ...]] = ("given", "transcripts", "side_shift")
+    uses: ClassVar[tuple[str, ...]] = ("cues", "transcripts", "side_shift")
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
@@ -281,7 +281,7 @@ class Segment(Stage):
                 if seconds >= self.min_duration_seconds:
                     kept.append(utterance)
                     continue
-                reject_id = f"{talk.id}/{utterance.channel}@{utterance.start:.3f}"
+                reject_id = f"{talk.conversation_id}/{utterance.channel}@{utterance.start:.3f}"
                 reason = f"{seconds:.2f} s long, under the {self.min_duration_seconds:g} s of --min-duration"
                 talk.rejected.append(Reject(reject_id, self.name, reason, "lower --min-duration to keep it"))
         return kept
@@ -298,7 +298,7 @@ class Segment(Stage):
             speech = excerpt(pcm[channel], utterance.start, utterance.end)
             if headroom != 1.0:
                 speech = to_pcm(pcm_to_float(speech) / np.float32(headroom))
-            utterance.id = f"{talk.id}/{channel}/{counts[channel]:04d}"
+            utterance.utterance_id = f"{talk.conversation_id}/{channel}/{counts[channel]:04d}"
             utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
             utterance.kind = "short" if is_short else "speech"
             utterance.speech = speech.tobytes()

@@ -61,7 +61,9 @@ class TokeniseProsody(UtteranceStage):
         speakers: dict[Hashable, list[Utterance]] = {}
         for talk in talks:
             for utterance in talk.utterances:
-                speaker = (talk.id, utterance.channel) if or_none(talk.id) else id(utterance)
+                speaker = (
+                    (talk.conversation_id, utterance.channel) if or_none(talk.conversation_id) else id(utterance)
+                )
                 speakers.setdefault(speaker, []).append(utterance)
         codebook = Codebook.load(self.codebook)
         for utterances in speakers.values():

@@ -23,13 +23,15 @@ def moved_row(shift: float = 10.0) -> dict[str, object]:
 def test_times_of_the_recording_and_of_the_result_have_the_names_that_stages_give_them() -> None:
     row = moved_row()
     talk = from_finished(row)
-    assert [utterance.id for utterance in talk.utterances] == [said["utterance_id"] for said in row["utterances"]]
+    assert [utterance.utterance_id for utterance in talk.utterances] == [
+        said["utterance_id"] for said in row["utterances"]
+    ]
     for utterance, said in zip(talk.utterances, row["utterances"], strict=True):
         assert utterance.new_span == (said["start"], said["end"])
         assert utterance.span == (said["source_start"], said["source_end"])
         assert (utterance.channel, utterance.side) == (said["channel"], said["source_channel"])
     assert (talk.built_duration, talk.duration) == (row["duration"], row["source_duration"])
-    assert [word.text for word in talk.alignments] == [word["word"] for word in row["alignments"]]
+    assert [word.word for word in talk.alignments] == [word["word"] for word in row["alignments"]]
     assert [side.channel for side in talk.built_sides] == ["left", "right"]
 
 
@@ -51,7 +53,7 @@ def test_null_where_ours_have_a_value_is_none_or_an_empty_list() -> None:
 
 
 def of_side(talk: Conversation | SeenConversation, channel: str) -> list[str]:
-    return [word.text for word in talk.alignments if word.side == channel]
+    return [word.word for word in talk.alignments if word.speaker == channel]
 
 
 @pytest.mark.parametrize(("main", "other"), [("left", "right"), ("right", "left")])
@@ -62,9 +64,9 @@ def test_trainer_sees_the_main_speaker_on_the_left_in_seconds_of_the_result(main
     assert of_side(seen, "left") == of_side(talk, main)
     assert of_side(seen, "right") == of_side(talk, other)
     assert (seen.person("left"), seen.person("right")) == (row["speakers"][main], row["speakers"][other])
-    spans = {utterance.finished.id: utterance.span for utterance in seen.utterances}
+    spans = {utterance.finished.utterance_id: utterance.span for utterance in seen.utterances}
     assert spans == {said["utterance_id"]: (said["start"], said["end"]) for said in row["utterances"]}
-    assert {utterance.finished.id for utterance in seen.side("left")} == {
+    assert {utterance.finished.utterance_id for utterance in seen.side("left")} == {
         said["utterance_id"] for said in row["utterances"] if said["channel"] == main
     }
     assert (seen.sample_rate, seen.duration) == (16000, row["duration"])

@@ -98,7 +98,7 @@ def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     utterance = from_line(LINE, ALL_FIELDS)
     utterance.channel = utterance.source_channel
     utterance.extra |= published_fields
-    line = to_line(utterance, Conversation(id="call", audio_file="call.wav", offset=0.0), ALL_FIELDS)
+    line = to_line(utterance, Conversation(conversation_id="call", audio_file="call.wav", offset=0.0), ALL_FIELDS)
     assert line["n_words"] == 1
     assert line["pace"] == 2.35
     assert line["topics"] == topics

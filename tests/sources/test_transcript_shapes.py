@@ -256,7 +256,7 @@ def test_word_times_that_run_back_or_are_all_one_never_shuffle_a_text(
     assert believed == [len(line["words"]) <= 4 for line in talk]
     left = side_of(cues, "left")
     spans = [(line["start"], line["end"]) for line in side_of(talk, "left")]
-    matched = match_words(cues_of_row({"given": left}), spans, 1.0)
+    matched = match_words(cues_of_row({"cues": left}), spans, 1.0)
     long = [words for words, cue in zip(matched.words, left, strict=True) if not cue["words"]]
     assert long
     for words in long:

@@ -451,7 +451,7 @@ def timed(cues: list[Cue]) -> list[tuple[str, str, float, float, float | None]]:
     words = []
     for cue in cues:
         for word in cue.words:
-            words.append((cue.channel, word.text, word.start, word.end, word.probability))
+            words.append((cue.channel, word.word, word.start, word.end, word.probability))
     return words
 
 

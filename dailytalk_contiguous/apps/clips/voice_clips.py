@@ -79,14 +79,14 @@ def open_clips(row: Row, export: exporting.Export) -> VoiceClips:
         corpus = labels.get("corpus") or ""
         person = talk.person("left") or corpus or "speaker"
         clip = VoiceClip(
-            name=PurePosixPath(talk.id).name,
+            name=PurePosixPath(talk.conversation_id).name,
             voice=person.removeprefix(f"{corpus}/"),
             language=talk.main_language,
             text=or_none(utterance.finished.text_raw) or utterance.text,
             entry=None,
             pcm=item.pcm[round(utterance.start * export.sample_rate) :, 0],
         )
-        return VoiceClips([_named_clip(clip, talk.id, export)])
+        return VoiceClips([_named_clip(clip, talk.conversation_id, export)])
     clips = []
     for number, utterance in enumerate(talk.utterances):
         if utterance.finished.status == "spoken":
@@ -95,7 +95,9 @@ def open_clips(row: Row, export: exporting.Export) -> VoiceClips:
         text = _plain(utterance.text, export)
         if text:
             clip = VoiceClip(
-                name=file_name(utterance.finished.id or f"{talk.id}/{utterance.channel}/{number:04d}"),
+                name=file_name(
+                    utterance.finished.utterance_id or f"{talk.conversation_id}/{utterance.channel}/{number:04d}"
+                ),
                 voice=_plain(talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}", export),
                 language=talk.main_language,
                 text=text,

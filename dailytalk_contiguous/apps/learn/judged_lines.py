@@ -217,9 +217,11 @@ class LineReader:
             samples = utterance_sound(ItemSound(row["audio"]), utterance)
             if not why_unheard(samples):
                 self.sounds.append(samples)
-                lines.append(JudgedLine(utterance.id, talk.id, MIX, *span, len(self.sounds) - 1))
+                lines.append(
+                    JudgedLine(utterance.utterance_id, talk.conversation_id, MIX, *span, len(self.sounds) - 1)
+                )
         people = {MIX: utterance.speaker} if utterance.speaker else {}
-        return JudgedRecording(talk.id, talk.id, talk.built_duration, lines, people)
+        return JudgedRecording(talk.conversation_id, talk.conversation_id, talk.built_duration, lines, people)
 
 
 def row_of(name: str, samples: Samples) -> Row:

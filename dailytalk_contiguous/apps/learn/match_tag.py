@@ -24,7 +24,7 @@ class MatchTag(Stage):
     `given` holds cues in seconds of the conversation, whose channels are known (`MatchTranscript`).
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("given", "transcript_repair", "channel", "start", "end")
+    needs: ClassVar[tuple[str, ...]] = ("cues", "transcript_repair", "channel", "start", "end")
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = conversation_features("tag")
 

@@ -829,7 +829,7 @@ def lines_of(row: Row) -> Lines:
     for number, utterance in enumerate(talk.utterances):
         if not utterance.new_span:
             continue
-        key = utterance.id or ""
+        key = utterance.utterance_id or ""
         if not key or key in lines:
             key = f"{number:06d}"
         line = to_shifted_line(utterance, talk)

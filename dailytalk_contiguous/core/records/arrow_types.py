@@ -49,10 +49,7 @@ def feature_of(hint: object) -> Feature:
 def record_features(record: type, parts: Parts | None = None) -> dict[str, Feature]:
     """Return the features of a record's fields, or of these parts of it, by their names in a row, in order."""
     hints = get_type_hints(record, include_extras=True)
-    names = dict(zip(hints, hints, strict=True))
-    if issubclass(record, msgspec.Struct):
-        names = dict(zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True))
-    features = {name: feature_of(hints[field]) for field, name in names.items()}
+    features = {name: feature_of(hint) for name, hint in hints.items()}
     return {name: features[name] for name in parts.names} if parts else features
 
 

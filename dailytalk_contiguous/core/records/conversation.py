@@ -103,10 +103,10 @@ class Mark(msgspec.Struct, frozen=True):
         return Span(self.start, self.end)
 
 
-class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "given"}):
+class Conversation(msgspec.Struct):
     """A conversation in flight, as this module describes it."""
 
-    id: Text = _unset
+    conversation_id: Text = _unset
     recording_id: Text = _unset
     audio: EncodedAudio = _unset
     audio_file: Text = _unset
@@ -212,7 +212,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     def heard_words(self) -> list[Word]:
         """The words that are heard: `alignments`, and fillers that were left out (`core.words.filler_removal`)."""
         words = or_none(self.unwritten_words) or self.alignments
-        return [word for word in words if word.text.strip()]
+        return [word for word in words if word.word.strip()]
 
     @property
     def labels(self) -> Mapping[str, Any]:
@@ -302,7 +302,7 @@ def grouped_words(
         groups_of_side: list[tuple[_Utterance | None, list[Word]]] = [(None, [])]
         groups_of_side += [(utterance, []) for _, _, utterance in of_side]
         for word in words:
-            if word.side == side:
+            if word.speaker == side:
                 _, group = groups_of_side[bisect_right(starts, word.middle)]
                 group.append(word)
         groups += groups_of_side

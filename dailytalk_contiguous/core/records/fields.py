@@ -140,11 +140,10 @@ def declared_fields(record: type[msgspec.Struct]) -> list[Field]:
     """Return the fields that a class declares for its attributes, in order, with their names and types."""
     fields: list[Field] = []
     hints = get_type_hints(record, include_extras=True)
-    for attribute, column in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
-        hint = hints[attribute]
-        for mark in get_args(hint):
+    for name in record.__struct_fields__:
+        for mark in get_args(hints[name]):
             if isinstance(mark, Field):
-                fields.append(dataclasses.replace(mark, name=column, feature=feature_of(hint)))
+                fields.append(dataclasses.replace(mark, name=name, feature=feature_of(hints[name])))
     return fields
 
 

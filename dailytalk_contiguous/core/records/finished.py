@@ -34,7 +34,7 @@ _OF_TALK = finished_names(Conversation)
 _OF_SOUND = finished_names(SourceSound)
 
 #: Fields of an utterance in a finished row, and those of `Utterance` that hold them.
-_FIELDS = dict(zip(Utterance.__struct_encode_fields__, Utterance.__struct_fields__, strict=True)) | OF_UTTERANCE
+_FIELDS = dict(zip(Utterance.__struct_fields__, Utterance.__struct_fields__, strict=True)) | OF_UTTERANCE
 del _FIELDS["extra"]
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
@@ -81,7 +81,7 @@ def aligned_word(word: AnyRecord) -> Word:
         word["end"],
         word.get("probability"),
         filler=word.get("filler"),
-        side=word["speaker"],
+        speaker=word["speaker"],
         source=word.get("source") or "",
     )
 

@@ -83,7 +83,7 @@ def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = 
     recorded = replace(utterance, start=moved(utterance.start), end=moved(utterance.end), words=words)
     values = known_columns(recorded, [*features_of_fields(fields), "words"])
     values["audio_file"] = talk.audio_file
-    values["conversation_id"] = talk.id
+    values["conversation_id"] = talk.conversation_id
     values["duration"] = round(recorded.end - recorded.start, 3)
     return _line_of(values, fields, rebuilt=False)
 
@@ -93,7 +93,7 @@ def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[F
     span = utterance.new_span
     values = finished_fields(utterance, features_of_fields(fields))
     values["audio_file"] = or_none(talk.audio_file)
-    values["conversation_id"] = talk.id
+    values["conversation_id"] = talk.conversation_id
     values["duration"] = None if span is None else round(span.end - span.start, 4)
     values["words"] = rows_of_words(utterance.words_among(talk.alignments))
     return _line_of(values, fields, rebuilt=True)

@@ -21,9 +21,8 @@ from dailytalk_contiguous.core.words.word import Word
 
 
 class _Codec(NamedTuple):
-    """A codec of a column: its field, its types, and whether its values are objects."""
+    """A codec of a column: its types, and whether its values are objects."""
 
-    field: str
     hint: Any
     feature: Feature
     holds_objects: bool
@@ -46,11 +45,11 @@ def _codecs(record: type[msgspec.Struct]) -> dict[str, _Codec]:
     """Return the codecs of the fields of a class, by the names of their columns."""
     codecs: dict[str, _Codec] = {}
     hints = get_type_hints(record, include_extras=True)
-    for field, name in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
-        if field not in ("utterances", "extra"):
-            hint = hints[field]
+    for name in record.__struct_fields__:
+        if name not in ("utterances", "extra"):
+            hint = hints[name]
             feature = feature_of(hint)
-            codecs[name] = _Codec(field, hint, feature, _holds_objects(hint), List(feature))
+            codecs[name] = _Codec(hint, feature, _holds_objects(hint), List(feature))
     return codecs
 
 
@@ -123,7 +122,7 @@ def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None
         talk.extra[name] = value
         try:
             if of_talk and kind in (None, of_talk.feature):
-                setattr(talk, of_talk.field, of_talk.read(value))
+                setattr(talk, name, of_talk.read(value))
                 del talk.extra[name]
             elif of_utterance and isinstance(value, list) and kind in (None, of_utterance.listed):
                 of_utterances[name] = [of_utterance.read(item) for item in value]
@@ -141,9 +140,8 @@ def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None
     if not is_set(talk.utterances) or count != len(talk.utterances):
         talk.utterances = [Utterance() for _ in range(count)]
     for name, values in of_utterances.items():
-        field = _OF_UTTERANCE[name].field
         for utterance, value in zip(talk.utterances, values, strict=True):
-            setattr(utterance, field, value)
+            setattr(utterance, name, value)
 
 
 def from_flat(
@@ -178,7 +176,7 @@ def assign_flat(utterance: Utterance, row: Mapping[str, Any]) -> None:
         if codec is None:
             continue
         try:
-            setattr(utterance, codec.field, codec.read(value))
+            setattr(utterance, name, codec.read(value))
             del utterance.extra[name]
         except msgspec.ValidationError:
             continue
@@ -190,7 +188,7 @@ def known_columns(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
     for name in names:
         if name in _OF_UTTERANCE:
             codec = _OF_UTTERANCE[name]
-            record[name] = codec.write(or_none(getattr(utterance, codec.field)))
+            record[name] = codec.write(or_none(getattr(utterance, name)))
         else:
             record[name] = utterance.extra.get(name)
     return record
@@ -206,14 +204,14 @@ def has_column(talk: Conversation, name: str) -> bool:
     if name in talk.extra:
         return True
     if name in _OF_CONVERSATION:
-        return is_set(getattr(talk, _OF_CONVERSATION[name].field))
+        return is_set(getattr(talk, name))
     if not is_set(talk.utterances):
         return False
     codec = _OF_UTTERANCE.get(name)
     if not talk.utterances:
         return codec is not None
     first = talk.utterances[0]
-    return is_set(getattr(first, codec.field)) if codec else name in first.extra
+    return is_set(getattr(first, name)) if codec else name in first.extra
 
 
 def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
@@ -232,13 +230,13 @@ def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
 
 def cues_of_row(row: Mapping[str, Any]) -> list[Cue]:
     """Read the cues of a row of a source; none where it has no transcript."""
-    cues: list[Cue] = _OF_CONVERSATION["given"].read(row.get("given") or [])
+    cues: list[Cue] = _OF_CONVERSATION["cues"].read(row.get("cues") or [])
     return cues
 
 
 def rows_of_cues(cues: Sequence[Cue]) -> list[dict[str, Any]]:
-    """Write cues as a row has them in `given`."""
-    rows: list[dict[str, Any]] = _OF_CONVERSATION["given"].write(cues)
+    """Write cues as a row has them in `cues`."""
+    rows: list[dict[str, Any]] = _OF_CONVERSATION["cues"].write(cues)
     return rows
 
 
@@ -260,7 +258,7 @@ def _of_utterance(utterance: Utterance, name: str) -> Any:
 
 
 def _written(codec: _Codec, record: msgspec.Struct, name: str) -> Any:
-    value = getattr(record, codec.field)
+    value = getattr(record, name)
     if value is UNSET:
         raise KeyError(name)
     return codec.write(value)

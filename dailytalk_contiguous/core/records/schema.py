@@ -80,7 +80,7 @@ SOURCE = conversation_features(
     "duration",
     "sample_rate",
     "channels",
-    "given",
+    "cues",
     "given_language",
     "transcripts",
     "side_shift",

@@ -72,8 +72,8 @@ class SeenConversation(msgspec.Struct):
     transcript_marks: list[Mark]
 
     @property
-    def id(self) -> str:
-        return self.finished.id
+    def conversation_id(self) -> str:
+        return self.finished.conversation_id
 
     @property
     def recording_id(self) -> str:
@@ -87,7 +87,7 @@ class SeenConversation(msgspec.Struct):
     def heard_words(self) -> list[Word]:
         """The words that are heard: `alignments`, and fillers that were left out (`core.words.filler_removal`)."""
         words = self.unwritten_words or self.alignments
-        return [word for word in words if word.text.strip()]
+        return [word for word in words if word.word.strip()]
 
     def side(self, channel: str) -> list[SeenUtterance]:
         """Return the utterances on a channel."""
@@ -117,11 +117,11 @@ def seen_result(finished: Conversation, sample_rate: int, main: str) -> SeenConv
     utterances: list[SeenUtterance] = []
     for utterance in finished.audible_utterances:
         span = utterance.new_span
-        assert span is not None, utterance.id  # every audible utterance has times
+        assert span is not None, utterance.utterance_id  # every audible utterance has times
         seen = SeenUtterance(utterance, sides[utterance.channel], *span, text=utterance.text or "")
         utterances.append(seen)
-    words = [replace(word, side=sides[word.side]) for word in finished.alignments]
-    unwritten = [replace(word, side=sides[word.side]) for word in or_none(finished.unwritten_words) or ()]
+    words = [replace(word, speaker=sides[word.speaker]) for word in finished.alignments]
+    unwritten = [replace(word, speaker=sides[word.speaker]) for word in or_none(finished.unwritten_words) or ()]
     sounds: list[SeenSound] = []
     for sound in finished.sounds:
         label = sound.label if isinstance(sound, SourceSound) else None

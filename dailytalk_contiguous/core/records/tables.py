@@ -262,7 +262,7 @@ class TableMaker:
         turns = None if labels else timed_talk(talk)
         entry["turn_taking"] = turns.sides() if turns else []
         if not labels:
-            self._texts[talk.id] = hash_words(talk.alignments)
+            self._texts[talk.conversation_id] = hash_words(talk.alignments)
         is_copy = labels.get("augmented_from") is not None
         if not is_copy:
             entry["duration"] = talk.built_duration or 0.0
@@ -427,7 +427,7 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
     sources = Counter(word.source for word in talk.alignments)
     is_clip = bool(talk.labels)
     return {
-        "conversation_id": talk.id,
+        "conversation_id": talk.conversation_id,
         "recording_id": or_none(talk.recording_id),
         "split": talk.extra.get("split"),
         "language": talk.main_language if talk.main_language != "und" else None,

@@ -140,11 +140,11 @@ class TokenRun(msgspec.Struct, frozen=True):
     frames: Count
 
 
-class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
+class ProsodicWord(msgspec.Struct):
     """The prosody of a word; unknown values are None.
 
     Attributes:
-        text: written form of the word.
+        word: written form of the word.
         start: start in seconds.
         end: end in seconds.
         tokens: tokens of the frames whose middle is in the word.
@@ -154,7 +154,7 @@ class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
         energy: level in dB above the speaker's median.
     """
 
-    text: Text
+    word: Text
     start: Seconds
     end: Seconds
     tokens: list[Token]
@@ -293,7 +293,7 @@ def _turn_end(about: str, transition: str) -> Field:
     return Field(about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True)
 
 
-class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
+class Utterance(msgspec.Struct):
     """A stretch of speech of one speaker, with the fields that stages have made.
 
     Each field is a column of conversations, with one value an utterance. A `Field` says what lines, finished rows
@@ -393,7 +393,7 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     tagged_text: Annotated[
         Text | None, Field(about="`(tag) text`", unit="or null", editable=False, table="file")
     ] = _unset
-    id: Annotated[
+    utterance_id: Annotated[
         Text,
         Field(
             about="unique name; its number counts within the channel",
@@ -653,7 +653,7 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
             return []
         first = span.start - SAME_TIME
         last = span.end + SAME_TIME
-        of_channel = [word for word in words if word.side == self.channel]
+        of_channel = [word for word in words if word.speaker == self.channel]
         return [word for word in of_channel if first <= word.middle <= last]
 
     def update(self, values: Mapping[str, Any]) -> None:

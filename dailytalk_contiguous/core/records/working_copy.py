@@ -70,8 +70,8 @@ def with_edits(row: Row, edits: Mapping[str, Edit], removed: Collection[str], na
     words: list[Word] = []
     words_of: dict[str, list[Word]] = {}
     for utterance, group in from_finished(row).words_by_utterance():
-        if utterance and (utterance.id in edits or utterance.id in removed):
-            words_of[utterance.id] = group
+        if utterance and (utterance.utterance_id in edits or utterance.utterance_id in removed):
+            words_of[utterance.utterance_id] = group
         else:
             words += group
     records: dict[str, AnyRecord] = {}
@@ -127,16 +127,16 @@ def _edited_words(words: Sequence[Word], edit: Edit) -> list[Word]:
         source = words[0].source if placed else PROPORTIONAL
         placed = placed or by_proportion(texts, [(0.0, seconds)], seconds)
         words = [word.shifted(start).known_by(source) for word in placed]
-    fillers = are_fillers([word.text for word in words], utterance.language or "und")
+    fillers = are_fillers([word.word for word in words], utterance.language or "und")
     edited: list[Word] = []
     for word, filler in zip(words, fillers, strict=True):
-        edited.append(replace(word, text=word.text.strip(), side=utterance.source_channel, filler=filler))
+        edited.append(replace(word, word=word.word.strip(), speaker=utterance.source_channel, filler=filler))
     return edited
 
 
 def _rows(words: Sequence[Word]) -> list[dict[str, Any]]:
     rounded = [word.moved_to(round(word.start, 4), round(word.end, 4)) for word in words]
-    return rows_of_words(sorted(rounded, key=lambda word: (word.start, word.end, word.side)))
+    return rows_of_words(sorted(rounded, key=lambda word: (word.start, word.end, word.speaker)))
 
 
 def rebuilt(row: Row, finished: Row) -> Row:
@@ -147,7 +147,7 @@ def rebuilt(row: Row, finished: Row) -> Row:
         finished: the row that stages have made of the version's sound. The status of what was not said is `kept`.
     """
     before = from_finished(row)
-    starts = {utterance.id: utterance.new_start or 0.0 for utterance in before.utterances}
+    starts = {utterance.utterance_id: utterance.new_start or 0.0 for utterance in before.utterances}
     words_before = _words_by_id(before)
     after = from_finished(finished)
     words_after = _words_by_id(after)
@@ -155,7 +155,7 @@ def rebuilt(row: Row, finished: Row) -> Row:
     records: list[AnyRecord] = []
     words: list[Word] = []
     for utterance, record in zip(after.utterances, finished["utterances"], strict=True):
-        name = utterance.id
+        name = utterance.utterance_id
         names: tuple[str, ...] = _OF_RESULT
         if utterance.status == "kept":
             start = utterance.new_start or 0.0
@@ -178,7 +178,7 @@ def rebuilt(row: Row, finished: Row) -> Row:
 
 def _words_by_id(talk: Conversation) -> dict[str, list[Word]]:
     """Return the words of utterances by their ids."""
-    return {utterance.id: words for utterance, words in talk.words_by_utterance() if utterance}
+    return {utterance.utterance_id: words for utterance, words in talk.words_by_utterance() if utterance}
 
 
 def _with_source(sound: AnyRecord, published: Sequence[AnyRecord]) -> AnyRecord:

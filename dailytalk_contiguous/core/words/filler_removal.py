@@ -165,7 +165,7 @@ def _written_texts(talk: Conversation) -> list[str | None]:
     texts: dict[int, str | None] = {}
     for utterance, words in talk.words_by_utterance():
         fillers = filler_flags(words, spoken_language(utterance, talk))
-        spelled = [word.text for word in words]
+        spelled = [word.word for word in words]
         for word, text in zip(words, words_without_fillers(spelled, fillers), strict=True):
             texts[id(word)] = text
     return [texts[id(word)] for word in talk.alignments]
@@ -180,5 +180,5 @@ def spoken_language(utterance: Utterance | None, talk: Conversation) -> str | No
 def filler_flags(words: Sequence[Word], language: str | None) -> list[bool]:
     """Say for each aligned word of one utterance whether it is a filler, by its own flag or else by the table."""
     if any(word.filler is None for word in words):
-        return are_fillers([word.text for word in words], language)
+        return are_fillers([word.word for word in words], language)
     return [bool(word.filler) for word in words]

@@ -73,7 +73,7 @@ def annotation_of(name: str, talk: SeenConversation, seconds: float = 0.0, shift
         tag = or_none(utterance.finished.tag)
         utterances.append(_spoken_label(start, end, utterance.text, utterance.channel, tag))
     alignments = talk.alignments
-    words = [_spoken_label(word.start + shift, word.end + shift, word.text, word.side) for word in alignments]
+    words = [_spoken_label(word.start + shift, word.end + shift, word.word, word.speaker) for word in alignments]
     sounds = []
     for sound in talk.sounds:
         text = sound.label or "sound"

@@ -46,12 +46,12 @@ def write_csm(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[ex
     exporting.refuse_mute(talk)
     messages = []
     for number, turn in enumerate(turns(talk.utterances)):
-        name = f"audio/{file_name(talk.id)}/{number:04d}"
+        name = f"audio/{file_name(talk.conversation_id)}/{number:04d}"
         export.write_sound(name, item.sound(turn.span, turn.channel))
         text = {"type": "text", "text": turn.text}
         audio = {"type": "audio", "path": f"{name}.wav"}
         messages.append({"role": str(CHANNELS.index(turn.channel)), "content": [text, audio]})
-    line = {"conversation_id": talk.id, "language": talk.main_language, "messages": messages}
+    line = {"conversation_id": talk.conversation_id, "language": talk.main_language, "messages": messages}
     yield exporting.FileEntry(line, talk.duration)
 
 

@@ -176,10 +176,10 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
     talk.duration = len(pcm) / sample_rate
     words = []
     for word in talk.alignments:
-        text = word.text.strip()
+        text = word.word.strip()
         if not text:
             raise BadInput(f"the word at {word.start:.3f} s has no text", BUILD_AGAIN)
-        end = _end_inside(word.span, word.text, talk.duration)
+        end = _end_inside(word.span, word.word, talk.duration)
         words.append(word.spelled(text).moved_to(word.start, end))
     talk.alignments = words
     for utterance in talk.utterances:
@@ -212,7 +212,7 @@ def refuse_mute(talk: SeenConversation) -> None:
     """Raise BadInput where no utterance has a text, or a style tag is among the words."""
     if not any(utterance.text.strip() for utterance in talk.utterances):
         raise BadInput("nobody says a word", "check its transcript")
-    refuse_tags((word.text for word in talk.alignments), talk)
+    refuse_tags((word.word for word in talk.alignments), talk)
 
 
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:

@@ -89,7 +89,7 @@ def placed_words(
 
     `tokenizer`: the path of a SentencePiece model, by which a word has tokens; None for one a word.
     """
-    words = [word for word in words_between(talk.alignments, start, end) if word.side == "left"]
+    words = [word for word in words_between(talk.alignments, start, end) if word.speaker == "left"]
     turns = [Span(turn.start - start, turn.end - start) for turn in talk.side("left")]
     counter = token_counter(tokenizer) if tokenizer else None
     spoken = []
@@ -98,7 +98,7 @@ def placed_words(
         # A word outside of all utterances may move only within its own time.
         limits = around[0] if around else word.span
         limits &= Span(0.0, end - start)
-        tokens = counter(word.text) if counter else 1
+        tokens = counter(word.word) if counter else 1
         spoken.append(SpokenWord(word.start, word.end, tokens, *limits))
     frames = place_words(spoken)
     placed = [word.moved_to(*times) for word, times in zip(words, frames.times, strict=True)]
@@ -124,10 +124,10 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
     settings = export.settings
     talk = item.talk
     rate = talk.sample_rate
-    trained = [word for word in talk.alignments if word.side == "left" or settings.both_speakers]
-    if not any(word.side == "left" for word in trained):
+    trained = [word for word in talk.alignments if word.speaker == "left" or settings.both_speakers]
+    if not any(word.speaker == "left" for word in trained):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
-    exporting.refuse_tags([word.text for word in trained], talk)
+    exporting.refuse_tags([word.word for word in trained], talk)
     counts = export.facts.setdefault("words", Counter(total=0, moved=0, lost=0, cut=0))
     inaudible = inaudible_spans(talk)
     if inaudible:
@@ -144,7 +144,7 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
         end = piece.last / rate
         words, frames = placed_words(talk, start, end, settings.tokenizer)
         counts.update(total=len(words), moved=frames.moved, lost=frames.lost, cut=frames.cut)
-        words += [word for word in words_between(trained, start, end) if word.side == "right"]
+        words += [word for word in words_between(trained, start, end) if word.speaker == "right"]
         words.sort(key=lambda word: word.start)
         alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
@@ -165,7 +165,7 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
     }
     if talk.finished.labels:
         about["clip"] = True
-    export.about[talk.id] = about
+    export.about[talk.conversation_id] = about
     export.maker.add(talk.finished)
     return entries
 

@@ -60,7 +60,7 @@ def inaudible_spans(talk: SeenConversation) -> list[Span]:
 
     A stretch ends at the words that reach into it: the times of a mark may be an estimate.
     """
-    words = [word for word in talk.heard_words if word.side == "left"]
+    words = [word for word in talk.heard_words if word.speaker == "left"]
     spans = []
     for mark in talk.transcript_marks:
         if mark.kind != "inaudible" or mark.channel != "left":
@@ -100,9 +100,9 @@ def trained_pieces(talk: SeenConversation, inaudible: Sequence[Span], longest: f
             parts.append((max(first, end), last))
         pieces = [(first, last) for first, last in parts if last - first >= shortest_piece * rate]
     if inaudible:
-        spoken = [word for word in talk.alignments if word.side == "left"]
+        spoken = [word for word in talk.alignments if word.speaker == "left"]
         pieces = [(first, last) for first, last in pieces if words_between(spoken, first / rate, last / rate)]
-    name = file_name(talk.id)
+    name = file_name(talk.conversation_id)
     if len(pieces) == 1:
         return [TrainedPiece(name, *pieces[0])]
     return [TrainedPiece(f"{name}--{number:03d}", first, last) for number, (first, last) in enumerate(pieces)]

@@ -51,8 +51,8 @@ def voice_prompt(item: exporting.SeenTalk) -> tuple[str, list[Span]]:
     channel has to be quiet as well.
     """
     talk = item.talk
-    spoken = [word.span for word in talk.alignments if word.side == "left"]
-    barred = [word.span for word in talk.alignments if word.side == "right"]
+    spoken = [word.span for word in talk.alignments if word.speaker == "left"]
+    barred = [word.span for word in talk.alignments if word.speaker == "right"]
     barred += [Span(sound.start, sound.end) for sound in talk.sounds]
     spans_by_voice: dict[str, list[Span]] = defaultdict(list)
     for utterance in talk.utterances:
@@ -228,7 +228,7 @@ def text_prompt(export: exporting.Export, item: exporting.SeenTalk) -> str | Non
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     personas: Personas = export.prepared
     talk = item.talk
-    names = (talk.id, talk.recording_id, talk.person("left") or "")
+    names = (talk.conversation_id, talk.recording_id, talk.person("left") or "")
     keys = list(zip(PERSONA_KEYS, names, strict=True))
     if not export.settings.is_right_main:
         keys += [("speaker", voice) for voice in talk.finished.voices]

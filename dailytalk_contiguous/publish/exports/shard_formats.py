@@ -31,7 +31,7 @@ SHARD_BYTES = 1_000_000_000
 
 def _key(talk: SeenConversation) -> str:
     """Return a file name for a conversation, without dots: readers take the text after the first for an ending."""
-    return file_name(talk.id.replace(".", "\0"))
+    return file_name(talk.conversation_id.replace(".", "\0"))
 
 
 def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes:
@@ -100,9 +100,9 @@ def _supervisions(talk: SeenConversation, names: tuple[str, str], is_mono: bool)
         starts = [utterance.start for utterance in utterances]
         words = defaultdict[int, list[AlignmentItem]](list)
         for word in talk.alignments:
-            if word.side == side:
+            if word.speaker == side:
                 index = max(0, bisect_right(starts, word.middle) - 1)
-                words[index].append((word.text, word.start, word.end - word.start, None))
+                words[index].append((word.word, word.start, word.end - word.start, None))
         for number, utterance in enumerate(utterances):
             finished = utterance.finished
             supervisions.append(
@@ -150,7 +150,7 @@ def _write_cut(
     text = prompts.text_prompt(export, item)
     if text:
         custom["system_prompt"] = text
-    custom["conversation_id"] = item.talk.id
+    custom["conversation_id"] = item.talk.conversation_id
     is_mono = recording["channel_ids"] == [0]
     cut = {
         "id": key,

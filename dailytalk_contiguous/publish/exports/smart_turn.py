@@ -66,9 +66,9 @@ def write_smart_turn(export: exporting.Export, item: exporting.SeenTalk) -> Iter
         sound = encoded_sound(pcm, talk.sample_rate, "FLAC")
         export.target.write_bytes(f"{_UNDIVIDED}/{metadata.file_name}", sound)
         export.about[metadata.id] = {
-            "conversation_id": talk.id,
+            "conversation_id": talk.conversation_id,
             "recording_id": talk.recording_id,
-            "utterance_id": utterance.finished.id,
+            "utterance_id": utterance.finished.utterance_id,
             "channel": channel,
             "speaker": talk.person(channel) if utterance.finished.is_recorded else None,
             "start": round(clip.start, 6),

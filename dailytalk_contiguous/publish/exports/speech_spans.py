@@ -20,7 +20,7 @@ def speech_of(item: SeenTalk) -> dict[str, Spans]:
     for column, channel in enumerate(CHANNELS):
         utterances = [utterance.sounding for utterance in item.talk.utterances if utterance.channel == channel]
         # who hesitates is not silent
-        words = [word.span for word in item.talk.heard_words if word.side == channel]
+        words = [word.span for word in item.talk.heard_words if word.speaker == channel]
         speech[channel] = without_pauses(item.pcm[:, column], utterances, words, PAUSE)
     return speech
 

@@ -72,12 +72,12 @@ def speech_of_sides(talk: SeenConversation) -> dict[str, SideSpeech]:
     for speaking, spoken in grouped_words(finished, talk.heard_words):
         flags = filler_flags(spoken, spoken_language(speaking, talk.finished))
         for word, flag in zip(spoken, flags, strict=True):
-            heard[word.side].append(replace(word, filler=flag))
+            heard[word.speaker].append(replace(word, filler=flag))
     sides: dict[str, SideSpeech] = {}
     for channel in CHANNELS:
         of_side = talk.side(channel)
         words = sorted(heard[channel], key=_MIDDLE)
-        written = sorted((word for word in talk.alignments if word.side == channel), key=_MIDDLE)
+        written = sorted((word for word in talk.alignments if word.speaker == channel), key=_MIDDLE)
         uncut = [(word.start, word.end) for word in words]
         uncut += [(sound.start, sound.end) for sound in talk.sounds if sound.channel == channel]
         for utterance in of_side:
@@ -175,8 +175,8 @@ def clip_metadata(
                 flags.pop()
             midfiller = any(flags)
         written = words_in(side.written, clip.start, clip.end)
-        text = join_words(word.text for word in written) or None
-    names = [talk.id, clip.utterance.channel, str(clip.number)]
+        text = join_words(word.word for word in written) or None
+    names = [talk.conversation_id, clip.utterance.channel, str(clip.number)]
     if clip.pause is not None:
         names.append(f"pause {clip.pause}")
     clip_id = str(uuid5(NAMESPACE_URL, "\0".join(names)))

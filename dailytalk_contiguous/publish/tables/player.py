@@ -108,13 +108,13 @@ def detail(talk: Conversation, rebuilt: bool, samples: Samples) -> dict[str, Any
         if is_timed and word.start < seconds:
             probability = _rounded(word.probability)
             times = round(word.start, 3), round(word.end, 3)
-            words.append((CHANNELS.index(word.side), *times, word.text, probability, word.source))
+            words.append((CHANNELS.index(word.speaker), *times, word.word, probability, word.source))
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if whole > LONGEST else ""
     n_utterances = counted(len(talk.utterances), "utterance")
     language = talk.main_language or "language unknown"
     n_levels = round(seconds * LEVELS) if len(samples) else 0
     return {
-        "name": talk.id,
+        "name": talk.conversation_id,
         "shown": round(seconds, 3),
         "names": names,
         "about": f"{length_text(whole)}{cut} · {n_utterances} · {language}",
@@ -201,11 +201,11 @@ def example_details(items: Items, recordings: Items | None, number: int, row: Ro
     """Return the details of a conversation for the player, with its sound, or the reason why there is none."""
     talk = from_finished(row)
     is_rebuilt = items.rebuilt and not talk.is_recorded
-    samples, problem = _decoded(items, talk.id, talk.built_duration)
+    samples, problem = _decoded(items, talk.conversation_id, talk.built_duration)
     original = NO_SAMPLES
     why = ""
     if is_rebuilt and recordings:
-        original, why = _decoded(recordings, talk.id, talk.duration)
+        original, why = _decoded(recordings, talk.conversation_id, talk.duration)
     elif is_rebuilt:
         why = "The recording can't be heard: only the work folder knows where it is."
     if talk.is_turned:
