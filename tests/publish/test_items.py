@@ -10,7 +10,7 @@ import pytest
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
 from mixes import mix_folders
-from publish.published_folder import write_published
+from published_folder import write_published
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.schema import BUILT
