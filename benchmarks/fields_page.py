@@ -1,7 +1,7 @@
-"""The fields of transcript.jsonl and of rows as tables of dataset_card/fields.md.
+"""The fields of transcript.jsonl and rows, and the measures of conversations, as tables of dataset_card/fields.md.
 
-`python benchmarks/fields_page.py` writes the two tables again, from the table of fields
-(`core/records/utterance.py`); the rest of the page is written by hand.
+`python benchmarks/fields_page.py` writes the tables again, from the fields (`core/records/utterance.py`) and the
+measures (`core/records/measures.py`); the rest of the page is written by hand.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dailytalk_contiguous.core.records.fields import Field, type_in_words
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.utterance import FIELDS
 
 PAGE = Path(__file__).parents[1] / "dataset_card" / "fields.md"
@@ -26,6 +27,14 @@ def table(fields: Iterable[Field]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def measures() -> str:
+    lines = ["| measure | unit, range | what |", "|---|---|---|"]
+    for name, measure in CONVERSATION_MEASURES.items():
+        unit = {100.0: "0 to 1", 0.001: "Hz"}.get(measure.factor, measure.unit)
+        lines.append(f"| {name} | {unit} | {measure.about} |")
+    return "\n".join(lines) + "\n"
+
+
 def page() -> str:
     """The page as it is, with its tables made anew."""
     text = PAGE.read_text(encoding="utf-8")
@@ -35,7 +44,7 @@ def page() -> str:
         assert old
         made = table(field for field in FIELDS if field.part in parts)
         text = before + heading + after[: old.start()] + made + after[old.end() :]
-    return text
+    return re.sub(r"\| measure .*\n(?:\|.*\n)*", lambda _: measures(), text)
 
 
 if __name__ == "__main__":

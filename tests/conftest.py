@@ -216,15 +216,16 @@ def encoded_once() -> Iterator[None]:
     They are tested where they are made, in `publish/tables/player.py` and `publish/tables/plots.py`.
     """
     from dailytalk_contiguous.core.sound.samples import Samples
-    from dailytalk_contiguous.publish.tables import card, page, player, plots, templates
+    from dailytalk_contiguous.publish.tables import card, player, plots, templates
 
     sounds = dict[tuple[bytes, int, int], bytes]()
     pictures = dict[tuple[str, ...], bytes]()
+    encode = player.to_mp3
 
     def to_mp3(samples: Samples, sample_rate: int) -> bytes:
         content = samples.tobytes(), samples.shape[1], sample_rate
         if content not in sounds:
-            sounds[content] = player.to_mp3(samples, sample_rate)
+            sounds[content] = encode(samples, sample_rate)
         return sounds[content]
 
     def once(draw: Callable[[plots.Plot], bytes]) -> Callable[[plots.Plot], bytes]:
@@ -237,7 +238,7 @@ def encoded_once() -> Iterator[None]:
         return drawn
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (card, page):
+        for module in (card, player):
             patch.setattr(module, "to_mp3", to_mp3)
         patch.setattr(card, "png", once(plots.png))
         patch.setattr(templates, "svg", once(plots.svg))

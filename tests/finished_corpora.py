@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
+from from_apps import from_app
 
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.schema import CONDITIONING, LABELLED, LABELS
 from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY, UTTERANCE
-from dailytalk_contiguous.publish.exports.clip_folder import annotated_clip, export_clips
+from dailytalk_contiguous.publish.exports.training_folder import annotated_clip
 
 RATE = 24000
 
@@ -136,7 +137,7 @@ def _make_folder(
         shard.parent.mkdir(parents=True)
         table = pa.Table.from_pylist(list(rows), schema=LABELLED.arrow_schema)
         pq.write_table(table, shard, row_group_size=1)
-        export_clips([shard], folder / "data")
+        from_app("clips.clip_folder").export_clips([shard], folder / "data")
         record = {"kind": "corpus", **(run or {})}
         (folder / "run.json").write_text(json.dumps(record))
         rejected_lines = [json.dumps(reject) + "\n" for reject in rejects]

@@ -19,7 +19,7 @@ from recordings import excerpt, read_lines, save
 from test_floors import FLOORS, LOADERS
 
 from dailytalk_contiguous import MeasureProsody, add_speech
-from dailytalk_contiguous.core.records.schema import CLIP
+from dailytalk_contiguous.apps.clips.clip_source import CLIP
 from dailytalk_contiguous.machine.apps import part_of
 from dailytalk_contiguous.publish.exports.writing import write_export
 from dailytalk_contiguous.publish.opening import open_items
@@ -30,7 +30,7 @@ EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 #: The stage of the page, and the files that the page names, in the order in which they are run.
 EXAMPLES = {"stage": OWN_STAGE}
-for _name in ("column", "corpus", "synthesiser", "aligner", "export", "section"):
+for _name in ("column", "corpus", "synthesiser", "aligner", "export"):
     _file = ROOT / "examples" / "own" / f"{_name}.py"
     EXAMPLES[_name] = _file.read_text(encoding="utf-8")
 
@@ -136,11 +136,6 @@ def test_export_of_the_page_names_every_file_that_it_wrote(ran: Ran) -> None:
     assert written
     assert listed == written
     assert all(entry["text"] for entry in lines)
-
-
-def test_section_of_the_page_is_a_table(ran: Ran) -> None:
-    (section,) = ran.modules["section"].languages(ran.folder / "work")
-    assert '<td>en</td><td class="number">1</td>' in section.html
 
 
 def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:

@@ -51,10 +51,10 @@ LOADERS = {
     "cli.defaults",
     "cli.main",
     "cli.report",
-    "publish.items",
+    "publish.checks.verdict",
     "publish.exports.formats",
     "publish.opening",
-    "publish.tables.page",
+    "publish.tables.displays",
 }
 
 

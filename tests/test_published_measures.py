@@ -21,7 +21,6 @@ from from_apps import from_app
 from revoicing import Said, columns, recording
 
 from dailytalk_contiguous.core.sound import prosody, quality, speech_runs
-from dailytalk_contiguous.core.style import sampling
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -102,11 +101,12 @@ def some_clips(speakers: int) -> pd.DataFrame:
 
 @measure
 def sides_of_a_corpus() -> Any:
+    split_corpus = from_app("clips.corpus_splits").split_corpus
     sides = {}
     for speakers in (3, 12, 40):
         for unit in ("speakers", "sentences"):
             clips = some_clips(speakers)
-            split = sampling.split_corpus(clips, unit, 1)
+            split = split_corpus(clips, unit, 1)
             validating = sorted(name for name, side in split.side.items() if side == "validation")
             sides[f"{unit} {speakers}"] = [split[1:], validating]
     return sides
@@ -116,7 +116,8 @@ def sides_of_a_corpus() -> Any:
 def balance_of_emotions() -> Any:
     clips = some_clips(4)
     clips["cell"] = clips["emotion"]
-    return [sampling.plan_balance(clips, hours, 1)[:4] for hours in (0.02, 0.1)]
+    plan_balance = from_app("clips.balance").plan_balance
+    return [plan_balance(clips, hours, 1)[:4] for hours in (0.02, 0.1)]
 
 
 @measure

@@ -13,7 +13,8 @@ from dailytalk_contiguous.core.records.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.publish.opening import open_items, version_or_path
-from dailytalk_contiguous.publish.tables.page import SHOWN, WrittenReport, write_report
+from dailytalk_contiguous.publish.tables.displays import SHOWN
+from dailytalk_contiguous.publish.tables.page import WrittenReport, write_report
 from dailytalk_contiguous.store.addresses import store_address
 
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the

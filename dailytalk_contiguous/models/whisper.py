@@ -4,10 +4,11 @@ On a CPU each batch is computed by one thread, and as many batches side by side 
 threads CTranslate2 gives other word times than with one, and a row must be the same on any machine.
 
 faster-whisper's own `transcribe` looks again at what is behind the last word of a window, which costs a second
-pass of the encoder and invites inventions; its batched pipeline has no second try. Here a window is decoded once,
-in a batch where that gains something (CUDA), and one whose text repeats itself is tried again without such
-repeats. openai/whisper draws at random then, but CTranslate2 can't set its generator back to a seed, and a row
-must be the same whenever it is made.
+pass of the encoder and invites inventions; its batched pipeline has no second try, and neither returns what the
+encoder has made, by which hesitations are looked for. So CTranslate2 is called, by its documentation: a window
+is decoded once, in a batch where that gains something (CUDA), and one whose text repeats itself is tried again
+without such repeats. openai/whisper draws at random then, but CTranslate2 can't set its generator back to a seed,
+and a row must be the same whenever it is made.
 
 To recognise, the encoder always sees 30 s, as it was trained: windows as short as an utterance lost a third of the
 words.
@@ -17,7 +18,6 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.words.fillers import PROMPTS, USUAL
-from dailytalk_contiguous.core.words.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
+from dailytalk_contiguous.core.words.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.core.words.sentences import ends_sentence
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import fit_within
@@ -46,9 +46,13 @@ from dailytalk_contiguous.models.hesitations import (
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
-    from faster_whisper import BatchedInferencePipeline, WhisperModel
+    from ctranslate2.models import WhisperGenerationResult
     from faster_whisper.tokenizer import Tokenizer
-    from faster_whisper.transcribe import TranscriptionOptions
+
+#: The versions of faster-whisper that this file is written for. What it calls besides `detect_language` is not in
+#: their documentation, and may change in any other: `add_word_timestamps`, `encode`, `Tokenizer`, `pad_or_trim`,
+#: `get_suppressed_tokens`, `_LANGUAGE_CODES` and `_MODELS`.
+FASTER_WHISPER = ">=1.2,<1.3"
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -83,9 +87,6 @@ _PREPENDED = "\"'“¿([{-"
 #: Marks that belong to the word before them.
 _APPENDED = "\"'.。,，!！?？:：”)]}、"
 
-#: Log-mel frames, shape (mels, frames), as faster-whisper makes them.
-MelFrames = NDArray[np.float32]
-
 
 class _TimedWord(TypedDict):
     """A word of faster-whisper, with times in seconds."""
@@ -96,16 +97,13 @@ class _TimedWord(TypedDict):
     probability: float
 
 
-class _Segment(TypedDict, total=False):
-    """A segment of a transcript, as faster-whisper makes it of what was decoded."""
+class _Segment(TypedDict):
+    """The text of a window, as faster-whisper takes it to add the words."""
 
     seek: int
     start: float
     end: float
-    text: str
     tokens: list[int]
-    avg_logprob: float
-    no_speech_prob: float
     words: list[_TimedWord]
 
 
@@ -242,23 +240,75 @@ class Whisper:
     def _transcribe(self, windows: Sequence[Samples], language: str, fillers: bool) -> list[Recognised]:
         features = self._features(windows)
         tokenizer = self._tokenizer(language)
-        options = self._options(tokenizer)
-        stretches = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
-        # One a call: it remembers when the last word ended, and batches run side by side.
-        pipeline = _encoding_once(self._model)
-        transcripts = pipeline.forward(features, tokenizer, stretches, options)
-        recognised: list[Recognised] = []
-        for frames, stretch, segments in zip(features, stretches, transcripts, strict=True):
-            text = "".join(segment["text"] for segment in segments).strip()
-            if compression_ratio(text or " ") > COMPRESSION:  # Whisper's check for loops
-                result = self._without_repetition(frames, stretch["duration"], tokenizer, options)
-            else:
-                result = self._recognised(segments, stretch["duration"])
-            recognised.append(result)
+        encoded = self._model.encode(features)
+        results = self._decode(encoded, len(windows), tokenizer)
+        seconds = [len(window) / ANALYSIS_RATE for window in windows]
+        recognised = self._recognised(encoded, results, seconds, tokenizer)
+        for index, result in enumerate(results):
+            if not _repeats_itself(result, tokenizer):
+                continue
+            encoded_window = self._model.encode(features[index])
+            for phrase in NO_REPEAT:
+                again = self._decode(encoded_window, 1, tokenizer, phrase)
+                if not _repeats_itself(again[0], tokenizer):
+                    break
+            (recognised[index],) = self._recognised(encoded_window, again, [seconds[index]], tokenizer)
         if not fillers or language not in PROMPTS:
             return recognised
-        asked = _EncodedWindows(recognised, pipeline.encoded, tokenizer, language)
+        asked = _EncodedWindows(recognised, encoded, tokenizer, language)
         return self._with_hesitations(windows, asked)
+
+    def _decode(
+        self, encoded: "StorageView", n_windows: int, tokenizer: "Tokenizer", no_repeat: int = 0
+    ) -> "list[WhisperGenerationResult]":
+        """Decode windows; with `no_repeat`, a phrase of so many tokens comes only once in each."""
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        results: list[WhisperGenerationResult] = self._model.model.generate(
+            encoded,
+            [prompt] * n_windows,
+            beam_size=self._beam,
+            no_repeat_ngram_size=no_repeat,
+            max_length=self._model.max_length,
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+        )
+        return results
+
+    def _recognised(
+        self,
+        encoded: "StorageView",
+        results: "Sequence[WhisperGenerationResult]",
+        seconds: Sequence[float],
+        tokenizer: "Tokenizer",
+    ) -> list[Recognised]:
+        """Return the transcripts of windows of so many seconds; the words are inside and don't overlap."""
+        segments: list[_Segment] = []
+        for result, length in zip(results, seconds, strict=True):
+            tokens = result.sequences_ids[0]
+            segments.append({"seek": 0, "start": 0.0, "end": length, "tokens": tokens, "words": []})
+        n_frames = [math.ceil(length) * self._model.frames_per_second for length in seconds]
+        windows = [[segment] for segment in segments]
+        self._model.add_word_timestamps(windows, tokenizer, encoded, n_frames, _PREPENDED, _APPENDED, 0.0)
+        early_start, early_end = self._early
+        recognised: list[Recognised] = []
+        for result, segment, length in zip(results, segments, seconds, strict=True):
+            timed: list[Word] = []
+            for word in segment["words"]:
+                start = float(word["start"]) + early_start
+                end = float(word["end"]) + early_end
+                timed.append(Word(word["word"], start, end, float(word["probability"])))
+            n_tokens = len(segment["tokens"])
+            # CTranslate2 halves the length that it is given: Whisper was trained on so many tokens behind a
+            # prompt.
+            cut_off = n_tokens >= self._model.max_length // 2
+            avg_logprob = result.scores[0] * n_tokens / (n_tokens + 1)  # the score leaves out the end's token
+            # Ends are moved further than starts, into the next word.
+            words = fit_within(timed, length)
+            recognised.append(Recognised(words, avg_logprob, result.no_speech_prob, cut_off))
+        return recognised
 
     def _with_hesitations(self, windows: Sequence[Samples], asked: "_EncodedWindows") -> list[Recognised]:
         """Return the transcripts with the fillers that were said, and the words that were said twice.
@@ -353,81 +403,11 @@ class Whisper:
             first = behind
         return placed
 
-    def _without_repetition(
-        self, frames: MelFrames, seconds: float, tokenizer: "Tokenizer", options: "TranscriptionOptions"
-    ) -> Recognised:
-        """Decode one window without repeats of ever shorter phrases, until its text passes Whisper's check."""
-        model = self._model
-        encoded = model.encode(frames)
-        prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
-        for phrase in NO_REPEAT:
-            strict = replace(options, no_repeat_ngram_size=phrase)
-            result, avg_logprob, _, ratio = model.generate_with_fallback(encoded, prompt, tokenizer, strict)
-            if ratio <= COMPRESSION:
-                break
-        segment: _Segment = {
-            "seek": 0,
-            "start": 0.0,
-            "end": seconds,
-            "tokens": result.sequences_ids[0],
-            "avg_logprob": avg_logprob,
-            "no_speech_prob": result.no_speech_prob,
-        }
-        n_frames = math.ceil(seconds) * model.frames_per_second
-        # It adds the words to the segment.
-        model.add_word_timestamps([[segment]], tokenizer, encoded, n_frames, _PREPENDED, _APPENDED, 0.0)
-        return self._recognised([segment], seconds)
 
-    def _recognised(self, segments: Sequence[_Segment], seconds: float) -> Recognised:
-        """Return the transcript of a window of so many seconds; its words are inside it and don't overlap."""
-        if not segments:
-            return Recognised([], math.nan, math.nan)
-        early_start, early_end = self._early
-        timed: list[Word] = []
-        for segment in segments:
-            for word in segment.get("words") or []:
-                start = float(word["start"]) + early_start
-                end = float(word["end"]) + early_end
-                timed.append(Word(word["word"], start, end, float(word["probability"])))
-        n_tokens = sum(len(segment["tokens"]) for segment in segments)
-        # CTranslate2 halves the length that it is given: Whisper was trained on so many tokens behind a prompt.
-        cut_off = n_tokens >= self._model.max_length // 2
-        first = segments[0]
-        # Ends are moved further than starts, into the next word.
-        words = fit_within(timed, seconds)
-        return Recognised(words, float(first["avg_logprob"]), float(first["no_speech_prob"]), cut_off)
-
-    def _options(self, tokenizer: "Tokenizer") -> "TranscriptionOptions":
-        from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
-
-        return TranscriptionOptions(
-            beam_size=self._beam,
-            best_of=5,
-            patience=1,
-            length_penalty=1,
-            repetition_penalty=1,
-            no_repeat_ngram_size=0,
-            log_prob_threshold=LOW_LOGPROB,
-            no_speech_threshold=NO_SPEECH,
-            compression_ratio_threshold=COMPRESSION,
-            condition_on_previous_text=False,
-            prompt_reset_on_temperature=0.5,
-            temperatures=[0.0],
-            initial_prompt=None,
-            prefix=None,
-            suppress_blank=True,
-            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
-            without_timestamps=True,
-            max_initial_timestamp=0.0,
-            word_timestamps=True,
-            prepend_punctuations=_PREPENDED,
-            append_punctuations=_APPENDED,
-            multilingual=False,
-            max_new_tokens=None,
-            clip_timestamps="0",
-            hallucination_silence_threshold=None,
-            hotwords=None,
-        )
+def _repeats_itself(result: "WhisperGenerationResult", tokenizer: "Tokenizer") -> bool:
+    """Whether the text of a window is a loop, by Whisper's check."""
+    text = tokenizer.decode(result.sequences_ids[0]).strip()
+    return compression_ratio(text or " ") > COMPRESSION
 
 
 class _EncodedWindows(NamedTuple):
@@ -488,20 +468,6 @@ def _hesitating_text(
         if index < len(words):
             text += tokenizer.encode(f" {words[index].word.strip()}")
     return text, positions
-
-
-def _encoding_once(model: "WhisperModel") -> "BatchedInferencePipeline":
-    """Return a pipeline of faster-whisper for windows that keeps the last windows as `encoded`."""
-    from faster_whisper import BatchedInferencePipeline
-
-    class Pipeline(BatchedInferencePipeline):  # type: ignore[misc]  # it has no types
-        encoded: "StorageView | None" = None
-
-        def generate_segment_batched(self, *inputs: object) -> "tuple[StorageView, list[_Segment]]":
-            self.encoded, outputs = super().generate_segment_batched(*inputs)
-            return self.encoded, outputs
-
-    return Pipeline(model)
 
 
 #: The sizes of Whisper, and the bytes of their weights on the Hub.

@@ -23,11 +23,10 @@ from dailytalk_contiguous.core.records.tables import TableMaker, Tables
 from dailytalk_contiguous.core.records.utterance import CONVERTED_TRIES, FIELDS, no_text_reason
 from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.publish.checks import verdict
-from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures, findings_of_clips, table_findings
 from dailytalk_contiguous.publish.checks.findings import loudness_of_wav
 from dailytalk_contiguous.publish.checks.plain_load import loaded_strangers, obstacles, unnamed_parquet
 from dailytalk_contiguous.publish.checks.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
@@ -36,7 +35,7 @@ from dailytalk_contiguous.publish.exports.exporting import ExportFormat
 from dailytalk_contiguous.publish.exports.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.exports.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.item_tables import tables_of
-from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems, findings_of_apps
+from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.store import work_folder
@@ -114,7 +113,8 @@ def check_rows(
     facts |= voice_facts(checks.voices, limits)
     if items.kind == "version":
         facts["splits"] = dict(splits)
-    return checks.all_findings() + table_findings(items, tables, limits), facts
+    findings = checks.all_findings() + verdict.all_findings(tables, items.run, limits, items.unit)
+    return findings, facts
 
 
 def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple[str, Iterator[Row]]]:
@@ -162,7 +162,6 @@ def check_version(version: Version, limits: FindingLimits = verdict.LIMITS) -> C
         findings.append(advice("no-manifest", MANIFEST, problem, PUBLISH_AGAIN))
     row_problems, facts = check_rows(items, limits)
     findings += row_problems
-    findings += items.kept_findings()
     return findings, facts | {"commit": version.commit}
 
 
@@ -216,6 +215,25 @@ def check_folder(
     )
 
 
+#: Seconds of conversations up to which their sound is decoded for a report: ten hours, half a minute of work.
+MOST_DECODED = 36_000.0
+
+
+def findings_for_report(items: Items, tables: Tables, limits: FindingLimits) -> list[Finding]:
+    """Return the findings of `check_folder` on a folder, of which `tables` has the rows.
+
+    A version and a long folder have only the findings on rows: their files and sound are not read, and a note says
+    so.
+    """
+    seconds = tables.conversations["duration"].sum()
+    folder = items.folder
+    if folder and items.kind != "version" and seconds <= MOST_DECODED:
+        return check_folder(folder, limits)[0]
+    sentence = f"the files and the sound of {length_text(seconds)} were not checked"
+    note = advice(verdict.NOT_DECODED, ".", sentence, "run `dailytalk check`, which reads them", "note")
+    return [*verdict.all_findings(tables, items.run, limits, items.unit), note]
+
+
 def _exported(folder: Path, format: ExportFormat, limits: FindingLimits) -> Checked:
     """Return the findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
@@ -229,10 +247,10 @@ def _exported(folder: Path, format: ExportFormat, limits: FindingLimits) -> Chec
 def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
     """Return the findings on the clips of a corpus or a mix, each by its row, and on their labels."""
     try:
-        clips = corpus_figures(open_items(folder))
+        items = open_items(folder)
+        return verdict.all_findings(tables_of(items), items.run, limits, items.unit)
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
-    return findings_of_clips(clips, work_folder.read_run(folder), limits)
 
 
 def _work(folder: Path, limits: FindingLimits) -> Checked:
@@ -270,7 +288,7 @@ def _work(folder: Path, limits: FindingLimits) -> Checked:
             facts["utterances"] = len(tables.utterances)
             facts["hours_of_speech"] = round(figures.heard_seconds(tables) / 3600, 5)
         findings += verdict.all_findings(tables, run, limits)
-    return findings + findings_of_apps(folder), facts
+    return findings, facts
 
 
 def _file_findings(folder: Path) -> Iterator[Finding]:

@@ -23,15 +23,12 @@ from dailytalk_contiguous.core.documents import as_text, printable_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.clip import times_listed
-from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.fields import Field, columns_among
-from dailytalk_contiguous.core.records.finding import Finding
 from dailytalk_contiguous.core.records.judged import JUDGED, NAME_COLUMNS, is_too_long, problems_of
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.utterance import FIELDS, OPTIONAL_FIELDS, features_of_fields
-from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.machine.sound_columns import sound_columns, stereo_sound
 from dailytalk_contiguous.publish.version import MANIFEST, Version
@@ -42,7 +39,6 @@ from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
     CLIPS,
     DATASET,
-    MEASURED,
     RUN,
     TABLES,
     TAGGED,
@@ -199,22 +195,10 @@ class Items(ABC):
                 weighted = labels | {"weight": times_listed(row)}
                 yield row | {"labels": weighted}
 
-    def kept_findings(self) -> list[Finding]:
-        """Return what apps have found in the folder, and kept there."""
-        return findings_of_apps(self.folder) if self.folder else []
-
-    def measures(self) -> Iterator[Row]:
-        """Yield `conversation_id`, `duration` and measures (`core.sound.quality`) of all measured clips, kept or
-        not.
-        """
-        if self.folder is None:
-            return
-        shards = CurrentRows(clip_shards(self.folder / MEASURED))
-        for path in shards.files:
-            with open_parquet(path, _CORPUS_AGAIN) as opened:
-                for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
-                    if shards.counts(path, row.get("conversation_id")):
-                        yield row
+    @property
+    def unit(self) -> str:
+        """The name of a row."""
+        return "clip" if self.has_labels else "conversation"
 
     def splits(self) -> dict[str, str]:
         """Return the splits by id, of rows that have one; no other column is read."""
@@ -432,10 +416,6 @@ class VersionItems(FiledItems):
     def run(self) -> RunRecord:
         return RunRecord.from_json(self.version.manifest.run or {})
 
-    def kept_findings(self) -> list[Finding]:
-        """Return what apps had found in the work folder when it was published."""
-        return self.version.manifest.findings or []
-
     @property
     def digested_columns(self) -> list[str]:
         """The columns of sound of its rows, and those with their digests, which a chain of stages lacks."""
@@ -516,11 +496,3 @@ def _shards(folder: Path) -> list[Path]:
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
     return [inside(root, path.relative_to(root)) for path in paths]
-
-
-def findings_of_apps(folder: Path) -> list[Finding]:
-    """Return the findings of apps that a work folder keeps (`FINDINGS`)."""
-    findings: list[Finding] = []
-    for findings_in in parts("FINDINGS"):
-        findings += findings_in(folder)
-    return findings

@@ -166,7 +166,6 @@ class Manifest(msgspec.Struct):
     totals: dict[str, Total] | None = None
     files: dict[str, FileFacts] | None = None
     run: JsonObject | None = None
-    findings: list[Finding] | None = None
 
 
 class DataFile(NamedTuple):
@@ -204,7 +203,6 @@ class Packed:
         fields: fields of utterances published by people's own stages.
         row_findings: findings of `check` on its rows one by one and on their voices.
         run: `kept_run_facts` of the work folder.
-        kept_findings: the findings that apps keep there.
     """
 
     files: tuple[DataFile, ...]
@@ -213,7 +211,6 @@ class Packed:
     fields: tuple[Field, ...] = ()
     row_findings: tuple[Finding, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    kept_findings: tuple[Finding, ...] = ()
 
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:
@@ -251,8 +248,6 @@ class Packed:
             manifest["fields"] = described(self.fields)
         if self.run:
             manifest["run"] = dict(self.run)
-        if self.kept_findings:
-            manifest["findings"] = [finding.as_dict() for finding in self.kept_findings]
         return manifest
 
 

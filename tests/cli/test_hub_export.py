@@ -7,7 +7,7 @@ import pytest
 from command import Command
 from hub.server import HubServer
 from huggingface_hub import HfApi
-from publish.published_folder import NAME, SIZES, upload, write_published
+from published_folder import NAME, SIZES, upload, write_published
 from recordings import read_lines
 
 pytest_plugins = ["hub.hub_fixtures"]

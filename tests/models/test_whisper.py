@@ -1,5 +1,6 @@
 """Whisper with trained weights: what was said, alike in any company, and one sentence where there is no model."""
 
+import tomllib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +17,15 @@ from dailytalk_contiguous.models.checkpoints import WHISPER_SIZES
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import (
+    FASTER_WHISPER,
     MODEL_FILES,
     Recognised,
     Whisper,
     load_whisper,
     resolve_whisper,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 VOICE = example("bicycle_repair")[:, 1]
 
@@ -97,6 +101,11 @@ def test_words_that_were_said_are_recognised_at_their_times() -> None:
         late += [abs(recognised[word] - starts[word]) for word in common]
     assert hits / total >= 0.9
     assert np.median(late) <= 0.15
+
+
+def test_only_versions_of_faster_whisper_that_the_recogniser_was_written_for_are_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"faster-whisper{FASTER_WHISPER}" in project["optional-dependencies"]["build"]
 
 
 def test_all_sizes_that_faster_whisper_knows_are_known() -> None:

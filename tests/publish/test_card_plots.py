@@ -6,12 +6,6 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from dailytalk_contiguous.core.records.run_record import NO_RUN
-from dailytalk_contiguous.core.records.tables import TableMaker
-from dailytalk_contiguous.core.sound.quality import QualityLimits
-from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, CorpusFigures, Quality
-from dailytalk_contiguous.publish.tables import sections
-from dailytalk_contiguous.publish.tables.displays import Displays
 from dailytalk_contiguous.publish.tables.plots import Plot, histogram, png, svg
 
 
@@ -38,12 +32,3 @@ def test_every_plot_is_a_picture_of_a_page_and_of_a_card_and_the_same_each_time(
     assert b"tEXt" not in picture
     assert b"dc:date" not in drawing
     assert plot.words
-
-
-def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
-    empty = dict.fromkeys(MEASURES)
-    rows = [empty | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
-    quality = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0))
-    tables = TableMaker().tables()
-    plot = sections.quality(Displays(tables, NO_RUN, {}, clips=CorpusFigures(tables, quality)), "snr_db")
-    assert plot.words == "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"

@@ -17,7 +17,7 @@ import soundfile
 from built_conversations import LINES, built_row, write_dataset
 from command import Command
 from mixes import mix_folders
-from publish.published_folder import NAME, published_row, upload, write_published
+from published_folder import NAME, published_row, upload, write_published
 from reports import write_report
 
 from dailytalk_contiguous import BadInput, load

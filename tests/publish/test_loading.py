@@ -21,7 +21,7 @@ from built_conversations import LINES, built_row, flac, stereo, write_dataset
 from datasets import Audio, Dataset, IterableDataset, config, load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
-from publish.published_folder import NAME, SIZES, upload, write_published
+from published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, StereoAudio, load

@@ -154,28 +154,21 @@ RUNS: dict[str, Any] = {
     "a conversation of an earlier run": {"speak": {"of_earlier_runs": ["call"]}},
 }
 
-#: An app that finds something in a folder, and has a section of the report.
+#: An app that finds something in rows.
 APP = """
 from dailytalk_contiguous.core.records.finding import advice
-from dailytalk_contiguous.publish.tables.templates import Section, rendered
-from dailytalk_contiguous.publish.tables.tabular import Table
 
-def findings(folder):
-    return [advice("too-loud", "call", "it is louder than the others", "turn it down")]
-
-def sections(folder):
-    table = Table("Levels", ("conversation", "level"), [("call", 3)])
-    return [Section("levels", "How loud it is", rendered("cards.html", cards=[table]))]
+def too_loud(data):
+    return advice("too-loud", "call", f"it is louder than {len(data.rows)} others", "turn it down")
 """
 
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only app is one that finds something in a folder, and has a section of the report."""
+    """The only app is one that finds something in rows."""
     folder = tmp_path / "apps"
     (folder / "levels").mkdir(parents=True)
-    lists = 'FINDINGS = ("heard:findings",)\nSECTIONS = ("heard:sections",)\n'
-    (folder / "levels/app.py").write_text(lists, encoding="utf-8")
+    (folder / "levels/app.py").write_text('FINDINGS = ("heard:too_loud",)\n', encoding="utf-8")
     (folder / "levels/heard.py").write_text(APP, encoding="utf-8")
     monkeypatch.setattr(apps, "_FOLDER", folder)
     monkeypatch.setattr(dailytalk_contiguous.apps, "__path__", [str(folder)])
@@ -264,20 +257,22 @@ def test_version_keeps_what_its_run_rejected(damage: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("app")
-def test_version_keeps_what_an_app_found_in_its_folder(tmp_path: Path) -> None:
+def test_what_an_app_finds_is_in_check_report_and_card(tmp_path: Path) -> None:
     folder = work(tmp_path / "work", {})
     of_folder, _, card = findings_that_agree(folder, tmp_path / "stage")
     assert said(of_folder) == said(card.verdict.findings)
-    assert "too-loud" in {finding.kind for finding in of_folder}
+    assert "it is louder than 3 others" in card.text
+    assert "it is louder than 3 others" in write_report(folder).path.read_text()
 
 
 @pytest.mark.usefixtures("app")
-def test_report_has_the_section_and_the_findings_of_an_app(tmp_path: Path) -> None:
-    folder = work(tmp_path / "work", {})
-    write_report(folder)
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    for part in ('id="levels"', "How loud it is", "it is louder than the others"):
-        assert part in page
+def test_without_an_app_for_clips_they_are_checked_and_a_report_is_refused(tmp_path: Path) -> None:
+    pack_version(corpus_folder(tmp_path / "work", [clip_row("s1-0")]), tmp_path / "version")
+    version = open_version(tmp_path / "version")
+    findings, _ = check_version(version)
+    assert "few-minutes-of-emotion" not in {finding.kind for finding in findings}
+    with pytest.raises(DailytalkError, match="no app shows clips here"):
+        write_report(version, tmp_path / "report.html")
 
 
 def test_version_has_no_path_of_the_machine_on_which_it_was_made(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from built_conversations import built_row
 from command import Command
 from datasets import Features
 from finished_corpora import clip_row, corpus_folder, measures
+from from_apps import from_app
 from hub.server import HubServer
 
 from dailytalk_contiguous import DailytalkError, load
@@ -147,5 +148,5 @@ def test_measures_of_a_clip_count_once(tmp_path: Path) -> None:
         shard = Shard([row], {"s1-0": Entry("s1-0", 2.0)}, generation=number)
         write_shard(path, shard, columns)
         os.utime(path, (1e9 - number, 1e9 - number))
-    (measured,) = open_items(folder).measures()
+    (measured,) = from_app("clips.clip_figures").measured_clips(open_items(folder))
     assert measured["snr_db"] == 10.0

@@ -378,7 +378,7 @@ def facts_of_items(folder: Path, root: Path) -> str:
     ]
     many: dict[str, Iterable[Any]] = {
         "rejects": found.rejects(),
-        "measures": found.measures(),
+        "measures": from_app("clips.clip_figures").measured_clips(found),
         "provenance": [found.row(ids[0])["provenance"]],
     }
     if folder.name not in ("talks", "version"):

@@ -7,7 +7,7 @@ from finished_corpora import clip_row, corpus_folder
 from recordings import read_lines
 
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.exports.training_folder import MANIFESTS
 
 
 def exported(folder: Path, **weights: float) -> Path:

@@ -8,7 +8,7 @@ from spoken_corpora import crema_d, rows_of, run
 from dailytalk_contiguous.core.records.figures import sums
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
+from dailytalk_contiguous.publish.exports.training_folder import MANIFESTS
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import file_name

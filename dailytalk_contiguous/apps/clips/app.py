@@ -1,4 +1,4 @@
-"""The commands, formats and defaults that clips add (see docs/architecture.md)."""
+"""The commands, formats, defaults, findings and pages that clips add (see docs/architecture.md)."""
 
 COMMANDS = {
     "Publish": {"mix": "mix_command"},
@@ -13,3 +13,5 @@ COMMANDS = {
 FIRST_LINES = {"corpus": "looking for the corpus …"}
 FORMATS = ("voice_exports:VOICES",)
 DEFAULTS = ("clip_plan:clip_defaults",)
+FINDINGS = ("clip_figures:unheard_emotion", "clip_figures:few_minutes_of_emotion")
+DISPLAYS = ("clip_displays:ClipDisplays",)

@@ -19,8 +19,8 @@ from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips import voice_effects
+from dailytalk_contiguous.apps.clips.clip_source import ClipSound
 from dailytalk_contiguous.core.records.arrow_types import record_features
-from dailytalk_contiguous.core.records.clip_records import ClipSound
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.levels import frame_levels

@@ -26,8 +26,10 @@ from dailytalk_contiguous.apps.clips.augment import (
     copy_id,
     plan_copies,
 )
+from dailytalk_contiguous.apps.clips.balance import BY_EMOTION, CELL_COLUMNS, Balance, cell_of, plan_balance
 from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
+from dailytalk_contiguous.apps.clips.corpus_splits import HELD_OUT, WAYS, CorpusSplit, split_corpus
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.errors import Reject
@@ -59,19 +61,7 @@ from dailytalk_contiguous.core.settings import (
 from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
 from dailytalk_contiguous.core.style.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.style.sampling import (
-    BY_EMOTION,
-    CELL_COLUMNS,
-    HELD_OUT,
-    MOST_WEIGHT,
-    WAYS,
-    Balance,
-    CorpusSplit,
-    cell_of,
-    order_key,
-    plan_balance,
-    split_corpus,
-)
+from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, order_key
 from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.words.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.words.word import TIMED, WordRow
@@ -99,8 +89,8 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
     `length`, and `copy_source`, which `apps.clips.augment.plan_copies` takes. `rows` have the columns of
-    `core.records.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. Ratings and,
-    with `emotion`, classes by `voice-linear` are made here, from the column `voice` of `MeasureVoice`.
+    `apps.clips.clip_source.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. Ratings
+    and, with `emotion`, classes by `voice-linear` are made here, from the column `voice` of `MeasureVoice`.
     """
     clips_of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -465,7 +455,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
 
 
 def _table_of(clips: Sequence[Row], wanted: ClipPlan) -> pd.DataFrame:
-    """The clips as `core.style.sampling` takes them, a line each."""
+    """The clips as `split_corpus` and `plan_balance` take them, a line each."""
     columns = ("id", "speaker", "sentence", "emotion", "official_split")
     lines = []
     for row in clips:

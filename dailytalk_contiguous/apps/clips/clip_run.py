@@ -18,6 +18,8 @@ from typing import Any, TypedDict
 from datasets import Features
 
 from dailytalk_contiguous.apps.clips.augment import KINDS, Augment
+from dailytalk_contiguous.apps.clips.balance import Balance, noun_of
+from dailytalk_contiguous.apps.clips.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.apps.clips.clip_plan import (
     PLANNED,
     ClipPlan,
@@ -26,21 +28,20 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     filter_clips,
     plan_clips,
 )
+from dailytalk_contiguous.apps.clips.clip_source import CLIP, ClipSource
 from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, ClipSource
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
 from dailytalk_contiguous.core.records.finished import from_finished
-from dailytalk_contiguous.core.records.schema import CLIP, LABELLED, SOURCE, Row
+from dailytalk_contiguous.core.records.schema import LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.style.sampling import Balance, noun_of
 from dailytalk_contiguous.machine.resources import PACKAGES
-from dailytalk_contiguous.publish.exports.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import tables_in
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
@@ -128,7 +129,7 @@ _MEASURED = (
 
 
 class BalanceFigures(TypedDict):
-    """The balance of clips, for run.json: minutes of each cell (see `core.style.sampling.Balance`)."""
+    """The balance of clips, for run.json: minutes of each cell (see `Balance`)."""
 
     target_minutes: float
     limited_by: str

@@ -17,10 +17,11 @@ import soxr
 from datasets import Features
 
 from dailytalk_contiguous.apps.clips import voice_effects
+from dailytalk_contiguous.apps.clips.clip_source import ClipSound
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.records.arrow_types import record_features
-from dailytalk_contiguous.core.records.clip_records import ClipSound, Conditioning
+from dailytalk_contiguous.core.records.clip_records import Conditioning
 from dailytalk_contiguous.core.records.record import EncodedAudio
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.settings import setting

@@ -9,6 +9,7 @@ from typing import Any
 
 from dailytalk_contiguous.apps.clips import clip_run as clips
 from dailytalk_contiguous.apps.clips.augment import Augment
+from dailytalk_contiguous.apps.clips.balance import noun_of
 from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
 from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.apps.clips.corpora.downloads import fetch_all
@@ -21,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records.outcome import Figures, Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.records.utterance import PROPORTIONAL
 from dailytalk_contiguous.core.settings import is_own_file
-from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, noun_of
+from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.whisper import WHISPER, size_here

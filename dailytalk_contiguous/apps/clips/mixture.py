@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from dailytalk_contiguous.apps.clips.balance import Weighted, times
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records.judged import MOST_SECONDS
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
-from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT, Weighted, times
+from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import items, opening
 from dailytalk_contiguous.publish.exports import exporting, moshi_folder, splits, training_folder, writing

@@ -11,13 +11,13 @@ import hashlib
 import json
 from pathlib import Path
 
+from dailytalk_contiguous.apps.clip_samples import left_channels, stratified_sample
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.schema import EMOTIONS, STYLES
 from dailytalk_contiguous.core.style.sampling import order_key
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.tables.page import left_channels, stratified_sample
 from dailytalk_contiguous.publish.tables.templates import rendered
 from dailytalk_contiguous.store.files import json_document, write_text
 

@@ -1,14 +1,12 @@
-"""Records of an expressive clip, each written once as a class; Arrow's types are made from them.
+"""The labels of an expressive clip, each written once as a class; Arrow's types are made from them.
 
-The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it is in
-that importer, and the corpus's own label is always kept beside it. A value that a corpus does not have is null,
-never guessed.
+The corpora name emotions in different ways, so there is one vocabulary here, and the corpus's own label is always
+kept beside it. A value that a corpus does not have is null, never guessed.
 """
 
 from typing import Annotated, TypedDict
 
-from dailytalk_contiguous.core.records.record import Count, EncodedAudio, Measure, Seconds, Stored, Text
-from dailytalk_contiguous.core.words.word import TIMED, WordRow
+from dailytalk_contiguous.core.records.record import Count, Measure, Seconds, Stored, Text
 
 
 class EmotionVote(TypedDict):
@@ -40,55 +38,8 @@ class ClipPerformance(TypedDict):
     style: Text | None
 
 
-class ClipFile(TypedDict):
-    """The file of a clip, its words and its speaker.
-
-    `id` is `corpus/…`, unique in the corpus. `audio` holds a path (or bytes from inside an archive). `sentence`
-    names the text that several speakers say, for splits by sentence. `age` is in years.
-    """
-
-    id: Text
-    corpus: Text
-    audio: EncodedAudio
-    audio_file: Text
-    duration: Seconds
-    sample_rate: Count
-    channels: Count
-    text: Text | None
-    language: Text | None
-    speaker: Text | None
-    gender: Text | None
-    age: Count | None
-    sentence: Text | None
-
-
-class ClipSource(ClipFile, ClipPerformance):
-    """A clip as its importer yields it.
-
-    Affect in `given_…` is rated by people, in [0, 1]. A row with a `problem` can't be used, and `remedy` says what
-    to do about it; values of such a row that were not read are null.
-    """
-
-    given_valence: Measure | None
-    given_arousal: Measure | None
-    given_dominance: Measure | None
-    official_split: Text | None
-    licence: Text
-    input_digest: Text
-    problem: Text | None
-    remedy: Text | None
-
-
-class ClipSound(TypedDict):
-    """The sound of a clip in flight, and its words in seconds of it; no words where it has no text."""
-
-    audio: EncodedAudio
-    duration: Seconds
-    words: Annotated[list[WordRow], TIMED] | None
-
-
 class Conditioning(TypedDict):
-    """The conditioning of a source (`apps.clips.condition`).
+    """The conditioning of a clip.
 
     The clip begins `clip_start` seconds into the result, after its prompt. `trim_start` and `trim_end` are the
     seconds of silence that were cut off. `gain_db` was added to the clip. `noise_reduced_db` is how much softer
@@ -123,7 +74,7 @@ QUALITY_MEASURES = tuple(ClipQuality.__annotations__)
 
 
 class CopyRecipe(TypedDict):
-    """The changes in a copy: the fields of `apps.clips.augment.Recipe`."""
+    """The changes in a copy."""
 
     kind: Text
     amount: Annotated[float, Stored("float64")]

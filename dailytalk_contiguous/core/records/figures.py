@@ -22,7 +22,6 @@ from dailytalk_contiguous.core.licensing import SOURCE, Origin
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
-from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.core.words.sentences import length_class
@@ -30,9 +29,6 @@ from dailytalk_contiguous.core.words.sentences import length_class
 #: Values of a label that are named; further ones are added up. The same for a table of two labels.
 MOST_VALUES = 25
 MOST_CROSSED = 15
-
-#: Labels along which clips are counted.
-DIMENSIONS = ("corpus", "emotion", "style", "tag", "speaker", "gender", "sentence_type", "length", "split")
 
 #: The measures of utterances that have a mean: title, unit and decimals.
 MEASURES = {
@@ -264,15 +260,6 @@ def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
         largest_first = frame.sum(axis=1).sort_values(ascending=False, kind="stable")
         frame = frame.loc[largest_first.index]
     return with_others(frame, MOST_CROSSED)
-
-
-def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
-    """Count the clips that were heard as their label says, and those with both known (`unsure` is no answer)."""
-    numbers = crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
-    numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
-    alike = numbers.index.intersection(numbers.columns)
-    agreed = sum(int(numbers.at[name, name]) for name in alike)
-    return agreed, int(numbers.to_numpy().sum())
 
 
 # Beside another dataset.

@@ -10,7 +10,7 @@ from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
-from dailytalk_contiguous.core.records.clip_records import ClipSource, Conditioning, Labels
+from dailytalk_contiguous.core.records.clip_records import Conditioning, Labels
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_among, declared_fields
 from dailytalk_contiguous.core.records.record import (
@@ -325,7 +325,6 @@ def published_features(
 
 # Columns of expressive corpora: one acted or natural clip of one speaker (`core.records.clip_records`).
 
-
 #: `other` is a label that has no counterpart here, or raters who did not agree; it is not "unknown" (null is).
 EMOTIONS = (
     "neutral",
@@ -343,17 +342,13 @@ EMOTIONS = (
 #: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.
 STYLES = ("normal", "whispered", "shouted", "sung")
 
-#: What every importer of a corpus yields.
-CLIP = Features(record_features(ClipSource))
-
-
 # A finished clip: a conversation with labels, as a row of `clips/`, as it is published, and beside a WAV.
 #
 # What does not apply or isn't known is null. A copy is not measured again, so its prosody and its quality are
-# null; its labels, affect and tag are those of its source, which `apps.clips.augment` sees to.
+# null; its labels, affect and tag are those of its source.
 
 
-#: How a source was conditioned (`apps.clips.condition`).
+#: How a clip was conditioned.
 CONDITIONING = record_features(Conditioning)
 
 #: What the row of a clip has in addition to that of a conversation.

@@ -1,7 +1,7 @@
 """The checks of a row, its sound decoded: for `dailytalk check`, and for a push, which decodes every row anyway.
 
 `RowChecks` judges the rows of a folder or a version one by one and collects its findings. Findings that need all
-rows together, such as hours, come from their tables (`publish.checks.clip_figures.table_findings`).
+rows together, such as hours, come from their tables (`publish.checks.verdict.all_findings`).
 """
 
 from collections import Counter

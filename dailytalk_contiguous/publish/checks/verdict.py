@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_cu
 from dailytalk_contiguous.core.wording import counted, cut_middle, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE
+from dailytalk_contiguous.machine.apps import parts
 
 
 class Bound(NamedTuple):
@@ -41,7 +42,6 @@ class Bound(NamedTuple):
         name: kind of the finding.
         figure: column of the table of conversations.
         singular: what is said of one conversation beyond it; `{}` is the limit as it is shown.
-        plural: what is said of several.
         remedy: imperative sentence of the finding.
         source: origin of the limit.
         limit: the most that the figure may be, or the least where `is_least`.
@@ -50,6 +50,7 @@ class Bound(NamedTuple):
             then about half of them, and `{}` the median.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
         side: column of the side that a conversation beyond it has it on; empty for none.
+        plural: what is said of several; empty: the same, with its verb in the plural.
         at_once: column of words that both sides say at once, with which a conversation is beyond it whatever its
             figure; empty for none.
     """
@@ -57,7 +58,6 @@ class Bound(NamedTuple):
     name: str
     figure: str
     singular: str
-    plural: str
     remedy: str
     source: str
     limit: float
@@ -66,7 +66,16 @@ class Bound(NamedTuple):
     median: bool = False
     fewest: int = 1
     side: str = ""
+    plural: str = ""
     at_once: str = ""
+
+    def clause(self, n: int) -> str:
+        """What is said of `n` conversations beyond it."""
+        if n == 1:
+            return self.singular
+        verb, clause = self.singular.split(" ", 1)
+        plural_verbs = {"has": "have", "begins": "begin"}
+        return self.plural or f"{plural_verbs[verb]} {clause}"
 
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
         """The distance of each value beyond the limit; at most 0 within, NaN where a value is unknown."""
@@ -104,7 +113,6 @@ BOUNDS = (
         "low-confidence",
         "confidence",
         "has words of which the recogniser is less than {} sure",
-        "have words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
         "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
         "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
@@ -116,7 +124,6 @@ BOUNDS = (
         "unheard-words",
         "unheard_words",
         "has over {} of the words where nothing is heard",
-        "have over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
         limit=0.05,
@@ -126,7 +133,6 @@ BOUNDS = (
         "fast-words",
         "words_per_second",
         "has an utterance with more than {}, which nobody says",
-        "have an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
         "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
         limit=MAX_WORDS_PER_SECOND,
@@ -135,7 +141,6 @@ BOUNDS = (
         "without-text",
         "without_text",
         "has no text for over {} of the speech",
-        "have no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
         limit=0.2,
@@ -144,7 +149,6 @@ BOUNDS = (
         "telephone",
         "bandwidth",
         "has a side that ends below {}, as a telephone does",
-        "have a side that ends below {}, as a telephone does",
         "leave them out, or, for a model that is to hear telephones, run dailytalk check --limit telephone=none",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         limit=6500.0,
@@ -154,7 +158,6 @@ BOUNDS = (
         "level-difference",
         "level_difference",
         "has a side more than {} softer than the other",
-        "have a side more than {} softer than the other",
         "raise the softer side by as much in an audio editor, and tag again",
         'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
         limit=10.0,
@@ -164,7 +167,6 @@ BOUNDS = (
         "noise",
         "snr",
         "has a side with less than {} between speech and noise",
-        "have a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
         _QUALITY,
         limit=10.0,
@@ -174,7 +176,6 @@ BOUNDS = (
         "clipping",
         "clipping",
         "has a side of which over {} is clipped",
-        "have a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
         _QUALITY,
         limit=0.005,
@@ -183,7 +184,6 @@ BOUNDS = (
         "leakage",
         "leak",
         "has a side in which the other is heard above {}",
-        "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
         "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
         "picks up the other side 20 to 30 dB down",
@@ -193,7 +193,6 @@ BOUNDS = (
         "dead-side",
         "silent_end",
         "has a side that falls silent over {} before the other one",
-        "have a side that falls silent over {} before the other one",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
         limit=10.0,
@@ -202,7 +201,6 @@ BOUNDS = (
         "same-words",
         "same_words",
         "has over {} of the words of a side, or four in a row, on both sides at once",
-        "have over {} of the words of a side, or four in a row, on both sides at once",
         "listen there: take the words off the side that did not say them, in transcript.jsonl, or cut the "
         "recording there; use headsets next time",
         "nine calls without a leak have up to 1 % and no four in a row (benchmarks/leaks.py), one that is "
@@ -214,7 +212,6 @@ BOUNDS = (
         "fast-synthesis",
         "length_ratio",
         "has a new voice that takes less than {} of the recorded time",
-        "have a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
         "a choice: about the square root of 2 either way",
         limit=0.7,
@@ -224,7 +221,6 @@ BOUNDS = (
         "slow-synthesis",
         "length_ratio",
         "has a new voice that takes over {} of the recorded time",
-        "have a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
         "a choice: about the square root of 2 either way",
         limit=1.4,
@@ -233,7 +229,6 @@ BOUNDS = (
         "not-resynthesised",
         "as_recorded",
         "has over {} of the lines to resynthesise in their old voice",
-        "have over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
         "a choice",
         limit=0.1,
@@ -242,7 +237,6 @@ BOUNDS = (
         "one-sided",
         "least_talk",
         "has a side with less than {} of the speech",
-        "have a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
         "a choice: below it there is no talk",
         limit=0.05,
@@ -252,7 +246,6 @@ BOUNDS = (
         "agent-silent",
         "main_talk",
         "the main side speaks for {} of the time (in Fisher 45 %)",
-        "the main side speaks for at most {} of the time (in Fisher 45 %)",
         "leave out those in which it says least, or let the model learn the other side",
         "Fisher has 53.5 s of speech of both a minute (Moshi's paper), and in three of four conversations of "
         "Open Yap 1K each side has over 0.40 of the speech: 0.40 * 53.5 / 60; from more silence a model "
@@ -261,12 +254,12 @@ BOUNDS = (
         is_least=True,
         median=True,
         fewest=FEWEST_CONVERSATIONS,
+        plural="the main side speaks for at most {} of the time (in Fisher 45 %)",
     ),
     Bound(
         "long-turns",
         "longest_turn",
         "has a turn over {}",
-        "have a turn over {}",
         _OUT,
         _MOSHI_USERS,
         limit=10.0,
@@ -276,7 +269,6 @@ BOUNDS = (
         "few-turns",
         "turns_per_window",
         "has fewer than {} turns a window",
-        "have fewer than {} turns a window",
         _OUT,
         _MOSHI_USERS,
         limit=3.0,
@@ -287,7 +279,6 @@ BOUNDS = (
         "monologue",
         "longest_monologue",
         "has a monologue over {}",
-        "have a monologue over {}",
         "leave them out: the loss became unstable on such data",
         _MOSHI_USERS,
         limit=60.0,
@@ -296,7 +287,6 @@ BOUNDS = (
         "long-silence",
         "longest_silence",
         "has a silence over {}, as a voicemail or an open line has",
-        "have a silence over {}, as a voicemail or an open line has",
         "cut them there, or leave them out",
         "a choice: above, the model learns to be silent",
         limit=60.0,
@@ -305,7 +295,6 @@ BOUNDS = (
         "late-start",
         "first_turn",
         "begins with over {} of silence",
-        "begin with over {} of silence",
         "keep the greeting, cut the silence before it",
         "a choice: Moshi speaks first and has to learn a greeting",
         limit=5.0,
@@ -315,24 +304,24 @@ BOUNDS = (
         "slow-responses",
         "response",
         "the median response takes {} (natural talk: about 0.2 s)",
-        "the median response takes at least {} (natural talk: about 0.2 s)",
         "shorten pauses, or leave out what was read aloud",
         'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
         'in conversation", PNAS 106:10587); above, the model learns to be silent',
         limit=2.0,
         median=True,
+        plural="the median response takes at least {} (natural talk: about 0.2 s)",
     ),
     Bound(
         "little-overlap",
         "overlapping_turns",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
-        "at most {} of the turns touch an overlap (natural talk: over 40 %)",
         "speak with --timeline anchor and keep backchannels, or add recordings with more overlap",
         'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
         "J. Phonetics 38); far below, turns were taken one after another",
         limit=0.1,
         is_least=True,
         median=True,
+        plural="at most {} of the turns touch an overlap (natural talk: over 40 %)",
     ),
 )
 
@@ -551,7 +540,7 @@ def all_findings(
     limits: FindingLimits = LIMITS,
     unit: str = "conversation",
 ) -> list[Finding]:
-    """Return the findings on all rows of tables, and on the run that made them.
+    """Return the findings on all rows of tables, and on the run that made them: those of apps (`FINDINGS`), too.
 
     Args:
         run: run.json.
@@ -562,7 +551,7 @@ def all_findings(
         rows = rows[rows.augmented_from.isna() & ~rows.of_export]
     data = JudgedData(rows, tables, run, limits, unit)
     findings: list[Finding] = []
-    for check in CHECKS:
+    for check in (*CHECKS, *parts("FINDINGS")):
         result = check(data)
         if isinstance(result, Finding):
             findings.append(result)
@@ -775,10 +764,9 @@ def _median_finding(bound: Bound, rows: pd.DataFrame) -> Finding | None:
     median = rows[bound.figure].astype(np.float64).median()
     if not bound.beyond(pd.Series([median]))[0] > 0:
         return None
-    if len(rows) == 1:
-        problem = _figure(bound.singular, bound, median)
-    else:
-        problem = f"in half of {len(rows):,} conversations {_figure(bound.plural, bound, median)}"
+    problem = _figure(bound.clause(len(rows)), bound, median)
+    if len(rows) > 1:
+        problem = f"in half of {len(rows):,} conversations {problem}"
     return advice(bound.name, ".", problem, bound.remedy, bound.severity)
 
 
@@ -794,8 +782,7 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
     worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
     name = worst.conversation_id
     direction = "down to" if bound.is_least else "up to"
-    template = bound.singular if len(beyond) == 1 else bound.plural
-    clause = _figure(template, bound, bound.limit, is_limit=True)
+    clause = _figure(bound.clause(len(beyond)), bound, bound.limit, is_limit=True)
     problem = f"{data.share(len(beyond))} {clause}"
     if worst.excess > 0:
         problem += f", {direction} {_figure('{}', bound, worst[bound.figure])} in {name}"

@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.words.moshi_words import FRAME_RATE
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.publish.checks.verdict import all_findings
 from dailytalk_contiguous.publish.exports import moshi_config, training_folder
-from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.exports.moshi_file_check import EXPORT_AGAIN, CheckedFile, check_file
 from dailytalk_contiguous.publish.items import ABOUT, EVAL, TRAIN
 from dailytalk_contiguous.store.files import inside
@@ -36,7 +35,7 @@ from dailytalk_contiguous.store.work_folder import MIX_RECORD, read_run
 
 
 def is_moshi(folder: Path) -> bool:
-    names = (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values())
+    names = (AUDIO_FOLDER, TRAIN, EVAL, *training_folder.MANIFESTS.values())
     return any((folder / name).exists() for name in names)
 
 

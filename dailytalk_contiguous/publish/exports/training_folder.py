@@ -18,19 +18,23 @@ import msgspec
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import MOST_BYTES, Number, as_text, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.records.clip import clip_row
 from dailytalk_contiguous.core.records.schema import LABELS, MAIN, OPTIONAL, STRING, Row
+from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.style.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.turns.turn_taking import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.words.moshi_words import said_words
 from dailytalk_contiguous.machine.audio import AudioStruct, to_uri
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, json_objects, read_json
 from dailytalk_contiguous.machine.regular_files import open_regular
-from dailytalk_contiguous.publish.exports.clip_folder import MANIFESTS, annotated_clip
 from dailytalk_contiguous.publish.items import ABOUT, MOSHI_MANIFESTS, Items, ItemSound, judged
 from dailytalk_contiguous.store.files import inside, is_inside
 from dailytalk_contiguous.store.work_folder import MIX_RECORD, is_mix
 
-#: Names of the two manifests of the folder of a corpus, by side.
+#: Manifests of the folder of a corpus, by split.
+MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
+
+#: The same by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 
 
@@ -268,6 +272,24 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
         raise BadInput(f"{as_text(wav)!r} is named as audio but is not a WAV file", AGAIN)
     annotation: Any = read_typed(about, _Annotation)
     return wav, annotation
+
+
+#: Fields of a clip's utterance that its annotation has under their names.
+ANNOTATED_FIELDS = ("text", "rule", *EMOTION_GUESS)
+
+
+def annotated_clip(fields: Mapping[str, Any]) -> Row:
+    """Return the row of these fields of an annotation, without sound and words; null where a field is missing."""
+    affect = fields.get("affect") or {}
+    prosody = fields.get("prosody") or {}
+    columns = ("language", "sample_rate", "duration", "split")
+    clip = {name: fields.get(name) for name in (*columns, *ANNOTATED_FIELDS)}
+    clip |= {name: affect.get(name) for name in AFFECT}
+    clip |= {name: prosody.get(name) for name in PROSODY}
+    clip["conversation_id"] = fields["id"]
+    clip["models"] = {"recogniser": None, "affect": affect.get("source")}
+    clip["labels"] = {name: fields.get(name) for name in LABELS}
+    return clip_row(clip, [])
 
 
 def read_typed(path: Path, kind: type[_T], limit: int = MOST_BYTES) -> _T:

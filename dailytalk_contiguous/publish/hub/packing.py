@@ -278,7 +278,6 @@ def pack_version(
         fields=items.fields,
         row_findings=tuple(checks.all_findings()),
         run=run,
-        kept_findings=tuple(items.kept_findings()),
     )
 
 

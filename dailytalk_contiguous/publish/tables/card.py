@@ -27,17 +27,15 @@ from dailytalk_contiguous.core.records.fields import Column
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.run_record import RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, CONFIGS, SPLITS
-from dailytalk_contiguous.core.records.tables import Tables
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.machine.audio import read_at
 from dailytalk_contiguous.machine.sound_columns import sound_columns
-from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, table_findings
 from dailytalk_contiguous.publish.checks.plain_load import CardDamaged, parsed_card
-from dailytalk_contiguous.publish.checks.verdict import Verdict, by_kind, verdict_of
+from dailytalk_contiguous.publish.checks.verdict import Verdict, all_findings, by_kind, verdict_of
 from dailytalk_contiguous.publish.item_tables import tables_of
 from dailytalk_contiguous.publish.items import Items, VersionItems
-from dailytalk_contiguous.publish.tables.displays import Displays
+from dailytalk_contiguous.publish.tables.displays import Displays, displays_of
 from dailytalk_contiguous.publish.tables.player import to_mp3
 from dailytalk_contiguous.publish.tables.plots import Plot, png
 from dailytalk_contiguous.publish.tables.templates import escaped, filled
@@ -118,15 +116,6 @@ def _sample(items: Items, assets: dict[str, bytes]) -> Conversation | None:
 #: The web page of datasets, even if another server was used for the upload.
 _HOME = "https://huggingface.co/datasets"
 
-#: Ids of the Hub's list of tasks; recognition is not among them, as most transcripts are a recogniser's.
-TASKS = ("text-to-speech", "audio-to-audio")
-
-#: The same for clips.
-CLIP_TASKS = ("text-to-speech", "audio-classification")
-CLIP_TAGS = ("speech", "expressive", "emotion", "style", "prosody", "word-alignment")
-
-TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion", "word-alignment", "moshi")
-
 #: The Hub's names of sizes, in rows.
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
@@ -197,16 +186,16 @@ def render_card(
     """
     items = VersionItems(version)
     tables = tables_of(items)
-    findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
+    findings = [*packed.row_findings, *all_findings(tables, items.run, unit=items.unit)]
     verdict = verdict_of(findings, tables.n)
     tables.rejects.update((reject["stage"], kind_of(reject["reason"])) for reject in rejects)
-    clips = CorpusFigures.of_run(run, tables=tables) if items.has_labels else None
     card = parsed_card(old or "")
     origins = figures.all_origins(tables)
+    show = displays_of(items)(tables, run, defaults, origins=origins)
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
     _update_front(card, facts, derived_licence, written)
-    _update_content(card, tables, packed, version, bool(clips))
+    _update_content(card, show, packed, version)
     named = card.data["license"]
     licences = named if isinstance(named, list) else [str(named)]
     is_changed = tables.is_rebuilt
@@ -221,7 +210,6 @@ def render_card(
         assets[f"assets/{plot.name}.png"] = png(plot)
         return ""
 
-    show = Displays(tables, run, defaults, clips=clips, origins=origins)
     package_url = facts.package_url or written.get("package_url", "")
     n_rows: dict[str, int] = {}
     seconds: dict[str, float] = {}
@@ -232,7 +220,8 @@ def render_card(
     sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     owner, repository_name = facts.repo.split("/")
     text = filled(
-        "clips.md" if clips else "card.md",
+        show.card,
+        show.package,
         tables=tables,
         show=show,
         packed=packed,
@@ -280,16 +269,16 @@ def _update_front(card: DatasetCard, facts: CardFacts, derived_licence: str, wri
     data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
 
 
-def _update_content(card: DatasetCard, tables: Tables, packed: Packed, version: Version, is_clips: bool) -> None:
+def _update_content(card: DatasetCard, show: Displays, packed: Packed, version: Version) -> None:
     """Set what the data decides; what people choose stays: tags once the card is ours, and other configs."""
     data = card.data
-    data["language"] = sorted(figures.counts(tables.conversations["language"])) or None
+    conversations = show.tables.conversations
+    data["language"] = sorted(figures.counts(conversations["language"])) or None
     is_ours = _BLOCK.search(card.text) is not None
-    chosen = {"task_categories": CLIP_TASKS if is_clips else TASKS, "tags": CLIP_TAGS if is_clips else TAGS}
-    for key, values in chosen.items():
+    for key, values in {"task_categories": show.tasks, "tags": show.tags}.items():
         if not (is_ours and data.get(key)):
             data[key] = [*dict.fromkeys([*(data.get(key) or []), *values])]
-    n_rows = len(tables.conversations)
+    n_rows = len(conversations)
     data["size_categories"] = [next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)]
     files_of: list[dict[str, object]] = []  # as `Dataset.push_to_hub` writes it
     infos = []

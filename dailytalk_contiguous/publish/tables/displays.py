@@ -6,19 +6,40 @@ in Markdown, and computes nothing.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
 
 from dailytalk_contiguous.core import licensing
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.finding import FindingLimits
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import RunRecord
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
+from dailytalk_contiguous.machine.apps import parts
+from dailytalk_contiguous.machine.resources import cores, side_by_side
 from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures, Quality
+from dailytalk_contiguous.publish.checking import findings_for_report
+from dailytalk_contiguous.publish.checks.verdict import judged_conversations, verdict_of
+from dailytalk_contiguous.publish.item_tables import tables_of
+from dailytalk_contiguous.publish.items import Items
+from dailytalk_contiguous.publish.tables.player import example_details, examples_of
+from dailytalk_contiguous.publish.tables.plots import SectionParts
 from dailytalk_contiguous.publish.tables.tabular import Fact, Strong
+from dailytalk_contiguous.publish.tagged_items import recordings_of
+
+#: The number of examples that a report shows by default, and of conversations in its table, the worst first.
+SHOWN = 5
+MOST_LISTED = 2000
 
 #: What stands for a value that is not known.
 NOT_KNOWN = "–"
@@ -41,7 +62,6 @@ class Displays:
         tables: the tables of its rows.
         run: its run.json.
         defaults: of `cli.defaults.default_settings`.
-        clips: the figures of a dataset of clips.
         name: its name beside `other_dataset`.
         other_dataset: the dataset beside which it is shown.
         origins: the sources and models whose licences a card lists.
@@ -50,10 +70,97 @@ class Displays:
     tables: Tables
     run: RunRecord
     defaults: Mapping[str, object]
-    clips: CorpusFigures | None = None
     name: str = ""
     other_dataset: OtherDataset | None = None
     origins: Sequence[licensing.Origin] = ()
+
+    #: The unit that has labels.
+    unit = "utterance"
+
+    #: The unit of a row.
+    row_unit = "conversation"
+
+    #: The package of its templates, those of its report and its card, and the card's tasks and tags on the Hub.
+    package = __package__
+    report = "conversations.html"
+    card = "card.md"
+    tasks = ("text-to-speech", "audio-to-audio")
+    tags: ClassVar[Sequence[str]] = (
+        "speech",
+        "dialogue",
+        "full-duplex",
+        "turn-taking",
+        "prosody",
+        "emotion",
+        "word-alignment",
+        "moshi",
+    )
+
+    @classmethod
+    def from_items(cls, items: Items, refused: list[Row], **options: Any) -> Self:
+        """Read the rows of `items`; those that can't be used are added to `refused`."""
+        return cls(tables_of(items, refused), items.run, name=items.name, **options)
+
+    def contents(
+        self, items: Items, shown: int | Sequence[str], limits: FindingLimits
+    ) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Return the ids of those that can be heard in the report, and what its template shows besides figures."""
+        tables = self.tables
+        judged = judged_conversations(tables.conversations, limits)
+        names = judged["conversation_id"].astype(str)
+        if isinstance(shown, int):
+            examples = examples_of(judged, shown)
+        else:
+            numbers = {name: number for number, name in [*names.items()][::-1]}
+            missing = [name for name in dict.fromkeys(shown) if name not in numbers]
+            if missing:
+                raise DailytalkError(f"{items.where} has no conversation {missing}", "give the ids of the dataset")
+            examples = {numbers[name]: "chosen by its id" for name in shown}
+        recordings = recordings_of(items) if tables.is_rebuilt else None
+        jobs = ((number, items.row(names[number])) for number in examples)
+
+        def detailed(job: tuple[int, Row]) -> tuple[int, dict[str, Any]]:
+            number, row = job
+            return number, example_details(items, recordings, number, row)
+
+        with closing(side_by_side(detailed, jobs, cores())) as ready:
+            details = dict(steps("examples ready", ready, len(examples)))
+        findings = findings_for_report(items, tables, limits)
+        verdict = verdict_of(findings, tables.n)
+
+        # The sound is in the element of its example, and not twice.
+        data = []
+        for number, detail in details.items():
+            without_sound = detail | {"sound": None, "recorded": detail["recorded"] | {"sound": None}}
+            data.append((f"detail-{number}", without_sound))
+        ordered = judged.sort_values("badness", ascending=False, kind="stable")
+        is_among_first = np.arange(len(ordered)) < MOST_LISTED
+        listed = ordered[is_among_first | ordered.index.isin([*examples])]
+        measures = {name: measure for name, measure in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
+        lines = []
+        for number, row in listed.to_dict("index").items():
+            cells = []
+            for name, measure in measures.items():
+                value = None if pd.isna(row[name]) else row[name] * measure.factor
+                text = "" if value is None else f"{value:.{measure.digits}f}"
+                cells.append((value, text, name in row["breaches"]))
+            lines.append((number if number in examples else None, row, cells))
+        context = {
+            "data": data,
+            "tables": tables,
+            "verdict": verdict,
+            "examples": [{"why": why, **details[number]} for number, why in examples.items()],
+            "measures": [*measures.values()],
+            "listed": lines,
+            "n_unlisted": tables.n - len(listed),
+            "names": {*names},
+        }
+        return tuple(names[[*examples]]), context
+
+    @property
+    def more_parts(self) -> SectionParts:
+        """Its tables and plots besides `publish.tables.sections.PARTS`, by section."""
+        return {}
 
     @property
     def beside(self) -> OtherDataset:
@@ -61,31 +168,10 @@ class Displays:
         assert self.other_dataset
         return self.other_dataset
 
-    @property
-    def corpus(self) -> CorpusFigures:
-        """The figures of clips, where it is of clips."""
-        assert self.clips
-        return self.clips
-
-    @property
-    def quality(self) -> Quality | None:
-        """The quality of clips as they came; None where it was not measured."""
-        quality = self.clips.quality if self.clips else None
-        return quality if quality and len(quality.clips) else None
-
-    @property
-    def unit(self) -> str:
-        """The unit that has labels: a clip, a file of a mix, or an utterance of conversations."""
-        return self.clips.unit if self.clips else "utterance"
-
     @cached_property
     def whole(self) -> dict[str, float]:
         """All conversations or recorded clips (`figures.totals`)."""
         return figures.totals(self.tables)
-
-    @property
-    def n_clips(self) -> int:
-        return int(self.whole["conversations"])
 
     @cached_property
     def statuses(self) -> Counter[str]:
@@ -97,7 +183,7 @@ class Displays:
     @property
     def totals(self) -> list[Fact]:
         """Length, words and voices, on the first screen; empty where nothing is finished."""
-        if not self.n_clips:
+        if not self.whole["conversations"]:
             return []
         voices = figures.numbers_of_voices(self.tables)
         kinds = [f"{number:,} {kind}" for kind, number in voices.items()]
@@ -140,32 +226,10 @@ class Displays:
             saved = self.run.speak.money.saved_by_cache or 0.0
             if cost or saved:
                 yield Fact("spent on speech", money(cost), f"{money(saved)} saved by the cache" if saved else "")
-        yield self._rejects("recordings, conversations, or parts of those that are used")
+        yield self.n_rejected("recordings, conversations, or parts of those that are used")
 
-    @property
-    def clip_facts(self) -> Iterator[Fact]:
-        """The figures of clips that stand first; of those that are only measured, how many would be kept."""
-        whole = self.whole
-        if self.n_clips or not self.quality:
-            held_out = figures.sums(self.tables, "split")["seconds"].get("validation", 0.0)
-            share = f"{percent(held_out, whole['seconds'])} of recordings"
-            n_speakers = self.tables.conversations["speaker"].nunique()
-            yield Fact(f"{self.unit}s", f"{self.n_clips:,}", f"{length_text(whole['seconds'])} recorded")
-            yield Fact("copies", f"{int(whole['copies']):,}", "augmented, in training only")
-            yield Fact("seen in training", length_text(whole["seen"]), "with repetitions and copies")
-            yield Fact("validation", length_text(held_out), share)
-            yield Fact("speakers", f"{n_speakers:,}")
-        if self.quality:
-            n_clips = len(self.quality.clips)
-            n_refused = len(self.quality.refused)
-            remark = f"{n_refused:,} beyond a limit of quality ({percent(n_refused, n_clips)})"
-            yield Fact("measured", f"{n_clips:,}", remark)
-            if not self.n_clips:
-                yield Fact("would be kept", f"{n_clips - n_refused:,}", "no clip is finished yet")
-                return
-        yield self._rejects("files and clips")
-
-    def _rejects(self, remark: str) -> Fact:
+    def n_rejected(self, remark: str) -> Fact:
+        """The number of rejects, with a remark."""
         is_known = bool(self.tables.rejects) or self.tables.knows_rejects
         return Fact("rejected", f"{self.tables.rejects.total():,}" if is_known else NOT_KNOWN, remark)
 
@@ -295,9 +359,7 @@ class Displays:
         return sum(None not in [*names] for names in self.tables.conversations["kept_speakers"])
 
     #: What any figure of emotion is.
-    a_guess: ClassVar[str] = (
-        "Classes of emotion are a guess from sound, not a diagnosis: nobody was asked how they felt."
-    )
+    a_guess = "Classes of emotion are a guess from sound, not a diagnosis: nobody was asked how they felt."
 
     @property
     def classified(self) -> str:
@@ -305,24 +367,6 @@ class Displays:
         models = map(model_name, sorted(figures.counts(self.tables.utterances["emotion_model"])))
         named = ", ".join(models)
         return f"{self.a_guess} Classified by {named}." if named else ""
-
-    @property
-    def same_labels(self) -> str:
-        """The labels that all clips share, in a sentence; empty for none."""
-        shared = []
-        for name in figures.DIMENSIONS:
-            values = figures.sums(self.tables, name).index
-            if len(values) == 1:
-                shared.append(f"{name.replace('_', ' ')} {values[0]}")
-        return f"All {self.unit}s: {', '.join(shared)}." if shared else ""
-
-    @property
-    def examples(self) -> dict[str, str]:
-        """The first value of each label by which clips are chosen."""
-        examples = {}
-        for label in ("emotion", "style", "speaker"):
-            examples[label] = next(iter(figures.counts(self.tables.conversations[label])), UNKNOWN)
-        return examples
 
     @property
     def notes(self) -> list[str]:
@@ -338,6 +382,20 @@ class Displays:
         if not made:
             return ""
         return f"Made with {made} ({packages})." if packages else f"Made with {made}."
+
+
+def displays_of(items: Items) -> type[Displays]:
+    """Return the class that shows items: that of an app (`DISPLAYS`), or that of conversations.
+
+    Raises DailytalkError for clips without an app that shows them.
+    """
+    for displays in parts("DISPLAYS"):
+        if displays.shows(items):
+            kind: type[Displays] = displays
+            return kind
+    if items.has_labels:
+        raise DailytalkError("no app shows clips here", "install the package with its apps")
+    return Displays
 
 
 def note_of(origin: licensing.Origin) -> str:

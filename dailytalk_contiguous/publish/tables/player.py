@@ -11,16 +11,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.conversation import Conversation
-from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.records.schema import CHANNELS, Row
 from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.sound.samples import Samples
-from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.wording import counted, length_text, public
 from dailytalk_contiguous.core.words.word import Span
+from dailytalk_contiguous.machine.audio import read_at
+from dailytalk_contiguous.publish.items import Items
 
 #: Seconds of a conversation that the player shows and plays.
 LONGEST = 180.0
@@ -155,3 +161,75 @@ def _facts(utterance: Utterance) -> Iterator[str | None]:
 
 def _rounded(value: float | None) -> float | None:
     return round(value, 3) if is_number(value) else None
+
+
+def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
+    """Choose the numbers of `most` conversations at most as examples of all, with the reason for each.
+
+    The worst, the most typical (whose measures are nearest to the middle of all, by rank), then the next worst,
+    and the next typical.
+
+    `judged`: of `publish.checks.verdict.judged_conversations`.
+    """
+    bad = judged[judged["badness"] > 0].sort_values("badness", ascending=False, kind="stable")
+    worst = []
+    for number, row in bad[:most].iterrows():
+        name, *others = row["breaches"]
+        measure = CONVERSATION_MEASURES[name]
+        value = row[name] * measure.factor
+        figure = f"{measure.title} {value:.{measure.digits}f} {measure.unit}".strip()
+        if others:
+            figure += f", and beyond {counted(len(others), 'more limit')}"
+        worst.append((number, figure))
+    measures = judged[[*CONVERSATION_MEASURES]].astype(float)
+    ranks = (measures.rank(method="first") - 0.5) / measures.count() - 0.5
+    distances = ranks.abs().fillna(0.25).sum(axis=1)  # an unknown one counts half
+    nearest_first = distances.sort_values(kind="stable").index
+    typical = nearest_first.difference(bad.index[:1], sort=False)[:most]
+    candidates = [(number, f"worst: {beyond}") for number, beyond in worst[:1]]
+    candidates += [(number, "typical: nearest to the middle of all measures") for number in typical[:1]]
+    candidates += [(number, f"next worst: {beyond}") for number, beyond in worst[1:]]
+    candidates += [(number, "next typical") for number in typical[1:]]
+    chosen: dict[int, str] = {}
+    for number, why in candidates:
+        if len(chosen) < most:
+            chosen.setdefault(number, why)
+    return chosen
+
+
+def example_details(items: Items, recordings: Items | None, number: int, row: Row) -> dict[str, Any]:
+    """Return the details of a conversation for the player, with its sound, or the reason why there is none."""
+    talk = from_finished(row)
+    is_rebuilt = items.rebuilt and not talk.is_recorded
+    samples, problem = _decoded(items, talk.conversation_id, talk.built_duration)
+    original = NO_SAMPLES
+    why = ""
+    if is_rebuilt and recordings:
+        original, why = _decoded(recordings, talk.conversation_id, talk.duration)
+    elif is_rebuilt:
+        why = "The recording can't be heard: only the work folder knows where it is."
+    if talk.is_turned:
+        original = original[:, ::-1]
+    example = {
+        "number": number,
+        "problem": problem,
+        "sound": _address(samples),
+        "recorded": {"sound": _address(original), "why": why},
+    }
+    return example | detail(talk, is_rebuilt, samples)
+
+
+def _address(samples: Samples) -> str | None:
+    return mp3_address(to_mp3(samples, RATE)) if len(samples) else None
+
+
+def _decoded(items: Items, name: str, seconds: float | None) -> tuple[Samples, str]:
+    """The sound that the player plays of a conversation, shape (n, 2), and why there is none."""
+    try:
+        sound = items.sound(name)
+        samples = read_at(sound.audio, RATE, sound.offset, min(seconds or 0.0, LONGEST))
+    except (BadInput, OSError) as error:
+        return NO_SAMPLES, public(f"No sound: {error}.")
+    if samples.shape[1] != 2:
+        return NO_SAMPLES, f"No sound: it has {counted(samples.shape[1], 'channel')}, not 2."
+    return samples, "" if len(samples) else "No sound: the recording is empty."

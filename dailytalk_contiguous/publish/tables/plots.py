@@ -8,11 +8,13 @@ drawn.
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from dailytalk_contiguous.publish.tables.tabular import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +51,10 @@ class Plot(NamedTuple):
 
     def __bool__(self) -> bool:
         return self.draw is not None
+
+
+#: The functions that make the tables and plots of a dataset's `Displays`, by the section that shows them.
+SectionParts = Mapping[str, Sequence[Callable[[Any], Table | Plot]]]
 
 
 def histogram(

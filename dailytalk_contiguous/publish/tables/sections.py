@@ -4,7 +4,7 @@ Each is a function of a dataset's `Displays`, mostly of a query of `core.records
 not say why is left out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -15,9 +15,8 @@ from dailytalk_contiguous.core.records.fields import columns_among
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import UNKNOWN
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
-from dailytalk_contiguous.publish.checks.clip_figures import MEASURES, Quality
 from dailytalk_contiguous.publish.tables.displays import Displays, asked_terms
-from dailytalk_contiguous.publish.tables.plots import Plot, histogram
+from dailytalk_contiguous.publish.tables.plots import Plot, SectionParts, histogram
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong, Table, TableCell
 
 #: A row: a cell of each column; None where a value is not known.
@@ -83,41 +82,9 @@ def by_two_labels(show: Displays, rows: str, columns: str, title: str, note: str
     return Table(title, ["", *numbers], bars if n_known > 1 else [], note)
 
 
-def label_of_clips(show: Displays, label: str) -> Table:
-    """The amounts of each value of a label of clips, if it has several."""
-    if len(figures.sums(show.tables, label)) < 2:
-        return Table("", (), ())
-    columns = {"seconds": "recorded", "conversations": f"{show.unit}s", "copies": "copies"}
-    columns["seen"] = "seen in training"
-    return by_label(show, label, label.replace("_", " ").capitalize(), columns, number="conversations")
-
-
 def emotion_heard(show: Displays) -> Table:
     columns = {"utterances": f"{show.unit}s", "seconds": "speech"}
     return by_label(show, "emotion_class", "Emotion heard", columns, number="utterances")
-
-
-def emotion_by_label(show: Displays) -> Table:
-    note = (
-        "Rows: the label; columns: what the classifier heard. Of the classes that it said, "
-        f"{_agreement(show, 'emotion_class')} are the label."
-    )
-    return by_two_labels(show, "emotion", "emotion_class", "Emotion by label and heard", note)
-
-
-def emotion_meant(show: Displays) -> Table:
-    """Emotions as raters perceived them, where that is known."""
-    note = f"Rows: what was meant; columns: what raters heard. They agree in {_agreement(show, 'perceived')}."
-    agreement = show.tables.conversations["agreement"].dropna()
-    if len(agreement):
-        share = percent(agreement.mean(), 1)
-        note += f" On average {share} of the raters of a clip chose what was heard most."
-    return by_two_labels(show, "emotion", "perceived", "Emotion meant and heard", note)
-
-
-def _agreement(show: Displays, answer: str) -> str:
-    n_agreed, n_known = figures.heard_as_meant(show.tables, "emotion", answer)
-    return f"{n_agreed:,} of {n_known:,} ({percent(n_agreed, n_known)})"
 
 
 # What conversations are.
@@ -326,14 +293,6 @@ def changed_settings(show: Displays) -> Table:
     return Table("Settings", ("setting", "value"), rows, note, "all are the defaults")
 
 
-def credited_sources(show: Displays) -> Table:
-    rows: list[Cells] = []
-    for credit in show.corpus.credits:
-        link = Link(credit.name, credit.homepage)
-        rows.append([link, credit.licence or UNKNOWN, credit.citation or UNKNOWN])
-    return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
-
-
 def word_time_sources(show: Displays) -> Table:
     rows = figures.word_sources(show.tables).most_common()
     return Table("How word times are known", ("", "words"), rows, nothing="no words")
@@ -388,86 +347,6 @@ def measure_beside(show: Displays, measure: str, title: str, axis: str) -> Plot:
     return histogram(plot, series, axis, "utterances")
 
 
-# What clips are.
-
-
-def balance(show: Displays) -> Table:
-    """The minutes of each emotion (or combination of labels) in training, and what it lacks of the target."""
-    clips = show.corpus
-    goal = f"{clips.target / 60:g} minutes"
-    training = clips.training()
-    longest = (training.to_numpy().max() if len(training) else 0) or 1
-    shortfalls = clips.shortfalls()
-    rows: list[Cells] = []
-    for name, amounts in training.iterrows():
-        bars = [Bar(f"{seconds / 60:.1f} min", seconds / longest) for seconds in amounts]
-        lacking = f"{shortfalls[str(name)] / 60:.1f} min" if name in shortfalls else None
-        rows.append([str(name), *bars, lacking])
-    before, after = clips.disparity()
-    note = f"Largest to smallest {clips.noun}: {before:.1f} as recorded, {after:.1f} as seen"
-    if clips.is_unbalanced:
-        note += ": not balanced, though clips are repeated as often as is allowed"
-    note += f". What lacks recordings to have {goal} needs another corpus, or recordings of your own."
-    head = (", ".join(clips.cells_by), "recorded", "seen: with repetitions and copies", f"lacks to {goal}")
-    return Table("Minutes of training", head, rows, Markup(note), "no finished clips")
-
-
-def licences(show: Displays) -> Table:
-    """The licences of clips, and what they ask for."""
-    rows: list[Cells] = []
-    for name, amounts in figures.ranked(show.tables, "licence").sort_index().iterrows():
-        asked = asked_terms(None if name == UNKNOWN else str(name))
-        rows.append([str(name), int(amounts["conversations"]), length_text(amounts["seconds"]), asked])
-    head = ("licence", f"{show.unit}s", "recorded", "asks for")
-    return Table("Licences", head, rows, nothing="no finished clips")
-
-
-def _limits_of(quality: Quality, name: str) -> Iterator[tuple[str, float, int]]:
-    """The limits of a measure of clips: `least` or `most`, its value as shown, and how many are beyond it."""
-    measure = MEASURES[name]
-    values = quality.clips[name].dropna().to_numpy(float)
-    for bound, option in (("least", measure.least), ("most", measure.most)):
-        limit = getattr(quality.limits, option) if option else None
-        if limit is not None:
-            is_beyond = values < limit if bound == "least" else values > limit
-            yield bound, limit * measure.factor, int(is_beyond.sum())
-
-
-def quality(show: Displays, name: str) -> Plot:
-    """A measure of clips as they came, with its limits; nothing where it was not measured."""
-    if not show.quality:
-        return Plot("")
-    measure = MEASURES[name]
-    values = show.quality.clips[name].dropna().to_numpy(float)
-    n_known = len(values)
-    n_unknown = len(show.quality.clips) - n_known
-    title = f"{measure.title.capitalize()} of {counted(n_known, 'clip')}"
-    if n_unknown:
-        title += f", {n_unknown:,} unknown"
-    sides = {"least": "below", "most": "above"}
-    limits = []
-    for bound, limit, n_beyond in _limits_of(show.quality, name):
-        limits.append((f"limit {limit:g}: {n_beyond:,} of {n_known:,} are {sides[bound]}", limit))
-    plot = Plot(title, name=name, nothing="no values")
-    series = [("before", "", values * measure.factor)]
-    return histogram(plot, series, f"{measure.title} ({measure.unit})", "clips", measure.span, limits)
-
-
-def quality_limits(show: Displays) -> Table:
-    """The limits of quality of clips, and how many are beyond each."""
-    rows: list[Cells] = []
-    if show.quality:
-        for name, measure in MEASURES.items():
-            bounds = [*_limits_of(show.quality, name)]
-            texts = [f"at {bound} {limit:g} {measure.unit}" for bound, limit, _ in bounds]
-            n_beyond = sum(number for *_, number in bounds)
-            n_known = int(show.quality.clips[name].count())
-            n_unknown = len(show.quality.clips) - n_known
-            shown_limits = ", ".join(texts) or "none"
-            rows.append([measure.title, shown_limits, n_beyond, percent(n_beyond, n_known), n_unknown])
-    return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
-
-
 # All of them.
 
 #: What is counted of those who are heard, and of a tag.
@@ -475,7 +354,7 @@ SPEECH = {"seconds": "speech", "utterances": "utterances", "conversations": "con
 SPEECH_BY_SIDE = {"seconds": "speech", "left": "left", "right": "right", "utterances": "utterances"}
 
 #: The tables and plots of each section, in their order. Pages and cards name the sections that they show.
-PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
+PARTS: SectionParts = {
     "splits": [split_sizes],
     "speakers": [
         lengths,
@@ -506,7 +385,6 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         emotion_heard,
         partial(by_two_labels, rows="tag", columns="emotion_class", title="Emotion heard by tag"),
     ],
-    "emotion of clips": [emotion_heard, emotion_by_label],
     "synthesis": [synthesis],
     "words": [word_time_sources],
     "confidence": [confidence],
@@ -519,20 +397,11 @@ PARTS: dict[str, Sequence[Callable[[Displays], Table | Plot]]] = {
         partial(measure_beside, measure="seconds", title="Length of utterances", axis="length (s)"),
         partial(measure_beside, measure="level", title="Level of speech as recorded", axis="level (dBFS)"),
     ],
-    "labels": [partial(label_of_clips, label=label) for label in figures.DIMENSIONS],
-    "perceived": [
-        emotion_meant,
-        partial(by_two_labels, rows="gender", columns="emotion", title="Emotion by gender"),
-        partial(by_two_labels, rows="speaker", columns="emotion", title="Emotion by speaker"),
-    ],
-    "balance": [balance],
-    "quality": [*(partial(quality, name=name) for name in MEASURES), quality_limits],
-    "licences": [licences],
-    "sources": [credited_sources],
 }
 
 
 def parts_of(show: Displays, *sections: str) -> list[Table | Plot]:
     """The tables and plots of these sections of a dataset, without those that are empty and do not say why."""
-    parts = [part(show) for section in sections for part in PARTS[section]]
+    all_parts = {**PARTS, **show.more_parts}
+    parts = [part(show) for section in sections for part in all_parts[section]]
     return [part for part in parts if part or part.nothing]

@@ -2,7 +2,7 @@
 
 So text of a row, a person or a file system is shown as text, and never becomes markup. In Markdown, characters
 that it or HTML would take for syntax are written as character references, which a reader never sees, and text that
-looks like a path of this machine is left out. An app adds a section to the report by a template of its own.
+looks like a path of this machine is left out.
 """
 
 import base64
@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -22,15 +21,6 @@ from dailytalk_contiguous.publish.tables.displays import NOT_KNOWN
 from dailytalk_contiguous.publish.tables.plots import Plot, svg
 from dailytalk_contiguous.publish.tables.sections import parts_of
 from dailytalk_contiguous.publish.tables.tabular import Bar, Link, Strong
-
-
-class Section(NamedTuple):
-    """A section that an app adds to a report: its anchor, its heading, and the text from its template."""
-
-    name: str
-    title: str
-    html: Markup
-
 
 #: Characters that are syntax in Markdown or HTML, wherever they are.
 _SYNTAX = re.compile(r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)")

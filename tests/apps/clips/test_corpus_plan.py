@@ -12,8 +12,8 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     describe,
     plan_clips,
 )
+from dailytalk_contiguous.apps.clips.clip_source import CLIP
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
-from dailytalk_contiguous.core.records.schema import CLIP
 from dailytalk_contiguous.models.emotion_features import MEASURES
 
 #: The measures of a voice: as usual, and higher, more varied and brighter.

@@ -5,9 +5,9 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from reports import write_report
 
+from dailytalk_contiguous.apps.clips.clip_figures import corpus_figures
 from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
 from dailytalk_contiguous.core.records.figures import sums
-from dailytalk_contiguous.publish.checks.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.opening import open_items
 
 CITATION = "Doe J (2020). Acted."

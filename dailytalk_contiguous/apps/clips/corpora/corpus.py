@@ -18,12 +18,12 @@ from typing import TypeVar, cast
 
 import numpy as np
 
+from dailytalk_contiguous.apps.clips.clip_source import CLIP, ClipSource
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import Download
 from dailytalk_contiguous.core.documents import csv_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.clip_records import ClipSource
-from dailytalk_contiguous.core.records.schema import CLIP, Row
+from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.machine.audio import read_header
 from dailytalk_contiguous.sources.recordings.recording_files import identity_of
@@ -85,7 +85,8 @@ class Corpus:
         published: by its makers. part_of: the part, by which counts are published, that a row belongs to.
         download: the files of its public download; None if its home page requires more, such as terms to be signed
             (`signed`).
-        split: property that training and validation clips don't share by default, of `core.style.sampling.WAYS`.
+        split: property that training and validation clips don't share by default, of
+            `apps.clips.corpus_splits.WAYS`.
         suffixes: of its audio. beside: patterns, in lower case, of other files; `*` matches folders, too.
     """
 

@@ -8,11 +8,11 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from dailytalk_contiguous.apps.clips.clip_source import ClipSource
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, Reader
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.clip_records import ClipSource
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.sources import whisper_json

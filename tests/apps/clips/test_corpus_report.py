@@ -15,10 +15,14 @@ from finished_corpora import clip_row, corpus_folder
 from published_folder import write_published
 from reports import tables_of, write_report
 
+from dailytalk_contiguous.apps.clips.clip_displays import ClipDisplays, quality
+from dailytalk_contiguous.apps.clips.clip_figures import MEASURES, CorpusFigures, Quality
 from dailytalk_contiguous.core.records import figures
+from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.schema import LABELLED
+from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.records.utterance import PROSODY
-from dailytalk_contiguous.publish.checks.clip_figures import CorpusFigures
+from dailytalk_contiguous.core.sound.quality import QualityLimits
 from dailytalk_contiguous.publish.checks.verdict import LIMITS
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
@@ -191,3 +195,12 @@ def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emot
     assert written.verdict is not None
     assert written.verdict.level == "doubtful"
     assert "1 of 6 clips has a side with less than 10 dB" in written.path.read_text(encoding="utf-8")
+
+
+def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
+    empty = dict.fromkeys(MEASURES)
+    rows = [empty | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
+    measured = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0))
+    tables = TableMaker().tables()
+    plot = quality(ClipDisplays(tables, NO_RUN, {}, clips=CorpusFigures(tables, quality=measured)), "snr_db")
+    assert plot.words == "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"

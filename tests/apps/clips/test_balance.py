@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.style.sampling import Balance, cell_of, plan_balance
+from dailytalk_contiguous.apps.clips.balance import Balance, cell_of, plan_balance
 
 EMOTIONS = ("happy", "sad", "angry")
 

@@ -8,24 +8,21 @@ only: a stock model stops on them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from dailytalk_contiguous.core.records.clip import clip_row, times_listed
+from dailytalk_contiguous.core.records.clip import times_listed
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.rows import known_columns
-from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, Row
-from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
+from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words
 from dailytalk_contiguous.machine.audio import read_pcm
+from dailytalk_contiguous.publish.exports.training_folder import ANNOTATED_FIELDS, MANIFESTS
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.store.files import file_name, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, written_before
-
-#: Manifests by split.
-MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
 
 
 def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
@@ -66,10 +63,6 @@ def _conditions(talk: Conversation) -> dict[str, str | None]:
     return {"emotion": labels["emotion"], "style": labels["style"]}
 
 
-#: Fields of a clip's utterance that its annotation has under their names.
-_FIELDS = ("text", "rule", *EMOTION_GUESS)
-
-
 def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, object]:
     """Return the JSON beside a clip's WAV: `alignments` first, then labels and measures, to six digits.
 
@@ -90,25 +83,11 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     has_prosody = any(value is not None for value in prosody.values())
     facts: dict[str, object] = {"id": talk.conversation_id, "language": talk.main_language}
     facts |= {"sample_rate": talk.built_rate, "duration": talk.built_duration}
-    facts |= known_columns(utterance, _FIELDS)
+    facts |= known_columns(utterance, ANNOTATED_FIELDS)
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}
     facts["prosody"] = prosody if has_prosody else None
     facts |= talk.extra["labels"]
     return fields | {name: _rounded(value) for name, value in facts.items()}
-
-
-def annotated_clip(fields: Mapping[str, Any]) -> Row:
-    """Return the row of these fields of `annotation`, without sound and words; null where a field is missing."""
-    affect = fields.get("affect") or {}
-    prosody = fields.get("prosody") or {}
-    columns = ("language", "sample_rate", "duration", "split")
-    clip = {name: fields.get(name) for name in (*columns, *_FIELDS)}
-    clip |= {name: affect.get(name) for name in AFFECT}
-    clip |= {name: prosody.get(name) for name in PROSODY}
-    clip["conversation_id"] = fields["id"]
-    clip["models"] = {"recogniser": None, "affect": affect.get("source")}
-    clip["labels"] = {name: fields.get(name) for name in LABELS}
-    return clip_row(clip, [])
 
 
 def _rounded(value: object) -> object:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.style.sampling import (
+from dailytalk_contiguous.apps.clips.corpus_splits import (
     LEAST_SHARE,
     MOST_DIFFERENT,
     MOST_SHARE,
     CorpusSplit,
     split_corpus,
 )
+from dailytalk_contiguous.core.errors import DailytalkError
 
 EMOTIONS = ("happy", "sad", "angry", "neutral", None)
 

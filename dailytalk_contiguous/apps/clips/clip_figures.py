@@ -4,28 +4,40 @@ There are three kinds of hours: recorded (clips, without copies), in training (t
 seen (all that train, copies too, each as often as the manifest names it).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from dailytalk_contiguous.apps.clips.balance import (
+    BALANCED,
+    BY_EMOTION,
+    CELL_COLUMNS,
+    LEAST_HOURS,
+    cell_of,
+    disparity,
+    noun_of,
+)
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Credit
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, advice
-from dailytalk_contiguous.core.records.run_record import RunRecord
+from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES
+from dailytalk_contiguous.core.records.finding import Finding, advice
+from dailytalk_contiguous.core.records.run_record import NO_RUN, RunRecord
 from dailytalk_contiguous.core.records.schema import Row
 from dailytalk_contiguous.core.records.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.sound.quality import QualityLimits, failures
-from dailytalk_contiguous.core.style import sampling
+from dailytalk_contiguous.core.style.emotions import UNSURE
 from dailytalk_contiguous.core.wording import counted, length_text, percent
-from dailytalk_contiguous.publish.checks.verdict import LIMITS, all_findings
+from dailytalk_contiguous.publish.checks.verdict import JudgedData
 from dailytalk_contiguous.publish.item_tables import tables_of
-from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.store.work_folder import record_of
+from dailytalk_contiguous.publish.items import Items, clip_shards
+from dailytalk_contiguous.shards import CurrentRows
+from dailytalk_contiguous.store.parquet import open_parquet
+from dailytalk_contiguous.store.work_folder import MEASURED, record_of
 
 
 class ClipMeasure(NamedTuple):
@@ -54,7 +66,7 @@ MEASURES = {
 class Quality:
     """Measures of clips as they came, kept or not.
 
-    `clips` has `MEASURES`, the clip's id, and `reason`, why `limits` reject it, empty if they don't.
+    `clips` has `MEASURES`, and `refused`, whether `limits` reject it.
     """
 
     limits: QualityLimits
@@ -66,63 +78,62 @@ class Quality:
         clips = []
         for row in rows:
             values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-            reason = ", ".join(failures(values, limits))
-            clips.append({"id": row.get("conversation_id"), "reason": reason, **values})
-        return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
-
-    @property
-    def refused(self) -> pd.DataFrame:
-        """The clips that are beyond a limit."""
-        return self.clips[self.clips.reason != ""]
+            clips.append({"refused": bool(failures(values, limits)), **values})
+        return cls(limits, pd.DataFrame(clips, columns=["refused", *MEASURES]))
 
 
-@dataclass
+#: The quality of clips that were not measured.
+NOT_MEASURED = Quality.of_rows((), QualityLimits())
+
+
+@dataclass(frozen=True)
 class CorpusFigures:
     """The figures of a corpus of clips or of a mix.
 
     Attributes:
         tables: as `core.records.tables` makes them.
-        quality: of its clips, those that were rejected, too; None where nothing was measured.
+        run: the record of the run that made it.
+        quality: of its clips, those that were rejected, too.
         unit: `clip`, or `file` in a mix, which may have conversations too.
-        before: seconds by emotion (or cell) that could train before balancing, if the run records them.
-        target: seconds that every emotion (or cell) should have: those of the run, or half an hour.
         credits: the sources and their authors.
-        cells_by: the labels that name a cell of the balance, of `core.style.sampling.CELL_COLUMNS`.
     """
 
     tables: Tables
-    quality: Quality | None = None
+    run: RunRecord = NO_RUN
+    quality: Quality = NOT_MEASURED
     unit: str = "clip"
-    before: Mapping[str, float] = field(default_factory=dict)
-    target: float = 3600 * sampling.LEAST_HOURS
     credits: Sequence[Credit] = ()
-    cells_by: Sequence[str] = sampling.BY_EMOTION
 
-    @classmethod
-    def of_run(cls, run: RunRecord, tables: Tables) -> "CorpusFigures":
-        """Take the credits, the labels of a cell, and seconds before balancing and wanted from a run's record."""
-        clips = cls(tables, credits=run.credits)
-        balance = run.balance
-        clips.before = {name: 60 * minutes for name, minutes in balance.minutes_before.items()}
-        if balance.target_minutes and balance.target_minutes > 0:
-            clips.target = 60 * balance.target_minutes
-        if balance.by and all(name in sampling.CELL_COLUMNS for name in balance.by):
-            clips.cells_by = tuple(balance.by)
-        return clips
+    @property
+    def before(self) -> dict[str, float]:
+        """Seconds by emotion (or cell) that could train before balancing, if the run records them."""
+        return {name: 60 * minutes for name, minutes in self.run.balance.minutes_before.items()}
+
+    @property
+    def target(self) -> float:
+        """Seconds that every emotion (or cell) should have: those of the run, or half an hour."""
+        minutes = self.run.balance.target_minutes or 0.0
+        return 60 * minutes if minutes > 0 else 3600 * LEAST_HOURS
+
+    @property
+    def cells_by(self) -> tuple[str, ...]:
+        """The labels that name a cell of the balance, of `apps.clips.balance.CELL_COLUMNS`."""
+        labels = tuple(self.run.balance.by or ())
+        return labels if labels and CELL_COLUMNS.keys() >= {*labels} else BY_EMOTION
 
     @property
     def noun(self) -> str:
         """The name of a cell of the balance."""
-        return sampling.noun_of(self.cells_by)
+        return noun_of(self.cells_by)
 
     def training(self) -> pd.DataFrame:
         """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
         tables = self.tables
         label = "emotion"
-        if tuple(self.cells_by) != sampling.BY_EMOTION:
-            columns = [sampling.CELL_COLUMNS[name] for name in self.cells_by]
+        if self.cells_by != BY_EMOTION:
+            columns = [CELL_COLUMNS[name] for name in self.cells_by]
             labels = tables.conversations[columns].astype(object).to_dict("records")
-            names_of_cells = [sampling.cell_of(row, self.cells_by) for row in labels]
+            names_of_cells = [cell_of(row, self.cells_by) for row in labels]
             cells = pd.Series(names_of_cells, tables.conversations.index, object)
             tables = replace(tables, conversations=tables.conversations.assign(cell=cells))
             label = "cell"
@@ -140,12 +151,12 @@ class CorpusFigures:
     def disparity(self) -> tuple[float, float]:
         """The largest emotion (or cell) divided by the smallest one, as recorded and as seen."""
         named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
-        return sampling.disparity(named.recorded), sampling.disparity(named.seen)
+        return disparity(named.recorded), disparity(named.seen)
 
     @property
     def is_unbalanced(self) -> bool:
         """Whether the run could not balance its emotions (or cells)."""
-        return bool(self.before) and self.disparity()[1] > sampling.BALANCED
+        return bool(self.before) and self.disparity()[1] > BALANCED
 
     def shortfalls(self) -> dict[str, float]:
         """Return the seconds that emotions (or cells) lack to have the target of recordings that could train."""
@@ -161,6 +172,18 @@ def _trained(tables: Tables) -> pd.DataFrame:
     return rows[rows["clip"] & (rows.split == "train") & rows.augmented_from.isna()]
 
 
+def measured_clips(items: Items) -> Iterator[Row]:
+    """Yield the id, the `duration` and the measures (`core.sound.quality`) of all measured clips, kept or not."""
+    if items.folder is None:
+        return
+    shards = CurrentRows(clip_shards(items.folder / MEASURED))
+    for path in shards.files:
+        with open_parquet(path, "run `dailytalk corpus` again") as opened:
+            for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
+                if shards.counts(path, row.get("conversation_id")):
+                    yield row
+
+
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
     """Return the figures of clips; rows that can't be used are added to `refused`."""
     run = items.run
@@ -170,47 +193,50 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     settings = run.settings.items()
     chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
     (limits,) = with_settings((QualityLimits(),), chosen)
-    quality = Quality.of_rows(items.measures(), limits)
-    clips = CorpusFigures.of_run(run, tables_of(items, refused))
-    clips.quality = quality
-    if items.kind == "mix":
-        clips.unit = "file"
+    quality = Quality.of_rows(measured_clips(items), limits)
+    tables = tables_of(items, refused)
+    credits = run.credits
     if items.kind == "version":
-        rows = clips.tables.conversations[["corpus", "licence"]]
+        rows = tables.conversations[["corpus", "licence"]]
         named = rows.astype(object).dropna().drop_duplicates()
-        clips.credits = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
-    return clips
+        credits = tuple(Credit(corpus, licence) for corpus, licence in named.itertuples(index=False))
+    return CorpusFigures(tables, run, quality, "file" if items.kind == "mix" else "clip", credits)
 
 
-def findings_of_clips(clips: CorpusFigures, run: RunRecord, limits: FindingLimits = LIMITS) -> list[Finding]:
-    """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
-    findings = all_findings(clips.tables, run, limits, unit="clip")
-    agreed, rated = figures.heard_as_meant(clips.tables, "emotion", "perceived")
-    least = limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
-    if agreed < least * rated:
-        problem = (
-            f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
-        )
-        remedy = "keep those that were heard (corpus --agreed-only)"
-        findings.append(advice("unheard-emotion", ".", problem, remedy))
+def heard_as_meant(tables: Tables, answer: str) -> tuple[int, int]:
+    """Count the clips whose answer is the emotion that was meant, and those with both (`unsure` is no answer)."""
+    numbers = figures.crossed(tables, "emotion", answer).drop(index=UNKNOWN, errors="ignore")
+    numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
+    alike = numbers.index.intersection(numbers.columns)
+    agreed = sum(int(numbers.at[name, name]) for name in alike)
+    return agreed, int(numbers.to_numpy().sum())
+
+
+def unheard_emotion(data: JudgedData) -> Finding | None:
+    """Clips in which raters did not hear the emotion that was meant."""
+    if data.unit != "clip":
+        return None
+    agreed, rated = heard_as_meant(data.tables, "perceived")
+    least = data.limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
+    if not agreed < least * rated:
+        return None
+    problem = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
+    remedy = "keep those that were heard (corpus --agreed-only)"
+    return advice("unheard-emotion", ".", problem, remedy)
+
+
+def few_minutes_of_emotion(data: JudgedData) -> Finding | None:
+    """Emotions (or cells) that have too little to train on."""
+    if data.unit != "clip":
+        return None
+    clips = CorpusFigures(data.tables, data.run)
     shortfalls = clips.shortfalls()
-    if shortfalls:
-        thinnest = max(shortfalls, key=shortfalls.__getitem__)
-        problem = (
-            f"the corpus has {counted(len(shortfalls), clips.noun)} with under {length_text(clips.target)} to "
-            f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
-        )
-        remedy = "add another corpus, or record what it lacks"
-        findings.append(advice("few-minutes-of-emotion", ".", problem, remedy, "note"))
-    return findings
-
-
-def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS) -> list[Finding]:
-    """Return the findings on all rows together, conversations or clips, and on the run that made them.
-
-    `tables`: of the rows of `items`.
-    """
-    if not items.has_labels:
-        return all_findings(tables, items.run, limits)
-    clips = CorpusFigures.of_run(items.run, tables)
-    return findings_of_clips(clips, items.run, limits)
+    if not shortfalls:
+        return None
+    thinnest = max(shortfalls, key=shortfalls.__getitem__)
+    problem = (
+        f"the corpus has {counted(len(shortfalls), clips.noun)} with under {length_text(clips.target)} to "
+        f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
+    )
+    remedy = "add another corpus, or record what it lacks"
+    return advice("few-minutes-of-emotion", ".", problem, remedy, "note")
