@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.records.conversation import (
     assign,
     from_row,
     has_column,
+    is_set,
     to_row,
 )
 from dailytalk_contiguous.core.records.judged import read_published
@@ -68,7 +69,8 @@ def features_of(stages: Sequence[Stage]) -> Features:
     """Return the columns of a shard: the source's and all that the stages add, except the transient ones."""
     columns = dict(SOURCE)
     for stage in stages:
-        columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
+        added = stage.columns if "utterance_id" in columns else stage.adds
+        columns |= {name: feature for name, feature in added.items() if name not in stage.transient}
     return Features(columns)
 
 
@@ -190,7 +192,7 @@ class ShardInProgress:
         self._rows: dict[str, Row] = {}
         self._entries: dict[str, shards.Entry] = {}
         self._rows_before: dict[str, Row] = {}
-        self._copy(task.made_before | {name for stage in stages for name in stage.adds})
+        self._copy(task.made_before | {name for stage in stages for name in stage.columns})
         for pending in task.conversations:
             if pending.is_finished and pending.id not in self._entries:
                 self.put(pending, published_row(pending), None)
@@ -460,10 +462,11 @@ def open_talk(row: Row, features: Features) -> Conversation:
 def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversation]:
     """Conversations after a stage, with values as a file would hold them."""
     after = stage.apply(talks)
-    names = [name for name in stage.adds if name not in stage.transient]
     for talk in after:
+        columns = stage.columns if is_set(talk.utterances) else stage.adds
+        names = [name for name in columns if name not in stage.transient]
         if not talk.problem:
-            assign(talk, as_stored(to_row(talk, names), stage.adds), stage.adds)
+            assign(talk, as_stored(to_row(talk, names), columns), columns)
     return after
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from revoicing import Said, columns, recording
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import CHANNELS
@@ -81,6 +82,6 @@ def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:
     second = columns(short, short_samples, RATE)
     batch = {name: first[name] + second[name] for name in first}
     with pytest.raises(BadInput, match=r"0\.7 s of the left speaker alone") as error:
-        ChooseVoice()(batch)
+        columns_after(ChooseVoice(), batch)
     assert error.value.row == 1
     assert "--voice" in error.value.remedy

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from audio_files import EXAMPLES, conversations, reference
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.sound.samples import to_pcm
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -53,8 +53,8 @@ def style_of(channel: str, start: float) -> str:
 
 def test_loud_and_low_lines_of_a_conversation_are_told_apart() -> None:
     batch = conversations(EXAMPLES / "bicycle_repair.flac", offset=[0.0], duration=[35.0])
-    batch |= Segment()(batch)
-    measured = PerUtterance(MeasureProsody())(batch)
+    batch |= columns_after(Segment(), batch)
+    measured = columns_after(MeasureProsody(), batch)
     (channels,) = batch["channel"]
     (starts,) = batch["start"]
     (rms,) = measured["rms"]

@@ -34,6 +34,7 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.arrow_types import record_features
 from dailytalk_contiguous.core.records.clip import SAID
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, CopyRecipe, PlannedLabels
+from dailytalk_contiguous.core.records.conversation import from_row, to_row
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     EmotionShare,
@@ -162,8 +163,9 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
     columns["text_raw"] = [row["text_raw"] for row in clips]
     utterances = columns | {"channel": ["left"] * len(clips)}
     utterances["utterance_id"] = [row["id"] for row in clips]
-    columns |= Bucket().row(utterances)
-    columns |= Tag()(columns)
+    talk = Bucket().of_talk(from_row(utterances))
+    tag = Tag()
+    columns |= to_row(tag.of_talk(talk), (*Bucket.adds, *tag.adds))
     return columns
 
 
