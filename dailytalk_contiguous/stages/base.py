@@ -123,8 +123,8 @@ class Stage:
             `Field` fit. A `Column` belongs to the row and has one value a conversation.
         transient: columns of `adds` that are too large to be stored.
         if_model_fails: the remedy for an utterance on which the stage's model raises an error. The utterance goes
-            on without results, or is rejected (a dataset of utterances). If empty, the error ends the run. The stage
-            must take an utterance whose `speech` is empty.
+            on without results, or is rejected (a dataset of utterances). If empty, the error ends the run. The
+            stage must take an utterance whose `speech` is empty.
         VERSION: a number that is raised whenever the results of a stage of this package change; rows of another
             version are made again. A person's own stage needs none: its file counts.
         prepares: whether the stage needs no model's device, so that a thread may run it while the device is busy.
@@ -496,10 +496,10 @@ class UtteranceStage(Stage):
     their utterances, or with those on which its model has not failed. It fills these in, and makes no new ones.
     Columns of the conversation are those of `core.records.schema.CONVERSATION_COLUMNS`, which `of_talks` can read.
 
-    It takes rows that are conversations, or an utterance each: those with the same `conversation_id` in a batch are
-    of one conversation. An utterance on which the model fails (`if_model_fails`) is given to it without sound, or has
-    no results if the stage reads none, and the column `model_failures` of its conversation says why; a row that is an
-    utterance is rejected.
+    It takes rows that are conversations, or an utterance each: those with the same `conversation_id` in a batch
+    are of one conversation. An utterance on which the model fails (`if_model_fails`) is given to it without sound,
+    or has no results if the stage reads none, and the column `model_failures` of its conversation says why; a row
+    that is an utterance is rejected.
     """
 
     def of_utterance(self, utterance: Utterance) -> None:
