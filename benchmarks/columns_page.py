@@ -5,6 +5,7 @@ column means is what the table of fields says, or else `MEANINGS`, unless datase
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -38,8 +39,14 @@ HEAD = """# Columns for a stage of your own
 `dailytalk tag --stage FILE.py` runs [your stage](extending.md#add-a-stage) after those of the package. It may
 name every column here, and those of your own stages before it, in `needs`, or in `uses` if it can do without.
 
-Types are those of Python; any value may be None, and an unknown number None or NaN. Times are seconds of the
-conversation. [Fields](../dataset_card/fields.md) explain the columns, except for the notes here.
+Types are those of Python; any value may be None, and an unknown number None or NaN.
+[Fields](../dataset_card/fields.md) explain the columns, except for the notes here.
+
+`start` counts seconds
+
+- of the recording in transcript.jsonl;
+- of the conversation here, which begins at `offset` (`new_start`: of its result);
+- of the result in finished rows, transcript_shifted.jsonl and exports (`source_start`: of the conversation).
 """
 
 UTTERANCES = """## One value an utterance
@@ -56,64 +63,35 @@ each utterance; if it takes objects, it finds the value on the conversation in `
 
 #: Unit or range of columns, and what `FIELDS_PAGE` does not say of them.
 MEANINGS: dict[str, tuple[str, str]] = {
-    "recording_id": ("", ""),
     "audio": ("", "`path` is a file:// address, which `machine/audio.py` decodes"),
-    "audio_identity": ("", ""),
     "offset": ("seconds of the recording", ""),
     "duration": ("seconds", ""),
     "sample_rate": ("Hz, of the recording", ""),
-    "channels": ("", ""),
-    "given": ("seconds", "one cue after another"),
+    "cues": ("seconds", "one cue after another"),
     "given_language": ("ISO 639-1", "`en,es` for left and right"),
-    "transcripts": ("", ""),
     "uncovered_sound": ("seconds of the source", ""),
-    "sound_digest": ("", ""),
     "side_shift": (
         "seconds",
         "by how much the right side is later (below 0: earlier), and becomes later; `lacking`: sound that a side "
         "lacks, its start in the side's time and its length; `known_by`: a `leak` or the `transcript`; `aligned`: "
         "all times are those after `--align-sides`; None if nothing tells that the sides are out of step",
     ),
-    "transcript_repair": ("", ""),
     "transcript_marks": ("seconds of the source", ""),
     "model_failures": ("", "published rows have only the kind of the error"),
     "input_digest": ("", "of the recording and its transcript"),
     "problem": ("", "always None: unusable recordings do not reach a stage"),
     "remedy": ("", "always None: unusable recordings do not reach a stage"),
-    "channel": ("`left`, `right`, `mix`", ""),
-    "start": ("seconds", ""),
-    "end": ("seconds", ""),
-    "start_trim": ("seconds", ""),
-    "end_trim": ("seconds", ""),
-    "run": ("", ""),
     "speech_seconds": ("seconds", ""),
     "speech": (
         "16 kHz, mono",
         "little-endian 16-bit samples; `pcm_to_float` (`core/sound/samples.py`) converts them to float32 in "
         "[-1, 1), shape (n,)",
     ),
-    "sides": ("", ""),
-    "notes": ("", ""),
-    "rejected": ("", ""),
-    "given_text": ("", ""),
     "given_words": ("seconds, [0, 1]", ""),
-    "unmatched": ("", ""),
     "words": ("seconds, [0, 1]", ""),
-    "avg_logprob": ("", ""),
     "no_speech_prob": ("[0, 1]", ""),
-    "recogniser": ("", ""),
-    "question": ("", ""),
-    "text_reason": ("", ""),
-    "tagged_text": ("", ""),
-    "joined": ("", ""),
-    "affect_model": ("", ""),
-    "emotion_class": ("", ""),
-    "emotion_probabilities": ("[0, 1]", ""),
-    "emotion_model": ("", ""),
     "prosody_tokens": ("0 to 119", ""),
-    "prosody_runs": ("", ""),
     "prosody_words": ("seconds, semitones, ratio, dB", ""),
-    "prosody_model": ("", ""),
     "rms_gain_db": ("dB", ""),
     "f0_ratio": ("ratio", ""),
     "rate_ratio": ("ratio", ""),
@@ -176,11 +154,12 @@ def short_type(feature: Any) -> str:
 
 def cells(column: StageColumn, feature: Any) -> list[str]:
     """The cells of a column's row, after that of its name."""
-    unit, about = meanings()[column.name]
+    unit, about = meanings().get(column.name, ("", ""))
     if about in FIELDS_PAGE.read_text(encoding="utf-8"):
         about = ""
     if column.is_transient:
         about += "; during a run alone, in no file"
+    unit = re.sub(r"(, |^)or (absent|null).*", "", unit)  # any value may be None
     described = [f"{short_type(feature)}, {unit}" if unit else short_type(feature)]
     if about:
         described.append(about)

@@ -291,7 +291,7 @@ def sounds_of_the_voice(filler: str) -> Iterator[Samples]:
     for sentence in SENTENCES:
         speech = synthesise(voice, Line(sentence.format(filler=filler), "", "en", 0))
         sound = resampled(speech.samples, speech.sample_rate)
-        word = next(word for word in speech.words or () if is_filler(word.text))
+        word = next(word for word in speech.words or () if is_filler(word.word))
         first = round((word.start - 0.02) * ANALYSIS_RATE)
         last = round((word.end + 0.04) * ANALYSIS_RATE)
         yield sound[first:last]

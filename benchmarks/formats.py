@@ -1409,7 +1409,7 @@ def read_back(files: Files, folder: Path) -> dict[str, Any]:
         "end": [line.end for line in talk],
     }
     matched = row_after(MatchTranscript(), row | heard | {"notes": []})
-    return row | {"given": matched["given"], "unmatched": matched["unmatched"]}
+    return row | {"cues": matched["cues"], "unmatched": matched["unmatched"]}
 
 
 def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
@@ -1420,7 +1420,7 @@ def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
     for side in ("left", "right"):
         lines = [line for line in talk if line.who == side]
         # Turns of an RTTM have no text.
-        cues = [cue for cue in row["given"] if cue["channel"] == side and cue["text"] is not None]
+        cues = [cue for cue in row["cues"] if cue["channel"] == side and cue["text"] is not None]
         wrong["speakers"] |= {cue["speaker"] for cue in cues} != {(way.people or {}).get(side)}
         if way.words:
             meant = [word for line in lines for word in line.words]

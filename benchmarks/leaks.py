@@ -240,7 +240,8 @@ def words(calls: Sequence[Path]) -> bool:
     runs = []
     for path in calls:
         words = [
-            Word(word["word"], word["start"], word["end"], side=word["speaker"]) for word in transcript(path, ())
+            Word(word["word"], word["start"], word["end"], speaker=word["speaker"])
+            for word in transcript(path, ())
         ]
         without.append(same_words(words))
         runs.append(longest_at_once(words))
@@ -525,7 +526,7 @@ def given(_: Sequence[Path]) -> bool:
 def given_words(recording: Samples, lines: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:
     """Channel, text with its number in the channel, and start of each word; empty for a line without words."""
     batch = conversations(recording)
-    columns = batch | columns_after(Segment(), batch) | {"given": [[{"speaker": None, **line} for line in lines]]}
+    columns = batch | columns_after(Segment(), batch) | {"cues": [[{"speaker": None, **line} for line in lines]]}
     columns |= columns_after(MatchTranscript(), columns)
     n_words = dict.fromkeys(CHANNELS, 0)
     words = []

@@ -208,7 +208,7 @@ def voice(work: Path) -> bool:
         take = samples[: round((line["end"] - line["start"]) * rate), 0]
         said.append(line["text"])
         (words,) = recognise("tiny.en", "cpu", "auto", [RecogniserInput(take, rate, "en")])
-        found.append("".join(word.text for word in words))
+        found.append("".join(word.word for word in words))
     rate = error_rate(said, found)
     takes = [error_rate([text], [heard]).share for text, heard in zip(said, found, strict=True)]
     whole = sum(share == 0 for share in takes)

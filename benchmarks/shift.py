@@ -130,7 +130,7 @@ def words_wrong(sides: Sequence[Side], converted: bool) -> list[Rate]:
             sounds.append(RecogniserInput(sound[first:last], rate, "en"))
             texts.append(text)
     recognised = recognise("base", "cpu", "auto", sounds)
-    found = ["".join(word.text for word in words) for words in recognised]
+    found = ["".join(word.word for word in words) for words in recognised]
     return [error_rate([text], [text_found]) for text, text_found in zip(texts, found, strict=True)]
 
 

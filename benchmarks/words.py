@@ -277,7 +277,7 @@ def segmented_batch(sound: Samples) -> dict[str, list[Any]]:
 def placed_in_all_ways(talk: Talk, segmented: dict[str, list[Any]]) -> Iterator[tuple[str, Outcome]]:
     """Each way to place the words of a talk, and its outcome."""
     transcript = [cue_of(line) for line in talk.lines]
-    matched = segmented | {"given": [transcript]}
+    matched = segmented | {"cues": [transcript]}
     matched |= columns_after(MatchTranscript(), matched)
     yield GIVEN, aligned(talk, transcribed(matched), "auto")
     row = transcribed(segmented)

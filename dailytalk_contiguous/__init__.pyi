@@ -11,9 +11,9 @@ from .core.errors import ModelMissing as ModelMissing
 from .core.errors import Reject as Reject
 from .core.licensing import Licence as Licence
 from .core.records.conversation import Conversation as Conversation
-from .core.records.conversation import Utterance as Utterance
 from .core.records.fields import Column as Column
 from .core.records.fields import Field as Field
+from .core.records.utterance import Utterance as Utterance
 from .core.records.utterance import heard_utterances as heard_utterances
 from .core.settings import setting as setting
 from .core.words.word import Span as Span

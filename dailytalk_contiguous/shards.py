@@ -50,7 +50,7 @@ _MEMORY = 6
 
 #: The bytes that zlib has seen before: a recording without a transcript is little more than the names of columns.
 _SEEN = pickle.dumps(
-    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "given": [], "transcripts": []},
+    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "cues": [], "transcripts": []},
     pickle.HIGHEST_PROTOCOL,
 )
 

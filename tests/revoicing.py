@@ -92,7 +92,7 @@ def columns(
         "run": [[utterance.run for utterance in said]],
         "text": [[utterance.text for utterance in said]],
         "status": [statuses],
-        "unspoken_reason": [[None] * len(said)],
+        "reason": [[None] * len(said)],
         "unspoken_remedy": [[None] * len(said)],
         "spoken": [spoken],
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import from_flat, from_row, to_flat, to_row
+from dailytalk_contiguous.core.records.rows import from_flat, from_row, to_flat, to_row
 from dailytalk_contiguous.core.records.schema import CONVERSATION_COLUMNS, Batch, Row
 from dailytalk_contiguous.stages.base import Stage, UtteranceStage
 

@@ -147,7 +147,7 @@ def align(
         return None
     is_each_word = len(result) == len(words)
     if is_each_word:
-        texts = [text if word is None else word.text for word, text in zip(result, words, strict=True)]
+        texts = [text if word is None else word.word for word, text in zip(result, words, strict=True)]
         is_each_word = texts == [*words]
     if not is_each_word:
         raise ModelFailed("it returned other words: each word, or None in its place, must come once, in order")

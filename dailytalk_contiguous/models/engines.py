@@ -216,7 +216,7 @@ def synthesise(
         cost = float(spoken.cost)
         words = None
         if spoken.words is not None:
-            words = [Word(word.text, word.start, word.end, word.probability) for word in spoken.words]
+            words = [Word(word.word, word.start, word.end, word.probability) for word in spoken.words]
         is_in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
     except DailytalkError:
         raise

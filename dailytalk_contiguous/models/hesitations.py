@@ -149,7 +149,7 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     else:
         candidates = _uncovered(samples, words)
     # The first word of a sentence is behind a mark, and behind nothing.
-    has_mark = [True, *(word.text.rstrip()[-1:] in NO_COMMA_AFTER for word in words)]
+    has_mark = [True, *(word.word.rstrip()[-1:] in NO_COMMA_AFTER for word in words)]
     long_enough: list[HesitationPlace] = []
     for candidate in candidates:
         candidate = candidate._replace(is_inside=not has_mark[candidate.before])
@@ -158,7 +158,7 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     n_between = Counter(candidate.before for candidate in long_enough)
     lost = {before for before, count in n_between.items() if count > MOST_BETWEEN}
     lost |= {candidate.before for candidate in long_enough if candidate.end - candidate.start > LONGEST}
-    is_filler = are_fillers([word.text for word in words], language)
+    is_filler = are_fillers([word.word for word in words], language)
     # The mean square of what is audible of a window, without the silence between its utterances.
     audible_level = float(levels[is_audible].mean()) if is_audible.any() else 0.0
     least_level = audible_level * 10 ** (-MOST_UNDER_DB / 10)
@@ -220,7 +220,7 @@ def _doubtful_places(words: Sequence[Word], is_audible: NDArray[np.bool_]) -> It
     A recogniser gives the time of a hesitation that it leaves out to a word beside it, or to none. `is_audible`:
     of each frame of a window.
     """
-    is_longer = [word.end - word.start - seconds_to_say(word.text) > LONGER for word in words]
+    is_longer = [word.end - word.start - seconds_to_say(word.word) > LONGER for word in words]
     ends = [0.0, *(word.end for word in words)]
     starts = [*(word.start for word in words), len(is_audible) * FRAME_SECONDS]
     for before, (pause_start, pause_end) in enumerate(zip(ends, starts, strict=True)):
@@ -281,8 +281,8 @@ def _in_grammar(samples: Samples, words: Sequence[Word], stretches: Iterable[_St
     for stretch in stretches:
         sound = samples[int(stretch.start * ANALYSIS_RATE) : int(stretch.end * ANALYSIS_RATE)]
         numbers = range(stretch.first, stretch.behind)
-        spoken = [number for number in numbers if has_words(words[number].text)]
-        texts = [words[number].text for number in spoken]
+        spoken = [number for number in numbers if has_words(words[number].word)]
+        texts = [words[number].word for number in spoken]
         # Its first and last word may be cut off, unless the window begins or ends there.
         first_place = 0 if stretch.first == 0 else 1
         behind_places = len(spoken) + 1 if stretch.behind == len(words) else len(spoken) - 1
@@ -356,7 +356,7 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
     result: list[Word] = []
     for index in range(len(words) + 1):
         here = [hesitation for hesitation in hesitations if hesitation.position.before == index]
-        begins_sentence = not result or ends_sentence(result[-1].text)
+        begins_sentence = not result or ends_sentence(result[-1].word)
         for position, spelling, probability in here:
             if not position.repeated:
                 _end_in_comma(result, language)
@@ -368,7 +368,7 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
             break
         word = words[index]
         if here and begins_sentence:
-            word = word.spelled(_inside_a_sentence(word.text))
+            word = word.spelled(_inside_a_sentence(word.word))
         if result:
             earliest = result[-1].end if here else result[-1].start + SHORTEST_WORD
             if word.start < earliest:  # a hesitation has moved it, or the word before
@@ -381,9 +381,9 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
 def _put(words: list[Word], word: Word, language: str) -> None:
     """Put a word of a hesitation behind words, the last of which makes room for it."""
     start = word.start
-    begins_sentence = not words or ends_sentence(words[-1].text)
-    capitalised = word.text[:1].upper() + word.text[1:]
-    text = capitalised if begins_sentence else _inside_a_sentence(word.text)
+    begins_sentence = not words or ends_sentence(words[-1].word)
+    capitalised = word.word[:1].upper() + word.word[1:]
+    text = capitalised if begins_sentence else _inside_a_sentence(word.word)
     if words:
         last = words[-1]
         start = max(start, last.start + LEAST_KEPT)
@@ -400,7 +400,7 @@ COMMAS = {"ja": "、", "zh": "，"}
 
 def _end_in_comma(words: list[Word], language: str) -> None:
     """Set a comma behind the last word, unless it has a mark."""
-    text = words[-1].text.rstrip() if words else "."
+    text = words[-1].word.rstrip() if words else "."
     if text[-1:] not in NO_COMMA_AFTER:
         comma = COMMAS.get(language, ",")
         words[-1] = words[-1].spelled(text + comma)
@@ -416,7 +416,7 @@ def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
     from dailytalk_contiguous.core.words.filler_removal import words_without_fillers  # loads datasets
 
-    spelled = [word.text for word in words]
+    spelled = [word.word for word in words]
     is_filler = are_fillers(spelled, language)
     texts = words_without_fillers(spelled, is_filler)
     return [word.spelled(text) for word, text in zip(words, texts, strict=True) if text is not None]

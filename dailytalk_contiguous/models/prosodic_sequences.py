@@ -15,7 +15,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import ProsodicWord, TokenRun
+from dailytalk_contiguous.core.records.utterance import ProsodicWord, TokenRun
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.models import contours
@@ -215,7 +215,7 @@ def word_prosody(
         is_voiced = frames.any(axis=1)
         voiced = frames[is_voiced]
         word_tokens = [int(token) for token in tokens[first:last]]
-        prosodic = ProsodicWord(word.text, word.start, word.end, word_tokens)
+        prosodic = ProsodicWord(word.word, word.start, word.end, word_tokens)
         if usual.word_seconds > 0:
             prosodic.duration = (word.end - word.start) / usual.word_seconds
         if len(voiced):

@@ -156,7 +156,7 @@ class SpeechCache:
         encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
         words = None
         if spoken.words is not None:
-            words = [[word.text, word.start, word.end, word.probability] for word in spoken.words]
+            words = [[word.word, word.start, word.end, word.probability] for word in spoken.words]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record: _Record = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),

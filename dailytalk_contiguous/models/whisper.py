@@ -464,7 +464,7 @@ def _hesitating_text(
     text: list[int] = []
     positions: list[int] = []
     for index in range(len(words) + 1):
-        before = words[index - 1].text if index else "."
+        before = words[index - 1].word if index else "."
         repeats: list[int] = []  # which of the places wait for the word that they are a repeat of
         for candidate in places:
             if candidate.before != index:
@@ -475,7 +475,7 @@ def _hesitating_text(
                     positions[waiting] = len(text)
                 repeats = [len(positions) - 1]
                 repeated = words[index : index + len(candidate.repeated)]  # whole, even where one is cut off
-                hesitation = " ".join(bare_word(word.text) for word in repeated)
+                hesitation = " ".join(bare_word(word.word) for word in repeated)
             else:
                 if candidate.is_inside and before != ",":
                     text += tokenizer.encode(",")
@@ -486,7 +486,7 @@ def _hesitating_text(
         for waiting in repeats:
             positions[waiting] = len(text)
         if index < len(words):
-            text += tokenizer.encode(f" {words[index].text.strip()}")
+            text += tokenizer.encode(f" {words[index].word.strip()}")
     return text, positions
 
 

@@ -14,13 +14,13 @@ from msgspec import structs
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Checked, Finding, FindingLimits, NotChecked, advice, error
+from dailytalk_contiguous.core.records.lines import line_problem
 from dailytalk_contiguous.core.records.published_fields import published
 from dailytalk_contiguous.core.records.run_record import NO_RUN
 from dailytalk_contiguous.core.records.schema import CONFIGS, LABELLED, Row
 from dailytalk_contiguous.core.records.tables import TableMaker, Tables
-from dailytalk_contiguous.core.records.utterance import FIELDS, line_problem, no_text_reason
+from dailytalk_contiguous.core.records.utterance import CONVERTED_TRIES, FIELDS, no_text_reason
 from dailytalk_contiguous.core.settings import is_own_file
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted

@@ -19,8 +19,9 @@ from dailytalk_contiguous.core.documents import Number, fits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records.fields import columns_among
 from dailytalk_contiguous.core.records.finished import as_recorded, finished_fields
+from dailytalk_contiguous.core.records.lines import from_line, line_problem
 from dailytalk_contiguous.core.records.schema import COLUMNS, LABELLED, SIDE, Row
-from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields, from_line, line_problem
+from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields
 from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
@@ -120,7 +121,7 @@ class TaggedItems(Items):
         for _, line in lines:
             utterance = as_recorded(from_line(line, fields).shifted(-offset))
             source = utterance.models["recogniser"] or ""
-            words += [replace(word, side=utterance.channel, source=source) for word in utterance.words]
+            words += [replace(word, speaker=utterance.channel, source=source) for word in utterance.words]
             utterances.append(utterance)
         words.sort(key=lambda word: word.start)
         field_names = features_of_fields(fields)

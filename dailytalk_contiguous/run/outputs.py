@@ -20,10 +20,12 @@ from msgspec.structs import replace
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.conversation import Conversation, from_row, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_of_lines
 from dailytalk_contiguous.core.records.finished import as_recorded, from_finished
+from dailytalk_contiguous.core.records.lines import to_shifted_line
 from dailytalk_contiguous.core.records.published_fields import described
+from dailytalk_contiguous.core.records.rows import from_row
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.records.tables import (
     LABELS,
@@ -32,7 +34,7 @@ from dailytalk_contiguous.core.records.tables import (
     conversation_columns,
     utterance_columns,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS, to_shifted_line
+from dailytalk_contiguous.core.records.utterance import FIELDS, or_none
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.machine.resources import PACKAGES
@@ -257,7 +259,7 @@ class _ShardLines:
                 parts = _rejected_in_finished(talk)
                 maker.add(talk)
                 # The transcript's fields at their new times, then ours.
-                talk.audio_file = wav_path(Path(), talk.id).as_posix()
+                talk.audio_file = wav_path(Path(), talk.conversation_id).as_posix()
                 columns = columns_of_lines(talk.extra, half.line_fields)
                 shifted = [to_shifted_line(utterance, talk, half.line_fields) for utterance in talk.utterances]
                 lines: Iterable[JsonObject] = [line | columns for line in shifted]
@@ -275,12 +277,12 @@ class _ShardLines:
     def _note(self, talk: Conversation) -> None:
         """Take over the notes on a tagged conversation, and who of the table of speakers has no line in it."""
         for note in or_none(talk.notes) or ():
-            self.notes.append({"conversation_id": talk.id, "note": note})
+            self.notes.append({"conversation_id": talk.conversation_id, "note": note})
         present = {utterance.channel for utterance in talk.utterances}
         for channel in sorted({*CHANNELS} - present):
             person = self.half.people.get((talk.recording_id, channel))
             if person:
-                names = self.silent_speakers.setdefault(talk.id, {})
+                names = self.silent_speakers.setdefault(talk.conversation_id, {})
                 names[channel] = person.speaker
 
     def _rows(self) -> Iterator[Row]:
@@ -334,8 +336,8 @@ def _rejected_in_finished(talk: Conversation) -> list[Reject]:
     parts = [failure for failure in failures if failure.stage in SPOKEN_STAGES]
     for utterance in talk.utterances:
         if utterance.status == "kept-original" and utterance.text.strip():
-            reason = utterance.unspoken_reason or ""
-            parts.append(Reject(utterance.id, "Speak", reason, "its original voice is kept"))
+            reason = utterance.reason or ""
+            parts.append(Reject(utterance.utterance_id, "Speak", reason, "its original voice is kept"))
     return parts
 
 
@@ -345,7 +347,7 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Conversation:
     words = []
     for utterance in tagged_utterances(talk, fields):
         utterances.append(as_recorded(utterance))
-        words += [replace(word, side=utterance.channel) for word in utterance.words]
+        words += [replace(word, speaker=utterance.channel) for word in utterance.words]
     languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
     commonest = languages.most_common(1)
     return replace(

@@ -20,7 +20,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
-from dailytalk_contiguous.core.records.conversation import cues_of_row
+from dailytalk_contiguous.core.records.rows import cues_of_row
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES

@@ -18,17 +18,11 @@ from datasets import Features
 from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    as_stored,
-    assign,
-    from_row,
-    has_column,
-    is_set,
-    to_row,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.judged import read_published
+from dailytalk_contiguous.core.records.rows import as_stored, assign, from_row, has_column, to_row
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.utterance import is_set
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt

@@ -17,17 +17,13 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import JsonObject
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    from_row,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field
 from dailytalk_contiguous.core.records.published_fields import published
+from dailytalk_contiguous.core.records.rows import conversation_features, from_row
 from dailytalk_contiguous.core.records.run_record import RunRecord, TaggedFolder, WorkingCopy
 from dailytalk_contiguous.core.records.schema import LABELLED, MIX
-from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.records.utterance import FIELDS, Utterance
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.style.tags import mapped_tags
 from dailytalk_contiguous.models.budget import Budget, open_budget
@@ -476,7 +472,7 @@ class _Pricer:
     def _first_take(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> _PricedTake:
         """Return the first take of a text, said as an utterance."""
         language = utterance.language or "und"
-        line = self._stage.line(text, utterance.tag, language, self._stage.first_take(utterance.id))
+        line = self._stage.line(text, utterance.tag, language, self._stage.first_take(utterance.utterance_id))
         key = cache_key(self._synthesiser, line, samples)
         verdict = self._cache.verdict(key)
         said_apart = verdict is not None and bool(verdict.get(SAID_APART))

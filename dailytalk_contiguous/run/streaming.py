@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.documents import JsonObject, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import from_row, to_row
+from dailytalk_contiguous.core.records.rows import from_row, to_row
 from dailytalk_contiguous.core.records.utterance import FIELDS
 from dailytalk_contiguous.machine.read_documents import json_lines
 from dailytalk_contiguous.run import outputs

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Cue, cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import Cue
+from dailytalk_contiguous.core.records.rows import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.records.schema import OPEN, Row
 from dailytalk_contiguous.sources.channel_names import person
 from dailytalk_contiguous.sources.private_names import is_private, private_part
@@ -57,7 +58,7 @@ class CallerNames:
         names = [[cue.channel, cue.speaker] for cue in renamed]
         facts = json.dumps([row["input_digest"], names])
         digest = hashlib.sha256(facts.encode()).hexdigest()[:20]
-        return row | {"given": rows_of_cues(renamed), "input_digest": digest}
+        return row | {"cues": rows_of_cues(renamed), "input_digest": digest}
 
     def _name(self, name: str) -> str:
         key = private_part(name)

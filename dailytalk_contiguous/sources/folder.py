@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.conversation import Cue, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import Cue
 from dailytalk_contiguous.core.records.record import EncodedAudio
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.records.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.sound.cutting import balanced_range, pieces_of
 from dailytalk_contiguous.core.sound.levels import frame_levels
@@ -458,7 +459,7 @@ def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: f
             "conversation_id": whole["recording_id"] + part,
             "offset": start,
             "duration": end - start,
-            "given": rows_of_cues(cues_of_part),
+            "cues": rows_of_cues(cues_of_part),
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
         }
 
@@ -661,7 +662,7 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Ro
         "duration": 0.0,
         "sample_rate": 0,
         "channels": 0,
-        "given": [],
+        "cues": [],
         "given_language": None,
         "transcripts": [],
         "side_shift": None,

@@ -124,7 +124,7 @@ def _pieces(cue: Cue) -> Iterator[tuple[int, int, float, float]]:
         yield 0, n_letters, cue.start, cue.end
     first = 0
     for word in cue.words:
-        last = first + len(letters_of(word.text))
+        last = first + len(letters_of(word.word))
         if last > first:
             yield first, last, word.start, word.end
         first = last

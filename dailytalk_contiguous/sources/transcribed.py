@@ -22,18 +22,19 @@ from dailytalk_contiguous.core.documents import (
     typed,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, from_row, to_row
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among, value_problem
 from dailytalk_contiguous.core.records.judged import read_published
+from dailytalk_contiguous.core.records.lines import from_line, line_problem
 from dailytalk_contiguous.core.records.record import SideShift
+from dailytalk_contiguous.core.records.rows import from_row, to_row
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.records.utterance import (
     EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
+    Utterance,
     features_of_fields,
-    from_line,
-    line_problem,
 )
 from dailytalk_contiguous.core.records.working_copy import Edit, with_edits
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
@@ -442,7 +443,7 @@ def _tagged_parts(
             continue
         try:
             # The last two name the speakers, and tell which texts people have edited.
-            names = (*BASE, *(column.name for column in columns), "given", "text", *PUBLISHED)
+            names = (*BASE, *(column.name for column in columns), "cues", "text", *PUBLISHED)
             rows = read_rows(path, names)
         except BadInput as error:
             unusable |= dict.fromkeys(shard.entries, BadInput(error.reason, TAG_ANEW))
@@ -510,14 +511,16 @@ def _copied_row(
     talk = TakePublished(others).of_talk(from_row(base))
     utterances = [*_usable(name, lines, talk, rejects, fields)]
     edits = _edits(utterances, lines, talk, fields)
-    removed = {utterance.id for utterance in talk.utterances} - {utterance.id for utterance in utterances}
+    removed = {utterance.utterance_id for utterance in talk.utterances} - {
+        utterance.utterance_id for utterance in utterances
+    }
     voiced = [utterance for utterance in talk.utterances if not utterance.is_recorded]
     voiced_sides = {utterance.channel for utterance in voiced}
     for utterance in utterances:
-        edit = edits.get(utterance.id)
+        edit = edits.get(utterance.utterance_id)
         utterance.keeps_sound = edit is None or not edit.needs_sound(voiced_sides)
     is_finished = all(utterance.keeps_sound for utterance in utterances)
-    is_finished = is_finished and removed.isdisjoint(utterance.id for utterance in voiced)
+    is_finished = is_finished and removed.isdisjoint(utterance.utterance_id for utterance in voiced)
     copied: Row = {column: base[column] for column in KEPT if column in base}
     if not is_finished or any(edit.before is None for edit in edits.values()):
         talk = scripted(talk, utterances, fields)  # which completes added lines
@@ -539,22 +542,22 @@ def _edits(
 
     Utterances whose edges nobody has moved get those of the conversation: a line has whole milliseconds.
     """
-    tagged = {utterance.id: utterance for utterance in talk.utterances}
+    tagged = {utterance.utterance_id: utterance for utterance in talk.utterances}
     written = {line["utterance_id"]: line for line in transcript_lines(talk, fields)}
     line_of = {line.get("utterance_id"): line for _, line in reversed(lines)}  # of one id, the first counts
     compared = [field for field in fields if not field.part or field.name == "words"]
     edits: dict[str, Edit] = {}
     for utterance in utterances:
-        before = tagged.get(utterance.id)
+        before = tagged.get(utterance.utterance_id)
         changed = {"text"}
         if before:
-            line_before = written[before.id]
-            line = line_of[before.id]
+            line_before = written[before.utterance_id]
+            line = line_of[before.utterance_id]
             changed = {field.name for field in compared if field.value_in(line) != field.value_in(line_before)}
             if changed.isdisjoint(("start", "end")):
                 utterance.update({edge: getattr(before, edge) for edge in EDGES})
         if changed:
-            edits[utterance.id] = Edit(before, utterance, frozenset(changed))
+            edits[utterance.utterance_id] = Edit(before, utterance, frozenset(changed))
     return edits
 
 
@@ -563,20 +566,20 @@ def _usable(
 ) -> Iterator[Utterance]:
     """Yield the utterances of lines that are in their conversation, each with a unique id."""
     utterances = {number: from_line(line, fields) for number, line in lines}
-    identities = {utterance.id for utterance in (*talk.utterances, *utterances.values())}
+    identities = {utterance.utterance_id for utterance in (*talk.utterances, *utterances.values())}
     first: dict[str, int] = {}
     next_numbers: dict[str, int] = {}
     for index, (line_number, utterance) in enumerate(utterances.items()):
         channel = utterance.source_channel
-        if not utterance.id:
+        if not utterance.utterance_id:
             # Those from the index of an earlier line to its number are in use.
             number = max(index, next_numbers.get(channel, 0))
-            utterance.id = f"{name}/{channel}/{number:04d}"
-            while utterance.id in identities:
+            utterance.utterance_id = f"{name}/{channel}/{number:04d}"
+            while utterance.utterance_id in identities:
                 number += 1
-                utterance.id = f"{name}/{channel}/{number:04d}"
+                utterance.utterance_id = f"{name}/{channel}/{number:04d}"
             next_numbers[channel] = number + 1
-        identities.add(utterance.id)
+        identities.add(utterance.utterance_id)
         # Nothing else has negative numbers: an added line is a separate run.
         utterance.run = -1 - index
         problem = None
@@ -585,12 +588,14 @@ def _usable(
         starts_early = utterance.start < talk.offset - TOLERANCE
         if ends_late or starts_early or not span_within(utterance.span, talk):
             problem = f"{utterance.start}-{utterance.end} s is outside its conversation"
-        elif utterance.id in first:
-            problem = f"its utterance_id {utterance.id!r} is that of line {first[utterance.id]}"
+        elif utterance.utterance_id in first:
+            problem = (
+                f"its utterance_id {utterance.utterance_id!r} is that of line {first[utterance.utterance_id]}"
+            )
             remedy = "leave utterance_id out of a line that you add"
         if problem:
             reason = f"line {line_number}: {problem}"
             rejects.append(Reject(f"{name}@{utterance.start}", LINE, reason, remedy))
             continue
-        first[utterance.id] = line_number
+        first[utterance.utterance_id] = line_number
         yield utterance

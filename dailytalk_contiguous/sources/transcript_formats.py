@@ -148,11 +148,11 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         if len(turns) > 1:
             start = min(word.start for word in words)
             end = max(word.end for word in words)
-        written = [without_control_tokens(word.text) for word in words]
+        written = [without_control_tokens(word.word) for word in words]
         spellings = plain_fillers(written, named_language)
         spelled = zip(words, spellings, strict=True)
         plain_words = [word.spelled(spelling) for word, spelling in spelled if spelling]
-        joined = join_words(word.text for word in plain_words) if plain_words else None
+        joined = join_words(word.word for word in plain_words) if plain_words else None
         spoken_text = joined
         if text is not None and len(turns) == 1:
             tokens = plain_fillers(without_control_tokens(text).split(), named_language)
@@ -251,8 +251,8 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
     tokens = _tokens_outside(text, marks)
     words: list[Word] = []
     for word in cue.words:
-        if mark_of(word.text) is None:
-            spelling = without_marks(word.text) if "*" in word.text else word.text  # a mask may end a word
+        if mark_of(word.word) is None:
+            spelling = without_marks(word.word) if "*" in word.word else word.word  # a mask may end a word
             words.append(word.spelled(spelling))
     if len(tokens) != len(words):
         tokens = []
@@ -318,7 +318,7 @@ def joined_words(words: Iterable[Cue]) -> list[Cue]:
         spoken: list[Word] = []
         for cue in run:
             spoken += cue.words
-        text = join_words(word.text for word in spoken)
+        text = join_words(word.word for word in spoken)
         joined.append(replace(run[0], end=max(cue.end for cue in run), text=text, words=spoken))
     return joined
 

@@ -18,13 +18,8 @@ from msgspec.structs import replace
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    is_set,
-    or_none,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.records.utterance import (
     GIVEN,
@@ -34,6 +29,9 @@ from dailytalk_contiguous.core.records.utterance import (
     RECOGNISED_TEXT,
     RECOGNISER,
     SYNTHESISER,
+    Utterance,
+    is_set,
+    or_none,
 )
 from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.clean_speech import voiced_spans
@@ -221,7 +219,7 @@ class LineToAlign:
     def as_heard(self) -> list[Word] | None:
         """Return its words with its transcript's times, in the text's spelling; None if these are other words."""
         heard = self.transcript_words()
-        if [normalise(word.text) for word in heard] != [normalise(word) for word in self.text]:
+        if [normalise(word.word) for word in heard] != [normalise(word) for word in self.text]:
             return None
         return [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
 
@@ -271,11 +269,11 @@ class LineToAlign:
         """Its words in seconds of the result, on a side of it."""
         placed = [word for word in self.words or () if word]
         words = fit_within(_with_probabilities(placed, self.utterance.words), self.new_span.seconds)
-        fillers = are_fillers([word.text for word in words], self.language)
+        fillers = are_fillers([word.word for word in words], self.language)
         aligned: list[Word] = []
         for word, filler in zip(words, fillers, strict=True):
             moved = word.shifted(self.new_span.start)
-            aligned.append(replace(moved, text=word.text.strip(), side=side, filler=filler))
+            aligned.append(replace(moved, word=word.word.strip(), speaker=side, filler=filler))
         return aligned
 
 
@@ -354,7 +352,7 @@ class Align(AligningStage, WhisperStage):
         for words in words_of_sides.values():
             # Kept utterances may overlap where a transcript says so; words of one speaker don't.
             aligned += fit_within(words, talk.built_duration)
-        talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.side))
+        talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.speaker))
         talk.model_failures = failures or None
         return talk
 
@@ -413,7 +411,7 @@ class Align(AligningStage, WhisperStage):
                 placed = self.align_words(line.sound, line.text, line.language, heard)
             except ModelFailed as error:
                 remedy = "its words have other times (see their source); --aligner chooses another"
-                failures.append(Reject(line.utterance.id, self.name, str(error), remedy))
+                failures.append(Reject(line.utterance.utterance_id, self.name, str(error), remedy))
                 continue
             line.words = placed
             if placed and None not in placed:
@@ -454,7 +452,7 @@ class Align(AligningStage, WhisperStage):
         failures: list[Reject] = []
         for number, reason in reasons.items():
             utterance = untimed[number].utterance
-            failures.append(Reject(utterance.id, self.name, f"{name} failed ({reason})", remedy))
+            failures.append(Reject(utterance.utterance_id, self.name, f"{name} failed ({reason})", remedy))
         return failures
 
 
@@ -467,7 +465,7 @@ LEAST_SURE = 0.24
 def _fill_where_sure(line: LineToAlign, words: Sequence[Word], language: str) -> None:
     """Place a line's words as Whisper has, if it takes what it was given for what is said (`LEAST_SURE`)."""
     # Fillers count only where there is nothing else: Whisper hardly knows them.
-    fillers = are_fillers([word.text for word in words], language)
+    fillers = are_fillers([word.word for word in words], language)
     without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
     probabilities = [word.probability or 0.0 for word in without_fillers or words]
     is_sure = np.median(probabilities) >= LEAST_SURE
@@ -493,7 +491,7 @@ def without_lost(
     """
     levels = frame_levels(samples, LEVEL_FRAME)
     audible = levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
-    is_text_heard = [normalise(word.text) for word in heard] == [normalise(word) for word in text]
+    is_text_heard = [normalise(word.word) for word in heard] == [normalise(word) for word in text]
     kept: list[Word | None] = []
     for index, word in enumerate(placed):
         if word is None:
@@ -509,8 +507,8 @@ def without_lost(
 
 def _with_probabilities(words: Sequence[Word], heard: Sequence[Word]) -> list[Word]:
     """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
-    wanted = [normalise(word.text) for word in words]
-    spelled = [normalise(word.text) for word in heard]
+    wanted = [normalise(word.word) for word in words]
+    spelled = [normalise(word.word) for word in heard]
     probabilities: dict[int, float | None] = {}
     for block in Levenshtein.opcodes(wanted, spelled).as_matching_blocks():
         for number in range(block.size):

@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.records.conversation import (
-    UNSET,
-    Conversation,
-    Utterance,
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.fields import Column, Field
+from dailytalk_contiguous.core.records.published_fields import checked_fields
+from dailytalk_contiguous.core.records.rows import (
     assign,
     assign_flat,
     copied,
@@ -32,17 +32,13 @@ from dailytalk_contiguous.core.records.conversation import (
     from_row,
     gather,
     has_column,
-    is_set,
     malformed,
-    or_none,
     set_null,
     share_out,
     to_flat,
     to_row,
     with_only,
 )
-from dailytalk_contiguous.core.records.fields import Column, Field
-from dailytalk_contiguous.core.records.published_fields import checked_fields
 from dailytalk_contiguous.core.records.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -54,6 +50,7 @@ from dailytalk_contiguous.core.records.schema import (
     Row,
     per_utterance,
 )
+from dailytalk_contiguous.core.records.utterance import UNSET, Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import Setting, check_values, is_own_file
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.steps import steps
@@ -560,7 +557,7 @@ class UtteranceStage(Stage):
                 for utterance in talk.utterances:
                     if id(utterance) in errors:
                         error = errors[id(utterance)]
-                        failures.append(Reject(utterance.id, self.name, error.reason, error.remedy))
+                        failures.append(Reject(utterance.utterance_id, self.name, error.reason, error.remedy))
                 filled.model_failures = failures or None
             after.append(filled)
         return after

@@ -14,13 +14,10 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    or_none,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.words.transcript_fidelity import ABSENT_SHARE, absent_share
@@ -114,7 +111,7 @@ class CheckGiven(AligningStage):
             "recognised"
         )
         remedy = "correct these lines of the transcript"
-        talk.unmatched.append(Reject(f"{talk.id}/{first.channel}", self.name, reason, remedy))
+        talk.unmatched.append(Reject(f"{talk.conversation_id}/{first.channel}", self.name, reason, remedy))
         talk.transcript_repair = RECOGNISED
         for line in absent:
             line.given_text = None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
-from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS, emotion_guess
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import EMOTION_GUESS, Utterance, emotion_guess, or_none
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR, choose_emotion
@@ -88,12 +89,12 @@ class ClassifyEmotion(UtteranceStage):
         from dailytalk_contiguous.models.emotion_models import load_emotion_model
 
         model = load_emotion_model(self.model, resolve_device(self.device))
-        are_speakers_known = all(or_none(talk.id) is not None for talk in talks)
+        are_speakers_known = all(or_none(talk.conversation_id) is not None for talk in talks)
         pairs = [(talk, utterance) for talk in talks for utterance in talk.utterances]
         company: dict[Hashable, list[Utterance]] = {}
         for index, (talk, utterance) in enumerate(pairs):
             utterance.update(guess_of(model, (), 0.0))
-            key = (talk.id, utterance.channel) if are_speakers_known else index // COMPANY
+            key = (talk.conversation_id, utterance.channel) if are_speakers_known else index // COMPANY
             if utterance.speech:
                 company.setdefault(key, []).append(utterance)
         for utterances in company.values():

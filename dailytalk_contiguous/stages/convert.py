@@ -15,9 +15,11 @@ from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES, Conversation, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import SynthesisRecord
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, per_utterance
+from dailytalk_contiguous.core.records.utterance import CONVERTED_TRIES
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.loudness import limit
 from dailytalk_contiguous.core.sound.samples import to_pcm

@@ -14,20 +14,12 @@ from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import schema
-from dailytalk_contiguous.core.records.conversation import (
-    AS_RECORDED,
-    Conversation,
-    Mark,
-    has_column,
-    is_set,
-    or_none,
-    set_null,
-    to_row,
-)
+from dailytalk_contiguous.core.records.conversation import AS_RECORDED, Conversation, Mark
 from dailytalk_contiguous.core.records.fields import Field, columns_among, finite
 from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
 from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.record import BuiltSide, NonSpeechSound, SourceSound
+from dailytalk_contiguous.core.records.rows import has_column, set_null, to_row
 from dailytalk_contiguous.core.records.transitions import ends_of_talk
 from dailytalk_contiguous.core.records.utterance import (
     EDGES,
@@ -35,6 +27,8 @@ from dailytalk_contiguous.core.records.utterance import (
     OPTIONAL_FIELDS,
     UTTERANCE,
     features_of_fields,
+    is_set,
+    or_none,
 )
 from dailytalk_contiguous.core.records.working_copy import rebuilt
 from dailytalk_contiguous.core.settings import setting, unlisted
@@ -126,7 +120,7 @@ class Finish(Stage):
         talk.alignments = words
         self._add_transitions(talk)
         finished: dict[str, object] = {
-            "conversation_id": talk.id,
+            "conversation_id": talk.conversation_id,
             "recording_id": talk.recording_id,
             "audio": talk.built_audio,
             "sample_rate": talk.built_rate,
@@ -266,7 +260,7 @@ def _side(side: BuiltSide, words: Sequence[Word]) -> dict[str, object]:
     ends = [end for _, end in audible]
     n_unheard = 0
     for word in words:
-        if word.side != side.channel:
+        if word.speaker != side.channel:
             continue
         after = bisect_right(ends, word.start)  # the first stretch that ends after the word begins
         is_heard = after < len(audible) and audible[after][0] < word.end

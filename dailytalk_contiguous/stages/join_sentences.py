@@ -15,9 +15,10 @@ import numpy as np
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, per_utterance
-from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.records.utterance import GIVEN, Utterance
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.samples import excerpt, mixed_down
 from dailytalk_contiguous.core.words.sentences import ends_sentence, goes_on
@@ -163,9 +164,9 @@ def _joined(parts: Sequence[Utterance], runs: Mapping[tuple[str, int], int]) -> 
         leak_share=leak_share,
         avg_logprob=logprob / n_words if n_words else math.nan,
         no_speech_prob=max(part.no_speech_prob or 0.0 for part in parts),
-        text_raw=join_words(word.text for word in words),
+        text_raw=join_words(word.word for word in words),
         words=words,
-        joined=[part.id for part in parts],
+        joined=[part.utterance_id for part in parts],
     )
 
 
@@ -174,9 +175,9 @@ def _words_of(parts: Sequence[Utterance]) -> list[Word]:
     words: list[Word] = []
     for part in parts:
         for word in part.words:
-            is_second_half = word.text[:1] in "-‐'’" and word.text[1:2].isalpha()
+            is_second_half = word.word[:1] in "-‐'’" and word.word[1:2].isalpha()
             if words and is_second_half:
-                whole = words[-1].spelled(words[-1].text + word.text)
+                whole = words[-1].spelled(words[-1].word + word.word)
                 words[-1] = whole.moved_to(whole.start, word.end)
             else:
                 words.append(word)

@@ -10,7 +10,8 @@ from typing import ClassVar
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.records.conversation import Conversation, conversation_features, set_null
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features, set_null
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
 from dailytalk_contiguous.core.records.transitions import ends_of_talk
 from dailytalk_contiguous.core.settings import setting

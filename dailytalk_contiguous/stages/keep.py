@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import AS_RECORDED, Conversation, conversation_features
+from dailytalk_contiguous.core.records.conversation import AS_RECORDED, Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.samples import encoded_sound
@@ -47,7 +48,7 @@ class Keep(Stage):
     VERSION: ClassVar[int] = 3
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
-        {**conversation_features("status", "unspoken_reason", "spoken", "spoken_words", "synthesis"), **RESULT}
+        {**conversation_features("status", "reason", "spoken", "spoken_words", "synthesis"), **RESULT}
     )
 
     def of_talk(self, talk: Conversation) -> Conversation:
@@ -67,7 +68,7 @@ class Keep(Stage):
         parts = sorted_parts(parts)
         for utterance in talk.utterances:
             utterance.status = "kept"
-            utterance.unspoken_reason = None
+            utterance.reason = None
             utterance.spoken = b""
             utterance.spoken_words = []
             utterance.synthesis = None

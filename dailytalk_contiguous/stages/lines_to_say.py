@@ -11,24 +11,20 @@ from typing import TypeGuard
 import numpy as np
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    is_set,
-    or_none,
-    utterance_features,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import Utterance, is_set, or_none
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.models.contracts import VoiceSample
 
 #: The outcome of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,
-#: `kept-original` or `failed`. `unspoken_reason` and `unspoken_remedy` say why nothing was said and what to do
+#: `kept-original` or `failed`. `reason` and `unspoken_remedy` say why nothing was said and what to do
 #: about it. `spoken` is mono int16 PCM; `spoken_words` are in its seconds. `tag_said`: whether the voice was given
 #: its tag; null without a tag.
 SPOKEN_UTTERANCE = utterance_features(
     "status",
-    "unspoken_reason",
+    "reason",
     "unspoken_remedy",
     "spoken",
     "spoken_seconds",
@@ -43,7 +39,7 @@ def leave_unspoken(
 ) -> None:
     """Fill in an utterance for which nothing was synthesised."""
     utterance.status = status
-    utterance.unspoken_reason = reason
+    utterance.reason = reason
     utterance.unspoken_remedy = remedy
     utterance.spoken = b""
     utterance.spoken_seconds = None

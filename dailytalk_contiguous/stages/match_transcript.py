@@ -21,17 +21,11 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records.conversation import (
-    UNUSABLE,
-    Conversation,
-    Cue,
-    Mark,
-    Utterance,
-    conversation_features,
-    or_none,
-)
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Conversation, Cue, Mark
 from dailytalk_contiguous.core.records.record import SideShift
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.spans import TimeSpan
 from dailytalk_contiguous.core.wording import counted
@@ -106,7 +100,7 @@ class MatchTranscript(Stage):
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",
         "recording_id",
-        "given",
+        "cues",
         "offset",
         "duration",
         "notes",
@@ -123,7 +117,7 @@ class MatchTranscript(Stage):
         "unmatched",
         "transcript_repair",
         "transcript_marks",
-        "given",
+        "cues",
     )
 
     def of_talk(self, talk: Conversation) -> Conversation:
@@ -165,7 +159,7 @@ class MatchTranscript(Stage):
             note = f"the times of its transcript are moved by {late:+.2f} s, to the speech: its clock is another"
             talk.notes = [*talk.notes, note]
         for cue in unusable:
-            talk.unmatched.append(Reject(talk.id, self.name, cue.mark or "", "correct its times"))
+            talk.unmatched.append(Reject(talk.conversation_id, self.name, cue.mark or "", "correct its times"))
         _leave_out_other_speaker(talk, cues)
         self._match(talk, cues)
         if not are_sides_given:  # who speaks is known by the cues whose sides were found
@@ -197,7 +191,7 @@ class MatchTranscript(Stage):
         does_fit = n_lines >= FEWEST_LINES and len(left_over) - 1 <= MOST_UNFIT * (n_lines - 1)
         for cue, words in left_over:
             if does_fit and len(words) <= MOST_UNHEARD and _is_unheard(talk, cue):
-                text = join_words(word.text for word in words)
+                text = join_words(word.word for word in words)
                 talk.transcript_marks.append(Mark(cue.channel, words[0].start, words[-1].end, text, UNHEARD))
                 continue
             problem = f"but no speech was found within {MAX_DISTANCE:g} s of it on the {cue.channel} channel"
@@ -215,7 +209,7 @@ class MatchTranscript(Stage):
         words_of_cues = [_words_of_side(cue) if leaky else [] for cue in cues]
         leaked: set[int] = set()  # by identity: two words of a side may begin at once
         for run in runs_at_once(word for words in words_of_cues for word in words):
-            if run[0].side in leaky and _is_others_speech(run, spans):
+            if run[0].speaker in leaky and _is_others_speech(run, spans):
                 leaked |= {id(word) for word in run}
         kept: list[Cue] = []
         for cue, words in zip(cues, words_of_cues, strict=True):
@@ -228,7 +222,7 @@ class MatchTranscript(Stage):
             remedy = f"leave them out of the {cue.channel} side of the transcript"
             talk.unmatched.append(self._rejected(talk, cue, others_words, problem, remedy))
             # A cue without a word still says that its side was transcribed.
-            cue = replace(cue, text=join_words(word.text for word in words_of_side))
+            cue = replace(cue, text=join_words(word.word for word in words_of_side))
             if cue.words:
                 cue = replace(cue, words=words_of_side)
             elif words_of_side:
@@ -242,7 +236,7 @@ class MatchTranscript(Stage):
         latest = talk.offset + max(cue.end for cue in cues)
         lines = counted(len(cues), "line")
         return Reject(
-            talk.id,
+            talk.conversation_id,
             self.name,
             f"its transcript has times up to {latest:,.1f} s, and the recording is {end:,.1f} s long: "
             f"{lines} after its end",
@@ -256,17 +250,17 @@ class MatchTranscript(Stage):
         if shift:
             reason = f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}"
             remedy = "tag it with --align-sides"
-        return Reject(talk.id, self.name, reason, remedy)
+        return Reject(talk.conversation_id, self.name, reason, remedy)
 
     def _rejected(self, talk: Conversation, cue: Cue, words: Sequence[Word], problem: str, remedy: str) -> Reject:
         """The reject of words of a cue that no utterance gets."""
-        shown = join_words(word.text for word in words[:WORDS_SHOWN])
+        shown = join_words(word.word for word in words[:WORDS_SHOWN])
         if len(words) > WORDS_SHOWN:
             shown += f" … ({len(words)} words)"
         first = words[0].start + talk.offset
         last = words[-1].end + talk.offset
         reason = f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, {problem}"
-        return Reject(f"{talk.id}/{cue.channel}/{cue.start:.2f}s", self.name, reason, remedy)
+        return Reject(f"{talk.conversation_id}/{cue.channel}/{cue.start:.2f}s", self.name, reason, remedy)
 
 
 def _is_unheard(talk: Conversation, cue: Cue) -> bool:
@@ -279,7 +273,7 @@ def _is_unheard(talk: Conversation, cue: Cue) -> bool:
 
 def _words_of_side(cue: Cue) -> list[Word]:
     words = cue.words or spread_words(cue.text or "", cue.start, cue.end, ())
-    return [replace(word, side=cue.channel) for word in words]
+    return [replace(word, speaker=cue.channel) for word in words]
 
 
 def _is_others_speech(run: Sequence[Word], spans: Mapping[str, Sequence[TimeSpan]]) -> bool:
@@ -289,7 +283,7 @@ def _is_others_speech(run: Sequence[Word], spans: Mapping[str, Sequence[TimeSpan
     for channel in CHANNELS:
         for word in run:
             n_in_speech[channel] += any(start <= word.middle <= end for start, end in spans[channel])
-    side = run[0].side
+    side = run[0].speaker
     return 2 * n_in_speech[side] < n_in_speech[left if side == right else right]
 
 
@@ -532,7 +526,7 @@ def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan
         words = [word for _, _, word in listed]
         is_whole = len(words) == len(cue.words)
         last_end = max(word.end for word in words)
-        text = cue.text if is_whole else join_words(word.text for word in words)
+        text = cue.text if is_whole else join_words(word.word for word in words)
         piece = replace(cue, start=words[0].start, end=last_end, text=text, words=words)
         clearest = max([lead, *(lead_of_word for _, lead_of_word, _ in listed)], key=abs)
         pieces.append((clearest, piece))

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Utterance, is_set, or_none, utterance_features
-from dailytalk_contiguous.core.records.utterance import PROSODY
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import PROSODY, Utterance, is_set, or_none
 from dailytalk_contiguous.core.sound.prosody import measure_prosody
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.words.fillers import without_fillers

@@ -12,14 +12,9 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    is_set,
-    or_none,
-    utterance_features,
-)
-from dailytalk_contiguous.core.records.utterance import AFFECT
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import AFFECT, Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
 from dailytalk_contiguous.core.style.affect_context import borrowed
@@ -120,8 +115,8 @@ class RateAffect(UtteranceStage):
                 utterance.context_seconds = 0.0 if self.model else math.nan
                 if utterance.speech:
                     heard.append(utterance)
-                    speakers.append((talk.id, utterance.channel))
-        if any(or_none(talk.id) is None for talk in talks):
+                    speakers.append((talk.conversation_id, utterance.channel))
+        if any(or_none(talk.conversation_id) is None for talk in talks):
             speakers = []
         if heard and self.model == VOICE_LINEAR:
             _compare(heard, speakers)

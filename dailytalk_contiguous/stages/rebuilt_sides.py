@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import BuiltSide, LeakSpan, SoundSpan
 from dailytalk_contiguous.core.records.schema import CHANNELS, NOBODY, result_sides
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.sound.quality import SideMeter
@@ -148,7 +149,7 @@ class RebuiltSides:
             busy.append((round(start * rate), round(end * rate)))
         for part in self._parts_of(side):
             busy.append((round(part.event.start * rate), round(part.event.end * rate)))
-        return room_tone(samples, busy, length, rate, f"{recorded.talk.id}/{CHANNELS[side]}", leaks)
+        return room_tone(samples, busy, length, rate, f"{recorded.talk.conversation_id}/{CHANNELS[side]}", leaks)
 
 
 def result_measures(

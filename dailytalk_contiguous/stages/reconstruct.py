@@ -13,9 +13,11 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import MovedSound
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.nonspeech_sounds import sound_blocks
 from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, pcm_to_float, to_pcm
@@ -74,7 +76,7 @@ class Reconstruct(Stage):
         "run",
         "status",
         "spoken",
-        "unspoken_reason",
+        "reason",
         "unspoken_remedy",
     )
     uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "converted", "sides")
@@ -197,8 +199,8 @@ def _refuse_failed(talk: Conversation) -> None:
     ids_by_reason: dict[str, list[str]] = {}
     remedies: list[str] = []
     for utterance in failed:
-        reason = (utterance.unspoken_reason or "").removeprefix("could not be said: ")
-        ids_by_reason.setdefault(reason, []).append(utterance.id)
+        reason = (utterance.reason or "").removeprefix("could not be said: ")
+        ids_by_reason.setdefault(reason, []).append(utterance.utterance_id)
         if utterance.unspoken_remedy:
             remedies.append(utterance.unspoken_remedy)
     reasons = []

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records.conversation import Conversation, is_set, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import is_set, or_none
 from dailytalk_contiguous.core.sound.crosstalk import Leak, SeparatedSides, leaked_spans, separate_sides
 from dailytalk_contiguous.core.sound.leak_filter import FRAME
 from dailytalk_contiguous.core.sound.levels import at_speech_level

@@ -15,23 +15,19 @@ from datasets import Features, List
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    conversation_features,
-    known_trims,
-    or_none,
-    share_out,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_among, columns_of_lines, finite
+from dailytalk_contiguous.core.records.lines import from_line, to_line
 from dailytalk_contiguous.core.records.record import Speakers
+from dailytalk_contiguous.core.records.rows import conversation_features, share_out
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
 from dailytalk_contiguous.core.records.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
+    Utterance,
     features_of_fields,
-    from_line,
-    to_line,
+    known_trims,
+    or_none,
 )
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.words.word import Span
@@ -113,7 +109,7 @@ class Script(Stage):
             if not field.part and not field.optional and field.name not in _SAID_OTHERWISE
         ),
     )
-    uses: ClassVar[tuple[str, ...]] = ("given", *sorted(OPTIONAL_FIELDS))
+    uses: ClassVar[tuple[str, ...]] = ("cues", *sorted(OPTIONAL_FIELDS))
     VERSION: ClassVar[int] = 2
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
@@ -179,11 +175,11 @@ def scripted(
             "it has no channel for each of two speakers",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
-    tagged = {utterance.id: utterance for utterance in talk.utterances}
+    tagged = {utterance.utterance_id: utterance for utterance in talk.utterances}
     completed: list[Utterance] = []
     for utterance in utterances:
         _complete(utterance, talk)
-        before = tagged.get(utterance.id)
+        before = tagged.get(utterance.utterance_id)
         if before is not None:
             utterance.run = before.run
             utterance.verbatim = _verbatim(utterance, or_none(before.text))
@@ -273,7 +269,7 @@ def _silent_side(talk: Conversation, channel: str, fields: Sequence[Field]) -> l
     utterances: list[Utterance] = []
     for segment in Segment(channel=channel).of_talk(replace(talk)).utterances:
         utterance = from_line({}, fields)
-        utterance.id = segment.id
+        utterance.utterance_id = segment.utterance_id
         utterance.source_channel = channel
         utterance.speaker = segment.speaker
         utterance.start = segment.start

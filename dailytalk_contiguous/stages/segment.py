@@ -16,9 +16,11 @@ from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import Side, SideShift, UncoveredSound
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.crosstalk import Leak, separate_sides
 from dailytalk_contiguous.core.sound.cutting import CutSpan, cut_long
@@ -206,7 +208,7 @@ class Segment(Stage):
     mono: bool = unlisted(False)
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
-    uses: ClassVar[tuple[str, ...]] = ("given", "transcripts", "side_shift")
+    uses: ClassVar[tuple[str, ...]] = ("cues", "transcripts", "side_shift")
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
@@ -279,7 +281,7 @@ class Segment(Stage):
                 if seconds >= self.min_duration_seconds:
                     kept.append(utterance)
                     continue
-                reject_id = f"{talk.id}/{utterance.channel}@{utterance.start:.3f}"
+                reject_id = f"{talk.conversation_id}/{utterance.channel}@{utterance.start:.3f}"
                 reason = f"{seconds:.2f} s long, under the {self.min_duration_seconds:g} s of --min-duration"
                 talk.rejected.append(Reject(reject_id, self.name, reason, "lower --min-duration to keep it"))
         return kept
@@ -296,7 +298,7 @@ class Segment(Stage):
             speech = excerpt(pcm[channel], utterance.start, utterance.end)
             if headroom != 1.0:
                 speech = to_pcm(pcm_to_float(speech) / np.float32(headroom))
-            utterance.id = f"{talk.id}/{channel}/{counts[channel]:04d}"
+            utterance.utterance_id = f"{talk.conversation_id}/{channel}/{counts[channel]:04d}"
             utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
             utterance.kind = "short" if is_short else "speech"
             utterance.speech = speech.tobytes()

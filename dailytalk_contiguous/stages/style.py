@@ -9,17 +9,14 @@ import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import (
     conversation_features,
-    is_set,
-    or_none,
     to_flat,
     utterance_features,
     values_of,
 )
-from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN
+from dailytalk_contiguous.core.records.utterance import AFFECT, GIVEN, Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.style import buckets, tags
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR

@@ -32,9 +32,10 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, is_set, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import SynthesisRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import is_own_file, setting, unlisted
 from dailytalk_contiguous.core.sound.prosody import measure_prosody
 from dailytalk_contiguous.core.sound.samples import to_pcm
@@ -114,7 +115,7 @@ class Speak(UtteranceStage):
 
     `status` says what became of each: `spoken`; `kept` (the other speaker, and with `keeps_sound`); `dropped` or
     `kept-original` if it has no text; `kept-original` or `failed` if it could not be said. A conversation with a
-    `failed` one is held back; `unspoken_reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at
+    `failed` one is held back; `reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at
     `sample_rate` (if that is 0, at the recording's rate; at the engine's where that is unknown). `spoken_words`
     are in its seconds, where the synthesiser gave times. Lines of a flat dataset without `conversation_id` are
     said and judged one by one; with it, a batch must hold whole conversations.
@@ -264,7 +265,7 @@ class Speak(UtteranceStage):
         turns: list[TurnToSay] = []
         for talk in talks:
             parts = [talk]
-            if not is_set(talk.id):  # nobody knows which conversation its utterances are of
+            if not is_set(talk.conversation_id):  # nobody knows which conversation its utterances are of
                 parts = [msgspec.structs.replace(talk, utterances=[utterance]) for utterance in talk.utterances]
             for part in parts:
                 turns += self._turns_to_say(part)
@@ -300,7 +301,7 @@ class Speak(UtteranceStage):
     def turns(self, talk: Conversation) -> list[tuple[str, list[Utterance]]]:
         """Return the text and the utterances of each take to say."""
         turns: list[list[Utterance]] = []
-        if self.takes_of == TURN and or_none(talk.id) is not None:
+        if self.takes_of == TURN and or_none(talk.conversation_id) is not None:
             for indices in sorted(group_turns(talk.utterances, self.revoice, self._sent_tag)):
                 turns.append([talk.utterances[index] for index in indices])
         else:
@@ -399,7 +400,7 @@ class SpeechOfBatch:
 
     def _first_take(self, turn: TurnToSay) -> Take | NotAnswered:
         """The first take of a turn. Raises DailytalkError if none of several new ones can be used."""
-        take = self._take(turn, self._stage.first_take(turn.first.id))
+        take = self._take(turn, self._stage.first_take(turn.first.utterance_id))
         if not isinstance(take, Take) or not take.is_new:
             return take
         problem = self._judge.incomplete(turn, take, DEFAULT_VOICE, fades=False)
@@ -478,7 +479,7 @@ class SpeechOfBatch:
         shares = shared_by_text(cost, [utterance.text for utterance in turn.utterances])
         for utterance, share in zip(turn.utterances, shares, strict=True):
             alone = replace(turn, text=utterance.text, utterances=[utterance])
-            take = self._take(alone, self._stage.first_take(utterance.id))
+            take = self._take(alone, self._stage.first_take(utterance.utterance_id))
             self._say(alone, take, voice)
             synthesis = utterance.synthesis
             if synthesis:
@@ -566,5 +567,5 @@ def _words(part: TakePart, text: str, seconds: float) -> list[Word]:
     words: list[Word] = []
     for word in part.words:
         within = word.shifted(-part.trimmed.start).cut_to(Span(0.0, seconds))
-        words.append(within.spelled(word.text.strip()))
+        words.append(within.spelled(word.word.strip()))
     return words

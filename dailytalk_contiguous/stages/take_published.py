@@ -11,12 +11,14 @@ from typing import ClassVar
 from datasets import Features
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Conversation, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Column, Field, columns_among
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.judged import read_published
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS, COLUMNS, per_utterance
-from dailytalk_contiguous.core.records.utterance import FIELDS, GIVEN_FITTED
+from dailytalk_contiguous.core.records.seen import seen_result
+from dailytalk_contiguous.core.records.utterance import FIELDS, GIVEN_FITTED, UNSET, or_none
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.stages.base import Stage
 
@@ -58,12 +60,23 @@ class TakePublished(Stage):
         object.__setattr__(self, "publishes", self.fields)
 
     def of_talk(self, talk: Conversation) -> Conversation:
-        seen = from_finished(read_published(talk.published)).seen_by(talk.sample_rate, CHANNELS[0])
+        finished = from_finished(read_published(talk.published))
+        seen = seen_result(finished, talk.sample_rate, CHANNELS[0])
         others = dict.fromkeys(field.name for field in self.fields)
-        for number, utterance in enumerate(seen.utterances):
-            utterance.run = number
+        talk.utterances = []
+        for number, heard in enumerate(seen.utterances):
+            utterance = replace(
+                heard.finished,
+                source_channel=UNSET,
+                start=heard.start,
+                end=heard.end,
+                start_trim=or_none(heard.finished.new_start_trim),
+                end_trim=or_none(heard.finished.new_end_trim),
+                text=heard.text,
+                run=number,
+            )
             utterance.tag = utterance.tag or ""
-            utterance.language = utterance.language or seen.main_language
+            utterance.language = utterance.language or finished.main_language
             utterance.words = []
             for word in utterance.words_among(seen.alignments):
                 utterance.words.append(replace(word, fitted=word.source == GIVEN_FITTED))
@@ -72,8 +85,8 @@ class TakePublished(Stage):
             utterance.affect_model = models["affect"]
             utterance.avg_logprob = math.log(utterance.confidence) if utterance.confidence else None
             utterance.extra = others | utterance.extra
-        talk.utterances = seen.utterances
-        talk.sides = [*seen.built_sides]
+            talk.utterances.append(utterance)
+        talk.sides = [side for side in finished.built_sides if side.channel in CHANNELS]
         for column in (*COLUMNS, *columns_among(self.fields)):
-            talk.extra[column.name] = seen.extra.get(column.name)
+            talk.extra[column.name] = finished.extra.get(column.name)
         return talk

@@ -142,7 +142,7 @@ class TakeJudge:
         sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, language)
         with failing_softly(f"the recogniser {self.recogniser}"):
             (words,) = recognise(self.recogniser, self.device, self.compute_type, [sound])
-        recognised = compared_words([word.text for word in words], language)
+        recognised = compared_words([word.word for word in words], language)
         return compare_words(expected, recognised)
 
     @property

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none, utterance_features
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.core.words.word import Word
@@ -59,7 +61,9 @@ class TokeniseProsody(UtteranceStage):
         speakers: dict[Hashable, list[Utterance]] = {}
         for talk in talks:
             for utterance in talk.utterances:
-                speaker = (talk.id, utterance.channel) if or_none(talk.id) else id(utterance)
+                speaker = (
+                    (talk.conversation_id, utterance.channel) if or_none(talk.conversation_id) else id(utterance)
+                )
                 speakers.setdefault(speaker, []).append(utterance)
         codebook = Codebook.load(self.codebook)
         for utterances in speakers.values():

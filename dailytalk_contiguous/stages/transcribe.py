@@ -18,15 +18,10 @@ import msgspec
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    is_set,
-    or_none,
-    utterance_features,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import utterance_features
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import GIVEN
+from dailytalk_contiguous.core.records.utterance import GIVEN, Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.words.fillers import are_fillers
@@ -182,7 +177,7 @@ class Transcribe(WhisperStage, UtteranceStage):
         lines: list[_Line] = []
         for talk in talks:
             for utterance in talk.utterances:
-                conversation = or_none(talk.id) or id(utterance)
+                conversation = or_none(talk.conversation_id) or id(utterance)
                 channel = utterance.channel if is_set(utterance.channel) else id(utterance)
                 language = of_channel(or_none(talk.given_language) or hint, channel)
                 lines.append(_Line(utterance, _Side(conversation, channel), language))
@@ -241,10 +236,10 @@ class Transcribe(WhisperStage, UtteranceStage):
         speech that was left out.
         """
         utterance = line.utterance
-        words = [word for word in words if not is_redacted(word.text)]
+        words = [word for word in words if not is_redacted(word.word)]
         if self.fillers == DROP:
             words = without_filler_words(words, line.language)
-        text = "".join(word.text for word in words).strip()
+        text = "".join(word.word for word in words).strip()
         probabilities = [word.probability for word in _marked(words, line.language) if not word.filler]
         logprob = _mean_logprob(probabilities)
         reason = None if text else "the recogniser heard no words"
@@ -255,7 +250,7 @@ class Transcribe(WhisperStage, UtteranceStage):
         if reason:
             text = ""
             words = []
-        spelled = [word.spelled(word.text.strip()) for word in words if word.text.strip()]
+        spelled = [word.spelled(word.word.strip()) for word in words if word.word.strip()]
         marked = _marked(spelled, line.language)
         n_words = _n_words(marked)
         if n_words >= _n_words(utterance.words):
@@ -368,7 +363,7 @@ def _take_given(utterance: Utterance) -> None:
 
 def _marked(words: Sequence[Word], language: str) -> list[Word]:
     """The words of an utterance, of which each says whether it is a filler."""
-    fillers = are_fillers([word.text for word in words], language)
+    fillers = are_fillers([word.word for word in words], language)
     return [msgspec.structs.replace(word, filler=filler) for word, filler in zip(words, fillers, strict=True)]
 
 

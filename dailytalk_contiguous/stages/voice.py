@@ -7,8 +7,10 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound.quality import FULL_SCALE
 from dailytalk_contiguous.core.sound.samples import Samples, encoded_sound, to_pcm

@@ -19,7 +19,7 @@ class ClipSettings(ExportSettings):
 
 
 def tagged_text(talk, utterance):
-    parts = [(word.middle, word.text) for word in utterance.words_among(talk.alignments)]
+    parts = [(word.middle, word.word) for word in utterance.finished.words_among(talk.finished.alignments)]
     for sound in talk.sounds:
         if sound.channel == utterance.channel and utterance.start <= sound.start < utterance.end:
             parts += [(sound.start, f"<{tag}>") for tag in TAGS if tag in (sound.label or "")]
@@ -30,12 +30,13 @@ def write_clips(export, item):
     for number, utterance in enumerate(item.talk.utterances):
         seconds = utterance.end - utterance.start
         text = tagged_text(item.talk, utterance)
-        if utterance.status == "spoken" or not text:
+        if utterance.finished.status == "spoken" or not text:
             export.left_out["resynthesised, or without words"] += 1
         elif seconds > export.settings.longest_seconds:
             export.left_out["longer than --longest"] += 1
         else:
-            name = f"wavs/{uuid5(NAMESPACE_URL, f'{item.talk.id}/{number}')}"  # "test" in a name would be a split
+            # No name of a conversation: "test" in one would be a split.
+            name = f"wavs/{uuid5(NAMESPACE_URL, f'{item.talk.conversation_id}/{number}')}"
             export.write_sound(name, item.sound(utterance.span, utterance.channel))
             if export.settings.named:
                 text = f"{item.talk.person(utterance.channel) or utterance.channel}: {text}"

@@ -15,19 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save
 
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.rows import (
     as_stored,
     conversation_features,
     from_flat,
     from_row,
     has_column,
-    is_set,
     to_flat,
     to_row,
 )
 from dailytalk_contiguous.core.records.schema import SOURCE
+from dailytalk_contiguous.core.records.utterance import Utterance, is_set
 from dailytalk_contiguous.core.words.word import Span, Word
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -35,8 +34,8 @@ from dailytalk_contiguous.shards import read_rows, shard_files
 from dailytalk_contiguous.stages.finish import Finish
 
 #: Columns with one value a conversation, and with one an utterance, as classes name them.
-TALK_COLUMNS = [name for name in Conversation.__struct_encode_fields__ if name not in ("utterances", "extra")]
-UTTERANCE_COLUMNS = [name for name in Utterance.__struct_encode_fields__ if name != "extra"]
+TALK_COLUMNS = [name for name in Conversation.__struct_fields__ if name not in ("utterances", "extra")]
+UTTERANCE_COLUMNS = [name for name in Utterance.__struct_fields__ if name != "extra"]
 FEATURES = conversation_features(*TALK_COLUMNS, *UTTERANCE_COLUMNS)
 
 #: Fields of words and of rejects that are never null.
@@ -147,7 +146,7 @@ def test_value_of_another_type_is_refused() -> None:
 def test_columns_of_peoples_own_stages_come_back() -> None:
     row = {"utterance_id": ["a", "b"], "mood": ["calm", None], "notes": [], "room": {"size": 3}}
     talk = from_row(row)
-    assert [utterance.id for utterance in talk.utterances] == ["a", "b"]
+    assert [utterance.utterance_id for utterance in talk.utterances] == ["a", "b"]
     assert talk.extra == {"mood": ["calm", None], "room": {"size": 3}}
     assert to_row(talk, row) == row
 
@@ -181,7 +180,7 @@ def test_flat_rows_are_utterances_of_their_conversations() -> None:
         {"conversation_id": "x", "utterance_id": "x/1", "tag": "calm", "mood": 3},
     ]
     talks, utterances = from_flat(flat, ("conversation_id",))
-    assert {talk.id: [utterance.id for utterance in talk.utterances] for talk in talks} == {
+    assert {talk.conversation_id: [utterance.utterance_id for utterance in talk.utterances] for talk in talks} == {
         "x": ["x/0", "x/1"],
         "y": ["y/0"],
     }

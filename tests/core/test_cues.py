@@ -27,7 +27,7 @@ def cue_with_edges(text: str, *edges: float) -> Cue:
 
 
 def texts_of(words: list[Word]) -> list[str]:
-    return [item.text for item in words]
+    return [item.word for item in words]
 
 
 @st.composite
@@ -54,7 +54,7 @@ def cues(draw: st.DrawFn) -> list[Cue]:
         for index, span in enumerate(spans):
             name = f"w{number}.{index}"
             words.append(Word(name, *span))
-        text = join_words(item.text for item in words)
+        text = join_words(item.word for item in words)
         made.append(cue(text, start, end, *words))
     return made
 
@@ -69,7 +69,7 @@ def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance
         got += texts_of(words)
     expected = []
     for item in given_cues:
-        timed = [timed_word.text for timed_word in item.words]
+        timed = [timed_word.word for timed_word in item.words]
         expected += timed or split_words(item.text)
     assert sorted(got) == sorted(expected)
 

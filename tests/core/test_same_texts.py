@@ -80,9 +80,9 @@ def test_fewer_words_are_the_same_by_chance() -> None:
 
 
 def test_order_in_which_sides_overlap_does_not_count() -> None:
-    left = [Word(f"left{number}", number, number + 1.0, side="left") for number in range(40)]
-    right = [Word(f"right{number}", number + 0.5, number + 1.5, side="right") for number in range(40)]
-    later = [Word(word.text, word.start + 0.6, word.end + 0.6, side="right") for word in right]
+    left = [Word(f"left{number}", number, number + 1.0, speaker="left") for number in range(40)]
+    right = [Word(f"right{number}", number + 0.5, number + 1.5, speaker="right") for number in range(40)]
+    later = [Word(word.word, word.start + 0.6, word.end + 0.6, speaker="right") for word in right]
     texts = {}
     for name, words in (("call", left + right), ("other recorder", left + later)):
         texts[name] = hash_words(sorted(words, key=lambda word: word.start))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.records.conversation import Utterance
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.turns.turn_lines import (
     cut_samples,
     find_cuts,

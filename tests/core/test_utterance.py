@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field
+from dailytalk_contiguous.core.records.lines import from_line, line_problem, to_line
 from dailytalk_contiguous.core.records.published_fields import described, published
-from dailytalk_contiguous.core.records.utterance import FIELDS, from_line, line_problem, to_line
+from dailytalk_contiguous.core.records.utterance import FIELDS
 
 OWN = (
     Field("n_words", Value("int32"), "its words", "words", required=True),
@@ -97,7 +98,7 @@ def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     utterance = from_line(LINE, ALL_FIELDS)
     utterance.channel = utterance.source_channel
     utterance.extra |= published_fields
-    line = to_line(utterance, Conversation(id="call", audio_file="call.wav", offset=0.0), ALL_FIELDS)
+    line = to_line(utterance, Conversation(conversation_id="call", audio_file="call.wav", offset=0.0), ALL_FIELDS)
     assert line["n_words"] == 1
     assert line["pace"] == 2.35
     assert line["topics"] == topics

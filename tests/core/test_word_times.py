@@ -43,7 +43,7 @@ def at(text: str, start: float, end: float) -> Word:
 
 
 def assert_sound(placed: list[Word], words: list[str], duration: float) -> None:
-    assert [word.text for word in placed] == words
+    assert [word.word for word in placed] == words
     for word in placed:
         assert 0 <= word.start < word.end <= duration
     for word, following in pairwise(placed):
@@ -89,7 +89,7 @@ def test_letters_that_nobody_says_take_no_time(written: str, spoken: str) -> Non
 @given(HEARD_TIMES.map(heard_words), st.floats(0.05, 30))
 def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
     ordered = sorted(heard, key=lambda word: (word.start, word.end))
-    words = [word.text for word in ordered]
+    words = [word.word for word in ordered]
     placed = fit_within(heard, length)
     assert_sound(placed, words, length)
 

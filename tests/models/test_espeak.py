@@ -55,7 +55,7 @@ def test_every_written_word_has_its_times(text: str) -> None:
     words = spoken.words
     rate = spoken.sample_rate
     assert words is not None
-    assert [word.text for word in words] == split_words(text)
+    assert [word.word for word in words] == split_words(text)
     assert all(word.end - word.start > 0.03 for word in words)
     assert all(first.end <= second.start for first, second in pairwise(words))
     assert words[-1].end <= len(spoken.samples) / rate

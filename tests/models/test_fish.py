@@ -44,7 +44,7 @@ def test_a_line_comes_with_its_words_at_the_rate_asked_for(server: TtsServer) ->
     assert spoken.sample_rate == 16000
     assert np.abs(spoken.samples - truth).max() < 1e-4
     assert spoken.words is not None
-    assert [word.text for word in spoken.words] == ["Oh,", "I", "can't", "believe", "it!"]
+    assert [word.word for word in spoken.words] == ["Oh,", "I", "can't", "believe", "it!"]
     times = [(word.start, word.end) for word in spoken.words]
     true_times = [word[1:] for word in words]
     assert np.allclose(times, true_times, atol=1e-6)

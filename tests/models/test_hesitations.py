@@ -32,14 +32,14 @@ def said(text: str) -> tuple[Samples, list[Word]]:
 
 
 def text_of(words: Sequence[Word]) -> str:
-    return "".join(word.text for word in words).strip()
+    return "".join(word.word for word in words).strip()
 
 
 @pytest.mark.parametrize("filler", ["um", "uh"])
 def test_a_filler_that_the_voice_says_is_heard_again_where_it_was_said(filler: str) -> None:
     sound, words = said(f"Yes, {filler}, I know him.")
     (heard,) = load_whisper("base", "cpu").transcribe([sound], ["en"], fillers=True)
-    texts = [word.text for word in heard.words]
+    texts = [word.word for word in heard.words]
     assert are_fillers(texts, "en") == [False, True, False, False, False]
     assert heard.words[1].start == pytest.approx(words[1].start, abs=0.1)
 
@@ -54,7 +54,7 @@ def test_no_filler_is_found_where_none_is_said() -> None:
 
 def test_a_sound_beside_a_written_filler_is_no_second_one() -> None:
     sound, words = said("Yes, um, I know him.")
-    spoken = [word.spelled(f" {word.text}") for word in words]
+    spoken = [word.spelled(f" {word.word}") for word in words]
     assert places_of_hesitations(sound, spoken, "en") == []
     without_it = [spoken[0], *spoken[2:]]
     (filler,) = places_of_hesitations(sound, without_it, "en")
@@ -130,7 +130,7 @@ def test_words_that_are_said_twice_are_written_twice_where_they_were_said() -> N
     (heard,) = whisper.transcribe([sound], ["en"], fillers=True)
     assert text_of(plain.words) == "I was thinking about it."
     assert text_of(heard.words) == "I was, I was thinking about it."
-    assert not any(are_fillers([word.text for word in heard.words], "en"))
+    assert not any(are_fillers([word.word for word in heard.words], "en"))
     for found_again, spoken in zip(heard.words[:2], words, strict=False):
         assert found_again.start == pytest.approx(spoken.start, abs=0.15)
     # The others have the times of the recogniser.

@@ -43,7 +43,7 @@ def test_whisper_recognises_what_the_voice_says(text: str) -> None:
     spoken = say(text)
     sound = RecogniserInput(spoken.samples, spoken.sample_rate, "en")
     (words,) = recognise("base", "cpu", "auto", [sound])
-    recognised = {normalise(word.text) for word in words}
+    recognised = {normalise(word.word) for word in words}
     expected = [normalise(word) for word in text.split()]
     hits = [word for word in expected if word in recognised]
     assert len(hits) >= 0.8 * len(expected)
@@ -62,7 +62,7 @@ def test_whisper_recognises_what_the_voice_says(text: str) -> None:
 def test_every_written_word_has_a_time_inside_the_sound(text: str) -> None:
     spoken = say(text)
     assert spoken.words is not None
-    assert [word.text for word in spoken.words] == split_words(text.replace("[[", "["))
+    assert [word.word for word in spoken.words] == split_words(text.replace("[[", "["))
     edges = [edge for word in spoken.words for edge in (word.start, word.end)]
     assert edges == sorted(edges)
     assert edges[0] >= 0

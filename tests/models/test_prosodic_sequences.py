@@ -116,7 +116,7 @@ def test_a_word_tells_its_pitch_slope_length_and_energy_against_the_speaker() ->
     levels = speaker_levels([features], [GLIDED])
     rows = word_prosody(GLIDED, tokens, features, levels, origin=10.0)
     flat, up, long, silent = rows
-    assert [row.text for row in rows] == ["flat", "up", "long", "silent"]
+    assert [row.word for row in rows] == ["flat", "up", "long", "silent"]
     assert flat.tokens == tokens[:31].tolist()
     assert flat.pitch == pytest.approx(0, abs=0.3)
     assert flat.slope == pytest.approx(0, abs=1)

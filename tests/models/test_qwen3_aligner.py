@@ -116,7 +116,7 @@ def rounded(words: Sequence[Word | None] | None, digits: int) -> list[tuple[str,
     times = []
     for word in words:
         assert word is not None
-        times.append((word.text, round(word.start, digits), round(word.end, digits)))
+        times.append((word.word, round(word.start, digits), round(word.end, digits)))
     return times
 
 
@@ -144,7 +144,7 @@ def test_it_runs_on_cuda(folder: str) -> None:
     on_cuda = qwen3.Qwen3(folder, "cuda")
     placed = on_cuda(noise(2.0), words, "en")
     assert placed is not None
-    assert [word.text for word in placed] == words
+    assert [word.word for word in placed] == words
 
 
 def test_auto_takes_weights_only_where_they_are_and_cuda_is() -> None:

@@ -71,7 +71,7 @@ def english(whisper: Whisper, windows: list[np.ndarray]) -> list[Recognised]:
 
 
 def text_of(recognised: Recognised) -> str:
-    return "".join(word.text for word in recognised.words).strip()
+    return "".join(word.word for word in recognised.words).strip()
 
 
 def said_by_espeak(text: str, language: str, tag: str = "") -> np.ndarray:
@@ -90,7 +90,7 @@ def test_words_that_were_said_are_recognised_at_their_times() -> None:
     late = []
     for line, result in zip(lines, results, strict=True):
         starts = {normalise(word["word"]): word["start"] - line["start"] for word in line["words"]}
-        recognised = {normalise(word.text): word.start for word in result.words}
+        recognised = {normalise(word.word): word.start for word in result.words}
         common = starts.keys() & recognised.keys()
         hits = hits + len(common)
         total = total + len(starts)
@@ -167,7 +167,7 @@ def test_known_words_are_placed_where_they_are_said(whisper: Whisper) -> None:
     words = split_words(line["text"])
     (placed,) = whisper.align([sound], ["en"], [words])
     assert placed is not None
-    assert [word.text for word in placed] == words
+    assert [word.word for word in placed] == words
     late = []
     for word, true in zip(placed, line["words"], strict=True):
         true_end = true["end"] - line["start"]

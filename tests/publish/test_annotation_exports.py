@@ -19,7 +19,7 @@ from command import EMBEDDED, Command
 from praatio import textgrid
 from reviewable import dialogue, line, work_folder
 
-from dailytalk_contiguous.core.records.conversation import rows_of_cues
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.sources.transcript_formats import read_cues
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name
@@ -192,7 +192,7 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
         for cue in read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list):
             side = {"A": "left", "B": "right"}[cue.channel]
             for word in cue.words:
-                words.append((side, ms(word.start), ms(word.end), word.text))
+                words.append((side, ms(word.start), ms(word.end), word.word))
         assert sorted(words) == words_said(recordings, name)
 
 
@@ -303,7 +303,7 @@ def test_words_of_tiers_keep_their_times_where_they_are_those_of_the_corrected_t
     assert text.count("you can save my bicycle.") == 1
     path.write_text(text.replace("you can save my bicycle.", "you can mend my bicycle."), encoding="utf-8")
     cues = read_transcripts([path], "call.FLAC")
-    words = {cue.text: [(ms(word.start), ms(word.end), word.text) for word in cue.words] for cue in cues}
+    words = {cue.text: [(ms(word.start), ms(word.end), word.word) for word in cue.words] for cue in cues}
     assert words.pop("Oh, hello! I hope you can mend my bicycle.") == []
     expected = {}
     for entry in transcript(excerpt):

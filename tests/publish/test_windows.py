@@ -60,8 +60,8 @@ def test_windows_follow_each_other_and_hold_every_sample(data: Any) -> None:
 def test_words_have_the_time_of_the_window_and_know_their_speaker(data: Any) -> None:
     windows = list(moshi_windows(data, seconds=2.4))
     words = windows[1]["words"]
-    assert [word.text for word in words] == ["How", "are", "you?", "Quite", "well."]
-    assert [word.side for word in words] == ["left", "left", "left", "right", "right"]
+    assert [word.word for word in words] == ["How", "are", "you?", "Quite", "well."]
+    assert [word.speaker for word in words] == ["left", "left", "left", "right", "right"]
     assert words[0].start == pytest.approx(0.2)
 
 
@@ -74,7 +74,7 @@ def test_every_word_is_in_one_window(windows: int) -> None:
     words = []
     for window in moshi_windows([row], seconds):
         words += window["words"]
-    assert [word.text for word in words] == expected
+    assert [word.word for word in words] == expected
     for word in words:
         assert 0 <= word.start < word.end <= seconds + 1e-9
 
@@ -186,7 +186,7 @@ def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers:
     assert first["audio"].dtype == torch.float32
     assert first["lengths"].tolist() == [57600, 57600]
     first_words = first["words"][0]
-    assert [word.text for word in first_words] == ["Hello", "there.", "Hi,", "hello."]
+    assert [word.word for word in first_words] == ["Hello", "there.", "Hi,", "hello."]
 
 
 @pytest.mark.parametrize(

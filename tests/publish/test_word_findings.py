@@ -11,7 +11,7 @@ from dailytalk_contiguous.publish.checks.findings import Loudness, word_findings
 def words(*times: tuple[float, float], speaker: str = MAIN) -> list[Word]:
     spoken = []
     for number, (start, end) in enumerate(times):
-        spoken.append(Word(f"w{number}", start, end, side=speaker))
+        spoken.append(Word(f"w{number}", start, end, speaker=speaker))
     return spoken
 
 

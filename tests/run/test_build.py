@@ -56,7 +56,7 @@ class Weigh(Stage):
 
 def pending(name: str, digest: str = "d", duration: float = 0.1) -> PendingConversation:
     about = {"conversation_id": name, "recording_id": name, "input_digest": digest, "duration": duration}
-    return PendingConversation.of_row({**dict.fromkeys(SOURCE), **about, "given": []})
+    return PendingConversation.of_row({**dict.fromkeys(SOURCE), **about, "cues": []})
 
 
 def build(folder: Path, names: str, first: Stage, second: Stage, **options: Any) -> Path:

@@ -79,7 +79,7 @@ class Judge(Noting):
 
 def pending(name: str, digest: str = "d", seconds: float = 40.0, file: str = "a.wav") -> PendingConversation:
     about = {"conversation_id": name, "recording_id": name, "input_digest": digest, "duration": seconds}
-    return PendingConversation.of_row({**dict.fromkeys(SOURCE), **about, "audio_file": file, "given": []})
+    return PendingConversation.of_row({**dict.fromkeys(SOURCE), **about, "audio_file": file, "cues": []})
 
 
 class Folder:

@@ -55,7 +55,7 @@ class Where(Stage):
 
 
 def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
-    empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 900.0}
+    empty = dict.fromkeys(SOURCE) | {"cues": [], "input_digest": "d", "duration": 900.0}
     groups = list[list[PendingConversation]]()
     for name in names:
         row = empty | {"conversation_id": name, "recording_id": name}

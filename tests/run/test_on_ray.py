@@ -60,7 +60,7 @@ entry_point()
 
 
 def plan(place: Path, *names: str, stage: Stage) -> RunPlan:
-    empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
+    empty = dict.fromkeys(SOURCE) | {"cues": [], "input_digest": "d", "duration": 2.0}
     groups = list[list[PendingConversation]]()
     for name in names:
         row = empty | {"conversation_id": name, "recording_id": name}

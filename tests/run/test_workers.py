@@ -70,7 +70,7 @@ def test_weights_in_a_folder_are_counted(tmp_path: Path) -> None:
 
 def batches_of(seconds: float, conversation: float, workers: int) -> list[list[Task]]:
     """The batches of so many seconds of conversations of one length, each of which is a shard."""
-    row = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": conversation}
+    row = dict.fromkeys(SOURCE) | {"cues": [], "input_digest": "d", "duration": conversation}
     tasks: list[Task] = []
     for number in range(round(seconds / conversation)):
         pending = PendingConversation.of_row(row | {"conversation_id": f"{number}", "recording_id": f"{number}"})

@@ -76,7 +76,7 @@ def test_words_of_switchboards_notation_keep_their_times(tmp_path: Path, timed: 
         text = word["word"].strip("{F} ")
         if text:
             expected.append((text, word["start"]))
-    kept = [(word.text, word.start) for word in cue.words]
+    kept = [(word.word, word.start) for word in cue.words]
     assert kept == expected
 
 

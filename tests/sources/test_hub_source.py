@@ -201,9 +201,9 @@ def test_rows_of_parquet_become_files_with_their_words(hub: HubServer) -> None:
     first, second = conversations
     audio = Path(first["audio"]["path"])
     assert audio.read_bytes() == wav()
-    cues = [(cue["channel"], cue["text"]) for cue in first["given"]]
+    cues = [(cue["channel"], cue["text"]) for cue in first["cues"]]
     assert cues == [("left", "hello"), ("right", "hi")]
-    assert second["given"] == []
+    assert second["cues"] == []
 
 
 @pytest.mark.usefixtures("impatient")
@@ -332,7 +332,7 @@ def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServ
     assert names(conversations) == ["calls/0", "calls/1", "calls/2"]
     assert [row["duration"] for row in conversations] == [1.0, 2.0, 3.0]
     for row in conversations:
-        assert row["given"]
+        assert row["cues"]
 
 
 def test_metadata_of_a_webdataset_costs_no_recording_and_hides_no_words(hub: HubServer) -> None:
@@ -347,8 +347,8 @@ def test_metadata_of_a_webdataset_costs_no_recording_and_hides_no_words(hub: Hub
     left_out = LeftOut()
     folders = fetch(repository()).folders
     with_words, plain = folder_rows(FolderConfig(inputs=folders, language="en"), left_out)
-    assert (plain["problem"], plain["given"]) == (None, [])
-    assert with_words["given"]
+    assert (plain["problem"], plain["cues"]) == (None, [])
+    assert with_words["cues"]
     assert left_out.unread == {"JSON of no known kind of transcript": ["b.json"]}
 
 
@@ -368,7 +368,7 @@ def test_dots_in_the_names_of_a_webdataset_lose_no_recording(hub: HubServer, key
     conversations = rows()
     assert sorted(names(conversations)) == keys
     for row in conversations:
-        assert row["given"]
+        assert row["cues"]
 
 
 def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: HubServer) -> None:

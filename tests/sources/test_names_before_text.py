@@ -75,7 +75,7 @@ def test_a_number_is_one_caller_in_all_recordings_and_stands_nowhere(tmp_path: P
         soundfile.write(folder / f"{name}.wav", [[0.1, -0.1]] * 16000 * 9, 16000)
         vtt(folder / f"{name}.vtt", pair)
     rows = list(Folder(inputs=(str(folder),)).as_streaming_dataset("train"))
-    named = [sorted({cue["channel"] for cue in row["given"]}) for row in rows]
+    named = [sorted({cue["channel"] for cue in row["cues"]}) for row in rows]
     assert named == [["?Anna Lee", "?caller-1"], ["?caller-1", "?caller-2"], ["?Anna Lee", "?caller-3"]]
     written = json.dumps(rows, default=str)
     for private in ("0100", "example.com", "4711"):
@@ -105,8 +105,8 @@ def test_numbers_of_every_spelling_are_private(tmp_path: Path, name: str, before
     soundfile.write(tmp_path / "call.wav", [[0.1, -0.1]] * 16000 * 9, 16000)
     vtt(tmp_path / "call.vtt", [before.format(name), before.format("Ben Ort")])
     (row,) = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
-    assert [cue["text"] for cue in row["given"]] == SPOKEN
-    assert "0100" not in json.dumps(row["given"], default=str)
+    assert [cue["text"] for cue in row["cues"]] == SPOKEN
+    assert "0100" not in json.dumps(row["cues"], default=str)
 
 
 def test_one_number_is_one_caller_however_it_is_spelled(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_one_number_is_one_caller_however_it_is_spelled(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{index}.wav", [[0.1, -0.1]] * 16000 * 9, 16000)
         vtt(tmp_path / f"{index}.vtt", [name, "Ben Ort:"])
     rows = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
-    assert {row["given"][0]["channel"] for row in rows} == {"?caller-1"}
+    assert {row["cues"][0]["channel"] for row in rows} == {"?caller-1"}
 
 
 def test_an_address_that_is_said_before_a_colon_is_speech(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_names_of_tiers_are_private_too(tmp_path: Path) -> None:
     (tmp_path / "call.TextGrid").write_text("\n".join(lines) + "\n")
     left_out = LeftOut()
     (row,) = folder_rows(FolderConfig(inputs=(str(tmp_path),), language="en"), left_out)
-    assert [cue["channel"] for cue in row["given"]] == ["?caller-1", "?caller-2"]
+    assert [cue["channel"] for cue in row["cues"]] == ["?caller-1", "?caller-2"]
     written = json.dumps([row, left_out.tiers], default=str)
     assert "example.com" not in written
     assert "0100" not in written

@@ -38,7 +38,7 @@ def side(folder: Path, name: str, channel: int) -> Path:
 def texts(folder: Path, left_out: LeftOut | None = None, **settings: str) -> list[tuple[str, list[str]]]:
     """The name of each recording of a folder, and the texts of its transcript."""
     rows = folder_rows(FolderConfig(inputs=(str(folder),), language="en", **settings), left_out)
-    return [(row["recording_id"], [cue["text"] for cue in row["given"]]) for row in rows]
+    return [(row["recording_id"], [cue["text"] for cue in row["cues"]]) for row in rows]
 
 
 @both_forms
@@ -104,7 +104,7 @@ def test_clock_of_each_side_is_in_the_file_of_its_name(tmp_path: Path, one: str,
         cue = "00:00:01.000 --> 00:00:02.000\nHi.\n"
         (tmp_path / f"{in_form(other)}.{name}.vtt").write_text(head + cue)
     (row,) = folder_rows(FolderConfig(inputs=(str(tmp_path),), language="en"))
-    starts = {cue["channel"]: cue["start"] for cue in row["given"]}
+    starts = {cue["channel"]: cue["start"] for cue in row["cues"]}
     assert starts == {"left": 1.0, "right": 2.5}
 
 

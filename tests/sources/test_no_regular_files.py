@@ -55,7 +55,7 @@ def test_pipe_named_like_a_transcript_is_listed_and_not_read(tmp_path: Path) -> 
         pipe(tmp_path / "in" / name)
     left_out = LeftOut()
     (row,) = folder_rows(FolderConfig(inputs=(str(tmp_path / "in"),)), left_out)
-    assert (row["problem"], row["given"]) == (None, [])
+    assert (row["problem"], row["cues"]) == (None, [])
     assert left_out.unread == {REASON: sorted(names)}
     named = pipe(tmp_path / "words.json")
     left_out = LeftOut()

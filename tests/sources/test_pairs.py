@@ -211,7 +211,7 @@ def test_subtitles_beside_each_file_are_of_its_side(tmp_path: Path, left: str, r
     for name, text in texts.items():
         (folder / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n")
     (row,) = rows(folder)
-    lines = [(cue["channel"], cue["text"]) for cue in row["given"]]  # type: ignore[attr-defined]
+    lines = [(cue["channel"], cue["text"]) for cue in row["cues"]]  # type: ignore[attr-defined]
     assert sorted(lines) == [("left", "where should we go"), ("right", "to the sea")]
 
 

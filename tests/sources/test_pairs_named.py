@@ -239,7 +239,7 @@ def test_subtitles_of_each_side_lay_both_files_and_their_words_on_one_clock(tmp_
     (folder / "call-customer.vtt").write_text(vtt(1_170_000, "00:00:01.000"))
     (row,) = rows(folder)
     assert starts(row) == [0.0, 2.0]
-    assert [(cue["channel"], cue["start"]) for cue in row["given"]] == [("left", 0.5), ("right", 2.5)]
+    assert [(cue["channel"], cue["start"]) for cue in row["cues"]] == [("left", 0.5), ("right", 2.5)]
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,8 @@ def test_richest_of_one_run_is_used_and_the_others_are_listed(folder: Path, name
     row, left_out = read(folder)
     assert row["problem"] is None
     assert row["transcripts"] == [f"{name}.json"]
-    assert [cue["text"] for cue in row["given"]] == ["Where should we go?", "To the sea."]
-    assert len(row["given"][0]["words"]) == 4
+    assert [cue["text"] for cue in row["cues"]] == ["Where should we go?", "To the sea."]
+    assert len(row["cues"][0]["words"]) == 4
     assert sorted(left_out.unread[f"it says the same as {name}.json"]) == [f"{name}.srt", f"{name}.vtt"]
 
 

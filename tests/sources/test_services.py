@@ -27,7 +27,7 @@ def spoken(cues: list[Cue]) -> list[tuple[str, str, float, float]]:
     read_words = []
     for cue in cues:
         for word in cue.words or [Word(cue.text, cue.start, cue.end)]:
-            read_words.append((cue.channel, word.text, round(word.start, 3), round(word.end, 3)))
+            read_words.append((cue.channel, word.word, round(word.start, 3), round(word.end, 3)))
     return read_words
 
 
@@ -692,10 +692,10 @@ def test_damaged_document_is_refused_with_its_name(tmp_path: Path, document: obj
 )
 def test_item_with_impossible_times_is_left_out_alone(tmp_path: Path, document: object, reason: str) -> None:
     (folder_row,) = rows_beside(tmp_path, json.dumps(document))[0]
-    (unusable,) = [cue for cue in folder_row["given"] if cue["mark_kind"] == "unusable"]
+    (unusable,) = [cue for cue in folder_row["cues"] if cue["mark_kind"] == "unusable"]
     assert "call.json" in unusable["mark"]
     assert reason in unusable["mark"]
-    assert any(cue["text"] for cue in folder_row["given"])
+    assert any(cue["text"] for cue in folder_row["cues"])
 
 
 # JSON of something else
@@ -723,7 +723,7 @@ def rows_beside(folder: Path, text: str, **settings: Any) -> tuple[list[dict[str
 def test_json_of_something_else_is_listed_and_the_recording_is_recognised(tmp_path: Path, text: str) -> None:
     (row,), unread = rows_beside(tmp_path, text)
     assert row["problem"] is None
-    assert (row["given"], row["transcripts"]) == ([], [])
+    assert (row["cues"], row["transcripts"]) == ([], [])
     assert list(unread.values()) == [["call.json"]]
     assert "JSON" in next(iter(unread))
 

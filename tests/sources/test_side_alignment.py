@@ -157,7 +157,7 @@ def test_aligned_sides_and_their_transcript_have_one_clock(clock: str, known_by:
     assert not heard[:n_silent, 0].any()
     reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
     spoken = sorted(reference["utterances"], key=lambda utterance: utterance["start"])
-    for cue, utterance in zip(row["given"], spoken, strict=True):
+    for cue, utterance in zip(row["cues"], spoken, strict=True):
         assert cue["start"] == pytest.approx(utterance["start"] + 2.0, abs=0.06)
     assert row_after(Segment(), row)["side_shift"] == side_shift
 
@@ -263,7 +263,7 @@ def test_a_drift_is_mended_to_the_clock_of_the_right_side(known_by: str, tmp_pat
     for second in (10.0, 55.0):
         late_by = lateness(pcm_to_float(heard[:, 0]), original[:, 0], second)
         assert late_by == pytest.approx(ppm / 1e6 * second, abs=0.03)
-    for cue in row["given"][-2:]:
+    for cue in row["cues"][-2:]:
         assert cue["end"] == pytest.approx((1 + ppm / 1e6) * unstretched_end(cue), abs=0.05)
 
 
@@ -283,8 +283,8 @@ def test_transcripts_of_a_side_each_follow_the_clock_of_the_side(tmp_path: Path)
         (folder / f"call.{side}.jsonl").write_text("".join(of_side), encoding="utf-8")
     row = aligned(folder)
     assert row["side_shift"]["known_by"] == "leak"
-    assert {cue["channel"] for cue in row["given"]} == {"left", "right"}
-    for cue in row["given"]:
+    assert {cue["channel"] for cue in row["cues"]} == {"left", "right"}
+    for cue in row["cues"]:
         assert cue["end"] == pytest.approx((1 + ppm / 1e6) * unstretched_end(cue), abs=0.05)
 
 

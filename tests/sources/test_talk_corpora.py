@@ -10,7 +10,9 @@ from audio_files import example, reference, tones
 from lhotse.recipes.fisher_english import create_supervision
 from lhotse.recipes.switchboard import make_segments
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.seen import seen_result
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.publish.exports.annotation_formats import audacity
 from dailytalk_contiguous.publish.exports.annotations import annotation_of
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
@@ -51,20 +53,20 @@ def row_of(root: Path, **settings: Any) -> dict[str, Any]:
 def spoken(row: Mapping[str, Any]) -> list[Spoken]:
     """The cues with words of a row, by start."""
     assert row["problem"] is None, row["problem"]
-    cues = [cue for cue in row["given"] if cue["text"]]
+    cues = [cue for cue in row["cues"] if cue["text"]]
     return [(cue["channel"], cue["start"], cue["end"], cue["text"]) for cue in cues]
 
 
 def words(row: Mapping[str, Any]) -> list[Spoken]:
     assert row["problem"] is None, row["problem"]
     timed = []
-    for cue in row["given"]:
+    for cue in row["cues"]:
         timed += [(cue["channel"], word["start"], word["end"], word["word"]) for word in cue["words"]]
     return sorted(timed, key=lambda word: word[1])
 
 
 def marks(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(cue["channel"], cue["mark"]) for cue in row["given"] if cue["mark"]]
+    return [(cue["channel"], cue["mark"]) for cue in row["cues"] if cue["mark"]]
 
 
 # Fisher
@@ -95,7 +97,7 @@ def test_fisher_is_read_as_the_ldc_ships_it_and_as_lhotse_reads_it(tmp_path: Pat
         ("right", 6.0, 7.25, "th- that is"),
     ]
     assert marks(row) == [("left", "laughter"), ("left", "unclear")]
-    assert {cue["speaker"] for cue in row["given"]} == {None}
+    assert {cue["speaker"] for cue in row["cues"]} == {None}
     theirs = create_supervision(({"00001": {"A": "1", "B": "2"}}, tmp_path / text))
     spans = {(segment.channel, segment.start, round(segment.end, 3)) for segment in theirs}
     assert {("left", "right").index(channel) for channel, *_ in spoken(row)} == {0, 1}
@@ -114,7 +116,7 @@ def test_fisher_is_found_in_another_folder_that_is_named(tmp_path: Path) -> None
 def test_a_call_with_two_texts_of_its_name_has_neither(tmp_path: Path) -> None:
     recording(tmp_path / "audio/fe_03_00001.sph")
     save(tmp_path, {"a/fe_03_00001.txt": FISHER, "b/fe_03_00001.txt": FISHER})
-    assert row_of(tmp_path)["given"] == []
+    assert row_of(tmp_path)["cues"] == []
 
 
 PROSE = "Anna called at 5:05.\nShe said that the train was late, and hung up.\n"
@@ -126,7 +128,7 @@ def test_a_text_of_any_other_kind_is_not_used_and_is_listed(tmp_path: Path) -> N
     left_out = LeftOut()
     (row,) = read(tmp_path, left_out)
     assert row["problem"] is None
-    assert row["given"] == []
+    assert row["cues"] == []
     assert left_out.unread == {"of no format of transcripts": ["call.txt"]}
 
 
@@ -317,7 +319,7 @@ def test_candor_is_read_in_the_folders_that_it_has(tmp_path: Path) -> None:
     left_out = LeftOut()
     (row,) = read(tmp_path, left_out)
     assert spoken(row) == [("right", 0.5, 2.0, "Hi, how are you?"), ("left", 2.25, 3.5, "Good.")]
-    assert [cue["speaker"] for cue in row["given"]] == ["60be22", "5adc1f"]
+    assert [cue["speaker"] for cue in row["cues"]] == ["60be22", "5adc1f"]
     (listed,) = left_out.unread.values()
     assert listed == ["0020a0c5/transcription/transcript_cliffhanger.csv"]
 
@@ -338,13 +340,14 @@ def test_backchannels_that_backbiter_has_apart_are_read(tmp_path: Path) -> None:
 def test_our_labels_of_audacity_are_read_back_without_their_tags(tmp_path: Path) -> None:
     recording(tmp_path / "call.wav")
     utterances = [
-        Utterance(channel="left", speaker="Anna", start=0.5, end=2.0, text="So <you> came.", tag="sad"),
-        Utterance(channel="right", speaker="Bob", start=2.5, end=4.0, text="Yes & no (really).", tag=""),
+        Utterance(channel="left", speaker="Anna", new_start=0.5, new_end=2.0, text="So <you> came.", tag="sad"),
+        Utterance(channel="right", speaker="Bob", new_start=2.5, new_end=4.0, text="Yes & no (really).", tag=""),
     ]
-    talk = Conversation(utterances=utterances, alignments=[], sounds=[])
-    save(tmp_path, {"call.txt": audacity(annotation_of("call", talk))})
+    talk = Conversation(utterances=utterances, alignments=[], sounds=[], built_duration=5.0, transcript_marks=[])
+    seen = seen_result(talk, 24000, "left")
+    save(tmp_path, {"call.txt": audacity(annotation_of("call", seen))})
     row = row_of(tmp_path)
-    lines = [(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["given"]]
+    lines = [(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["cues"]]
     assert lines == [(0.5, 2.0, "So <you> came.", "Anna"), (2.5, 4.0, "Yes & no (really).", "Bob")]
 
 
@@ -353,5 +356,5 @@ def test_otter_has_a_turn_below_each_name(tmp_path: Path) -> None:
     text = "Anna Lee  0:01  \nHello there.\nHow are you?\n\nSpeaker 2  0:04  \nFine.\n\nTranscribed by https://otter.ai\n"
     save(tmp_path, {"call.txt": text})
     row = row_of(tmp_path)
-    lines = [(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["given"]]
+    lines = [(cue["start"], cue["end"], cue["text"], cue["speaker"]) for cue in row["cues"]]
     assert lines == [(1.0, 4.0, "Hello there. How are you?", "Anna Lee"), (4.0, 5.0, "Fine.", None)]

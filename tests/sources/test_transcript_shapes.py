@@ -18,7 +18,7 @@ from praatio import textgrid
 from recordings import read_lines
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import cues_of_row, rows_of_cues
+from dailytalk_contiguous.core.records.rows import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.words.cues import match_words
 from dailytalk_contiguous.core.words.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcripts import read_transcripts
@@ -256,7 +256,7 @@ def test_word_times_that_run_back_or_are_all_one_never_shuffle_a_text(
     assert believed == [len(line["words"]) <= 4 for line in talk]
     left = side_of(cues, "left")
     spans = [(line["start"], line["end"]) for line in side_of(talk, "left")]
-    matched = match_words(cues_of_row({"given": left}), spans, 1.0)
+    matched = match_words(cues_of_row({"cues": left}), spans, 1.0)
     long = [words for words, cue in zip(matched.words, left, strict=True) if not cue["words"]]
     assert long
     for words in long:

@@ -9,7 +9,8 @@ import pytest
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue, rows_of_cues
+from dailytalk_contiguous.core.records.conversation import UNUSABLE, Cue
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.words.cues import cues_within
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.sources.channel_names import person, sides_of
@@ -450,7 +451,7 @@ def timed(cues: list[Cue]) -> list[tuple[str, str, float, float, float | None]]:
     words = []
     for cue in cues:
         for word in cue.words:
-            words.append((cue.channel, word.text, word.start, word.end, word.probability))
+            words.append((cue.channel, word.word, word.start, word.end, word.probability))
     return words
 
 

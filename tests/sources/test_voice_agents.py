@@ -104,7 +104,7 @@ def test_a_users_word_within_a_long_line_of_the_agent_stays_the_users(tmp_path: 
         if any(who != other and first < start and end < last for other, first, last in spans)
     ]
     assert within
-    cues = {(cue["channel"], cue["text"]) for cue in row["given"]}
+    cues = {(cue["channel"], cue["text"]) for cue in row["cues"]}
     assert {(line.who, line.text) for line in within} <= cues
 
 

@@ -173,7 +173,7 @@ def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
     texts = []
     starts = []
     for line in lines:
-        texts += [true.text for true in line["truth"]]
+        texts += [true.word for true in line["truth"]]
         starts += [line["new_start"] + true.start for true in line["truth"]]
     assert texts_of(words) == texts
     errors = [abs(word["start"] - start) for word, start in zip(words, starts, strict=True)]
@@ -186,7 +186,7 @@ def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> N
         line = spoken_line(1.0, text)
         words = align(line)
         assert sources(words) == {"aligned-pocketsphinx"}
-        true_texts = [true.text for true in line["truth"]]
+        true_texts = [true.word for true in line["truth"]]
         assert texts_of(words) == true_texts
         errors = start_errors(words, line)
         assert np.median(errors) <= 0.08  # Piper's own inner edges are about 55 ms late
@@ -290,7 +290,7 @@ def test_word_before_a_pause_ends_with_its_sound(recording: str, text: str, line
     wanted = normalise(text)
     true_words = [word for word in line["words"] if normalise(word["word"]) == wanted]
     (true_word,) = true_words
-    (placed_word,) = [word for word in placed if normalise(word.text) == wanted]
+    (placed_word,) = [word for word in placed if normalise(word.word) == wanted]
     true_end = true_word["end"] - line["start"]
     assert placed_word.end == pytest.approx(true_end, abs=0.06)
 
@@ -301,7 +301,7 @@ def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
     end = line["new_end"]
     heard = []
     for true in line["truth"]:
-        heard.append(word(true.text, true.start + late, true.end + late))
+        heard.append(word(true.word, true.start + late, true.end + late))
     second_of_silence = np.zeros(RATE, np.int16)
     spoken = np.frombuffer(line["spoken"], "<i2")
     right = np.concatenate([second_of_silence, spoken])

@@ -11,9 +11,9 @@ from planted_ends import spoken_sentences
 
 from dailytalk_contiguous import JudgeTurnEnds
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.transitions import ends_of_talk
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.stages import judge_turn_ends

@@ -8,7 +8,7 @@ from audio_files import EXAMPLES, reference
 from stage_calls import columns_after
 
 from dailytalk_contiguous import Folder, Segment
-from dailytalk_contiguous.core.records.conversation import rows_of_cues
+from dailytalk_contiguous.core.records.rows import rows_of_cues
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -33,7 +33,7 @@ def conversation(cues: list[dict[str, Any]], spans: list[tuple[str, float, float
     return {
         "conversation_id": ["call.000"],
         "recording_id": ["call"],
-        "given": [cues],
+        "cues": [cues],
         "offset": [offset],
         "duration": [1000.0],
         "utterance_id": [identities],
@@ -208,7 +208,7 @@ def segmented() -> dict[str, dict[str, Any]]:
 def match(row: dict[str, Any], cues: list[dict[str, Any]]) -> Batch:
     """One conversation with a transcript."""
     batch = {name: [value] for name, value in row.items()}
-    batch["given"] = [cues]
+    batch["cues"] = [cues]
     return columns_after(MatchTranscript(), batch)
 
 
@@ -235,7 +235,7 @@ def test_words_whose_side_no_file_says_are_on_the_side_that_speaks(
             true_texts = [line["text"] for line in lines if line["channel"] == side]
             assert words_of(matched_texts) == words_of(true_texts)
         assert unmatched == []
-        (cues,) = added["given"]
+        (cues,) = added["cues"]
         channels = {cue["channel"] for cue in cues}
         assert channels == {"left", "right"}
         assert added["speaker"][0] == [f"{name}/{channel}" for channel in row["channel"]]
@@ -251,7 +251,7 @@ def test_speaker_that_a_file_names_is_that_of_the_side_on_which_the_words_are_fo
         | {"speaker": people[x["channel"]]}
         for number, x in enumerate(reference(name))
     ]
-    added = columns_after(MatchTranscript(), {key: [value] for key, value in (row | {"given": given}).items()})
+    added = columns_after(MatchTranscript(), {key: [value] for key, value in (row | {"cues": given}).items()})
     assert added["speaker"][0] == [people[channel] for channel in row["channel"]]
 
 
@@ -327,7 +327,7 @@ def test_a_soft_answer_that_nobody_else_hears_is_a_mark_of_a_transcript_that_fit
 
 def agents_sides(cues: list[dict[str, Any]], spans: list[tuple[str, float, float]]) -> list[tuple[str, str]]:
     added = columns_after(MatchTranscript(), conversation(cues, spans))
-    (sided,) = added["given"]
+    (sided,) = added["cues"]
     return [(cue["channel"], cue["text"]) for cue in sided]
 
 

@@ -79,7 +79,7 @@ def test_words_of_a_window_come_back_to_the_utterance_of_their_midpoint_in_its_s
     ]
     unpacked = unpack(words, window)
     (after,) = unpacked[9]
-    assert after.text == "after"
+    assert after.word == "after"
     assert after.end == 0.5
     assert unpacked[4] == [Word("in", 0.5, 1.0, 0.9), Word("across", 1.25, 1.5, 0.8)]
     assert unpacked[7] == [Word("the", 0.0, 0.25, 0.7), Word("second", 1.0, 1.5, 0.6)]

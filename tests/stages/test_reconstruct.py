@@ -15,9 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
 from stage_calls import columns_after
 
-from dailytalk_contiguous.core.records.conversation import sounding_between
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import EDGES
+from dailytalk_contiguous.core.records.utterance import EDGES, sounding_between
 from dailytalk_contiguous.core.sound.crosstalk import Leak
 from dailytalk_contiguous.core.sound.loudness import loudness
 from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm

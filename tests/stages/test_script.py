@@ -8,8 +8,9 @@ from audio_files import EXAMPLES, conversations
 from stage_calls import columns_after, row_after
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records.conversation import from_row, to_row
-from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY, from_line
+from dailytalk_contiguous.core.records.lines import from_line
+from dailytalk_contiguous.core.records.rows import from_row, to_row
+from dailytalk_contiguous.core.records.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.stages.script import Script, scripted, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 

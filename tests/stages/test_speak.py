@@ -132,7 +132,7 @@ def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stu
     lines = batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"])
     done = columns_after(stage(tmp_path), lines)
     assert done["status"] == ["spoken", "kept", "dropped"]
-    assert done["unspoken_reason"] == [None, None, "no text to say"]
+    assert done["reason"] == [None, None, "no text to say"]
     (asked,) = server.asked
     assert asked.body["text"] == SENT
     spoken, kept, dropped = done["spoken"]
@@ -237,7 +237,7 @@ def test_tries_bound_what_a_run_buys_of_an_utterance_and_the_next_run_asks_again
         done = say(tmp_path, tries=tries)
         assert done["status"] == ["failed"]
         assert len(server.asked) == run * tries
-        (reason,) = done["unspoken_reason"]
+        (reason,) = done["reason"]
         assert reason.startswith("could not be said: it is silent (nothing above -50 dBFS)")
         assert done["spoken"] == [b""]
         say(tmp_path, tries=tries)  # in the same run
@@ -304,7 +304,7 @@ def test_take_whose_words_are_wrong_is_refused_once_for_all(
     chosen = stage(tmp_path, verify="ears", tries=2)
     unheard = heard("quite another thing", "nothing at all", TEXT, monkeypatch=monkeypatch)
     done = columns_after(chosen, batch(TEXT))
-    assert done["unspoken_reason"] == [
+    assert done["reason"] == [
         "could not be said: ears hears something else (word error rate 100%) (the last of 2 takes)"
     ]
     again = columns_after(chosen, batch(TEXT))
@@ -325,7 +325,7 @@ def test_take_that_cannot_be_verified_buys_no_other(
     done = columns_after(verified, batch(TEXT))
     assert done["status"] == ["failed"]
     assert server.purchases[SENT] == 1
-    assert "can't be verified, because the recogniser ears failed (ValueError" in done["unspoken_reason"][0]
+    assert "can't be verified, because the recogniser ears failed (ValueError" in done["reason"][0]
     heard(TEXT, monkeypatch=monkeypatch)
     assert takes(columns_after(verified, batch(TEXT))) == [0]
     assert server.purchases[SENT] == 1
@@ -478,7 +478,7 @@ def test_hasty_take_is_good_where_its_source_was_as_hasty(
         done = columns_after(stage(tmp_path, tries=1), lines)
     assert done["status"] == [status]
     if status == "failed":
-        assert "it is too short for its text" in done["unspoken_reason"][0]
+        assert "it is too short for its text" in done["reason"][0]
 
 
 def test_take_without_its_last_word_is_refused_though_few_words_are_wrong(
@@ -489,7 +489,7 @@ def test_take_without_its_last_word_is_refused_though_few_words_are_wrong(
     assert takes(done) == [1]
     heard("Good morning, is anybody", monkeypatch=monkeypatch)
     strict = say(tmp_path / "strict", verify="ears", tries=1)
-    assert strict["unspoken_reason"] == ["could not be said: ears does not hear its last word"]
+    assert strict["reason"] == ["could not be said: ears does not hear its last word"]
     heard("Good morning, anybody there", monkeypatch=monkeypatch)
     other = say(tmp_path / "other", verify="ears", tries=1)
     (receipt,) = other["synthesis"]

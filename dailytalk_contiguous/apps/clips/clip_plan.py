@@ -34,7 +34,6 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.arrow_types import record_features
 from dailytalk_contiguous.core.records.clip import SAID
 from dailytalk_contiguous.core.records.clip_records import QUALITY_MEASURES, CopyRecipe, PlannedLabels
-from dailytalk_contiguous.core.records.conversation import from_row, to_row
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     EmotionShare,
@@ -45,6 +44,7 @@ from dailytalk_contiguous.core.records.record import (
     SoundSpan,
     Text,
 )
+from dailytalk_contiguous.core.records.rows import from_row, to_row
 from dailytalk_contiguous.core.records.schema import Batch, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.settings import (

@@ -412,7 +412,7 @@ def clip_to_measure(clip: ClipSource) -> PendingConversation:
     row["recording_id"] = clip["id"]
     row["audio_identity"] = clip["input_digest"]
     row["offset"] = 0.0
-    row["given"] = []
+    row["cues"] = []
     row["id"] = clip["id"]
     row["text"] = clip["text"]
     row["language"] = clip["language"]

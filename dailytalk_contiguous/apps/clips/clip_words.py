@@ -130,12 +130,12 @@ class TimeWords(AligningStage, WhisperStage):
         elif recognised:
             words = recognised
             sources = [RECOGNISER] * len(words)
-            row["text_raw"] = word_times.join_words(word.text for word in words)
+            row["text_raw"] = word_times.join_words(word.word for word in words)
             row["text_source"] = RECOGNISER
         else:
             return row
-        written = [word.text for word in words]
-        spelled = [word.text.strip() for word in words]
+        written = [word.word for word in words]
+        spelled = [word.word.strip() for word in words]
         language = batch["language"][index] or ""
         known_times = [] if PROPORTIONAL in sources else words
         try:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.clip_records import Labels
-from dailytalk_contiguous.core.records.conversation import or_none
 from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import or_none
 from dailytalk_contiguous.core.sound.samples import Pcm, mixed_down
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_pcm
 from dailytalk_contiguous.publish.exports import exporting
@@ -73,29 +73,31 @@ def open_clips(row: Row, export: exporting.Export) -> VoiceClips:
         return VoiceClips([_named_clip(clip, row["conversation_id"], export)])
     item = exporting.seen_talk(row, export)
     talk = item.talk
-    labels: Labels | None = talk.extra.get("labels")
+    labels: Labels | None = talk.finished.extra.get("labels")
     if labels:
         utterance = talk.utterances[0]
         corpus = labels.get("corpus") or ""
         person = talk.person("left") or corpus or "speaker"
         clip = VoiceClip(
-            name=PurePosixPath(talk.id).name,
+            name=PurePosixPath(talk.conversation_id).name,
             voice=person.removeprefix(f"{corpus}/"),
             language=talk.main_language,
-            text=or_none(utterance.text_raw) or utterance.text,
+            text=or_none(utterance.finished.text_raw) or utterance.text,
             entry=None,
             pcm=item.pcm[round(utterance.start * export.sample_rate) :, 0],
         )
-        return VoiceClips([_named_clip(clip, talk.id, export)])
+        return VoiceClips([_named_clip(clip, talk.conversation_id, export)])
     clips = []
     for number, utterance in enumerate(talk.utterances):
-        if utterance.status == "spoken":
+        if utterance.finished.status == "spoken":
             export.left_out["resynthesised utterances"] += 1
             continue
         text = _plain(utterance.text, export)
         if text:
             clip = VoiceClip(
-                name=file_name(utterance.id or f"{talk.id}/{utterance.channel}/{number:04d}"),
+                name=file_name(
+                    utterance.finished.utterance_id or f"{talk.conversation_id}/{utterance.channel}/{number:04d}"
+                ),
                 voice=_plain(talk.person(utterance.channel) or f"{talk.recording_id} {utterance.channel}", export),
                 language=talk.main_language,
                 text=text,

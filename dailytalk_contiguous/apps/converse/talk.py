@@ -95,7 +95,7 @@ class QueuedSentence:
         """The text up to the word in which the voice stopped; an interrupted one ends in `CUT_MARK`."""
         if self.complete or not self.words:
             return self.sentence.text
-        texts = [word.text for word in self.spoken]
+        texts = [word.word for word in self.spoken]
         return " ".join([*texts, CUT_MARK])
 
     def play(self, count: int, time: float) -> Samples:
@@ -284,7 +284,7 @@ class _Turn:
 
     @property
     def text(self) -> str:
-        return "".join(word.text for word in self.words or ()).strip()
+        return "".join(word.word for word in self.words or ()).strip()
 
     @property
     def asks_to_stop(self) -> bool:

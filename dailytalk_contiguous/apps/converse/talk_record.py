@@ -169,9 +169,9 @@ def _aligned_words(words: Sequence[Word], seconds: float) -> list[dict[str, obje
     aligned: list[dict[str, object]] = []
     for word in words:
         if word.start < seconds:
-            side = "left" if word.side == MAIN else "right"
+            side = "left" if word.speaker == MAIN else "right"
             fields = {
-                "word": word.text,
+                "word": word.word,
                 "start": word.start,
                 "end": min(word.end, seconds),
                 "probability": None,
@@ -269,7 +269,7 @@ class TalkRecord:
         for word in words:
             if word.end > word.start:
                 times = [round(word.start + shift, 4), round(word.end + shift, 4)]
-                self._words.append((word.text.strip(), times, speaker))
+                self._words.append((word.word.strip(), times, speaker))
         number = len([earlier for earlier in self._utterances if earlier["channel"] == side])
         utterance: dict[str, object] = {
             "utterance_id": f"{self.name}/{side}/{number:04d}",

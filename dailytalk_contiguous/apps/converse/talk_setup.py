@@ -194,7 +194,7 @@ class TalkVoice:
         }
         recogniser_input = RecogniserInput(samples, _SAMPLE_RATE, settings.language)
         (words,) = recognise(settings.recogniser, settings.device, "auto", [recogniser_input])
-        text = "".join(word.text for word in words).strip()
+        text = "".join(word.word for word in words).strip()
         if not text:
             raise DailytalkError(f"no words were recognised in {name!r}", "give clear speech of one person")
         sound = encoded_sound(pcm, _SAMPLE_RATE, "WAV")

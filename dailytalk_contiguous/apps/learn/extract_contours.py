@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.records.conversation import Utterance
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.sound.samples import pcm_to_float
 from dailytalk_contiguous.models.contours import CONTOURS, EMPHASIS, SMOOTHING, ProsodicFeatureExtractor

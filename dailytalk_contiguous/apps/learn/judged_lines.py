@@ -15,8 +15,8 @@ import soundfile
 
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds, utterance_sound
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.conversation import from_row
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.rows import from_row
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, Row
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.steps import steps
@@ -184,7 +184,7 @@ class LineReader:
         for utterance in segments.utterances:
             self.sounds.append(pcm_to_float(utterance.speech))
             yield JudgedLine(
-                utterance.id,
+                utterance.utterance_id,
                 row["conversation_id"],
                 utterance.channel,
                 start=row["offset"] + utterance.start,
@@ -218,9 +218,11 @@ class LineReader:
             samples = utterance_sound(ItemSound(row["audio"]), utterance)
             if not why_unheard(samples):
                 self.sounds.append(samples)
-                lines.append(JudgedLine(utterance.id, talk.id, MIX, *span, len(self.sounds) - 1))
+                lines.append(
+                    JudgedLine(utterance.utterance_id, talk.conversation_id, MIX, *span, len(self.sounds) - 1)
+                )
         people = {MIX: utterance.speaker} if utterance.speaker else {}
-        return JudgedRecording(talk.id, talk.id, talk.built_duration, lines, people)
+        return JudgedRecording(talk.conversation_id, talk.conversation_id, talk.built_duration, lines, people)
 
 
 def row_of(name: str, samples: Samples) -> Row:

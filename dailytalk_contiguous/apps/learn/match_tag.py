@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Cue, conversation_features
+from dailytalk_contiguous.core.records.conversation import Conversation, Cue
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.words.word import Span
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.match_transcript import NOT_USED
@@ -23,7 +24,7 @@ class MatchTag(Stage):
     `given` holds cues in seconds of the conversation, whose channels are known (`MatchTranscript`).
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("given", "transcript_repair", "channel", "start", "end")
+    needs: ClassVar[tuple[str, ...]] = ("cues", "transcript_repair", "channel", "start", "end")
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = conversation_features("tag")
 

@@ -13,8 +13,9 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import MOST_TOGETHER
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds
 from dailytalk_contiguous.apps.learn.judged_lines import JudgedLine, JudgedRecording
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import MIX
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.style.emotions import UNSURE, choose_emotion
 from dailytalk_contiguous.machine import interrupts
@@ -155,8 +156,10 @@ def _judged_together(
 ) -> tuple[list[Mood], list[Reject]]:
     """The moods of lines of one speaker, and those on which a model raises an error."""
     # Stages compare what is on one channel of one conversation.
-    utterances = [Utterance(line.id, MIX, speech=to_pcm(sounds[line.sound]).tobytes()) for line in lines]
-    talks = [Conversation(lines[0].id, utterances=utterances)]
+    utterances = [
+        Utterance(utterance_id=line.id, channel=MIX, speech=to_pcm(sounds[line.sound]).tobytes()) for line in lines
+    ]
+    talks = [Conversation(conversation_id=lines[0].id, utterances=utterances)]
     for stage in (classify, rate):
         talks = stage.apply(talks)
     (talk,) = talks

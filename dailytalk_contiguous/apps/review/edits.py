@@ -164,7 +164,7 @@ def timed_words(tokens: Sequence[str], words: Sequence[WordRow], start: float, e
     rows: list[WordRow] = []
     for word in timed:
         row: WordRow = {
-            "word": word.text,
+            "word": word.word,
             "start": round(start + word.start, _DIGITS),
             "end": round(start + word.end, _DIGITS),
             "probability": word.probability or None,

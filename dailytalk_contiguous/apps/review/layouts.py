@@ -35,8 +35,8 @@ from dailytalk_contiguous.core.documents import Number, as_text, fits, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.lines import to_shifted_line
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, CHANNELS, Row
-from dailytalk_contiguous.core.records.utterance import to_shifted_line
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
@@ -829,7 +829,7 @@ def lines_of(row: Row) -> Lines:
     for number, utterance in enumerate(talk.utterances):
         if not utterance.new_span:
             continue
-        key = utterance.id or ""
+        key = utterance.utterance_id or ""
         if not key or key in lines:
             key = f"{number:06d}"
         line = to_shifted_line(utterance, talk)

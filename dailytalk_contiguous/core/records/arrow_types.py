@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias, get_args, get_origin, get_type_hints, i
 import msgspec
 from datasets import Audio, List, Value
 
-from dailytalk_contiguous.core.records.record import Parts, Stored, StoredAudio
+from dailytalk_contiguous.core.records.record import FinishedName, Parts, Stored, StoredAudio
 
 #: The type of a column or a field, as `datasets` has it.
 Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
@@ -49,8 +49,15 @@ def feature_of(hint: object) -> Feature:
 def record_features(record: type, parts: Parts | None = None) -> dict[str, Feature]:
     """Return the features of a record's fields, or of these parts of it, by their names in a row, in order."""
     hints = get_type_hints(record, include_extras=True)
-    names = dict(zip(hints, hints, strict=True))
-    if issubclass(record, msgspec.Struct):
-        names = dict(zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True))
-    features = {name: feature_of(hints[field]) for field, name in names.items()}
+    features = {name: feature_of(hint) for name, hint in hints.items()}
     return {name: features[name] for name in parts.names} if parts else features
+
+
+def finished_names(record: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the attributes of a class that have another name in a finished row, by these names."""
+    names: dict[str, str] = {}
+    for attribute, hint in get_type_hints(record, include_extras=True).items():
+        for mark in get_args(hint):
+            if isinstance(mark, FinishedName):
+                names[mark.name] = attribute
+    return names

@@ -8,14 +8,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
-from typing import Annotated, Any, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_args, get_type_hints
 
 import msgspec
 import numpy as np
 from datasets import List, Value
 
 from dailytalk_contiguous.core.documents import Number, fits
-from dailytalk_contiguous.core.records.arrow_types import Feature
+from dailytalk_contiguous.core.records.arrow_types import Feature, feature_of
 from dailytalk_contiguous.core.records.record import AnyRecord
 
 #: Depth in lists and objects of a value beyond which it is not searched for NaN; no type is as deep.
@@ -28,6 +28,10 @@ Shape: TypeAlias = Feature | dict[type[str], Feature] | list[Feature]
 #: From a value in a row to one in a line, or back.
 Converter: TypeAlias = Callable[[Any], object]
 
+#: Where a value is besides rows: in the tables that queries of whole datasets read, in the files of the tables
+#: alone, or nowhere.
+TablePlace: TypeAlias = Literal["queries", "file", "rows"]
+
 #: What is counted of a column: nothing; how often it has each value; mean, least and most of its numbers.
 TALLIES = ("", "count", "mean")
 
@@ -35,6 +39,9 @@ TALLIES = ("", "count", "mean")
 @dataclasses.dataclass(frozen=True, eq=False)
 class Field:
     """A field of an utterance: one of `core.records.utterance.FIELDS` or of `Stage.publishes`.
+
+    One of the package is declared where its type is, in `Annotated[…, Field(…)]` of an attribute of
+    `core.records.utterance.Utterance`, which gives its name and its feature.
 
     Attributes:
         name: name in a row.
@@ -48,10 +55,13 @@ class Field:
         part: `line` for lines alone, `built` for the output of `speak` alone, so not for transcript.jsonl; empty
             for everywhere.
         only_with: field that has to be set for this one to be written to a line.
+        leave_out_empty: whether a line lacks it where it is null, 0 or empty.
         optional: whether rows of other programs may lack it; readers see null.
         shape: type in a line, where that is not `feature`.
         write: function from the value in a row to that in a line.
         read: function from the value in a line to that in a row.
+        table: where tables of utterances have it.
+        before: field before which it stands in a line, if no attribute holds it.
     """
 
     name: str = ""
@@ -64,10 +74,13 @@ class Field:
     editable: bool = True
     part: str = ""
     only_with: str = ""
+    leave_out_empty: bool = False
     optional: bool = False
     shape: Shape | None = None
     write: Converter | None = None
     read: Converter | None = None
+    table: TablePlace = "queries"
+    before: str = ""
 
     def __getstate__(self) -> dict[str, object]:
         """Return the attributes alone: values computed from them, such as `kind`, may not be picklable."""
@@ -111,6 +124,8 @@ class Field:
 class Column(Field):
     """A column with one value a conversation: one of `core.records.schema.COLUMNS` or of `Stage.publishes`.
 
+    One of the package is declared at an attribute of `core.records.conversation.Conversation`.
+
     Attributes:
         tally: kind of count for reports and cards, one of `TALLIES`.
         in_lines: whether each line of a transcript repeats it; an edit of it there has no effect.
@@ -119,6 +134,17 @@ class Column(Field):
     part: str = "line"  # of no utterance
     tally: str = ""
     in_lines: bool = False
+
+
+def declared_fields(record: type[msgspec.Struct]) -> list[Field]:
+    """Return the fields that a class declares for its attributes, in order, with their names and types."""
+    fields: list[Field] = []
+    hints = get_type_hints(record, include_extras=True)
+    for name in record.__struct_fields__:
+        for mark in get_args(hints[name]):
+            if isinstance(mark, Field):
+                fields.append(dataclasses.replace(mark, name=name, feature=feature_of(hints[name])))
+    return fields
 
 
 def columns_among(fields: Iterable[Field]) -> tuple[Column, ...]:

@@ -1,8 +1,7 @@
 """Finished rows as conversations: the recording and its result in one `Conversation`.
 
-A finished row has the times of the result as `start` and `end`, and those of the recording as `source_start` and
-`source_end`. In a conversation it is the other way round, from the first stage to the last: `start` and `end` are
-seconds of the recording, `new_start` and `new_end` those of the result.
+In a finished row some fields have another name than in flight (`core.records.record.FinishedName`): its `start` is
+the `new_start` of an utterance, and its `source_start` the `start`.
 
 Rows that other people publish may lack fields, or have null where rows made here have none. `publish.items`
 judges a row before it is read here; missing values are then None, or an empty list.
@@ -14,14 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import (
-    UNSET,
-    Conversation,
-    Mark,
-    Utterance,
-    assign,
-    known_columns,
-)
+from dailytalk_contiguous.core.records.arrow_types import finished_names
+from dailytalk_contiguous.core.records.conversation import Conversation, Mark
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
     BuiltSide,
@@ -30,35 +23,18 @@ from dailytalk_contiguous.core.records.record import (
     SynthesisRecord,
     TimelineMeasures,
 )
+from dailytalk_contiguous.core.records.rows import assign, known_columns
+from dailytalk_contiguous.core.records.utterance import UNSET, Utterance
 from dailytalk_contiguous.core.words.word import Word
 
-#: Fields of an utterance in a finished row, and those of `Utterance` that hold them under another name.
-OF_UTTERANCE = {
-    "start": "new_start",
-    "end": "new_end",
-    "source_start": "start",
-    "source_end": "end",
-    "reason": "unspoken_reason",
-    "start_trim": "new_start_trim",
-    "end_trim": "new_end_trim",
-    "source_start_trim": "start_trim",
-    "source_end_trim": "end_trim",
-}
-
-#: The same of the columns of a finished row.
-OF_ROW = {
-    "audio": "built_audio",
-    "sample_rate": "built_rate",
-    "duration": "built_duration",
-    "source_duration": "duration",
-    "language": "main_language",
-}
-
-#: The same of the fields of a sound that is no speech.
-OF_SOUND = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
+#: Fields of an utterance in a finished row, and those of `Utterance` that hold them under another name; the same
+#: of a conversation, and of a sound that is no speech.
+OF_UTTERANCE = finished_names(Utterance)
+_OF_TALK = finished_names(Conversation)
+_OF_SOUND = finished_names(SourceSound)
 
 #: Fields of an utterance in a finished row, and those of `Utterance` that hold them.
-_FIELDS = dict(zip(Utterance.__struct_encode_fields__, Utterance.__struct_fields__, strict=True)) | OF_UTTERANCE
+_FIELDS = dict(zip(Utterance.__struct_fields__, Utterance.__struct_fields__, strict=True)) | OF_UTTERANCE
 del _FIELDS["extra"]
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
@@ -66,10 +42,10 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 def from_finished(row: Mapping[str, Any]) -> Conversation:
     """Read the conversation of a usable row of `core.records.schema.LABELLED`."""
-    columns = {OF_ROW.get(name, name): value for name, value in row.items()}
+    columns = {_OF_TALK.get(name, name): value for name, value in row.items()}
     talk = Conversation()
     utterances = columns.pop("utterances", None) or ()
-    sides = columns.pop("sides", None) or ()
+    sides = columns.pop("built_sides", None) or ()
     sounds = columns.pop("sounds", None) or ()
     words = columns.pop("alignments", None) or ()
     unwritten = columns.pop("unwritten_words", None) or ()
@@ -88,7 +64,7 @@ def from_finished(row: Mapping[str, Any]) -> Conversation:
         if side:
             spans = [_record(LeakSpan, span, {}) for span in side.get("leaks") or () if span]
             talk.built_sides.append(_record(BuiltSide, {**side, "leaks": spans or None}, {}))
-    talk.sounds = [_record(SourceSound, sound, OF_SOUND) for sound in sounds]
+    talk.sounds = [_record(SourceSound, sound, _OF_SOUND) for sound in sounds]
     talk.alignments = [aligned_word(word) for word in words]
     talk.unwritten_words = [aligned_word(word) for word in unwritten]
     talk.transcript_marks = marks and [_record(Mark, mark, {}) for mark in marks if mark]
@@ -105,7 +81,7 @@ def aligned_word(word: AnyRecord) -> Word:
         word["end"],
         word.get("probability"),
         filler=word.get("filler"),
-        side=word["speaker"],
+        speaker=word["speaker"],
         source=word.get("source") or "",
     )
 

@@ -224,12 +224,12 @@ def same_words(words: Sequence[Word]) -> float | None:
     """
     times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
     counts = dict.fromkeys(CHANNELS, 0)
-    spellings = {word.text for word in words}
+    spellings = {word.word for word in words}
     texts = {spelling: normalise(spelling) for spelling in spellings}
     for word in words:
-        if word.side in times:
-            counts[word.side] += 1
-            times[word.side].setdefault(texts[word.text], []).append(word.start)
+        if word.speaker in times:
+            counts[word.speaker] += 1
+            times[word.speaker].setdefault(texts[word.word], []).append(word.start)
     shares = []
     for side, other in (CHANNELS, CHANNELS[::-1]):
         n_same = 0
@@ -258,8 +258,8 @@ def longest_at_once(words: Iterable[Word]) -> WordsAtOnce | None:
     if not runs:
         return None
     longest = max(runs, key=len)
-    text = " ".join(word.text.strip() for word in longest)
-    return {"channel": longest[0].side, "start": longest[0].start, "text": text}
+    text = " ".join(word.word.strip() for word in longest)
+    return {"channel": longest[0].speaker, "start": longest[0].start, "text": text}
 
 
 def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:

@@ -33,6 +33,17 @@ class Parts(NamedTuple):
     names: tuple[str, ...]
 
 
+class FinishedName(NamedTuple):
+    """The name in a finished row of an attribute that is called otherwise in flight.
+
+    A finished row has the times of the result as `start` and `end`, and those of the recording as `source_start`
+    and `source_end`. In flight it is the other way round: `start` and `end` are seconds of the recording,
+    `new_start` and `new_end` those of the result.
+    """
+
+    name: str
+
+
 Text = Annotated[str, Stored("string")]
 Flag = Annotated[bool, Stored("bool")]
 Count = Annotated[int, Stored("int32")]
@@ -157,10 +168,10 @@ class MovedSound(msgspec.Struct):
     """A sound that is no speech, with its times in the source and in the result, in seconds."""
 
     channel: Text
-    start: Seconds
-    end: Seconds
-    new_start: Seconds
-    new_end: Seconds
+    start: Annotated[Seconds, FinishedName("source_start")]
+    end: Annotated[Seconds, FinishedName("source_end")]
+    new_start: Annotated[Seconds, FinishedName("start")]
+    new_end: Annotated[Seconds, FinishedName("end")]
 
 
 class SourceSound(MovedSound):

@@ -11,18 +11,17 @@ from datasets import Audio, Features, List, Value
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.records.clip_records import ClipSource, Conditioning, Labels
-from dailytalk_contiguous.core.records.conversation import Mark, conversation_features
-from dailytalk_contiguous.core.records.fields import Column, Field, columns_among
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.fields import Field, columns_among, declared_fields
 from dailytalk_contiguous.core.records.record import (
     EncodedAudio,
     NonSpeechSound,
     Side,
-    SideShift,
     Speakers,
     TimelineMeasures,
-    UncoveredSound,
     UsedModel,
 )
+from dailytalk_contiguous.core.records.rows import conversation_features
 from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields
 from dailytalk_contiguous.core.words.word import ALIGNED, WordRow
 
@@ -81,7 +80,7 @@ SOURCE = conversation_features(
     "duration",
     "sample_rate",
     "channels",
-    "given",
+    "cues",
     "given_language",
     "transcripts",
     "side_shift",
@@ -199,50 +198,7 @@ SIDE = record_features(Side)
 
 #: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
 #: Their readers see null where a dataset of another version lacks them.
-COLUMNS = (
-    Column(
-        "transcript_repair",
-        STRING,
-        about="`not used` if the transcript that came with the recording does not match its sound; null if it was "
-        "used, or there is none",
-        tally="count",
-    ),
-    Column(
-        "transcript_marks",
-        List(record_features(Mark)),
-        about="marks of the transcript that are not words, in seconds of the source, with their names: a `sound` "
-        "(`laughter`), an `inaudible` stretch (without words, so nothing is trained on it), or up to three words "
-        "where there is no speech (`unheard`)",
-    ),
-    Column(
-        "uncovered_sound",
-        List(record_features(UncoveredSound)),
-        about="where the source sounds for at least a second without an utterance, in its seconds: noise, music, "
-        "laughter, or a voice that speech activity did not find",
-    ),
-    Column(
-        "sound_digest",
-        STRING,
-        about="digest of the decoded sound of the source: the same for copies, also in another lossless format or "
-        "with the sides exchanged",
-    ),
-    Column(
-        "side_shift",
-        record_features(SideShift),
-        about="by how many `seconds` the right side of the recording is later than the left one (below 0: the "
-        "left one is later), by how many ppm of the time it becomes later (`drift_ppm`), and sound that a side "
-        "lacks (`lacking`: its start in seconds of that side, and its length), which a `leak` of one in the other "
-        "or the `transcript` tells (`known_by`); `aligned`: `--align-sides` has laid both on one clock, and all "
-        "times are those after that; null where nothing tells that the sides are out of step",
-        unit="s",
-    ),
-    Column(
-        "model_failures",
-        List(REJECTED),
-        about="utterances that lack a model's results because it raised an error: the stage, the error (in "
-        "published rows only its kind) and what to do about it; null if there are none",
-    ),
-)
+COLUMNS = columns_among(declared_fields(Conversation))
 
 
 def built(fields: Iterable[Field] = FIELDS) -> Features:

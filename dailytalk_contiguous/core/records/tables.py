@@ -22,14 +22,7 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.arrow_types import Feature
-from dailytalk_contiguous.core.records.conversation import (
-    CONVERTED_TRIES,
-    Conversation,
-    Utterance,
-    has_column,
-    or_none,
-    to_row,
-)
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_among
 from dailytalk_contiguous.core.records.finished import finished_values
 from dailytalk_contiguous.core.records.measures import (
@@ -42,8 +35,18 @@ from dailytalk_contiguous.core.records.measures import (
     same_words,
     softer_side,
 )
+from dailytalk_contiguous.core.records.rows import has_column, to_row
 from dailytalk_contiguous.core.records.schema import COLUMNS, SECONDS, STRING, TIMELINE
-from dailytalk_contiguous.core.records.utterance import PROSODY, SYNTHESIS, UTTERANCE, features_of_fields
+from dailytalk_contiguous.core.records.utterance import (
+    CONVERTED_TRIES,
+    FIELDS,
+    PROSODY,
+    SYNTHESIS,
+    UTTERANCE,
+    Utterance,
+    features_of_fields,
+    or_none,
+)
 from dailytalk_contiguous.core.sound.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.style.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns.synchrony import out_of_step
@@ -56,7 +59,7 @@ _COUNT = Value("int32")
 _FLAG = Value("bool")
 
 #: Fields of an utterance that its table opens up, or leaves to the rows: long lists.
-_LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "joined"}
+_LEFT_TO_ROWS = {field.name for field in FIELDS if field.table == "rows"}
 
 #: Before the names of measures of a take, which the source has, too.
 TAKE = "take_"
@@ -157,10 +160,7 @@ _OF_ROW += ["augmented_from", "style"]
 CHUNK = 512
 
 #: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
-_LEFT_OUT = {"utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"}
-_LEFT_OUT |= {"source_channel", "context_seconds", "leak_share", "take"}
-_LEFT_OUT |= {"start", "end", "start_trim", "end_trim"}
-_LEFT_OUT |= {"source_start", "source_end", "source_start_trim", "source_end_trim"}
+_LEFT_OUT = {"take", *(field.name for field in FIELDS if field.table == "file")}
 
 
 def utterance_columns(fields: Sequence[Field] = ()) -> Features:
@@ -262,7 +262,7 @@ class TableMaker:
         turns = None if labels else timed_talk(talk)
         entry["turn_taking"] = turns.sides() if turns else []
         if not labels:
-            self._texts[talk.id] = hash_words(talk.alignments)
+            self._texts[talk.conversation_id] = hash_words(talk.alignments)
         is_copy = labels.get("augmented_from") is not None
         if not is_copy:
             entry["duration"] = talk.built_duration or 0.0
@@ -427,7 +427,7 @@ def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:
     sources = Counter(word.source for word in talk.alignments)
     is_clip = bool(talk.labels)
     return {
-        "conversation_id": talk.id,
+        "conversation_id": talk.conversation_id,
         "recording_id": or_none(talk.recording_id),
         "split": talk.extra.get("split"),
         "language": talk.main_language if talk.main_language != "und" else None,

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.conversation import Utterance, or_none, sounding_between
 from dailytalk_contiguous.core.records.schema import NOBODY
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none, sounding_between
 from dailytalk_contiguous.core.turns.turn_ends import TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns.turn_taking import Timed, join_spans
 from dailytalk_contiguous.core.words.word import Span

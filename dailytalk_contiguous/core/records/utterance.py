@@ -1,48 +1,91 @@
-"""The fields of an utterance, each declared once, in a row and in a line of transcript.jsonl.
+"""An utterance, with its fields: each is declared once, in a row, in a line of transcript.jsonl and in tables.
 
-Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
-In flight an utterance is an object (`core.records.conversation`), and in a row one item in each of many list
-columns; in what is finished it is a struct in the list `utterances` (`core.records.finished`). `to_line` and
-`to_shifted_line` make a line of a transcript of an object, `from_line` an object of a line.
+In flight an utterance is an object, and in a row one item in each of many list columns; in what is finished it is
+a struct in the list `utterances` (`core.records.finished`). Rows, transcripts (`core.records.lines`), their
+readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from datasets import List, Value
+import msgspec
+from datasets import Value
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.arrow_types import Feature, record_features
-from dailytalk_contiguous.core.records.conversation import (
-    Conversation,
-    Utterance,
-    assign_flat,
-    known_columns,
-    or_none,
-    rows_of_words,
-    utterance_features,
-)
-from dailytalk_contiguous.core.records.fields import (
-    Converter,
-    Field,
-    finite,
-    value_kind,
-    value_problem,
-)
-from dailytalk_contiguous.core.records.finished import OF_UTTERANCE, finished_fields
+from dailytalk_contiguous.core.records.fields import Field, TablePlace, declared_fields, finite
 from dailytalk_contiguous.core.records.record import (
     AnyRecord,
+    Count,
     EmotionShare,
+    FinishedName,
+    Flag,
+    Measure,
     ModelsOfUtterance,
+    Seconds,
+    Stored,
     SynthesisRecord,
+    Text,
 )
-from dailytalk_contiguous.core.words.word import TIMED, Word, WordRow
+from dailytalk_contiguous.core.words.word import TIMED, UTTERED, Span, Word, WordRow
 
-_TEXT = Value("string")
-_MEASURE = Value("float32")
+#: Seconds beyond its start and end that an utterance may sound (`core.sound.sound_edges.sounding` looks no further
+#: than 0.2).
+MOST_BEYOND = 1.0
+
+#: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
+CONVERTED_TRIES = 0
+
+#: Seconds by which times may differ and be called the same.
+SAME_TIME = 1e-6
+
+#: The value of a field that no stage has made yet.
+UNSET = msgspec.UNSET
+
+_Value = TypeVar("_Value")
+
+#: The default of a field, whatever its type: a stage is only called with all that it needs.
+_unset: Any = UNSET
+
+Sound: TypeAlias = Annotated[bytes, Stored("binary")]
+Token: TypeAlias = Annotated[int, Stored("int16")]
+
+
+def is_set(value: object) -> bool:
+    """Whether a stage has made the value of a field; None counts as made."""
+    return value is not UNSET
+
+
+def or_none(value: _Value | None) -> _Value | None:
+    """Return the value of a field, or None where no stage has made it."""
+    return value if is_set(value) else None
+
+
+def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
+    """Return the seconds without sound at the start and the end of an utterance, by its length and its trims.
+
+    A trim is None where it is unknown or impossible.
+    """
+    before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
+    after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
+    trimmed_start = before or 0.0
+    trimmed_end = after or 0.0
+    if trimmed_start + trimmed_end < length:
+        return before, after
+    return None, None
+
+
+def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
+    """Return start and end of an utterance's sound; those of the utterance where the trims are not known."""
+    before, after = known_trims(end - start, start_trim, end_trim)
+    if before is not None:
+        start += before
+    if after is not None:
+        end -= after
+    return start, end
+
 
 #: Ratings of affect, each in [0, 1].
 AFFECT = ("valence", "arousal", "dominance")
@@ -50,24 +93,11 @@ AFFECT = ("valence", "arousal", "dominance")
 #: Prosodic measures in the order in which transcripts show them.
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 
-#: The types of a word with its times.
-WORD = record_features(WordRow, TIMED)
-
-#: Flags of a word, which a line has only where they are true.
-_WORD_MARKS = ("fitted", "filler")
-
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
 SYNTHESIS = record_features(SynthesisRecord)
 
-#: The types of what a classifier of emotion says of an utterance.
-EMOTION_GUESS = utterance_features("emotion_class", "emotion_probabilities", "emotion_model")
-
-#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
-#: to be resynthesised (flagged), or left out for want of text.
-STATUSES = ("spoken", "kept", "kept-original", "dropped")
-
-#: How an utterance enters (see `core.turns.turn_taking`).
-EVENTS = ("turn", "overlap", "backchannel", "interruption")
+#: What a classifier of emotion says of an utterance.
+EMOTION_GUESS = ("emotion_class", "emotion_probabilities", "emotion_model")
 
 #: The text that is put where a reply was interrupted.
 CUT_MARK = "— [interrupted]"
@@ -93,11 +123,56 @@ RECOGNISED_SYNTHESIS = "recognised-synthesis"
 #: The source of words that share the time of their utterance.
 PROPORTIONAL = "proportional"
 
+#: Flags of a word, which a line has only where they are true.
+_WORD_MARKS = ("fitted", "filler")
+
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 LONGEST_TEXT = 20_000
 
 #: The times of an utterance: its start and end, and how far inside these it sounds.
 EDGES = ("start", "end", "start_trim", "end_trim")
+
+
+class TokenRun(msgspec.Struct, frozen=True):
+    """A prosodic token, and the number of frames in a row that have it."""
+
+    token: Token
+    frames: Count
+
+
+class ProsodicWord(msgspec.Struct):
+    """The prosody of a word; unknown values are None.
+
+    Attributes:
+        word: written form of the word.
+        start: start in seconds.
+        end: end in seconds.
+        tokens: tokens of the frames whose middle is in the word.
+        pitch: pitch in semitones above the speaker's median.
+        slope: slope of the pitch in semitones a second.
+        duration: ratio to the median length of the speaker's words.
+        energy: level in dB above the speaker's median.
+    """
+
+    word: Text
+    start: Seconds
+    end: Seconds
+    tokens: list[Token]
+    pitch: Measure | None = None
+    slope: Measure | None = None
+    duration: Measure | None = None
+    energy: Measure | None = None
+
+
+#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
+#: to be resynthesised (flagged), or left out for want of text.
+STATUSES = ("spoken", "kept", "kept-original", "dropped")
+
+#: How an utterance enters (see `core.turns.turn_taking`).
+EVENTS = ("turn", "overlap", "backchannel", "interruption")
+
+#: The types of a word with its times.
+WORD = record_features(WordRow, TIMED)
 
 
 def texts_of(value: object) -> list[str] | None:
@@ -140,7 +215,7 @@ def _words_written(words: Iterable[Mapping[str, object]]) -> list[dict[str, obje
     return written
 
 
-def _words_read(words: Iterable[AnyRecord] | None) -> list[dict[str, Any]]:
+def words_read(words: Iterable[AnyRecord] | None) -> list[dict[str, Any]]:
     read: list[dict[str, Any]] = []
     for line_word in words or ():
         word = {name: line_word.get(name) for name in WORD}
@@ -159,92 +234,456 @@ def _synthesis_written(synthesis: Mapping[str, object]) -> dict[str, object]:
     return {name: None if value == "" else value for name, value in synthesis.items()}
 
 
-# Fields that many utterances' fields are like.
+# Fields that several fields are like.
 
 
-def _affect(name: str) -> Field:
-    return Field(
-        name, about="rating by the model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
-    )
+def _affect(key: str) -> Field:
+    return Field(about="rating by the model that `models.affect` names", unit="[0, 1]", key=key, digits=4)
 
 
-def _prosody(name: str, about: str, unit: str) -> Field:
-    return Field(name, about=about, unit=unit, key=f"features.{name}", digits=5)
+def _prosody(key: str, about: str, unit: str) -> Field:
+    return Field(about=about, unit=unit, key=key, digits=5)
 
 
-def _bucket(name: str, key: str, measure: str = "") -> Field:
+def _bucket(key: str, measure: str = "") -> Field:
     about = "level among the speaker's utterances in this conversation"
     if measure:
         about = f"level of `{measure}` among the speaker's utterances in this conversation"
-    return Field(name, about=about, unit="LOW, MID, HIGH", key=key, editable=False)
+    return Field(about=about, unit="LOW, MID, HIGH", key=key, editable=False)
 
 
-def _trim(name: str, about: str, part: str = "") -> Field:
+def _trim(about: str) -> Field:
     return Field(
-        name,
         about=about,
         unit="seconds, or absent",
         digits=4,
         editable=False,
-        part=part,
-        only_with=name,
+        leave_out_empty=True,
         optional=True,
+        table="file",
     )
 
 
-def _emotion(name: str, about: str) -> Field:
-    return Field(name, about=about, unit="or absent", only_with="emotion_model", optional=True)
+def _emotion(about: str) -> Field:
+    return Field(about=about, unit="or absent", only_with="emotion_model", optional=True)
 
 
-def _texts(name: str, about: str) -> Field:
+def _texts(about: str, table: TablePlace = "queries") -> Field:
     return Field(
-        name,
         about=about,
         unit="or absent",
         editable=False,
-        only_with=name,
+        leave_out_empty=True,
         optional=True,
-        shape=[_TEXT],
+        shape=[Value("string")],
         read=texts_of,
+        table=table,
     )
 
 
-def _built(name: str, about: str, unit: str) -> Field:
-    return Field(name, about=about, unit=unit, part="built")
+def _event(about: str) -> Field:
+    return Field(about=about, unit=", ".join(EVENTS), part="built", table="file")
 
 
-def _transition(name: str, about: str) -> Field:
-    return Field(name, about=about, unit="`shift`, `hold` or null", part="built", only_with=name, optional=True)
+def _transition(about: str) -> Field:
+    return Field(about=about, unit="`shift`, `hold` or null", part="built", leave_out_empty=True, optional=True)
 
 
-def _turn_end(name: str, about: str, transition: str) -> Field:
-    return Field(
-        name, about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True
+def _turn_end(about: str, transition: str) -> Field:
+    return Field(about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True)
+
+
+class Utterance(msgspec.Struct):
+    """A stretch of speech of one speaker, with the fields that stages have made.
+
+    Each field is a column of conversations, with one value an utterance. A `Field` says what lines, finished rows
+    and tables make of it, in their order; a field without one is there during a run alone, or docs/columns.md
+    describes it.
+    """
+
+    channel: Annotated[
+        Text,
+        Field(
+            about="the speaker's channel in the recording; in finished conversations, in the result",
+            unit="`left`, `right`, `mix`",
+        ),
+    ] = _unset
+    start: Annotated[
+        Seconds,
+        FinishedName("source_start"),
+        Field(
+            about="start of speech, by Silero; in finished conversations null if `status` is `dropped`",
+            unit="seconds",
+            table="file",
+        ),
+    ] = _unset
+    end: Annotated[
+        Seconds,
+        FinishedName("source_end"),
+        Field(
+            about="end of speech, or null like `start`; speech over 12 s is cut at its quietest point",
+            unit="seconds",
+            table="file",
+        ),
+    ] = _unset
+    run: Count = _unset
+    speech_seconds: Measure = _unset
+    speech: Sound = _unset
+    speech_start: Seconds | None = _unset
+    # of a transcript that came with the recording
+    given_text: Text | None = _unset
+    given_words: Annotated[list[Word], UTTERED] | None = _unset
+    # of its sound
+    valence: Annotated[Measure | None, _affect("vad.valence")] = _unset
+    arousal: Annotated[Measure | None, _affect("vad.arousal")] = _unset
+    dominance: Annotated[Measure | None, _affect("vad.dominance")] = _unset
+    affect_model: Text | None = _unset
+    rms: Annotated[
+        Measure | None,
+        _prosody("features.rms", "mean RMS of frames of 1024 samples, 256 apart, at 16 kHz", "linear full scale"),
+    ] = _unset
+    zcr: Annotated[
+        Measure | None, _prosody("features.zcr", "mean rate of zero crossings", "crossings a sample")
+    ] = _unset
+    f0_mean: Annotated[
+        Measure | None,
+        _prosody("features.f0_mean", "mean pitch by pYIN, 65–500 Hz; null with fewer than 5 voiced frames", "Hz"),
+    ] = _unset
+    f0_std: Annotated[Measure | None, _prosody("features.f0_std", "standard deviation of the pitch", "Hz")] = (
+        _unset
     )
+    speech_rate: Annotated[
+        Measure | None, _prosody("features.speech_rate", "rate of the words", "words a second of speech")
+    ] = _unset
+    voiced_fraction: Annotated[
+        Measure | None, _prosody("features.voiced_fraction", "share of voiced frames", "[0, 1]")
+    ] = _unset
+    prosody_tokens: list[Token] | None = _unset
+    prosody_runs: list[TokenRun] | None = _unset
+    prosody_words: list[ProsodicWord] | None = _unset
+    prosody_model: Text | None = _unset
+    # of its style
+    valence_bucket: Annotated[Text | None, _bucket("vad_bucket.valence")] = _unset
+    arousal_bucket: Annotated[Text | None, _bucket("vad_bucket.arousal")] = _unset
+    dominance_bucket: Annotated[Text | None, _bucket("vad_bucket.dominance")] = _unset
+    energy_bucket: Annotated[Text | None, _bucket("prosody_bucket.energy", "rms")] = _unset
+    rate_bucket: Annotated[Text | None, _bucket("prosody_bucket.rate", "speech_rate")] = _unset
+    zcr_bucket: Annotated[Text | None, _bucket("prosody_bucket.zcr", "zcr")] = _unset
+    pitch_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch", "f0_mean")] = _unset
+    pitch_var_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch_var", "f0_std")] = _unset
+    rms_gain_db: Measure | None = _unset
+    f0_ratio: Measure | None = _unset
+    rate_ratio: Measure | None = _unset
+    tag: Annotated[Text | None, Field(about="style tag from Fish Audio s1's list")] = _unset
+    # of its text
+    text_raw: Annotated[
+        Text | None,
+        Field(
+            about="recognised text, or that of the given transcript; empty if nothing credible was recognised",
+            table="file",
+        ),
+    ] = _unset
+    text: Annotated[
+        Text,
+        Field(
+            about="`text_raw` with a capital and, if the recogniser wrote no end mark, one that fits the tag",
+            table="file",
+        ),
+    ] = _unset
+    tagged_text: Annotated[
+        Text | None, Field(about="`(tag) text`", unit="or null", editable=False, table="file")
+    ] = _unset
+    utterance_id: Annotated[
+        Text,
+        Field(
+            about="unique name; its number counts within the channel",
+            unit="`conversation/channel/0007`",
+            table="file",
+        ),
+    ] = _unset
+    speaker: Annotated[
+        Text, Field(about="name in `--speakers` or in the given transcript, or else `recording/channel`")
+    ] = _unset
+    rule: Annotated[Text | None, Field(about="rule that chose the tag", editable=False, table="file")] = _unset
+    kind: Annotated[Text, Field(about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`")] = _unset
+    words: Annotated[
+        list[Word],
+        UTTERED,
+        Field(
+            about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
+            "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
+            "beyond the speech. `filler` (true or absent): the word is an um, uh … (see `--fillers`)",
+            unit="seconds, [0, 1] or null",
+            part="line",
+            write=_words_written,
+            read=words_read,
+        ),
+    ] = _unset
+    avg_logprob: Measure | None = _unset
+    no_speech_prob: Measure | None = _unset
+    recogniser: Text = _unset
+    question: Flag | None = _unset
+    verbatim: Text = _unset
+    keeps_sound: Flag | None = _unset
+    language: Annotated[
+        Text | None,
+        Field(
+            about="language as set, as detected once a conversation, or as found in given texts",
+            unit="ISO 639-1, or `und`",
+            table="file",
+        ),
+    ] = _unset
+    confidence: Annotated[
+        Measure | None,
+        Field(
+            about="geometric mean of the words' probabilities; null if a word has none (given transcripts)",
+            unit="[0, 1] or null",
+            digits=4,
+        ),
+    ] = _unset
+    models: Annotated[
+        ModelsOfUtterance,
+        Field(
+            about="names of the models; `given` for a transcript by people, `voice-linear` for the model that "
+            "comes with the package",
+            shape={str: Value("string")},
+            read=_models_read,
+            table="rows",
+        ),
+    ] = _unset
+    context_seconds: Annotated[
+        Measure | None,
+        Field(
+            about="length of the speaker's nearby speech that was rated with it",
+            unit="seconds",
+            digits=3,
+            table="file",
+        ),
+    ] = _unset
+    text_reason: Annotated[Text | None, Field(about="why `text_raw` is empty", unit="or null", editable=False)] = (
+        _unset
+    )
+    start_trim: Annotated[
+        Seconds | None,
+        FinishedName("source_start_trim"),
+        _trim(
+            "time from `start` to its first sound (above the room, and at most 40 dB below its loudest "
+            "moment), which measures of timing use; below 0 if it sounds before `start`"
+        ),
+    ] = _unset
+    end_trim: Annotated[
+        Seconds | None, FinishedName("source_end_trim"), _trim("time from its last sound to `end`")
+    ] = _unset
+    leak_share: Annotated[
+        Measure | None,
+        Field(
+            about="how much of its energy in the recording is the other speaker's voice that leaks into its side",
+            unit="[0, 1], or absent (none)",
+            digits=3,
+            editable=False,
+            leave_out_empty=True,
+            optional=True,
+            table="file",
+        ),
+    ] = _unset
+    emotion_class: Annotated[
+        Text | None,
+        _emotion(
+            "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
+            "`unsure` if none reaches the model's limit, or `--emotion-confidence`; null if no guess is possible "
+            "(silence, under 0.1 s)"
+        ),
+    ] = _unset
+    emotion_probabilities: Annotated[
+        list[EmotionShare] | None,
+        Field(
+            about="probability of each class (sum 1); empty if no guess is possible. In a line: "
+            "{class: probability}",
+            unit="[0, 1], or absent",
+            only_with="emotion_model",
+            optional=True,
+            shape={str: Value("float32")},
+            write=_shares_by_name,
+            read=_shares,
+            table="rows",
+        ),
+    ] = _unset
+    emotion_model: Annotated[
+        Text | None, _emotion("name of the classifier; `voice-linear` comes with the package")
+    ] = _unset
+    joined: Annotated[
+        list[Text] | None,
+        _texts(
+            "ids of the parts into which a pause had split one sentence, now joined; the first is its own",
+            table="rows",
+        ),
+    ] = _unset
+    edited_by: Annotated[list[Text] | None, _texts("who corrected it")] = _unset
+    edited_fields: Annotated[list[Text] | None, _texts("fields that they corrected: `text`, `tag`, `start` …")] = (
+        _unset
+    )
+    # of its new voice, and of the result
+    source_channel: Annotated[
+        Text,
+        Field(about="its channel in the recording", unit="`left`, `right`", part="built", table="file"),
+    ] = _unset
+    status: Annotated[
+        Text,
+        Field(
+            about="what became of it, in this order: resynthesised, kept as recorded, kept although it was to be "
+            "resynthesised, left out",
+            unit=", ".join(STATUSES),
+            part="built",
+        ),
+    ] = _unset
+    reason: Annotated[Text | None, Field(about="why it was dropped or kept", unit="or null", part="built")] = (
+        _unset
+    )
+    unspoken_remedy: Text | None = _unset
+    spoken: Sound = _unset
+    spoken_seconds: Measure | None = _unset
+    spoken_words: Annotated[list[Word], TIMED] = _unset
+    tag_said: Annotated[
+        Flag | None,
+        Field(
+            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false if the voice "
+            "takes no tags",
+            unit="or null (not resynthesised, or without a tag)",
+            part="built",
+            optional=True,
+        ),
+    ] = _unset
+    new_start: Annotated[Seconds | None, FinishedName("start")] = _unset
+    new_end: Annotated[Seconds | None, FinishedName("end")] = _unset
+    new_start_trim: Annotated[Seconds | None, FinishedName("start_trim")] = _unset
+    new_end_trim: Annotated[Seconds | None, FinishedName("end_trim")] = _unset
+    event: Annotated[Text | None, _event("how it enters, judged by times alone")] = _unset
+    source_event: Annotated[Text | None, _event("its `event` in the recording")] = _unset
+    transition: Annotated[
+        Text | None,
+        _transition(
+            "who speaks next if both are silent for 0.2 s after its end: the other speaker (`shift`) or the "
+            "same one (`hold`)"
+        ),
+    ] = _unset
+    source_transition: Annotated[Text | None, _transition("its `transition` in the recording")] = _unset
+    turn_end: Annotated[
+        Measure | None,
+        _turn_end(
+            "how finished its end sounds to Smart Turn, if it has a `transition` (see `--turn-ends`)", "transition"
+        ),
+    ] = _unset
+    source_turn_end: Annotated[
+        Measure | None, _turn_end("its `turn_end` in the recording", "source_transition")
+    ] = _unset
+    synthesis: Annotated[
+        SynthesisRecord | None,
+        Field(
+            about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
+            "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
+            "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
+            "and speech_rate are those of the take, measured as in the source",
+            unit="or null",
+            part="built",
+            write=_synthesis_written,
+            table="rows",
+        ),
+    ] = _unset
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
+    @property
+    def side(self) -> str:
+        """The channel of the recording that it is on."""
+        return self.source_channel if is_set(self.source_channel) else self.channel
+
+    @property
+    def has_recorded_times(self) -> bool:
+        """Whether it has times in the recording, which rows of others may lack."""
+        return is_number(self.start) and is_number(self.end)
+
+    @property
+    def sounding(self) -> Span:
+        """The span of its sound in the recording; its start and end where the trims are not known."""
+        return Span(*sounding_between(self.start, self.end, self.start_trim, self.end_trim))
+
+    @property
+    def new_span(self) -> Span | None:
+        """Its span in the result; None where it was left out."""
+        if self.new_start is None or self.new_end is None:
+            return None
+        return Span(self.new_start, self.new_end)
+
+    @property
+    def new_sounding(self) -> Span | None:
+        """The span of its sound in the result; None where it was left out."""
+        span = self.new_span
+        if span is None:
+            return None
+        return Span(*sounding_between(*span, self.new_start_trim, self.new_end_trim))
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it is in the result; one that was left out has a reason, and no times there."""
+        return self.status != "dropped"
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether it is its recorded sound in another voice, and no take of its text."""
+        synthesis = or_none(self.synthesis)
+        return synthesis is not None and synthesis.tries == CONVERTED_TRIES
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its sound is the recorded one, or that in another voice."""
+        return self.status != "spoken" or self.is_converted
+
+    @property
+    def said_tag(self) -> str | None:
+        """The style tag of its audible speech; None where a new voice did not get the source's (`tag_said`)."""
+        return None if self.tag_said is False else self.tag
+
+    def words_among(self, words: Iterable[Word]) -> list[Word]:
+        """Return the words of its channel of the result whose middle is in it; none where it was left out."""
+        span = self.new_span
+        if span is None:
+            return []
+        first = span.start - SAME_TIME
+        last = span.end + SAME_TIME
+        of_channel = [word for word in words if word.speaker == self.channel]
+        return [word for word in of_channel if first <= word.middle <= last]
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set fields by their names. Raises AttributeError for a name that no field has."""
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def shifted(self, seconds: float) -> "Utterance":
+        """Return the utterance and its words moved so many seconds later."""
+        words = [word.shifted(seconds) for word in self.words] if is_set(self.words) else self.words
+        return replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
 
 
-#: All fields of an utterance, in the order of a line of transcript.jsonl.
-#:
-#: Fields of part `line` are in transcripts alone. `start` and `end` are null in an utterance that was left out
-#: (`status` is `dropped`), which `heard_utterances` does not return; `source_channel`, `source_start` and
-#: `source_end` are null before `speak`.
-_WITHOUT_TYPES = (
-    Field("segment_id", Value("int32"), about="number of the line in the whole file", unit="from 0", part="line"),
-    Field("audio_file", _TEXT, about="path of the recording within the input", part="line"),
+#: Fields of a line or a finished row of which an utterance has no attribute: they are its conversation's, are
+#: counted, or follow from its times. Each stands before the field that `before` names.
+COMPUTED = (
     Field(
-        "channel",
-        about="the speaker's channel in the recording; in finished conversations, in the result",
-        unit="`left`, `right`, `mix`",
+        "segment_id",
+        Value("int32"),
+        about="number of the line in the whole file",
+        unit="from 0",
+        part="line",
+        before="channel",
     ),
     Field(
-        "start",
-        about="start of speech, by Silero; in finished conversations null if `status` is `dropped`",
-        unit="seconds",
-    ),
-    Field(
-        "end",
-        about="end of speech, or null like `start`; speech over 12 s is cut at its quietest point",
-        unit="seconds",
+        "audio_file",
+        Value("string"),
+        about="path of the recording within the input",
+        part="line",
+        before="channel",
     ),
     Field(
         "duration",
@@ -253,181 +692,73 @@ _WITHOUT_TYPES = (
         unit="seconds",
         part="line",
         editable=False,
-    ),
-    _affect("valence"),
-    _affect("arousal"),
-    _affect("dominance"),
-    _prosody("rms", "mean RMS of frames of 1024 samples, 256 apart, at 16 kHz", "linear full scale"),
-    _prosody("zcr", "mean rate of zero crossings", "crossings a sample"),
-    _prosody("f0_mean", "mean pitch by pYIN, 65–500 Hz; null with fewer than 5 voiced frames", "Hz"),
-    _prosody("f0_std", "standard deviation of the pitch", "Hz"),
-    _prosody("speech_rate", "rate of the words", "words a second of speech"),
-    _prosody("voiced_fraction", "share of voiced frames", "[0, 1]"),
-    _bucket("valence_bucket", "vad_bucket.valence"),
-    _bucket("arousal_bucket", "vad_bucket.arousal"),
-    _bucket("dominance_bucket", "vad_bucket.dominance"),
-    _bucket("energy_bucket", "prosody_bucket.energy", "rms"),
-    _bucket("rate_bucket", "prosody_bucket.rate", "speech_rate"),
-    _bucket("zcr_bucket", "prosody_bucket.zcr", "zcr"),
-    _bucket("pitch_bucket", "prosody_bucket.pitch", "f0_mean"),
-    _bucket("pitch_var_bucket", "prosody_bucket.pitch_var", "f0_std"),
-    Field("tag", about="style tag from Fish Audio s1's list"),
-    Field(
-        "text_raw",
-        about="recognised text, or that of the given transcript; empty if nothing credible was recognised",
-    ),
-    Field(
-        "text", about="`text_raw` with a capital and, if the recogniser wrote no end mark, one that fits the tag"
-    ),
-    Field("tagged_text", about="`(tag) text`", unit="or null", editable=False),
-    Field(
-        "utterance_id",
-        about="unique name; its number counts within the channel",
-        unit="`conversation/channel/0007`",
+        before="valence",
     ),
     Field(
         "conversation_id",
-        _TEXT,
+        Value("string"),
         about="path of the recording without its extension; plus `.000`, `.001`, … if it was cut",
         part="line",
+        before="speaker",
     ),
-    Field("speaker", about="name in `--speakers` or in the given transcript, or else `recording/channel`"),
-    Field("gender", _TEXT, about="gender of the speaker, from `--speakers`", unit="or absent", part="line"),
     Field(
-        "rule",
-        about="rule that chose the tag",
-        editable=False,
-    ),
-    Field("kind", about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`"),
-    Field(
-        "words",
-        about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
-        "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
-        "beyond the speech. `filler` (true or absent): the word is an um, uh … (see `--fillers`)",
-        unit="seconds, [0, 1] or null",
+        "gender",
+        Value("string"),
+        about="gender of the speaker, from `--speakers`",
+        unit="or absent",
         part="line",
-        write=_words_written,
-        read=_words_read,
+        before="rule",
     ),
     Field(
-        "language",
-        about="language as set, as detected once a conversation, or as found in given texts",
-        unit="ISO 639-1, or `und`",
-    ),
-    Field(
-        "confidence",
-        about="geometric mean of the words' probabilities; null if a word has none (given transcripts)",
-        unit="[0, 1] or null",
-        digits=4,
-    ),
-    Field(
-        "models",
-        about="names of the models; `given` for a transcript by people, `voice-linear` for the model that "
-        "comes with the package",
-        shape={str: _TEXT},
-        read=_models_read,
-    ),
-    Field(
-        "context_seconds",
-        about="length of the speaker's nearby speech that was rated with it",
-        unit="seconds",
-        digits=3,
-    ),
-    Field("text_reason", about="why `text_raw` is empty", unit="or null", editable=False),
-    _trim(
-        "start_trim",
-        "time from `start` to its first sound (above the room, and at most 40 dB below its loudest "
-        "moment), which measures of timing use; below 0 if it sounds before `start`",
-    ),
-    _trim("end_trim", "time from its last sound to `end`"),
-    Field(
-        "leak_share",
-        about="how much of its energy in the recording is the other speaker's voice that leaks into its side",
-        unit="[0, 1], or absent (none)",
-        digits=3,
-        editable=False,
-        only_with="leak_share",
-        optional=True,
-    ),
-    _emotion(
-        "emotion_class",
-        "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
-        "`unsure` if none reaches the model's limit, or `--emotion-confidence`; null if no guess is possible "
-        "(silence, under 0.1 s)",
-    ),
-    Field(
-        "emotion_probabilities",
-        about="probability of each class (sum 1); empty if no guess is possible. In a line: {class: probability}",
-        unit="[0, 1], or absent",
-        only_with="emotion_model",
-        optional=True,
-        shape={str: _MEASURE},
-        write=_shares_by_name,
-        read=_shares,
-    ),
-    _emotion("emotion_model", "name of the classifier; `voice-linear` comes with the package"),
-    _texts(
-        "joined", "ids of the parts into which a pause had split one sentence, now joined; the first is its own"
-    ),
-    _texts("edited_by", "who corrected it"),
-    _texts("edited_fields", "fields that they corrected: `text`, `tag`, `start` …"),
-    _built("source_channel", "its channel in the recording", "`left`, `right`"),
-    _built("source_start", "its start in the recording", "seconds of the conversation"),
-    _built("source_end", "its end in the recording", "seconds of the conversation"),
-    _trim("source_start_trim", "its `start_trim` in the recording", part="built"),
-    _trim("source_end_trim", "its `end_trim` in the recording", part="built"),
-    _built(
-        "status",
-        "what became of it, in this order: resynthesised, kept as recorded, kept although it was to be "
-        "resynthesised, left out",
-        ", ".join(STATUSES),
-    ),
-    _built("reason", "why it was dropped or kept", "or null"),
-    Field(
-        "tag_said",
-        about="whether the new voice was given the tag, or what `--map-tag` sends for it; false if the voice "
-        "takes no tags",
-        unit="or null (not resynthesised, or without a tag)",
+        "source_start",
+        Value("float64"),
+        about="its start in the recording",
+        unit="seconds of the conversation",
         part="built",
-        optional=True,
+        before="status",
+        table="file",
     ),
-    _built("event", "how it enters, judged by times alone", ", ".join(EVENTS)),
-    _built("source_event", "its `event` in the recording", ", ".join(EVENTS)),
-    _transition(
-        "transition",
-        "who speaks next if both are silent for 0.2 s after its end: the other speaker (`shift`) or the "
-        "same one (`hold`)",
-    ),
-    _transition("source_transition", "its `transition` in the recording"),
-    _turn_end(
-        "turn_end",
-        "how finished its end sounds to Smart Turn, if it has a `transition` (see `--turn-ends`)",
-        "transition",
-    ),
-    _turn_end("source_turn_end", "its `turn_end` in the recording", "source_transition"),
     Field(
-        "synthesis",
-        about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
-        "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
-        "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
-        "and speech_rate are those of the take, measured as in the source",
-        unit="or null",
+        "source_end",
+        Value("float64"),
+        about="its end in the recording",
+        unit="seconds of the conversation",
         part="built",
-        write=_synthesis_written,
+        before="status",
+        table="file",
+    ),
+    dataclasses.replace(
+        _trim("its `start_trim` in the recording"),
+        name="source_start_trim",
+        feature=Value("float64"),
+        part="built",
+        before="status",
+    ),
+    dataclasses.replace(
+        _trim("its `end_trim` in the recording"),
+        name="source_end_trim",
+        feature=Value("float64"),
+        part="built",
+        before="status",
     ),
 )
 
 
-def _with_type(field: Field) -> Field:
-    """Give a field without a type the one that `Utterance` has for it."""
-    if field.feature is not None:
-        return field
-    column = OF_UTTERANCE.get(field.name, field.name)
-    return dataclasses.replace(field, feature=utterance_features(column)[column])
+def _all_fields() -> tuple[Field, ...]:
+    """Return the fields that `Utterance` declares, and `COMPUTED` among them."""
+    fields: list[Field] = []
+    for field in declared_fields(Utterance):
+        fields += [computed for computed in COMPUTED if computed.before == field.name]
+        fields.append(field)
+    return tuple(fields)
 
 
-#: All fields, in the order of a line.
-FIELDS = tuple(map(_with_type, _WITHOUT_TYPES))
+#: All fields of an utterance, in the order of a line of transcript.jsonl and of a finished row.
+#:
+#: Fields of part `line` are in transcripts alone. `start` and `end` are null in an utterance that was left out
+#: (`status` is `dropped`), which `heard_utterances` does not return; `source_channel`, `source_start` and
+#: `source_end` are null before `speak`.
+FIELDS = _all_fields()
 
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
@@ -457,180 +788,6 @@ def heard_utterances(row: AnyRecord) -> list[dict[str, Any]]:
     """
     utterances = row["utterances"] or ()
     return [utterance for utterance in utterances if utterance["status"] != "dropped"]
-
-
-# Between utterances and the lines of a transcript.
-
-
-class _Writing(NamedTuple):
-    """A rule for writing a field: under `key` in the object `holder` of the line, or in the line itself."""
-
-    name: str
-    only_with: str
-    holder: str
-    key: str
-    writer: Converter | None
-
-
-@lru_cache(maxsize=8)
-def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
-    """Look up once how `_line_of` writes each field: a corpus has millions of lines."""
-    parts = ("", "line", "built") if rebuilt else ("", "line")
-    writings: list[_Writing] = []
-    for field in fields:
-        if field.part in parts:
-            holder = field.path[0] if len(field.path) > 1 else ""
-            key = field.path[-1]
-            writings.append(_Writing(field.name, field.only_with, holder, key, field.writer))
-    return writings
-
-
-def _line_of(values: AnyRecord, fields: Sequence[Field], rebuilt: bool) -> dict[str, Any]:
-    """Write the values of fields as a line of transcript.jsonl or, `rebuilt`, of the shifted one."""
-    line: dict[str, Any] = {}
-    for name, only_with, holder, key, writer in _writings(tuple(fields), rebuilt):
-        if name not in values:
-            continue
-        if only_with and not values.get(only_with):
-            continue
-        value = values[name]
-        if writer and value is not None:
-            value = writer(value)
-        if holder:
-            line.setdefault(holder, {})[key] = value
-        else:
-            line[key] = value
-    return line
-
-
-def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
-    """Write a tagged utterance of a conversation as a line of transcript.jsonl.
-
-    Its times are seconds of the recording, to a millisecond.
-    """
-
-    def moved(seconds: float) -> float:
-        return round(talk.offset + seconds, 3)
-
-    words = [word.moved_to(moved(word.start), moved(word.end)) for word in utterance.words]
-    recorded = replace(utterance, start=moved(utterance.start), end=moved(utterance.end), words=words)
-    values = known_columns(recorded, [*features_of_fields(fields), "words"])
-    values["audio_file"] = talk.audio_file
-    values["conversation_id"] = talk.id
-    values["duration"] = round(recorded.end - recorded.start, 3)
-    return _line_of(values, fields, rebuilt=False)
-
-
-def to_shifted_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
-    """Write a finished utterance as a line of transcript_shifted.jsonl, in seconds of the result."""
-    span = utterance.new_span
-    values = finished_fields(utterance, features_of_fields(fields))
-    values["audio_file"] = or_none(talk.audio_file)
-    values["conversation_id"] = talk.id
-    values["duration"] = None if span is None else round(span.end - span.start, 4)
-    values["words"] = rows_of_words(utterance.words_among(talk.alignments))
-    return _line_of(values, fields, rebuilt=True)
-
-
-def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
-    """Read the utterance of a line without a problem, in seconds of the recording; missing fields are None.
-
-    Its channel is the `source_channel`: that of the result is not yet known. A person who moves an edge leaves the
-    length and the trims as they were, so that the edges of its sound are unknown.
-    """
-    utterance = Utterance(source_channel=line.get("channel") or "")
-    values: dict[str, object] = {}
-    for field in fields:
-        if not field.part and field.name != "channel":
-            values[field.name] = field.value_in(line)
-    assign_flat(utterance, values)
-    utterance.text = line.get("text") or ""
-    utterance.tag = line.get("tag")  # an empty one, too
-    utterance.words = []
-    for word in _words_read(line.get("words")):
-        uttered = Word(
-            word["word"], word["start"], word["end"], word["probability"], word["fitted"], word["filler"]
-        )
-        utterance.words.append(uttered)
-    length = line.get("duration")
-    rounding = 0.0025  # seconds by which a length in milliseconds may differ from that of its edges
-    if is_number(length) and abs(utterance.end - utterance.start - length) > rounding:
-        utterance.start_trim = None
-        utterance.end_trim = None
-    return utterance
-
-
-class LineProblem(NamedTuple):
-    """A mistake in a line of a transcript: its key, and a sentence that says what is wrong."""
-
-    key: str
-    reason: str
-
-
-def line_problem(line: AnyRecord, fields: Sequence[Field] = FIELDS, mixed: bool = False) -> LineProblem | None:
-    """Return the problem of a line of a transcript, or None: its channel, its times, or the type of a field.
-
-    With `mixed` its channel may be `mix`, that of a recording that was tagged as one speaker.
-    """
-    channels = ("left", "right", "mix") if mixed else ("left", "right")
-    channel = line.get("channel")
-    if channel not in channels:
-        expected = "left, right or mix" if mixed else "left or right"
-        return LineProblem("channel", f"channel is {quoted(channel)}, not {expected}")
-    if line.get("status") != "dropped":  # what was left out has no times
-        problem = _times_problem(line)
-        if problem:
-            return problem
-    for key, kind in _kinds(tuple(fields)).items():
-        misfit = value_problem(line.get(key), kind, key)
-        if misfit:
-            return LineProblem(key, misfit)
-    for field in fields:
-        if field.required and field.value_in(line) is None:
-            return LineProblem(field.name, f"{field.name} is missing")
-    if len(line.get("text") or "") > LONGEST_TEXT:
-        return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
-    return _words_problem(line.get("words") or [])
-
-
-def _times_problem(line: AnyRecord) -> LineProblem | None:
-    for edge in ("start", "end"):
-        seconds = line.get(edge)
-        if not is_number(seconds, 0, LATEST):
-            return LineProblem(edge, f"{edge} is {quoted(seconds)}, not a number of seconds from 0")
-    start = line["start"]
-    end = line["end"]
-    if end <= start:
-        return LineProblem("end", f"it ends at {end} s, not after its start at {start} s")
-    return None
-
-
-def _words_problem(words: Sequence[Mapping[str, object]]) -> LineProblem | None:
-    misfit = value_problem(words, _WORDS, "words")
-    if misfit:
-        return LineProblem("words", misfit)
-    for word in words:
-        start = word.get("start")
-        end = word.get("end")
-        has_times = is_number(start, 0, LATEST) and is_number(end, start, LATEST)
-        if not isinstance(word.get("word"), str) or not has_times:
-            return LineProblem("words", f"one of its words is {quoted(word)}, not a text with its start and end")
-    return None
-
-
-_WORDS = value_kind(List(WORD))
-
-
-@lru_cache(maxsize=8)
-def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
-    """Return the type of each key of a line in the table; an object has that of all its values."""
-    kinds: dict[str, object] = {}
-    for field in fields:
-        if field.name == "words":  # words have sentences of their own
-            continue
-        key, *inner_keys = field.path
-        kinds[key] = value_kind({str: field.feature}) if inner_keys else field.kind
-    return kinds
 
 
 def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, object]:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.documents import JsonObject, parse_json, typed
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, known_columns, rows_of_words
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import as_recorded, finished_fields, from_finished
 from dailytalk_contiguous.core.records.record import AnyRecord
+from dailytalk_contiguous.core.records.rows import known_columns, rows_of_words
 from dailytalk_contiguous.core.records.schema import Row
-from dailytalk_contiguous.core.records.utterance import EDGES, GIVEN, PROPORTIONAL
+from dailytalk_contiguous.core.records.utterance import EDGES, GIVEN, PROPORTIONAL, Utterance
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.word import Word
@@ -69,8 +70,8 @@ def with_edits(row: Row, edits: Mapping[str, Edit], removed: Collection[str], na
     words: list[Word] = []
     words_of: dict[str, list[Word]] = {}
     for utterance, group in from_finished(row).words_by_utterance():
-        if utterance and (utterance.id in edits or utterance.id in removed):
-            words_of[utterance.id] = group
+        if utterance and (utterance.utterance_id in edits or utterance.utterance_id in removed):
+            words_of[utterance.utterance_id] = group
         else:
             words += group
     records: dict[str, AnyRecord] = {}
@@ -126,16 +127,16 @@ def _edited_words(words: Sequence[Word], edit: Edit) -> list[Word]:
         source = words[0].source if placed else PROPORTIONAL
         placed = placed or by_proportion(texts, [(0.0, seconds)], seconds)
         words = [word.shifted(start).known_by(source) for word in placed]
-    fillers = are_fillers([word.text for word in words], utterance.language or "und")
+    fillers = are_fillers([word.word for word in words], utterance.language or "und")
     edited: list[Word] = []
     for word, filler in zip(words, fillers, strict=True):
-        edited.append(replace(word, text=word.text.strip(), side=utterance.source_channel, filler=filler))
+        edited.append(replace(word, word=word.word.strip(), speaker=utterance.source_channel, filler=filler))
     return edited
 
 
 def _rows(words: Sequence[Word]) -> list[dict[str, Any]]:
     rounded = [word.moved_to(round(word.start, 4), round(word.end, 4)) for word in words]
-    return rows_of_words(sorted(rounded, key=lambda word: (word.start, word.end, word.side)))
+    return rows_of_words(sorted(rounded, key=lambda word: (word.start, word.end, word.speaker)))
 
 
 def rebuilt(row: Row, finished: Row) -> Row:
@@ -146,7 +147,7 @@ def rebuilt(row: Row, finished: Row) -> Row:
         finished: the row that stages have made of the version's sound. The status of what was not said is `kept`.
     """
     before = from_finished(row)
-    starts = {utterance.id: utterance.new_start or 0.0 for utterance in before.utterances}
+    starts = {utterance.utterance_id: utterance.new_start or 0.0 for utterance in before.utterances}
     words_before = _words_by_id(before)
     after = from_finished(finished)
     words_after = _words_by_id(after)
@@ -154,7 +155,7 @@ def rebuilt(row: Row, finished: Row) -> Row:
     records: list[AnyRecord] = []
     words: list[Word] = []
     for utterance, record in zip(after.utterances, finished["utterances"], strict=True):
-        name = utterance.id
+        name = utterance.utterance_id
         names: tuple[str, ...] = _OF_RESULT
         if utterance.status == "kept":
             start = utterance.new_start or 0.0
@@ -177,7 +178,7 @@ def rebuilt(row: Row, finished: Row) -> Row:
 
 def _words_by_id(talk: Conversation) -> dict[str, list[Word]]:
     """Return the words of utterances by their ids."""
-    return {utterance.id: words for utterance, words in talk.words_by_utterance() if utterance}
+    return {utterance.utterance_id: words for utterance, words in talk.words_by_utterance() if utterance}
 
 
 def _with_source(sound: AnyRecord, published: Sequence[AnyRecord]) -> AnyRecord:

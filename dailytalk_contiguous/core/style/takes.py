@@ -258,11 +258,11 @@ def _last_word(
     # Not where only the account is short: sound that goes on long enough may well be the rest of the text.
     room = end - (last_word.end if last_word else take.start)
     if missing and room < gate.untimed_share * _units(" ".join(missing)) / voice.rate:
-        where = f"after {last_word.text!r}" if last_word else "before its first word"
+        where = f"after {last_word.word!r}" if last_word else "before its first word"
         n_words = len(words) + len(missing)
         return f"it stops {where}: {len(missing)} of {n_words} words are missing"
     if exact and last_word and last_word.end > end + gate.late_word:
-        word = f"{last_word.text!r} ({last_word.end:.2f} s)"
+        word = f"{last_word.word!r} ({last_word.end:.2f} s)"
         return f"its sound ends at {end:.2f} s, before its last word {word}"
     return None
 

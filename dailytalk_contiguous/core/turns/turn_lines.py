@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.records.conversation import Utterance, or_none
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.sound.levels import frame_levels, loud_db
 from dailytalk_contiguous.core.words.sentences import goes_on
 from dailytalk_contiguous.core.words.word import Word

@@ -96,7 +96,7 @@ def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list
     has_times = bool(cue.words)
     if has_times:
         timed = sorted(cue.words, key=attrgetter("start"))
-        written = [word.text for word in timed]
+        written = [word.word for word in timed]
     else:
         timed = spread_words(text, cue.start, cue.end, utterances)
         written = written_words(text)
@@ -253,7 +253,7 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         words = [word.moved_to(moved(word.start), moved(word.end)) for word in cue.words if is_inside(word)]
         if words and len(words) < len(cue.words):
             last_end = max(word.end for word in words)
-            text = join_words(word.text for word in words)
+            text = join_words(word.word for word in words)
             parts.append(replace(cue, start=words[0].start, end=last_end, text=text, words=words))
             continue
         belongs_here = bool(words) if cue.words else is_inside(cue)

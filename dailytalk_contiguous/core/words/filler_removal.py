@@ -7,9 +7,10 @@ are left out of texts and words alone. They stay in the sound, where they are no
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import Utterance, or_none
 from dailytalk_contiguous.core.words.fillers import are_fillers
 from dailytalk_contiguous.core.words.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
 from dailytalk_contiguous.core.words.word import Word, WordRow
@@ -164,7 +165,7 @@ def _written_texts(talk: Conversation) -> list[str | None]:
     texts: dict[int, str | None] = {}
     for utterance, words in talk.words_by_utterance():
         fillers = filler_flags(words, spoken_language(utterance, talk))
-        spelled = [word.text for word in words]
+        spelled = [word.word for word in words]
         for word, text in zip(words, words_without_fillers(spelled, fillers), strict=True):
             texts[id(word)] = text
     return [texts[id(word)] for word in talk.alignments]
@@ -179,5 +180,5 @@ def spoken_language(utterance: Utterance | None, talk: Conversation) -> str | No
 def filler_flags(words: Sequence[Word], language: str | None) -> list[bool]:
     """Say for each aligned word of one utterance whether it is a filler, by its own flag or else by the table."""
     if any(word.filler is None for word in words):
-        return are_fillers([word.text for word in words], language)
+        return are_fillers([word.word for word in words], language)
     return [bool(word.filler) for word in words]

@@ -85,7 +85,7 @@ def believed_words(words: Sequence[Word], seconds: float) -> list[Word]:
         by_stretch[stretch].append(word)
     believed: list[Word] = []
     for words_of_stretch in by_stretch:
-        text = "".join(word.text for word in words_of_stretch)
+        text = "".join(word.word for word in words_of_stretch)
         if not distrust(text, length, rms=1.0):
             believed += words_of_stretch
     return believed

@@ -36,7 +36,7 @@ def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
         match entry:
             case [str(text), [start, end], str(speaker)]:
                 if is_number(start, -LATEST, LATEST) and is_number(end, -LATEST, LATEST):
-                    word = Word(text, start, end, side=speaker)
+                    word = Word(text, start, end, speaker=speaker)
         if word is None:
             problem = f"a word beside {where} is {quoted(entry)}, not [word, [start, end], speaker]"
             raise BadInput(problem, remedy)
@@ -49,7 +49,7 @@ def alignments_of(words: Iterable[Word]) -> list[tuple[str, list[float], str]]:
     alignments = []
     for word in words:
         times = [round(word.start, 6), round(word.end, 6)]
-        alignments.append((word.text, times, MAIN if word.side == "left" else OTHER))
+        alignments.append((word.word, times, MAIN if word.speaker == "left" else OTHER))
     return alignments
 
 

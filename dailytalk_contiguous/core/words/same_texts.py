@@ -66,8 +66,8 @@ def hash_words(words: Iterable[Word]) -> Hashes:
 
     Where the sides overlap, recorders and recognisers differ in the order of their words.
     """
-    by_side = sorted(words, key=lambda word: word.side)
-    hashes = [_hash(word.text) for word in by_side]
+    by_side = sorted(words, key=lambda word: word.speaker)
+    hashes = [_hash(word.word) for word in by_side]
     return np.array([word_hash for word_hash in hashes if word_hash], np.uint32)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TypedDict
 
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
-from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT
+from dailytalk_contiguous.core.records.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, or_none
 from dailytalk_contiguous.core.words.fillers import PATTERNS, are_fillers, language_code
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import has_words, split_words
@@ -50,7 +50,7 @@ def talk_without_fillers(talk: Conversation) -> list[TalkWithoutFillers]:
 
     Only languages whose fillers are known (`core.words.fillers`) count: `[{"channel": "left", "seconds": 200.5}]`.
     """
-    marked = {word.side for word in talk.alignments if word.filler}
+    marked = {word.speaker for word in talk.alignments if word.filler}
     sides: list[TalkWithoutFillers] = []
     for channel in CHANNELS:
         seconds = 0.0
@@ -120,5 +120,5 @@ def absent_words(talk: Conversation) -> list[AbsentWords]:
 
 def _absent(words: Iterable[Word]) -> list[str]:
     """Return the texts of the words that an aligner did not find, without written forms."""
-    texts = [word.text for word in words if word.source in _ABSENT]
+    texts = [word.word for word in words if word.source in _ABSENT]
     return [text for text in texts if not is_written_form(text)]

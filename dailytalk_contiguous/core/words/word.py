@@ -39,11 +39,11 @@ class Span(NamedTuple):
         return isinstance(time, int | float) and self.start <= time <= self.end
 
 
-class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=True):
+class Word(msgspec.Struct, frozen=True):
     """A word and its times, in seconds of the conversation or of the utterance, cue or take that it is in.
 
     Attributes:
-        text: written form; a recogniser's has the space before it.
+        word: written form; a recogniser's has the space before it.
         start: start in seconds.
         end: end in seconds.
         probability: probability in [0, 1] that it was said; None where a person wrote it, or a recogniser or a
@@ -51,19 +51,19 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
         fitted: whether a transcript that came with the recording has no time for it, or one that reaches beyond
             the detected speech (`core.words.cues`).
         filler: whether its speaker holds the turn with it, as with "um" (`core.words.fillers`).
-        side: side of the result, `left` or `right`, once it is aligned; beside a WAV of a Moshi folder its
+        speaker: side of the result, `left` or `right`, once it is aligned; beside a WAV of a Moshi folder its
             speaker.
         source: source of its times, once it is aligned: `given`, `given-fitted`, `recogniser`, `synthesiser`,
             `recognised-text`, `recognised-synthesis` or `proportional`.
     """
 
-    text: Text
+    word: Text
     start: Seconds
     end: Seconds
     probability: Measure | None = None
     fitted: Flag | None = None
     filler: Flag | None = None
-    side: Text = ""
+    speaker: Text = ""
     source: Text = ""
 
     @property
@@ -94,7 +94,7 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
 
     def spelled(self, text: str) -> "Word":
         """Return the word with another spelling."""
-        return replace(self, text=text)
+        return replace(self, word=text)
 
     def known_by(self, source: str) -> "Word":
         """Return the word with the source of its times."""

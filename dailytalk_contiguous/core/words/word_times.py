@@ -25,7 +25,7 @@ SHORTEST_WORD = 0.001
 def word_row(word: Word, offset: float = 0.0) -> WordRow:
     """Write a word as a row has it, so many seconds later."""
     return {
-        "word": word.text.strip(),
+        "word": word.word.strip(),
         "start": word.start + offset,
         "end": word.end + offset,
         "probability": word.probability,
@@ -258,7 +258,7 @@ def by_edit_distance(
     words = sorted(heard, key=lambda word: (word.start, word.end))
     # A mark by itself has no letters, and equals nothing.
     written = [normalise(word) or object() for word in text_words]
-    spoken = [normalise(word.text) or object() for word in words]
+    spoken = [normalise(word.word) or object() for word in words]
     blocks = Levenshtein.opcodes(written, spoken).as_matching_blocks()
     matches: dict[int, Word] = {}
     for block in blocks:

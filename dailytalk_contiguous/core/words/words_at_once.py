@@ -35,13 +35,13 @@ def runs_at_once(words: Iterable[Word]) -> list[list[Word]]:
     plain: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
     places: dict[str, list[int]] = {channel: [] for channel in CHANNELS}  # of the plain words among all of a side
     for word in sorted(words, key=attrgetter("start")):
-        if word.side not in ordered:
+        if word.speaker not in ordered:
             continue
-        text = normalise(word.text)
+        text = normalise(word.word)
         if not word.filler and not SAID_TOGETHER.fullmatch(text):
-            places[word.side].append(len(ordered[word.side]))
-            plain[word.side].append(word.spelled(text))
-        ordered[word.side].append(word)
+            places[word.speaker].append(len(ordered[word.speaker]))
+            plain[word.speaker].append(word.spelled(text))
+        ordered[word.speaker].append(word)
     runs = []
     for side, other in (CHANNELS, CHANNELS[::-1]):
         starts = [word.start for word in plain[other]]
@@ -51,7 +51,7 @@ def runs_at_once(words: Iterable[Word]) -> list[list[Word]]:
             earliest = bisect_left(starts, word.start - SAME_WORD_SECONDS)
             firsts_here = {}
             for twin in range(earliest, bisect_right(starts, word.start + SAME_WORD_SECONDS)):
-                if plain[other][twin].text == word.text:
+                if plain[other][twin].word == word.word:
                     firsts_here[twin] = min(
                         (first for last, first in firsts.items() if last < twin), default=index
                     )
@@ -59,7 +59,7 @@ def runs_at_once(words: Iterable[Word]) -> list[list[Word]]:
             if firsts:
                 last_of_run[min(firsts.values())] = index
         for first, last in last_of_run.items():
-            different = {word.text for word in plain[side][first : last + 1]}
+            different = {word.word for word in plain[side][first : last + 1]}
             if len(different) >= FEWEST_IN_A_ROW and len("".join(different)) >= FEWEST_LETTERS:
                 runs.append(ordered[side][places[side][first] : places[side][last] + 1])
     return runs

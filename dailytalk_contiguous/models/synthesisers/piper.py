@@ -253,14 +253,14 @@ def _with_long_fillers(
     """
     from librosa.effects import time_stretch
 
-    fillers = are_fillers([word.text for word in words], language or "en")
+    fillers = are_fillers([word.word for word in words], language or "en")
     pieces: list[NDArray[np.float32]] = []
     longer: list[Word] = []
     n_taken = 0  # samples that are in `pieces`, as they were or longer
     added = 0.0
     for word, filler in zip(words, fillers, strict=True):
         seconds = word.end - word.start
-        is_hummed = normalise(word.text).endswith("m")
+        is_hummed = normalise(word.word).endswith("m")
         longer.append(word.shifted(added))
         if not filler or is_hummed or not _LEAST_STRETCHED < seconds < SHORTEST_FILLER:
             continue

@@ -150,7 +150,7 @@ def word_findings(file: str, words: Sequence[Word], loudness: Loudness | None, l
         return finding_on_examples(kind, file, examples, clause, len(words), remedy)
 
     backwards = [_quoted(after) for before, after in pairwise(words) if after.start < before.start]
-    empty = [_quoted(word) for word in words if not word.text.strip()]
+    empty = [_quoted(word) for word in words if not word.word.strip()]
     short = [_quoted(word) for word in words if word.end <= word.start]
     sort_them = "sort them by start: the trainer loses words that are not"
     overlap = "words begin before the same speaker's last one ends"
@@ -159,10 +159,10 @@ def word_findings(file: str, words: Sequence[Word], loudness: Loudness | None, l
         errors_on("empty-word", empty, "words have no text"),
         errors_on("zero-length-word", short, "words have no length"),
         errors_on("overlapping-words", _overlapping(words), overlap),
-        _words_in_one_frame(file, [word for word in words if word.side == MAIN]),
+        _words_in_one_frame(file, [word for word in words if word.speaker == MAIN]),
     ]
-    for speaker in sorted({word.side for word in words}):
-        tags = tags_among([word.text for word in words if word.side == speaker])
+    for speaker in sorted({word.speaker for word in words}):
+        tags = tags_among([word.word for word in words if word.speaker == speaker])
         clause = "words are style tags, which the model would learn to say"
         candidates.append(errors_on("tag-among-words", tags, clause, "align the text without tags"))
     if loudness:
@@ -176,8 +176,8 @@ def word_findings(file: str, words: Sequence[Word], loudness: Loudness | None, l
 
 def _overlapping(words: Sequence[Word]) -> list[str]:
     overlapping = []
-    for speaker in sorted({word.side for word in words}):
-        spoken = [word for word in words if word.side == speaker]
+    for speaker in sorted({word.speaker for word in words}):
+        spoken = [word for word in words if word.speaker == speaker]
         spoken.sort(key=lambda word: (word.start, word.end))
         for before, after in pairwise(spoken):
             if after.start < before.end - TOLERANCE:
@@ -208,7 +208,7 @@ def _silent_words(file: str, words: Sequence[Word], loudness: Loudness, left: st
     for word in words:
         # A silent channel has a separate finding, and so has a word outside the audio.
         is_inside = 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
-        channel = 0 if word.side == left else 1
+        channel = 0 if word.speaker == left else 1
         has_channel = channel < loudness.channels and not loudness.is_silent(channel)
         if is_inside and has_channel and not loudness.has_energy(word.start, word.end, channel):
             silent.append(_quoted(word))
@@ -220,4 +220,4 @@ def _silent_words(file: str, words: Sequence[Word], loudness: Loudness, left: st
 
 
 def _quoted(word: Word) -> str:
-    return f'"{word.text}" at {word.start:.2f} s'
+    return f'"{word.word}" at {word.start:.2f} s'

@@ -108,7 +108,7 @@ def _findings_on_talk(file: str, talk: Conversation, pcm: Pcm | None) -> list[Fi
         findings += _sound_findings(file, talk, loudness)
     findings += _utterance_findings(file, talk)
     findings += filter(None, [_bad_sounds(file, talk)])
-    if not any(word.side == "left" for word in talk.alignments):
+    if not any(word.speaker == "left" for word in talk.alignments):
         remedy = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
         findings.append(error("no-words", file, "no word of the left speaker, Moshi's, is aligned", remedy))
     findings += word_findings(file, talk.alignments, loudness, left="left")
@@ -135,14 +135,14 @@ def _sound_findings(file: str, talk: Conversation, loudness: Loudness) -> Iterat
 
 def _utterance_findings(file: str, talk: Conversation) -> Iterator[Finding]:
     """The findings on ids that occur twice, utterances without text, and utterances without length."""
-    counts = Counter(utterance.id for utterance in talk.utterances)
+    counts = Counter(utterance.utterance_id for utterance in talk.utterances)
     duplicates = sorted(str(name) for name, count in counts.items() if count > 1)
     mute = []
     for utterance in talk.utterances:
         has_text = bool((utterance.text or "").strip())
         if not utterance.is_recorded and not has_text:
-            mute.append(utterance.id)
-    empty = [utterance.id for utterance in talk.audible_utterances if not utterance.new_span]
+            mute.append(utterance.utterance_id)
+    empty = [utterance.utterance_id for utterance in talk.audible_utterances if not utterance.new_span]
     faults = (
         ("duplicate", duplicates, "utterance ids occur twice"),
         ("empty-text", mute, "utterances were spoken without text"),

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.licensing import NOT_SHARED, SAYS, terms_of_licence
 from dailytalk_contiguous.core.records import figures
-from dailytalk_contiguous.core.records.conversation import CONVERTED_TRIES
 from dailytalk_contiguous.core.records.finding import Finding, FindingLimits, Severity, advice, error
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.run_record import NO_RUN, RejectedFacts, RunRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.tables import Tables
+from dailytalk_contiguous.core.records.utterance import CONVERTED_TRIES
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
 from dailytalk_contiguous.core.wording import counted, cut_middle, length_text, percent
 from dailytalk_contiguous.core.words.hallucination import MAX_WORDS_PER_SECOND

@@ -108,7 +108,7 @@ def _heard_voices(known: KnownVoices, talk: Conversation, longest: float) -> Con
         # A conversion makes another voice of each person, and people of whom nobody knows whether they differ.
         person = talk.person("left")
         voice = f"{voice} of {person}" if person else ""
-    return ConversationVoices(talk.id, talk.built_duration, voice, sides)
+    return ConversationVoices(talk.conversation_id, talk.built_duration, voice, sides)
 
 
 def _hear_sides(

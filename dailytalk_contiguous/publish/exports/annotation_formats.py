@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.record import AnyRecord
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.seen import seen_result
 from dailytalk_contiguous.machine.audio import from_uri, read_header
 from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.publish.exports.annotations import Annotation, Label, annotation_of, tiers
@@ -64,7 +65,7 @@ def open_annotation(row: Row, export: exporting.Export) -> Annotation:
         annotation = annotation._replace(media=(address, address), pcm=item.pcm)
     else:
         header = read_header(part.audio)
-        talk = from_finished(row).seen_by(header.sample_rate, CHANNELS[0])
+        talk = seen_result(from_finished(row), header.sample_rate, CHANNELS[0])
         path = from_uri(part.audio["path"])
         relative = os.path.relpath(path, export.target.root.absolute())
         annotation = annotation_of(name, talk, header.seconds, shift=part.offset)

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
-from dailytalk_contiguous.core.records.record import SourceSound
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.seen import SeenConversation, SeenUtterance
+from dailytalk_contiguous.core.records.utterance import or_none
 from dailytalk_contiguous.core.sound.samples import Pcm
 
 #: Characters that XML, or one line of text, can't hold.
@@ -57,8 +57,8 @@ class Annotation(NamedTuple):
         return _names_of(plain)
 
 
-def annotation_of(name: str, talk: Conversation, seconds: float = 0.0, shift: float = 0.0) -> Annotation:
-    """Return the labels of a conversation as `Conversation.seen_by` gives it; a part without text has none.
+def annotation_of(name: str, talk: SeenConversation, seconds: float = 0.0, shift: float = 0.0) -> Annotation:
+    """Return the labels of a conversation; a part without text has none.
 
     Args:
         name: the name of its files, without an ending.
@@ -70,13 +70,14 @@ def annotation_of(name: str, talk: Conversation, seconds: float = 0.0, shift: fl
     for utterance in talk.utterances:
         start = utterance.start + shift
         end = utterance.end + shift
-        utterances.append(_spoken_label(start, end, utterance.text, utterance.channel, or_none(utterance.tag)))
+        tag = or_none(utterance.finished.tag)
+        utterances.append(_spoken_label(start, end, utterance.text, utterance.channel, tag))
     alignments = talk.alignments
-    words = [_spoken_label(word.start + shift, word.end + shift, word.text, word.side) for word in alignments]
+    words = [_spoken_label(word.start + shift, word.end + shift, word.word, word.speaker) for word in alignments]
     sounds = []
     for sound in talk.sounds:
-        text = sound.label if isinstance(sound, SourceSound) else None
-        sounds.append(_spoken_label(sound.start + shift, sound.end + shift, text or "sound", sound.channel))
+        text = sound.label or "sound"
+        sounds.append(_spoken_label(sound.start + shift, sound.end + shift, text, sound.channel))
     labels: dict[str, list[Label]] = {}
     for kind, texts in {"utterances": utterances, "words": words, "sounds": sounds}.items():
         labels[kind] = sorted(label for label in texts if label is not None)
@@ -102,10 +103,10 @@ def _one_line(text: str) -> str:
     return " ".join(writable.split())
 
 
-def _speaker_names(utterances: Iterable[Utterance]) -> dict[str, str]:
+def _speaker_names(utterances: Iterable[SeenUtterance]) -> dict[str, str]:
     """Return the name of each side in files, which most of its utterances have."""
     names: dict[str, str] = {}
-    spoken = Counter((utterance.channel, or_none(utterance.speaker)) for utterance in utterances)
+    spoken = Counter((utterance.channel, or_none(utterance.finished.speaker)) for utterance in utterances)
     for (side, speaker), _ in spoken.most_common():
         names.setdefault(side, speaker or "")
     return _names_of({side: names.get(side, "") for side in CHANNELS})

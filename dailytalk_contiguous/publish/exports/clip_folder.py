@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.records.clip import clip_row, times_listed
-from dailytalk_contiguous.core.records.conversation import Conversation, known_columns
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.rows import known_columns
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, LABELLED, LABELS, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.words.moshi_words import SpokenWord, alignments_of, place_words
@@ -87,7 +88,7 @@ def annotation(talk: Conversation, text_conditions: bool = False) -> dict[str, o
     fields["word_sources"] = [word.source or None for word in talk.alignments]
     prosody = known_columns(utterance, PROSODY)
     has_prosody = any(value is not None for value in prosody.values())
-    facts: dict[str, object] = {"id": talk.id, "language": talk.main_language}
+    facts: dict[str, object] = {"id": talk.conversation_id, "language": talk.main_language}
     facts |= {"sample_rate": talk.built_rate, "duration": talk.built_duration}
     facts |= known_columns(utterance, _FIELDS)
     facts["affect"] = known_columns(utterance, AFFECT) | {"source": utterance.models["affect"]}

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Utterance
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.seen import SeenUtterance
 from dailytalk_contiguous.publish.exports import exporting
 from dailytalk_contiguous.store.files import file_name
 
@@ -21,12 +21,12 @@ CONVERSATIONS = "conversations.jsonl"
 ONE_TURN = 1.0
 
 
-def turns(utterances: Iterable[Utterance]) -> list[Utterance]:
+def turns(utterances: Iterable[SeenUtterance]) -> list[SeenUtterance]:
     """Join utterances into turns, by start: each turn is one utterance, with the texts of all.
 
     Utterances without text (laughter) are left out: the template rejects them.
     """
-    joined: list[Utterance] = []
+    joined: list[SeenUtterance] = []
     for utterance in utterances:
         text = utterance.text.strip()
         last = joined[-1] if joined else None
@@ -46,12 +46,12 @@ def write_csm(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[ex
     exporting.refuse_mute(talk)
     messages = []
     for number, turn in enumerate(turns(talk.utterances)):
-        name = f"audio/{file_name(talk.id)}/{number:04d}"
+        name = f"audio/{file_name(talk.conversation_id)}/{number:04d}"
         export.write_sound(name, item.sound(turn.span, turn.channel))
         text = {"type": "text", "text": turn.text}
         audio = {"type": "audio", "path": f"{name}.wav"}
         messages.append({"role": str(CHANNELS.index(turn.channel)), "content": [text, audio]})
-    line = {"conversation_id": talk.id, "language": talk.main_language, "messages": messages}
+    line = {"conversation_id": talk.conversation_id, "language": talk.main_language, "messages": messages}
     yield exporting.FileEntry(line, talk.duration)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.finding import Checked
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS, Row
+from dailytalk_contiguous.core.records.seen import SeenConversation, seen_result
 from dailytalk_contiguous.core.records.tables import TableMaker
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE, Pcm
@@ -125,21 +125,19 @@ class Export:
 
 
 class SeenTalk(NamedTuple):
-    """A finished conversation as a trainer sees it (`Conversation.seen_by`), and its samples.
+    """A finished conversation as a trainer sees it, and its samples.
 
     Attributes:
         talk: the conversation as the trainer sees it.
         pcm: int16 samples of shape (n, 2), the main speaker first.
         split_groups: the people who are heard, or the recording where one of them is unknown; conversations that
             share one are on one side of a division.
-        finished: the conversation as it was read.
         row: its row.
     """
 
-    talk: Conversation
+    talk: SeenConversation
     pcm: Pcm
     split_groups: tuple[str, ...]
-    finished: Conversation
     row: Row
 
     def sound(self, span: Span, side: str) -> Pcm:
@@ -174,21 +172,21 @@ def seen_row(row: Row, sample_rate: int, main: str = CHANNELS[0]) -> SeenTalk:
     if main == CHANNELS[1]:
         pcm = np.ascontiguousarray(pcm[:, ::-1])
     finished = from_finished(row)
-    talk = finished.seen_by(sample_rate, main)
+    talk = seen_result(finished, sample_rate, main)
     talk.duration = len(pcm) / sample_rate
     words = []
     for word in talk.alignments:
-        text = word.text.strip()
+        text = word.word.strip()
         if not text:
             raise BadInput(f"the word at {word.start:.3f} s has no text", BUILD_AGAIN)
-        end = _end_inside(word.span, word.text, talk.duration)
+        end = _end_inside(word.span, word.word, talk.duration)
         words.append(word.spelled(text).moved_to(word.start, end))
     talk.alignments = words
     for utterance in talk.utterances:
         utterance.end = _end_inside(utterance.span, utterance.text, talk.duration)
     recording = f"recording\0{talk.recording_id}"
     split_groups = tuple(name or recording for name in finished.kept_speakers)
-    return SeenTalk(talk, pcm, split_groups, finished, row)
+    return SeenTalk(talk, pcm, split_groups, row)
 
 
 def _end_inside(span: Span, text: str, seconds: float) -> float:
@@ -203,18 +201,18 @@ def _end_inside(span: Span, text: str, seconds: float) -> float:
     return min(span.end, seconds)
 
 
-def refuse_tags(words: Iterable[str], talk: Conversation) -> None:
+def refuse_tags(words: Iterable[str], talk: SeenConversation) -> None:
     """Raise BadInput where a style tag is among words that are trained on."""
-    tags = tags_among([*words], {utterance.said_tag or "" for utterance in talk.utterances})
+    tags = tags_among([*words], {utterance.finished.said_tag or "" for utterance in talk.utterances})
     if tags:
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
-def refuse_mute(talk: Conversation) -> None:
+def refuse_mute(talk: SeenConversation) -> None:
     """Raise BadInput where no utterance has a text, or a style tag is among the words."""
     if not any(utterance.text.strip() for utterance in talk.utterances):
         raise BadInput("nobody says a word", "check its transcript")
-    refuse_tags((word.text for word in talk.alignments), talk)
+    refuse_tags((word.word for word in talk.alignments), talk)
 
 
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:

@@ -24,19 +24,19 @@ def write_jmoshi(export: exporting.Export, item: exporting.SeenTalk) -> Iterator
     talk = item.talk
     speakers = {"left": "A", "right": "B"}
     for side, speaker in speakers.items():
-        spoken = [word.text for word in talk.alignments if word.side == side]
+        spoken = [word.word for word in talk.alignments if word.speaker == side]
         if not spoken:
             raise BadInput(f"speaker {speaker} has no words", "transcribe both channels, or leave it out")
         exporting.refuse_tags(spoken, talk)
-    name = file_name(talk.id)
+    name = file_name(talk.conversation_id)
     words = []
     for word in talk.alignments:
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}
-        words.append({"speaker": speakers[word.side], "word": word.text, **times})
+        words.append({"speaker": speakers[word.speaker], "word": word.word, **times})
     export.write_sound(f"{_AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{_TEXT}/{name}.json", json_text(words))
     language = (talk.main_language or "").partition("-")[0]
-    export.about[talk.id] = language in _SPACELESS
+    export.about[talk.conversation_id] = language in _SPACELESS
     yield exporting.FileEntry(None, talk.duration)
 
 

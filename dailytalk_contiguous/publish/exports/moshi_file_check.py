@@ -109,14 +109,14 @@ def _transcript_findings(
     """Yield the findings on the words beside the WAV `name`."""
     shown = _transcript_name(name)
     words = transcript.words
-    unknown = Counter(word.side for word in words if word.side not in (MAIN, OTHER))
+    unknown = Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER))
     if unknown:
         names = [f"{documents.quoted(speaker)} ({count})" for speaker, count in unknown.most_common(3)]
         share = f"{unknown.total()} of {counted(len(words), 'word')}"
         problem = f"{share} have another speaker than {MAIN} or {OTHER}: {', '.join(names)}"
         problem += "; they are never trained"
         yield error("unknown-speaker", shown, problem, f"call Moshi's side {MAIN}")
-    if not any(word.side == MAIN for word in words):
+    if not any(word.speaker == MAIN for word in words):
         problem = f"no word is {MAIN}'s: the model learns to speak without text"
         yield error("no-words", shown, problem, "transcribe it, or leave it out")
     if transcript.has_conditions and plan.stock_model:

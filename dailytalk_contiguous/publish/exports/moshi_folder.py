@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.records.schema import AUDIO_FOLDER, MAIN, OTHER
+from dailytalk_contiguous.core.records.seen import SeenConversation
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.core.words.moshi_words import FrameTimes, SpokenWord, alignments_of, place_words
@@ -83,13 +83,13 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 
 def placed_words(
-    talk: Conversation, start: float, end: float, tokenizer: str | None = None
+    talk: SeenConversation, start: float, end: float, tokenizer: str | None = None
 ) -> tuple[list[Word], FrameTimes]:
     """Return the main speaker's words from `start` up to `end`, in the time of that piece, each with a frame.
 
     `tokenizer`: the path of a SentencePiece model, by which a word has tokens; None for one a word.
     """
-    words = [word for word in words_between(talk.alignments, start, end) if word.side == "left"]
+    words = [word for word in words_between(talk.alignments, start, end) if word.speaker == "left"]
     turns = [Span(turn.start - start, turn.end - start) for turn in talk.side("left")]
     counter = token_counter(tokenizer) if tokenizer else None
     spoken = []
@@ -98,7 +98,7 @@ def placed_words(
         # A word outside of all utterances may move only within its own time.
         limits = around[0] if around else word.span
         limits &= Span(0.0, end - start)
-        tokens = counter(word.text) if counter else 1
+        tokens = counter(word.word) if counter else 1
         spoken.append(SpokenWord(word.start, word.end, tokens, *limits))
     frames = place_words(spoken)
     placed = [word.moved_to(*times) for word, times in zip(words, frames.times, strict=True)]
@@ -124,18 +124,19 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
     settings = export.settings
     talk = item.talk
     rate = talk.sample_rate
-    trained = [word for word in talk.alignments if word.side == "left" or settings.both_speakers]
-    if not any(word.side == "left" for word in trained):
+    trained = [word for word in talk.alignments if word.speaker == "left" or settings.both_speakers]
+    if not any(word.speaker == "left" for word in trained):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
-    exporting.refuse_tags([word.text for word in trained], talk)
+    exporting.refuse_tags([word.word for word in trained], talk)
     counts = export.facts.setdefault("words", Counter(total=0, moved=0, lost=0, cut=0))
     inaudible = inaudible_spans(talk)
     if inaudible:
         export.left_out["stretches that the transcript calls inaudible"] += len(inaudible)
     seconds_of_tag: dict[str, float] = defaultdict(float)
     for utterance in talk.side("left"):
-        if utterance.said_tag:
-            seconds_of_tag[utterance.said_tag] += utterance.end - utterance.start
+        tag = utterance.finished.said_tag
+        if tag:
+            seconds_of_tag[tag] += utterance.end - utterance.start
     entries = []
     for piece in trained_pieces(talk, inaudible, settings.max_length_seconds):
         name = f"{AUDIO_FOLDER}/{piece.name}"
@@ -143,7 +144,7 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
         end = piece.last / rate
         words, frames = placed_words(talk, start, end, settings.tokenizer)
         counts.update(total=len(words), moved=frames.moved, lost=frames.lost, cut=frames.cut)
-        words += [word for word in words_between(trained, start, end) if word.side == "right"]
+        words += [word for word in words_between(trained, start, end) if word.speaker == "right"]
         words.sort(key=lambda word: word.start)
         alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
@@ -156,20 +157,20 @@ def write_moshi(export: exporting.Export, item: exporting.SeenTalk) -> list[expo
     about = {  # for the check; no trainer reads it
         "duration": talk.duration,
         "language": talk.main_language,
-        "kept_speakers": [name or "" for name in item.finished.kept_speakers],
-        "voices": list(item.finished.voices),
+        "kept_speakers": [name or "" for name in talk.finished.kept_speakers],
+        "voices": list(talk.finished.voices),
         "turns": _turns(talk),
         "recording": talk.recording_id,
         "files": [entry.line["path"] for entry in entries],
     }
-    if item.finished.labels:
+    if talk.finished.labels:
         about["clip"] = True
-    export.about[talk.id] = about
-    export.maker.add(item.finished)
+    export.about[talk.conversation_id] = about
+    export.maker.add(talk.finished)
     return entries
 
 
-def _turns(talk: Conversation) -> list[tuple[float, float, str]]:
+def _turns(talk: SeenConversation) -> list[tuple[float, float, str]]:
     """Return the start and end of each utterance's sound in seconds, and its speaker."""
     turns = []
     for utterance in talk.utterances:

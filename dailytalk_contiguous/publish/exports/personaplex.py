@@ -47,9 +47,9 @@ def write_personaplex(export: exporting.Export, item: exporting.SeenTalk) -> lis
     voice, offer = prompts.voice_prompt(item)
     if offer:
         parts = [item.sound(span, "left") for span in offer]
-        export.target.write_wav(_sound_of(talk.id), np.concatenate(parts), talk.sample_rate)
+        export.target.write_wav(_sound_of(talk.conversation_id), np.concatenate(parts), talk.sample_rate)
     text = prompts.text_prompt(export, item)
-    export.about[talk.id] = _Prompted(export.about[talk.id], voice, offer, text)
+    export.about[talk.conversation_id] = _Prompted(export.about[talk.conversation_id], voice, offer, text)
     return entries
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.seen import SeenConversation
 from dailytalk_contiguous.core.sound.cutting import balanced_range
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.words.word import Span, words_between
@@ -55,12 +55,12 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
     return [*edges, duration]
 
 
-def inaudible_spans(talk: Conversation) -> list[Span]:
+def inaudible_spans(talk: SeenConversation) -> list[Span]:
     """Return when the main speaker says what the transcript calls inaudible.
 
     A stretch ends at the words that reach into it: the times of a mark may be an estimate.
     """
-    words = [word for word in talk.heard_words if word.side == "left"]
+    words = [word for word in talk.heard_words if word.speaker == "left"]
     spans = []
     for mark in talk.transcript_marks:
         if mark.kind != "inaudible" or mark.channel != "left":
@@ -78,7 +78,7 @@ def inaudible_spans(talk: Conversation) -> list[Span]:
     return spans
 
 
-def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float) -> list[TrainedPiece]:
+def trained_pieces(talk: SeenConversation, inaudible: Sequence[Span], longest: float) -> list[TrainedPiece]:
     """Return the pieces of a conversation, each of `longest` seconds at most; 0 never cuts.
 
     Inaudible spans are in no piece, nor are stretches between them without a word of the main speaker: a model
@@ -100,9 +100,9 @@ def trained_pieces(talk: Conversation, inaudible: Sequence[Span], longest: float
             parts.append((max(first, end), last))
         pieces = [(first, last) for first, last in parts if last - first >= shortest_piece * rate]
     if inaudible:
-        spoken = [word for word in talk.alignments if word.side == "left"]
+        spoken = [word for word in talk.alignments if word.speaker == "left"]
         pieces = [(first, last) for first, last in pieces if words_between(spoken, first / rate, last / rate)]
-    name = file_name(talk.id)
+    name = file_name(talk.conversation_id)
     if len(pieces) == 1:
         return [TrainedPiece(name, *pieces[0])]
     return [TrainedPiece(f"{name}--{number:03d}", first, last) for number, (first, last) in enumerate(pieces)]

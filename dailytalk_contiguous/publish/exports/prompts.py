@@ -12,7 +12,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.documents import as_text, csv_lines, quoted, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.seen import SeenConversation, SeenUtterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, total_seconds, true_runs
 from dailytalk_contiguous.core.words.word import Span
@@ -26,17 +26,18 @@ SHORTEST_PROMPT = 5.0
 _SHORTEST_STRETCH = 1.0
 
 
-def heard_voice(talk: Conversation, utterance: Utterance) -> str:
+def heard_voice(talk: SeenConversation, utterance: SeenUtterance) -> str:
     """Return the voice of an utterance: a resynthesised one, or a person's; empty if unknown."""
-    synthesis = utterance.synthesis
-    if synthesis and not utterance.is_converted:
+    synthesis = utterance.finished.synthesis
+    is_converted = utterance.finished.is_converted
+    if synthesis and not is_converted:
         name = synthesis.voice or synthesis.engine
         if name:
             return f"voice {name}"
     person = talk.person(utterance.channel)
     if not person:
         return ""
-    if synthesis and utterance.is_converted:
+    if synthesis and is_converted:
         return f"speaker {person} by {synthesis.engine}"
     return f"speaker {person}"
 
@@ -50,8 +51,8 @@ def voice_prompt(item: exporting.SeenTalk) -> tuple[str, list[Span]]:
     channel has to be quiet as well.
     """
     talk = item.talk
-    spoken = [word.span for word in talk.alignments if word.side == "left"]
-    barred = [word.span for word in talk.alignments if word.side == "right"]
+    spoken = [word.span for word in talk.alignments if word.speaker == "left"]
+    barred = [word.span for word in talk.alignments if word.speaker == "right"]
     barred += [Span(sound.start, sound.end) for sound in talk.sounds]
     spans_by_voice: dict[str, list[Span]] = defaultdict(list)
     for utterance in talk.utterances:
@@ -227,10 +228,10 @@ def text_prompt(export: exporting.Export, item: exporting.SeenTalk) -> str | Non
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     personas: Personas = export.prepared
     talk = item.talk
-    names = (talk.id, talk.recording_id, talk.person("left") or "")
+    names = (talk.conversation_id, talk.recording_id, talk.person("left") or "")
     keys = list(zip(PERSONA_KEYS, names, strict=True))
     if not export.settings.is_right_main:
-        keys += [("speaker", voice) for voice in item.finished.voices]
+        keys += [("speaker", voice) for voice in talk.finished.voices]
     keys.append(_OTHERS)
     for key in keys:
         if key in personas.texts:

@@ -15,9 +15,9 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.schema import BUILT, CHANNELS, LABELLED
+from dailytalk_contiguous.core.records.seen import SeenConversation
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.words.filler_removal import UNWRITTEN
 from dailytalk_contiguous.machine.audio import read_pcm
@@ -29,9 +29,9 @@ from dailytalk_contiguous.store.files import file_name, json_document, json_text
 SHARD_BYTES = 1_000_000_000
 
 
-def _key(talk: Conversation) -> str:
+def _key(talk: SeenConversation) -> str:
     """Return a file name for a conversation, without dots: readers take the text after the first for an ending."""
-    return file_name(talk.id.replace(".", "\0"))
+    return file_name(talk.conversation_id.replace(".", "\0"))
 
 
 def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes:
@@ -45,7 +45,7 @@ def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes
 
 
 def _write_parts(
-    export: exporting.Export, talk: Conversation, parts: Mapping[str, bytes]
+    export: exporting.Export, talk: SeenConversation, parts: Mapping[str, bytes]
 ) -> Iterator[exporting.FileEntry]:
     """Write the parts of a conversation for each of its shards, by the names of these without the side.
 
@@ -88,7 +88,7 @@ def finish_shards(export: exporting.Export, lists: exporting.Lists) -> Mapping[s
 AlignmentItem = tuple[str, float, float, None]
 
 
-def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool) -> list[dict[str, Any]]:
+def _supervisions(talk: SeenConversation, names: tuple[str, str], is_mono: bool) -> list[dict[str, Any]]:
     """Utterances with text in lhotse's terms, each with the words from its start on.
 
     `names`: of the speakers, the agent first.
@@ -100,10 +100,11 @@ def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool) -> 
         starts = [utterance.start for utterance in utterances]
         words = defaultdict[int, list[AlignmentItem]](list)
         for word in talk.alignments:
-            if word.side == side:
+            if word.speaker == side:
                 index = max(0, bisect_right(starts, word.middle) - 1)
-                words[index].append((word.text, word.start, word.end - word.start, None))
+                words[index].append((word.word, word.start, word.end - word.start, None))
         for number, utterance in enumerate(utterances):
+            finished = utterance.finished
             supervisions.append(
                 {
                     "id": f"{key}-{channel}-{number:04d}",
@@ -114,7 +115,7 @@ def _supervisions(talk: Conversation, names: tuple[str, str], is_mono: bool) -> 
                     "language": talk.main_language,
                     "start": utterance.start,
                     "duration": utterance.end - utterance.start,
-                    "custom": {"tag": utterance.said_tag or "", "event": utterance.event or ""},
+                    "custom": {"tag": finished.said_tag or "", "event": finished.event or ""},
                     "alignment": {"word": words[number]},
                 }
             )
@@ -149,7 +150,7 @@ def _write_cut(
     text = prompts.text_prompt(export, item)
     if text:
         custom["system_prompt"] = text
-    custom["conversation_id"] = item.talk.id
+    custom["conversation_id"] = item.talk.conversation_id
     is_mono = recording["channel_ids"] == [0]
     cut = {
         "id": key,
@@ -169,7 +170,7 @@ def _write_cut(
 def write_nemo(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[exporting.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
     user_rate = 16000  # Hz, as NeMo reads it
-    recorded = read_pcm(item.talk.audio, sample_rate=user_rate)
+    recorded = read_pcm(item.row["audio"], sample_rate=user_rate)
     user = recorded[:, 0] if export.settings.is_right_main else recorded[:, 1]
     sounds = {"recording": (user, user_rate), "target_audio": (item.pcm[:, 0], item.talk.sample_rate)}
     return _write_cut(export, item, sounds, ("agent", "user"))

@@ -14,8 +14,8 @@ in it for the name of a split.
 from collections.abc import Iterator, Mapping
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.conversation import or_none
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import or_none
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, encoded_sound
 from dailytalk_contiguous.core.style.sampling import order_key
 from dailytalk_contiguous.core.turns.inner_pauses import inner_pauses
@@ -66,15 +66,15 @@ def write_smart_turn(export: exporting.Export, item: exporting.SeenTalk) -> Iter
         sound = encoded_sound(pcm, talk.sample_rate, "FLAC")
         export.target.write_bytes(f"{_UNDIVIDED}/{metadata.file_name}", sound)
         export.about[metadata.id] = {
-            "conversation_id": talk.id,
+            "conversation_id": talk.conversation_id,
             "recording_id": talk.recording_id,
-            "utterance_id": utterance.id,
+            "utterance_id": utterance.finished.utterance_id,
             "channel": channel,
-            "speaker": talk.person(channel) if utterance.is_recorded else None,
+            "speaker": talk.person(channel) if utterance.finished.is_recorded else None,
             "start": round(clip.start, 6),
             "end": round(clip.end, 6),
             "in_utterance": in_utterance,
-            "turn_end": None if in_utterance else or_none(utterance.turn_end),
+            "turn_end": None if in_utterance else or_none(utterance.finished.turn_end),
         }
         yield exporting.FileEntry(metadata, len(pcm) / talk.sample_rate)
 
@@ -103,7 +103,7 @@ def _clips(
         doubt = None
         if not pause.is_hold:
             doubt = "the other speaks at its beginning, or before it ends"
-        elif utterance.event == "backchannel":
+        elif utterance.finished.event == "backchannel":
             doubt = "it is in a backchannel"
         elif words_in(sides[utterance.channel].words, pause.start, clip_end):
             doubt = "a word is where nothing sounds"

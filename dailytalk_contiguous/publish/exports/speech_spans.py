@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.seen import SeenConversation
 from dailytalk_contiguous.core.sound.sound_edges import without_pauses
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE, Timed
 from dailytalk_contiguous.publish.exports.exporting import SeenTalk
@@ -20,7 +20,7 @@ def speech_of(item: SeenTalk) -> dict[str, Spans]:
     for column, channel in enumerate(CHANNELS):
         utterances = [utterance.sounding for utterance in item.talk.utterances if utterance.channel == channel]
         # who hesitates is not silent
-        words = [word.span for word in item.talk.heard_words if word.side == channel]
+        words = [word.span for word in item.talk.heard_words if word.speaker == channel]
         speech[channel] = without_pauses(item.pcm[:, column], utterances, words, PAUSE)
     return speech
 
@@ -36,6 +36,6 @@ def spans_between(spans: Iterable[tuple[float, float]], start: float, end: float
     return inside
 
 
-def timed_of(talk: Conversation) -> list[Timed]:
+def timed_of(talk: SeenConversation) -> list[Timed]:
     """Return the times at which the utterances of a conversation sound."""
     return [Timed(utterance.channel, *utterance.sounding) for utterance in talk.utterances]

@@ -226,8 +226,8 @@ class TrainingItems(Items):
         words = said_words(annotation["alignments"], path, AGAIN)
         sources = annotation.get("word_sources") or itertools.repeat(None)
         for word, source in zip(words, sources, strict=False):
-            side = "left" if word.side == MAIN else "right"
-            aligned = {"word": word.text, "start": word.start, "end": word.end, "speaker": side}
+            side = "left" if word.speaker == MAIN else "right"
+            aligned = {"word": word.word, "start": word.start, "end": word.end, "speaker": side}
             row["alignments"].append(aligned | {"source": source, "probability": None})
         return judged(row, path), {"bytes": None, "path": to_uri(wav)}
 

@@ -1,7 +1,4 @@
-"""The parts of one side of a conversation that end with the end of a turn, or with a pause inside an utterance.
-
-A conversation is as `Conversation.seen_by` gives it.
-"""
+"""The parts of one side of a conversation that end with the end of a turn, or with a pause inside an utterance."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,8 +8,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance, or_none
+from dailytalk_contiguous.core.records.conversation import grouped_words
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.seen import SeenConversation, SeenUtterance
+from dailytalk_contiguous.core.records.utterance import or_none
 from dailytalk_contiguous.core.turns.turn_ends import HOLD, SHIFT, TurnEnd
 from dailytalk_contiguous.core.turns.turn_taking import PAUSE
 from dailytalk_contiguous.core.words.filler_removal import filler_flags, spoken_language
@@ -43,7 +42,7 @@ class TurnEndClip(NamedTuple):
     """
 
     end: float
-    utterance: Utterance
+    utterance: SeenUtterance
     number: int
     pause: int | None
     is_complete: bool
@@ -60,30 +59,31 @@ class SideSpeech(NamedTuple):
         uncut: spans in seconds in which no clip may begin, by start: words, sounds, utterances without words.
     """
 
-    utterances: list[Utterance]
+    utterances: list[SeenUtterance]
     words: list[Word]
     written: list[Word]
     uncut: Spans
 
 
-def speech_of_sides(talk: Conversation) -> dict[str, SideSpeech]:
+def speech_of_sides(talk: SeenConversation) -> dict[str, SideSpeech]:
     """Return the audible speech of each side of a conversation."""
     heard: dict[str, list[Word]] = {channel: [] for channel in CHANNELS}
-    for utterance, spoken in replace(talk, alignments=talk.heard_words).words_by_utterance():
-        flags = filler_flags(spoken, spoken_language(utterance, talk))
+    finished = [(utterance.channel, utterance.start, utterance.finished) for utterance in talk.utterances]
+    for speaking, spoken in grouped_words(finished, talk.heard_words):
+        flags = filler_flags(spoken, spoken_language(speaking, talk.finished))
         for word, flag in zip(spoken, flags, strict=True):
-            heard[word.side].append(replace(word, filler=flag))
+            heard[word.speaker].append(replace(word, filler=flag))
     sides: dict[str, SideSpeech] = {}
     for channel in CHANNELS:
-        utterances = [utterance for utterance in talk.utterances if utterance.channel == channel]
+        of_side = talk.side(channel)
         words = sorted(heard[channel], key=_MIDDLE)
-        written = sorted((word for word in talk.alignments if word.side == channel), key=_MIDDLE)
+        written = sorted((word for word in talk.alignments if word.speaker == channel), key=_MIDDLE)
         uncut = [(word.start, word.end) for word in words]
         uncut += [(sound.start, sound.end) for sound in talk.sounds if sound.channel == channel]
-        for utterance in utterances:
+        for utterance in of_side:
             if not words_in(words, utterance.start, utterance.end):
                 uncut.append((utterance.start, utterance.end))
-        sides[channel] = SideSpeech(utterances, words, written, sorted(uncut))
+        sides[channel] = SideSpeech(of_side, words, written, sorted(uncut))
     return sides
 
 
@@ -94,11 +94,11 @@ def words_in(words: Sequence[Word], start: float, end: float) -> Sequence[Word]:
     return words[first:last]
 
 
-def ends_in(talk: Conversation) -> list[TurnEnd]:
+def ends_in(talk: SeenConversation) -> list[TurnEnd]:
     """Return the ends of the turns of a conversation: of its utterances with a `transition`."""
     ends: list[TurnEnd] = []
     for number, utterance in enumerate(talk.utterances):
-        transition = or_none(utterance.transition)
+        transition = or_none(utterance.finished.transition)
         if transition in (HOLD, SHIFT):
             ends.append(TurnEnd(number, utterance.sounding.end, transition))
     return ends
@@ -153,14 +153,16 @@ class ClipMetadata(NamedTuple):
     dataset: str
 
 
-def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
+def clip_metadata(
+    talk: SeenConversation, side: SideSpeech, clip: TurnEndClip, dataset: str | None
+) -> ClipMetadata:
     """Return the columns of a clip of a side; `dataset`: the name of the dataset that it is from.
 
     Fillers are unknown without words, or in a language without a table of them.
     """
     around = Span(clip.start, clip.end)
     in_clip = [utterance for utterance in side.utterances if utterance.span & around]
-    language = spoken_language(clip.utterance, talk)
+    language = spoken_language(clip.utterance.finished, talk.finished)
     midfiller: bool | None = None
     endfiller: bool | None = None
     text: str | None = None
@@ -173,8 +175,8 @@ def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, datas
                 flags.pop()
             midfiller = any(flags)
         written = words_in(side.written, clip.start, clip.end)
-        text = join_words(word.text for word in written) or None
-    names = [talk.id, clip.utterance.channel, str(clip.number)]
+        text = join_words(word.word for word in written) or None
+    names = [talk.conversation_id, clip.utterance.channel, str(clip.number)]
     if clip.pause is not None:
         names.append(f"pause {clip.pause}")
     clip_id = str(uuid5(NAMESPACE_URL, "\0".join(names)))
@@ -185,7 +187,7 @@ def clip_metadata(talk: Conversation, side: SideSpeech, clip: TurnEndClip, datas
         endpoint_bool=clip.is_complete,
         midfiller=midfiller,
         endfiller=endfiller,
-        synthetic=any(utterance.status == "spoken" for utterance in in_clip),
+        synthetic=any(utterance.finished.status == "spoken" for utterance in in_clip),
         spoken_text=text,
         dataset=dataset or "dailytalk",
     )

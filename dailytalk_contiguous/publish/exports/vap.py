@@ -62,10 +62,10 @@ def write_vap(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[ex
         if not any(start < reached for start, _ in spans):
             problem = f"the {channel} side says nothing in its windows"
             raise BadInput(problem, "leave it out: VAP learns from both sides who speaks next")
-    name = f"audio/{file_name(talk.id)}"
+    name = f"audio/{file_name(talk.conversation_id)}"
     export.write_sound(name, item.pcm)
     root = export.target.root.resolve()
-    export.about[talk.id] = talk.duration - (starts[-1] + WINDOW)
+    export.about[talk.conversation_id] = talk.duration - (starts[-1] + WINDOW)
     for start in starts:
         activity = [spans_between(spans, start, start + WINDOW + HORIZON) for spans in speech.values()]
         line = {
@@ -73,7 +73,7 @@ def write_vap(export: exporting.Export, item: exporting.SeenTalk) -> Iterator[ex
             "start": start,
             "end": start + WINDOW,
             "vad_list": json.dumps(activity),
-            "session": talk.id,
+            "session": talk.conversation_id,
             "dataset": export.settings.dataset or root.name,
         }
         is_last = start == starts[-1]

@@ -13,9 +13,9 @@ from typing import Any
 
 from dailytalk_contiguous.core.documents import typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import or_none
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import Row
+from dailytalk_contiguous.core.records.utterance import or_none
 from dailytalk_contiguous.core.settings import check_values, settings_in
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.core.words.filler_removal import row_without_fillers

@@ -28,7 +28,7 @@ from datasets import Audio, Features
 
 from dailytalk_contiguous.core.documents import JsonObject, is_number, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.records.conversation import Conversation, or_none
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.judged import MOST_SECONDS
@@ -43,7 +43,7 @@ from dailytalk_contiguous.core.records.schema import (
     digest_column,
     published_features,
 )
-from dailytalk_contiguous.core.records.utterance import FIELDS
+from dailytalk_contiguous.core.records.utterance import FIELDS, or_none
 from dailytalk_contiguous.core.sound.samples import Pcm, encoded_sound
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import kind_of, portable
@@ -206,7 +206,7 @@ def _finished(row: Row, row_place: Place, n_bytes: float) -> Finished:
     seconds = talk.built_duration
     digest = talk.sound_digest or ""
     words = hash_words(talk.alignments)
-    voice = SplitVoice(talk.id, talk.kept_speakers, talk.recording_id, seconds, digest, words)
+    voice = SplitVoice(talk.conversation_id, talk.kept_speakers, talk.recording_id, seconds, digest, words)
     return Finished(voice, row_place, split if talk.labels else "", talk.built_rate, n_bytes)
 
 
@@ -476,12 +476,12 @@ def _pack(
     encoded = talk.built_audio["bytes"] or b""
     try:
         pcm = _decoded(encoded, rate)
-        conversation = published | _sound_columns(talk.id, encoded, pcm, rate, audio_columns)
+        conversation = published | _sound_columns(talk.conversation_id, encoded, pcm, rate, audio_columns)
         utterances = list(_utterance_rows(talk, published, pcm))
     except soundfile.LibsndfileError as problem:
-        raise DailytalkError(f"the audio of {talk.id!r} can't be used ({problem})", _AGAIN) from None
+        raise DailytalkError(f"the audio of {talk.conversation_id!r} can't be used ({problem})", _AGAIN) from None
     except BadInput as problem:
-        reason = f"the audio of {talk.id!r} can't be used ({problem.reason})"
+        reason = f"the audio of {talk.conversation_id!r} can't be used ({problem.reason})"
         raise DailytalkError(reason, problem.remedy) from None
     rows = {"conversations": [conversation], "utterances": utterances}
     return rows, checks.judge(published, pcm)
@@ -528,8 +528,8 @@ def _utterance_rows(talk: Conversation, published: Row, pcm: Pcm) -> Iterator[Ro
             continue
         if not -TOLERANCE <= span.start < span.end <= len(pcm) / rate + TOLERANCE:
             raise BadInput(
-                f"the utterance {utterance.id!r} at {span.start}-{span.end} s has no length, or is outside its "
-                f"{len(pcm) / rate:.3f} s",
+                f"the utterance {utterance.utterance_id!r} at {span.start}-{span.end} s has no length, "
+                f"or is outside its {len(pcm) / rate:.3f} s",
                 _AGAIN,
             )
         first = min(max(round(span.start * rate), 0), len(pcm) - 1)
@@ -538,20 +538,20 @@ def _utterance_rows(talk: Conversation, published: Row, pcm: Pcm) -> Iterator[Ro
         length = len(part) / rate
         words = []
         for word, word_columns in zip(talk.alignments, published["alignments"] or (), strict=True):
-            if word.side == utterance.channel and span.start <= word.middle <= span.end:
+            if word.speaker == utterance.channel and span.start <= word.middle <= span.end:
                 start = min(max(round(word.start - span.start, 4), 0.0), length)
                 end = min(max(round(word.end - span.start, 4), 0.0), length)
                 words.append(word_columns | {"start": start, "end": end})
         facts = {
             "sample_rate": rate,
-            "conversation_id": talk.id,
+            "conversation_id": talk.conversation_id,
             "recording_id": talk.recording_id,
             "duration": length,
             "language": or_none(utterance.language) or talk.main_language,
             "words": words,
             "labels": published["labels"],
         }
-        yield columns | flac_columns(utterance.id, encoded_sound(part, rate, "FLAC")) | facts
+        yield columns | flac_columns(utterance.utterance_id, encoded_sound(part, rate, "FLAC")) | facts
 
 
 def flac_columns(name: str, data: bytes, column: str = AUDIO_COLUMN) -> Row:

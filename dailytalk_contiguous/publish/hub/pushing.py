@@ -517,9 +517,9 @@ def published_layout(head: Version) -> tuple[dict[str, str], dict[str, list[str]
     items = VersionItems(head)
     for file, split in items.split_of.items():
         talks = [from_finished(row) for _, row in items.rows_of(file, ["conversation_id", "split"])]
-        borders[split] += [talk.id for talk in talks[:1]]
+        borders[split] += [talk.conversation_id for talk in talks[:1]]
         for talk in talks:
-            splits[talk.id] = split
+            splits[talk.conversation_id] = split
     return splits, borders
 
 

@@ -76,7 +76,7 @@ def moshi_windows(
     >>> windows = moshi_windows(load("work", split="train"), seconds=2.4)
     >>> [(window["start"], window["audio"].shape, window["length"]) for window in windows]
     [(0.0, (2, 57600), 57600), (2.4, (2, 57600), 57600), (4.8, (2, 57600), 28800)]
-    >>> [word.text for word in next(iter(windows))["words"]]
+    >>> [word.word for word in next(iter(windows))["words"]]
     ['Hello', 'there.', 'Hi,', 'hello.']
 
     Args:

@@ -107,7 +107,7 @@ def _sample(items: Items, assets: dict[str, bytes]) -> Conversation | None:
         return None
     talk = from_finished(row)
     try:
-        audio = items.sound(talk.id).audio
+        audio = items.sound(talk.conversation_id).audio
         samples = read_at(audio, SAMPLE_RATE, 0.0, min(talk.built_duration or 0.0, SAMPLE_SECONDS))
     except BadInput:
         return None

@@ -296,11 +296,11 @@ def _example(items: Items, recordings: Items | None, number: int, row: Row) -> d
     """The details of a conversation for the player, with its sound, or the reason why there is none."""
     talk = from_finished(row)
     is_rebuilt = items.rebuilt and not talk.is_recorded
-    samples, problem = _decoded(items, talk.id, talk.built_duration)
+    samples, problem = _decoded(items, talk.conversation_id, talk.built_duration)
     original = player.NO_SAMPLES
     why = ""
     if is_rebuilt and recordings:
-        original, why = _decoded(recordings, talk.id, talk.duration)
+        original, why = _decoded(recordings, talk.conversation_id, talk.duration)
     elif is_rebuilt:
         why = "The recording can't be heard: only the work folder knows where it is."
     if talk.is_turned:

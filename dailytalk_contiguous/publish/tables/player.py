@@ -15,8 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records.conversation import Conversation, Utterance
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.sound.samples import Samples
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.core.words.word import Span
@@ -101,13 +102,13 @@ def detail(talk: Conversation, rebuilt: bool, samples: Samples) -> dict[str, Any
         if is_timed and word.start < seconds:
             probability = _rounded(word.probability)
             times = round(word.start, 3), round(word.end, 3)
-            words.append((CHANNELS.index(word.side), *times, word.text, probability, word.source))
+            words.append((CHANNELS.index(word.speaker), *times, word.word, probability, word.source))
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if whole > LONGEST else ""
     n_utterances = counted(len(talk.utterances), "utterance")
     language = talk.main_language or "language unknown"
     n_levels = round(seconds * LEVELS) if len(samples) else 0
     return {
-        "name": talk.id,
+        "name": talk.conversation_id,
         "shown": round(seconds, 3),
         "names": names,
         "about": f"{length_text(whole)}{cut} · {n_utterances} · {language}",
@@ -148,7 +149,7 @@ def _facts(utterance: Utterance) -> Iterator[str | None]:
     yield ", ".join(f"{name} {value:.2f}" for name, value in affect.items() if is_number(value))
     if is_number(utterance.confidence):
         yield f"confidence {100 * utterance.confidence:.0f} %"
-    yield utterance.unspoken_reason
+    yield utterance.reason
     yield utterance.status
 
 

@@ -24,6 +24,6 @@ def test_a_turn_that_is_longer_than_whisper_hears_at_once_is_recognised_as_a_who
     assert starts == sorted(starts)
     assert seconds - 2 <= words[-1].end <= seconds
     expected = [normalise(word) for line in lines for word in split_words(line["text"])]
-    recognised = {normalise(word.text) for word in words}
+    recognised = {normalise(word.word) for word in words}
     hits = [word for word in expected if word in recognised]
     assert len(hits) >= 0.85 * len(expected)

@@ -56,7 +56,7 @@ def test_two_turns_are_heard_answered_by_a_server_and_the_answers_spoken(
             spoken.append(RecogniserInput(samples[start:end, 0], rate, "en"))
     heard: list[str] = []
     for words in recognise("tiny.en", "cpu", "auto", spoken):
-        text = "".join(word.text for word in words)
+        text = "".join(word.word for word in words)
         heard += plain(text)
     assert heard == 2 * plain(REPLY.removeprefix("(calm) "))
 

@@ -152,7 +152,7 @@ def test_the_mood_is_said_into_a_file_without_a_loudspeaker(dailytalk: Command, 
     samples, rate = soundfile.read(spoken)
     assert 1 < len(samples) / rate < 30
     (heard,) = load_whisper("tiny.en", "cpu").transcribe([soxr.resample(samples, rate, 16000)], ["en"])
-    recognised = "".join(word.text for word in heard.words)
+    recognised = "".join(word.word for word in heard.words)
     words = re.findall("[a-z]+", recognised.lower())
     printed = re.findall("[a-z]+", " ".join(summary["said"]).lower())
     assert {*printed} & {*words} >= {"sound", "the", "on"}

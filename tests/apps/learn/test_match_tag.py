@@ -11,7 +11,7 @@ def line(start: float, end: float, tag: str | None, channel: str = "left") -> di
 
 def tags_of(lines: list[dict[str, Any]], *times: tuple[float, float]) -> list[str | None]:
     row = {
-        "given": lines,
+        "cues": lines,
         "transcript_repair": None,
         "channel": ["left"] * len(times),
         "start": [start for start, _ in times],
