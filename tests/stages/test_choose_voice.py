@@ -31,7 +31,7 @@ def chosen(
 ) -> tuple[np.ndarray, int, str]:
     samples = recording(said, 40.0, RATE)
     batch = columns(said, samples, RATE) | others
-    made = (stage or ChooseVoice())(batch)
+    made = columns_after(stage or ChooseVoice(), batch)
     (wav,) = made["voice_wav"]
     (text,) = made["voice_text"]
     voice, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
