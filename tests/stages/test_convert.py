@@ -52,7 +52,7 @@ def row_of(columns: dict[str, list]) -> dict:
 def converted(samples: Samples, rate: int = 16000, revoice: str = "left", mode: str = "anchor", **how) -> Result:
     source = batch(samples, rate, revoice)
     convert = Convert(revoice=revoice, sample_rate=0, **how)
-    new = convert(source)
+    new = columns_after(convert, source)
     rebuild = Reconstruct(mode, sample_rate=0, revoice=revoice)
     return rebuilt(rebuild, source | new)
 

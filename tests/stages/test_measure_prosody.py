@@ -32,7 +32,7 @@ def test_words_are_counted_over_seconds_of_speech() -> None:
         "speech_seconds": [0.25, 0.25, 0.5, 0.5, None],
     }
     expected = [12.0, 0.0, 6.0, math.nan, 2.0]
-    by_words = measure(batch)
+    by_words = columns_after(measure, batch)
     assert by_words["speech_rate"] == pytest.approx(expected, nan_ok=True)
     by_text = measure({"speech": speech, "text_raw": ["a b"] * 5})
     assert by_text["speech_rate"] == [4.0] * 5
