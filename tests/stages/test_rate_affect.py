@@ -90,10 +90,10 @@ def test_the_bundled_model_compares_what_a_speaker_says_in_a_conversation() -> N
     speech = SPEECH[:3] * 2
     speakers = {"conversation_id": ["a"] * 6, "channel": ["left"] * 3 + ["right"] * 3}
     rate = RateAffect(BUNDLED)
-    beside = ratings(rate({"speech": speech} | speakers))
-    alone = ratings(rate({"speech": speech}))
-    of_no_call = ratings(rate({"speech": speech} | speakers | {"conversation_id": [None] * 6}))
-    fewer = ratings(rate({"speech": SPEECH[:3]}))
+    beside = ratings(columns_after(rate, {"speech": speech} | speakers))
+    alone = ratings(columns_after(rate, {"speech": speech}))
+    of_no_call = ratings(columns_after(rate, {"speech": speech} | speakers | {"conversation_id": [None] * 6}))
+    fewer = ratings(columns_after(rate, {"speech": SPEECH[:3]}))
     np.testing.assert_array_equal(beside[:3], beside[3:])
     np.testing.assert_array_equal(alone[:3], fewer)
     np.testing.assert_array_equal(alone, of_no_call)
