@@ -34,9 +34,9 @@ def test_words_are_counted_over_seconds_of_speech() -> None:
     expected = [12.0, 0.0, 6.0, math.nan, 2.0]
     by_words = columns_after(measure, batch)
     assert by_words["speech_rate"] == pytest.approx(expected, nan_ok=True)
-    by_text = measure({"speech": speech, "text_raw": ["a b"] * 5})
+    by_text = columns_after(measure, {"speech": speech, "text_raw": ["a b"] * 5})
     assert by_text["speech_rate"] == [4.0] * 5
-    without_words = measure({"speech": speech})
+    without_words = columns_after(measure, {"speech": speech})
     assert without_words["speech_rate"] == [0.0] * 5
 
 
