@@ -2,23 +2,22 @@
 
 A shard is a file of conversations that are done. `shard-NAME-KEY.parquet`: NAME is a hash of the
 conversations in it, KEY of their inputs and of the stages that made it. A file is written under another name and
-renamed, so that a shard that exists is done, and nothing else says so. Its rejects are in it, so that no crash can
-separate them from its rows. The record of a conversation has the key of its row, so that shards of other
-conversations can take it over.
+renamed, so that a shard that exists is done and never changes, and nothing else says so. Its rejects are in it, so
+that no crash can separate them from its rows. The record of a conversation has the key of its row, so that shards
+of other conversations can take it over. Where a conversation was rejected for a reason that may pass, the file has
+its generation behind KEY: the next run does not find the shard, and makes it of that file.
 
-A run that was stopped leaves the shards of the run before it beside its own. If a conversation is in several
-shards, the row of the highest generation counts. A shard has its generation in it, since its time of modification
-changes with a copy, or in a store.
+Of each conversation in the files of a folder, the row in the file of the highest generation counts
+(`current_entries`): a run that was stopped leaves the shards of the run before it beside its own. A shard has its
+generation in it, since its time of modification changes with a copy, or in a store.
 """
 
 import hashlib
 import json
-import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatch
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -146,9 +145,8 @@ _MOST_RECORDED = 31 * 86400.0
 #: The names that `shard_path` gives.
 _NAMES = "shard-????????????????-????????????????*.parquet"
 
-#: The end of the name of a shard that the next run tries again: some of its conversations were rejected for a
-#: reason that may pass.
-_HELD = ".held.parquet"
+#: Characters of such a name without its ending.
+_NAME_LENGTH = 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +168,42 @@ class Entry:
     key: str = ""
 
 
-class _ShardRecord(msgspec.Struct):
+class _ShardRecord(msgspec.Struct, omit_defaults=True):
     """Our record in a Parquet file's metadata."""
 
     layout: Whole
     generation: Whole
     entries: dict[str, Entry]
+    earlier_entries: dict[str, Entry] = {}
 
 
 @dataclass
 class Shard:
-    """The finished rows, and an entry for each conversation that went in, by its id.
+    """A shard, whole or without its rows.
 
-    `generation` is one more than that of any shard with the same conversations that was there before it; 0 if
-    there was none.
+    Attributes:
+        rows: the finished rows.
+        entries: by its id, the entry of each conversation that went in.
+        generation: one more than that of every file that was in the folder when it was planned, except those of
+            the same plan; 0 if there was none.
+        earlier_entries: of conversations that were rejected, the entries of the rows that earlier runs have
+            finished; these rows are among `rows`.
     """
 
     rows: list[Row] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     generation: int = 0
+    earlier_entries: dict[str, Entry] = field(default_factory=dict)
+
+    def all_entries(self) -> Iterator[tuple[str, Entry]]:
+        """Yield each entry after the id of its conversation."""
+        yield from self.entries.items()
+        yield from self.earlier_entries.items()
+
+
+def audio_seconds_of(conversations: Iterable[PendingConversation]) -> float:
+    """Seconds of audio of conversations."""
+    return float(sum(pending.duration for pending in conversations))
 
 
 def seconds_of_a_shard(corpus_seconds: float) -> float:
@@ -214,12 +229,12 @@ def group(
     """
     every = list(conversations)
     if not seconds:
-        seconds = seconds_of_a_shard(sum(pending.duration for pending in every))
+        seconds = seconds_of_a_shard(audio_seconds_of(every))
     hashes = [_hash(pending.id) for pending in every]
 
     def cut(first: int, last: int) -> Iterator[list[PendingConversation]]:
         part = every[first:last]
-        if len(part) == 1 or sum(pending.duration for pending in part) <= 2 * seconds:
+        if len(part) == 1 or audio_seconds_of(part) <= 2 * seconds:
             yield part
             return
         border = min(range(first + 1, last), key=hashes.__getitem__)
@@ -242,24 +257,14 @@ def conversation_key(pending: PendingConversation, made_by: str) -> str:
     return _hash(pending.id, pending.input_digest, made_by)
 
 
-def held_path(path: Path) -> Path:
-    """The file of a shard that the next run tries again."""
-    return path.with_name(f"{path.stem}{_HELD}")
-
-
-def is_held(path: Path) -> bool:
-    return path.name.endswith(_HELD)
-
-
-def made_path(path: Path) -> Path:
-    """The file of a shard that was made: its own, or the one that the next run tries again."""
-    return path if path.exists() else held_path(path)
+def own_name(path: Path) -> str:
+    """The name of a shard, NAME and KEY; behind it is the generation of one that is to be tried again."""
+    return path.stem[:_NAME_LENGTH]
 
 
 def shard_files(folder: Path) -> list[Path]:
     """The files in a folder that are called like shards, by name; none if there is no such folder."""
-    names = os.listdir(folder) if folder.is_dir() else []
-    return [folder / name for name in sorted(names) if name.startswith("shard-") and name.endswith(".parquet")]
+    return sorted(folder.glob("shard-*.parquet"))
 
 
 #: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
@@ -268,25 +273,18 @@ _GROUP_BYTES = 1_000_000
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
-    entries = {name: asdict(replace(entry, audio="")) for name, entry in shard.entries.items()}
-    for row in shard.rows:
-        audio = row.get("audio") or {}
-        sound = audio.get("bytes")
-        entry = entries.get(row["conversation_id"])
-        if sound and entry is not None:
-            entry["audio"] = hashlib.sha256(sound).hexdigest()[:20]
-    record = {"layout": LAYOUT, "generation": shard.generation, "entries": entries}
-    metadata = {METADATA_KEY: json.dumps(record).encode()}
+    record = _ShardRecord(LAYOUT, shard.generation, shard.entries, shard.earlier_entries)
+    metadata = {METADATA_KEY: json.dumps(msgspec.to_builtins(record)).encode()}
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
 
 
-def read_shard(path: Path) -> Shard | None:
-    """A shard without its rows, read from the file's end; None for a file that isn't ours.
+def read_shard(path: Path) -> Shard:
+    """A shard without its rows, read from the file's end; without entries for a file that isn't ours.
 
     A link to a file in another folder is not ours. Raises BadInput for a record of ours that can't be so.
     """
     if not path.is_file() or leads_out(path, path.parent):
-        return None
+        return Shard()
     try:
         with open_parquet(path, _DAMAGED) as file:
             metadata = file.schema.metadata or {}
@@ -294,99 +292,64 @@ def read_shard(path: Path) -> Shard | None:
     except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
         raise
     except BadInput:
-        return None
+        return Shard()
     if not isinstance(record, dict) or record.get("layout") != LAYOUT:  # somebody else's, or of another version
-        return None
+        return Shard()
     typed(record, _ShardRecord, printable_path(path), _DAMAGED)
     stored = msgspec.convert(record, _ShardRecord)
-    return Shard([], stored.entries, stored.generation)
-
-
-def read_entries(path: Path) -> dict[str, Entry]:
-    """The records of a shard on its conversations; none for a file that isn't ours."""
-    return (read_shard(path) or Shard()).entries
+    return Shard([], stored.entries, stored.generation, stored.earlier_entries)
 
 
 def by_generation(paths: Iterable[Path]) -> list[tuple[Path, Shard]]:
-    """The shards of these files without their rows, the oldest generation first; empty ones for files not ours."""
-    read = [(path, read_shard(path) or Shard()) for path in paths]
+    """The shards of these files, as `read_shard` reads them, the oldest generation first."""
+    read = [(path, read_shard(path)) for path in paths]
     return sorted(read, key=lambda pair: (pair[1].generation, pair[0].name))
 
 
-class EarlierRows(NamedTuple):
-    """The rows of some conversations in the files of earlier runs, by the ids of the conversations.
+class StoredEntry(NamedTuple):
+    """An entry, and the file with its row."""
 
-    Attributes:
-        files: the file of the row, or of the reject, that the conversation would have again.
-        generations: the highest generation of other rows of the conversation.
-    """
-
-    files: dict[str, Path]
-    generations: dict[str, int]
+    path: Path
+    entry: Entry
 
 
-def earlier_rows(paths: Iterable[Path], keys: Mapping[str, str], retried: Collection[str]) -> EarlierRows:
-    """Look for conversations in files.
+def current_entries(
+    shards: Iterable[tuple[Path, Shard]], keys: Mapping[str, str] | None = None
+) -> dict[str, StoredEntry]:
+    """The entry of each conversation that counts: that of the last row or, where there is none, the last reject.
 
     Args:
-        paths: the files.
-        keys: the keys of the rows that the conversations should have, by their ids.
-        retried: the stages whose rejects may be fine in another run: such a conversation is to be made again.
+        shards: in the order of `by_generation`.
+        keys: by conversation, the only key that counts; None if every one does.
     """
-    earlier = EarlierRows({}, {})
-    for path, shard in by_generation(paths):
-        for name, entry in shard.entries.items():
-            if name not in keys:
-                continue
-            if entry.key != keys[name]:
-                earlier.generations[name] = shard.generation  # the highest is the last
-            elif entry.reject is None or entry.reject.stage not in retried:
-                earlier.files[name] = path
-    return earlier
+    current: dict[str, StoredEntry] = {}
+    for path, shard in shards:
+        for name, entry in shard.all_entries():
+            replaces = name not in current or current[name].entry.reject or not entry.reject
+            if replaces and (keys is None or entry.key == keys.get(name)):
+                current[name] = StoredEntry(path, entry)
+    return current
 
 
-def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
-    """Every conversation in the shards of a folder, with the last shard that has it."""
-    entries = {}
-    for path, shard in by_generation(shard_files(folder)):
-        for name, entry in shard.entries.items():
-            entries[name] = (path, entry)
-    return entries
+class CurrentRows:
+    """The rows that count of files that may hold the same conversations.
 
-
-class CurrentShards(NamedTuple):
-    """The files of a folder with rows that count, and the rows that don't.
-
-    Files are in the order of their first conversations, whatever they are called.
-
-    `replaced` has the ids of conversations by file: a newer file has these rows, too.
+    Attributes:
+        entries: those of `current_entries`.
+        files: the files in which something counts, and those that are no shards, which go first; in the order of
+            their first conversations, whatever they are called.
     """
 
-    files: list[Path]
-    replaced: dict[Path, set[str]]
+    def __init__(self, paths: Sequence[Path]) -> None:
+        shards = dict(by_generation(paths))
+        self.entries = current_entries(shards.items())
+        others = [path for path in paths if not shards[path].entries]
+        ordered = [self.entries[name].path for name in sorted(self.entries)]
+        self.files = [*others, *dict.fromkeys(ordered)]
 
-
-def current_shards(paths: Sequence[Path]) -> CurrentShards:
-    """Choose among shards that may hold the same conversations: the row of the highest generation counts.
-
-    Files that are not named like shards are taken as they are, before all others.
-    """
-    files = [*paths]
-    replaced: dict[Path, set[str]] = {}
-    counted: set[str] = set()
-    first_names: dict[Path, str] = {}
-    named = [path for path in paths if fnmatch(path.name, _NAMES)]
-    for path, shard in reversed(by_generation(named)):
-        first_names[path] = min(shard.entries, default="")
-        ids = {name for name, entry in shard.entries.items() if not entry.reject}
-        again = ids & counted
-        if again:
-            replaced[path] = again
-            if again == ids:
-                files.remove(path)
-        counted |= ids
-    files.sort(key=lambda path: first_names.get(path, ""))
-    return CurrentShards(files, replaced)
+    def counts(self, path: Path, name: str | None) -> bool:
+        """Whether the row of a conversation in one of the files counts."""
+        return name not in self.entries or self.entries[name].path == path
 
 
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
@@ -403,35 +366,12 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
         return {row["conversation_id"]: row for row in rows}
 
 
-def separate_rows(path: Path, names: Collection[str]) -> None:
-    """Replace a shard by one that has the rows of these conversations alone, in their order."""
-    shard = read_shard(path) or Shard()
-    if {name for name, entry in shard.entries.items() if not entry.reject} == {*names}:
-        return
-    with open_parquet(path, _DAMAGED) as file:
-        features = Features.from_arrow_schema(file.schema)
-    rows_by_id = read_rows(path, features)
-    wanted = {*names}
-    kept = [name for name in shard.entries if name in wanted]
-    entries = {name: shard.entries[name] for name in kept}
-    rows = [rows_by_id[name] for name in kept]
-    separate = path.with_name(f"shard-{_hash(*kept)}-{_hash(path.stem)}.parquet")
-    write_shard(separate, Shard(rows, entries, shard.generation), features)
-    path.unlink(missing_ok=True)  # another host may do the same
-
-
-def read_whole(path: Path, columns: Features) -> Shard | None:
-    """A shard with these columns of its rows; None for a file that is damaged, or isn't ours."""
-    shard = read_shard(path)
-    if shard is None:
-        return None
-    try:
-        rows = read_rows(path, columns)
-    except TooLarge:
-        raise
-    except BadInput:
-        return None
-    return replace(shard, rows=[*rows.values()])
+def stored_rows(entries: Mapping[str, StoredEntry], columns: Features) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of conversations by their ids, a file at a time. Raises BadInput as `read_rows`."""
+    for path in dict.fromkeys(path for path, _ in entries.values()):
+        for name, row in read_rows(path, columns).items():
+            if name in entries and entries[name].path == path:
+                yield name, row
 
 
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:

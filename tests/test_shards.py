@@ -12,19 +12,16 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.shards import (
+    CurrentRows,
     Entry,
     PendingConversation,
     Shard,
-    current_shards,
+    StoredEntry,
     drop_stale,
-    entries_in,
     group,
-    read_entries,
     read_rows,
     read_shard,
-    read_whole,
     seconds_of_a_shard,
-    separate_rows,
     shard_files,
     shard_path,
     write_shard,
@@ -42,6 +39,10 @@ def shard(*names: str) -> Shard:
     rows = [{"conversation_id": name, "number": 1} for name in names]
     entries = {name: entry() for name in names}
     return Shard(rows, entries)
+
+
+def entries_in(folder: Path) -> dict[str, StoredEntry]:
+    return CurrentRows(shard_files(folder)).entries
 
 
 def pending(name: str, seconds: float = 6.0, digest: str = "d") -> PendingConversation:
@@ -171,7 +172,7 @@ def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", [b"", b"PAR1" + b"\xff" * 100 + b"PAR1", b"text"])
 def test_damaged_file_is_not_taken_for_a_shard(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shard-1.parquet").write_bytes(content)
-    assert read_entries(tmp_path / "shard-1.parquet") == {}
+    assert read_shard(tmp_path / "shard-1.parquet").entries == {}
     assert entries_in(tmp_path) == {}
 
 
@@ -220,7 +221,7 @@ def test_conversation_in_two_shards_is_taken_from_the_later_generation(tmp_path:
 
 def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) -> None:
     stale, wanted = (f"shard-{letter * 16}-{'0' * 16}.parquet" for letter in "ab")
-    for name in (stale, wanted, f"{stale[:-8]}.held.parquet"):
+    for name in (stale, wanted):
         write_shard(tmp_path / name, shard("x"), FEATURES)
     for name in (f".{stale}.0.tmp", "notes.tmp", "other.parquet", "shard-theirs.parquet"):
         (tmp_path / name).touch()
@@ -240,21 +241,16 @@ def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, rec
     table = pa.table({"conversation_id": ["a"]})
     table = table.replace_schema_metadata({b"dailytalk_contiguous": record})
     pq.write_table(table, tmp_path / "shard-1.parquet")
-    assert read_entries(tmp_path / "shard-1.parquet") == {}
+    assert read_shard(tmp_path / "shard-1.parquet").entries == {}
 
 
-def test_rows_that_others_need_are_separated_and_keep_their_order_and_generation(tmp_path: Path) -> None:
+def test_row_of_an_earlier_run_beside_the_reject_of_its_conversation_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "shard-1.parquet"
-    write_shard(path, replace(shard("a", "b", "c"), generation=3), FEATURES)
-    separate_rows(path, ["c", "a"])
-    (separate,) = shard_files(tmp_path)
-    assert separate != path
-    assert [*read_rows(separate, ["number"])] == ["a", "c"]
-    kept = read_shard(separate)
-    entries = {"a": entry(), "c": entry()}
-    assert kept == Shard([], entries, 3)
-    separate_rows(separate, ["a", "c"])  # nothing is left to take out
-    assert shard_files(tmp_path) == [separate]
+    entries = {"a": entry(), "b": entry(REJECT)}
+    earlier = {"b": Entry("rec", 6.0, key="of another run")}
+    write_shard(path, Shard(shard("a", "b").rows, entries, 3, earlier), FEATURES)
+    assert read_shard(path) == Shard([], entries, 3, earlier)
+    assert entries_in(tmp_path) == {"a": (path, entries["a"]), "b": (path, earlier["b"])}
 
 
 def test_row_of_the_highest_generation_counts_and_files_without_one_are_left_out(tmp_path: Path) -> None:
@@ -263,18 +259,18 @@ def test_row_of_the_highest_generation_counts_and_files_without_one_are_left_out
     write_shard(whole, shard("x", "y"), FEATURES)
     write_shard(partly, replace(shard("x", "z"), generation=1), FEATURES)
     write_shard(newest, replace(shard("y", "x"), generation=2), FEATURES)
-    theirs = tmp_path / "shard-theirs.parquet"
-    write_shard(theirs, shard("x"), FEATURES)
-    current = current_shards([whole, theirs, partly, newest])
-    assert current.files == [theirs, partly, newest]
-    assert current.replaced == {partly: {"x"}, whole: {"x", "y"}}
+    theirs = tmp_path / "theirs.parquet"
+    pq.write_table(pa.table({"conversation_id": ["x"]}), theirs)
+    current = CurrentRows([whole, theirs, partly, newest])
+    assert current.files == [theirs, newest, partly]
+    assert [name for name in "xyz" if current.counts(partly, name)] == ["z"]
 
 
 def test_rejected_conversation_replaces_no_row(tmp_path: Path) -> None:
     older, newer = (tmp_path / f"shard-{letter * 16}-{'0' * 16}.parquet" for letter in "ab")
     write_shard(older, shard("b"), FEATURES)
     write_shard(newer, Shard([], {"b": entry(REJECT)}, 1), FEATURES)
-    assert current_shards([older, newer]) == ([older, newer], {})
+    assert CurrentRows([older, newer]).files == [older]
 
 
 def test_conversation_that_waits_shows_what_a_plan_needs_and_gives_all_of_its_row_back() -> None:
@@ -307,5 +303,5 @@ def test_finished_shard_for_which_there_is_too_little_memory_is_not_taken_for_a_
 
     monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", lacks_memory)
     with pytest.raises(TooLarge, match="more memory than there is"):
-        read_whole(path, FEATURES)
+        read_rows(path, FEATURES)
     assert path.exists()

@@ -28,7 +28,6 @@ from dailytalk_contiguous.run.run import (
     preflight,
     refuse_downloads,
     run,
-    speak_stage_of,
     voice_stage_of,
 )
 from dailytalk_contiguous.run.speaking import (
@@ -240,7 +239,7 @@ def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[
     `languages`: how many conversations have lines to be said in each.
     """
     error = preflight_error(stages)
-    voice = speak_stage_of(stages)
+    voice = find_stage(Speak, stages)
     if error or voice is None:
         return [], error
     synthesiser = voice.synthesiser()

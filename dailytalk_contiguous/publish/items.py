@@ -35,7 +35,7 @@ from dailytalk_contiguous.machine.apps import parts
 from dailytalk_contiguous.machine.audio import embedded
 from dailytalk_contiguous.machine.sound_columns import sound_columns, stereo_sound
 from dailytalk_contiguous.publish.version import MANIFEST, Version
-from dailytalk_contiguous.shards import current_shards
+from dailytalk_contiguous.shards import CurrentRows
 from dailytalk_contiguous.store.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -209,12 +209,11 @@ class Items(ABC):
         """
         if self.folder is None:
             return
-        shards = current_shards(clip_shards(self.folder / MEASURED))
+        shards = CurrentRows(clip_shards(self.folder / MEASURED))
         for path in shards.files:
-            replaced = shards.replaced.get(path, ())
             with open_parquet(path, _CORPUS_AGAIN) as opened:
                 for row in opened.rows(["conversation_id", "duration", *QUALITY_MEASURES]):
-                    if row.get("conversation_id") not in replaced:
+                    if shards.counts(path, row.get("conversation_id")):
                         yield row
 
     def splits(self) -> dict[str, str]:
@@ -351,7 +350,7 @@ class Shards(FiledItems):
     """A work folder of finished conversations or clips, or a folder of shards of conversations.
 
     Attributes:
-        replaced: ids by file: conversations of which a newer shard has the row that counts.
+        current: the rows that count.
     """
 
     where: Path
@@ -360,7 +359,8 @@ class Shards(FiledItems):
     def __init__(self, folder: Path, labelled: bool) -> None:
         super().__init__(folder)
         paths = clip_shards(folder / CLIPS) if labelled else _shards(folder)
-        self.files, self.replaced = current_shards(paths)
+        self.current = CurrentRows(paths)
+        self.files = self.current.files
         self.kind = "conversations"
         if labelled:
             self.kind = "clips" if self.files else "measured"
@@ -371,9 +371,8 @@ class Shards(FiledItems):
             self.provenance = json.dumps(provenance, sort_keys=True)
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
-        replaced = self.replaced.get(Path(file), ())
         for position, row in super().rows_of(file, columns):
-            if row["conversation_id"] not in replaced:
+            if self.current.counts(Path(file), row["conversation_id"]):
                 yield position, row
 
     @contextmanager

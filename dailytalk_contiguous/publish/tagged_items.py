@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.schema import COLUMNS, LABELLED, SIDE, Ro
 from dailytalk_contiguous.core.records.utterance import FIELDS, features_of_fields
 from dailytalk_contiguous.machine.read_documents import json_objects
 from dailytalk_contiguous.publish.items import Items, ItemSound
-from dailytalk_contiguous.shards import Entry, entries_in, read_rows
+from dailytalk_contiguous.shards import CurrentRows, StoredEntry, read_rows, shard_files
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, tagged_folder
@@ -76,8 +76,8 @@ class TaggedItems(Items):
         return (self.where / TRANSCRIPT).is_file()
 
     @cached_property
-    def _entries(self) -> dict[str, tuple[Path, Entry]]:
-        return entries_in(self.where / TAGGED)
+    def _entries(self) -> dict[str, StoredEntry]:
+        return CurrentRows(shard_files(self.where / TAGGED)).entries
 
     @cached_property
     def places(self) -> dict[str, tuple[int, int]]:

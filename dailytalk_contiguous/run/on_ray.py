@@ -230,7 +230,6 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     pieces = neighbours(plan.tasks, job.batch_seconds, at_once)
 
     def submit(tasks: list[Task]) -> Future[list[ShardReport]]:
-        tasks = [task.absolute() for task in tasks]
         for task in tasks:
             for file in task.read_files():
                 job.work.keep(file)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.run.merged_transcript import count_edited, write_merged
 from dailytalk_contiguous.run.sound_files import sounds_digest, wav_path, write_sounds
 from dailytalk_contiguous.run.transcript_counts import count_transcript
-from dailytalk_contiguous.shards import LAYOUT, Shard, is_held, read_rows, read_shard
+from dailytalk_contiguous.shards import LAYOUT, Shard, read_rows, read_shard
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.script import SILENT_SPEAKERS, Script, tagged_utterances, transcript_lines
@@ -94,7 +93,6 @@ class FinishedHalf:
         fields: the fields that stages publish.
         spoken: whether it is the second half.
         people: the names of the speakers.
-        earlier_shards: by rejected conversations, the shards of earlier runs whose rows stay in the result.
     """
 
     out: Path
@@ -105,7 +103,6 @@ class FinishedHalf:
     fields: Sequence[Field] = ()
     spoken: bool = False
     people: People = field(default_factory=dict)
-    earlier_shards: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def line_fields(self) -> tuple[Field, ...]:
@@ -123,13 +120,12 @@ class FinishedHalf:
     def fingerprint(self) -> str:
         """Return a digest of all that its files are made of, and of its sound files."""
         settings = _settings(self.about, self.stages)
-        earlier = sorted((name, path.name) for name, path in self.earlier_shards.items())
         people = sorted(self.people.items())
         facts = [self.about.get(name) for name in ("source", "transcript_sha256", "tagged")]
-        inputs = [settings, facts, people, earlier]
+        inputs = [settings, facts, people]
         sounds = sounds_digest(self.out) if self.spoken else ""
         rejects = [reject.as_dict() for reject in self.rejects]
-        return fingerprint_of([*self.paths, *self.earlier_shards.values()], rejects, inputs, sounds)
+        return fingerprint_of(self.paths, rejects, inputs, sounds)
 
 
 def write_results(half: FinishedHalf) -> JsonObject:
@@ -147,7 +143,7 @@ def write_results(half: FinishedHalf) -> JsonObject:
         return _record_again(half, before)
     shards = {path: finished_shard(path) for path in half.paths}
     if half.spoken:
-        write_sounds(out, _sound_digests(shards, half.earlier_shards))
+        write_sounds(out, _sound_digests(shards))
         fingerprint = half.fingerprint()  # with the sound files as they are now
         if _is_written(half, before, fingerprint):
             return _record_again(half, before)
@@ -213,20 +209,18 @@ def _record_again(half: FinishedHalf, before: JsonObject) -> JsonObject:
     return _with_transcript(half.out, record, count_edited(half.out))
 
 
-def _sound_digests(shards: Mapping[Path, Shard], earlier_shards: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
+def _sound_digests(shards: Mapping[Path, Shard]) -> dict[Path, dict[str, str]]:
     """Return the digests of the audio of conversations that are a part of the result, by the shard that has it."""
     digests: dict[Path, dict[str, str]] = {}
     for path, shard in shards.items():
-        digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
-    for name, path in earlier_shards.items():
-        digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
+        digests[path] = {name: entry.audio for name, entry in shard.all_entries() if not entry.reject}
     return digests
 
 
 def finished_shard(path: Path) -> Shard:
     """Return a finished shard without its rows. Raises DailytalkError for one that is damaged."""
     shard = read_shard(path)
-    if shard is None:
+    if not shard.entries:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
     return shard
 
@@ -287,22 +281,13 @@ class _ShardLines:
 
     def _rows(self) -> Iterator[Row]:
         """Yield the rows of all conversations that are a part of the result."""
-
-        @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
-        def rows_of(path: Path) -> dict[str, Row]:
-            return read_rows(path, self.half.columns)
-
-        earlier = self.half.earlier_shards
         for path, shard in self.shards.items():
+            rows = read_rows(path, self.half.columns)
             for name, entry in shard.entries.items():
                 if entry.reject:
                     self.rejects.append(entry.reject)
-                if not entry.reject or name in earlier:
-                    yield rows_of(earlier.get(name, path))[name]
-        tried = {name for shard in self.shards.values() for name in shard.entries}
-        for name, path in earlier.items():
-            if name not in tried:
-                yield rows_of(path)[name]
+                if not entry.reject or name in shard.earlier_entries:
+                    yield rows[name]
 
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
@@ -369,6 +354,7 @@ def _spoken_record(reader: _ShardLines, tables: Tables, facts: JsonObject, finge
     by_status = {status.replace("-", "_"): count for status, count in statuses.items()}
     means = figures.timeline_means(tables)
     lost = figures.lost_in_rebuild(tables)
+    earlier = itertools.chain.from_iterable(shard.earlier_entries for shard in reader.shards.values())
     return {
         **facts,
         "counts": {**_counts(reader, tables), **by_status},
@@ -379,7 +365,7 @@ def _spoken_record(reader: _ShardLines, tables: Tables, facts: JsonObject, finge
         "mean": {name: round(mean, 4) for name, mean in means.items()},
         "lost_speech_seconds": lost["speech"],
         "lost_sound_seconds": lost["sound"],
-        "of_earlier_runs": sorted(reader.half.earlier_shards),
+        "of_earlier_runs": sorted(earlier),
     }
 
 
@@ -465,15 +451,12 @@ def _rejected(reader: _ShardLines) -> JsonObject:
 def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
     """Return a digest that changes whenever the outputs of shards and `parts` would.
 
-    The names of shards identify their contents, and their sizes show that they are whole. A shard that is tried
-    again may differ under its name, so its time counts, too. No shard is opened: a Parquet file of a few
-    conversations takes a thousand times as long as its size.
+    The names of shards identify their contents, and their sizes show that they are whole. No shard is opened: a
+    Parquet file of a few conversations takes a thousand times as long as its size.
     """
     digest = hashlib.sha256(json.dumps([OUTPUTS_VERSION, LAYOUT, *parts]).encode())
     for path in filter(Path.is_file, paths):
-        status = path.stat()
-        time = status.st_mtime_ns if is_held(path) else 0
-        digest.update(f"\n{path.name} {status.st_size} {time}".encode())
+        digest.update(f"\n{path.name} {path.stat().st_size}".encode())
     return digest.hexdigest()[:20]
 
 

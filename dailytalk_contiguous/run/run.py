@@ -46,23 +46,20 @@ from dailytalk_contiguous.run.shard import (
     features_of,
     make_shards_of,
     neighbours,
-    retried_by,
 )
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.run.workers import workers_here
 from dailytalk_contiguous.shards import (
-    EarlierRows,
     Entry,
     PendingConversation,
+    Shard,
     by_generation,
     conversation_key,
+    current_entries,
     drop_stale,
-    earlier_rows,
-    held_path,
-    made_path,
-    read_entries,
+    own_name,
     read_rows,
-    separate_rows,
+    read_shard,
     shard_files,
     shard_path,
 )
@@ -174,7 +171,7 @@ def make_shards(
         on_cuda = n_gpus >= 1
     elif device is not None:
         on_cuda = device_of(device) == "cuda"
-    batch_seconds = options.batch_seconds if on_cuda and not speak_stage_of(stages) else 0.0
+    batch_seconds = options.batch_seconds if on_cuda and not find_stage(Speak, stages) else 0.0
     if is_on_ray:
         work = options.work or WorkFolder(Path())
         job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
@@ -219,15 +216,10 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
 def paid_voice(stages: Iterable[Stage]) -> Speak | None:
     """Return the stage that says utterances at a price; None if speech is free, or no stage says any."""
-    voice = speak_stage_of(stages)
+    voice = find_stage(Speak, stages)
     if voice is None or voice.synthesiser().deterministic:
         return None
     return voice
-
-
-def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
-    """Return the stage that says utterances; None where `Keep` or `Convert` is in its place."""
-    return find_stage(Speak, stages)
 
 
 def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
@@ -236,7 +228,7 @@ def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
     return find_stage(Speak, stages) or find_stage(Convert, stages)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pass:
     """Stages over groups of conversations, each of which is a shard in a folder.
 
@@ -248,10 +240,8 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        digest: the digest of the stages so far; empty until `made_by` is first read.
-        needed_shards: the numbers of the shards that are made; None for all.
-        waits: whether the next pass needs all shards, those of other hosts, too.
-        has_results: whether the shards are results, and not those of a pass that another one goes on from.
+        needed_shards: the numbers of the shards from which another pass goes on, which does not wait for those of
+            other hosts; None if all are made, as results.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has.
     """
@@ -263,22 +253,20 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     before: "Pass | None" = None
-    digest: str = ""
     needed_shards: Set[int] | None = None
-    waits: bool = True
-    has_results: bool = True
     keeps_finished: bool = False
     is_window: bool = False
 
-    @property
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()  # a worker may be in another folder
+
+    @cached_property
     def made_by(self) -> str:
         """The digest of the stages so far, as they are when the pass is planned.
 
         It names the shards, so it must not change meanwhile: somebody may edit the file of a model.
         """
-        if not self.digest:
-            object.__setattr__(self, "digest", stages_digest(self.stages_so_far))
-        return self.digest
+        return stages_digest(self.stages_so_far)
 
     @property
     def stages_so_far(self) -> Stages:
@@ -286,9 +274,15 @@ class Pass:
         return (*self.before.stages_so_far, *self.stages) if self.before else self.stages
 
     @property
+    def has_results(self) -> bool:
+        """Whether the shards are results, and not those that another pass goes on from."""
+        return self.needed_shards is None
+
+    @property
     def paths(self) -> list[Path]:
-        """The files of the shards, once they are made."""
-        return [made_path(path) for path in self.shard_paths]
+        """The files of the shards, once they are made: of one that is to be tried again, the last."""
+        files = {own_name(path): path for path in shard_files(self.folder)}
+        return [files.get(own_name(path), path) for path in self.shard_paths]
 
     @property
     def missing(self) -> list[Path]:
@@ -306,7 +300,7 @@ class Pass:
     @property
     def entries(self) -> list[tuple[str, Entry]]:
         """The records of the shards on each conversation, by its id."""
-        return [entry for path in self.paths for entry in read_entries(path).items()]
+        return [entry for path in self.paths for entry in read_shard(path).entries.items()]
 
     @property
     def rejects(self) -> list[Reject]:
@@ -319,39 +313,40 @@ class Pass:
         where something is left, for the conversations that need not be made again.
         """
         host, n_hosts = shard
-        existing = {path.name for path in shard_files(self.folder)}
-        numbers: list[int] = []
-        for number, path in enumerate(self.shard_paths):
-            is_ours = number % n_hosts == host - 1 and self._is_needed(number)
-            if path.name not in existing and is_ours:
-                numbers.append(number)
-        earlier = self._earlier_rows([self.groups[number] for number in numbers])
-        tasks = [self._task(number, earlier) for number in numbers]
-        return RunPlan(self.shard_paths, tasks, self.has_results)
+        numbers = [number for number in self._absent() if number % n_hosts == host - 1 and self._is_needed(number)]
+        return RunPlan(self.shard_paths, self._tasks(numbers) if numbers else [], self.has_results)
 
-    def _task(self, number: int, earlier: EarlierRows) -> Task:
-        """Return a shard to make. Rows that are in other files of the folder, by `earlier`, are not made again.
-
-        Its generation is later than those of shards that hold other rows of the same conversations.
-        """
-        names = [pending.id for pending in self.groups[number]]
-        newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
-        task = Task(
-            path=self.shard_paths[number],
-            conversations=self.groups[number],
-            columns=self.columns,
-            keeps=self.keeps or self.columns_made,
-            made_by=self.made_by,
-            retried=retried_by(self.stages_so_far),
-            finished_files={name: earlier.files[name] for name in names if name in earlier.files},
-            generation=1 + newest,
-        )
-        if self.before is None:
-            return task
-        path_before = made_path(self.before.shard_paths[number])
-        return replace(
-            task, columns=self.before.columns_made, before=path_before, made_before=self.before.columns_added
-        )
+    def _tasks(self, numbers: Sequence[int]) -> list[Task]:
+        """Return shards to make. Rows that are in other files of the folder are not made again."""
+        others = self._other_shards()
+        finished = current_entries(others, self._keys(numbers))
+        earlier = current_entries(others) if self.keeps_finished else {}
+        retried = {stage.name for stage in self.stages_so_far if stage.retried}
+        generation = 1 + max((shard.generation for _, shard in others), default=-1)
+        before = self.before
+        paths_before = before.paths if before else []
+        tasks: list[Task] = []
+        for number in numbers:
+            task = Task(
+                path=self.shard_paths[number],
+                conversations=self.groups[number],
+                columns=before.columns_made if before else self.columns,
+                keeps=self.keeps or self.columns_made,
+                made_by=self.made_by,
+                before=paths_before[number] if before else None,
+                made_before=before.columns_added if before else frozenset(),
+                retried=retried,
+                generation=generation,
+            )
+            for pending in task.conversations:
+                stored = finished.get(pending.id)
+                row = earlier.get(pending.id)
+                if stored and not (stored.entry.reject and stored.entry.reject.stage in retried):
+                    task.finished[pending.id] = stored
+                if row and not row.entry.reject:
+                    task.earlier_rows[pending.id] = row
+            tasks.append(task)
+        return tasks
 
     @cached_property
     def columns_made(self) -> Features:
@@ -370,79 +365,43 @@ class Pass:
         """
         assert self.before
         left = {task.path for task in self.plan().tasks if task.left}
-        needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
-        return replace(
-            self.before,
-            later=self.stages,
-            digest=self.before.made_by,
-            needed_shards=needed_shards,
-            waits=False,
-            has_results=False,
-        )
+        self.before.later = self.stages
+        self.before.needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
+        return self.before
 
-    def _earlier_rows(self, groups: Sequence[list[PendingConversation]]) -> EarlierRows:
-        """Return the rows of the conversations of groups that other files of the folder have."""
-        others = self._shards_beside(self.shard_paths) if groups else []
-        keys: dict[str, str] = {}
-        if others:
-            keys = {pending.id: conversation_key(pending, self.made_by) for pending in chain.from_iterable(groups)}
-        return earlier_rows(others, keys, retried_by(self.stages_so_far))
+    def _absent(self) -> list[int]:
+        """Return the numbers of the shards that are not in the folder under their own names."""
+        existing = {*shard_files(self.folder)}
+        return [number for number, path in enumerate(self.shard_paths) if path not in existing]
 
-    def _shards_beside(self, paths: Sequence[Path]) -> list[Path]:
-        """Return the other shards in the folder beside `paths` that may have conversations of this pass."""
-        others = {*shard_files(self.folder)} - {*paths}
+    def _keys(self, numbers: Iterable[int]) -> dict[str, str]:
+        """Return the keys of the rows of shards, by conversation."""
+        conversations = chain.from_iterable(self.groups[number] for number in numbers)
+        return {pending.id: conversation_key(pending, self.made_by) for pending in conversations}
+
+    def _other_shards(self) -> list[tuple[Path, Shard]]:
+        """Return the other shards of the folder that may have conversations of this pass, without their rows."""
+        others = {*shard_files(self.folder)} - {*self.shard_paths}
         if self.is_window:
-            others &= {held_path(path) for path in paths}
-        return sorted(others)
+            names = {own_name(path) for path in self.shard_paths}
+            others = {path for path in others if own_name(path) in names}
+        return by_generation(others)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """Yield the rows of all shards, a shard at a time, with the id and these columns."""
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
-    def earlier_shards(self) -> dict[str, Path]:
-        """Return, by conversations that can't be made now and keep their earlier row, the shard that has it."""
-        if not self.keeps_finished:
-            return {}
-        finished: dict[str, Path] = {}
-        for path, shard in by_generation(self._shards_beside(self.paths)):
-            for name, entry in shard.entries.items():
-                if not entry.reject:
-                    finished[name] = path
-        if not finished:
-            return {}
-        earlier: dict[str, Path] = {}
-        for path, conversations in zip(self.paths, self.groups, strict=True):
-            names = [pending.id for pending in conversations if pending.id in finished]
-            entries = read_entries(path) if names else {}
-            for name in names:
-                if name in entries and entries[name].reject:
-                    earlier[name] = finished[name]
-        return earlier
-
-    def separate_earlier_rows(self) -> None:
-        """Write the rows that `earlier_shards` names into shards of their own.
-
-        No other row of their shards counts, and `datasets` reads whole files.
-        """
-        names_in: dict[Path, list[str]] = {}
-        for name, path in self.earlier_shards().items():
-            names_in.setdefault(path, []).append(name)
-        for path, names in names_in.items():
-            separate_rows(path, names)
-
-    def results(self) -> dict[Path, list[Path]]:
-        """Return the files that belong to the result, by folder; all others of these folders may go.
+    def drop_stale(self) -> None:
+        """Remove the shards of the folders that don't belong to the result.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
-        paths = self.paths
-        missing = [group for path, group in zip(paths, self.groups, strict=True) if not path.exists()]
-        earlier = [*self.earlier_shards().values(), *self._earlier_rows(missing).files.values()]
-        results = {self.folder: [*paths, *earlier]}
+        absent = self._absent()
+        stored = current_entries(self._other_shards(), self._keys(absent)) if absent else {}
+        drop_stale(self.folder, {*self.shard_paths, *(path for path, _ in stored.values())})
         if self.before:
-            results |= self.before.results()
-        return results
+            self.before.drop_stale()
 
     def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
         """Return the names that this pass, or one before, would drop: in other shards of its folder, not `kept`.
@@ -451,8 +410,8 @@ class Pass:
         and entry; an empty name is none.
         """
         names = self.before.lost(kept, name_of) if self.before else set[str]()
-        for path in self._shards_beside(self.paths):
-            names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
+        for _, shard in self._other_shards():
+            names |= {name_of(key, entry) for key, entry in shard.all_entries()}
         return names - {"", *kept}
 
 
@@ -489,7 +448,7 @@ class Spec(ABC):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         """Return the passes in order.
 
-        Each is made before the next one is asked for; by all hosts, if it `waits`.
+        Each is made before the next one is asked for; by all hosts, if it has results.
         """
 
     @abstractmethod
@@ -539,6 +498,9 @@ class RunOutcome:
         return dict(record.get("counts", {}))
 
 
+#: Seconds between two copies of the lock in the store, for `dailytalk status` on another machine.
+LOCK_SECONDS = 120.0
+
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
 Planned = Callable[[RunPlan, Run], None]
 
@@ -577,30 +539,52 @@ def run(
         return outcome
     with contextlib.ExitStack() as on_exit:
         on_exit.enter_context(tracker)
-        passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
-        maker: _PassMaker | None = None
-        for step in passes:
+        holder = Holder(spec.kind, spec.about.get("command", ""), options.shard)
+        lock: Path | None = None
+        lock_stored_at = -LOCK_SECONDS
+        steps: list[Pass] = []
+        for step in on_exit.enter_context(contextlib.closing(spec.passes(options))):
             plan = step.plan(options.shard)
             left = stages_left(plan, step.stages)
             planned(plan, tracker.run)
             if plan.tasks:
                 preflight((*left, *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
-            if maker is None:  # a run that is refused before leaves no trace
-                holder = Holder(spec.kind, spec.about.get("command", ""), options.shard)
+            if lock is None:  # a run that is refused before leaves no trace
                 lock = on_exit.enter_context(hold_folder(work, holder, options.force))
-                maker = _PassMaker(spec, options, work, tracker, outcome, holder, lock)
                 if options.shard == (1, 1):  # no other host writes here
                     for folder in (spec.out, *spec.out.iterdir()):
                         remove_unfinished(folder)
             tracker.record_plan(plan, left)
-            maker.make(step, plan, progress)
-            if outcome.n_missing and step.waits:
+            outcome.n_conversations = sum(map(len, step.groups))
+            outcome.n_shards = len(plan.paths)
+            holder = replace(holder, step=step.folder.name, shards_made=0, shards=len(plan.tasks))
+            holder.write(lock)
+            reports = make_shards(plan, step.stages, options, tracker.tracking(progress), spec.mirrors)
+            for report in reports if plan.tasks else []:
+                work.keep(report.path)
+                holder.shards_made += 1
+                holder.write(lock)
+                if time.perf_counter() - lock_stored_at >= LOCK_SECONDS:
+                    lock_stored_at = time.perf_counter()
+                    work.keep(lock)
+                tracker.record_shard(report)
+            if plan.tasks and step.has_results:
+                work.gather()  # what other hosts have made of this plan meanwhile
+            outcome.n_missing = len(step.missing)
+            if outcome.n_missing and options.shard == (1, 1):  # no other host makes them
+                raise DailytalkError(
+                    f"{counted(outcome.n_missing, 'shard')} of {outcome.n_shards:,} in {as_text(step.folder)!r} "
+                    "disappeared during the run",
+                    "let nothing remove files there, and run the same command again: finished shards are kept",
+                )
+            if outcome.n_missing and step.has_results:
                 break
+            steps.append(step)
         if not outcome.n_missing:
             outcome.record = spec.write(tracker.run.time_spent())
-            if maker:
-                maker.drop_stale()  # now that all rows are in other shards
+            for step in steps if spec.drops else []:
+                step.drop_stale()  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
     outcome.wall_seconds = time.perf_counter() - started
@@ -613,77 +597,9 @@ def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
         for step in passes:
             outcome.plan = step.plan()
             outcome.left += stages_left(outcome.plan, step.stages)
-            if outcome.plan.tasks and step.waits:
+            if outcome.plan.tasks and step.has_results:
                 outcome.left += step.later
                 return
-
-
-#: Seconds between two copies of the lock in the store, for `dailytalk status` on another machine.
-LOCK_SECONDS = 120.0
-
-
-@dataclass
-class _PassMaker:
-    """Makes the passes of a run one after another.
-
-    Attributes:
-        holder: the run as its lock says it.
-        lock: the file of the lock.
-        results: the files of all passes so far, by folder.
-        lock_stored_at: when the lock was last copied to the store, as `time.perf_counter` says it.
-    """
-
-    spec: Spec
-    options: RunOptions
-    work: WorkFolder
-    tracker: Tracker
-    outcome: RunOutcome
-    holder: Holder
-    lock: Path
-    results: dict[Path, set[Path]] = field(default_factory=dict)
-    lock_stored_at: float = -LOCK_SECONDS
-
-    def make(self, step: Pass, plan: RunPlan, progress: Progress) -> None:
-        """Make the shards of a pass that are left, and note which files are its results.
-
-        Raises DailytalkError for shards that something has removed.
-        """
-        outcome = self.outcome
-        outcome.n_conversations = sum(map(len, step.groups))
-        outcome.n_shards = len(plan.paths)
-        self.holder.step = step.folder.name
-        self.holder.shards_made = 0
-        self.holder.shards = len(plan.tasks)
-        if plan.tasks:
-            self.holder.write(self.lock)
-            noted = self.tracker.tracking(progress)
-            for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
-                self.work.keep(report.path)
-                self.holder.shards_made += 1
-                self.holder.write(self.lock)
-                if time.perf_counter() - self.lock_stored_at >= LOCK_SECONDS:
-                    self.lock_stored_at = time.perf_counter()
-                    self.work.keep(self.lock)
-                self.tracker.record_shard(report)
-            if step.waits:
-                self.work.gather()  # what other hosts have made of this plan meanwhile
-        outcome.n_missing = len(step.missing)
-        if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
-            raise DailytalkError(
-                f"{counted(outcome.n_missing, 'shard')} of {len(step.paths):,} in {as_text(step.folder)!r} "
-                "disappeared during the run",
-                "let nothing remove files there, and run the same command again: finished shards are kept",
-            )
-        if outcome.n_missing or not step.waits or not self.spec.drops:
-            return
-        step.separate_earlier_rows()
-        for folder, paths in step.results().items():
-            self.results.setdefault(folder, set()).update(paths)
-
-    def drop_stale(self) -> None:
-        """Remove the shards that belong to no pass, unless the spec keeps them."""
-        for folder, paths in self.results.items():
-            drop_stale(folder, paths)
 
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:

@@ -6,6 +6,7 @@ conversations of neighbouring shards, too.
 """
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence, Set
@@ -17,7 +18,7 @@ from datasets import Features
 
 from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.rows import as_stored, assign, from_row, has_column, to_row
@@ -28,7 +29,7 @@ from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES, read_bytes
 from dailytalk_contiguous.machine.resources import give_back_memory, side_by_side
-from dailytalk_contiguous.shards import PendingConversation
+from dailytalk_contiguous.shards import Entry, PendingConversation, StoredEntry, audio_seconds_of
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -68,11 +69,6 @@ def features_of(stages: Sequence[Stage]) -> Features:
     return Features(columns)
 
 
-def retried_by(stages: Iterable[Stage]) -> set[str]:
-    """Return the names of the stages whose rejects may be fine in another run."""
-    return {stage.name for stage in stages if stage.retried}
-
-
 @dataclass(frozen=True)
 class Task:
     """A shard to make.
@@ -86,8 +82,9 @@ class Task:
         before: the shard of the pass before, which has the rows after its stages; None for none.
         made_before: the columns that the stages before have made.
         retried: the stages, also of those before, whose rejects may be fine in another run.
-        finished_files: by id, the files of the conversations that other shards of the folder have, finished from
-            the same input by the same stages: they are copied, and only the others go through the stages.
+        finished: by id, conversations that other files of the folder have, finished from the same input by the
+            same stages: they are copied, and only the others go through the stages.
+        earlier_rows: by id, the finished rows in other files that conversations keep if they are rejected now.
         generation: the generation of the shard (`shards.Shard`).
     """
 
@@ -99,32 +96,27 @@ class Task:
     before: Path | None = None
     made_before: Set[str] = frozenset()
     retried: Set[str] = frozenset()
-    finished_files: Mapping[str, Path] = field(default_factory=dict)
+    finished: dict[str, StoredEntry] = field(default_factory=dict)
+    earlier_rows: dict[str, StoredEntry] = field(default_factory=dict)
     generation: int = 0
 
     @property
     def left(self) -> list[PendingConversation]:
         """The conversations that go through stages."""
         unfinished = [pending for pending in self.conversations if not pending.is_finished]
-        return [pending for pending in unfinished if pending.id not in self.finished_files]
+        return [pending for pending in unfinished if pending.id not in self.finished]
 
     @property
     def seconds(self) -> float:
         """Seconds of audio that go through stages."""
-        return float(sum(pending.duration for pending in self.left))
+        return audio_seconds_of(self.left)
 
     def read_files(self) -> list[Path]:
         """Return the files that are read to make it: of finished rows, and of those after the pass before."""
-        files = [*self.finished_files.values()]
+        files = [path for path, _ in (*self.finished.values(), *self.earlier_rows.values())]
         if self.before and self.left:
             files.append(self.before)
         return [*dict.fromkeys(files)]
-
-    def absolute(self) -> "Task":
-        """Return the task with absolute paths, for a worker that is in another folder."""
-        finished_files = {name: path.absolute() for name, path in self.finished_files.items()}
-        before = self.before.absolute() if self.before else None
-        return replace(self, path=self.path.absolute(), finished_files=finished_files, before=before)
 
 
 @dataclass(frozen=True)
@@ -158,7 +150,7 @@ class ShardReport:
 
     Attributes:
         path: its file.
-        name: the file's own name, whether it is held or not.
+        name: the name of the file of a shard that is not to be tried again.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
@@ -178,84 +170,69 @@ class ShardInProgress:
         task: the shard to make.
         left: the conversations that go through stages.
         copied_seconds: seconds of audio of the others, which wait in memory.
-        rejects: the rejects among its conversations.
     """
 
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
         self.task = task
         self._rows: dict[str, Row] = {}
-        self._entries: dict[str, shards.Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._rows_before: dict[str, Row] = {}
-        self._copy(task.made_before | {name for stage in stages for name in stage.columns})
+        self.left: list[PendingConversation] = []
+        made_columns = task.made_before | {name for stage in stages for name in stage.columns}
+        finished_rows = self._finished_rows()
+        rejects = _rejects_in({name: stored.entry for name, stored in task.finished.items()})
+        if task.before and len(finished_rows) + len(rejects) < len(task.conversations):
+            self._rows_before = shards.read_rows(task.before, task.columns)
+            rejects = _rejects_in(shards.read_shard(task.before).entries) | rejects
         for pending in task.conversations:
-            if pending.is_finished and pending.id not in self._entries:
+            if pending.id in finished_rows:
+                self.put(pending, finished_rows[pending.id] | columns_of_today(pending, made_columns), None)
+            elif pending.id in rejects:
+                self.put(pending, None, rejects[pending.id])
+            elif pending.is_finished:
                 self.put(pending, published_row(pending), None)
-        if task.before and not self.is_whole:
-            self._read_pass_before(task.before)
-        self.left = [pending for pending in task.conversations if pending.id not in self._entries]
-        seconds = sum(pending.duration for pending in self.left)
-        self.copied_seconds = float(sum(pending.duration for pending in task.conversations) - seconds)
+            else:
+                self.left.append(pending)
+        self.copied_seconds = audio_seconds_of(task.conversations) - audio_seconds_of(self.left)
 
-    @property
-    def rejects(self) -> list[Reject]:
-        return [entry.reject for entry in self._entries.values() if entry.reject]
+    def _finished_rows(self) -> dict[str, Row]:
+        """Read finished conversations from other files; what can't be read is left to be made again."""
+        rows: dict[str, Row] = {}
+        try:
+            rows.update(shards.stored_rows(self.task.finished, self.task.keeps))
+        except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
+            raise
+        except BadInput:
+            if self.task.before and not self.task.before.exists():
+                raise
+        return rows
 
     @property
     def is_whole(self) -> bool:
         return len(self._entries) == len(self.task.conversations)
 
-    def _read_pass_before(self, path: Path) -> None:
-        """Read the rows after the pass before; its rejects are rejected here, too."""
-        stored = shards.read_rows(path, self.task.columns)
-        entries = shards.read_entries(path)
-        for pending in self.task.conversations:
-            name = pending.id
-            if name in self._entries:
-                continue
-            if name not in entries:
-                raise BadInput(f"{as_text(path)!r} lacks {name!r}", "delete it, and run the same command again")
-            reject = entries[name].reject
-            if reject:
-                self.put(pending, None, reject)
-            else:
-                self._rows_before[name] = stored[name]
-
     def open(self, pending: PendingConversation) -> Conversation:
         """Return a conversation of `left`, as the pass before has left it."""
-        if pending.id in self._rows_before:
-            row = self._rows_before.pop(pending.id)
-            row |= columns_of_today(pending, self.task.made_before)
-        else:
-            row = pending.row()
+        row = pending.row()
+        if self.task.before:
+            if pending.id not in self._rows_before:
+                reason = f"{as_text(self.task.before)!r} lacks {pending.id!r}"
+                raise BadInput(reason, "delete it, and run the same command again")
+            row = self._rows_before.pop(pending.id) | columns_of_today(pending, self.task.made_before)
         return open_talk(row, self.task.columns)
-
-    def _copy(self, made_columns: Container[str]) -> None:
-        """Copy finished conversations from other files; what can't be read is left to be made again."""
-        copied_from: dict[Path, list[PendingConversation]] = {}
-        for pending in self.task.conversations:
-            if pending.id in self.task.finished_files:
-                copied_from.setdefault(self.task.finished_files[pending.id], []).append(pending)
-        for path, conversations in copied_from.items():
-            shard = shards.read_whole(path, self.task.keeps)
-            if shard is None and self.task.before and not self.task.before.exists():
-                remedy = "delete it if it is there, and run the same command again"
-                raise BadInput(f"{as_text(path)!r} can't be read", remedy)
-            if shard is None:
-                continue
-            stored = {row["conversation_id"]: row for row in shard.rows}
-            for pending in conversations:
-                entry = shard.entries.get(pending.id)
-                if entry and entry.reject:
-                    self.put(pending, None, entry.reject)
-                elif pending.id in stored:
-                    self.put(pending, stored[pending.id] | columns_of_today(pending, made_columns), None)
 
     def put(self, pending: PendingConversation, row: Row | None, reject: Reject | None) -> None:
         """Add a conversation: its finished row, or its reject."""
-        key = shards.conversation_key(pending, self.task.made_by)
-        self._entries[pending.id] = shards.Entry(pending.recording_id, pending.duration, reject, key=key)
+        sound = row and (row.get("audio") or {}).get("bytes")
+        self._entries[pending.id] = Entry(
+            recording_id=pending.recording_id,
+            duration=pending.duration,
+            reject=reject,
+            audio=hashlib.sha256(sound).hexdigest()[:20] if sound else "",
+            key=shards.conversation_key(pending, self.task.made_by),
+        )
         if row is not None:
-            self._rows[pending.id] = {column: row.get(column) for column in self.task.keeps}
+            self._rows[pending.id] = row
 
     def put_talk(self, pending: PendingConversation, talk: Conversation) -> None:
         """Add a conversation as the stages have left it, or the reject that it has become."""
@@ -266,19 +243,29 @@ class ShardInProgress:
         self.put(pending, to_row(talk, [name for name in self.task.keeps if has_column(talk, name)]), None)
 
     def write(self) -> Path:
-        """Write the shard; it is held if one of its conversations may not be rejected the next time."""
+        """Write the shard, under another name if one of its conversations is to be tried again."""
         check_interrupt()  # what compiled code has made of one may be a reject
-        path = self.task.path
-        held = shards.held_path(path)
-        if any(reject.stage in self.task.retried for reject in self.rejects):
-            path = held
-        names = [pending.id for pending in self.task.conversations]
-        rows = [self._rows[name] for name in names if name in self._rows]
-        entries = {name: self._entries[name] for name in names}
-        shards.write_shard(path, shards.Shard(rows, entries, self.task.generation), self.task.keeps)
-        if path != held:
-            held.unlink(missing_ok=True)
+        task = self.task
+        earlier = {name: stored for name, stored in task.earlier_rows.items() if self._entries[name].reject}
+        self._rows.update(shards.stored_rows(earlier, task.keeps))
+        shard = shards.Shard(generation=task.generation)
+        for pending in task.conversations:
+            shard.entries[pending.id] = self._entries[pending.id]
+            if pending.id in self._rows:
+                row = self._rows[pending.id]
+                shard.rows.append({column: row.get(column) for column in task.keeps})
+            if pending.id in earlier:
+                shard.earlier_entries[pending.id] = earlier[pending.id].entry
+        path = task.path
+        if any(reject.stage in task.retried for reject in _rejects_in(shard.entries).values()):
+            path = path.with_stem(f"{path.stem}-{task.generation:04}")
+        shards.write_shard(path, shard, task.keeps)
         return path
+
+
+def _rejects_in(entries: Mapping[str, Entry]) -> dict[str, Reject]:
+    """Return the rejects among entries, by conversation."""
+    return {name: entry.reject for name, entry in entries.items() if entry.reject}
 
 
 def published_row(pending: PendingConversation) -> Row:
@@ -318,7 +305,7 @@ class Portion:
     @property
     def seconds(self) -> float:
         """Seconds of their audio."""
-        return float(sum(source.pending.duration for source in self.sources))
+        return audio_seconds_of(source.pending for source in self.sources)
 
 
 @dataclass
@@ -369,7 +356,7 @@ class ShardMaker:
         for task in tasks:
             shard = ShardInProgress(task, self.stages)
             if not shard.left:
-                yield self._report(shard, shard.write())
+                yield self._report(shard)
             for pending in shard.left:
                 source = Source(shard, pending)
                 if waiting and not _go_together([*waiting, source], self.batch_seconds):
@@ -394,20 +381,20 @@ class ShardMaker:
         self._run(portion, self.n_together or 0)
         for piece in _pieces(portion) if is_divided else [portion]:
             self._run(piece, len(self.stages))
-            owners = {id(source.shard): source.shard for source in piece.sources}
             for source, talk in zip(piece.sources, piece.talks, strict=True):
                 source.shard.put_talk(source.pending, talk)
-            for shard in owners.values():
+            for shard in dict.fromkeys(source.shard for source in piece.sources):
                 if shard.is_whole:
-                    yield self._report(shard, shard.write())
+                    yield self._report(shard)
 
     def _run(self, portion: Portion, until: int) -> None:
         """Take a portion through the stages up to this one."""
         while portion.stages_done < until:
             self._advance(portion, self.stages[portion.stages_done])
 
-    def _report(self, shard: ShardInProgress, path: Path) -> ShardReport:
-        """Report a shard that is on disk, with the work since the last report."""
+    def _report(self, shard: ShardInProgress) -> ShardReport:
+        """Write a shard, and report it with the work since the last report."""
+        path = shard.write()
         now = time.perf_counter()
         with self._stage_times_lock:  # a thread prepares the next portion meanwhile
             stage_times = self._stage_times
@@ -478,10 +465,10 @@ def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
 
     A portion spans no shards that have copied more audio than it may have itself: it would fill memory.
     """
-    owners = {id(source.shard): source.shard for source in sources}
-    copied_seconds = sum(shard.copied_seconds for shard in owners.values())
+    owners = {source.shard for source in sources}
+    copied_seconds = sum(shard.copied_seconds for shard in owners)
     may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
-    seconds = sum(source.pending.duration for source in sources)
+    seconds = audio_seconds_of(source.pending for source in sources)
     fits = seconds <= (batch_seconds or PORTION_SECONDS)
     return fits and (may_span or len(owners) == 1)
 

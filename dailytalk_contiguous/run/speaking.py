@@ -38,7 +38,6 @@ from dailytalk_contiguous.run.run import (
     Spec,
     paid_voice,
     refuse_loss,
-    speak_stage_of,
     voice_stage_of,
 )
 from dailytalk_contiguous.shards import PendingConversation, group
@@ -171,7 +170,7 @@ class SpeakSpec(Spec):
         """
         check_script_tags(self.script, self.stages)
         left = [pending for pending in self.script.conversations if not pending.is_finished]
-        if left and self.script.working_copy and speak_stage_of(self.stages) is None:
+        if left and self.script.working_copy and find_stage(Speak, self.stages) is None:
             raise DailytalkError(f"lines of {left[0].id!r} have to be said anew", "name a voice with --tts")
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
         kept = {pending.id for pending in self.script.conversations}
@@ -201,7 +200,6 @@ class SpeakSpec(Spec):
             about=about,
             fields=finish.fields if finish else (),
             spoken=True,
-            earlier_shards=self._pass.earlier_shards(),
         )
         return outputs.write_results(half)
 
@@ -301,7 +299,7 @@ def opened_budget(stages: Sequence[Stage]) -> Budget:
 
 def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     """Raise DailytalkError for tags that the synthesiser would read aloud or take for others."""
-    voice = speak_stage_of(stages)
+    voice = find_stage(Speak, stages)
     if voice is None:
         return
     tags = set[str]()
@@ -388,7 +386,7 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     """
     load_synthesiser.cache_clear()
     check_script_tags(script, stages)
-    stage = speak_stage_of(stages)
+    stage = find_stage(Speak, stages)
     if stage is None:
         return _price_of_conversion(script, find_stage(Convert, stages))
     pricer = _Pricer(stage)

@@ -29,7 +29,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import MOST_SECONDS, PendingConversation, drop_stale, is_held, read_rows
+from dailytalk_contiguous.shards import MOST_SECONDS, PendingConversation, drop_stale, read_rows
 from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository, keep_base
@@ -301,7 +301,8 @@ class StreamSpec(Spec):
             step = replace(spoken_pass(self.out, [script], self.speaking, self.fields), is_window=True)
             yield step
             window.shards[DATASET] = step.paths[0].name
-            if is_held(step.paths[0]) and len(step.rejects) == len(script):
+            may_pass_again = step.paths != step.shard_paths
+            if may_pass_again and len(step.rejects) == len(script):
                 self._unsaid = DailytalkError(
                     f"nothing could be spoken of a window ({step.rejects[0].reason})",
                     "run the same command again once the synthesiser answers",

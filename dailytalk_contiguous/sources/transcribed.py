@@ -45,8 +45,8 @@ from dailytalk_contiguous.shards import (
     by_generation,
     compress,
     expand,
-    read_entries,
     read_rows,
+    read_shard,
     shard_files,
 )
 from dailytalk_contiguous.sources.joined import put_in_step, put_together
@@ -229,7 +229,7 @@ def lacks_recordings(tagged: Path) -> bool:
     """Whether a recording of the shards in a folder is no longer where it was."""
     uris: set[str] = set()
     for path in tagged.glob("shard-*.parquet"):
-        if not read_entries(path):
+        if not read_shard(path).entries:
             continue
         for row in read_rows(path, ("audio",)).values():
             audio = row["audio"] or {}

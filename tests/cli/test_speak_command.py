@@ -15,7 +15,7 @@ from recordings import calls, excerpt, read_lines, save, state
 from scripted import SHORT, Stubborn, folder, loopback, talk, write_transcript
 from tts_server import TOKEN, OwnServer
 
-from dailytalk_contiguous.shards import entries_in
+from dailytalk_contiguous.shards import CurrentRows, shard_files
 
 FISH = ("--profile", "embedded", "--tts", "fish")
 ESPEAK = ("--profile", "embedded")
@@ -322,13 +322,13 @@ def test_added_recording_leaves_finished_conversations_and_edits_as_they_were(
     assert dailytalk(*tag).code in (0, 3)  # the words are not where anybody speaks
     edited(work, 0, text="Hello again.")
     assert dailytalk("speak", work, *ESPEAK).code == 0
-    sound = entries_in(work / "dataset")["a"][1].audio
+    sound = CurrentRows(shard_files(work / "dataset")).entries["a"].entry.audio
     calls(source, "b")
     assert dailytalk(*tag).code in (0, 3)
     assert dailytalk("speak", work, *ESPEAK).code == 0
-    entries = entries_in(work / "dataset")
+    entries = CurrentRows(shard_files(work / "dataset")).entries
     assert entries.keys() == {"a", "b"}
-    assert entries["a"][1].audio == sound
+    assert entries["a"].entry.audio == sound
     first = read_lines(work / "transcript_shifted.jsonl")[0]
     assert first["text"] == "Hello again."
 

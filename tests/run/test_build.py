@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.records.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.run.run import Pass
 from dailytalk_contiguous.run.shard import ShardMaker, StageEvent
-from dailytalk_contiguous.shards import PendingConversation, entries_in, read_rows
+from dailytalk_contiguous.shards import CurrentRows, PendingConversation, read_rows, shard_files
 from dailytalk_contiguous.stages.base import Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
@@ -92,7 +92,7 @@ def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Pa
     refusing = Weigh(refused=("b", "c"))
     path = build(tmp_path, "abc", Length(), refusing, batch_seconds=batch_seconds)
     assert weights(path) == {"a": 3}
-    rejects = {name: entry.reject for name, (_, entry) in entries_in(tmp_path).items()}
+    rejects = {name: entry.reject for name, (_, entry) in CurrentRows(shard_files(tmp_path)).entries.items()}
     assert list(rejects) == ["a", "b", "c"]
     assert rejects["a"] is None
     assert rejects["b"] == Reject("b", "Weigh", "too odd", "make it even")

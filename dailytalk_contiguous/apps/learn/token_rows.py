@@ -23,7 +23,7 @@ from dailytalk_contiguous.publish.items import clip_shards
 from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.tagging import list_conversations, refuse_to_lose
-from dailytalk_contiguous.shards import CurrentShards, current_shards
+from dailytalk_contiguous.shards import CurrentRows
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -143,7 +143,7 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
         yield row
 
 
-def contour_shards(folder: Path) -> CurrentShards:
+def contour_shards(folder: Path) -> CurrentRows:
     """The shards of a folder of `dailytalk tokens extract`, by name. Raises DailytalkError if there are none."""
     return _shards_of(folder, "extract", (CONTOUR_SHARDS,))
 
@@ -158,12 +158,12 @@ def contour_rows(folder: Path) -> Iterator[Row]:
     return _utterances(contour_shards(folder), ExtractContours.adds)
 
 
-def _shards_of(folder: Path, command: str, subfolders: Sequence[str]) -> CurrentShards:
+def _shards_of(folder: Path, command: str, subfolders: Sequence[str]) -> CurrentRows:
     """The shards in the first of these subfolders that has any."""
     for subfolder in subfolders:
         paths = clip_shards(folder / subfolder)
         if paths:
-            return current_shards(paths)
+            return CurrentRows(paths)
     reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
     raise DailytalkError(reason, "name its folder, or run it first")
 
@@ -172,7 +172,7 @@ def _shards_of(folder: Path, command: str, subfolders: Sequence[str]) -> Current
 _NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
 
 
-def _utterances(shards: CurrentShards, added: Iterable[str]) -> Iterator[Row]:
+def _utterances(shards: CurrentRows, added: Iterable[str]) -> Iterator[Row]:
     """The utterances of shards, with these columns of a stage; each has the name of its `shard`."""
     adds = TokeniseProsody.adds | ExtractContours.adds
     needed = Features(_NEEDED)
@@ -180,13 +180,12 @@ def _utterances(shards: CurrentShards, added: Iterable[str]) -> Iterator[Row]:
         needed[name] = List(adds[name])
     all_columns = Features({**needed, **_MAY_LACK})
     for path in shards.files:
-        replaced = shards.replaced.get(path, ())
         with open_parquet(path, _AGAIN) as file:
             file.check(all_columns, needed)
             stored = file.schema.names
             names = [name for name in ("conversation_id", *all_columns) if name in stored]
             for row in file.rows(names):
-                if row["conversation_id"] not in replaced:
+                if shards.counts(path, row["conversation_id"]):
                     yield from _utterances_of(path.name, row, added)
 
 

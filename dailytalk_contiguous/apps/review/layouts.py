@@ -42,7 +42,7 @@ from dailytalk_contiguous.machine.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.machine.read_documents import read_bytes
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
-from dailytalk_contiguous.shards import Entry, entries_in, read_rows
+from dailytalk_contiguous.shards import CurrentRows, StoredEntry, read_rows, shard_files
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row, with_recording
 from dailytalk_contiguous.store.addresses import copied_from
@@ -457,8 +457,8 @@ class TaggedLines(Editable[list[str]]):
         return float(self._row(name)["offset"]) if name in self._tagged else 0.0
 
     @cached_property
-    def _tagged(self) -> dict[str, tuple[Path, Entry]]:
-        return entries_in(self.root / TAGGED)
+    def _tagged(self) -> dict[str, StoredEntry]:
+        return CurrentRows(shard_files(self.root / TAGGED)).entries
 
     def _row(self, name: str) -> Row:
         path, _ = self._tagged[name]

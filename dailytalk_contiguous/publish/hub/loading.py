@@ -26,6 +26,7 @@ from dailytalk_contiguous.machine.stereo_audio import StereoFeature
 from dailytalk_contiguous.publish.items import Shards
 from dailytalk_contiguous.publish.opening import finished_items, local_folder
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
+from dailytalk_contiguous.shards import read_shard
 from dailytalk_contiguous.store.addresses import address_of, stores_named_in_errors
 from dailytalk_contiguous.store.foreign_card import check_card
 from dailytalk_contiguous.store.full_disk import disk_problem, name_file
@@ -207,12 +208,12 @@ def _opened(where: str | Path | Reference, revision: str | None, token: str | No
 def _refuse_halves(items: Shards) -> None:
     """Raise DailytalkError if a part of a file doesn't count: `datasets` reads whole files."""
     for file in items.files:
-        replaced = items.replaced.get(file)
-        if replaced:
-            raise DailytalkError(
-                f"the conversation {min(replaced)!r} is in {file} and in a newer shard: a run was stopped here",
-                "run the same command again, which removes the older one",
-            )
+        for name, entry in read_shard(file).entries.items():
+            if not entry.reject and not items.current.counts(file, name):
+                raise DailytalkError(
+                    f"the conversation {name!r} is in {file} and in a newer shard: a run was stopped here",
+                    "run the same command again, which removes the older one",
+                )
 
 
 def _rows_of(
