@@ -51,14 +51,14 @@ Types are those of Python; any value may be None, and an unknown number None or 
 
 UTTERANCES = """## One value an utterance
 
-A stage in `PerUtterance` gets a flat list: a value for each utterance of all conversations in the batch. Any other
-stage gets a list of such lists, one for each conversation, in the order of `start`.
+An `UtteranceStage` that maps columns gets a flat list: a value for each utterance of all conversations in the
+batch. Any other stage that does so gets a list of such lists, one for each conversation, in the order of `start`.
 """
 
 CONVERSATIONS = """## One value a conversation
 
-A stage in `PerUtterance` can ask for those marked with \\*. If it maps columns, it gets the conversation's value
-for each utterance; if it takes objects, it finds the value on the conversation in `of_talks`.
+An `UtteranceStage` can ask for those marked with \\*. If it maps columns, it gets the conversation's value for
+each utterance; if it takes objects, it finds the value on the conversation in `of_talks`.
 """
 
 #: Unit or range of columns, and what `FIELDS_PAGE` does not say of them.
@@ -131,7 +131,7 @@ def columns(stages: Stages) -> Iterator[StageColumn]:
     """Each column of the rows once, in the order in which they are added."""
     names: set[str] = set()
     added: list[tuple[str, Features, tuple[str, ...]]] = [("The source", SOURCE, ())]
-    added += [(stage.name, stage.adds, stage.transient) for stage in stages]
+    added += [(stage.name, stage.columns, stage.transient) for stage in stages]
     for stage, features, transient in added:
         for name, feature in features.items():
             if name not in names:
@@ -169,7 +169,7 @@ def cells(column: StageColumn, feature: Any) -> list[str]:
 def of_utterances(stages: Stages) -> set[str]:
     """The columns with one value an utterance: what `JoinSentences` joins, and what is added after it."""
     after = itertools.dropwhile(lambda stage: not isinstance(stage, JoinSentences), stages)
-    return {name for stage in after for name in stage.adds} - MODEL_FAILURES.keys()
+    return {name for stage in after for name in stage.columns} - MODEL_FAILURES.keys()
 
 
 def heading(stage: str) -> str:

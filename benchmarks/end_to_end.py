@@ -32,6 +32,7 @@ from typing import Any  # noqa: E402
 
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402
+from datasets import Dataset  # noqa: E402
 from faster_whisper.feature_extractor import FeatureExtractor  # noqa: E402
 from tiny_models import make_affect  # noqa: E402
 
@@ -44,7 +45,7 @@ from dailytalk_contiguous.machine.resources import cores  # noqa: E402
 from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.models.affect import fast_precisions  # noqa: E402
 from dailytalk_contiguous.run.shard import after_stage, open_talk  # noqa: E402
-from dailytalk_contiguous.stages.base import Stages  # noqa: E402
+from dailytalk_contiguous.stages.base import Stages, UtteranceStage  # noqa: E402
 
 Batch = dict[str, Any]
 
@@ -141,8 +142,8 @@ class Ours:
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
         for stage in self.stages:  # loads the models
-            if stage.models() and hasattr(stage, "stage"):
-                stage.stage(one)
+            if stage.models() and isinstance(stage, UtteranceStage):
+                stage.map(Dataset.from_dict(one))
         speech_activity.speech_probabilities(np.zeros(ANALYSIS_RATE, np.float32))
 
     def __call__(self, batches: Sequence[Batch]) -> None:

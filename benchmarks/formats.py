@@ -28,6 +28,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from measuring import EXAMPLES, judged, parser, print_table, references
+from stage_calls import row_after
 
 from dailytalk_contiguous.core.words.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
@@ -1408,7 +1409,7 @@ def read_back(files: Files, folder: Path) -> dict[str, Any]:
         "start": [line.start for line in talk],
         "end": [line.end for line in talk],
     }
-    matched = MatchTranscript().row(row | heard | {"notes": []})
+    matched = row_after(MatchTranscript(), row | heard | {"notes": []})
     return row | {"cues": matched["cues"], "unmatched": matched["unmatched"]}
 
 

@@ -26,6 +26,7 @@ import soxr
 from audio_files import conversations
 from numpy.typing import NDArray
 from scipy.signal import correlate, fftconvolve
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.measures import longest_at_once, same_words
 from dailytalk_contiguous.core.records.schema import CHANNELS
@@ -33,7 +34,6 @@ from dailytalk_contiguous.core.sound.crosstalk import separate_sides
 from dailytalk_contiguous.core.words.word import Word
 from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -127,7 +127,7 @@ def _through(source: Samples, way: str) -> Samples:
 def found(recording: Samples, **options: Any) -> Found:
     """What Segment finds in a recording, shape (n, 2) at 16 kHz."""
     batch = conversations(recording)
-    columns = batch | Segment(**options)(batch)
+    columns = batch | columns_after(Segment(**options), batch)
     n_frames = round(batch["duration"][0] * FRAMES) + 1
     masks = (np.zeros(n_frames, bool), np.zeros(n_frames, bool))
     for channel, start, end in zip(columns["channel"][0], columns["start"][0], columns["end"][0], strict=True):
@@ -181,7 +181,7 @@ def one_way(calls: Sequence[Path]) -> bool:
 def transcript(path: Path, leaks: Sequence[Leak]) -> list[dict[str, Any]]:
     """The words of a call with leaks, by the recogniser, each with its `speaker`."""
     heard = found(with_leaks(sound_of(path), leaks), crosstalk=bool(leaks))
-    texts = PerUtterance(Transcribe("base", "en", fillers="drop"))(heard.columns)
+    texts = columns_after(Transcribe("base", "en", fillers="drop"), heard.columns)
     transcribed = []
     for channel, said in zip(heard.columns["channel"][0], texts["words"][0], strict=True):
         transcribed += [{**word, "speaker": channel} for word in said or ()]
@@ -526,8 +526,8 @@ def given(_: Sequence[Path]) -> bool:
 def given_words(recording: Samples, lines: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:
     """Channel, text with its number in the channel, and start of each word; empty for a line without words."""
     batch = conversations(recording)
-    columns = batch | Segment()(batch) | {"cues": [[{"speaker": None, **line} for line in lines]]}
-    columns |= MatchTranscript()(columns)
+    columns = batch | columns_after(Segment(), batch) | {"cues": [[{"speaker": None, **line} for line in lines]]}
+    columns |= columns_after(MatchTranscript(), columns)
     n_words = dict.fromkeys(CHANNELS, 0)
     words = []
     for channel, of_line, start in zip(

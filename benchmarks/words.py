@@ -33,8 +33,9 @@ import soundfile
 import soxr
 from audio_files import conversations, room_tone
 from numpy.typing import NDArray
+from stage_calls import columns_after, row_after
 
-from dailytalk_contiguous import Align, PerUtterance, Segment, Transcribe
+from dailytalk_contiguous import Align, Segment, Transcribe
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -270,14 +271,14 @@ def segmented_batch(sound: Samples) -> dict[str, list[Any]]:
     """A conversation with a voice on its left side, a room on its right one, and its utterances."""
     room = room_tone(len(sound), ROOM_DBFS)
     batch = conversations(np.stack([sound, room], axis=1))
-    return batch | Segment()(batch)
+    return batch | columns_after(Segment(), batch)
 
 
 def placed_in_all_ways(talk: Talk, segmented: dict[str, list[Any]]) -> Iterator[tuple[str, Outcome]]:
     """Each way to place the words of a talk, and its outcome."""
     transcript = [cue_of(line) for line in talk.lines]
     matched = segmented | {"cues": [transcript]}
-    matched |= MatchTranscript()(matched)
+    matched |= columns_after(MatchTranscript(), matched)
     yield GIVEN, aligned(talk, transcribed(matched), "auto")
     row = transcribed(segmented)
     yield BASE, aligned(talk, row, "auto")
@@ -294,7 +295,7 @@ def cue_of(line: Sequence[Timed]) -> dict[str, Any]:
 
 def transcribed(batch: dict[str, list[Any]]) -> dict[str, Any]:
     """The row of a conversation with the words of each utterance, on the timeline that it was recorded on."""
-    batch = batch | PerUtterance(Transcribe("base", "en"))(batch)
+    batch = batch | columns_after(Transcribe("base", "en"), batch)
     row = {column: values[0] for column, values in batch.items()}
     nothing = [None] * len(row["start"])
     row["source_channel"] = row["channel"]
@@ -313,7 +314,7 @@ def transcribed(batch: dict[str, list[Any]]) -> dict[str, Any]:
 def aligned(talk: Talk, row: dict[str, Any], aligner: str) -> Outcome:
     """The words of a row as `Align` places them."""
     began = time.process_time()
-    alignments = Align("none", aligner).row(row)["alignments"]
+    alignments = row_after(Align("none", aligner), row)["alignments"]
     processor_seconds = time.process_time() - began
     output = [
         Timed(word["word"], word["start"], word["end"], word["source"].startswith("aligned"))

@@ -13,17 +13,15 @@ CHAIN = [
     dc.Segment(channel="both"),
     dc.MatchTranscript(),
     dc.CheckGiven(),
-    dc.PerUtterance(dc.Transcribe(model="medium", language="auto")),
+    dc.Transcribe(model="medium", language="auto"),
     dc.JoinSentences(),
-    dc.PerUtterance(dc.MeasureProsody()),
-    dc.PerUtterance(
-        dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context_seconds=3.0)
-    ),
+    dc.MeasureProsody(),
+    dc.RateAffect(model="audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim", context_seconds=3.0),
     dc.Bucket(preset="percentile"),
-    dc.PerUtterance(dc.Tag(rules="standard")),
-    dc.PerUtterance(dc.Punctuate()),
+    dc.Tag(rules="standard"),
+    dc.Punctuate(),
     dc.Script(),  # here people may edit transcript.jsonl
-    dc.PerUtterance(dc.Speak(engine="fish", revoice="left")),
+    dc.Speak(engine="fish", revoice="left"),
     dc.Reconstruct(mode="anchor", revoice="left"),
     dc.Align(recogniser="medium", revoice="left"),
     dc.Finish(revoice="left"),

@@ -39,7 +39,6 @@ from .run.build import run_recipe as run_recipe
 from .sources.folder import Folder as Folder
 from .sources.speech import add_speech as add_speech
 from .stages.align import Align as Align
-from .stages.base import PerUtterance as PerUtterance
 from .stages.base import Stage as Stage
 from .stages.base import UtteranceStage as UtteranceStage
 from .stages.base import published_by as published_by

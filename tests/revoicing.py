@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 from audio_files import Samples, room_tone, struct_of, wav_bytes
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -115,7 +116,7 @@ class Result(NamedTuple):
 
 
 def rebuilt(stage: Reconstruct, batch: dict[str, list[Any]]) -> Result:
-    rows = stage(batch)
+    rows = columns_after(stage, batch)
     row = {name: values[0] for name, values in rows.items()}
     file = io.BytesIO(row["built_audio"]["bytes"])
     pcm, rate = soundfile.read(file, dtype="int16", always_2d=True)

@@ -10,15 +10,14 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
 def models_of(settings: Stages) -> tuple[Transcribe, RateAffect]:
-    inner = [stage.stage for stage in settings if isinstance(stage, PerUtterance)]
-    (heard,) = [stage for stage in inner if isinstance(stage, Transcribe)]
-    (rated,) = [stage for stage in inner if isinstance(stage, RateAffect)]
+    (heard,) = [stage for stage in settings if isinstance(stage, Transcribe)]
+    (rated,) = [stage for stage in settings if isinstance(stage, RateAffect)]
     return heard, rated
 
 
@@ -44,8 +43,7 @@ def test_another_context_of_affect_leaves_what_was_recognised(tiny_affect: str) 
 
 def test_utterances_and_their_edges_are_found_without_a_gpu() -> None:
     """Of the recogniser's work only the words count, by which `JoinSentences` joins."""
-    inner = [getattr(stage, "stage", stage) for stage in tag_stages()]
-    finders = [stage for stage in inner if not {"utterance_id", "start", "end"}.isdisjoint(stage.adds)]
+    finders = [stage for stage in tag_stages() if not {"utterance_id", "start", "end"}.isdisjoint(stage.adds)]
     assert [stage.name for stage in finders] == ["Segment", "MatchTranscript", "JoinSentences"]
     assert not any(hasattr(stage, "device") for stage in finders)
 

@@ -12,7 +12,7 @@ from hub.server import HubServer
 from recordings import excerpt, save
 from test_chain import CHAIN, opened, undecoded
 
-from dailytalk_contiguous import Bucket, Finish, MeasureProsody, PerUtterance, Segment, Stage, add_speech
+from dailytalk_contiguous import Bucket, Finish, MeasureProsody, Segment, Stage, add_speech
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records.schema import PROBLEM, Row
 
@@ -105,7 +105,7 @@ def test_stream_is_refused_in_one_line_that_names_stage_map(hub: HubServer) -> N
     assert [row["half"] for row in Halve().map(stream())] == [1.0]
 
 
-@pytest.mark.parametrize("stage", [Segment(), PerUtterance(MeasureProsody()), Bucket(), Finish()])
+@pytest.mark.parametrize("stage", [Segment(), MeasureProsody(), Bucket(), Finish()])
 def test_columns_that_are_missing_are_named(stage: Stage) -> None:
     with pytest.raises(ValueError, match=f"{stage.name} needs the columns"):
         Dataset.from_dict({"text": ["a"]}).map(stage, batched=True)

@@ -17,6 +17,7 @@ import soundfile
 from audio_files import EXAMPLE_NAMES, EXAMPLES, Samples, conversations, example, room_tone
 from numpy.typing import NDArray
 from scipy import signal
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.finished import from_finished
 from dailytalk_contiguous.core.records.schema import CHANNELS
@@ -129,7 +130,7 @@ def found(sound: Samples, rate: int) -> dict[str, Any]:
     """The row of what `Segment` finds."""
     file = io.BytesIO()
     soundfile.write(file, np.clip(sound, -1, 1), rate, format="WAV")
-    batch = Segment()(conversations(file.getvalue()) | {"duration": [len(sound) / rate]})
+    batch = columns_after(Segment(), conversations(file.getvalue()) | {"duration": [len(sound) / rate]})
     names = ("channel", "start", "end", "start_trim", "end_trim")
     columns = zip(*(batch[name][0] for name in names), strict=True)
     return row_of([dict(zip(names, values, strict=True)) for values in columns], len(sound) / rate)

@@ -19,6 +19,7 @@ import soundfile
 from audio_files import Samples, conversations, example, room_tone, wav_bytes
 from from_apps import from_app
 from revoicing import Said, columns, recording
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.sound import prosody, quality, speech_runs
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
@@ -203,7 +204,7 @@ def conversation_rebuilt_around_a_new_voice() -> Any:
     rebuilt = []
     for mode, revoice in (("anchor", "left"), ("sequential", "right")):
         batch = columns(utterances, samples, RATE, 0, revoice)
-        row = Reconstruct(mode, 0, revoice)(batch)
+        row = columns_after(Reconstruct(mode, 0, revoice), batch)
         fields = {name: values[0] for name, values in row.items() if name != "built_audio"}
         encoded = row["built_audio"][0]["bytes"]
         rebuilt.append([fields, *sound_of(encoded)])

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import logging as hub_logging
 from recordings import excerpt, read_lines, save
 
-from dailytalk_contiguous import PerUtterance, Script, run_recipe
+from dailytalk_contiguous import Script, run_recipe
 from dailytalk_contiguous.cli.recipe import option_notes
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -35,11 +35,10 @@ def embedded(stages: list[Any]) -> list[Any]:
     models = {"Transcribe": "base", "RateAffect": "voice-linear"}
     ready = []
     for stage in stages:
-        inner = stage.stage if isinstance(stage, PerUtterance) else stage
         if stage.name in models:
-            stage = PerUtterance(replace(inner, model=models[stage.name], **_english(inner)))
+            stage = replace(stage, model=models[stage.name], **_english(stage))
         elif stage.name == "Speak":
-            stage = PerUtterance(replace(inner, engine="espeak"))
+            stage = replace(stage, engine="espeak")
         elif stage.name == "Align":
             stage = replace(stage, recogniser="")
         ready.append(stage)

@@ -111,17 +111,16 @@ def load_stages(files: Iterable[Path]) -> Stages:
 
     Raises DailytalkError for a file that is missing, can't be run, or has no such list.
     """
-    example = "STAGES = (PerUtterance(MyStage()),)"
+    example = "STAGES = (MyStage(),)"
     stages: list[Stage] = []
     for file in files:
         stages += from_own_file("--stage", file, "STAGES", tuple | list, example)
     for stage in stages:
-        inner = getattr(stage, "stage", stage)
-        if not isinstance(inner, Stage):
+        if not isinstance(stage, Stage):
             raise DailytalkError("--stage lists something that is not a stage", f"end it with {example}")
-        if not is_dataclass(inner):
+        if not is_dataclass(stage):
             raise DailytalkError(
-                f"the stage {inner.name} is not a dataclass", "write @dataclass(frozen=True) above it"
+                f"the stage {stage.name} is not a dataclass", "write @dataclass(frozen=True) above it"
             )
     return tuple(stages)
 

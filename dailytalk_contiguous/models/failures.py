@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
-from dailytalk_contiguous.core.errors import DailytalkError, lacks_memory
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, lacks_memory
 from dailytalk_contiguous.machine.interrupts import check_interrupt
 
 #: Utterances in a process on all of which a model has failed, after which it is taken to be broken.
@@ -140,3 +140,27 @@ def each_that_works(
         return results | more_results, reasons | more_reasons
     record.worked(model)
     return results, {}
+
+
+def all_that_work(
+    call: Callable[[Sequence[_Key]], Sequence[_Result]], keys: Sequence[_Key], model: str, remedy: str
+) -> tuple[dict[_Key, _Result], dict[_Key, BadInput]]:
+    """Return the results by key, and the errors of the keys on which the model fails alone.
+
+    `each_that_works` finds these. The others are called together once more, since a model may compare what is in a
+    batch. Without a remedy, the error of the model is raised.
+    """
+    if not remedy or not keys:
+        return dict(zip(keys, call(keys), strict=True)), {}
+    results, reasons = each_that_works(call, keys, model)
+    if results and reasons:
+        works = [*results]
+        try:
+            results = dict(zip(works, call(works), strict=True))
+        except Exception as error:  # the results of the parts are kept
+            if failure_text(error) is None:
+                raise
+    errors: dict[_Key, BadInput] = {}
+    for key, reason in reasons.items():
+        errors[key] = BadInput(f"the model of {model} failed on it ({reason})", remedy)
+    return results, errors

@@ -11,7 +11,7 @@ from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import StageMaker, without_models
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.judge_turn_ends import NOT_JUDGED, JudgeTurnEnds
@@ -51,7 +51,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     verifier = ""
     if verify:
         verifier = align.recogniser or make.fields["Transcribe"]["model"]
-    speak = PerUtterance(make(Speak, verify=verifier))
+    speak = make(Speak, verify=verifier)
     reconstruct = make(Reconstruct)
     judge = make(JudgeTurnEnds)
     finish = make(Finish)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.check_given import CheckGiven
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
@@ -52,21 +52,21 @@ def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
         raise DailytalkError("--recognise-absent needs a recogniser", "name one with --asr-model")
     classify = make(ClassifyEmotion, model=NO_MODEL)
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
-    classified: Stages = (PerUtterance(classify),) if classify.model != NO_MODEL else ()
-    tokenised: Stages = (PerUtterance(tokenise),) if tokenise.codebook != NO_MODEL else ()
+    classified: Stages = (classify,) if classify.model != NO_MODEL else ()
+    tokenised: Stages = (tokenise,) if tokenise.codebook != NO_MODEL else ()
     stages: Stages = (
         make(Segment),
         make(MatchTranscript),
         check,
-        PerUtterance(transcribe),
+        transcribe,
         make(JoinSentences),
-        PerUtterance(make(MeasureProsody)),
-        PerUtterance(make(RateAffect, context_seconds=3.0)),
+        make(MeasureProsody),
+        make(RateAffect, context_seconds=3.0),
         *classified,
         *tokenised,
         make(Bucket),
-        PerUtterance(make(Tag)),
-        PerUtterance(make(Punctuate)),
+        make(Tag),
+        make(Punctuate),
     )
     make.all_used(*stages, classify, tokenise)
     return stages

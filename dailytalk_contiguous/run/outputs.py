@@ -43,7 +43,7 @@ from dailytalk_contiguous.run.sound_files import sounds_digest, wav_path, write_
 from dailytalk_contiguous.run.transcript_counts import count_transcript
 from dailytalk_contiguous.shards import LAYOUT, Shard, read_rows, read_shard
 from dailytalk_contiguous.sources.people import People
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.script import SILENT_SPEAKERS, Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.store.files import (
     inside,
@@ -462,7 +462,7 @@ def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
 
 def models_of(stages: Sequence[Stage]) -> dict[str, JsonObject]:
     """Return the models of stages by role, each with its name and licence, for run.json."""
-    licences = {role: licence for stage in stages for role, licence in _inner(stage).licences.items()}
+    licences = {role: licence for stage in stages for role, licence in stage.licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
     records = {}
     for role, model in models.items():
@@ -471,14 +471,10 @@ def models_of(stages: Sequence[Stage]) -> dict[str, JsonObject]:
     return records
 
 
-def _inner(stage: Stage) -> Stage:
-    return stage.stage if isinstance(stage, PerUtterance) else stage
-
-
 def stage_record(stage: Stage) -> JsonObject:
     """Return a stage for run.json."""
-    inner: Any = _inner(stage)  # each stage is a dataclass
-    return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
+    fields: Any = stage  # each stage is a dataclass
+    return {"name": stage.name, "digest": stage.digest, "settings": asdict(fields)}
 
 
 def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> JsonObject:

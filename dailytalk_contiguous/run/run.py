@@ -64,7 +64,7 @@ from dailytalk_contiguous.shards import (
     shard_path,
 )
 from dailytalk_contiguous.sources.remote import Mirror
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage, stages_digest
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, stages_digest
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
@@ -129,9 +129,8 @@ def preflight(stages: Sequence[Stage], options: RunOptions = RunOptions(), fetch
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """Return the device (auto, cpu, cuda) of the first stage whose model may use a GPU; None if there is none."""
     for stage in stages:
-        inner = stage.stage if isinstance(stage, PerUtterance) else stage
-        device: str = getattr(inner, "device", "cpu")
-        if device != "cpu" and any(inner.models().values()):
+        device: str = getattr(stage, "device", "cpu")
+        if device != "cpu" and any(stage.models().values()):
             return device
     return None
 
@@ -357,7 +356,7 @@ class Pass:
     @cached_property
     def columns_added(self) -> Set[str]:
         """The columns that the stages so far add, the transient ones, too."""
-        return frozenset(name for stage in self.stages_so_far for name in stage.adds)
+        return frozenset(name for stage in self.stages_so_far for name in stage.columns)
 
     def pass_before(self) -> "Pass":
         """Return the pass before, as far as this one needs it: for shards that it can't copy whole.

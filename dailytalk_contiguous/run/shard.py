@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.judged import read_published
 from dailytalk_contiguous.core.records.rows import as_stored, assign, from_row, has_column, to_row
 from dailytalk_contiguous.core.records.schema import SOURCE, Row
+from dailytalk_contiguous.core.records.utterance import is_set
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.machine.audio import from_uri
 from dailytalk_contiguous.machine.interrupts import check_interrupt
@@ -63,7 +64,8 @@ def features_of(stages: Sequence[Stage]) -> Features:
     """Return the columns of a shard: the source's and all that the stages add, except the transient ones."""
     columns = dict(SOURCE)
     for stage in stages:
-        columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
+        added = stage.columns if "utterance_id" in columns else stage.adds
+        columns |= {name: feature for name, feature in added.items() if name not in stage.transient}
     return Features(columns)
 
 
@@ -176,7 +178,7 @@ class ShardInProgress:
         self._entries: dict[str, Entry] = {}
         self._rows_before: dict[str, Row] = {}
         self.left: list[PendingConversation] = []
-        made_columns = task.made_before | {name for stage in stages for name in stage.adds}
+        made_columns = task.made_before | {name for stage in stages for name in stage.columns}
         finished_rows = self._finished_rows()
         rejects = _rejects_in({name: stored.entry for name, stored in task.finished.items()})
         if task.before and len(finished_rows) + len(rejects) < len(task.conversations):
@@ -441,10 +443,11 @@ def open_talk(row: Row, features: Features) -> Conversation:
 def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversation]:
     """Conversations after a stage, with values as a file would hold them."""
     after = stage.apply(talks)
-    names = [name for name in stage.adds if name not in stage.transient]
     for talk in after:
+        columns = stage.columns if is_set(talk.utterances) else stage.adds
+        names = [name for name in columns if name not in stage.transient]
         if not talk.problem:
-            assign(talk, as_stored(to_row(talk, names), stage.adds), stage.adds)
+            assign(talk, as_stored(to_row(talk, names), columns), columns)
     return after
 
 

@@ -24,7 +24,7 @@ from dailytalk_contiguous.sources.hub.repository import keep_base
 from dailytalk_contiguous.sources.inputs import Inputs
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings.recording_files import LeftOut
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
+from dailytalk_contiguous.stages.base import Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
 from dailytalk_contiguous.store.work_folder import RATED, TAGGED
 
@@ -179,8 +179,7 @@ class TagSpec(Spec):
         stages = self.stages
         tagged = self.out / TAGGED
         groups = self.recordings.groups
-        inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-        buckets = [number for number, stage in enumerate(inner) if isinstance(stage, Bucket)]
+        buckets = [number for number, stage in enumerate(stages) if isinstance(stage, Bucket)]
         if not buckets:
             return Pass(tagged, groups, stages)
         n_rated = buckets[0]

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.machine.resources import available_memory, cores
 from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, is_model_folder, stored_files
 from dailytalk_contiguous.models.whisper import SIZES
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import Stage
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +83,9 @@ def weights_on_gpu(stages: Iterable[Stage]) -> int:
     """Bytes of the weights that a process has on a GPU for the models of stages; 0 if none of them runs on one."""
     models = set[str]()
     for stage in stages:
-        inner = stage.stage if isinstance(stage, PerUtterance) else stage
-        if getattr(inner, "device", "cpu") == "cpu":
+        if getattr(stage, "device", "cpu") == "cpu":
             continue
-        for names in inner.models().values():
+        for names in stage.models().values():
             models.update(names.split(", "))  # aligners are listed
     return sum(map(weights_bytes, models))
 

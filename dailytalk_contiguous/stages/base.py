@@ -1,8 +1,8 @@
-"""Stages, and how a stage written for utterances runs on conversations.
+"""Stages: what takes conversations and returns them, with columns added.
 
 A stage is a frozen dataclass: its fields are its settings, `adds` names and types the columns that it makes. It
-takes a conversation and returns it; a call maps a batch of columns to a batch of columns. It holds no model and no
-state, so it pickles, hashes and moves to a worker as it is. `PerUtterance` lifts a stage for utterances.
+holds no model and no state, so it pickles, hashes and moves to a worker as it is. A run calls `Stage.apply`; a
+dataset goes through `Stage.map`, which makes conversations of its rows, and rows of these.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
@@ -33,7 +33,6 @@ from dailytalk_contiguous.core.records.rows import (
     gather,
     has_column,
     malformed,
-    overwrite,
     set_null,
     share_out,
     to_flat,
@@ -51,21 +50,22 @@ from dailytalk_contiguous.core.records.schema import (
     Row,
     per_utterance,
 )
-from dailytalk_contiguous.core.records.utterance import UTTERANCE, Utterance, is_set
+from dailytalk_contiguous.core.records.utterance import UNSET, Utterance, is_set, or_none
 from dailytalk_contiguous.core.settings import Setting, check_values, is_own_file
 from dailytalk_contiguous.core.sound.samples import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.own_file import code_version, instance_of, is_own_module, refuse_in_import
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.stages.attempts import (
-    Problems,
-    all_that_work,
-    attempted,
+from dailytalk_contiguous.models.failures import all_that_work
+from dailytalk_contiguous.stages.plain_map import (
+    TypedColumn,
     columns_from_rows,
-    model_failure,
+    refused_plain_map,
     rows_in,
+    shown_by_arrow,
 )
-from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
 from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -106,19 +106,22 @@ COMPUTE_TYPE = Setting("Whisper's precision; auto: int8 on CPU, float16 on CUDA.
 class Stage:
     """Base of all stages. Subclasses are frozen dataclasses that define `adds`, and what makes it.
 
-    That is `of_talk` or `of_talks`, for conversations; or, for columns alone, `row` or `__call__`.
+    That is `of_talk` or `of_talks`, for conversations. A stage may also be a function on columns, as `Dataset.map`
+    takes one: `__call__` is given a batch of the columns in `needs` and `uses`, and returns those of `adds`; `row`
+    does so for one row. They raise BadInput for a row that can't be used.
 
     Attributes:
         needs: columns that must be there.
         uses: columns that are used if they are there.
-        adds: the columns that a call returns, and their types.
+        adds: the columns that it makes, and their types.
+        keeps: columns of a dataset that `map` keeps beside those of `adds`; None for all.
         publishes: columns of `adds` that transcripts and finished rows have, too. A `Field` belongs to each
             utterance, beside those of `core.records.utterance.FIELDS`; its name is enough if the defaults of
             `Field` fit. A `Column` belongs to the row and has one value a conversation.
         transient: columns of `adds` that are too large to be stored.
         if_model_fails: the remedy for an utterance on which the stage's model raises an error. The utterance goes
-            on without results (`PerUtterance`), or is rejected (a dataset of utterances). If empty, the error ends
-            the run. The stage must take an utterance whose `speech` is empty.
+            on without results, or is rejected (a dataset of utterances). If empty, the error ends the run. The
+            stage must take an utterance whose `speech` is empty.
         VERSION: a number that is raised whenever the results of a stage of this package change; rows of another
             version are made again. A person's own stage needs none: its file counts.
         prepares: whether the stage needs no model's device, so that a thread may run it while the device is busy.
@@ -129,12 +132,14 @@ class Stage:
         only_named: roles of `models` whose models are only names. A model of any other role may be a folder of
             this machine, whose files are then part of the digest.
         batch_rows: rows a batch in `map` (a stream has one row a batch for a stage that takes its rows one by
-            one). A batch of binaries must stay under 2 GB.
+            one, and a stage for utterances one conversation). A batch of binaries must stay under 2 GB.
+        by_row: whether it takes its conversations one by one, whatever the batch; set by this class.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ()
     adds: ClassVar[Features] = Features({})
+    keeps: ClassVar[tuple[str, ...] | None] = None
     publishes: ClassVar[tuple[Field | str, ...]] = ()
     transient: ClassVar[tuple[str, ...]] = ()
     if_model_fails: ClassVar[str] = ""
@@ -144,19 +149,27 @@ class Stage:
     retried: ClassVar[bool] = False
     only_named: ClassVar[frozenset[str]] = frozenset({"speech_activity"})
     batch_rows: ClassVar[int] = 64
+    by_row: ClassVar[bool] = True
+
+    #: The function on columns of a class that defines one.
+    _row: ClassVar[Callable[..., Row] | None] = None
+    _columns: ClassVar[Callable[..., Batch] | None] = None
 
     def __post_init__(self) -> None:
         check_values(self)
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        is_of_objects = cls.of_talk is not Stage.of_talk or cls.of_talks is not Stage.of_talks
-        for method in ("row", "__call__"):
-            if is_of_objects and method in vars(cls):
-                raise TypeError(f"{cls.__name__} takes conversations: its {method} would not be called")
-        if "__call__" in vars(cls):
-            call = takes_plain_map(cls.__call__)
-            setattr(cls, "__call__", call)  # noqa: B010 - mypy takes an assignment for a mistake
+        functions = [name for name in ("row", "__call__") if name in vars(cls)]
+        defined = {name for kind in cls.__mro__ if kind.__module__ != __name__ for name in vars(kind)}
+        if functions and not defined.isdisjoint(("of_utterance", "of_talk", "of_talks")):
+            raise TypeError(f"{cls.__name__} takes conversations: its {functions[0]} would not be called")
+        if "row" in functions:
+            cls._row = vars(cls)["row"]
+        if "__call__" in functions:
+            cls._columns = vars(cls)["__call__"]
+            del cls.__call__  # `datasets` calls that of `Stage`
+        cls.by_row = cls.of_talks is Stage.of_talks and cls._columns is None
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
         """Pickle a stage of a person's own file by its module's name, so that any process can load it.
@@ -177,149 +190,109 @@ class Stage:
         """
         raise NotImplementedError(f"{self.name} defines neither of_talk nor row or __call__")
 
-    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+    def of_talks(self, talks: Sequence[Conversation]) -> Sequence[Conversation | BadInput]:
         """`of_talk` for several: a stage whose model takes several at once defines it in place of that one.
 
-        Raises BadInput, with its place among them, for one that can't be used.
+        A BadInput in the place of one says why it can't be used. If it is raised instead, with that place, the
+        others are given once more.
         """
-        done: list[Conversation] = []
-        for index, talk in enumerate(talks):
+        if self._columns:
+            return self._with_columns(talks)
+        results: list[Conversation | BadInput] = []
+        for talk in steps("conversations", talks, len(talks)):
+            check_interrupt()
             try:
-                done.append(self.of_talk(talk))
+                results += self._with_columns([talk]) if self._row else [self.of_talk(talk)]
             except BadInput as error:
-                raise error.at_row(index) from error.__cause__
-        return done
+                results.append(error)
+        return results
 
-    def row(self, row: Row) -> Row:
-        """Return the columns of `adds` for one row that holds `needs`."""
-        if self.takes_columns:
-            raise NotImplementedError(f"{self.name} defines neither of_talk nor row or __call__")
-        columns = self({name: [value] for name, value in row.items()})
-        return {name: columns[name][0] for name in self.adds}
+    def _with_columns(self, talks: Sequence[Conversation]) -> Sequence[Conversation]:
+        """`of_talks` for a function on columns, of which a conversation is a row."""
+        names = self._present(talks)
+        rows = [to_row(talk, names) for talk in talks]
+        for talk, added in zip(talks, self._added(rows), strict=True):
+            assign(talk, added, self.adds)
+        return talks
 
-    @takes_plain_map
-    def __call__(self, batch: Batch) -> Batch:
-        """Return the columns of `adds` for a batch that holds `needs`, one item a row, in the same order.
+    def _present(self, talks: Sequence[Conversation]) -> list[str]:
+        """The columns that a function is given of these conversations."""
+        names = (*self.needs, *self.uses) or (*IDS[:1], *talks[0].extra)
+        return [name for name in names if all(has_column(talk, name) for talk in talks)]
 
-        Raises BadInput, with its place in the batch, for a row that can't be used.
-        """
-        if self.takes_columns:
-            return columns_from_rows(self.rows_after(self._rows_in(batch)), self.adds)
-        columns, problems = self.attempt(batch)
-        for index, error in sorted(problems.items(), key=lambda problem: problem[0]):
-            raise error.at_row(index) from error.__cause__
-        return columns
-
-    def drops(self, names: Iterable[str]) -> list[str]:
-        """Return which columns of a dataset, which has these names, `map` leaves out."""
-        return []
-
-    def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
-        """Call the stage on rows of which some may be unusable.
-
-        Returns columns with null for such a row, and the reasons, by the places of the rows.
-        """
-        rows = self._rows_in(batch)
-        made, problems = self.attempt_rows(rows)
-        nothing: Row = dict.fromkeys(self.adds)
-        after = [made.get(index, nothing) for index in range(len(rows))]
-        return columns_from_rows(after, self.adds), problems
-
-    def attempt_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], Problems]:
-        """Return the columns that the stage adds to rows, and why it can't use the other rows, by their places."""
-        if self.takes_columns:
-            return attempted(self, rows, self.rows_after)
-        done, problems = self.worked([from_row(row) for row in rows])
-        return {index: to_row(talk, self.adds) for index, talk in done.items()}, problems
-
-    def _rows_in(self, batch: Batch) -> list[Row]:
-        """The rows of a batch with the columns that the stage reads; with all for one that names none."""
-        _check_needs(self, batch)
-        return [*rows_in(batch, self._read(batch) or [*batch])]
-
-    def rows_after(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the columns that the stage, which maps columns, adds to rows.
-
-        Raises the errors of the stage; BadInput has the place of a row.
-        """
-        if not self.by_row:
-            columns = self(columns_from_rows(rows, rows[0] if rows else self.needs))
-            _check_added(self, columns)
-            return [*rows_in(columns, [*self.adds])] if self.adds else [{} for _ in rows]
-        made: list[Row] = []
-        for index, row in enumerate(rows):
-            try:
-                added = self.row(row)
-            except BadInput as error:
-                raise error.at_row(index) from error.__cause__
-            _check_added(self, added)
-            made.append({name: added[name] for name in self.adds})
-        return made
+    def _added(self, rows: Sequence[Row]) -> list[Row]:
+        """What the function returns for rows. Raises ValueError, with its name, for a column that it forgets."""
+        if self._columns:
+            columns = self._columns(columns_from_rows(rows, rows[0]))
+            made = [*rows_in(columns, [*columns])] or [{} for _ in rows]
+        elif self._row:
+            made = [self._row(row) for row in rows]
+        added: list[Row] = []
+        for row in made:
+            missing = [name for name in self.adds if name not in row]
+            if missing:
+                raise ValueError(f"{self.name} returned no column {missing[0]!r}, which it adds")
+            added.append({name: row[name] for name in self.adds})
+        return added
 
     def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
         """Return conversations after the stage.
 
         One that it can't use gets a `problem`; one that has a problem already is left alone.
         """
-        for talk in talks:
-            missing = [name for name in self.needs if not talk.problem and not has_column(talk, name)]
+        usable = [talk for talk in talks if not talk.problem]
+        for talk in usable:
+            missing = [name for name in self.needs if not has_column(talk, name)]
             if missing:
                 raise ValueError(f"{self.name} needs the columns {missing}, which no stage before it makes")
-        after = [*talks]
-        indices = [index for index, talk in enumerate(talks) if not talk.problem]
-        done, problems = self.worked([talks[index] for index in indices])
-        for position, talk in done.items():
-            after[indices[position]] = talk
-        for position, error in problems.items():
-            refused = after[indices[position]]
-            refused.problem = error.reason
-            refused.problem_stage = self.name
-            refused.remedy = error.remedy
+        results = iter(self._after(usable))
+        after: list[Conversation] = []
+        for talk in talks:
+            result = talk if talk.problem else next(results)
+            if isinstance(result, Conversation):
+                after.append(result)
+                continue
+            talk.problem = result.reason
+            talk.problem_stage = self.name
+            talk.remedy = result.remedy
+            after.append(talk)
         return after
 
-    def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
-        """Return conversations after the stage, and why it can't use the others, by their places."""
-        if not self.takes_columns:
-            return attempted(self, talks, self._called)
-        return self._worked_on_rows(talks)
+    def _after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
+        """Return conversations after the stage, or why it can't use them."""
+        for talk in talks:
+            share_out(talk, (*self.needs, *self.uses))
 
-    def _called(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        """`of_talks` for conversations of its own: it may be called again without one that it refused."""
-        copies: list[Conversation] = []
-        names = (*self.needs, *self.uses)
+        def call(part: Sequence[int]) -> list[Conversation | BadInput]:
+            return self._results([talks[index] for index in part])
+
+        results, errors = all_that_work(call, range(len(talks)), self.name, self.if_model_fails)
+        return [errors.get(index) or results[index] for index in range(len(talks))]
+
+    def _results(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
+        """`of_talks` for copies of conversations; it is called again without one for which it raises BadInput."""
+        results: dict[int, Conversation | BadInput] = {}
+        reads_fields = self._row is None and self._columns is None
         for index, talk in enumerate(talks):
-            wrong = malformed(talk, names)
-            if wrong and self.reads_fields:
+            wrong = malformed(talk, (*self.needs, *self.uses))
+            if wrong and reads_fields:
                 reason = f"its column {wrong[0]!r} has values of another type than {self.name} reads"
-                raise BadInput(reason, "give it the type that docs/columns.md names", index)
-            copy = copied(talk)
-            share_out(copy, names)
-            copies.append(copy)
-        done = self.of_talks(copies)
-        if len(done) != len(talks) or not all(isinstance(talk, Conversation) for talk in done):
-            raise TypeError(f"{self.name} returned no conversation for one of {len(talks)}")
-        for talk, before in zip(done, talks, strict=True):
-            gather(talk, [name for name in self.adds if talk.extra.get(name) is before.extra.get(name)])
-        return done
-
-    def _worked_on_rows(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
-        """`worked` for conversations that are rows to the stage."""
-        names: list[str] = []
-        for name in (*self.needs, *self.uses):
-            if all(has_column(talk, name) for talk in talks):
-                names.append(name)
-        rows = [to_row(talk, names or IDS[:1]) for talk in talks]
-        made, problems = self.attempt_rows(rows)
-        for index, row in made.items():
-            assign(talks[index], row, self.adds)
-        return {index: talks[index] for index in made}, problems
-
-    def _read(self, columns: Container[str]) -> list[str]:
-        """Which of these columns a call is given; a conversation has its utterances in any case."""
-        names = dict.fromkeys((*self.needs, *self.uses))
-        if not self.takes_columns:
-            names |= {"utterance_id": None}
-        return [name for name in names if name in columns]
+                results[index] = BadInput(reason, "give it the type that docs/columns.md names")
+        while len(results) < len(talks):
+            check_interrupt()
+            indices = [index for index in range(len(talks)) if index not in results]
+            try:
+                made = self.of_talks([copied(talks[index]) for index in indices])
+            except BadInput as error:
+                results[indices[error.row or 0]] = error
+                continue
+            for index, result in zip(indices, made, strict=True):
+                before = talks[index].extra
+                if reads_fields and isinstance(result, Conversation):
+                    now = result.extra
+                    gather(result, [name for name in self.adds if now.get(name, UNSET) is before.get(name, UNSET)])
+                results[index] = result
+        return [results[index] for index in range(len(talks))]
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
@@ -330,23 +303,6 @@ class Stage:
     def lacking(self) -> list[Missing]:
         """Weights that this stage loads and that are not on this machine. Asks no network."""
         return []
-
-    @property
-    def takes_columns(self) -> bool:
-        """Whether it maps columns to columns, and knows no conversations."""
-        kind = type(self)
-        return kind.of_talk is Stage.of_talk and kind.of_talks is Stage.of_talks
-
-    @property
-    def by_row(self) -> bool:
-        """Whether it takes its rows one by one, whatever the batch."""
-        kind = type(self)
-        return kind.__call__ is Stage.__call__ and kind.of_talks is Stage.of_talks
-
-    @property
-    def reads_fields(self) -> bool:
-        """Whether it reads columns as fields of objects, so that their types must be those of the fields."""
-        return not self.takes_columns
 
     def models(self) -> dict[str, str]:
         """Names of the models that this stage uses, by their role (`recogniser`, `affect`, …)."""
@@ -360,6 +316,11 @@ class Stage:
     @property
     def name(self) -> str:
         return type(self).__name__
+
+    @property
+    def columns(self) -> Features:
+        """The columns that it adds to conversations, and their types."""
+        return self.adds
 
     @property
     def digest(self) -> str:
@@ -385,96 +346,116 @@ class Stage:
         >>> Punctuate().map(lines)[0]["tagged_text"]
         "(excited) It's been a while!"
 
+        A stage for utterances takes conversations, too, whose columns are lists:
+
+        >>> call = {"utterance_id": ["a/left/0000"], "text_raw": ["it's been a while"], "tag": ["excited"]}
+        >>> Punctuate().map(Dataset.from_list([call]))[0]["tagged_text"]
+        ["(excited) It's been a while!"]
+
         An eager dataset also takes a stage as a function, with the same rows: `dataset.map(stage, batched=True)`.
         There `datasets` names its cache after the settings and `VERSION`, and knows no model's files.
 
-        A stage for utterances takes conversations, too, whose columns are lists:
-
-        >>> from dailytalk_contiguous import PerUtterance
-        >>> call = {"utterance_id": ["a/left/0000"], "text_raw": ["it's been a while"], "tag": ["excited"]}
-        >>> PerUtterance(Punctuate()).map(Dataset.from_list([call]))[0]["tagged_text"]
-        ["(excited) It's been a while!"]
-
-        Raises ValueError, with their names, for missing columns, and DailytalkError for what is no dataset, and
-        while a command imports the file that calls it.
+        Raises ValueError, with their names, for missing columns, and DailytalkError while a command imports the
+        file that calls it.
         """
         refuse_in_import(f"runs {self.name}")
-        decoded = dataset
+        features = dataset.features or dataset._resolve_features().features
         dataset = undecoded(dataset)
-        features = decoded.features or decoded._resolve_features().features
         _check_needs(self, features)
-        dropped = self.drops(features)
-        if dropped:
-            options = {"remove_columns": dropped} | options
+        added = self._typed(features)
+        batch_rows = self._batch_rows(features)
         is_stream = isinstance(dataset, IterableDataset)
         # The first row of a stream is to cost what one row costs.
-        batch_size = 1 if is_stream and self.by_row else self.batch_rows
-        options = {"batched": True, "batch_size": batch_size} | options
-        marks = self._marks(features)
-        removed = options.get("remove_columns") or ()
-        removed_names = {removed} if isinstance(removed, str) else set(removed)
+        batch_size = 1 if is_stream and self.by_row else batch_rows
+        options = {"batched": True, "batch_size": batch_size, "remove_columns": self._dropped(features)} | options
+        removed: Any = options["remove_columns"] or ()
+        removed_names = [removed] if isinstance(removed, str) else removed
         kept = {name: feature for name, feature in features.items() if name not in removed_names}
-        options.setdefault("features", Features({**kept, **self.adds, **marks}))
-        if isinstance(dataset, Dataset):
-            options.setdefault("writer_batch_size", self.batch_rows)
-            if "new_fingerprint" not in options:
-                option_texts = sorted(str(item) for item in options.items())
-                content = json.dumps([dataset._fingerprint, self.digest, option_texts])
-                options["new_fingerprint"] = hashlib.sha256(content.encode()).hexdigest()[:16]
+        options.setdefault("features", Features({**kept, **added}))
+        if not is_stream:
+            options.setdefault("writer_batch_size", batch_rows)
             options.setdefault("desc", self.name)  # of the bar that datasets shows
-        run = self._mapped if marks else self
-        if is_stream:
-            # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
-            kinds = self.adds.type  # computed at every access
-            types = {name: kinds.field(name).type for name in self.adds if name not in self.transient}
-            run = functools.partial(_stored, run, types)
-        return dataset.map(run, **options)
+            content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
+            options.setdefault("new_fingerprint", hashlib.sha256(content.encode()).hexdigest()[:16])
+        return dataset.map(functools.partial(self._mapped, features, is_stream), **options)
 
-    def _marks(self, names: Container[str]) -> Features:
-        """The columns of `PROBLEM` where rows of a dataset, which has columns of these names, may have one."""
-        return PROBLEM if self.refuses or "problem_stage" in names else Features({})
+    def __call__(self, batch: Any) -> Batch:
+        """The function of `dataset.map(stage, batched=True)`: the columns of a batch of it, with their types.
 
-    def plain_map(self, batch: LazyBatch) -> Batch:
-        """`map` for a batch of `dataset.map(stage, batched=True)`: the columns with their types.
-
-        Columns of `drops` are deleted from the batch. Raises as `map` does, and DailytalkError for added audio.
+        Raises ValueError as `map` does, and DailytalkError where the types would be lost.
         """
+        if not isinstance(batch, LazyBatch):
+            raise refused_plain_map(self.name, "only batches of an eager dataset without a format take its types")
         table = batch.pa_table
-        names = table.column_names
-        _check_needs(self, names)
-        if not shown_by_arrow(self.adds):
-            raise refused_plain_map(self, "datasets would take the sound that it adds for a struct")
-        marks = self._marks(names)
-        run = self._mapped if marks else self
-        read = self._read(names) or names[:1]
-        read += [name for name in (*PROBLEM, *IDS) if name in names]
-        columns: Batch = {name: [] for name in (*self.adds, *marks)}
-        for first_row in range(0, len(table), self.batch_rows):  # what a model says may depend on its batch
-            rows = table.slice(first_row, self.batch_rows)
-            made = run({name: rows[name].to_pylist() for name in read})
+        features = Features.from_arrow_schema(table.schema)
+        _check_needs(self, features)
+        added = self._typed(features)
+        if not shown_by_arrow(added):
+            raise refused_plain_map(self.name, "datasets would take the sound that it adds for a struct")
+        names = [name for name in features if name in (*self._read(features), *PROBLEM, *IDS)]
+        columns: Batch = {name: [] for name in added}
+        batch_rows = self._batch_rows(features)
+        for first_row in range(0, len(table), batch_rows):  # what a model says may depend on its batch
+            rows = table.slice(first_row, batch_rows)
+            made = self._mapped(features, False, {name: rows[name].to_pylist() for name in names})
             for name, values in columns.items():
                 values += made[name]
-        types = Features({**self.adds, **marks}).type
-        for name in self.drops(names):
+        types = added.type
+        for name in self._dropped(features):
             del batch[name]
         return {name: TypedColumn(values, types.field(name).type) for name, values in columns.items()}
 
-    def _mapped(self, batch: Batch) -> Batch:
-        """Run the stage where rows may have a problem: these stay as they are, and get null."""
-        rows = self._rows_in(batch)
-        kept_names = [name for name in (*PROBLEM, *IDS) if name in batch]
-        after: list[Row] = []
-        for index in range(len(rows)):
-            kept = {name: batch[name][index] for name in kept_names}
-            after.append(dict.fromkeys((*self.adds, *PROBLEM)) | kept)
-        usable = [index for index, row in enumerate(after) if row["problem"] is None]
-        made, problems = self.attempt_rows([rows[index] for index in usable])
-        for position, row in made.items():
-            after[usable[position]] |= row
-        for position, error in problems.items():
-            mark = {"problem": error.reason, "problem_stage": self.name, "remedy": error.remedy}
-            after[usable[position]] |= mark
-        return columns_from_rows(after, (*self.adds, *PROBLEM))
+    def _mapped(self, features: Features, is_stream: bool, batch: Batch) -> Batch:
+        """The columns that `map` adds to a batch of a dataset of these columns; null for a row with a problem."""
+        added = self._typed(features)
+        read = self._read(features)
+        rows = [*rows_in(batch, [name for name in features if name in (*read, *PROBLEM, *IDS)])]
+        talks: list[Conversation] = []
+        for row in rows:
+            talk = self._opened({name: row[name] for name in read})
+            for name in PROBLEM:
+                setattr(talk, name, row.get(name) if name in added else None)
+            talks.append(talk)
+        made: list[Row] = []
+        for row, talk in zip(rows, self.apply(talks), strict=True):
+            if talk.problem is None:
+                made.append(to_row(talk, added))
+            elif "problem" in added:
+                ids = {name: row[name] for name in IDS if name in row}
+                made.append(dict.fromkeys(added) | ids | to_row(talk, PROBLEM))
+            else:
+                raise BadInput(talk.problem, talk.remedy or "", len(made))
+        columns = columns_from_rows(made, added)
+        if is_stream:
+            # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
+            types = added.type  # computed at every access
+            for name in added.keys() - {*self.transient}:
+                columns[name] = pa.array(columns[name], types.field(name).type).to_pylist()
+        return columns
+
+    def _typed(self, features: Features) -> Features:
+        """The columns that `map` adds to a dataset of these columns, and their types."""
+        added = self.columns if _has_conversations(features) else self.adds
+        return Features(added | PROBLEM if self.refuses or "problem_stage" in features else added)
+
+    def _batch_rows(self, features: Features) -> int:
+        return self.batch_rows
+
+    def _dropped(self, features: Features) -> list[str]:
+        """The columns of a dataset that `map` leaves out."""
+        if self.keeps is None:
+            return []
+        return [name for name in features if name not in self.adds and name not in self.keeps]
+
+    def _read(self, features: Features) -> list[str]:
+        """The columns of a dataset that it is given, with those that make conversations; all if it names none."""
+        names = {*self.needs, *self.uses}
+        if names:
+            names |= {"utterance_id", *MODEL_FAILURES}
+        return [name for name in features if name not in PROBLEM and (not names or name in names)]
+
+    def _opened(self, row: Row) -> Conversation:
+        return Conversation(extra={**row}) if self._row or self._columns else from_row(row)
 
 
 Stages: TypeAlias = tuple[Stage, ...]
@@ -505,12 +486,17 @@ def undecoded(dataset: AnyDataset) -> AnyDataset:
 
 
 class UtteranceStage(Stage):
-    """A stage that fills in fields of single utterances, those of `adds`, of a flat dataset of utterances.
+    """A stage that fills in fields of single utterances, those of `adds`.
 
-    `PerUtterance` lifts it to conversations. It defines `of_utterance`, or `of_talks` where its model takes
-    several utterances at once, or compares those of a conversation. It is given conversations with all their
-    utterances, or with those on which its model has not failed. It fills these in, and makes no new ones.
+    It defines `of_utterance`, or `of_talks` where its model takes several utterances at once, or compares those of
+    a conversation; or it maps columns, each item of which is of an utterance. It is given conversations with all
+    their utterances, or with those on which its model has not failed. It fills these in, and makes no new ones.
     Columns of the conversation are those of `core.records.schema.CONVERSATION_COLUMNS`, which `of_talks` can read.
+
+    It takes rows that are conversations, or an utterance each: those with the same `conversation_id` in a batch
+    are of one conversation. An utterance on which the model fails (`if_model_fails`) is given to it without sound,
+    or has no results if the stage reads none, and the column `model_failures` of its conversation says why; a row
+    that is an utterance is rejected.
     """
 
     def of_utterance(self, utterance: Utterance) -> None:
@@ -525,201 +511,123 @@ class UtteranceStage(Stage):
     def explain(self, utterance: Utterance, reason: str) -> None:
         """Say in an utterance on which the model has failed why it has no results, if a field of it says so."""
 
-    def attempt_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], Problems]:
-        """`Stage.attempt_rows` for rows of which each is an utterance."""
-        talks, utterances = from_flat(rows, CONVERSATION_COLUMNS)
-        items = talks
-        if self.by_row:
-            items = [replace(talk, utterances=[utterance]) for talk in talks for utterance in talk.utterances]
-        failures: dict[int, BadInput] = {}
-
-        def fill(chosen: Sequence[Conversation]) -> Sequence[Conversation]:
-            failures.update(self.fill(chosen, is_lifted=False))
-            return chosen
-
-        _, refused = attempted(self, items, fill, divides=False)
-        for index, error in refused.items():
-            failures |= {id(utterance): error for utterance in items[index].utterances}
-        made: dict[int, Row] = {}
-        problems = Problems()
-        for index, utterance in enumerate(utterances):
-            if id(utterance) in failures:
-                problems[index] = failures[id(utterance)]
-            else:
-                made[index] = to_flat(utterance, self.adds)
-        return made, problems
-
-    def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
-        """`Stage.worked` for conversations that are rows of a flat dataset each."""
-        return self._worked_on_rows(talks)
-
-    def fill(self, talks: Sequence[Conversation], is_lifted: bool = True) -> dict[int, BadInput]:
-        """Fill in the fields of all utterances of conversations; why the model failed on some, by their `id()`.
-
-        If it is lifted, those are given to it once more without sound, or have no results if it hears none. Raises
-        the model's error if that should end the run (`models.failures`), and BadInput as `of_talks` does.
-        """
-        utterances = [utterance for talk in talks for utterance in talk.utterances]
-        every = range(len(utterances))
-
-        def filled(part: Sequence[int]) -> list[Utterance]:
-            return self._filled(with_only(talks, [utterances[index] for index in part]))
-
-        reasons: dict[int, str] = {}
-        if self.if_model_fails and utterances:
-            results, reasons = all_that_work(filled, every, self.name)
-        else:
-            copies = {index: copied(talk) for index, talk in enumerate(talks)}
-            results = dict(zip(every, self._filled(copies), strict=True))
-        hears = is_lifted and "speech" in self.needs
-        if hears and reasons:
-            failed = with_only(talks, [utterances[index] for index in reasons])
-            results |= zip(reasons, self._filled_without_sound(failed), strict=True)
-        for index, result in results.items():
-            overwrite(utterances[index], result)
-        failures: dict[int, BadInput] = {}
-        for index, reason in reasons.items():
-            utterance = utterances[index]
-            failure = model_failure(self, reason)
-            if not hears:
-                set_null(utterance, self.adds)
-            self.explain(utterance, failure.reason)
-            failures[id(utterance)] = failure
-        return failures
-
-    def _filled(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
-        """Fill in copies of conversations, by their places, and return their utterances.
-
-        Raises BadInput with the place of the conversation.
-        """
-        copies = [copy for talk in parts.values() for copy in talk.utterances]
-        try:
-            self.of_talks([*parts.values()])
-        except BadInput as error:
-            places = [*parts]
-            position = error.row or 0
-            raise error.at_row(places[position]) from error.__cause__
-        return copies
-
-    def _filled_without_sound(self, parts: Mapping[int, Conversation]) -> list[Utterance]:
-        """`_filled` for a model that is not given the sound of the utterances."""
-        copies = [copy for talk in parts.values() for copy in talk.utterances]
-        sounds = [copy.speech for copy in copies]
-        for copy in copies:
-            copy.speech = b""
-        self._filled(parts)
-        for copy, sound in zip(copies, sounds, strict=True):
-            copy.speech = sound
-        return copies
-
-
-@dataclasses.dataclass(frozen=True)
-class PerUtterance(Stage):
-    """Lifts a stage for utterances to conversations.
-
-    An utterance on which the model of the stage fails (`Stage.if_model_fails`) is given to it without sound, or
-    has no results if the stage reads none, and the column `model_failures` of its conversation says why.
-    """
-
-    VERSION: ClassVar[int] = 2
-
-    stage: Stage
-
-    def __post_init__(self) -> None:
-        stage = self.stage
-        needs_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*stage.needs}
-        adds_lists = [name for name, kind in stage.adds.items() if kind == List(UTTERANCE.get(name))]
-        is_for_talks = not isinstance(stage, UtteranceStage) and not stage.takes_columns
-        if needs_conversations or adds_lists or is_for_talks:
-            raise DailytalkError(f"{stage.name} takes whole conversations", "leave PerUtterance out")
-        kept_failures = MODEL_FAILURES if stage.if_model_fails else {}
-        # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
-        attributes = {
-            "needs": tuple(dict.fromkeys(("utterance_id", *stage.needs))),
-            "uses": (*stage.uses, *kept_failures),
-            "adds": Features({**per_utterance(stage.adds), **kept_failures}),
-            "publishes": stage.publishes,
-            "transient": stage.transient,
-            "batch_rows": 1,
-            "refuses": stage.refuses,
-            "retried": stage.retried,
-        }
-        for attribute, value in attributes.items():
-            object.__setattr__(self, attribute, value)
-
-    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        stage = self.stage if isinstance(self.stage, UtteranceStage) else ColumnStage(self.stage)
-        failures = stage.fill(talks)
-        for talk in talks:
-            for name in stage.adds:
-                talk.extra.pop(name, None)
-            gather(talk, stage.adds)
-        if stage.if_model_fails:
-            for talk in talks:
-                rejects = [*talk.model_failures] if is_set(talk.model_failures) and talk.model_failures else []
-                for utterance in talk.utterances:
-                    failure = failures.get(id(utterance))
-                    if failure:
-                        rejects.append(Reject(utterance.utterance_id, stage.name, failure.reason, failure.remedy))
-                talk.model_failures = rejects or None
-        return [*talks]
-
     @property
-    def reads_fields(self) -> bool:
-        return self.stage.reads_fields
+    def columns(self) -> Features:
+        failures = MODEL_FAILURES if self.if_model_fails else {}
+        return Features({**per_utterance(self.adds), **failures})
 
-    def preflight(self, fetch: bool = True) -> None:
-        self.stage.preflight(fetch)
-
-    def lacking(self) -> list[Missing]:
-        return self.stage.lacking()
-
-    def models(self) -> dict[str, str]:
-        return self.stage.models()
-
-    @property
-    def name(self) -> str:
-        return self.stage.name
-
-    @property
-    def digest(self) -> str:
-        return short_digest(f"{self.VERSION}{self.stage.digest}")
-
-
-@dataclasses.dataclass(frozen=True)
-class ColumnStage(UtteranceStage):
-    """A stage that maps columns of utterances, as people write theirs, as one that fills them in."""
-
-    stage: Stage
-
-    def __post_init__(self) -> None:
-        for attribute in ("needs", "uses", "adds", "if_model_fails"):
-            object.__setattr__(self, attribute, getattr(self.stage, attribute))
-
-    @property
-    def name(self) -> str:
-        return self.stage.name
-
-    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+    def _with_columns(self, talks: Sequence[Conversation]) -> Sequence[Conversation]:
+        names = self._present(talks)
         owners: list[int] = []
         rows: list[Row] = []
         for number, talk in enumerate(talks):
-            present = [name for name in (*self.needs, *self.uses) if has_column(talk, name)]
-            shared = to_row(talk, [name for name in present if name in CONVERSATION_COLUMNS])
+            shared = to_row(talk, [name for name in names if name in CONVERSATION_COLUMNS])
             for utterance in talk.utterances:
-                rows.append(shared | to_flat(utterance, [name for name in present if name not in shared]))
+                rows.append(shared | to_flat(utterance, [name for name in names if name not in shared]))
                 owners.append(number)
-        if not rows:
-            return [*talks]
         try:
-            made = self.stage.rows_after(rows)
+            made = self._added(rows)
         except BadInput as error:
-            number = error.row or 0
-            raise error.at_row(owners[number]) from None
+            raise error.at_row(owners[error.row or 0]) from error.__cause__
         utterances = [utterance for talk in talks for utterance in talk.utterances]
-        for utterance, row in zip(utterances, made, strict=True):
-            assign_flat(utterance, row)
-        return [*talks]
+        for utterance, added in zip(utterances, made, strict=True):
+            assign_flat(utterance, added)
+        return talks
+
+    def _after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
+        """`Stage._after`, where the failure of a model costs an utterance its results, and no conversation."""
+        if not all(is_set(talk.utterances) for talk in talks):
+            return self._after_flat(talks)
+        for talk in talks:
+            share_out(talk, (*self.needs, *self.uses))
+        results, errors = self._filled(talks)
+        results |= zip(errors, self._without_model(with_only(talks, errors), [*errors.values()]), strict=True)
+        after: list[Conversation | BadInput] = []
+        for talk in talks:
+            made = [results[id(utterance)] for utterance in talk.utterances]
+            refusals = [result for result in made if isinstance(result, BadInput)]
+            if refusals:
+                after.append(refusals[0])
+                continue
+            extra = {name: value for name, value in talk.extra.items() if name not in self.adds}
+            filled = replace(talk, utterances=made, extra=extra)
+            gather(filled, self.adds)
+            if self.if_model_fails:
+                failures = [*(or_none(talk.model_failures) or ())]
+                for utterance in talk.utterances:
+                    if id(utterance) in errors:
+                        error = errors[id(utterance)]
+                        failures.append(Reject(utterance.utterance_id, self.name, error.reason, error.remedy))
+                filled.model_failures = failures or None
+            after.append(filled)
+        return after
+
+    def _after_flat(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
+        """`_after` for rows of which each is an utterance; a failure of the model is the problem of its row."""
+        names = self._present(talks)
+        conversations, utterances = from_flat([to_row(talk, names) for talk in talks], CONVERSATION_COLUMNS)
+        if self.by_row or self._columns:
+            conversations = [
+                replace(talk, utterances=[utterance]) for talk in conversations for utterance in talk.utterances
+            ]
+        results, errors = self._filled(conversations)
+        after: list[Conversation | BadInput] = []
+        for talk, utterance in zip(talks, utterances, strict=True):
+            result = errors.get(id(utterance)) or results[id(utterance)]
+            if isinstance(result, Utterance):
+                assign(talk, to_flat(result, self.adds), self.adds)
+            after.append(talk if isinstance(result, Utterance) else result)
+        return after
+
+    def _filled(
+        self, talks: Sequence[Conversation]
+    ) -> tuple[dict[int, Utterance | BadInput], dict[int, BadInput]]:
+        """Utterances after the stage, and those on which its model fails, by their `id()`."""
+
+        def call(part: Sequence[int]) -> list[Utterance | BadInput]:
+            return self._utterances_after(with_only(talks, {*part}))
+
+        keys = [id(utterance) for talk in talks for utterance in talk.utterances]
+        return all_that_work(call, keys, self.name, self.if_model_fails)
+
+    def _utterances_after(self, talks: Sequence[Conversation]) -> list[Utterance | BadInput]:
+        """The utterances of conversations after the stage; for those of a refused one, why it can't be used."""
+        utterances: list[Utterance | BadInput] = []
+        for talk, result in zip(talks, self._results(talks), strict=True):
+            utterances += [result] * len(talk.utterances) if isinstance(result, BadInput) else result.utterances
+        return utterances
+
+    def _without_model(
+        self, talks: Sequence[Conversation], errors: Sequence[BadInput]
+    ) -> list[Utterance | BadInput]:
+        """Fill in utterances on which the model fails: as those without sound, or with nulls if it hears none."""
+        silent = [copied(talk) for talk in talks]
+        utterances = [utterance for talk in silent for utterance in talk.utterances]
+        sounds = [utterance.speech for utterance in utterances]
+        for utterance in utterances:
+            utterance.speech = b""
+        if "speech" in self.needs:
+            results = self._utterances_after(silent)
+        else:
+            for utterance in utterances:
+                set_null(utterance, self.adds)
+            results = [*utterances]
+        for result, sound, error in zip(results, sounds, errors, strict=True):
+            if isinstance(result, Utterance):
+                result.speech = sound
+                self.explain(result, error.reason)
+        return results
+
+    def _opened(self, row: Row) -> Conversation:
+        return from_row(row) if isinstance(row.get("utterance_id"), list) else Conversation(extra={**row})
+
+    def _batch_rows(self, features: Features) -> int:
+        return 1 if _has_conversations(features) else self.batch_rows
+
+
+def _has_conversations(features: Features) -> bool:
+    """Whether rows of a dataset are conversations, whose columns of utterances are lists."""
+    return isinstance(features.get("utterance_id"), List)
 
 
 def _empty_instance(kind: type[Stage], version: int) -> Stage:
@@ -737,31 +645,9 @@ def _check_needs(stage: Stage, names: Collection[str]) -> None:
         raise ValueError(reason)
 
 
-def _check_added(stage: Stage, names: Collection[str]) -> None:
-    """Raise ValueError, with its name, for a column that a stage has not made."""
-    for name in stage.adds:
-        if name not in names:
-            raise ValueError(f"{stage.name} returned no column {name!r}, which it adds")
-
-
-def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:
-    """Convert what `run` returns as if it were read back from a file of these types; columns without a type stay.
-
-    Raises what Arrow does for a value of another type.
-    """
-    stored: Batch = {}
-    for name, values in run(batch).items():
-        stored[name] = pa.array(values, types[name]).to_pylist() if name in types else values
-    return stored
-
-
 def find_stage(kind: type[_Kind], stages: Iterable[Stage]) -> _Kind | None:
-    """The first stage of a class among these, taken out of its `PerUtterance`; None where there is none."""
-    for stage in stages:
-        inner = stage.stage if isinstance(stage, PerUtterance) else stage
-        if isinstance(inner, kind):
-            return inner
-    return None
+    """The first stage of a class among these; None where there is none."""
+    return next((stage for stage in stages if isinstance(stage, kind)), None)
 
 
 def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
@@ -777,18 +663,18 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
     stages = tuple(stages)
     n_added = Counter([*SOURCE])
     for stage in stages:
-        n_added.update([*stage.adds])
+        n_added.update([*stage.columns])
     for stage in stages:
-        added = {name: column.feature for name, column in stage.adds.items() if isinstance(column, List)}
+        added = {name: column.feature for name, column in stage.columns.items() if isinstance(column, List)}
         for entry in stage.publishes:
             field = Field(entry) if isinstance(entry, str) else entry
-            types = dict(stage.adds) if isinstance(field, Column) else added
+            types = dict(stage.columns) if isinstance(field, Column) else added
             if n_added[field.name] != 1 or field.feature not in (None, types.get(field.name)):
                 taker = "row" if isinstance(field, Column) else "utterance"
                 raise DailytalkError(
                     f"{stage.name} publishes {field.name!r}, but does not add it to each {taker} as that type, or "
                     "is not the only one that adds it",
-                    "name it in adds, under a name of its own, and lift a stage for utterances with PerUtterance",
+                    "name it in adds, under a name of its own, of an UtteranceStage if it is of utterances",
                 )
             fields.append(dataclasses.replace(field, feature=types[field.name]))
     return checked_fields(fields, "a stage")

@@ -51,8 +51,8 @@ class ClassifyEmotion(UtteranceStage):
 
     `emotion_class` is the likeliest class; `unsure` if it is less likely than `confidence` (None: than the model's
     own limit); null where nothing can be said, as of silence, and the probabilities with it. A model may compare
-    what one speaker says: those of a channel of a conversation are one, and must then be in the same batch
-    (`PerUtterance` sees to that). Without `conversation_id` each utterance is classified by itself.
+    what one speaker says: those of a channel of a conversation are one, and must then be in the same batch,
+    as in a dataset of conversations. Without `conversation_id` each utterance is classified by itself.
     """
 
     VERSION: ClassVar[int] = 5

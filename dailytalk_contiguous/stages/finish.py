@@ -3,7 +3,7 @@
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -90,14 +90,12 @@ class Finish(Stage):
     batch_rows: ClassVar[int] = 1
     VERSION: ClassVar[int] = 4
     adds: ClassVar[Features] = schema.BUILT
+    keeps: ClassVar[tuple[str, ...] | None] = ()
 
     def __post_init__(self) -> None:
         if self.fields:
             object.__setattr__(self, "adds", schema.built((*FIELDS, *self.fields)))
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
-
-    def drops(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name not in self.adds]
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         mapped = super().map(dataset, **options)

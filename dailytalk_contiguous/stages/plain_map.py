@@ -6,32 +6,13 @@ stream keeps no types whatever a function returns, and `datasets` takes a column
 cases the stage refuses, and names `stage.map`, which passes the types.
 """
 
-import functools
-import sys
-from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from datasets import Features
-from datasets.formatting.formatting import LazyBatch
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records.schema import Batch
-
-#: The modules of `datasets` that call the function of `map`.
-_CALLERS = frozenset({"datasets.arrow_dataset", "datasets.iterable_dataset"})
-
-
-class PlainlyMapped(Protocol):
-    """A stage as a plain map needs it."""
-
-    @property
-    def name(self) -> str: ...
-
-    def plain_map(self, batch: LazyBatch) -> Batch: ...
-
-
-_Mapped = TypeVar("_Mapped", bound=PlainlyMapped)
+from dailytalk_contiguous.core.records.schema import Batch, Row
 
 
 class TypedColumn(list[object]):
@@ -50,33 +31,27 @@ class TypedColumn(list[object]):
         return array if type is None else array.cast(type)
 
 
-def takes_plain_map(call: Callable[[_Mapped, Batch], Batch]) -> Callable[[_Mapped, Batch], Batch]:
-    """Return the `__call__` of a stage which, called by the `map` of an eager dataset, runs its `plain_map`.
-
-    The result raises DailytalkError if `datasets` calls it with a batch to which types can't be given.
-    """
-
-    # Not with the names of `call`: a class of a notebook is pickled whole, and would take this module along.
-    @functools.wraps(call, assigned=("__doc__",))
-    def called(stage: _Mapped, batch: Batch) -> Batch:
-        if isinstance(batch, LazyBatch):
-            return stage.plain_map(batch)
-        # A batch of a stream is a dict as any other. Only its caller shows where the columns go.
-        caller = sys._getframe(1).f_globals.get("__name__")
-        if caller in _CALLERS:
-            raise refused_plain_map(stage, "only batches of an eager dataset without a format take its types")
-        return call(stage, batch)
-
-    return called
-
-
-def refused_plain_map(stage: PlainlyMapped, reason: str) -> DailytalkError:
-    """The error of a stage that can't be the function of a plain `map`."""
+def refused_plain_map(stage: str, reason: str) -> DailytalkError:
+    """The error of a stage of this name that can't be the function of a plain `map`."""
     remedy = "write stage.map(dataset) in place of dataset.map(stage, …)"
-    return DailytalkError(f"{stage.name} can't be given to map as a function: {reason}", remedy)
+    return DailytalkError(f"{stage} can't be given to map as a function: {reason}", remedy)
 
 
 def shown_by_arrow(features: Features) -> bool:
     """Return whether the Arrow types of columns say all about them: not of `Audio`, which is a struct there."""
     types = pa.schema(list(features.type))
     return bool(Features.from_arrow_schema(types) == features)
+
+
+def rows_in(batch: Batch, names: Sequence[str]) -> Iterator[Row]:
+    """The rows of a batch, with these columns."""
+    for values in zip(*(batch[name] for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def columns_from_rows(rows: Sequence[Row], names: Iterable[str]) -> Batch:
+    """A batch with these columns of rows."""
+    batch: Batch = {}
+    for name in names:
+        batch[name] = [row[name] for row in rows]
+    return batch

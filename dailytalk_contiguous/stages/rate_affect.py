@@ -50,12 +50,12 @@ class RateAffect(UtteranceStage):
     An empty `model` rates nothing: all values are NaN.
 
     `voice-linear` compares an utterance with those of its speaker in the same conversation, which must then be in
-    the same batch (`PerUtterance` sees to that); without `conversation_id` each is rated by itself.
+    the same batch, as in a dataset of conversations; without `conversation_id` each is rated by itself.
 
     Attributes:
         context_seconds: length that a short utterance is filled up to with its speaker's speech next to it, where
             the batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
-            batch (`PerUtterance` sees to that). `voice-linear` borrows nothing.
+            batch. `voice-linear` borrows nothing.
         precision: in place of `auto` a stage has the one that suits `device` (see
             `models.affect.settled_precision`). Its effect was measured on random weights only (docs/measures.md).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.

@@ -114,21 +114,18 @@ class Script(Stage):
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = script_features()
+    keeps: ClassVar[tuple[str, ...] | None] = KEPT
 
     def __post_init__(self) -> None:
         if self.fields:
             object.__setattr__(self, "adds", script_features((*FIELDS, *self.fields)))
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
+            object.__setattr__(self, "keeps", (*KEPT, *(column.name for column in columns_among(self.fields))))
 
     def of_talk(self, talk: Conversation) -> Conversation:
         fields = (*FIELDS, *self.fields)
         utterances = [from_line(line, fields) for line in transcript_lines(talk, fields)]
         return scripted(talk, utterances, fields)
-
-    def drops(self, names: Iterable[str]) -> list[str]:
-        published = {column.name for column in columns_among(self.fields)}
-        kept = {*KEPT, *published, *self.adds}
-        return [name for name in names if name not in kept]
 
 
 def script_row(fields: Sequence[Field] = FIELDS) -> Features:

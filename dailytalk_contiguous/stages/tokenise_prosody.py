@@ -31,7 +31,7 @@ class TokeniseProsody(UtteranceStage):
     """Prosodic tokens of utterances: a token a frame, in runs, and by word; `prosody_model` names the codebook.
 
     A speaker's usual is that of the same channel of the same conversation, all of which must then be in
-    one batch (`PerUtterance` sees to that); without `conversation_id` each utterance counts as a separate speaker.
+    one batch, as in a dataset of conversations; without `conversation_id` each utterance is a speaker by itself.
     Words are `words`, or else `given_words`, in seconds of the conversation, or of a clip's file.
     """
 

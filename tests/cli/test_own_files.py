@@ -259,7 +259,7 @@ def test_each_own_file_has_its_own_neighbours_and_their_edits_count(here: Path) 
     files = [here / folder / "counts.py" for folder in neighbours]
     print_digests = (
         "import sys; from pathlib import Path; from dailytalk_contiguous.cli.options import load_stages\n"
-        "for stage in load_stages([Path(file) for file in sys.argv[1:]]): print(stage.stage.letters, stage.digest)"
+        "for stage in load_stages([Path(file) for file in sys.argv[1:]]): print(stage.letters, stage.digest)"
     )
 
     def loaded() -> list[list[str]]:

@@ -15,7 +15,6 @@ from dailytalk_contiguous import Folder, Segment, Transcribe
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 
@@ -108,7 +107,7 @@ def test_each_side_of_a_transcript_has_its_own_language(tmp_path: Path) -> None:
     assert [row["given_language"] for row in rows] == ["de,en"]
     segmented = Segment().map(rows)
     matched = MatchTranscript().map(segmented)
-    (tagged,) = PerUtterance(Transcribe("")).map(matched)
+    (tagged,) = Transcribe("").map(matched)
     languages = {*zip(tagged["channel"], tagged["language"], strict=True)}
     assert languages == {("left", "de"), ("right", "en")}
 

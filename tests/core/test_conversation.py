@@ -206,7 +206,7 @@ def test_column_that_a_stage_adds_has_the_type_of_its_field(stage: Any) -> None:
             "sounds",
             "language",
         }  # of the finished row
-    for name, feature in stage.adds.items():
+    for name, feature in stage.columns.items():
         if name in named:
             assert feature == FEATURES[name], name
 

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import soxr
 from audio_files import REAL_CALLS, conversations, example, reference, wav_bytes
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sound.crosstalk import separate_sides
@@ -19,7 +20,7 @@ Spans = list[tuple[float, float]]
 
 def segmented(samples: np.ndarray, **settings: Any) -> tuple[dict[str, Spans], list[str]]:
     batch = conversations(samples.astype(np.float32))
-    columns = Segment(**settings)(batch)
+    columns = columns_after(Segment(**settings), batch)
     channels = columns["channel"][0]
     starts = columns["start"][0]
     ends = columns["end"][0]
@@ -194,7 +195,7 @@ def test_an_echo_is_no_speech_and_nothing_of_ones_own_is_lost(
     for into, level_db, late in leaks:
         delay = round(late * 16000)
         samples[delay:, into] += at_db(level_db) * example(name)[:-delay, 1 - into]
-    columns = Segment()(conversations(samples))
+    columns = columns_after(Segment(), conversations(samples))
     spans: dict[str, Spans] = {"left": [], "right": []}
     for channel, start, end in zip(*(columns[key][0] for key in ("channel", "start", "end")), strict=True):
         spans[channel].append((start, end))
@@ -363,7 +364,7 @@ def test_level_and_offset_of_a_recording_change_nothing_that_is_heard(gain: floa
     samples = example("old_friends")
     heard = []
     for sound in (samples, samples * np.float32(gain) + np.float32(offset)):
-        columns = Segment()(conversations(wav_bytes(sound, subtype="FLOAT")))
+        columns = columns_after(Segment(), conversations(wav_bytes(sound, subtype="FLOAT")))
         heard.append((columns["channel"][0], columns["start"][0], columns["end"][0]))
         assert not any("leaked" in note for note in columns["notes"][0])
     assert heard[0][0] == heard[1][0]

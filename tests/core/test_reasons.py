@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dailytalk_contiguous import DailytalkError, PerUtterance, Segment
+from dailytalk_contiguous import DailytalkError, Segment
 from dailytalk_contiguous.core.errors import BadValue
 
 OPTION = re.compile(r"--[a-z]")
@@ -21,6 +21,4 @@ def test_error_is_its_reason_and_its_remedy_in_another_process_too() -> None:
 def test_what_is_wrong_at_construction_is_one_sentence_of_python() -> None:
     with pytest.raises(BadValue, match="give both, left, right, mix") as refused:
         Segment(channel="top")
-    with pytest.raises(DailytalkError, match="Segment takes whole conversations: leave PerUtterance out"):
-        PerUtterance(Segment())
     assert not OPTION.search(str(refused.value))

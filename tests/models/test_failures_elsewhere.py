@@ -15,7 +15,7 @@ from own_stages import own_file
 from recordings import read_lines, save
 from spoken_corpora import rows_of, spoken
 
-from dailytalk_contiguous import PerUtterance, Stage
+from dailytalk_contiguous import Stage, UtteranceStage
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.failures import FAILED_FROM_THE_START, ModelFailed, failing_softly
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
@@ -112,7 +112,7 @@ def test_classifier_that_fails_on_an_utterance_of_a_prediction_costs_its_mood_al
 
 
 @dataclass(frozen=True)
-class Lengths(Stage):
+class Lengths(UtteranceStage):
     """A stage that needs text alone, and whose model fails on rivers, and on more texts than it has places for."""
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
@@ -140,7 +140,7 @@ TEXTS = ["a house", "by the river", "a tree", "the moon"]
 def test_stage_that_needs_text_alone_goes_on_without_the_utterance_on_which_it_fails(stage: Stage) -> None:
     ids = [f"call/left/{number:04}" for number in range(len(TEXTS))]
     call = {"conversation_id": "call", "utterance_id": ids, "text": TEXTS}
-    (row,) = PerUtterance(stage).map(Dataset.from_list([call])).to_list()
+    (row,) = stage.map(Dataset.from_list([call])).to_list()
     assert row["n_letters"] == [7, None, 6, 8]
     (failure,) = row["model_failures"]
     assert failure["id"] == "call/left/0001"
@@ -150,9 +150,7 @@ def test_stage_that_needs_text_alone_goes_on_without_the_utterance_on_which_it_f
 
 def test_model_that_fails_on_a_batch_and_on_no_part_of_it_gives_the_results_of_the_parts() -> None:
     dry = [text for text in TEXTS if "river" not in text]
-    results, failures = FewPlaces().attempt({"text": dry})
-    assert results == {"n_letters": [7, 6, 8]}
-    assert failures == {}
+    assert FewPlaces().map(Dataset.from_dict({"text": dry}))["n_letters"][:] == [7, 6, 8]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dailytalk_contiguous.run.shard import StageEvent, features_of
 from dailytalk_contiguous.run.tagging import TagSpec, list_conversations
 from dailytalk_contiguous.shards import read_rows, shard_files
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.stages.base import PerUtterance, Stages
+from dailytalk_contiguous.stages.base import Stages, UtteranceStage
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,7 @@ def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
     columns = {name: segmented[name] for name in names}
     columns["conversation_id"] = ["call"] * n_utterances
     utterances = Dataset.from_dict(columns)
-    lifted = [stage.stage for stage in every_stage if isinstance(stage, PerUtterance)]
-    hearing = [stage for stage in lifted if "speech" in stage.needs]
+    hearing = [stage for stage in every_stage if isinstance(stage, UtteranceStage) and "speech" in stage.needs]
     assert n_utterances > 1
     assert len(hearing) == 5
     for stage in hearing:

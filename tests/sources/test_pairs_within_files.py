@@ -8,6 +8,7 @@ import pytest
 from audio_files import Samples
 from command import Command
 from recordings import excerpt, save
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import Row
@@ -95,7 +96,7 @@ def test_remedy_of_the_same_sound_on_both_channels_names_the_other_track(tmp_pat
     row = row_of(path)
     batch = {name: [value] for name, value in row.items()}
     with pytest.raises(BadInput, match="both channels carry the same sound, not one speaker each") as refused:
-        Segment()(batch)
+        columns_after(Segment(), batch)
     assert refused.value.remedy == "it has two audio tracks: pass --tracks 1,2 if they are the two speakers"
 
 

@@ -11,6 +11,7 @@ import soundfile
 from audio_files import EXAMPLES, Samples, example, stretched
 from command import EMBEDDED, Command
 from recordings import read_lines
+from stage_calls import row_after
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
@@ -75,7 +76,7 @@ def write_call(folder: Path, samples: Samples, transcript_later: float | None = 
 
 def segmented(folder: Path) -> dict[str, object]:
     (row,) = folder_rows(FolderConfig(inputs=(str(folder),), language="en"))
-    return row | Segment().row(row)
+    return row | row_after(Segment(), row)
 
 
 @pytest.mark.parametrize("decibels", [-20, -45])
@@ -158,7 +159,7 @@ def test_aligned_sides_and_their_transcript_have_one_clock(clock: str, known_by:
     spoken = sorted(reference["utterances"], key=lambda utterance: utterance["start"])
     for cue, utterance in zip(row["cues"], spoken, strict=True):
         assert cue["start"] == pytest.approx(utterance["start"] + 2.0, abs=0.06)
-    assert Segment().row(row)["side_shift"] == side_shift
+    assert row_after(Segment(), row)["side_shift"] == side_shift
 
 
 def test_aligned_conversation_is_good_and_its_recording_is_made_again(dailytalk: Command, tmp_path: Path) -> None:
@@ -304,7 +305,7 @@ def test_silence_takes_the_place_of_buffers_that_a_side_has_lost(tmp_path: Path)
     assert lacking == pytest.approx(0.05 * len(original) / RATE, abs=0.5)
     unmended = segmented(folder)
     assert "the right side lacks" in " ".join(unmended["notes"])  # type: ignore[arg-type]
-    spans = Segment().row(row)
+    spans = row_after(Segment(), row)
     starts = {"left": [], "right": []}
     for channel, start in zip(spans["channel"], spans["start"], strict=True):
         starts[channel].append(start)
@@ -340,7 +341,7 @@ def test_clock_of_a_transcript_is_not_taken_for_that_of_the_sound(
     np.testing.assert_array_equal(read_pcm(row["audio"]), recorded)
     row = segmented(folder)
     assert row["side_shift"] is None
-    matched = MatchTranscript().row(row)
+    matched = row_after(MatchTranscript(), row)
     assert matched["transcript_repair"] == "not used"
     (reject,) = matched["unmatched"]
     assert problem in reject["reason"]
@@ -357,11 +358,11 @@ def test_sides_in_step_and_echoes_are_left_as_they_are_and_a_note_says_why(late:
     assert not timed["side_shift"]["aligned"]
     known_by = "a voice that is heard on both sides" if late else "the times of its transcript"
     note = f"its sides were left as they are: they are in step, by {known_by}"
-    assert note in Segment().row(timed)["notes"]
+    assert note in row_after(Segment(), timed)["notes"]
     untold = aligned(write_call(tmp_path / "untold", samples))
     assert not untold["side_shift"]["aligned"]
     if not late:
-        assert "neither a leak nor a transcript" in " ".join(Segment().row(untold)["notes"])
+        assert "neither a leak nor a transcript" in " ".join(row_after(Segment(), untold)["notes"])
     recorded, _ = soundfile.read(tmp_path / "untold/call.flac", dtype="int16")
     np.testing.assert_array_equal(read_pcm(untold["audio"]), recorded)
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from own_stages import own_file
 from revoicing import voice
+from stage_calls import columns_after, row_after
 
 from dailytalk_contiguous.core.records.schema import ALIGNED_WORD, CHANNELS
 from dailytalk_contiguous.core.sound.samples import encoded_sound, to_pcm
@@ -71,7 +72,7 @@ def align(*utterances: dict[str, Any], stage: Align | None = None, duration: flo
     for name in (*NEEDS, "verbatim"):
         if name in NEEDS or name in first:
             batch[name] = [[utterance[name] for utterance in utterances]]
-    aligned = (stage or Align())(batch)
+    aligned = columns_after(stage or Align(), batch)
     (words,) = aligned["alignments"]
     assert_sound(words, duration)
     return words
@@ -365,7 +366,7 @@ def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.M
     columns: dict[str, Any] = {name: [line[name]] for name in NEEDS}
     columns |= {"built_rate": RATE, "built_duration": 30.0}
     stage = Align(aligner=str(wrong))
-    row = stage.row(columns)
+    row = row_after(stage, columns)
     assert sources(row["alignments"]) == {"proportional"}
     (failure,) = row["model_failures"]
     assert failure["id"] == line["utterance_id"]

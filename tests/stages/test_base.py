@@ -10,15 +10,16 @@ import pytest
 from datasets import Dataset, Features, IterableDataset, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, model_digest
+from dailytalk_contiguous.stages.base import Stage, UtteranceStage, model_digest
 
 
 @dataclass(frozen=True)
-class Length(Stage):
+class Length(UtteranceStage):
     """Letters of a text, times `factor`, and the words of it."""
 
     factor: int = 1
@@ -53,7 +54,7 @@ rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
 def test_lifting_keeps_every_utterance_in_its_place(texts: list[list[str]]) -> None:
     names = [f"c{n}" for n in range(len(texts))]
     batch = {"utterance_id": texts, "text": texts, "conversation_id": names}
-    added = PerUtterance(Length(3))(batch)
+    added = columns_after(Length(3), batch)
     assert len(added["letters"]) == len(added["parts"]) == len(texts)
     for row, letters, parts in zip(texts, added["letters"], added["parts"], strict=True):
         assert letters == [3 * len(text) for text in row]
@@ -86,7 +87,7 @@ def as_stream(features: Features | None = FEATURES) -> IterableDataset:
 
 @pytest.mark.parametrize("make", [as_dataset, as_stream])
 def test_map_survives_first_batches_without_utterances(make: Any) -> None:
-    stage = PerUtterance(Length(2))
+    stage = Length(2)
     mapped = stage.map(make())
     features = Features(FEATURES)
     features["letters"] = List(Value("int32"))
@@ -99,8 +100,7 @@ def test_map_survives_first_batches_without_utterances(make: Any) -> None:
     assert rows[2]["parts"] == [["one", "two"], ["three"]]
 
 
-@pytest.mark.parametrize("lift", [lambda stage: stage, PerUtterance])
-def test_digest_knows_settings_class_and_model_but_not_how_it_is_run(lift: Any) -> None:
+def test_digest_knows_settings_class_and_model_but_not_how_it_is_run() -> None:
     stages = (
         Length(),
         Length(2),
@@ -109,11 +109,11 @@ def test_digest_knows_settings_class_and_model_but_not_how_it_is_run(lift: Any) 
         Modelled(model="small"),
         Modelled(model="huge"),
     )
-    digests = {lift(stage).digest for stage in stages}
+    digests = {stage.digest for stage in stages}
     assert len(digests) == 6
     on_gpu = replace(Length(), device="cuda")
     on_cpu = Length()
-    assert lift(on_gpu).digest == lift(on_cpu).digest
+    assert on_gpu.digest == on_cpu.digest
 
 
 def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:

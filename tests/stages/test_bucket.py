@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.style.buckets import FEATURES, percentile
 from dailytalk_contiguous.stages.style import Bucket
@@ -29,7 +30,7 @@ LOUD = [10 * value for value in QUIET]
 
 def test_a_loud_speaker_does_not_make_the_other_quiet() -> None:
     batch = batch_of(conversation(QUIET, LOUD))
-    made = Bucket()(batch)
+    made = columns_after(Bucket(), batch)
     labels = ["LOW", "LOW", "MID", "MID", "HIGH", "HIGH"]
     assert made["energy_bucket"] == [labels * 2]
 
@@ -37,7 +38,7 @@ def test_a_loud_speaker_does_not_make_the_other_quiet() -> None:
 @pytest.mark.parametrize(("feature", "column"), FEATURES.items())
 def test_each_bucket_comes_from_its_own_measure(feature: str, column: str) -> None:
     flat = conversation([1.0] * 6, [], **{feature: QUIET})
-    made = Bucket()(batch_of(flat))
+    made = columns_after(Bucket(), batch_of(flat))
     expected = percentile(QUIET, feature)
     assert made[column] == [expected.labels]
     for other in FEATURES.values():

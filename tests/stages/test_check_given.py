@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import example, reference
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import to_pcm
@@ -41,7 +42,7 @@ def checked(left: str | None, **settings: Any) -> dict[str, Any]:
         "given_text": [texts],
         "given_words": [words],
     }
-    return CheckGiven(**({"language": "en"} | settings))(batch)
+    return columns_after(CheckGiven(**({"language": "en"} | settings)), batch)
 
 
 def texts_with(left: str | None) -> list[str]:

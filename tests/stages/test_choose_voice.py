@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from revoicing import Said, columns, recording
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.schema import CHANNELS
@@ -30,7 +31,7 @@ def chosen(
 ) -> tuple[np.ndarray, int, str]:
     samples = recording(said, 40.0, RATE)
     batch = columns(said, samples, RATE) | others
-    made = (stage or ChooseVoice())(batch)
+    made = columns_after(stage or ChooseVoice(), batch)
     (wav,) = made["voice_wav"]
     (text,) = made["voice_text"]
     voice, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
@@ -81,6 +82,6 @@ def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:
     second = columns(short, short_samples, RATE)
     batch = {name: first[name] + second[name] for name in first}
     with pytest.raises(BadInput, match=r"0\.7 s of the left speaker alone") as error:
-        ChooseVoice()(batch)
+        columns_after(ChooseVoice(), batch)
     assert error.value.row == 1
     assert "--voice" in error.value.remedy

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import example
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.sound.samples import Samples, pcm_to_float
 from dailytalk_contiguous.core.style.emotions import SIX, UNSURE, ConfidenceLimits
@@ -11,7 +12,6 @@ from dailytalk_contiguous.models import emotion_models
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
 TALK = (32767 * example("burnt_dinner")[9600:, 1]).astype(np.int16)
@@ -69,7 +69,7 @@ def shares_of(made: dict[str, list[Any]]) -> list[list[float] | None]:
 def test_the_bundled_model_classifies_beside_what_else_the_speaker_says() -> None:
     sounds = [pcm_to_float(speech) for speech in BATCH["speech"]]
     for batch, speakers in ((BATCH, None), (CALL, ["one"] * 4)):
-        made = ClassifyEmotion()(batch)
+        made = columns_after(ClassifyEmotion(), batch)
         guesses = bundled_voice().classify(sounds, speakers)
         expected = [guess.probabilities.tolist() or None for guess in guesses]
         assert shares_of(made) == expected
@@ -83,10 +83,10 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
     """What a model compares is what one of them says, in whatever order others come between."""
     stage = ClassifyEmotion("ear")
     others = CALL | {"channel": ["left", "right", "left", "right"]}
-    made = shares_of(stage(others))
+    made = shares_of(columns_after(stage, others))
     for first in (0, 1):
         speaker = {name: values[first::2] for name, values in others.items()}
-        alone = shares_of(stage(speaker))
+        alone = shares_of(columns_after(stage, speaker))
         assert made[first::2] == alone
     speech = BATCH["speech"]
     conversations = {
@@ -95,7 +95,7 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
         "channel": [["left"] * 2, ["left"]],
         "speech": [speech[:2], speech[2:3]],
     }
-    lifted = PerUtterance(stage)(conversations)
+    lifted = columns_after(stage, conversations)
     first_call, second_call = lifted["emotion_class"]
     assert len(first_call) == 2
     assert len(second_call) == 1
@@ -104,10 +104,10 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
 def test_a_class_counts_from_the_models_limit_on_alone_or_beside_others(ear: Ear) -> None:
     """Probabilities are at most 0.83; the limit of three utterances of a speaker is 0.77, of one 0.9."""
     three = {name: values[:3] for name, values in CALL.items()}
-    beside = ClassifyEmotion("ear")(three)
+    beside = columns_after(ClassifyEmotion("ear"), three)
     sure = [max(shares) >= 0.9 - 0.4 / 3 for shares in shares_of(beside)]
     assert [emotion != UNSURE for emotion in beside["emotion_class"]] == sure
     assert any(sure)
     one = {name: values[2:3] for name, values in CALL.items()}
-    assert ClassifyEmotion("ear")(one)["emotion_class"] == [UNSURE]
-    assert UNSURE not in ClassifyEmotion("ear", confidence=0.5)(three)["emotion_class"]
+    assert columns_after(ClassifyEmotion("ear"), one)["emotion_class"] == [UNSURE]
+    assert UNSURE not in columns_after(ClassifyEmotion("ear", confidence=0.5), three)["emotion_class"]

@@ -9,6 +9,7 @@ from audio_files import Samples
 from datasets import Dataset
 from numpy.typing import NDArray
 from revoicing import Result, Said, columns, rebuilt, recording
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
@@ -51,7 +52,7 @@ def row_of(columns: dict[str, list]) -> dict:
 def converted(samples: Samples, rate: int = 16000, revoice: str = "left", mode: str = "anchor", **how) -> Result:
     source = batch(samples, rate, revoice)
     convert = Convert(revoice=revoice, sample_rate=0, **how)
-    new = convert(source)
+    new = columns_after(convert, source)
     rebuild = Reconstruct(mode, sample_rate=0, revoice=revoice)
     return rebuilt(rebuild, source | new)
 
@@ -89,7 +90,7 @@ def test_all_times_stay_and_the_kept_side_comes_through_bit_for_bit(rate: int, r
 
 def test_every_utterance_is_spoken_with_and_without_text() -> None:
     source = batch(laughing())
-    new = row_of(Convert()(source))
+    new = row_of(columns_after(Convert(), source))
     statuses = {"left": "spoken", "right": "kept"}
     expected = [statuses[utterance.channel] for utterance in TALK]
     assert new["status"] == expected
@@ -143,7 +144,7 @@ def test_one_person_has_one_voice_in_every_conversation_and_two_have_two() -> No
     samples = laughing()
 
     def voice(stage: Convert, **people: str) -> str:
-        made = stage(batch(samples, **people))
+        made = columns_after(stage, batch(samples, **people))
         (synthesis,) = made["synthesis"]
         return str(synthesis[0]["voice"])
 
@@ -181,7 +182,7 @@ def test_a_peak_that_grows_is_limited_and_not_clipped() -> None:
     samples = recording(TALK, SECONDS, 16000)
     gain = 0.99 / np.abs(samples).max()
     loud = np.clip(samples * gain, -1, 1)
-    made = Convert(sample_rate=0)(batch(loud))
+    made = columns_after(Convert(sample_rate=0), batch(loud))
     (pcm,) = made["converted"]
     samples_of_16_bits = np.frombuffer(pcm, np.int16)
     limited = samples_of_16_bits.astype(int)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset
 from revoicing import Said, columns, recording
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.schema import BUILT, SIDE
 from dailytalk_contiguous.core.records.utterance import UTTERANCE
@@ -64,7 +65,7 @@ def transcript(count: int) -> dict[str, list[Any]]:
 
 def finish(batch: dict[str, list[Any]], revoice: str = "left") -> dict[str, Any]:
     """The one row of a batch, finished."""
-    made = Finish(revoice, PROVENANCE)(batch)
+    made = columns_after(Finish(revoice, PROVENANCE), batch)
     return {name: values[0] for name, values in made.items()}
 
 
@@ -75,8 +76,8 @@ def finished(
         samples = recording(said, 6.0, 16000)
     batch = columns(said, samples, 16000, 0, revoice)
     batch |= transcript(len(said))
-    batch |= Reconstruct(sample_rate=0, revoice=revoice)(batch)
-    batch |= Align(revoice=revoice)(batch)
+    batch |= columns_after(Reconstruct(sample_rate=0, revoice=revoice), batch)
+    batch |= columns_after(Align(revoice=revoice), batch)
     return finish(batch, revoice), batch
 
 
@@ -106,7 +107,7 @@ def test_speaker_is_told_where_all_that_is_named_on_a_channel_is_one_person(
 ) -> None:
     _, batch = finished()
     batch["speaker"] = [[*named, "ben"]]
-    made = Finish()(batch)
+    made = columns_after(Finish(), batch)
     (speakers,) = made["speakers"]
     assert speakers == {"left": person, "right": "ben"}
 
@@ -116,7 +117,7 @@ def test_silent_speaker_keeps_their_name() -> None:
     batch["speaker"] = [["call/left"] * len(batch["speaker"][0])]
     batch["source_channel"] = [["left"] * len(batch["source_channel"][0])]
     batch["silent_speakers"] = [{"left": None, "right": "ben"}]
-    (speakers,) = Finish()(batch)["speakers"]
+    (speakers,) = columns_after(Finish(), batch)["speakers"]
     assert speakers == {"left": None, "right": "ben"}
 
 
@@ -161,7 +162,7 @@ def test_words_where_nothing_is_heard_are_counted_on_their_side() -> None:
     words = [word | {"speaker": side, "start": start, "end": end} for side, start, end in times]
     batch["alignments"] = [words]
     left["leaks"] = [{"start": 0.5, "end": 1.0, "leak_db": -20.0, "leak_seconds": 0.06}]
-    made = Finish()(batch)
+    made = columns_after(Finish(), batch)
     (sides,) = made["sides"]
     assert unheard(sides) == [2, 1]
     for side in sides:

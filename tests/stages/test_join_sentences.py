@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import wav_bytes
+from stage_calls import row_after
 
 from dailytalk_contiguous.core.words.sentences import goes_on
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
@@ -87,7 +88,7 @@ def conversation(*lines: tuple[str, float, float, str], **changed: list[Any]) ->
 
 
 def joined(row: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    return JoinSentences(**settings).row(row)
+    return row_after(JoinSentences(**settings), row)
 
 
 TORN = (

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from audio_files import EXAMPLES, reference
+from stage_calls import columns_after
 
 from dailytalk_contiguous import Folder, Segment
 from dailytalk_contiguous.core.records.rows import rows_of_cues
@@ -60,7 +61,7 @@ def test_words_go_to_the_utterances_of_their_own_channel() -> None:
         cue("left", 0.0, 1.0, "how are you"),
         cue("left", 2.4, 3.0, "good"),
     ]
-    added = MatchTranscript()(conversation(cues, SPANS))
+    added = columns_after(MatchTranscript(), conversation(cues, SPANS))
     assert added["given_text"] == [["how are you", "fine", "good"]]
     (utterances,) = added["given_words"]
     texts = []
@@ -76,7 +77,7 @@ def test_left_over_words_are_rejected_with_what_to_do() -> None:
         cue("right", 1.2, 2.0, "kept"),
     ]
     batch = conversation(cues, SPANS, offset=100.0)
-    added = MatchTranscript()(batch)
+    added = columns_after(MatchTranscript(), batch)
     kept = {
         "word": "kept",
         "start": 1.2,
@@ -103,7 +104,7 @@ def test_lines_after_the_end_of_the_recording_are_one_reject_and_the_others_are_
         cues.append(cue(channel, start + 20.0, end + 20.0, "not recorded"))
     batch = conversation(cues, TALK, offset=100.0)
     batch["duration"] = [17.5]
-    added = MatchTranscript()(batch)
+    added = columns_after(MatchTranscript(), batch)
     assert added["given_text"] == [texts]
     assert added["transcript_repair"] == [None]
     ((reject,),) = added["unmatched"]
@@ -136,7 +137,7 @@ def matched(late: float, swap: bool = False, spans: list[tuple[str, float, float
         line["speaker"] = SPEAKERS[channel]
         cues.append(line)
     batch = conversation(cues, TALK, offset=60.0)
-    added = MatchTranscript()(batch)
+    added = columns_after(MatchTranscript(), batch)
     return {name: values[0] for name, values in added.items()}
 
 
@@ -175,7 +176,7 @@ def test_true_transcript_of_a_recording_with_a_collapsed_side_is_not_blamed(side
     reasons = []
     for heard in (both, dense):
         cues = [cue(channel, start, stop, "well") for channel, start, stop in TALK]
-        added = MatchTranscript()(conversation(cues, heard))
+        added = columns_after(MatchTranscript(), conversation(cues, heard))
         ((reject,),) = added["unmatched"]
         assert "transcript of this recording" not in reject["remedy"]
         reasons.append(reject["reason"])
@@ -208,7 +209,7 @@ def match(row: dict[str, Any], cues: list[dict[str, Any]]) -> Batch:
     """One conversation with a transcript."""
     batch = {name: [value] for name, value in row.items()}
     batch["cues"] = [cues]
-    return MatchTranscript()(batch)
+    return columns_after(MatchTranscript(), batch)
 
 
 def words_of(lines: Iterable[str]) -> list[str]:
@@ -250,7 +251,7 @@ def test_speaker_that_a_file_names_is_that_of_the_side_on_which_the_words_are_fo
         | {"speaker": people[x["channel"]]}
         for number, x in enumerate(reference(name))
     ]
-    added = MatchTranscript()({key: [value] for key, value in (row | {"cues": given}).items()})
+    added = columns_after(MatchTranscript(), {key: [value] for key, value in (row | {"cues": given}).items()})
     assert added["speaker"][0] == [people[channel] for channel in row["channel"]]
 
 
@@ -273,7 +274,7 @@ def test_a_leak_without_a_word_of_this_side_is_no_utterance_and_other_sounds_sta
     spans = [("left", 0.0, 1.0), ("right", 0.1, 1.1), ("right", 1.2, 2.0), ("right", 3.0, 3.4)]
     batch = conversation([cue("left", 0.0, 1.0, "how are you"), cue("right", 1.2, 2.0, "fine")], spans)
     batch["leak_share"] = [[None, 0.9, 0.9, 0.1]]
-    matched = MatchTranscript()(batch)
+    matched = columns_after(MatchTranscript(), batch)
     assert matched["start"] == [[0.0, 1.2, 3.0]]
     assert matched["given_text"] == [["how are you", "fine", ""]]
     ((note,),) = matched["notes"]
@@ -288,7 +289,7 @@ def test_words_that_a_recogniser_found_in_a_leak_are_no_words_of_the_side(
     cues = [cue("left", 0.0, 2.5, line), cue("right", 0.1, 2.6, line), cue("right", 2.7, 3.0, "yes")]
     batch = conversation(cues, [("left", 0.0, 2.5), ("right", 2.6, 3.2)])
     batch["sides"] = [[{"channel": "left"}, {"channel": "right", "leak_db": leak_db}]]
-    matched = MatchTranscript()(batch)
+    matched = columns_after(MatchTranscript(), batch)
     assert matched["given_text"] == [[line, text]]
     reasons = [reject["reason"] for reject in matched["unmatched"][0]]
     assert any("holds a leak of that voice" in reason for reason in reasons) == (leak_db is not None)
@@ -300,7 +301,7 @@ def test_what_both_people_say_together_is_said_by_both_also_beside_a_leak() -> N
         [cue("left", 0.0, 1.5, line), cue("right", 0.1, 1.6, line)], [*SPANS, ("right", 0.5, 1.6)]
     )
     batch["sides"] = [[{"channel": "left"}, {"channel": "right", "leak_db": -10.0}]]
-    matched = MatchTranscript()(batch)
+    matched = columns_after(MatchTranscript(), batch)
     assert matched["unmatched"] == [[]]
     assert "birthday" in " ".join(matched["given_text"][0][1:])
 
@@ -315,7 +316,7 @@ def test_a_soft_answer_that_nobody_else_hears_is_a_mark_of_a_transcript_that_fit
     leak = {"start": 4.0, "end": 6.0, "leak_db": -20.0, "leak_seconds": 0.1}
     for leaks, is_marked in (([], is_kept), ([leak], False)):
         batch["sides"] = [[{"channel": "right", "leak_db": -20.0 if leaks else None, "leaks": leaks or None}]]
-        matched = MatchTranscript()(batch)
+        matched = columns_after(MatchTranscript(), batch)
         marks = [(mark["name"], mark["kind"], mark["start"]) for mark in matched["transcript_marks"][0]]
         assert marks == ([(text, "unheard", 5.0)] if is_marked else [])
         assert len(matched["unmatched"][0]) == (not is_marked)
@@ -325,7 +326,7 @@ def test_a_soft_answer_that_nobody_else_hears_is_a_mark_of_a_transcript_that_fit
 
 
 def agents_sides(cues: list[dict[str, Any]], spans: list[tuple[str, float, float]]) -> list[tuple[str, str]]:
-    added = MatchTranscript()(conversation(cues, spans))
+    added = columns_after(MatchTranscript(), conversation(cues, spans))
     (sided,) = added["cues"]
     return [(cue["channel"], cue["text"]) for cue in sided]
 
@@ -421,7 +422,7 @@ def test_two_people_in_a_cue_are_each_on_their_own_side(form: str, tmp_path: Pat
     path.write_text("\n".join(blocks), encoding="utf-8")
     spans = [(line["channel"], line["start"], line["end"]) for line in talk]
     cues = rows_of_cues(read_transcripts([path], "call.flac"))
-    added = MatchTranscript()(conversation(cues, spans))
+    added = columns_after(MatchTranscript(), conversation(cues, spans))
     assert n_of_two > 5
     assert added["given_text"] == [[line["text"] for line in talk]]
 

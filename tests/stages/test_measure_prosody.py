@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from audio_files import EXAMPLES, conversations, reference
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.sound.samples import to_pcm
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -32,11 +32,11 @@ def test_words_are_counted_over_seconds_of_speech() -> None:
         "speech_seconds": [0.25, 0.25, 0.5, 0.5, None],
     }
     expected = [12.0, 0.0, 6.0, math.nan, 2.0]
-    by_words = measure(batch)
+    by_words = columns_after(measure, batch)
     assert by_words["speech_rate"] == pytest.approx(expected, nan_ok=True)
-    by_text = measure({"speech": speech, "text_raw": ["a b"] * 5})
+    by_text = columns_after(measure, {"speech": speech, "text_raw": ["a b"] * 5})
     assert by_text["speech_rate"] == [4.0] * 5
-    without_words = measure({"speech": speech})
+    without_words = columns_after(measure, {"speech": speech})
     assert without_words["speech_rate"] == [0.0] * 5
 
 
@@ -53,8 +53,8 @@ def style_of(channel: str, start: float) -> str:
 
 def test_loud_and_low_lines_of_a_conversation_are_told_apart() -> None:
     batch = conversations(EXAMPLES / "bicycle_repair.flac", offset=[0.0], duration=[35.0])
-    batch |= Segment()(batch)
-    measured = PerUtterance(MeasureProsody())(batch)
+    batch |= columns_after(Segment(), batch)
+    measured = columns_after(MeasureProsody(), batch)
     (channels,) = batch["channel"]
     (starts,) = batch["start"]
     (rms,) = measured["rms"]

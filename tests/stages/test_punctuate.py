@@ -1,10 +1,12 @@
 """The punctuation stage: text and tagged text, null where nothing is said."""
 
+from stage_calls import columns_after
+
 from dailytalk_contiguous.stages.style import Punctuate
 
 
 def test_empty_text_stays_empty_and_has_no_tagged_text() -> None:
-    made = Punctuate()({"text_raw": ["", " ", None], "tag": ["excited"] * 3})
+    made = columns_after(Punctuate(), {"text_raw": ["", " ", None], "tag": ["excited"] * 3})
     assert made == {"text": ["", "", ""], "tagged_text": [None] * 3}
 
 
@@ -14,7 +16,7 @@ def test_end_mark_that_stands_in_the_text_is_not_changed_by_a_tag() -> None:
         "tag": ["uncertain"] * 4,
         "recogniser": ["medium"] * 4,
     }
-    made = Punctuate()(batch)
+    made = columns_after(Punctuate(), batch)
     assert made["text"] == ["It is late.", "Well?", "No way?", "Oh no!"]
 
 
@@ -25,7 +27,7 @@ def test_text_that_a_person_gave_stays_as_it_is() -> None:
         "tag": ["uncertain", "excited", "calm", "calm"],
         "recogniser": ["cues"] * 4,
     }
-    made = Punctuate()(batch)
+    made = columns_after(Punctuate(), batch)
     assert made["text"] == texts
     assert made["tagged_text"][1] == "(excited) Okay"
 
@@ -36,5 +38,5 @@ def test_marks_of_the_tag_are_set_everywhere_on_request() -> None:
         "tag": ["uncertain", "excited"],
         "recogniser": ["given", "medium"],
     }
-    made = Punctuate(marks="always")(batch)
+    made = columns_after(Punctuate(marks="always"), batch)
     assert made["text"] == ["No problem?", "Okay!"]

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.utterance import AFFECT
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -54,17 +55,17 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
     after = last[:second]
     filled = before + short + after
     stage = RateAffect(tiny_affect, context_seconds=2.5, device="cpu")
-    in_context = stage(batch)
+    in_context = columns_after(stage, batch)
     assert in_context["context_seconds"] == pytest.approx([0.0, 2.0, 0.0, 0.0])
     without_context = RateAffect(tiny_affect, device="cpu")
     filled_speech = [first, filled, last, other]
-    alone = ratings(without_context({"speech": filled_speech}))
+    alone = ratings(columns_after(without_context, {"speech": filled_speech}))
     np.testing.assert_allclose(ratings(in_context), alone, atol=1e-5)
     order = [2, 0, 3, 1]
     shuffled = Dataset.from_dict(batch)[order]
-    reordered = ratings(stage(shuffled))
+    reordered = ratings(columns_after(stage, shuffled))
     np.testing.assert_allclose(reordered, alone[order], atol=1e-5)
-    plain = without_context(batch)
+    plain = columns_after(without_context, batch)
     assert plain["context_seconds"] == [0.0] * 4
     difference = ratings(plain)[1] - alone[1]
     assert abs(difference).max() > 1e-4
@@ -75,11 +76,11 @@ def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: s
     name = tiny_affect if model == "tiny" else model
     stage = RateAffect(name, device="cpu")
     speech = [b"", SPEECH[0], b""]
-    rated = stage({"speech": speech})
+    rated = columns_after(stage, {"speech": speech})
     missing = np.isnan(ratings(rated))
     unrated = missing.all(axis=1)
     assert unrated.tolist() == [True, False, True]
-    nothing = ratings(stage({"speech": [b""]}))
+    nothing = ratings(columns_after(stage, {"speech": [b""]}))
     assert np.isnan(nothing).all()
     assert rated["affect_model"] == [stage.model] * 3
     assert rated["context_seconds"] == [0.0] * 3
@@ -89,10 +90,10 @@ def test_the_bundled_model_compares_what_a_speaker_says_in_a_conversation() -> N
     speech = SPEECH[:3] * 2
     speakers = {"conversation_id": ["a"] * 6, "channel": ["left"] * 3 + ["right"] * 3}
     rate = RateAffect(BUNDLED)
-    beside = ratings(rate({"speech": speech} | speakers))
-    alone = ratings(rate({"speech": speech}))
-    of_no_call = ratings(rate({"speech": speech} | speakers | {"conversation_id": [None] * 6}))
-    fewer = ratings(rate({"speech": SPEECH[:3]}))
+    beside = ratings(columns_after(rate, {"speech": speech} | speakers))
+    alone = ratings(columns_after(rate, {"speech": speech}))
+    of_no_call = ratings(columns_after(rate, {"speech": speech} | speakers | {"conversation_id": [None] * 6}))
+    fewer = ratings(columns_after(rate, {"speech": SPEECH[:3]}))
     np.testing.assert_array_equal(beside[:3], beside[3:])
     np.testing.assert_array_equal(alone[:3], fewer)
     np.testing.assert_array_equal(alone, of_no_call)

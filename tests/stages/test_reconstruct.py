@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.schema import CHANNELS
 from dailytalk_contiguous.core.records.utterance import EDGES, sounding_between
@@ -347,7 +348,7 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
             "offset": [0.0],
             "duration": [len(samples) / rate],
         }
-        made = Segment()(source)
+        made = columns_after(Segment(), source)
         segmented = {name: values[0] for name, values in made.items()}
         n_utterances = len(segmented["start"])
         factors = np.random.default_rng(7).uniform(0.6, 1.6, n_utterances)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from audio_files import EXAMPLES, conversations
+from stage_calls import columns_after, row_after
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records.lines import from_line
@@ -97,7 +98,7 @@ def test_line_of_a_transcript_is_in_milliseconds_of_the_recording_and_a_few_digi
 
 
 def script(**columns: Any) -> dict[str, Any]:
-    return Script().row(SOURCE | TAGGED | columns)
+    return row_after(Script(), SOURCE | TAGGED | columns)
 
 
 #: The columns of `TAGGED` in order of start, as far as they are literal.
@@ -212,7 +213,7 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     batch = conversations(EXAMPLES / "bicycle_repair.flac")
     batch |= {"offset": [30.0], "duration": [20.0]}
     source = row_of(batch)
-    both = row_of(Segment()(batch))
+    both = row_of(columns_after(Segment(), batch))
     untagged = indices(both["channel"], "right")
     identity = "call0/left/0000"
     tagged = {"utterance_id": [identity], "run": [5], "channel": ["left"]}

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 from audio_files import EXAMPLES, Samples, conversations, example, reference, room_tone, wav_bytes
 from datasets import Dataset
+from stage_calls import columns_after
 
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.errors import BadInput
@@ -32,7 +33,7 @@ Utterance = dict[str, Any]
 @lru_cache(maxsize=None)
 def segmented(**settings: Any) -> dict[str, list[Any]]:
     batch = conversations(EXAMPLES / f"{NAME}.flac")
-    return one_row(Segment(**settings)(batch))
+    return one_row(columns_after(Segment(**settings), batch))
 
 
 def one_row(columns: dict[str, list[Any]]) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def one_row(columns: dict[str, list[Any]]) -> dict[str, Any]:
 
 def segment(recording: Samples | Path) -> dict[str, Any]:
     """A recording of two channels, segmented."""
-    return one_row(Segment()(conversations(recording)))
+    return one_row(columns_after(Segment(), conversations(recording)))
 
 
 def side_of(utterances: list[Utterance], channel: str) -> list[Utterance]:
@@ -165,7 +166,7 @@ def test_one_channel_or_three_are_refused_with_the_way_on() -> None:
         silence = np.zeros((16000, count), np.float32)
         batch = conversations(fine, silence)
         with pytest.raises(BadInput, match=f"{reason}.*--channel mix") as caught:
-            Segment()(batch)
+            columns_after(Segment(), batch)
         assert caught.value.row == 1
 
 
@@ -176,7 +177,7 @@ def rounded_start(utterance: Utterance, offset: float = 0.0) -> tuple[str, float
 
 def test_a_part_of_a_recording_has_times_from_its_own_beginning() -> None:
     batch = conversations(EXAMPLES / f"{NAME}.flac", offset=[20.0], duration=[30.0])
-    row = one_row(Segment()(batch))
+    row = one_row(columns_after(Segment(), batch))
     utterances = rows_of(row)
     pcm = to_pcm(example(NAME))[320000:]
     for utterance in utterances:
@@ -245,7 +246,7 @@ def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str)
     after[:, 0] += burst
     samples = np.concatenate([call, after])
     batch = conversations(samples.astype(np.float32))
-    segmented_call = Segment()(batch)
+    segmented_call = columns_after(Segment(), batch)
     (uncovered,) = segmented_call["uncovered_sound"][0]
     assert uncovered == {
         "channel": "left",
@@ -255,7 +256,7 @@ def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str)
     (ends,) = segmented_call["end"]
     assert max(ends) < 11
     batch = conversations(call)
-    without_burst = Segment()(batch)
+    without_burst = columns_after(Segment(), batch)
     assert without_burst["uncovered_sound"] == [[]]
 
 
@@ -279,7 +280,7 @@ def test_shout_that_is_no_speech_at_first_is_an_utterance(gain: float) -> None:
         samples, _ = soundfile.read(path)
         lines.append(samples)
     columns = [gain * line[:, None] for line in lines]
-    batch = Segment("mix")(conversations(*columns))
+    batch = columns_after(Segment("mix"), conversations(*columns))
     for index, line in enumerate(lines):
         starts = batch["start"][index]
         ends = batch["end"][index]
@@ -315,13 +316,13 @@ def test_sounds_without_words_are_no_utterances_because_they_are_loud() -> None:
             scaled = level * sound / peak
             recordings.append(scaled[:, None])
         batch = conversations(*recordings)
-        made = Segment("mix")(batch)
+        made = columns_after(Segment("mix"), batch)
         assert made["start"] == [[]] * len(recordings)
 
 
 def sides(samples: np.ndarray, rate: int = 16000, **settings: Any) -> dict[str, dict[str, Any]]:
     batch = conversations(wav_bytes(samples, rate))
-    row = one_row(Segment(**settings)(batch))
+    row = one_row(columns_after(Segment(**settings), batch))
     return {side["channel"]: side for side in row["sides"]}
 
 
@@ -388,14 +389,14 @@ def music_on_hold(seconds: float, kind: str) -> np.ndarray:
 def test_speech_right_behind_music_on_hold_is_found_and_the_music_is_none(name: str, kind: str) -> None:
     """After 15 s of music Silero alone misses three of these 24 utterances, and the first word of others."""
     call = example(name)
-    row = one_row(Segment()(conversations(call)))
+    row = one_row(columns_after(Segment(), conversations(call)))
     starts = [start for start, side in zip(row["start"], row["channel"], strict=True) if side == "right"]
     music = 0.3 * music_on_hold(15, kind)
     held = np.stack((np.resize(call[:1600, 0], len(music)), music), axis=1)
     for number, start in enumerate(starts[1:5], start=1):
         cut = round((start - 0.02) * 16000)
         joined = np.concatenate((call[:cut], held, call[cut:]))
-        again = one_row(Segment()(conversations(joined)))
+        again = one_row(columns_after(Segment(), conversations(joined)))
         begun = [at for at, side in zip(again["start"], again["channel"], strict=True) if side == "right"]
         assert not any(start < at < start + 14.5 for at in begun)
         for channel, first, last in zip(again["channel"], again["start"], again["end"], strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import singing_voice
 from scripted import Stubborn, loopback
+from stage_calls import columns_after
 from tts_server import TtsServer, speech
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -53,7 +54,7 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
 
 def say(tmp_path: Path, **settings: Any) -> Batch:
     """`TEXT`, said by a stage with these settings."""
-    return stage(tmp_path, **settings)(batch(TEXT))
+    return columns_after(stage(tmp_path, **settings), batch(TEXT))
 
 
 def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
@@ -82,7 +83,7 @@ def test_server_whose_answers_can_all_not_be_used_is_stopped_after_the_third(
         own_server(monkeypatch, server)
         speaks = stage(tmp_path, engine="openai", voice="a", concurrency=1)
         with pytest.raises(DailytalkError, match=message):
-            speaks(numbered(30))
+            columns_after(speaks, numbered(30))
     assert len(server.asked) <= 5  # two may be under way
 
 
@@ -95,10 +96,10 @@ def test_another_server_with_the_same_model_and_voice_is_asked_itself(
             own_server(monkeypatch, server)
             speaks = stage(tmp_path, engine="openai", model="tts-1", voice="alloy")
             digests.append(speaks.digest)
-            first = speaks(batch(TEXT))
+            first = columns_after(speaks, batch(TEXT))
             assert first["status"] == ["spoken"]
             assert len(server.asked) == 1
-            again = speaks(batch(TEXT))
+            again = columns_after(speaks, batch(TEXT))
             assert again["status"] == ["spoken"]
             assert len(server.asked) == 1
     assert digests[0] != digests[1]
@@ -114,7 +115,7 @@ def test_refusal_that_somebody_must_mend_is_met_by_one_line(
         monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
         speaks = stage(tmp_path, engine=engine, voice="a", concurrency=5)
         with pytest.raises(DailytalkError, match=status):
-            speaks(numbered(30))
+            columns_after(speaks, numbered(30))
     spoken = []
     for asked in server.asked:
         text = asked.body.get("input", asked.body.get("text"))
@@ -129,7 +130,7 @@ def takes(done: Batch) -> list[int]:
 
 def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stubborn) -> None:
     lines = batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"])
-    done = stage(tmp_path)(lines)
+    done = columns_after(stage(tmp_path), lines)
     assert done["status"] == ["spoken", "kept", "dropped"]
     assert done["reason"] == [None, None, "no text to say"]
     (asked,) = server.asked
@@ -147,7 +148,7 @@ def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stu
 
 def test_what_is_sent_is_the_mapped_tag_the_text_and_the_settings(tmp_path: Path, server: Stubborn) -> None:
     chosen = stage(tmp_path, tag_map=(("calm", "soft tone"),), temperature=0.25, top_p=0.5, voice="a-voice")
-    done = chosen(batch(f" {TEXT} "))
+    done = columns_after(chosen, batch(f" {TEXT} "))
     assert done["status"] == ["spoken"]
     (asked,) = server.asked
     assert asked.body["text"] == f"(soft tone) {TEXT}"
@@ -208,15 +209,15 @@ def test_line_is_paid_for_by_the_bytes_that_are_sent_and_costs_nothing_again(
     bought = stage(tmp_path, max_cost_usd=price - 15e-6 * lacking)
     if lacking:
         with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
-            bought(batch(text))
+            columns_after(bought, batch(text))
         assert server.asked == []
         return
-    done = bought(batch(text))
+    done = columns_after(bought, batch(text))
     (receipt,) = done["synthesis"]
     assert receipt["cost"] == pytest.approx(price)
     budget = open_budget(price)
     assert budget.as_dict() == {"spent": round(price, 6), "saved_by_cache": 0.0, "unit": "USD"}
-    again = bought(batch(text))
+    again = columns_after(bought, batch(text))
     assert again["status"] == ["spoken"]
     saved = open_budget(price).as_dict()["saved_by_cache"]
     assert saved == round(price, 6)
@@ -265,7 +266,7 @@ def test_take_that_was_cut_off_is_refused_and_bought_again(tmp_path: Path, serve
     conversation = ["call"] * len(LINES)
     lines = batch(*LINES, conversation_id=conversation)
     server.short = {f"(calm) {LINES[1]}": share, f"(calm) {LINES[4]}": share}
-    done = stage(tmp_path)(lines)
+    done = columns_after(stage(tmp_path), lines)
     assert done["status"] == ["spoken"] * len(LINES)
     assert takes(done) == [0, 1, 0, 0, 1, 0, 0]
 
@@ -286,13 +287,13 @@ def test_first_take_that_is_heard_right_is_kept(
 ) -> None:
     chosen = stage(tmp_path, verify="ears")
     heard("morning", "Good morning, is anybody there", monkeypatch=monkeypatch)
-    done = chosen(batch(TEXT))
+    done = columns_after(chosen, batch(TEXT))
     (synthesis,) = done["synthesis"]
     assert synthesis["take"] == 1
     assert synthesis["word_error_rate"] == 0.0
     assert server.purchases[SENT] == 2
     assert synthesis["tries"] == 2
-    again = chosen(batch(TEXT))  # nobody listens again
+    again = columns_after(chosen, batch(TEXT))  # nobody listens again
     assert takes(again) == [1]
     assert server.purchases[SENT] == 2
 
@@ -302,11 +303,11 @@ def test_take_whose_words_are_wrong_is_refused_once_for_all(
 ) -> None:
     chosen = stage(tmp_path, verify="ears", tries=2)
     unheard = heard("quite another thing", "nothing at all", TEXT, monkeypatch=monkeypatch)
-    done = chosen(batch(TEXT))
+    done = columns_after(chosen, batch(TEXT))
     assert done["reason"] == [
         "could not be said: ears hears something else (word error rate 100%) (the last of 2 takes)"
     ]
-    again = chosen(batch(TEXT))
+    again = columns_after(chosen, batch(TEXT))
     assert again["status"] == ["failed"]
     once_more = say(tmp_path, verify="ears", tries=3)
     assert takes(once_more) == [2]
@@ -321,12 +322,12 @@ def test_take_that_cannot_be_verified_buys_no_other(
 
     monkeypatch.setattr(take_verdicts, "recognise", fail)
     verified = stage(tmp_path, verify="ears", tries=3)
-    done = verified(batch(TEXT))
+    done = columns_after(verified, batch(TEXT))
     assert done["status"] == ["failed"]
     assert server.purchases[SENT] == 1
     assert "can't be verified, because the recogniser ears failed (ValueError" in done["reason"][0]
     heard(TEXT, monkeypatch=monkeypatch)
-    assert takes(verified(batch(TEXT))) == [0]
+    assert takes(columns_after(verified, batch(TEXT))) == [0]
     assert server.purchases[SENT] == 1
 
 
@@ -335,7 +336,7 @@ def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the
 ) -> None:
     hurried = {"tag": ["in a hurry tone"] * 4, "conversation_id": ["one", "one", "one", "two"]}
     lines = batch(*[TEXT] * 4, **hurried, speech_rate=[4.0, 4.0, 6.0, 6.0])
-    done = stage(tmp_path, engine="piper")(lines)
+    done = columns_after(stage(tmp_path, engine="piper"), lines)
     usual, same, faster, alone = done["spoken_seconds"]
     assert usual == same == alone  # the median of its speaker in its conversation
     assert faster == pytest.approx(usual / 1.5, rel=0.15)
@@ -369,12 +370,12 @@ def test_digest_depends_on_the_voice_and_the_server_of_the_environment(
 def test_variants_spread_utterances_of_one_text_over_so_many_takes(tmp_path: Path, server: Stubborn) -> None:
     speaks = stage(tmp_path, variants=3)
     lines = batch(*[TEXT] * 12)
-    spread = takes(speaks(lines))
+    spread = takes(columns_after(speaks, lines))
     assert set(spread) == {0, 1, 2}
     assert server.purchases[SENT] == 3
     for index in (0, 5, 11):  # whatever is said beside it
         alone = {name: [values[index]] for name, values in lines.items()}
-        assert takes(speaks(alone)) == [spread[index]]
+        assert takes(columns_after(speaks, alone)) == [spread[index]]
     assert server.purchases[SENT] == 3
 
 
@@ -384,7 +385,7 @@ def test_refused_take_is_followed_by_one_that_no_other_variant_has(tmp_path: Pat
     (identity,) = lines["utterance_id"]
     first = speaks.first_take(identity)
     server.plan = ["silence"]
-    assert takes(speaks(lines)) == [first + 3]
+    assert takes(columns_after(speaks, lines)) == [first + 3]
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
@@ -396,7 +397,7 @@ def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
     monkeypatch.setattr(paid, "RequestLimits", patient)
     load_synthesiser.cache_clear()
     speaks = stage(tmp_path, concurrency=concurrency)
-    speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
+    columns_after(speaks, batch(TEXT))  # until the server has answered one line, it is asked for no other
     server.latency = 0.05
 
     def wait_for_the_others() -> None:
@@ -407,7 +408,7 @@ def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
             time.sleep(0.01)
 
     server.before_answer = wait_for_the_others
-    done = speaks(numbered(16))
+    done = columns_after(speaks, numbered(16))
     assert done["status"] == ["spoken"] * 16
     assert len(server.asked) == 1 + 16
     assert server.busiest == concurrency
@@ -418,13 +419,13 @@ def test_rate_of_a_recording_of_unknown_rate_is_the_one_that_is_asked_for(
 ) -> None:
     """`sample_rate` 0 buys 44.1 kHz: another rate would be another line in the cache, and be bought again."""
     speaks = stage(tmp_path, sample_rate=0)
-    unknown = speaks(batch(TEXT, sample_rate=[None]))
+    unknown = columns_after(speaks, batch(TEXT, sample_rate=[None]))
     (asked,) = server.asked
     assert asked.body["sample_rate"] == 44100
     (pcm,) = unknown["spoken"]
     (seconds,) = unknown["spoken_seconds"]
     assert len(pcm_to_float(pcm)) == pytest.approx(44100 * seconds, abs=1)
-    of_the_recording = speaks(batch(TEXT))
+    of_the_recording = columns_after(speaks, batch(TEXT))
     assert len(server.asked) == 1
     (pcm,) = of_the_recording["spoken"]
     (seconds,) = of_the_recording["spoken_seconds"]
@@ -474,7 +475,7 @@ def test_hasty_take_is_good_where_its_source_was_as_hasty(
     open_budget.cache_clear()
     lines = batch("Well, that is good to know.", seconds=seconds)
     with loopback(monkeypatch, Hasty("", "silence", timestamps=False)):
-        done = stage(tmp_path, tries=1)(lines)
+        done = columns_after(stage(tmp_path, tries=1), lines)
     assert done["status"] == [status]
     if status == "failed":
         assert "it is too short for its text" in done["reason"][0]
@@ -519,7 +520,7 @@ def test_takes_are_measured_unless_nobody_wants_that(tmp_path: Path, server: Stu
 
 def test_row_says_that_an_engine_without_tags_said_none(tmp_path: Path) -> None:
     lines = batch("Sing it.", "Sing it.", tag=["calm", ""])
-    done = stage(tmp_path, engine=singing_voice.__file__)(lines)
+    done = columns_after(stage(tmp_path, engine=singing_voice.__file__), lines)
     assert done["status"] == ["spoken", "spoken"]
     assert done["tag_said"] == [False, None]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from audio_files import ROOT
 
 import dailytalk_contiguous
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import Stage
 
 LOCK = Path(__file__).with_name("versions.json")
 
@@ -49,7 +49,7 @@ def stages() -> dict[str, type[Stage]]:
     while kinds:
         for kind in kinds.pop().__subclasses__():
             kinds.append(kind)
-            if kind.__module__.startswith("dailytalk_contiguous.") and kind is not PerUtterance:
+            if kind.__module__.startswith("dailytalk_contiguous."):
                 by_name[kind.__name__] = kind
     return dict(sorted(by_name.items()))
 

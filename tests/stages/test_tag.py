@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from stage_calls import columns_after
+
 from dailytalk_contiguous.stages.style import BUCKETS, Tag
 
 #: Measures that no rule notices.
@@ -38,7 +40,7 @@ def test_every_column_reaches_the_rules() -> None:
         utterance("What?"),
         utterance(valence_bucket="HIGH", dominance_bucket="HIGH", pitch_var_bucket="HIGH"),
     ]
-    made = Tag()(batch_of(*rows))
+    made = columns_after(Tag(), batch_of(*rows))
     assert made["tag"] == ["whispering", "screaming", "shouting", "in a hurry tone", "curious", "proud"]
     assert made["rule"][2] == "T3 shouting"
     assert made["rule"][5] == "grid: arousal MID, valence HIGH, dominance HIGH, pitch_var HIGH"
@@ -47,7 +49,7 @@ def test_every_column_reaches_the_rules() -> None:
 def test_question_column_decides_where_there_is_one() -> None:
     marked = utterance("what is it", question=True)
     unmarked = utterance("what?", question=False)
-    made = Tag()(batch_of(marked, unmarked))
+    made = columns_after(Tag(), batch_of(marked, unmarked))
     assert made["rule"] == ["question: curious", "grid: arousal MID, valence MID, dominance MID"]
 
 
@@ -74,15 +76,15 @@ def test_careful_rules_say_nothing_of_affect_that_its_model_cannot_tell_from_the
         felt(0.49, 0.48, "What?"),
         felt(0.49, 0.48, affect_model="audeering/model"),
     )
-    standard = Tag()(rows)
+    standard = columns_after(Tag(), rows)
     assert standard["tag"] == ["sad", "sad", "sad", "doubtful", "sad"]
-    careful = Tag("careful")(rows)
+    careful = columns_after(Tag("careful"), rows)
     assert careful["tag"] == ["", "disappointed", "sad", "curious", "sad"]
     assert careful["rule"][0] == "affect as usual"
 
 
 def test_every_line_has_the_tag_of_its_own_buckets_by_the_older_rules() -> None:
     usual = utterance("Fine.", dominance_bucket="MID", **RATED)
-    made = Tag("seed")(batch_of(usual))
+    made = columns_after(Tag("seed"), batch_of(usual))
     assert made["rule"] == ["seed grid: arousal LOW, valence LOW, dominance MID"]
     assert made["tag"] == ["sad"]

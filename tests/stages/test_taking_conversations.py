@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 from datasets import Dataset, Features, List, Value
+from stage_calls import columns_after
 
 from dailytalk_contiguous import (
     BadInput,
     Conversation,
     MeasureProsody,
-    PerUtterance,
     Stage,
     Utterance,
     UtteranceStage,
@@ -112,7 +112,7 @@ def made(folder: Path, *stages: Stage) -> dict[str, dict[str, Any]]:
     columns = Features({**SOURCE, "utterance_id": List(Value("string")), "text": List(Value("string"))})
     keeps = {name: columns[name] for name in names}
     for stage in stages:
-        keeps |= stage.adds
+        keeps |= stage.columns
     step = Pass(folder, [[*map(PendingConversation.of_row, rows)]], stages, columns, Features(keeps))
     (report,) = ShardMaker(stages).make(step.plan().tasks)
     return read_rows(report.path, [*keeps])
@@ -123,20 +123,20 @@ def test_utterance_that_is_refused_costs_its_own_conversation_and_no_other_is_ch
     tmp_path: Path, stage: Stage
 ) -> None:
     texts = {"a": ["what a surprise!", "no!"], "c": ["yes!"], "d": []}
-    dataset = mapped(PerUtterance(stage))
+    dataset = mapped(stage)
     assert dict(zip(dataset["conversation_id"], dataset["text"], strict=True)) == texts | {"b": None}
     assert dataset["problem"][:] == [None, "it is bad", None, None]
-    assert {name: row["text"] for name, row in made(tmp_path, PerUtterance(stage)).items()} == texts
+    assert {name: row["text"] for name, row in made(tmp_path, stage).items()} == texts
 
 
 def test_model_that_fails_on_an_utterance_is_not_called_twice_on_what_it_has_changed() -> None:
-    dataset = mapped(PerUtterance(Frail()))
+    dataset = mapped(Frail())
     assert dataset["text"][:] == [["what a surprise!", "no!"], [None, "well!"], ["yes!"], []]
     assert [failures and failures[0]["id"] for failures in dataset["model_failures"]] == [None, "b/0", None, None]
 
 
 def test_own_stages_read_and_change_each_other_s_columns(tmp_path: Path) -> None:
-    stages = (PerUtterance(Count()), PerUtterance(CountMore()), Total())
+    stages = (Count(), CountMore(), Total())
     dataset = mapped(*stages)
     assert dataset["n_words"][:] == [[4, 2], [2, 2], [2], []]
     assert dataset["total"][:] == [6, 4, 2, 0]
@@ -147,9 +147,9 @@ def test_own_stages_read_and_change_each_other_s_columns(tmp_path: Path) -> None
 
 def test_run_names_the_columns_that_a_stage_lacks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"CountMore needs the columns \['n_words'\]"):
-        made(tmp_path, PerUtterance(CountMore()))
+        made(tmp_path, CountMore())
     with pytest.raises(ValueError, match=r"CountMore needs the columns \['n_words'\]"):
-        CountMore()({"text": ["a"]})
+        columns_after(CountMore(), {"text": ["a"]})
 
 
 def test_column_with_too_few_values_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_method_that_would_never_be_called_is_refused() -> None:
 
 def test_stage_that_maps_columns_reads_a_column_of_another_type_than_ours() -> None:
     @dataclass(frozen=True)
-    class Letters(Stage):
+    class Letters(UtteranceStage):
         needs: ClassVar[tuple[str, ...]] = ("words",)
         adds: ClassVar[Features] = Features({"n_letters": Value("int32")})
 
@@ -210,7 +210,7 @@ def test_stage_that_maps_columns_reads_a_column_of_another_type_than_ours() -> N
             return {"n_letters": len(row["words"])}
 
     call = {"utterance_id": ["a", "b"], "words": ["what a surprise", "no"]}
-    assert PerUtterance(Letters()).map(Dataset.from_list([call]))["n_letters"][:] == [[15, 2]]
+    assert Letters().map(Dataset.from_list([call]))["n_letters"][:] == [[15, 2]]
 
 
 def test_words_of_another_shape_are_refused_by_the_stage_that_reads_them() -> None:
@@ -263,4 +263,4 @@ def test_conversation_in_which_nobody_speaks_costs_no_other_its_results() -> Non
             return [*talks]
 
     rows = Dataset.from_dict({"utterance_id": [["a", "b"], []], "text": [["one", "three"], []]})
-    assert PerUtterance(Longest()).map(rows, batch_size=2)["n"][:] == [[5, 5], []]
+    assert Longest().map(rows, batch_size=2)["n"][:] == [[5, 5], []]

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from audio_files import EXAMPLES, example
 from datasets import Dataset
+from stage_calls import columns_after
 
-from dailytalk_contiguous import Codebook, Folder, PerUtterance, ProsodicClusterSequences, Segment, TokeniseProsody
+from dailytalk_contiguous import Codebook, Folder, ProsodicClusterSequences, Segment, TokeniseProsody
 from dailytalk_contiguous.core.sound.samples import pcm_to_float, to_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Training
 
@@ -51,7 +52,7 @@ def test_conversations_have_the_same_tokens_in_any_batch(size: int, relative: st
     recordings = [row | {"duration": 5.0} for row in folder.as_streaming_dataset("train")]
     calls = Segment().map(Dataset.from_list(recordings))
     for codebook in (DEFAULT_CODEBOOK, relative):
-        stage = PerUtterance(TokeniseProsody(codebook))
+        stage = TokeniseProsody(codebook)
         rows = stage.map(calls, batch_size=size)
         alone = []
         for index in range(len(calls)):
@@ -68,11 +69,11 @@ def test_words_are_found_in_the_utterance_by_their_times(origin: dict[str, list[
     stage = TokeniseProsody()
     words = [{"word": "one", "start": 100.1, "end": 100.5, "probability": None}]
     batch = {"speech": [pcm(0.7, 3.2)]} | origin
-    recognised = stage(batch | {"words": [words]})
+    recognised = columns_after(stage, batch | {"words": [words]})
     ((word,),) = recognised["prosody_words"]
-    (tokens,) = stage(batch)["prosody_tokens"]
+    (tokens,) = columns_after(stage, batch)["prosody_tokens"]
     assert word["tokens"] == tokens[6:31]  # whose middles are from 0.1 up to 0.5 s
-    transcribed = stage(batch | {"words": [None], "given_words": [words]})
+    transcribed = columns_after(stage, batch | {"words": [None], "given_words": [words]})
     assert transcribed["prosody_words"] == [[word]]
-    wordless = stage(batch | {"words": [None]})
+    wordless = columns_after(stage, batch | {"words": [None]})
     assert wordless["prosody_words"] == [[]]

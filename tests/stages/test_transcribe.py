@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soxr
 from audio_files import EXAMPLES, conversations, example, reference
+from stage_calls import columns_after
 
 from dailytalk_contiguous.core.records.utterance import GIVEN
 from dailytalk_contiguous.core.sound.samples import to_pcm
@@ -17,7 +18,6 @@ from dailytalk_contiguous.core.words.fillers import without_fillers
 from dailytalk_contiguous.core.words.word_times import normalise
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
@@ -28,7 +28,7 @@ def segmented(seconds: float = 25.0) -> dict[str, list[Any]]:
     silence = np.zeros((16000, 2), np.float32)
     batch = conversations(EXAMPLES / "bicycle_repair.flac", silence)
     batch |= {"offset": [30.0, 0.0], "duration": [seconds, 1.0]}
-    return batch | Segment()(batch)
+    return batch | columns_after(Segment(), batch)
 
 
 def flat() -> dict[str, list[Any]]:
@@ -91,7 +91,7 @@ def words_of(utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_words_of_each_utterance_are_those_that_were_said_in_it(stage: Transcribe) -> None:
     conversations = segmented(12.0)
-    heard = PerUtterance(stage)(conversations)
+    heard = columns_after(stage, conversations)
     assert_conversations_are_heard(heard, conversations, stage)
     batch = row_of(conversations, 0)
     added = row_of(heard, 0)
@@ -112,9 +112,9 @@ def test_words_of_each_utterance_are_those_that_were_said_in_it(stage: Transcrib
 def test_speech_that_is_lost_in_a_shared_window_is_recognised_alone() -> None:
     """tiny.en has "Oh," for the first seven seconds of this recording and nothing for the next twelve."""
     batch = conversations(EXAMPLES / "bicycle_repair.flac")
-    batch |= Segment("mix")(batch)
+    batch |= columns_after(Segment("mix"), batch)
     stage = Transcribe("tiny.en", "en")
-    (texts,) = PerUtterance(stage)(batch)["text_raw"]
+    (texts,) = columns_after(stage, batch)["text_raw"]
     true_words = words_of(reference("bicycle_repair"))
     spoken = Counter(normalise(word["word"]) for word in true_words)
     recognised_words = " ".join(texts).split()
@@ -131,7 +131,7 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     texts = ["Hello?"] + [""] * n_others
     batch["given_text"] = texts
     batch["given_words"] = [[hello]] + [[]] * n_others
-    added = Transcribe("nobody/no-model")(batch)
+    added = columns_after(Transcribe("nobody/no-model"), batch)
     assert added["text_raw"] == texts
     first, *others = added["words"]
     assert first == [hello | {"fitted": None, "filler": False}]
@@ -166,13 +166,13 @@ def test_avg_logprob_is_the_mean_of_the_words_where_each_has_a_probability(
         "given_text": [" ".join(["so"] * len(words))],
         "given_words": [words],
     }
-    added = Transcribe("")(batch)
+    added = columns_after(Transcribe(""), batch)
     assert added["avg_logprob"] == [pytest.approx(expected, nan_ok=True)]
 
 
 def test_utterances_that_nothing_gives_words_have_a_reason_and_are_no_questions() -> None:
     speech = [bytes(16000), b""]
-    added = Transcribe("")({"speech": speech})
+    added = columns_after(Transcribe(""), {"speech": speech})
     assert added["text_raw"] == ["", ""]
     assert added["words"] == [[], []]
     assert added["recogniser"] == ["", ""]
@@ -205,7 +205,7 @@ def test_questions_of_a_transcript_are_seen_by_its_marks_or_if_it_has_none_by_th
         ("bare", "what is your name"),
         ("bare", "my name is Ann"),
     )
-    added = Transcribe("")(batch)
+    added = columns_after(Transcribe(""), batch)
     assert added["question"] == [True, False, True, True, False]
 
 
@@ -227,7 +227,7 @@ def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
         "channel": ["left", "left"],
     }
     guarded = Transcribe("tiny.en", language="en")
-    added = guarded(batch)
+    added = columns_after(guarded, batch)
     assert "bicycle" in added["text_raw"][0]
     assert added["text_reason"][0] is None
     second = row_of(added, 1)
@@ -236,7 +236,7 @@ def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
     assert second["question"] is False
     assert second["text_reason"].startswith("text on near-silence")
     unguarded = Transcribe("tiny.en", language="en", guard=False)
-    believed = unguarded(batch)
+    believed = columns_after(unguarded, batch)
     assert all(believed["text_raw"])
     assert believed["text_reason"] == [None, None]
 
@@ -259,7 +259,7 @@ def languages_of(*utterances: tuple[str, str, np.ndarray]) -> list[str]:
         "conversation_id": list(conversations),
         "channel": list(channels),
     }
-    transcribed = Transcribe("base", beam=1)(batch)
+    transcribed = columns_after(Transcribe("base", beam=1), batch)
     return transcribed["language"]
 
 
@@ -318,7 +318,7 @@ def test_no_words_are_invented_where_nobody_says_any(kind: str) -> None:
     samples = WORDLESS[kind].astype(np.float32)
     speech = to_pcm(samples).tobytes()
     stage = Transcribe("base", language="en")
-    transcribed = stage({"speech": [speech]})
+    transcribed = columns_after(stage, {"speech": [speech]})
     (text,) = transcribed["text_raw"]
     # What is left of them are one or two sounds, such as "Mm." or "Ha ha", and ums on some processors.
     heard = text.split()

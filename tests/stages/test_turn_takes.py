@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scripted import Stubborn, loopback
+from stage_calls import columns_after
 from tts_server import TtsServer, speech
 
 from dailytalk_contiguous.core.records.schema import Batch
@@ -57,7 +58,7 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
 
 def say(tmp_path: Path, **settings: Any) -> Batch:
     """A turn of two utterances, said by a stage with these settings."""
-    return stage(tmp_path, **settings)(turn(FIRST, SECOND))
+    return columns_after(stage(tmp_path, **settings), turn(FIRST, SECOND))
 
 
 def asked_for(server: TtsServer) -> list[str]:
@@ -129,7 +130,7 @@ def test_lines_that_are_no_turn_are_bought_one_by_one(
     tmp_path: Path, server: Stubborn, apart: dict[str, list[Any]]
 ) -> None:
     batch = turn(FIRST, SECOND, THIRD, **apart)
-    done = stage(tmp_path)(batch)
+    done = columns_after(stage(tmp_path), batch)
     spoken = [row for row in done["synthesis"] if row]
     assert len(server.asked) == len(spoken) > 1
     for synthesis in spoken:
@@ -138,9 +139,9 @@ def test_lines_that_are_no_turn_are_bought_one_by_one(
 
 def test_tags_that_are_sent_alike_are_no_reason_to_say_lines_apart(tmp_path: Path, server: Stubborn) -> None:
     batch = turn(FIRST, SECOND, tag=["calm", "relaxed"])
-    alike = stage(tmp_path, tag_map=(("relaxed", "calm"),))(batch)
+    alike = columns_after(stage(tmp_path, tag_map=(("relaxed", "calm"),)), batch)
     assert receipts(alike, "take_part") == [1, 2]
-    different = stage(tmp_path)(batch)
+    different = columns_after(stage(tmp_path), batch)
     assert receipts(different, "take_part") == [None, None]
 
 
@@ -149,10 +150,10 @@ def test_lines_without_conversation_or_by_choice_are_bought_one_by_one(tmp_path:
     flat = dict(batch)
     del flat["conversation_id"]
     by_turn = stage(tmp_path)
-    without_conversation = by_turn(flat)
+    without_conversation = columns_after(by_turn, flat)
     assert receipts(without_conversation, "take_part") == [None, None]
     by_line = stage(tmp_path, takes_of="line")
-    by_choice = by_line(batch)
+    by_choice = columns_after(by_line, batch)
     assert receipts(by_choice, "take_part") == [None, None]
     assert sorted(asked_for(server)) == [f"(calm) {FIRST}", f"(calm) {SECOND}"]
     assert by_line.digest != by_turn.digest
@@ -200,7 +201,7 @@ def test_take_that_cannot_be_cut_is_kept_and_its_utterances_are_said_line_by_lin
     with loopback(monkeypatch, TtsServer(timestamps=False)) as server:
         speaks = stage(tmp_path, aligner="none")
         for _ in range(2):
-            done = speaks(turn(FIRST, SECOND))
+            done = columns_after(speaks, turn(FIRST, SECOND))
             assert done["status"] == ["spoken", "spoken"]
             assert receipts(done, "take_part") == [None, None]
         assert sum(server.purchases.values()) == 3
@@ -241,7 +242,7 @@ def test_a_server_without_word_times_is_cut_where_the_aligner_finds_the_words(
     with JoeServer(token="") as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         batch = turn(first, second, tag=[None, None])
-        done = stage(tmp_path, engine="openai")(batch)
+        done = columns_after(stage(tmp_path, engine="openai"), batch)
         assert asked_for(server) == [whole]
         words = spoken_by_joe(whole).words
     assert receipts(done, "take_part") == [1, 2]
@@ -259,10 +260,10 @@ def test_voices_of_this_machine_say_turns_alike_in_any_batch(tmp_path: Path, eng
     first = turn(FIRST, SECOND, THIRD, name="one")
     second = turn(THIRD, FIRST, name="two")
     both = {name: first[name] + second[name] for name in first}
-    together = stage(tmp_path, engine=engine)(both)
+    together = columns_after(stage(tmp_path, engine=engine), both)
     speak = partial(stage, tmp_path / "alone", engine=engine)
-    second_alone = speak()(second)
-    first_alone = speak()(first)
+    second_alone = columns_after(speak(), second)
+    first_alone = columns_after(speak(), first)
     for name in Speak.adds:
         assert together[name] == [*first_alone[name], *second_alone[name]], name
     assert receipts(together, "take_part") == [1, 2, 3, 1, 2]
@@ -272,7 +273,7 @@ def test_a_torn_sentence_is_said_as_one_and_its_words_are_those_of_the_text(
     tmp_path: Path, server: Stubborn
 ) -> None:
     torn = turn("And then the.", "Wheel broke.", text_raw=["And then the", "wheel broke."])
-    done = stage(tmp_path)(torn)
+    done = columns_after(stage(tmp_path), torn)
     assert asked_for(server) == ["(calm) And then the wheel broke."]
     first, second = done["spoken_words"]
     assert words_of(first) == ["And", "then", "the."]

@@ -46,6 +46,7 @@ from dailytalk_contiguous.core.records.record import (
     SoundSpan,
     Text,
 )
+from dailytalk_contiguous.core.records.rows import from_row, to_row
 from dailytalk_contiguous.core.records.schema import Batch, Row
 from dailytalk_contiguous.core.records.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.core.settings import (
@@ -152,8 +153,9 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
     columns["text_raw"] = [row["text_raw"] for row in clips]
     utterances = columns | {"channel": ["left"] * len(clips)}
     utterances["utterance_id"] = [row["id"] for row in clips]
-    columns |= Bucket().row(utterances)
-    columns |= Tag()(columns)
+    talk = Bucket().of_talk(from_row(utterances))
+    tag = Tag()
+    columns |= to_row(tag.of_talk(talk), (*Bucket.adds, *tag.adds))
     return columns
 
 

@@ -15,7 +15,9 @@ from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.arrow_types import record_features
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.record import Seconds, Stored, Text
+from dailytalk_contiguous.core.records.rows import from_row
 from dailytalk_contiguous.core.records.schema import Batch, Row
 from dailytalk_contiguous.core.records.utterance import GIVEN, PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.core.settings import setting, unlisted
@@ -169,15 +171,16 @@ class TimeWords(AligningStage, WhisperStage):
         for language, indices in by_language.items():
             check_language(self.recogniser, language)
             transcribe = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
-            columns: Batch = {
-                "speech": [batch["speech"][index] for index in indices],
-                "conversation_id": [batch["speaker"][index] or f"clip {index}" for index in indices],
-                "channel": ["left"] * len(indices),
-            }
-            words_by_clip = transcribe(columns)["words"]
-            for index, words in zip(indices, words_by_clip, strict=True):
+            talks: list[Conversation] = []
+            for index in indices:
+                speaker = batch["speaker"][index] or f"clip {index}"
+                clip = {"speech": batch["speech"][index], "conversation_id": speaker, "channel": "left"}
+                talks.append(from_row(clip))
+            for index, talk in zip(indices, transcribe.apply(talks), strict=True):
+                if talk.problem:
+                    raise BadInput(talk.problem, talk.remedy or "", index)
                 recognised[index] = []
-                for row in words:
+                for row in talk.extra["words"]:
                     word = Word(row["word"], row["start"], row["end"], row["probability"])
                     recognised[index].append(word)
         return recognised

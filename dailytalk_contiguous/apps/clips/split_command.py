@@ -29,8 +29,10 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
+from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.outcome import WITH_JSON, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.records.schema import MIX, Batch, Row
+from dailytalk_contiguous.core.records.schema import MIX, Row
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.sound.samples import mixed_down
 from dailytalk_contiguous.core.steps import steps
@@ -180,27 +182,27 @@ class FirstWords:
         for start in steps("parts of the pieces heard", starts, len(starts)):
             interrupts.check_interrupt()
             indices = usable[start : start + _PIECES_AT_ONCE]
-            speech: list[bytes] = []
+            utterances: list[Utterance] = []
             for index in indices:
                 piece_start = pieces[index]["start"] / rate
                 piece_end = pieces[index]["end"] / rate
                 seconds = min(piece_end - piece_start, WINDOW_SECONDS)  # as far as one window of the recogniser
                 pcm = read_pcm(row["audio"], piece_start, seconds)
-                speech.append(mixed_down(pcm).tobytes())
-            batch: Batch = {
-                "speech": speech,
-                "conversation_id": [row["conversation_id"]] * len(indices),
-                "channel": [MIX] * len(indices),  # of one side, short pieces share a window of the recogniser
-            }
-            result, problems = transcribe.attempt(batch)
-            for position, problem in problems.items():
-                piece_number = indices[position] + 1
-                name = f"{row['conversation_id']}, piece {piece_number}"
-                log.warning("%s has no words in its name: %s", name, problem.reason)
-            for index, recognised in zip(indices, result["words"], strict=True):
-                first_words = (recognised or [])[: self.count]
-                words[index] = [word["word"] for word in first_words]
-            detected = next(filter(None, result["language"]), None)
+                name = f"{row['conversation_id']}, piece {index + 1}"
+                # Of one side, short pieces share a window of the recogniser.
+                utterances.append(Utterance(utterance_id=name, channel=MIX, speech=mixed_down(pcm).tobytes()))
+            (talk,) = transcribe.apply(
+                [Conversation(conversation_id=row["conversation_id"], utterances=utterances)]
+            )
+            failures = {failure.id: failure.reason for failure in talk.model_failures or ()}
+            for name, reason in failures.items():
+                log.warning("%s has no words in its name: %s", name, reason)
+            for index, utterance in zip(indices, talk.utterances, strict=True):
+                words[index] = [word.word for word in utterance.words[: self.count]]
+            languages = [
+                utterance.language for utterance in talk.utterances if utterance.utterance_id not in failures
+            ]
+            detected = next(filter(None, languages), None)
             if transcribe.language == "auto" and detected:
                 transcribe = replace(transcribe, language=detected)
         return words

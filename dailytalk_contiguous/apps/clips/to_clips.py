@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.records.schema import MIX
 from dailytalk_contiguous.core.style.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -67,4 +67,4 @@ def transcribe_stages(profile: str = STANDARD, **options: object) -> Stages:
     make = StageMaker(profile, options)
     transcribe = make(Transcribe)
     make.all_used(transcribe)
-    return Segment(channel=MIX), PerUtterance(transcribe)
+    return Segment(channel=MIX), transcribe

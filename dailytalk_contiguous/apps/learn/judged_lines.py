@@ -16,6 +16,7 @@ import soundfile
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds, utterance_sound
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.records.finished import from_finished
+from dailytalk_contiguous.core.records.rows import from_row
 from dailytalk_contiguous.core.records.schema import CHANNELS, MIX, Row
 from dailytalk_contiguous.core.sound.samples import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.steps import steps
@@ -178,16 +179,16 @@ class LineReader:
         segments = None
         if read_header(row["audio"]).channels == 2:
             with contextlib.suppress(BadInput):  # the same sound on both
-                segments = Segment().row(row)
-        segments = segments or Segment(channel=MIX).row(row)
-        for index, utterance_id in enumerate(segments["utterance_id"]):
-            self.sounds.append(pcm_to_float(segments["speech"][index]))
+                segments = Segment().of_talk(from_row(row))
+        segments = segments or Segment(channel=MIX).of_talk(from_row(row))
+        for utterance in segments.utterances:
+            self.sounds.append(pcm_to_float(utterance.speech))
             yield JudgedLine(
-                utterance_id,
+                utterance.utterance_id,
                 row["conversation_id"],
-                segments["channel"][index],
-                start=row["offset"] + segments["start"][index],
-                end=row["offset"] + segments["end"][index],
+                utterance.channel,
+                start=row["offset"] + utterance.start,
+                end=row["offset"] + utterance.end,
                 sound=len(self.sounds) - 1,
             )
 

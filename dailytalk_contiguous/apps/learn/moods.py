@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import SupportsFloat, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,13 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import MOST_TOGETHER
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds
 from dailytalk_contiguous.apps.learn.judged_lines import JudgedLine, JudgedRecording
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records.schema import MIX, Row
+from dailytalk_contiguous.core.records.conversation import Conversation
+from dailytalk_contiguous.core.records.schema import MIX
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.sound.samples import to_pcm
 from dailytalk_contiguous.core.style.emotions import UNSURE, choose_emotion
 from dailytalk_contiguous.machine import interrupts
 from dailytalk_contiguous.models.contracts import EmotionModel
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
@@ -155,32 +156,29 @@ def _judged_together(
 ) -> tuple[list[Mood], list[Reject]]:
     """The moods of lines of one speaker, and those on which a model raises an error."""
     # Stages compare what is on one channel of one conversation.
-    conversation: Row = {
-        "conversation_id": lines[0].id,
-        "utterance_id": [line.id for line in lines],
-        "channel": [MIX] * len(lines),
-        "speech": [to_pcm(sounds[line.sound]).tobytes() for line in lines],
-    }
-    batch = {name: [value] for name, value in conversation.items()}
+    utterances = [
+        Utterance(utterance_id=line.id, channel=MIX, speech=to_pcm(sounds[line.sound]).tobytes()) for line in lines
+    ]
+    talks = [Conversation(conversation_id=lines[0].id, utterances=utterances)]
     for stage in (classify, rate):
-        batch |= PerUtterance(stage)(batch)
-    columns = {name: values[0] for name, values in batch.items()}
+        talks = stage.apply(talks)
+    (talk,) = talks
     moods: list[Mood] = []
-    for index, line in enumerate(lines):
-        shares = columns["emotion_probabilities"][index] or ()
+    for line, utterance in zip(lines, talk.utterances, strict=True):
+        shares = utterance.emotion_probabilities or ()
         probabilities = {share["emotion"]: share["probability"] for share in shares}
         mood: Mood = {
             "speaker": line.channel,
             "start": line.start,
             "end": line.end,
-            "emotion": columns["emotion_class"][index],
+            "emotion": utterance.emotion_class,
             "confidence": max(probabilities.values(), default=0.0),
             "probabilities": probabilities,
-            "valence": _finite(columns["valence"][index]),
-            "arousal": _finite(columns["arousal"][index]),
+            "valence": _finite(utterance.valence),
+            "arousal": _finite(utterance.arousal),
         }
         moods.append(mood)
-    return moods, [Reject(**failure) for failure in columns["model_failures"] or ()]
+    return moods, talk.model_failures or []
 
 
 def _mood_of_speaker(spoken: Sequence[Mood], confidence: float) -> Mood:
@@ -210,10 +208,9 @@ def _mood_of_speaker(spoken: Sequence[Mood], confidence: float) -> Mood:
     }
 
 
-def _finite(value: SupportsFloat) -> float | None:
+def _finite(value: float | None) -> float | None:
     """A number; None for NaN and infinity."""
-    number = float(value)
-    return number if np.isfinite(number) else None
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 #: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.

@@ -26,7 +26,6 @@ from dailytalk_contiguous.run.tagging import list_conversations, refuse_to_lose
 from dailytalk_contiguous.shards import CurrentRows
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
@@ -92,7 +91,7 @@ class ProsodySpec(Spec):
         self.recordings = list_conversations(open_inputs(inputs), out, config, shard_seconds)
         self.out = out
         self.about = about
-        self.stages = (segment, MatchTranscript(), MatchTag(), PerUtterance(stage))
+        self.stages = (segment, MatchTranscript(), MatchTag(), stage)
         self.rejects = [*self.recordings.problems]
         folder = out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS)
         self._pass = Pass(folder, self.recordings.groups, self.stages, SOURCE)

@@ -303,24 +303,16 @@ def copied(talk: Conversation) -> Conversation:
     return replace(talk, utterances=utterances, extra={**talk.extra})
 
 
-def overwrite(utterance: Utterance, other: Utterance) -> None:
-    """Set all fields of an utterance to those of another one."""
-    for name in utterance.__struct_fields__:
-        setattr(utterance, name, getattr(other, name))
-    utterance.extra = {**other.extra}
-
-
-def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) -> dict[int, Conversation]:
-    """Copy conversations, by their positions, with those of their utterances that are among `utterances`.
+def with_only(talks: Iterable[Conversation], utterances: Container[int]) -> list[Conversation]:
+    """Return conversations with those of their utterances whose `id()` is among `utterances`.
 
     A conversation without any of them is left out.
     """
-    wanted = {id(utterance) for utterance in utterances}
-    parts: dict[int, Conversation] = {}
-    for index, talk in enumerate(talks):
-        chosen = [utterance for utterance in talk.utterances if id(utterance) in wanted]
+    parts: list[Conversation] = []
+    for talk in talks:
+        chosen = [utterance for utterance in talk.utterances if id(utterance) in utterances]
         if chosen:
-            parts[index] = copied(replace(talk, utterances=chosen))
+            parts.append(replace(talk, utterances=chosen))
     return parts
 
 

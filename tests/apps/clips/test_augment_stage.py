@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES
 from datasets import Dataset, Features, List, concatenate_datasets
+from stage_calls import columns_after
 from vowels import RATE
 
 from dailytalk_contiguous.apps.clips.augment import (
@@ -74,7 +75,7 @@ def row(source: str, recipe: Recipe | None, channels: np.ndarray) -> dict[str, A
 
 def changed(recipe: Recipe, channels: np.ndarray) -> dict[str, Any]:
     batch: Batch = {name: [value] for name, value in row("c/1", recipe, channels).items()}
-    added = Augment()(batch)
+    added = columns_after(Augment(), batch)
     return {name: values[0] for name, values in added.items()}
 
 

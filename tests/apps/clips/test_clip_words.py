@@ -1,5 +1,6 @@
 import pytest
 from clips import clips, line
+from stage_calls import columns_after
 
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
@@ -12,8 +13,8 @@ from dailytalk_contiguous.models.profiles import PROFILES
 def cut(text: str | None = "Hello there.", **columns: object) -> Batch:
     """A clip of one line as TimeWords takes it."""
     batch = clips(line(edge=0.6))
-    batch |= MeasureQuality()(batch)
-    batch |= CutSpeech()(batch)
+    batch |= columns_after(MeasureQuality(), batch)
+    batch |= columns_after(CutSpeech(), batch)
     row = {"text": text, "language": "en", "speaker": "corpus/one"} | columns
     return batch | {name: [value] for name, value in row.items()}
 
@@ -30,16 +31,16 @@ def test_speech_is_what_is_heard_without_the_silent_edges() -> None:
 
 
 def test_clip_without_text_has_what_was_recognised() -> None:
-    added = TimeWords(recogniser="tiny.en")(cut(None))
+    added = columns_after(TimeWords(recogniser="tiny.en"), cut(None))
     assert added["text_source"] == ["recogniser"]
     assert {*added["word_sources"][0]} == {"aligned-pocketsphinx"}
     assert added["text_raw"] == [" ".join(word["word"] for word in added["words"][0])]
 
 
 def test_text_whose_words_were_heard_has_the_heard_times() -> None:
-    heard = TimeWords("tiny.en", "none")(cut(None))["words"][0]
+    heard = columns_after(TimeWords("tiny.en", "none"), cut(None))["words"][0]
     text = join_words(word["word"] for word in heard)
-    added = TimeWords("tiny.en", "none")(cut(text))
+    added = columns_after(TimeWords("tiny.en", "none"), cut(text))
     assert added["text_source"] == ["cues"]
     assert {*added["word_sources"][0]} == {"recogniser"}
     (words,) = added["words"]

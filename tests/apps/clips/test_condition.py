@@ -9,6 +9,7 @@ import soundfile
 import soxr
 from audio_files import Samples, room_tone, struct_of, wav_bytes
 from clips import RATE, clips, line
+from stage_calls import columns_after
 
 from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.core.sound.loudness import clip_loudness, true_peak_dbtp
@@ -17,7 +18,7 @@ OUT = 24000
 
 
 def conditioned(batch: dict[str, list[Any]], **settings: Any) -> list[dict[str, Any]]:
-    added = Condition(**settings)(batch)
+    added = columns_after(Condition(**settings), batch)
     assert set(added) == set(Condition.adds)
     rows = zip(*added.values(), strict=True)
     return [dict(zip(added, values, strict=True)) for values in rows]

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from clips import clips, line
+from stage_calls import columns_after
 
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.core.records.clip import SAID
@@ -17,7 +18,7 @@ def finished(**columns: Any) -> dict[str, Any]:
     row |= {"words": [], "word_sources": [], "labels": labels}
     row |= columns
     batch = {name: [value] for name, value in row.items()}
-    added = FinishClip()(batch)
+    added = columns_after(FinishClip(), batch)
     return {name: values[0] for name, values in added.items()}
 
 

@@ -5,7 +5,7 @@ import pytest
 from audio_files import EXAMPLES
 from datasets import Dataset
 
-from dailytalk_contiguous import ExtractContours, Folder, PerUtterance, ProsodicFeatureExtractor, Segment
+from dailytalk_contiguous import ExtractContours, Folder, ProsodicFeatureExtractor, Segment
 from dailytalk_contiguous.core.sound.samples import to_pcm
 
 
@@ -31,6 +31,6 @@ def test_each_utterance_has_its_own_contours() -> None:
 def test_utterances_of_conversations_have_contours() -> None:
     recordings = Folder(inputs=(str(EXAMPLES),)).as_streaming_dataset("train")
     first = Dataset.from_list([next(iter(recordings))])
-    (done,) = PerUtterance(ExtractContours()).map(Segment().map(first))
+    (done,) = ExtractContours().map(Segment().map(first))
     assert len(done["contours"]) == len(done["utterance_id"])
     assert any(max(contour["f0"]) > 0 for contour in done["contours"])

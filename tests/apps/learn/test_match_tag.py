@@ -1,5 +1,7 @@
 from typing import Any
 
+from stage_calls import row_after
+
 from dailytalk_contiguous.apps.learn.match_tag import MatchTag
 
 
@@ -15,7 +17,7 @@ def tags_of(lines: list[dict[str, Any]], *times: tuple[float, float]) -> list[st
         "start": [start for start, _ in times],
         "end": [end for _, end in times],
     }
-    tags: list[str | None] = MatchTag().row(row)["tag"]
+    tags: list[str | None] = row_after(MatchTag(), row)["tag"]
     return tags
 
 
