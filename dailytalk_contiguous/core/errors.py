@@ -59,9 +59,6 @@ class BadInput(DailytalkError):
         super().__init__(reason, remedy)
         self.row = row
 
-    def at_row(self, row: int) -> "BadInput":
-        return BadInput(self.reason, self.remedy, row)
-
 
 class TooLarge(BadInput):
     """A file of others that needs more memory than this process may have (`machine.resources.limit_memory`)."""

@@ -19,6 +19,7 @@ from dailytalk_contiguous.machine.interrupts import check_interrupt
 FAILED_FROM_THE_START = 20
 
 
+_Item = TypeVar("_Item")
 _Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
 
@@ -142,25 +143,33 @@ def each_that_works(
     return results, {}
 
 
+class FailedInput(BadInput):
+    """An item that can't be used, since the model of a stage fails on it alone."""
+
+
 def all_that_work(
-    call: Callable[[Sequence[_Key]], Sequence[_Result]], keys: Sequence[_Key], model: str, remedy: str
-) -> tuple[dict[_Key, _Result], dict[_Key, BadInput]]:
-    """Return the results by key, and the errors of the keys on which the model fails alone.
+    call: Callable[[Sequence[_Item]], Sequence[_Result]], items: Sequence[_Item], model: str, remedy: str
+) -> list[_Result | FailedInput]:
+    """Return the results of items, or the errors of those on which the model fails alone.
 
     `each_that_works` finds these. The others are called together once more, since a model may compare what is in a
     batch. Without a remedy, the error of the model is raised.
     """
-    if not remedy or not keys:
-        return dict(zip(keys, call(keys), strict=True)), {}
-    results, reasons = each_that_works(call, keys, model)
+
+    def results_of(keys: Sequence[int]) -> Sequence[_Result]:
+        return call([items[key] for key in keys])
+
+    if not remedy or not items:
+        return [*call(items)]
+    results, reasons = each_that_works(results_of, range(len(items)), model)
     if results and reasons:
         works = [*results]
         try:
-            results = dict(zip(works, call(works), strict=True))
+            results = dict(zip(works, results_of(works), strict=True))
         except Exception as error:  # the results of the parts are kept
             if failure_text(error) is None:
                 raise
-    errors: dict[_Key, BadInput] = {}
+    errors: dict[int, FailedInput] = {}
     for key, reason in reasons.items():
-        errors[key] = BadInput(f"the model of {model} failed on it ({reason})", remedy)
-    return results, errors
+        errors[key] = FailedInput(f"the model of {model} failed on it ({reason})", remedy)
+    return [errors.get(key) or results[key] for key in range(len(items))]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
-from datasets.formatting.formatting import LazyBatch
+from datasets.formatting.formatting import LazyBatch, PythonFormatter
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -58,10 +58,9 @@ from dailytalk_contiguous.machine.interrupts import check_interrupt
 from dailytalk_contiguous.machine.own_file import code_version, instance_of, is_own_module, refuse_in_import
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.models.failures import all_that_work
+from dailytalk_contiguous.models.failures import FailedInput, all_that_work
 from dailytalk_contiguous.stages.plain_map import (
     TypedColumn,
-    columns_from_rows,
     refused_plain_map,
     rows_in,
     shown_by_arrow,
@@ -151,9 +150,9 @@ class Stage:
     batch_rows: ClassVar[int] = 64
     by_row: ClassVar[bool] = True
 
-    #: The function on columns of a class that defines one.
-    _row: ClassVar[Callable[..., Row] | None] = None
-    _columns: ClassVar[Callable[..., Batch] | None] = None
+    #: The function on columns of a class that defines one: of one row, or of a batch.
+    row: ClassVar[Any] = None
+    _columns: ClassVar[Any] = None
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -164,8 +163,6 @@ class Stage:
         defined = {name for kind in cls.__mro__ if kind.__module__ != __name__ for name in vars(kind)}
         if functions and not defined.isdisjoint(("of_utterance", "of_talk", "of_talks")):
             raise TypeError(f"{cls.__name__} takes conversations: its {functions[0]} would not be called")
-        if "row" in functions:
-            cls._row = vars(cls)["row"]
         if "__call__" in functions:
             cls._columns = vars(cls)["__call__"]
             del cls.__call__  # `datasets` calls that of `Stage`
@@ -196,44 +193,7 @@ class Stage:
         A BadInput in the place of one says why it can't be used. If it is raised instead, with that place, the
         others are given once more.
         """
-        if self._columns:
-            return self._with_columns(talks)
-        results: list[Conversation | BadInput] = []
-        for talk in steps("conversations", talks, len(talks)):
-            check_interrupt()
-            try:
-                results += self._with_columns([talk]) if self._row else [self.of_talk(talk)]
-            except BadInput as error:
-                results.append(error)
-        return results
-
-    def _with_columns(self, talks: Sequence[Conversation]) -> Sequence[Conversation]:
-        """`of_talks` for a function on columns, of which a conversation is a row."""
-        names = self._present(talks)
-        rows = [to_row(talk, names) for talk in talks]
-        for talk, added in zip(talks, self._added(rows), strict=True):
-            assign(talk, added, self.adds)
-        return talks
-
-    def _present(self, talks: Sequence[Conversation]) -> list[str]:
-        """The columns that a function is given of these conversations."""
-        names = (*self.needs, *self.uses) or (*IDS[:1], *talks[0].extra)
-        return [name for name in names if all(has_column(talk, name) for talk in talks)]
-
-    def _added(self, rows: Sequence[Row]) -> list[Row]:
-        """What the function returns for rows. Raises ValueError, with its name, for a column that it forgets."""
-        if self._columns:
-            columns = self._columns(columns_from_rows(rows, rows[0]))
-            made = [*rows_in(columns, [*columns])] or [{} for _ in rows]
-        elif self._row:
-            made = [self._row(row) for row in rows]
-        added: list[Row] = []
-        for row in made:
-            missing = [name for name in self.adds if name not in row]
-            if missing:
-                raise ValueError(f"{self.name} returned no column {missing[0]!r}, which it adds")
-            added.append({name: row[name] for name in self.adds})
-        return added
+        return _one_by_one(self.of_talk, talks)
 
     def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
         """Return conversations after the stage.
@@ -249,50 +209,82 @@ class Stage:
         after: list[Conversation] = []
         for talk in talks:
             result = talk if talk.problem else next(results)
-            if isinstance(result, Conversation):
-                after.append(result)
-                continue
-            talk.problem = result.reason
-            talk.problem_stage = self.name
-            talk.remedy = result.remedy
-            after.append(talk)
+            if isinstance(result, BadInput):
+                talk.problem = result.reason
+                talk.problem_stage = self.name
+                talk.remedy = result.remedy
+                result = talk
+            after.append(result)
         return after
 
     def _after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
         """Return conversations after the stage, or why it can't use them."""
-        for talk in talks:
-            share_out(talk, (*self.needs, *self.uses))
+        if not self._takes_rows(all(is_set(talk.utterances) for talk in talks)):
+            for talk in talks:
+                share_out(talk, (*self.needs, *self.uses))
+            return self._talks_after(talks)
+        names = self._present(talks)
+        after: list[Conversation | BadInput] = []
+        for talk, made in zip(talks, self._rows_after([to_row(talk, names) for talk in talks]), strict=True):
+            if isinstance(made, dict):
+                assign(talk, made, self.adds)
+            after.append(talk if isinstance(made, dict) else made)
+        return after
 
-        def call(part: Sequence[int]) -> list[Conversation | BadInput]:
-            return self._results([talks[index] for index in part])
+    def _takes_rows(self, are_conversations: bool) -> bool:
+        """Whether it takes rows as they are; those of conversations, which have utterances, or others."""
+        return bool(self.row or self._columns)
 
-        results, errors = all_that_work(call, range(len(talks)), self.name, self.if_model_fails)
-        return [errors.get(index) or results[index] for index in range(len(talks))]
+    def _present(self, talks: Sequence[Conversation]) -> list[str]:
+        """The columns that a function is given of these conversations."""
+        names = (*self.needs, *self.uses)
+        if talks and not names:
+            names = ("conversation_id", *talks[0].extra)
+        return [name for name in names if all(has_column(talk, name) for talk in talks)]
 
-    def _results(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
-        """`of_talks` for copies of conversations; it is called again without one for which it raises BadInput."""
-        results: dict[int, Conversation | BadInput] = {}
-        reads_fields = self._row is None and self._columns is None
+    def _talks_after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
+        """`_after` for a stage that takes conversations as they are."""
+        call = functools.partial(_each_usable, self._called)
+        results = all_that_work(call, talks, self.name, self.if_model_fails)
+        for talk, result in zip(talks, results, strict=True):
+            if isinstance(result, Conversation):
+                now = result.extra
+                gather(result, [name for name in self.adds if now.get(name, UNSET) is talk.extra.get(name, UNSET)])
+        return results
+
+    def _rows_after(self, rows: Sequence[Row]) -> list[Row | BadInput]:
+        """The columns that it adds to rows, or why it can't use them."""
+        return all_that_work(self._filled_in, rows, self.name, self.if_model_fails)
+
+    def _called(self, talks: Sequence[Conversation]) -> Sequence[Conversation | BadInput]:
+        """`of_talks` for copies of conversations. Raises BadInput for a column of another type than its field."""
         for index, talk in enumerate(talks):
             wrong = malformed(talk, (*self.needs, *self.uses))
-            if wrong and reads_fields:
+            if wrong:
                 reason = f"its column {wrong[0]!r} has values of another type than {self.name} reads"
-                results[index] = BadInput(reason, "give it the type that docs/columns.md names")
-        while len(results) < len(talks):
-            check_interrupt()
-            indices = [index for index in range(len(talks)) if index not in results]
-            try:
-                made = self.of_talks([copied(talks[index]) for index in indices])
-            except BadInput as error:
-                results[indices[error.row or 0]] = error
-                continue
-            for index, result in zip(indices, made, strict=True):
-                before = talks[index].extra
-                if reads_fields and isinstance(result, Conversation):
-                    now = result.extra
-                    gather(result, [name for name in self.adds if now.get(name, UNSET) is before.get(name, UNSET)])
-                results[index] = result
-        return [results[index] for index in range(len(talks))]
+                raise BadInput(reason, "give it the type that docs/columns.md names", index)
+        return self.of_talks([copied(talk) for talk in talks])
+
+    def _filled_in(self, rows: Sequence[Row]) -> list[Row | BadInput]:
+        """What the function on columns returns for rows, or why they can't be used."""
+        if self._columns:
+            return _each_usable(self._added_together, rows)
+        return _one_by_one(self._added_to, rows)
+
+    def _added_to(self, row: Row) -> Row:
+        return self._added(self.row(row))
+
+    def _added_together(self, rows: Sequence[Row]) -> list[Row]:
+        batch = {name: [row[name] for row in rows] for name in rows[0]}
+        columns = self._added(self._columns(batch))
+        return [*rows_in(columns, [*columns])] or [{} for _ in rows]
+
+    def _added(self, made: dict[str, Any]) -> dict[str, Any]:
+        """The columns of `adds`. Raises ValueError, with its name, for one that the function forgets."""
+        try:
+            return {name: made[name] for name in self.adds}
+        except KeyError as missing:
+            raise ValueError(f"{self.name} returned no column {missing}, which it adds") from None
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
@@ -392,12 +384,11 @@ class Stage:
         added = self._typed(features)
         if not shown_by_arrow(added):
             raise refused_plain_map(self.name, "datasets would take the sound that it adds for a struct")
-        names = [name for name in features if name in (*self._read(features), *PROBLEM, *IDS)]
         columns: Batch = {name: [] for name in added}
         batch_rows = self._batch_rows(features)
         for first_row in range(0, len(table), batch_rows):  # what a model says may depend on its batch
-            rows = table.slice(first_row, batch_rows)
-            made = self._mapped(features, False, {name: rows[name].to_pylist() for name in names})
+            rows = LazyBatch(table.slice(first_row, batch_rows), PythonFormatter())
+            made = self._mapped(features, False, rows)
             for name, values in columns.items():
                 values += made[name]
         types = added.type
@@ -408,30 +399,37 @@ class Stage:
     def _mapped(self, features: Features, is_stream: bool, batch: Batch) -> Batch:
         """The columns that `map` adds to a batch of a dataset of these columns; null for a row with a problem."""
         added = self._typed(features)
-        read = self._read(features)
-        rows = [*rows_in(batch, [name for name in features if name in (*read, *PROBLEM, *IDS)])]
-        talks: list[Conversation] = []
-        for row in rows:
-            talk = self._opened({name: row[name] for name in read})
-            for name in PROBLEM:
-                setattr(talk, name, row.get(name) if name in added else None)
-            talks.append(talk)
+        rows = [*rows_in(batch, self._read(features))]
+        has_problems = "problem" in added and "problem" in features
+        problems = batch["problem"] if has_problems else [None] * len(rows)
+        usable = [row for row, problem in zip(rows, problems, strict=True) if not problem]
+        results = iter(self._mapped_rows(features, usable))
         made: list[Row] = []
-        for row, talk in zip(rows, self.apply(talks), strict=True):
-            if talk.problem is None:
-                made.append(to_row(talk, added))
-            elif "problem" in added:
-                ids = {name: row[name] for name in IDS if name in row}
-                made.append(dict.fromkeys(added) | ids | to_row(talk, PROBLEM))
-            else:
-                raise BadInput(talk.problem, talk.remedy or "", len(made))
-        columns = columns_from_rows(made, added)
+        for index, problem in enumerate(problems):
+            result = None if problem else next(results)
+            if isinstance(result, dict):
+                made.append(result)
+                continue
+            row = {name: batch[name][index] for name in (*IDS, *PROBLEM) if name in features}
+            if isinstance(result, BadInput):
+                if "problem" not in added:
+                    raise BadInput(result.reason, result.remedy, index)
+                row |= {"problem": result.reason, "problem_stage": self.name, "remedy": result.remedy}
+            made.append(row)
+        columns = {name: [row.get(name) for row in made] for name in added}
         if is_stream:
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
             types = added.type  # computed at every access
             for name in added.keys() - {*self.transient}:
                 columns[name] = pa.array(columns[name], types.field(name).type).to_pylist()
         return columns
+
+    def _mapped_rows(self, features: Features, rows: Sequence[Row]) -> Sequence[Row | BadInput]:
+        """The columns that it adds to rows of a dataset of these columns, or why it can't use them."""
+        if self._takes_rows(_has_conversations(features)):
+            return self._rows_after(rows)
+        results = self._after([from_row(row) for row in rows])
+        return [result if isinstance(result, BadInput) else to_row(result, self.columns) for result in results]
 
     def _typed(self, features: Features) -> Features:
         """The columns that `map` adds to a dataset of these columns, and their types."""
@@ -450,12 +448,9 @@ class Stage:
     def _read(self, features: Features) -> list[str]:
         """The columns of a dataset that it is given, with those that make conversations; all if it names none."""
         names = {*self.needs, *self.uses}
-        if names:
+        if names and not self._takes_rows(_has_conversations(features)):
             names |= {"utterance_id", *MODEL_FAILURES}
         return [name for name in features if name not in PROBLEM and (not names or name in names)]
-
-    def _opened(self, row: Row) -> Conversation:
-        return Conversation(extra={**row}) if self._row or self._columns else from_row(row)
 
 
 Stages: TypeAlias = tuple[Stage, ...]
@@ -516,32 +511,14 @@ class UtteranceStage(Stage):
         failures = MODEL_FAILURES if self.if_model_fails else {}
         return Features({**per_utterance(self.adds), **failures})
 
-    def _with_columns(self, talks: Sequence[Conversation]) -> Sequence[Conversation]:
-        names = self._present(talks)
-        owners: list[int] = []
-        rows: list[Row] = []
-        for number, talk in enumerate(talks):
-            shared = to_row(talk, [name for name in names if name in CONVERSATION_COLUMNS])
-            for utterance in talk.utterances:
-                rows.append(shared | to_flat(utterance, [name for name in names if name not in shared]))
-                owners.append(number)
-        try:
-            made = self._added(rows)
-        except BadInput as error:
-            raise error.at_row(owners[error.row or 0]) from error.__cause__
-        utterances = [utterance for talk in talks for utterance in talk.utterances]
-        for utterance, added in zip(utterances, made, strict=True):
-            assign_flat(utterance, added)
-        return talks
+    def _takes_rows(self, are_conversations: bool) -> bool:
+        return not are_conversations
 
-    def _after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
-        """`Stage._after`, where the failure of a model costs an utterance its results, and no conversation."""
-        if not all(is_set(talk.utterances) for talk in talks):
-            return self._after_flat(talks)
-        for talk in talks:
-            share_out(talk, (*self.needs, *self.uses))
-        results, errors = self._filled(talks)
-        results |= zip(errors, self._without_model(with_only(talks, errors), [*errors.values()]), strict=True)
+    def _talks_after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
+        """`Stage._talks_after`, where the failure of a model costs an utterance its results, and nothing else."""
+        results = self._filled(talks)
+        errors = {key: result for key, result in results.items() if isinstance(result, FailedInput)}
+        results |= zip(errors, self._without_model(with_only(talks, errors)), strict=True)
         after: list[Conversation | BadInput] = []
         for talk in talks:
             made = [results[id(utterance)] for utterance in talk.utterances]
@@ -552,77 +529,103 @@ class UtteranceStage(Stage):
             extra = {name: value for name, value in talk.extra.items() if name not in self.adds}
             filled = replace(talk, utterances=made, extra=extra)
             gather(filled, self.adds)
+            failures = [*(or_none(talk.model_failures) or ())]
+            for utterance, result in zip(talk.utterances, filled.utterances, strict=True):
+                error = errors.get(id(utterance))
+                if error:
+                    result.speech = utterance.speech
+                    self.explain(result, error.reason)
+                    failures.append(Reject(utterance.utterance_id, self.name, error.reason, error.remedy))
             if self.if_model_fails:
-                failures = [*(or_none(talk.model_failures) or ())]
-                for utterance in talk.utterances:
-                    if id(utterance) in errors:
-                        error = errors[id(utterance)]
-                        failures.append(Reject(utterance.utterance_id, self.name, error.reason, error.remedy))
                 filled.model_failures = failures or None
             after.append(filled)
         return after
 
-    def _after_flat(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
-        """`_after` for rows of which each is an utterance; a failure of the model is the problem of its row."""
-        names = self._present(talks)
-        conversations, utterances = from_flat([to_row(talk, names) for talk in talks], CONVERSATION_COLUMNS)
-        if self.by_row or self._columns:
-            conversations = [
-                replace(talk, utterances=[utterance]) for talk in conversations for utterance in talk.utterances
-            ]
-        results, errors = self._filled(conversations)
-        after: list[Conversation | BadInput] = []
-        for talk, utterance in zip(talks, utterances, strict=True):
-            result = errors.get(id(utterance)) or results[id(utterance)]
-            if isinstance(result, Utterance):
-                assign(talk, to_flat(result, self.adds), self.adds)
-            after.append(talk if isinstance(result, Utterance) else result)
+    def _rows_after(self, rows: Sequence[Row]) -> list[Row | BadInput]:
+        """`Stage._rows_after`, where a row is an utterance; a failure of the model is the problem of its row."""
+        if self.row or self._columns:
+            return super()._rows_after(rows)
+        talks, utterances = from_flat(rows, CONVERSATION_COLUMNS)
+        if self.by_row:
+            talks = [replace(talk, utterances=[utterance]) for talk in talks for utterance in talk.utterances]
+        results = self._filled(talks)
+        after: list[Row | BadInput] = []
+        for utterance in utterances:
+            result = results[id(utterance)]
+            after.append(result if isinstance(result, BadInput) else to_flat(result, self.adds))
         return after
 
-    def _filled(
-        self, talks: Sequence[Conversation]
-    ) -> tuple[dict[int, Utterance | BadInput], dict[int, BadInput]]:
-        """Utterances after the stage, and those on which its model fails, by their `id()`."""
+    def _filled(self, talks: Sequence[Conversation]) -> dict[int, Utterance | BadInput]:
+        """Utterances after the stage by the `id()` of those before, or why they can't be used."""
+        utterances = [utterance for talk in talks for utterance in talk.utterances]
 
-        def call(part: Sequence[int]) -> list[Utterance | BadInput]:
-            return self._utterances_after(with_only(talks, {*part}))
+        def call(part: Sequence[Utterance]) -> list[Utterance | BadInput]:
+            return self._utterances_after(with_only(talks, {id(utterance) for utterance in part}))
 
-        keys = [id(utterance) for talk in talks for utterance in talk.utterances]
-        return all_that_work(call, keys, self.name, self.if_model_fails)
+        results = all_that_work(call, utterances, self.name, self.if_model_fails)
+        return dict(zip(map(id, utterances), results, strict=True))
 
     def _utterances_after(self, talks: Sequence[Conversation]) -> list[Utterance | BadInput]:
         """The utterances of conversations after the stage; for those of a refused one, why it can't be used."""
-        utterances: list[Utterance | BadInput] = []
-        for talk, result in zip(talks, self._results(talks), strict=True):
-            utterances += [result] * len(talk.utterances) if isinstance(result, BadInput) else result.utterances
-        return utterances
+        after: list[Utterance | BadInput] = []
+        if not self.row and not self._columns:
+            for talk, result in zip(talks, _each_usable(self._called, talks), strict=True):
+                after += [result] * len(talk.utterances) if isinstance(result, BadInput) else result.utterances
+            return after
+        names = self._present(talks)
+        shared = [name for name in names if name in CONVERSATION_COLUMNS]
+        single = [name for name in names if name not in shared]
+        rows: list[Row] = []
+        utterances: list[Utterance] = []
+        for talk in map(copied, talks):
+            for utterance in talk.utterances:
+                rows.append(to_row(talk, shared) | to_flat(utterance, single))
+                utterances.append(utterance)
+        for utterance, made in zip(utterances, self._filled_in(rows), strict=True):
+            if isinstance(made, dict):
+                assign_flat(utterance, made)
+            after.append(utterance if isinstance(made, dict) else made)
+        return after
 
-    def _without_model(
-        self, talks: Sequence[Conversation], errors: Sequence[BadInput]
-    ) -> list[Utterance | BadInput]:
+    def _without_model(self, talks: Sequence[Conversation]) -> Sequence[Utterance | BadInput]:
         """Fill in utterances on which the model fails: as those without sound, or with nulls if it hears none."""
         silent = [copied(talk) for talk in talks]
         utterances = [utterance for talk in silent for utterance in talk.utterances]
-        sounds = [utterance.speech for utterance in utterances]
         for utterance in utterances:
             utterance.speech = b""
         if "speech" in self.needs:
-            results = self._utterances_after(silent)
-        else:
-            for utterance in utterances:
-                set_null(utterance, self.adds)
-            results = [*utterances]
-        for result, sound, error in zip(results, sounds, errors, strict=True):
-            if isinstance(result, Utterance):
-                result.speech = sound
-                self.explain(result, error.reason)
-        return results
-
-    def _opened(self, row: Row) -> Conversation:
-        return from_row(row) if isinstance(row.get("utterance_id"), list) else Conversation(extra={**row})
+            return self._utterances_after(silent)
+        for utterance in utterances:
+            set_null(utterance, self.adds)
+        return utterances
 
     def _batch_rows(self, features: Features) -> int:
         return 1 if _has_conversations(features) else self.batch_rows
+
+
+def _one_by_one(call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """The result of each item, or the BadInput that it raises."""
+    results: list[Any] = []
+    for item in steps("conversations", items, len(items)):
+        check_interrupt()
+        try:
+            results.append(call(item))
+        except BadInput as error:
+            results.append(error)
+    return results
+
+
+def _each_usable(call: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
+    """The results of items; it is called again without each for which it raises BadInput."""
+    results: dict[int, Any] = {}
+    while len(results) < len(items):
+        check_interrupt()
+        left = [index for index in range(len(items)) if index not in results]
+        try:
+            results |= zip(left, call([items[index] for index in left]), strict=True)
+        except BadInput as error:
+            results[left[error.row or 0]] = error
+    return [results[index] for index in range(len(items))]
 
 
 def _has_conversations(features: Features) -> bool:

@@ -47,11 +47,3 @@ def rows_in(batch: Batch, names: Sequence[str]) -> Iterator[Row]:
     """The rows of a batch, with these columns."""
     for values in zip(*(batch[name] for name in names), strict=True):
         yield dict(zip(names, values, strict=True))
-
-
-def columns_from_rows(rows: Sequence[Row], names: Iterable[str]) -> Batch:
-    """A batch with these columns of rows."""
-    batch: Batch = {}
-    for name in names:
-        batch[name] = [row[name] for row in rows]
-    return batch
