@@ -225,7 +225,9 @@ class Stage:
             return self._talks_after(talks)
         names = self._present(talks)
         after: list[Conversation | BadInput] = []
-        for talk, made in zip(talks, self._rows_after([to_row(talk, names) for talk in talks]), strict=True):
+        rows = [to_row(talk, names) for talk in talks]
+        results = self._rows_after(rows)
+        for talk, made in zip(talks, results, strict=True):
             if isinstance(made, dict):
                 assign(talk, made, self.adds)
             after.append(talk if isinstance(made, dict) else made)
@@ -266,7 +268,7 @@ class Stage:
         return self.of_talks([copied(talk) for talk in talks])
 
     def _filled_in(self, rows: Sequence[Row]) -> list[Row | BadInput]:
-        """What the function on columns returns for rows, or why they can't be used."""
+        """Call the function on columns with rows; returns what it adds, or why they can't be used."""
         if self._columns:
             return _each_usable(self._added_together, rows)
         return _one_by_one(self._added_to, rows)
@@ -275,7 +277,9 @@ class Stage:
         return self._added(self.row(row))
 
     def _added_together(self, rows: Sequence[Row]) -> list[Row]:
-        batch = {name: [row[name] for row in rows] for name in rows[0]}
+        batch: Batch = {}
+        for name in rows[0]:
+            batch[name] = [row[name] for row in rows]
         columns = self._added(self._columns(batch))
         return [*rows_in(columns, [*columns])] or [{} for _ in rows]
 
@@ -416,7 +420,9 @@ class Stage:
                     raise BadInput(result.reason, result.remedy, index)
                 row |= {"problem": result.reason, "problem_stage": self.name, "remedy": result.remedy}
             made.append(row)
-        columns = {name: [row.get(name) for row in made] for name in added}
+        columns: Batch = {}
+        for name in added:
+            columns[name] = [row.get(name) for row in made]
         if is_stream:
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
             types = added.type  # computed at every access
@@ -624,7 +630,8 @@ def _each_usable(call: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence
         try:
             results |= zip(left, call([items[index] for index in left]), strict=True)
         except BadInput as error:
-            results[left[error.row or 0]] = error
+            refused = error.row or 0
+            results[left[refused]] = error
     return [results[index] for index in range(len(items))]
 
 
