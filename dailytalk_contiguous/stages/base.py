@@ -242,7 +242,11 @@ class Stage:
         names = (*self.needs, *self.uses)
         if talks and not names:
             names = ("conversation_id", *talks[0].extra)
-        return [name for name in names if all(has_column(talk, name) for talk in talks)]
+        present: list[str] = []
+        for name in names:
+            if all(has_column(talk, name) for talk in talks):
+                present.append(name)
+        return present
 
     def _talks_after(self, talks: Sequence[Conversation]) -> list[Conversation | BadInput]:
         """`_after` for a stage that takes conversations as they are."""
