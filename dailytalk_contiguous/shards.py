@@ -27,44 +27,25 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import Whole, parse_json, printable_path, typed
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.core.records.record import EncodedAudio
-from dailytalk_contiguous.core.records.schema import SOURCE, STRING, Row
+from dailytalk_contiguous.core.records.schema import STRING, Row
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
-# Conversations that wait for their turn are compressed: a transcript of a thousand hours takes 8 GB as
-# rows of words, and a twentieth of that compressed. Compressed values never leave this process and its workers: no
-# file has them.
-
-
-#: zlib's fastest level: higher ones take several times as long for a tenth less.
-_LEVEL = 1
-
-#: Logarithm of zlib's window: allocating the default one and the default memory takes ten times as long as
-#: compressing a short conversation.
-_WINDOW = 13
-
-#: zlib's `memLevel`, smaller than the default as `_WINDOW` is.
-_MEMORY = 6
-
-#: The bytes that zlib has seen before: a recording without a transcript is little more than the names of columns.
-_SEEN = pickle.dumps(
-    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "cues": [], "transcripts": []},
-    pickle.HIGHEST_PROTOCOL,
-)
-
 
 def compress(value: object) -> bytes:
-    """Any value of plain types, pickled and compressed."""
-    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, _SEEN)
-    pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return stream.compress(pickled) + stream.flush()
+    """Any value of plain types, pickled and compressed.
+
+    Conversations that wait for their turn are compressed: a transcript of a thousand hours takes 8 GB as rows of
+    words, and a twentieth of that compressed. Compressed values never leave this process and its workers: no file
+    has them.
+    """
+    return zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), level=1)  # the others take much longer
 
 
 def expand(compressed: bytes) -> Any:
     """The value that `compress` took."""
-    stream = zlib.decompressobj(zdict=_SEEN)
-    return pickle.loads(stream.decompress(compressed))
+    return pickle.loads(zlib.decompress(compressed))
 
 
 class PendingConversation(msgspec.Struct, frozen=True):
