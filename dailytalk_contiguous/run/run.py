@@ -160,9 +160,10 @@ def make_shards(
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
     device = networks_device(stages)
-    if paid_voice(stages):
-        speak = [number for number, stage in enumerate(stages) if find_stage(Speak, [stage])]
-        yield from ShardMaker(stages, PAID_BATCH_SECONDS, speak[0] + 1, progress).make(plan.tasks)
+    voice = paid_voice(stages)
+    if voice:
+        n_together = stages.index(voice) + 1
+        yield from ShardMaker(stages, PAID_BATCH_SECONDS, n_together, progress).make(plan.tasks)
         return
     is_on_ray = options.runner == "ray" or options.address != ""
     on_cuda = False
@@ -393,15 +394,13 @@ class Pass:
             yield from read_rows(path, tuple(columns)).values()
 
     def drop_stale(self) -> None:
-        """Remove the shards of the folders that don't belong to the result.
+        """Remove the shards of the folder that don't belong to the result.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
         absent = self._absent()
         stored = current_entries(self._other_shards(), self._keys(absent)) if absent else {}
         drop_stale(self.folder, {*self.shard_paths, *(path for path, _ in stored.values())})
-        if self.before:
-            self.before.drop_stale()
 
     def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
         """Return the names that this pass, or one before, would drop: in other shards of its folder, not `kept`.
@@ -426,7 +425,6 @@ class Spec(ABC):
         rejects: rejects of the source, and of all work on the way.
         budget: the limit of what the run may spend; None if it costs nothing.
         mirrors: the mirrors of the recordings that are in a store.
-        drops: whether shards that are of no pass are dropped at the end.
     """
 
     kind: str
@@ -436,7 +434,6 @@ class Spec(ABC):
     rejects: list[Reject]
     budget: Budget | None = None
     mirrors: tuple[Mirror, ...] = ()
-    drops: bool = True
 
     def prepare(self) -> None:  # noqa: B027
         """Read what the run needs to know, if it is not known yet. Called once, before anything else."""
@@ -458,8 +455,10 @@ class Spec(ABC):
         `time_spent`: by the run, as `Run.time_spent`.
         """
 
-    def close(self) -> None:  # noqa: B027
-        """Remove what is not needed once all is written and the folder is free."""
+    def drop_stale(self, steps: Sequence[Pass]) -> None:
+        """Remove shards that are not needed once all rows are in others; `steps`: all passes."""
+        for step in steps:
+            step.drop_stale()
 
 
 @dataclass
@@ -583,10 +582,7 @@ def run(
             steps.append(step)
         if not outcome.n_missing:
             outcome.record = spec.write(tracker.run.time_spent())
-            for step in steps if spec.drops else []:
-                step.drop_stale()  # now that all rows are in other shards
-    if not outcome.n_missing:
-        spec.close()
+            spec.drop_stale(steps)
     outcome.wall_seconds = time.perf_counter() - started
     return outcome
 
@@ -612,7 +608,7 @@ def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
         for pending in task.left:
             if not is_transcribed(cues_of_row(pending.row()), channel):
                 return left
-    return tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
+    return tuple(stage for stage in left if not isinstance(stage, Transcribe))
 
 
 def refuse_loss(out: Path, lost: Iterable[str], noun: str) -> None:

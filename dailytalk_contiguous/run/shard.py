@@ -150,7 +150,6 @@ class ShardReport:
 
     Attributes:
         path: its file.
-        name: the name of the file of a shard that is not to be tried again.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
@@ -158,7 +157,6 @@ class ShardReport:
     """
 
     path: Path
-    name: str
     wall_seconds: float
     stages: Mapping[str, tuple[float, float]]
 
@@ -249,13 +247,12 @@ class ShardInProgress:
         earlier = {name: stored for name, stored in task.earlier_rows.items() if self._entries[name].reject}
         self._rows.update(shards.stored_rows(earlier, task.keeps))
         shard = shards.Shard(generation=task.generation)
+        shard.earlier_entries = {name: stored.entry for name, stored in earlier.items()}
         for pending in task.conversations:
             shard.entries[pending.id] = self._entries[pending.id]
             if pending.id in self._rows:
                 row = self._rows[pending.id]
                 shard.rows.append({column: row.get(column) for column in task.keeps})
-            if pending.id in earlier:
-                shard.earlier_entries[pending.id] = earlier[pending.id].entry
         path = task.path
         if any(reject.stage in task.retried for reject in _rejects_in(shard.entries).values()):
             path = path.with_stem(f"{path.stem}-{task.generation:04}")
@@ -302,11 +299,6 @@ class Portion:
     talks: list[Conversation]
     stages_done: int = 0
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of their audio."""
-        return audio_seconds_of(source.pending for source in self.sources)
-
 
 @dataclass
 class ShardMaker:
@@ -320,7 +312,7 @@ class ShardMaker:
         stages: in order.
         batch_seconds: seconds of audio of a portion that may span shards, all of which is one batch of a model; 0
             on a CPU, where a portion is a conversation, or short ones of one shard.
-        n_together: how many stages such a portion goes through before it is divided as on a CPU; None for all.
+        n_together: how many stages a portion goes through before its conversations go on one by one; None for all.
         progress: called before and after each stage of each portion.
     """
 
@@ -369,7 +361,7 @@ class ShardMaker:
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
         """Take a portion through the first stages, which need no model's device."""
         if isinstance(step, Portion):
-            for stage in self.stages[step.stages_done :]:
+            for stage in self.stages:
                 if not stage.prepares:
                     break
                 self._advance(step, stage)
@@ -377,20 +369,16 @@ class ShardMaker:
 
     def _finish(self, portion: Portion) -> Iterator[ShardReport]:
         """Take a portion through the stages left; yields the shards that it completes."""
-        is_divided = self.n_together is not None
-        self._run(portion, self.n_together or 0)
-        for piece in _pieces(portion) if is_divided else [portion]:
-            self._run(piece, len(self.stages))
-            for source, talk in zip(piece.sources, piece.talks, strict=True):
-                source.shard.put_talk(source.pending, talk)
-            for shard in dict.fromkeys(source.shard for source in piece.sources):
-                if shard.is_whole:
-                    yield self._report(shard)
-
-    def _run(self, portion: Portion, until: int) -> None:
-        """Take a portion through the stages up to this one."""
-        while portion.stages_done < until:
-            self._advance(portion, self.stages[portion.stages_done])
+        for stage in self.stages[portion.stages_done : self.n_together]:
+            self._advance(portion, stage)
+        for source, talk in zip(portion.sources, portion.talks, strict=True):
+            single = Portion([source], [talk], portion.stages_done)
+            for stage in self.stages[portion.stages_done :]:
+                self._advance(single, stage)
+            shard = source.shard
+            shard.put_talk(source.pending, single.talks[0])
+            if shard.is_whole:
+                yield self._report(shard)
 
     def _report(self, shard: ShardInProgress) -> ShardReport:
         """Write a shard, and report it with the work since the last report."""
@@ -399,22 +387,13 @@ class ShardMaker:
         with self._stage_times_lock:  # a thread prepares the next portion meanwhile
             stage_times = self._stage_times
             self._stage_times = {}
-        report = ShardReport(
-            path=path,
-            name=shard.task.path.name,
-            wall_seconds=now - self._reported_at,
-            stages=stage_times,
-        )
+        report = ShardReport(path, now - self._reported_at, stage_times)
         self._reported_at = now
         return report
 
     def _advance(self, portion: Portion, stage: Stage) -> None:
-        audio = portion.seconds
-        has_model = any(stage.models().values())
-        is_divided = self.n_together is not None and portion.stages_done >= self.n_together
-        spans_conversations = self.batch_seconds > 0 and not is_divided
-        one_by_one = not spans_conversations and not stage.by_row and has_model
-
+        audio = audio_seconds_of(source.pending for source in portion.sources)
+        one_by_one = not self.batch_seconds and not stage.by_row and any(stage.models().values())
         names = tuple(source.pending.id for source in portion.sources)
         event = StageEvent(stage.name, names, audio)
 
@@ -471,17 +450,6 @@ def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
     seconds = audio_seconds_of(source.pending for source in sources)
     fits = seconds <= (batch_seconds or PORTION_SECONDS)
     return fits and (may_span or len(owners) == 1)
-
-
-def _pieces(portion: Portion) -> Iterator[Portion]:
-    """Divide a portion as on a CPU."""
-    first = 0
-    sources = portion.sources
-    for end in range(1, len(sources) + 1):
-        if end < len(sources) and _go_together(sources[first : end + 1], 0.0):
-            continue
-        yield Portion(sources[first:end], portion.talks[first:end], portion.stages_done)
-        first = end
 
 
 def neighbours(tasks: Sequence[Task], seconds: float, workers: int) -> Iterator[list[Task]]:

@@ -175,8 +175,6 @@ class StreamSpec(Spec):
     finished windows stay.
     """
 
-    drops = False
-
     def __init__(
         self,
         source: StreamSource,
@@ -329,7 +327,7 @@ class StreamSpec(Spec):
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]
 
-    def close(self) -> None:
+    def drop_stale(self, steps: Sequence[Pass]) -> None:
         """Remove the shards of no window, such as those of a window that was stopped and is another one now."""
         drop_stale(self.out / TAGGED, self._paths(TAGGED))
         if self.speaking:

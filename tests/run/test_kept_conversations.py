@@ -254,7 +254,9 @@ def finish(step: Pass) -> None:
     """Make what is left of a pass, and drop what does not belong to its result, as a run does."""
     calls.clear()
     make(step)
-    step.drop_stale()
+    for made in (step, step.before):
+        if made:
+            made.drop_stale()
 
 
 def test_conversations_after_the_dear_stages_stay_if_others_of_their_shard_are_gone(folder: Folder) -> None:
