@@ -182,8 +182,8 @@ class Tracker:
 
         Those of a later pass were heard by an earlier run, and count as done: the share never falls.
         """
-        new = [pending for pending in task.left if pending.id not in self._counted]
-        self._counted |= {pending.id for pending in new}
+        new = [pending for pending in task.left if pending.conversation_id not in self._counted]
+        self._counted |= {pending.conversation_id for pending in new}
         seconds = float(sum(pending.duration for pending in new))
         self._planned[task.path.stem] = (0, 0.0) if is_later_pass else (len(new), seconds)
         if is_later_pass:
