@@ -426,7 +426,7 @@ class Spec(ABC):
     mirrors: tuple[Mirror, ...] = ()
 
     def check(self, options: RunOptions) -> None:  # noqa: B027
-        """Raise DailytalkError for what can't be run. Called once, before anything else."""
+        """Raise DailytalkError for what can't be run. Called before anything else, it may read what that needs."""
 
     @abstractmethod
     def passes(self, options: RunOptions) -> Generator[Pass]:
