@@ -184,8 +184,22 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     """Return the folder of the recordings of a repository and the list of them, written by now at the latest."""
     folder = tables_folder(repository)
     record = finished_tables(folder)
-    if record is None:
-        record = _write_tables(repository, plan_of(repository, folder))
+    if record is not None:
+        return folder, record
+    plan = plan_of(repository, folder)
+    written: dict[str, str] = {}
+    record = {"recordings": [], "problems": []}
+    for row in table_rows(repository, plan, StreamPosition()):
+        written_row = write_row(plan, row, written)
+        if isinstance(written_row, Reject):
+            record["problems"].append(written_row.as_dict())
+        else:
+            name, path = written_row
+            written[name] = path.relative_to(folder).as_posix()
+    record["recordings"] = list(written.values())
+    if plan.fields is not None:
+        record["fields"] = described(plan.fields)
+    write_text(folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
     return folder, record
 
 
@@ -206,25 +220,6 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
         return None
     is_complete = all((folder / name).is_file() for name in record["recordings"])
     return record if is_complete else None
-
-
-def _write_tables(repository: Repository, plan: TablePlan) -> WrittenRecordings:
-    """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
-    written: dict[str, Path] = {}
-    problems: list[dict[str, str]] = []
-    for row in table_rows(repository, plan, StreamPosition()):
-        written_row = write_row(plan, row, written)
-        if isinstance(written_row, Reject):
-            problems.append(written_row.as_dict())
-        else:
-            name, path = written_row
-            written[name] = path
-    recordings = [path.relative_to(plan.folder).as_posix() for path in written.values()]
-    record: WrittenRecordings = {"recordings": recordings, "problems": problems}
-    if plan.fields is not None:
-        record["fields"] = described(plan.fields)
-    write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
-    return record
 
 
 class StreamPosition(NamedTuple):
