@@ -37,7 +37,7 @@ def coming_recordings(repository: Repository, start: StreamPosition) -> Iterator
     """Yield the recordings of a repository after a position, in its own order. Raises as `fetch` does."""
     if is_in_tables(repository):
         with hub_errors(repository.reference):
-            plan = plan_of(repository, Path())
+            plan = plan_of(repository)
             for row in table_rows(repository, plan, start):
                 yield PendingRecording(partial(_bring_row, plan, row), row.after)
         return
@@ -64,7 +64,7 @@ def _bring_file(
 
 
 def _bring_row(plan: TablePlan, row: TableRow, folder: Path, names: Names) -> Recording | Reject:
-    written_row = write_row(plan._replace(folder=folder), row, names)
+    written_row = write_row(plan, folder, row, names)
     if isinstance(written_row, Reject):
         return written_row
     name, path = written_row
