@@ -105,24 +105,23 @@ def _rows_of_groups(
 ) -> Iterator[tuple[Row | BadInput, int]]:
     """Yield the rows after `start`; a BadInput for the rest of a row group, or of a shard that is too large."""
     present = [name for name in columns if name in parquet.schema.names]
-    n_before = 0
+    number = 0
     for group, size in enumerate(parquet.group_sizes):
-        end = n_before + size
+        end = number + size
         try:
             batches = parquet.batches(present, [group], _ROWS) if end > start else ()
             for batch in batches:
                 quota.take(batch.nbytes)
                 for index in range(len(batch)):
-                    number = n_before + index + 1
+                    number += 1
                     if number > start:
                         yield _row(batch, index), number
-                n_before += len(batch)
         except BadInput as problem:
             if quota.is_exceeded or isinstance(problem, TooLarge):
                 yield problem, sum(parquet.group_sizes)
                 return
             yield problem, end
-        n_before = end
+        number = end
 
 
 def _shard_name(repository: Repository, path: str) -> str:
@@ -143,8 +142,7 @@ def _damaged(name: str, error: Exception) -> BadInput:
     """Why nothing more can be read. Raises `error` again if it is of the network or the disk."""
     if isinstance(error, MemoryError):
         return TooLarge.for_input(name)
-    is_plain = not isinstance(error, OSError) or type(error) is OSError
-    if not is_plain or getattr(error, "errno", None) is not None:
+    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error
     message = str(error) or type(error).__name__
     return BadInput(f"{name} is damaged from here on ({message.splitlines()[0]})", _REMEDY)

@@ -351,7 +351,8 @@ def _by_recording(reader: TranscriptReader, path: Path, modified: int) -> NamedR
     )
     for position, item in reader.records(path):
         quota.take(1)
-        named.add(str(field_of(item, "recording") or ""), (position, item))
+        name = str(field_of(item, "recording") or "")
+        named.by_name.setdefault(name, []).append((position, item))
     return named
 
 
