@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.records.record import (
     TimelineMeasures,
 )
 from dailytalk_contiguous.core.records.rows import assign, known_columns
-from dailytalk_contiguous.core.records.utterance import Utterance
+from dailytalk_contiguous.core.records.utterance import UNSET, Utterance
 from dailytalk_contiguous.core.words.word import Word
 
 #: Fields of an utterance in a finished row, and those of `Utterance` that hold them under another name; the same
@@ -104,6 +104,15 @@ def finished_fields(utterance: Utterance, names: Iterable[str]) -> dict[str, Any
     columns = {name: OF_UTTERANCE.get(name, name) for name in names}
     values = known_columns(utterance, columns.values())
     return {name: values[column] for name, column in columns.items()}
+
+
+def finished_values(utterances: Iterable[Utterance], name: str) -> list[Any]:
+    """Return the values of utterances for a field of a finished row; None where one lacks it."""
+    field = _FIELDS.get(name)
+    if field is None:
+        return [utterance.extra.get(name) for utterance in utterances]
+    values = [getattr(utterance, field) for utterance in utterances]
+    return [None if value is UNSET else value for value in values]
 
 
 def _record(kind: type[_Record], values: AnyRecord, renamed: Mapping[str, str]) -> _Record:

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.records import schema
 from dailytalk_contiguous.core.records.arrow_types import Feature
 from dailytalk_contiguous.core.records.conversation import Conversation
 from dailytalk_contiguous.core.records.fields import Field, columns_among
-from dailytalk_contiguous.core.records.finished import finished_fields
+from dailytalk_contiguous.core.records.finished import finished_values
 from dailytalk_contiguous.core.records.measures import (
     CONVERSATION_MEASURES,
     leak_sentence,
@@ -242,7 +242,8 @@ class TableMaker:
         published = features_of_fields(fields)
         self._fields = [name for name in {**UTTERANCE, **published} if name not in _LEFT_TO_ROWS]
         self._rows: list[dict[str, Any]] = []
-        self._utterance_rows: list[dict[str, Any]] = []
+        self._talk_utterances: list[Utterance] = []
+        self._derived: list[dict[str, Any]] = []
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
 
@@ -274,10 +275,9 @@ class TableMaker:
         entry |= {name: labels[name] for name in LABELS if name in labels}
         entry |= to_row(talk, [name for name in self._columns if has_column(talk, name)])
         self._rows.append(entry)
+        self._talk_utterances += talk.utterances
         for number, utterance in enumerate(talk.utterances):
-            fields = finished_fields(utterance, self._fields)
-            derived = _utterance(utterance, number, talk, self._tables.finished)
-            self._utterance_rows.append(fields | derived)
+            self._derived.append(_derived(utterance, number, talk, self._tables.finished))
         if len(self._rows) >= CHUNK:
             self.flush()
 
@@ -306,16 +306,19 @@ class TableMaker:
     def flush(self) -> None:
         """Make the tables of the rows in memory."""
         rows = self._rows
+        columns = {name: finished_values(self._talk_utterances, name) for name in self._fields}
+        columns |= {name: [row[name] for row in self._derived] for name in (*OF_UTTERANCE, *_SYNTHESIS.values())}
         try:
             conversations = pa.Table.from_pylist(rows, self._of_conversations.arrow_schema)
-            utterances = pa.Table.from_pylist(self._utterance_rows, self._of_utterances.arrow_schema)
+            utterances = pa.Table.from_pydict(columns, self._of_utterances.arrow_schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
             reason = f"a value of {names} does not have the type of its column ({error})"
             raise BadInput(reason, "make it again") from None
         finally:
             self._rows = []
-            self._utterance_rows = []
+            self._talk_utterances = []
+            self._derived = []
         for index, column in enumerate(utterances.columns):
             if pa.types.is_floating(column.type):  # a number that is not finite is unknown
                 known = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
@@ -331,7 +334,7 @@ class TableMaker:
         self._utterances.append(_compact(kept))
 
 
-def _utterance(utterance: Utterance, number: int, talk: Conversation, finished: bool) -> dict[str, Any]:
+def _derived(utterance: Utterance, number: int, talk: Conversation, finished: bool) -> dict[str, Any]:
     """Return the columns of `OF_UTTERANCE` of an utterance, and those of its synthesis."""
     labels = talk.labels
     is_in_audio = is_number(utterance.new_start) and is_number(utterance.new_end) and utterance.status != "dropped"
