@@ -403,21 +403,6 @@ def by_weight(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.level != "error", severities.index(finding.severity)))
 
 
-def weightiest(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings that say most against training: the reasons that the report and `check` show first.
-
-    A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns garbage;
-    advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks: files and
-    rows first, then words and sound, then the manner of talking, then losses. Only the first finding
-    of a kind is taken, so that a thousand bad rows leave room for two other reasons.
-    """
-    reasons: dict[str, Finding] = {}
-    for finding in by_weight(findings):
-        if finding.severity != "note":
-            reasons.setdefault(finding.kind, finding)
-    return [*reasons.values()][:MOST_REASONS]
-
-
 class FindingsOfAKind(NamedTuple):
     """The first findings of a kind, and the number of further ones."""
 
@@ -453,8 +438,18 @@ class Verdict(NamedTuple):
 
     @property
     def reasons(self) -> list[Finding]:
-        """The weightiest reasons against training."""
-        return weightiest(self.findings)
+        """The findings that say most against training: the reasons that the report and `check` show first.
+
+        A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns
+        garbage; advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks:
+        files and rows first, then words and sound, then the manner of talking, then losses. Only the first finding
+        of a kind is taken, so that a thousand bad rows leave room for two other reasons.
+        """
+        reasons: dict[str, Finding] = {}
+        for finding in self.findings:
+            if finding.severity != "note":
+                reasons.setdefault(finding.kind, finding)
+        return [*reasons.values()][:MOST_REASONS]
 
     @property
     def other_findings(self) -> list[Finding]:
@@ -513,7 +508,7 @@ class JudgedData(NamedTuple):
 
     def share(self, n_rows: int) -> str:
         """A number of rows in words: `3 of 12 conversations`."""
-        return _share(n_rows, self.rows, self.unit)
+        return f"{n_rows:,} of {counted(len(self.rows), self.unit)}"
 
     def most(self, name: str) -> float:
         """The most that the limit of this name allows; infinite where nothing limits it."""
@@ -665,9 +660,8 @@ def missing_fillers(data: JudgedData) -> Iterator[Finding]:
     if not long:
         return
     name, side = long[0]
-    have = "has" if len(long) == 1 else "have"
-    talk = f"{counted(len(long), 'side')} with over {length_text(longest)} of talk"
-    problem = f"{talk} {have} no um or uh, such as the {side['channel']} one of {name}"
+    sides_in_words = f"{counted(len(long), 'side')} with over {length_text(longest)} of talk"
+    problem = f"no um or uh in {sides_in_words}, such as the {side['channel']} one of {name}"
     remedy = (
         "recognise the words (tag --fillers keep), or take a transcript with every word that is said: talk has 1 "
         "to 4 fillers a hundred words"
@@ -888,10 +882,8 @@ def rows_of_earlier_runs(data: JudgedData) -> Iterator[Finding]:
     names = data.run.speak.of_earlier_runs
     if not names:
         return
-    are = "is" if len(names) == 1 else "are"
-    them = "it" if len(names) == 1 else "them"
-    conversations = f"{counted(len(names), 'conversation')} {are} from an earlier run"
-    problem = f"{conversations}; the last run could not make {them} again: {names[0]}"
+    conversations = counted(len(names), "conversation")
+    problem = f"the last run could not make {conversations} of earlier runs again: {names[0]}"
     remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
     yield advice("of-earlier-run", ".", problem, remedy)
 
@@ -960,7 +952,7 @@ def unnamed_speakers(data: JudgedData) -> Iterator[Finding]:
     nameless = [names for names in conversations.kept_speakers if None in list(names)]
     if not nameless or len(conversations) == 1:
         return
-    share = _share(len(nameless), conversations, data.unit)
+    share = data._replace(rows=conversations).share(len(nameless))
     problem = f"nobody is named as the recorded speaker of {share}"
     if any(any(names) for names in nameless):
         problem = f"not every recorded speaker of {share} is named"
@@ -1039,10 +1031,6 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if len(reasons) > 1:
         headline += f"; and {counted(len(reasons) - 1, 'more reason')}"
     return Verdict(level, headline, ordered)
-
-
-def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
-    return f"{n_rows:,} of {counted(len(rows), unit)}"
 
 
 def _figure(template: str, bound: Bound, value: float, is_limit: bool = False) -> str:
