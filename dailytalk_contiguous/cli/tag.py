@@ -122,28 +122,14 @@ def tag_recordings(options: TagOptions, values: cli_options.OptionValues) -> Out
     return tag_outcome(done)
 
 
-#: The options of `tag` beside settings of its stages that say how recordings are heard.
-_HEARING = (
-    "transcripts",
-    "tier",
-    "pairs",
-    "left",
-    "sides",
-    "tracks",
-    "anonymous",
-    "max_conversation",
-    "align_sides",
-    "stage",
-)
-
-
 def refuse_hearing(recordings: FoundRecordings, options: TagOptions, values: cli_options.OptionValues) -> None:
     """Raise DailytalkError for options that would hear the conversations of a version anew.
 
     The language that all of them have asks for nothing new.
     """
     chosen = [*cli_options.chosen(values, TAG_SETTINGS)]
-    chosen += [name for name in _HEARING if getattr(options, name) not in (None, False, "", [], MAX_CONVERSATION)]
+    hearing = options.hearing | {"transcripts_as": options.transcripts_as, "stage": options.stage}
+    chosen += [name for name, value in hearing.items() if value not in (None, False, "", [], MAX_CONVERSATION)]
     languages = {pending.row()["given_language"] for pending in recordings.conversations}
     if "language" in chosen and languages == {values["language"]}:
         chosen.remove("language")

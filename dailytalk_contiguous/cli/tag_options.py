@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from dailytalk_contiguous.cli import engine_options
 from dailytalk_contiguous.cli import options as cli_options
@@ -135,6 +136,12 @@ class TagOptions(cli_options.CommandOptions):
     def hub_choice(self) -> HubChoice:
         return HubChoice(self.config, self.split, self.audio_column, self.id_column)
 
+    @property
+    def hearing(self) -> dict[str, Any]:
+        """The options that say how recordings are heard: those that `FolderConfig` has, too."""
+        names = {field.name for field in fields(FolderConfig)} - {"inputs"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name in names}
+
     def folder_config(self, stages: Sequence[Stage]) -> FolderConfig:
         """Return how `tag` or `build` makes conversations of recordings, for its stages."""
         path = str(self.transcripts.absolute()) if self.transcripts else None
@@ -152,19 +159,8 @@ class TagOptions(cli_options.CommandOptions):
                 "--pairs and --left can't be used with --channel mix", "leave them out, or --channel mix"
             )
         pair_choice(self.pairs, self.left)  # a wrong one is an error before anything is searched
-        return FolderConfig(
-            channel=channel,
-            max_conversation=self.max_conversation,
-            transcripts=path,
-            tier=tuple(self.tier or ()),
-            anonymous=self.anonymous,
-            language=language_of(stages),
-            align_sides=self.align_sides,
-            pairs=self.pairs,
-            left=self.left,
-            sides=sides,
-            tracks=tracks,
-        )
+        converted = {"transcripts": path, "tier": tuple(self.tier or ()), "sides": sides, "tracks": tracks}
+        return FolderConfig(channel=channel, language=language_of(stages), **(self.hearing | converted))
 
 
 def _two_numbers(flag: str, text: str) -> tuple[int, ...]:
