@@ -283,7 +283,7 @@ BOUNDS = (
     Bound(
         "late-start",
         "first_turn",
-        "over {} of silence at its start",
+        "a start with over {} of silence",
         "keep the greeting, cut the silence before it",
         "a choice: Moshi speaks first and has to learn a greeting",
         limit=5.0,
