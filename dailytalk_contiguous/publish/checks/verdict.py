@@ -730,7 +730,7 @@ def _median_finding(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
         return
     problem = _figure(bound.problem, bound, median)
     if len(rows) > 1:
-        problem += f", the median of {len(rows):,} conversations"
+        problem = f"by the median of {len(rows):,} conversations {problem}"
     yield advice(bound.name, ".", problem, bound.remedy, bound.severity)
 
 
