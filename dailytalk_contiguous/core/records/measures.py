@@ -270,8 +270,13 @@ def measure_utterances(utterances: Iterable[Utterance], rebuilt: bool) -> Measur
     Args:
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
-    seconds, without_text, leaked, rated, sure = [], [], [], [], []
-    rates, ratios = [], []
+    seconds = []
+    without_text = []
+    leaked = []
+    rated = []
+    sure = []
+    rates = []
+    ratios = []
     leaks_known = False
     statuses = Counter[str | None]()
     for utterance in utterances:

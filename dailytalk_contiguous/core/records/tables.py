@@ -307,7 +307,8 @@ class TableMaker:
         """Make the tables of the rows in memory."""
         rows = self._rows
         columns = {name: finished_values(self._talk_utterances, name) for name in self._fields}
-        columns |= {name: [row[name] for row in self._derived] for name in (*OF_UTTERANCE, *_SYNTHESIS.values())}
+        for name in (*OF_UTTERANCE, *_SYNTHESIS.values()):
+            columns[name] = [derived[name] for derived in self._derived]
         try:
             conversations = pa.Table.from_pylist(rows, self._of_conversations.arrow_schema)
             utterances = pa.Table.from_pydict(columns, self._of_utterances.arrow_schema)
@@ -321,8 +322,8 @@ class TableMaker:
             self._derived = []
         for index, column in enumerate(utterances.columns):
             if pa.types.is_floating(column.type):  # a number that is not finite is unknown
-                known = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
-                utterances = utterances.set_column(index, utterances.schema.field(index), known)
+                finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+                utterances = utterances.set_column(index, utterances.schema.field(index), finite)
         if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
         kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
