@@ -110,7 +110,7 @@ def main() -> int:
 
 def results(script: SynthesisInput, folder: Path) -> list[tuple[Path, Path]]:
     """Of each conversation the file in the work folder, and its place in the folder of recordings."""
-    names = [pending.id for pending in script.conversations]
+    names = [pending.conversation_id for pending in script.conversations]
     made = [wav_path(folder / WORK, name) for name in names]
     return [(path, folder / path.relative_to(folder / WORK / AUDIO)) for path in made]
 
@@ -131,7 +131,7 @@ def hand_out(script: SynthesisInput, folder: Path, transcript: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, made.read_bytes())
     lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]
-    recordings = {pending.id: pending.row()["audio_file"] for pending in script.conversations}
+    recordings = {pending.conversation_id: pending.row()["audio_file"] for pending in script.conversations}
     for line in lines:
         line["audio_file"] = recordings[line["conversation_id"]]
         line |= {name: line[name] or None for name in OF_TAGGED}

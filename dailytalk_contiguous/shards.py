@@ -18,6 +18,7 @@ import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -27,60 +28,45 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import Whole, parse_json, printable_path, typed
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.core.records.record import EncodedAudio
-from dailytalk_contiguous.core.records.schema import SOURCE, STRING, Row
+from dailytalk_contiguous.core.records.schema import STRING, Row
 from dailytalk_contiguous.machine.read_documents import MOST_OWN_BYTES
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
-# Conversations that wait for their turn are compressed: a transcript of a thousand hours takes 8 GB as
-# rows of words, and a twentieth of that compressed. Compressed values never leave this process and its workers: no
-# file has them.
-
-
-#: zlib's fastest level: higher ones take several times as long for a tenth less.
-_LEVEL = 1
-
-#: Logarithm of zlib's window: allocating the default one and the default memory takes ten times as long as
-#: compressing a short conversation.
-_WINDOW = 13
-
-#: zlib's `memLevel`, smaller than the default as `_WINDOW` is.
-_MEMORY = 6
-
-#: The bytes that zlib has seen before: a recording without a transcript is little more than the names of columns.
-_SEEN = pickle.dumps(
-    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "cues": [], "transcripts": []},
-    pickle.HIGHEST_PROTOCOL,
-)
-
 
 def compress(value: object) -> bytes:
-    """Any value of plain types, pickled and compressed."""
-    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, _SEEN)
-    pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return stream.compress(pickled) + stream.flush()
+    """Any value of plain types, pickled and compressed.
+
+    Conversations that wait for their turn are compressed: a transcript of a thousand hours takes 8 GB as rows of
+    words, and a twentieth of that compressed. Compressed values never leave this process and its workers: no file
+    has them.
+    """
+    return zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), level=1)  # the others take much longer
 
 
 def expand(compressed: bytes) -> Any:
     """The value that `compress` took."""
-    stream = zlib.decompressobj(zdict=_SEEN)
-    return pickle.loads(stream.decompress(compressed))
+    return pickle.loads(zlib.decompress(compressed))
+
+
+#: The columns that a plan reads.
+_PLANNED = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
 
 
 class PendingConversation(msgspec.Struct, frozen=True):
     """A conversation that waits for its turn.
 
     Attributes:
-        id: its `conversation_id`.
-        recording_id: as in its row, for the plan and for workers that fetch recordings.
+        conversation_id: as in its row, as are all columns that a plan or a worker that fetches recordings reads.
+        recording_id: as in its row.
         audio: as in its row.
         duration: as in its row, in seconds.
         input_digest: as in its row.
-        compressed: all other columns; empty where they are not known.
+        compressed: all other columns; empty where nobody asks for the row.
         is_finished: whether its finished row is the one that was published, in the column `published`.
     """
 
-    id: str
+    conversation_id: str
     recording_id: str
     audio: EncodedAudio | None
     duration: float
@@ -92,15 +78,9 @@ class PendingConversation(msgspec.Struct, frozen=True):
     def of_row(cls, row: Row) -> "PendingConversation":
         """The conversation of a row. Raises KeyError for a row without the columns that a plan reads."""
         others = dict(row)
-        return cls(
-            id=others.pop("conversation_id"),
-            recording_id=others.pop("recording_id"),
-            audio=others.pop("audio"),
-            duration=others.pop("duration"),
-            input_digest=others.pop("input_digest"),
-            is_finished=others.pop("is_finished", False),
-            compressed=compress(others),
-        )
+        planned = {name: others.pop(name) for name in _PLANNED}
+        is_finished = others.pop("is_finished", False)
+        return cls(**planned, is_finished=is_finished, compressed=compress(others))
 
     @property
     def sound_uri(self) -> str:
@@ -109,16 +89,9 @@ class PendingConversation(msgspec.Struct, frozen=True):
         return path or ""
 
     def row(self) -> Row:
-        """A new row with all columns that are known."""
-        row: Row = {
-            "conversation_id": self.id,
-            "recording_id": self.recording_id,
-            "audio": self.audio,
-            "duration": self.duration,
-            "input_digest": self.input_digest,
-        }
-        if self.compressed:
-            row |= expand(self.compressed)
+        """A new row with all columns."""
+        row: Row = {name: getattr(self, name) for name in _PLANNED}
+        row |= expand(self.compressed)
         return row
 
 
@@ -196,9 +169,8 @@ class Shard:
     earlier_entries: dict[str, Entry] = field(default_factory=dict)
 
     def all_entries(self) -> Iterator[tuple[str, Entry]]:
-        """Yield each entry after the id of its conversation."""
-        yield from self.entries.items()
-        yield from self.earlier_entries.items()
+        """Return each entry after the id of its conversation."""
+        return chain(self.entries.items(), self.earlier_entries.items())
 
 
 def audio_seconds_of(conversations: Iterable[PendingConversation]) -> float:
@@ -230,7 +202,7 @@ def group(
     every = list(conversations)
     if not seconds:
         seconds = seconds_of_a_shard(audio_seconds_of(every))
-    hashes = [_hash(pending.id) for pending in every]
+    hashes = [_hash(pending.conversation_id) for pending in every]
 
     def cut(first: int, last: int) -> Iterator[list[PendingConversation]]:
         part = every[first:last]
@@ -247,14 +219,14 @@ def group(
 
 def shard_path(folder: Path, conversations: Sequence[PendingConversation], made_by: str = "") -> Path:
     """The file of a shard of these conversations, made by stages with the digest `made_by`."""
-    names = _hash(*(pending.id for pending in conversations))
+    names = _hash(*(pending.conversation_id for pending in conversations))
     inputs = _hash(str(LAYOUT), made_by, *(pending.input_digest for pending in conversations))
     return folder / f"shard-{names}-{inputs}.parquet"
 
 
 def conversation_key(pending: PendingConversation, made_by: str) -> str:
     """Return a key of all that decides the row of a conversation: its id, its input, and the stages' digest."""
-    return _hash(pending.id, pending.input_digest, made_by)
+    return _hash(pending.conversation_id, pending.input_digest, made_by)
 
 
 def own_name(path: Path) -> str:

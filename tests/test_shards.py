@@ -98,7 +98,7 @@ def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
         conversations = map(pending, sorted([*names, *more]))
         parts = set()
         for part in group(conversations, 60.0):
-            parts.add(tuple(conversation.id for conversation in part))
+            parts.add(tuple(conversation.conversation_id for conversation in part))
         return parts
 
     changed = []

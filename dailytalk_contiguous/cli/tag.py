@@ -201,7 +201,7 @@ def tag_outcome(done: RunOutcome) -> Outcome:
     summary = {
         "out": str(out),
         "complete": record is not None,
-        "shards": {"all": done.n_shards, "made": done.run.done, "missing": done.n_missing},
+        "shards": {"all": len(done.plan.paths), "made": done.run.done, "missing": done.n_missing},
         "audio_seconds": round(done.run.audio_done, 2),
         "wall_seconds": round(done.wall_seconds, 2),
         "time": done.run.time_spent(),

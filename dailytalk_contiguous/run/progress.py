@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict
 
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
+from dailytalk_contiguous.shards import own_name
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent, Task
@@ -181,10 +182,10 @@ class Tracker:
 
         Those of a later pass were heard by an earlier run, and count as done: the share never falls.
         """
-        new = [pending for pending in task.left if pending.id not in self._counted]
-        self._counted |= {pending.id for pending in new}
+        new = [pending for pending in task.left if pending.conversation_id not in self._counted]
+        self._counted |= {pending.conversation_id for pending in new}
         seconds = float(sum(pending.duration for pending in new))
-        self._planned[task.path.name] = (0, 0.0) if is_later_pass else (len(new), seconds)
+        self._planned[task.path.stem] = (0, 0.0) if is_later_pass else (len(new), seconds)
         if is_later_pass:
             self.run.conversations_done += len(new)
             self.run.audio_done += seconds
@@ -195,7 +196,7 @@ class Tracker:
         """Count a shard of the latest plan that is on the disk."""
         with self._lock:
             run = self.run
-            n_conversations, seconds = self._planned[report.name]
+            n_conversations, seconds = self._planned[own_name(report.path)]
             run.last_made = time.monotonic()
             run.conversations_done += n_conversations
             run.audio_done += seconds

@@ -160,9 +160,10 @@ def make_shards(
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
     device = networks_device(stages)
-    if paid_voice(stages):
-        speak = [number for number, stage in enumerate(stages) if find_stage(Speak, [stage])]
-        yield from ShardMaker(stages, PAID_BATCH_SECONDS, speak[0] + 1, progress).make(plan.tasks)
+    voice = paid_voice(stages)
+    if voice:
+        n_together = stages.index(voice) + 1
+        yield from ShardMaker(stages, PAID_BATCH_SECONDS, n_together, progress).make(plan.tasks)
         return
     is_on_ray = options.runner == "ray" or options.address != ""
     on_cuda = False
@@ -222,9 +223,8 @@ def paid_voice(stages: Iterable[Stage]) -> Speak | None:
     return voice
 
 
-def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
+def voice_stage_of(stages: Sequence[Stage]) -> Speak | Convert | None:
     """Return the stage that gives a speaker another voice; None where `Keep` is in its place."""
-    stages = tuple(stages)
     return find_stage(Speak, stages) or find_stage(Convert, stages)
 
 
@@ -240,8 +240,9 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        needed_shards: the numbers of the shards from which another pass goes on, which does not wait for those of
-            other hosts; None if all are made, as results.
+        has_results: whether the shards are results. Else another pass goes on from those that it needs, and does
+            not wait for those of other hosts.
+        needed_shards: the numbers of the shards that are made.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has.
     """
@@ -253,12 +254,14 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     before: "Pass | None" = None
-    needed_shards: Set[int] | None = None
+    has_results: bool = True
+    needed_shards: Set[int] = field(init=False)
     keeps_finished: bool = False
     is_window: bool = False
 
     def __post_init__(self) -> None:
         self.folder = self.folder.absolute()  # a worker may be in another folder
+        self.needed_shards = {*range(len(self.groups))}
 
     @cached_property
     def made_by(self) -> str:
@@ -274,11 +277,6 @@ class Pass:
         return (*self.before.stages_so_far, *self.stages) if self.before else self.stages
 
     @property
-    def has_results(self) -> bool:
-        """Whether the shards are results, and not those that another pass goes on from."""
-        return self.needed_shards is None
-
-    @property
     def paths(self) -> list[Path]:
         """The files of the shards, once they are made: of one that is to be tried again, the last."""
         files = {own_name(path): path for path in shard_files(self.folder)}
@@ -287,10 +285,8 @@ class Pass:
     @property
     def missing(self) -> list[Path]:
         """The shards that are to be made, and that no host has made."""
-        return [path for number, path in enumerate(self.paths) if self._is_needed(number) and not path.exists()]
-
-    def _is_needed(self, number: int) -> bool:
-        return self.needed_shards is None or number in self.needed_shards
+        paths = self.paths
+        return [paths[number] for number in sorted(self.needed_shards) if not paths[number].exists()]
 
     @cached_property
     def shard_paths(self) -> list[Path]:
@@ -313,7 +309,8 @@ class Pass:
         where something is left, for the conversations that need not be made again.
         """
         host, n_hosts = shard
-        numbers = [number for number in self._absent() if number % n_hosts == host - 1 and self._is_needed(number)]
+        needed = [number for number in self._absent() if number in self.needed_shards]
+        numbers = [number for number in needed if number % n_hosts == host - 1]
         return RunPlan(self.shard_paths, self._tasks(numbers) if numbers else [], self.has_results)
 
     def _tasks(self, numbers: Sequence[int]) -> list[Task]:
@@ -325,38 +322,32 @@ class Pass:
         generation = 1 + max((shard.generation for _, shard in others), default=-1)
         before = self.before
         paths_before = before.paths if before else []
+        stages_before = before.stages_so_far if before else ()
+        columns = features_of(stages_before) if before else self.columns
+        keeps = self.keeps or features_of(self.stages_so_far)
+        made_before = {name for stage in stages_before for name in stage.columns}
         tasks: list[Task] = []
         for number in numbers:
             task = Task(
                 path=self.shard_paths[number],
                 conversations=self.groups[number],
-                columns=before.columns_made if before else self.columns,
-                keeps=self.keeps or self.columns_made,
+                columns=columns,
+                keeps=keeps,
                 made_by=self.made_by,
                 before=paths_before[number] if before else None,
-                made_before=before.columns_added if before else frozenset(),
+                made_before=made_before,
                 retried=retried,
                 generation=generation,
             )
             for pending in task.conversations:
-                stored = finished.get(pending.id)
-                row = earlier.get(pending.id)
+                stored = finished.get(pending.conversation_id)
+                row = earlier.get(pending.conversation_id)
                 if stored and not (stored.entry.reject and stored.entry.reject.stage in retried):
-                    task.finished[pending.id] = stored
+                    task.finished[pending.conversation_id] = stored
                 if row and not row.entry.reject:
-                    task.earlier_rows[pending.id] = row
+                    task.earlier_rows[pending.conversation_id] = row
             tasks.append(task)
         return tasks
-
-    @cached_property
-    def columns_made(self) -> Features:
-        """The columns of rows after the stages so far, except the transient ones."""
-        return features_of(self.stages_so_far)
-
-    @cached_property
-    def columns_added(self) -> Set[str]:
-        """The columns that the stages so far add, the transient ones, too."""
-        return frozenset(name for stage in self.stages_so_far for name in stage.columns)
 
     def pass_before(self) -> "Pass":
         """Return the pass before, as far as this one needs it: for shards that it can't copy whole.
@@ -366,6 +357,7 @@ class Pass:
         assert self.before
         left = {task.path for task in self.plan().tasks if task.left}
         self.before.later = self.stages
+        self.before.has_results = False
         self.before.needed_shards = {number for number, path in enumerate(self.shard_paths) if path in left}
         return self.before
 
@@ -377,7 +369,7 @@ class Pass:
     def _keys(self, numbers: Iterable[int]) -> dict[str, str]:
         """Return the keys of the rows of shards, by conversation."""
         conversations = chain.from_iterable(self.groups[number] for number in numbers)
-        return {pending.id: conversation_key(pending, self.made_by) for pending in conversations}
+        return {pending.conversation_id: conversation_key(pending, self.made_by) for pending in conversations}
 
     def _other_shards(self) -> list[tuple[Path, Shard]]:
         """Return the other shards of the folder that may have conversations of this pass, without their rows."""
@@ -393,26 +385,23 @@ class Pass:
             yield from read_rows(path, tuple(columns)).values()
 
     def drop_stale(self) -> None:
-        """Remove the shards of the folders that don't belong to the result.
+        """Remove the shards of the folder that don't belong to the result.
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
         absent = self._absent()
         stored = current_entries(self._other_shards(), self._keys(absent)) if absent else {}
         drop_stale(self.folder, {*self.shard_paths, *(path for path, _ in stored.values())})
-        if self.before:
-            self.before.drop_stale()
 
-    def lost(self, kept: Set[str], name_of: Callable[[str, Entry], str]) -> set[str]:
-        """Return the names that this pass, or one before, would drop: in other shards of its folder, not `kept`.
+    def other_entries(self) -> Iterator[tuple[str, Entry]]:
+        """Yield the records of shards that this pass, or one before, would drop, after the ids of conversations.
 
-        A run that was stopped may have left only shards of a pass before. `name_of` names a conversation by its id
-        and entry; an empty name is none.
+        A run that was stopped may have left only shards of a pass before.
         """
-        names = self.before.lost(kept, name_of) if self.before else set[str]()
+        if self.before:
+            yield from self.before.other_entries()
         for _, shard in self._other_shards():
-            names |= {name_of(key, entry) for key, entry in shard.all_entries()}
-        return names - {"", *kept}
+            yield from shard.all_entries()
 
 
 class Spec(ABC):
@@ -426,7 +415,6 @@ class Spec(ABC):
         rejects: rejects of the source, and of all work on the way.
         budget: the limit of what the run may spend; None if it costs nothing.
         mirrors: the mirrors of the recordings that are in a store.
-        drops: whether shards that are of no pass are dropped at the end.
     """
 
     kind: str
@@ -436,13 +424,9 @@ class Spec(ABC):
     rejects: list[Reject]
     budget: Budget | None = None
     mirrors: tuple[Mirror, ...] = ()
-    drops: bool = True
-
-    def prepare(self) -> None:  # noqa: B027
-        """Read what the run needs to know, if it is not known yet. Called once, before anything else."""
 
     def check(self, options: RunOptions) -> None:  # noqa: B027
-        """Raise DailytalkError for what can't be run."""
+        """Raise DailytalkError for what can't be run. Called before anything else, it may read what that needs."""
 
     @abstractmethod
     def passes(self, options: RunOptions) -> Generator[Pass]:
@@ -458,8 +442,10 @@ class Spec(ABC):
         `time_spent`: by the run, as `Run.time_spent`.
         """
 
-    def close(self) -> None:  # noqa: B027
-        """Remove what is not needed once all is written and the folder is free."""
+    def drop_stale(self, steps: Sequence[Pass]) -> None:
+        """Remove shards that are not needed once all rows are in others; `steps`: all passes."""
+        for step in steps:
+            step.drop_stale()
 
 
 @dataclass
@@ -474,9 +460,8 @@ class RunOutcome:
         wall_seconds: seconds that the run took.
         record: the content of run.json; None while shards of other hosts are missing, and if nothing was written.
         n_conversations: conversations that went into the last pass.
-        n_shards: shards of the last pass.
-        n_missing: how many of them do not exist.
-        plan: the last pass that a dry run planned.
+        n_missing: how many of its shards do not exist.
+        plan: the plan of the last pass.
         left: the stages that a dry run found to be left.
     """
 
@@ -487,7 +472,6 @@ class RunOutcome:
     wall_seconds: float = 0.0
     record: JsonObject | None = None
     n_conversations: int = 0
-    n_shards: int = 0
     n_missing: int = 0
     plan: RunPlan = field(default_factory=lambda: RunPlan([], []))
     left: Stages = ()
@@ -527,7 +511,6 @@ def run(
     """
     refuse_in_import(f"starts `{spec.kind}`")
     started = time.perf_counter()
-    spec.prepare()
     spec.check(options)
     failures.record.clear()  # what models did in an earlier run of this process says nothing of this one
     budget = spec.budget
@@ -557,7 +540,7 @@ def run(
                         remove_unfinished(folder)
             tracker.record_plan(plan, left)
             outcome.n_conversations = sum(map(len, step.groups))
-            outcome.n_shards = len(plan.paths)
+            outcome.plan = plan
             holder = replace(holder, step=step.folder.name, shards_made=0, shards=len(plan.tasks))
             holder.write(lock)
             reports = make_shards(plan, step.stages, options, tracker.tracking(progress), spec.mirrors)
@@ -574,7 +557,7 @@ def run(
             outcome.n_missing = len(step.missing)
             if outcome.n_missing and options.shard == (1, 1):  # no other host makes them
                 raise DailytalkError(
-                    f"{counted(outcome.n_missing, 'shard')} of {outcome.n_shards:,} in {as_text(step.folder)!r} "
+                    f"{counted(outcome.n_missing, 'shard')} of {len(plan.paths):,} in {as_text(step.folder)!r} "
                     "disappeared during the run",
                     "let nothing remove files there, and run the same command again: finished shards are kept",
                 )
@@ -583,10 +566,7 @@ def run(
             steps.append(step)
         if not outcome.n_missing:
             outcome.record = spec.write(tracker.run.time_spent())
-            for step in steps if spec.drops else []:
-                step.drop_stale()  # now that all rows are in other shards
-    if not outcome.n_missing:
-        spec.close()
+            spec.drop_stale(steps)
     outcome.wall_seconds = time.perf_counter() - started
     return outcome
 
@@ -612,7 +592,7 @@ def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
         for pending in task.left:
             if not is_transcribed(cues_of_row(pending.row()), channel):
                 return left
-    return tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
+    return tuple(stage for stage in left if not isinstance(stage, Transcribe))
 
 
 def refuse_loss(out: Path, lost: Iterable[str], noun: str) -> None:

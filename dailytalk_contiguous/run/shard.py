@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from datasets import Features
 
@@ -104,7 +103,7 @@ class Task:
     def left(self) -> list[PendingConversation]:
         """The conversations that go through stages."""
         unfinished = [pending for pending in self.conversations if not pending.is_finished]
-        return [pending for pending in unfinished if pending.id not in self.finished]
+        return [pending for pending in unfinished if pending.conversation_id not in self.finished]
 
     @property
     def seconds(self) -> float:
@@ -150,7 +149,6 @@ class ShardReport:
 
     Attributes:
         path: its file.
-        name: the name of the file of a shard that is not to be tried again.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: by each stage that was run meanwhile, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
@@ -158,7 +156,6 @@ class ShardReport:
     """
 
     path: Path
-    name: str
     wall_seconds: float
     stages: Mapping[str, tuple[float, float]]
 
@@ -185,12 +182,15 @@ class ShardInProgress:
             self._rows_before = shards.read_rows(task.before, task.columns)
             rejects = _rejects_in(shards.read_shard(task.before).entries) | rejects
         for pending in task.conversations:
-            if pending.id in finished_rows:
-                self.put(pending, finished_rows[pending.id] | columns_of_today(pending, made_columns), None)
-            elif pending.id in rejects:
-                self.put(pending, None, rejects[pending.id])
+            name = pending.conversation_id
+            if name in finished_rows:
+                self.put(pending, finished_rows[name] | columns_of_today(pending.row(), made_columns), None)
+            elif name in rejects:
+                self.put(pending, None, rejects[name])
             elif pending.is_finished:
-                self.put(pending, published_row(pending), None)
+                sound = read_bytes(from_uri(pending.sound_uri), "run the same command again", MOST_OWN_BYTES)
+                row = read_published(pending.row()["published"])
+                self.put(pending, row | {"audio": {"bytes": sound, "path": None}}, None)
             else:
                 self.left.append(pending)
         self.copied_seconds = audio_seconds_of(task.conversations) - audio_seconds_of(self.left)
@@ -215,16 +215,16 @@ class ShardInProgress:
         """Return a conversation of `left`, as the pass before has left it."""
         row = pending.row()
         if self.task.before:
-            if pending.id not in self._rows_before:
-                reason = f"{as_text(self.task.before)!r} lacks {pending.id!r}"
+            if pending.conversation_id not in self._rows_before:
+                reason = f"{as_text(self.task.before)!r} lacks {pending.conversation_id!r}"
                 raise BadInput(reason, "delete it, and run the same command again")
-            row = self._rows_before.pop(pending.id) | columns_of_today(pending, self.task.made_before)
+            row = self._rows_before.pop(pending.conversation_id) | columns_of_today(row, self.task.made_before)
         return open_talk(row, self.task.columns)
 
     def put(self, pending: PendingConversation, row: Row | None, reject: Reject | None) -> None:
         """Add a conversation: its finished row, or its reject."""
         sound = row and (row.get("audio") or {}).get("bytes")
-        self._entries[pending.id] = Entry(
+        self._entries[pending.conversation_id] = Entry(
             recording_id=pending.recording_id,
             duration=pending.duration,
             reject=reject,
@@ -232,13 +232,13 @@ class ShardInProgress:
             key=shards.conversation_key(pending, self.task.made_by),
         )
         if row is not None:
-            self._rows[pending.id] = row
+            self._rows[pending.conversation_id] = row
 
     def put_talk(self, pending: PendingConversation, talk: Conversation) -> None:
         """Add a conversation as the stages have left it, or the reject that it has become."""
         if talk.problem:
             stage = talk.problem_stage or ""
-            self.put(pending, None, Reject(pending.id, stage, talk.problem, talk.remedy or ""))
+            self.put(pending, None, Reject(pending.conversation_id, stage, talk.problem, talk.remedy or ""))
             return
         self.put(pending, to_row(talk, [name for name in self.task.keeps if has_column(talk, name)]), None)
 
@@ -249,13 +249,12 @@ class ShardInProgress:
         earlier = {name: stored for name, stored in task.earlier_rows.items() if self._entries[name].reject}
         self._rows.update(shards.stored_rows(earlier, task.keeps))
         shard = shards.Shard(generation=task.generation)
+        shard.earlier_entries = {name: stored.entry for name, stored in earlier.items()}
         for pending in task.conversations:
-            shard.entries[pending.id] = self._entries[pending.id]
-            if pending.id in self._rows:
-                row = self._rows[pending.id]
+            shard.entries[pending.conversation_id] = self._entries[pending.conversation_id]
+            if pending.conversation_id in self._rows:
+                row = self._rows[pending.conversation_id]
                 shard.rows.append({column: row.get(column) for column in task.keeps})
-            if pending.id in earlier:
-                shard.earlier_entries[pending.id] = earlier[pending.id].entry
         path = task.path
         if any(reject.stage in task.retried for reject in _rejects_in(shard.entries).values()):
             path = path.with_stem(f"{path.stem}-{task.generation:04}")
@@ -268,24 +267,24 @@ def _rejects_in(entries: Mapping[str, Entry]) -> dict[str, Reject]:
     return {name: entry.reject for name, entry in entries.items() if entry.reject}
 
 
-def published_row(pending: PendingConversation) -> Row:
-    """Return the finished row of a conversation of a version, with its sound. Raises BadInput if that is gone."""
-    row = pending.row()
-    path = from_uri(pending.sound_uri)
-    sound = read_bytes(path, "run the same command again", MOST_OWN_BYTES)
-    return read_published(row["published"]) | {"audio": {"bytes": sound, "path": None}}
+def columns_of_today(row: Row, made_columns: Container[str]) -> Row:
+    """Return the columns of today's row that no stage makes: a recording may have been moved."""
+    return {name: value for name, value in row.items() if name not in made_columns}
 
 
-def columns_of_today(pending: PendingConversation, made_columns: Container[str]) -> Row:
-    """Return today's columns of a conversation that no stage makes: a recording may have been moved."""
-    return {name: value for name, value in pending.row().items() if name not in made_columns}
+@dataclass
+class TalkInProgress:
+    """A conversation that goes through the stages.
 
-
-class Source(NamedTuple):
-    """A conversation that goes through the stages, and the shard that it belongs to."""
+    Attributes:
+        shard: the shard that it belongs to.
+        pending: the conversation before the stages.
+        talk: the conversation as it is now.
+    """
 
     shard: ShardInProgress
     pending: PendingConversation
+    talk: Conversation
 
 
 @dataclass
@@ -293,19 +292,12 @@ class Portion:
     """Conversations that go through the stages together.
 
     Attributes:
-        sources: the conversations before the stages.
-        talks: the conversations as they are now, in the same order.
+        talks: the conversations.
         stages_done: how many stages they have been through.
     """
 
-    sources: Sequence[Source]
-    talks: list[Conversation]
+    talks: list[TalkInProgress]
     stages_done: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of their audio."""
-        return audio_seconds_of(source.pending for source in self.sources)
 
 
 @dataclass
@@ -320,7 +312,7 @@ class ShardMaker:
         stages: in order.
         batch_seconds: seconds of audio of a portion that may span shards, all of which is one batch of a model; 0
             on a CPU, where a portion is a conversation, or short ones of one shard.
-        n_together: how many stages such a portion goes through before it is divided as on a CPU; None for all.
+        n_together: how many stages a portion goes through before its conversations go on one by one; None for all.
         progress: called before and after each stage of each portion.
     """
 
@@ -352,24 +344,24 @@ class ShardMaker:
 
     def _steps(self, tasks: Iterable[Task]) -> Generator[Portion | ShardReport]:
         """Yield portions of the work left of the tasks, in order, and shards that could be copied whole."""
-        waiting: list[Source] = []
+        waiting: list[TalkInProgress] = []
         for task in tasks:
             shard = ShardInProgress(task, self.stages)
             if not shard.left:
                 yield self._report(shard)
             for pending in shard.left:
-                source = Source(shard, pending)
-                if waiting and not _go_together([*waiting, source], self.batch_seconds):
-                    yield open_portion(waiting)
+                current = TalkInProgress(shard, pending, shard.open(pending))
+                if waiting and not _go_together([*waiting, current], self.batch_seconds):
+                    yield Portion(waiting)
                     waiting = []
-                waiting.append(source)
+                waiting.append(current)
         if waiting:
-            yield open_portion(waiting)
+            yield Portion(waiting)
 
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
         """Take a portion through the first stages, which need no model's device."""
         if isinstance(step, Portion):
-            for stage in self.stages[step.stages_done :]:
+            for stage in self.stages:
                 if not stage.prepares:
                     break
                 self._advance(step, stage)
@@ -377,20 +369,15 @@ class ShardMaker:
 
     def _finish(self, portion: Portion) -> Iterator[ShardReport]:
         """Take a portion through the stages left; yields the shards that it completes."""
-        is_divided = self.n_together is not None
-        self._run(portion, self.n_together or 0)
-        for piece in _pieces(portion) if is_divided else [portion]:
-            self._run(piece, len(self.stages))
-            for source, talk in zip(piece.sources, piece.talks, strict=True):
-                source.shard.put_talk(source.pending, talk)
-            for shard in dict.fromkeys(source.shard for source in piece.sources):
-                if shard.is_whole:
-                    yield self._report(shard)
-
-    def _run(self, portion: Portion, until: int) -> None:
-        """Take a portion through the stages up to this one."""
-        while portion.stages_done < until:
-            self._advance(portion, self.stages[portion.stages_done])
+        for stage in self.stages[portion.stages_done : self.n_together]:
+            self._advance(portion, stage)
+        for current in portion.talks:
+            single = Portion([current], portion.stages_done)
+            for stage in self.stages[portion.stages_done :]:
+                self._advance(single, stage)
+            current.shard.put_talk(current.pending, current.talk)
+            if current.shard.is_whole:
+                yield self._report(current.shard)
 
     def _report(self, shard: ShardInProgress) -> ShardReport:
         """Write a shard, and report it with the work since the last report."""
@@ -399,23 +386,15 @@ class ShardMaker:
         with self._stage_times_lock:  # a thread prepares the next portion meanwhile
             stage_times = self._stage_times
             self._stage_times = {}
-        report = ShardReport(
-            path=path,
-            name=shard.task.path.name,
-            wall_seconds=now - self._reported_at,
-            stages=stage_times,
-        )
+        report = ShardReport(path, now - self._reported_at, stage_times)
         self._reported_at = now
         return report
 
     def _advance(self, portion: Portion, stage: Stage) -> None:
-        audio = portion.seconds
-        has_model = any(stage.models().values())
-        is_divided = self.n_together is not None and portion.stages_done >= self.n_together
-        spans_conversations = self.batch_seconds > 0 and not is_divided
-        one_by_one = not spans_conversations and not stage.by_row and has_model
-
-        names = tuple(source.pending.id for source in portion.sources)
+        talks = [current.talk for current in portion.talks]
+        audio = audio_seconds_of(current.pending for current in portion.talks)
+        one_by_one = not self.batch_seconds and not stage.by_row and any(stage.models().values())
+        names = tuple(current.pending.conversation_id for current in portion.talks)
         event = StageEvent(stage.name, names, audio)
 
         def show_step(kind: str, done: int, total: int | None) -> None:
@@ -424,9 +403,11 @@ class ShardMaker:
         self.progress(event)
         started = time.perf_counter()
         with listening(show_step):
-            batches = [[talk] for talk in portion.talks] if one_by_one else [portion.talks]
-            portion.talks = [talk for talks in batches for talk in after_stage(stage, talks)]
+            batches = [[talk] for talk in talks] if one_by_one else [talks]
+            after = [talk for batch in batches for talk in after_stage(stage, batch)]
         wall = time.perf_counter() - started
+        for current, talk in zip(portion.talks, after, strict=True):
+            current.talk = talk
         portion.stages_done += 1
         with self._stage_times_lock:
             wall_before, audio_before = self._stage_times.get(stage.name, (0.0, 0.0))
@@ -451,37 +432,21 @@ def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversatio
     return after
 
 
-def open_portion(sources: Sequence[Source]) -> Portion:
-    """Open these conversations as a portion."""
-    return Portion(sources, [source.shard.open(source.pending) for source in sources])
-
-
 #: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one.
 PORTION_SECONDS = 60.0
 
 
-def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
+def _go_together(talks: Sequence[TalkInProgress], batch_seconds: float) -> bool:
     """Whether conversations go through the stages together.
 
     A portion spans no shards that have copied more audio than it may have itself: it would fill memory.
     """
-    owners = {source.shard for source in sources}
+    owners = {current.shard for current in talks}
     copied_seconds = sum(shard.copied_seconds for shard in owners)
     may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
-    seconds = audio_seconds_of(source.pending for source in sources)
+    seconds = audio_seconds_of(current.pending for current in talks)
     fits = seconds <= (batch_seconds or PORTION_SECONDS)
     return fits and (may_span or len(owners) == 1)
-
-
-def _pieces(portion: Portion) -> Iterator[Portion]:
-    """Divide a portion as on a CPU."""
-    first = 0
-    sources = portion.sources
-    for end in range(1, len(sources) + 1):
-        if end < len(sources) and _go_together(sources[first : end + 1], 0.0):
-            continue
-        yield Portion(sources[first:end], portion.talks[first:end], portion.stages_done)
-        first = end
 
 
 def neighbours(tasks: Sequence[Task], seconds: float, workers: int) -> Iterator[list[Task]]:

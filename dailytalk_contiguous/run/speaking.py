@@ -171,10 +171,11 @@ class SpeakSpec(Spec):
         check_script_tags(self.script, self.stages)
         left = [pending for pending in self.script.conversations if not pending.is_finished]
         if left and self.script.working_copy and find_stage(Speak, self.stages) is None:
-            raise DailytalkError(f"lines of {left[0].id!r} have to be said anew", "name a voice with --tts")
+            name = left[0].conversation_id
+            raise DailytalkError(f"lines of {name!r} have to be said anew", "name a voice with --tts")
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
-        kept = {pending.id for pending in self.script.conversations}
-        lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
+        kept = {pending.conversation_id for pending in self.script.conversations}
+        lost = {name for name, entry in self._pass.other_entries() if not entry.reject} - kept
         damaged = [reject for reject in self.script.rejects if reject.remedy == TAG_ANEW]
         if lost and damaged:
             raise DailytalkError(damaged[0].reason, damaged[0].remedy)
@@ -241,13 +242,14 @@ class SpeakFolderSpec(SpeakSpec):
         self.recordings = recordings
         self.shard_seconds = shard_seconds
 
-    def prepare(self) -> None:
-        """Read the transcript."""
+    def check(self, options: RunOptions) -> None:
+        """Read the transcript, and raise DailytalkError for what can't be run."""
         folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
         script = read_synthesis_input(
             self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
         )
         self._take(script, self.stages)
+        super().check(options)
 
     def write(self, time_spent: TimeSpent) -> JsonObject:
         fingerprint = work_folder.read_run(self.tagged).fingerprint

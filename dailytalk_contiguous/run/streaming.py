@@ -32,7 +32,7 @@ from dailytalk_contiguous.run.speaking import (
 from dailytalk_contiguous.shards import MOST_SECONDS, PendingConversation, drop_stale, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub.recording_rows import StreamPosition
-from dailytalk_contiguous.sources.hub.recording_stream import HubStream, PendingRecording
+from dailytalk_contiguous.sources.hub.recording_stream import PendingRecording, coming_recordings
 from dailytalk_contiguous.sources.hub.repository import Repository, keep_base
 from dailytalk_contiguous.sources.inputs import Inputs
 from dailytalk_contiguous.sources.recordings.recording_files import Names, stem
@@ -175,8 +175,6 @@ class StreamSpec(Spec):
     finished windows stay.
     """
 
-    drops = False
-
     def __init__(
         self,
         source: StreamSource,
@@ -248,7 +246,7 @@ class StreamSpec(Spec):
         start = StreamPosition(*self.windows[-1].end) if self.windows else StreamPosition()
         recordings: Iterator[PendingRecording] = iter(())
         if self.left:
-            recordings = iter(HubStream(self.source.repository).coming(start))
+            recordings = coming_recordings(self.source.repository, start)
         pending = next(recordings, None)
         while self.left and not self._unsaid:
             shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
@@ -329,7 +327,7 @@ class StreamSpec(Spec):
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]
 
-    def close(self) -> None:
+    def drop_stale(self, steps: Sequence[Pass]) -> None:
         """Remove the shards of no window, such as those of a window that was stopped and is another one now."""
         drop_stale(self.out / TAGGED, self._paths(TAGGED))
         if self.speaking:

@@ -220,4 +220,5 @@ def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None
     recording_ids = {pending.recording_id for pending in recordings.conversations}
     rejected_ids = {problem.id for problem in recordings.problems}
     kept = recording_ids | rejected_ids
-    refuse_loss(step.folder.parent, step.lost(kept, lambda _, entry: entry.recording_id), "recording")
+    others = {entry.recording_id for _, entry in step.other_entries()}
+    refuse_loss(step.folder.parent, others - kept, "recording")

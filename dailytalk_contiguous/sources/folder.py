@@ -490,9 +490,12 @@ def _given_cues(
     left_out: LeftOut,
 ) -> list[Cue]:
     """Return the cues of the transcripts of a recording; transcripts that are not used leave `transcripts`."""
+    waits = waits_of(pair) if pair else {}
     is_named = config.transcripts is not None and Path(config.transcripts).is_file()
     while transcripts:
-        files = _facts_of(transcripts, pair)
+        files = {}
+        for path, channel in transcripts.items():
+            files[path] = TranscriptFile(channel, waits.get(channel or "", 0.0))
         try:
             cues = read_transcripts(
                 [*transcripts],
@@ -522,16 +525,6 @@ def _shown_beside(file: Path, recording: Recording) -> str:
     if file.parent == recording.path.parent:
         return as_text(Path(recording.audio_file).with_name(file.name))
     return as_text(file)
-
-
-def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
-    """Return the side of a pair that each transcript is of, and how late that side begins."""
-    waits = waits_of(pair) if pair else {}
-    facts: dict[Path, TranscriptFile] = {}
-    for path, channel in transcripts.items():
-        wait = waits.get(channel, 0.0) if channel else 0.0
-        facts[path] = TranscriptFile(channel, wait)
-    return facts
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:

@@ -63,9 +63,8 @@ def _add_speech_to_batch(audio: str, batch: Batch, rows: list[int]) -> Batch:
     speech: list[bytes] = []
     values: list[AudioStruct | None] = batch[audio]
     for value, row in zip(values, rows, strict=True):
-        sound: EncodedAudio = {"bytes": None, "path": None}
-        if value:
-            sound = {"bytes": value.get("bytes"), "path": value.get("path")}
+        struct: AudioStruct = value or {}
+        sound: EncodedAudio = {"bytes": struct.get("bytes"), "path": struct.get("path")}
         try:
             channels = read_pcm(sound)
         except BadInput as error:

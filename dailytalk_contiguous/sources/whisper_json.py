@@ -6,7 +6,6 @@ as it was read, except for intended changes.
 """
 
 import json
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
     Number,
+    composed,
     is_number,
     parse_json,
     printable_path,
@@ -206,5 +206,4 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
 
 def folded(name: str) -> str:
     """Return a path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
-    composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
-    return unicodedata.normalize("NFC", composed.casefold())
+    return composed(composed(name.replace("\\", "/")).casefold())

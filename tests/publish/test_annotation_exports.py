@@ -20,6 +20,7 @@ from praatio import textgrid
 from reviewable import dialogue, line, work_folder
 
 from dailytalk_contiguous.core.records.rows import rows_of_cues
+from dailytalk_contiguous.sources.transcripts.named_records import NamedRecords
 from dailytalk_contiguous.sources.transcripts.record_cues import read_cues
 from dailytalk_contiguous.sources.transcripts.recording_transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name
@@ -178,18 +179,22 @@ def test_texts_times_speakers_tags_and_words_are_equal_in_other_programs(
             assert [word[:4] for word in words] == words_said(recordings, name)
 
 
+def all_names(records: NamedRecords) -> list[str]:
+    return [*records.by_name]
+
+
 def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
     recordings: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     for format in ("rttm", "ctm"):
         dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
     for name in names(recordings):
-        cues = read_cues(tmp_path / "rttm" / f"{file_name(name)}.rttm", list)
+        cues = read_cues(tmp_path / "rttm" / f"{file_name(name)}.rttm", all_names)
         turns = [(cue.speaker, ms(cue.start), ms(cue.end)) for cue in cues]
         expected = [(SPEAKERS[side], start, end) for side, start, end, _, _ in said(recordings, name)]
         assert sorted(turns) == sorted(expected)
         words = []
-        for cue in read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", list):
+        for cue in read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", all_names):
             side = {"A": "left", "B": "right"}[cue.channel]
             for word in cue.words:
                 words.append((side, ms(word.start), ms(word.end), word.word))

@@ -264,7 +264,7 @@ def turns_apart():
     ("names", "problem"),
     [
         ("a", "0 % of the turns touch an overlap (natural talk: over 40 %)"),
-        ("ab", "in half of 2 conversations at most 0 % of the turns touch an overlap (natural talk: over 40 %)"),
+        ("ab", "by the median of 2 conversations 0 % of the turns touch an overlap (natural talk: over 40 %)"),
     ],
 )
 def test_turns_that_never_overlap_are_told_in_rows_and_in_their_export(tmp_path, names, problem):

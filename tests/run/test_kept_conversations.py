@@ -139,7 +139,7 @@ CALLS = [pending(name) for name in "abcdef"]
 
 @pytest.mark.parametrize("seconds", [30.0, 60.0, 600.0])
 def test_stop_loses_the_shard_in_hand_alone(folder: Folder, seconds: float) -> None:
-    groups = [[pending.id for pending in conversations] for conversations in group(CALLS, seconds)]
+    groups = [[pending.conversation_id for pending in conversations] for conversations in group(CALLS, seconds)]
     (in_hand,) = [number for number, names in enumerate(groups) if "d" in names]
     left = [name for names in groups[in_hand:] for name in names]
     with pytest.raises(KeyboardInterrupt):
@@ -182,7 +182,7 @@ def test_resumed_shard_has_the_bytes_of_an_undisturbed_one(folder: Folder, tmp_p
 
 def test_added_removed_or_changed_conversation_makes_itself_again_alone(folder: Folder) -> None:
     folder.run(CALLS, 600.0)
-    more = sorted([*CALLS, pending("cc")], key=attrgetter("id"))
+    more = sorted([*CALLS, pending("cc")], key=attrgetter("conversation_id"))
     assert folder.run(more, 600.0) == {"Hear": ["cc"], "Judge": ["cc"]}
     assert folder.run(CALLS[1:], 600.0) == {}
     changed = [pending("a", "other"), *CALLS[1:]]
@@ -254,7 +254,9 @@ def finish(step: Pass) -> None:
     """Make what is left of a pass, and drop what does not belong to its result, as a run does."""
     calls.clear()
     make(step)
-    step.drop_stale()
+    for made in (step, step.before):
+        if made:
+            made.drop_stale()
 
 
 def test_conversations_after_the_dear_stages_stay_if_others_of_their_shard_are_gone(folder: Folder) -> None:

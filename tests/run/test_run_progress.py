@@ -70,7 +70,7 @@ def test_threads_that_report_at_once_lose_nothing(monkeypatch: pytest.MonkeyPatc
         def make(task: Task) -> None:
             tell(StageEvent("Segment", (task.path.name,), 6.0))
             tell(StageEvent("Segment", (task.path.name,), 6.0, wall=1.0))
-            tracked.record_shard(ShardReport(task.path, task.path.name, 2.0, {"Segment": (1.5, 6.0)}))
+            tracked.record_shard(ShardReport(task.path, 2.0, {"Segment": (1.5, 6.0)}))
 
         list(pool.map(make, tasks))
     run = tracked.run
@@ -90,7 +90,7 @@ def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before
         for n_done, task in enumerate(tasks):
             tell(StageEvent("Transcribe", ("a",), 6.0, kind="pieces", steps_done=9, total=10))
             assert run.share == n_done / 4
-            tracked.record_shard(ShardReport(task.path, task.path.name, 2.0, {}))
+            tracked.record_shard(ShardReport(task.path, 2.0, {}))
         assert run.share == 1.0
 
 

@@ -212,31 +212,31 @@ def heard_as_meant(tables: Tables, answer: str) -> tuple[int, int]:
     return agreed, int(numbers.to_numpy().sum())
 
 
-def unheard_emotion(data: JudgedData) -> Finding | None:
+def unheard_emotion(data: JudgedData) -> Iterator[Finding]:
     """Clips in which raters did not hear the emotion that was meant."""
     if data.unit != "clip":
-        return None
+        return
     agreed, rated = heard_as_meant(data.tables, "perceived")
     least = data.limits["unheard-emotion"] or 0.0  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if not agreed < least * rated:
-        return None
+        return
     problem = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
     remedy = "keep those that were heard (corpus --agreed-only)"
-    return advice("unheard-emotion", ".", problem, remedy)
+    yield advice("unheard-emotion", ".", problem, remedy)
 
 
-def few_minutes_of_emotion(data: JudgedData) -> Finding | None:
+def few_minutes_of_emotion(data: JudgedData) -> Iterator[Finding]:
     """Emotions (or cells) that have too little to train on."""
     if data.unit != "clip":
-        return None
+        return
     clips = CorpusFigures(data.tables, data.run)
     shortfalls = clips.shortfalls()
     if not shortfalls:
-        return None
+        return
     thinnest = max(shortfalls, key=shortfalls.__getitem__)
     problem = (
         f"the corpus has {counted(len(shortfalls), clips.noun)} with under {length_text(clips.target)} to "
         f"train on, down to {length_text(clips.target - shortfalls[thinnest])} of {thinnest}"
     )
     remedy = "add another corpus, or record what it lacks"
-    return advice("few-minutes-of-emotion", ".", problem, remedy, "note")
+    yield advice("few-minutes-of-emotion", ".", problem, remedy, "note")

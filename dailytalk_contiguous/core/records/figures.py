@@ -65,7 +65,7 @@ def totals(tables: Tables) -> dict[str, float]:
 
 def heard_seconds(tables: Tables) -> float:
     """Return the seconds of all audible utterances."""
-    return float(_audible(tables, "seconds")["seconds"].sum())
+    return float(tables.utterances["seconds"].sum())
 
 
 def sums(tables: Tables, label: str) -> pd.DataFrame:
@@ -275,7 +275,7 @@ def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
     columns = {}
     for name, dataset in (("seconds", tables), ("other_seconds", other)):
         if label == "length":
-            seconds = _audible(dataset, "seconds")["seconds"].dropna()
+            seconds = dataset.utterances["seconds"].dropna()
             amounts = seconds.groupby(seconds.map(length_class)).sum()
         else:
             is_heard = label == "emotion" and not _is_clips(dataset)
@@ -309,9 +309,9 @@ def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
 
 def length_ratios(tables: Tables) -> "pd.Series[float]":
     """Return the ratio of new to recorded length of each resynthesised utterance."""
-    audible = _audible(tables, "status", "seconds", "source_seconds")
-    spoken = audible[audible["status"] == "spoken"]
-    return (spoken["seconds"] / spoken["source_seconds"]).dropna()
+    utterances = tables.utterances
+    ratios = utterances["seconds"] / utterances["source_seconds"]
+    return ratios[utterances["status"] == "spoken"].dropna()
 
 
 def cost(tables: Tables) -> float:

@@ -3,16 +3,18 @@
 They follow from its turns, its sides and its utterances.
 """
 
+import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import NamedTuple, TypedDict
-
-import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records.fields import finite
 from dailytalk_contiguous.core.records.record import BuiltSide
 from dailytalk_contiguous.core.records.schema import CHANNELS
+from dailytalk_contiguous.core.records.utterance import Utterance
 from dailytalk_contiguous.core.turns.turn_taking import TimedConversation
 from dailytalk_contiguous.core.words.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.words.word import Word
@@ -262,51 +264,61 @@ def longest_at_once(words: Iterable[Word]) -> WordsAtOnce | None:
     return {"channel": longest[0].speaker, "start": longest[0].start, "text": text}
 
 
-def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
-    """Return the measures of conversations that follow from their utterances, by the number of their row.
+def measure_utterances(utterances: Iterable[Utterance], rebuilt: bool) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its utterances.
 
     Args:
-        utterances: fields of utterances, `n_words` as they were recognised, and `row`, the number of their
-            conversation.
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
-    row = utterances.row
-    n_words = utterances.n_words
-    status = utterances.status
-    confidence = utterances.confidence.astype(float)
-    recorded = _lengths(utterances.source_start, utterances.source_end)
-    new = _lengths(utterances.start, utterances.end)
-    length = recorded.where(recorded > 0, new)
-    leak_share = utterances.leak_share.astype(float)
-    amounts = {
-        "seconds": length,
-        "without": length.where(n_words == 0, 0.0),
-        "leaked": length.where(leak_share >= MOSTLY_LEAK, 0.0),
-        "weights": length.where(confidence.notna(), 0.0),
-        "sure": (length * confidence).fillna(0.0),
-        "kept": status == "kept-original",
-        "spoken": status == "spoken",
+    seconds = []
+    without_text = []
+    leaked = []
+    rated = []
+    sure = []
+    rates = []
+    ratios = []
+    leaks_known = False
+    statuses = Counter[str | None]()
+    for utterance in utterances:
+        recorded = seconds_between(utterance.start, utterance.end)
+        new = seconds_between(utterance.new_start, utterance.new_end)
+        length = recorded or new
+        seconds.append(length)
+        n_words = len((utterance.text_raw or utterance.text or "").split())
+        if not n_words:
+            without_text.append(length)
+        if n_words > EXTRA_WORDS and length:
+            rates.append((n_words - EXTRA_WORDS) / length)
+        if is_number(utterance.confidence):
+            rated.append(length)
+            sure.append(length * utterance.confidence)
+        if is_number(utterance.leak_share):
+            leaks_known = True
+            if utterance.leak_share >= MOSTLY_LEAK:
+                leaked.append(length)
+        statuses[utterance.status] += 1
+        if utterance.status == "spoken" and recorded and new:
+            ratios.append(new / recorded)
+    measured = {
+        "confidence": _share(sure, rated),
+        "without_text": _share(without_text, seconds),
+        "words_per_second": max(rates, default=None),
+        "leaked_speech": _share(leaked, seconds) if leaks_known else None,
     }
-    sums = pd.DataFrame(amounts).groupby(row).sum()
-    is_rated = (n_words > EXTRA_WORDS) & (length > 0)
-    rates = ((n_words - EXTRA_WORDS) / length).where(is_rated)
-    columns = {
-        "confidence": sums.sure / sums.weights,
-        "without_text": sums.without / sums.seconds,
-        "words_per_second": rates.groupby(row).max(),
-    }
-    measured = pd.DataFrame(columns)
-    has_leak = leak_share.notna().groupby(row).any()
-    measured["leaked_speech"] = (sums.leaked / sums.seconds).where(has_leak)
     if rebuilt:
-        is_take = (status == "spoken") & (recorded > 0) & (new > 0)
-        ratios = (new / recorded).where(is_take)
-        measured["length_ratio"] = ratios.groupby(row).median()
-        measured["as_recorded"] = sums.kept / (sums.kept + sums.spoken)
+        measured["length_ratio"] = median(ratios) if ratios else None
+        n_kept = statuses["kept-original"]
+        n_to_resynthesise = n_kept + statuses["spoken"]
+        measured["as_recorded"] = n_kept / n_to_resynthesise if n_to_resynthesise else None
     return measured
 
 
-def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
+def seconds_between(start: float | None, end: float | None) -> float:
     """Return the seconds from start to end; 0 where one is unknown."""
-    lengths = ends.astype(float) - starts.astype(float)
-    return lengths.clip(lower=0.0).fillna(0.0)
+    return max(0.0, end - start) if is_number(start) and is_number(end) else 0.0
+
+
+def _share(part: Sequence[float], whole: Sequence[float]) -> float | None:
+    """Return the share of a whole that a part of it has; None of nothing."""
+    total = math.fsum(whole)
+    return math.fsum(part) / total if total else None

@@ -8,11 +8,10 @@ is a conversation of one utterance with labels; values that its place does not h
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +32,7 @@ from dailytalk_contiguous.core.records.measures import (
     measure_turns,
     measure_utterances,
     same_words,
+    seconds_between,
     softer_side,
 )
 from dailytalk_contiguous.core.records.rows import has_column, to_row
@@ -64,10 +64,8 @@ _LEFT_TO_ROWS = {field.name for field in FIELDS if field.table == "rows"}
 #: Before the names of measures of a take, which the source has, too.
 TAKE = "take_"
 
-#: What distinguishes synthesised voices.
-VOICE = ("engine", "model", "voice")
-
-_SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind in SYNTHESIS.items()}
+#: The columns of an utterance's synthesis, by its fields.
+_SYNTHESIS = {name: f"{TAKE}{name}" if name in PROSODY else name for name in SYNTHESIS}
 
 #: Columns of an utterance beside its fields (`core.records.utterance.FIELDS`), those of its synthesis, and what
 #: its stages publish (docs/tables.md).
@@ -150,12 +148,6 @@ OF_CONVERSATION: dict[str, Feature] = {
 UNKNOWN = "unknown"
 LEFT_AS_RECORDED = "left as recorded"
 
-#: What derived columns follow from, of an utterance and of its conversation.
-_OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
-_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "recogniser"]
-_OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
-_OF_ROW += ["augmented_from", "style"]
-
 #: Conversations that are a chunk: a row group of the files.
 CHUNK = 512
 
@@ -167,7 +159,8 @@ def utterance_columns(fields: Sequence[Field] = ()) -> Features:
     """Return the columns of the table of utterances of rows whose stages publish `fields`."""
     plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
     published = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
-    return Features({"conversation_id": STRING, **plain, **OF_UTTERANCE, **_SYNTHESIS, **published})
+    synthesis = {_SYNTHESIS[name]: kind for name, kind in SYNTHESIS.items()}
+    return Features({"conversation_id": STRING, **plain, **OF_UTTERANCE, **synthesis, **published})
 
 
 def conversation_columns(fields: Sequence[Field] = ()) -> Features:
@@ -248,7 +241,9 @@ class TableMaker:
         self._columns = [column.name for column in (*COLUMNS, *columns_among(fields))]
         published = features_of_fields(fields)
         self._fields = [name for name in {**UTTERANCE, **published} if name not in _LEFT_TO_ROWS]
-        self._rows: list[Mapping[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []
+        self._talk_utterances: list[Utterance] = []
+        self._derived: list[dict[str, Any]] = []
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
 
@@ -266,9 +261,9 @@ class TableMaker:
         is_copy = labels.get("augmented_from") is not None
         if not is_copy:
             entry["duration"] = talk.built_duration or 0.0
-        entry["_measured"] = not (entry["of_export"] or is_copy)
-        if entry["_measured"]:
+        if not (entry["of_export"] or is_copy):
             entry |= measure_sides(talk.built_sides, entry["words"])
+            entry |= measure_utterances(talk.utterances, self._tables.finished)
             if turns:
                 entry |= measure_turns(turns)
                 entry["same_words"] = same_words(talk.alignments)
@@ -279,7 +274,10 @@ class TableMaker:
             entry["least_talk"] = None  # stopped before the voice said anything
         entry |= {name: labels[name] for name in LABELS if name in labels}
         entry |= to_row(talk, [name for name in self._columns if has_column(talk, name)])
-        self._rows.append(entry | {"_utterances": talk.utterances})
+        self._rows.append(entry)
+        self._talk_utterances += talk.utterances
+        for number, utterance in enumerate(talk.utterances):
+            self._derived.append(_derived(utterance, number, talk, self._tables.finished))
         if len(self._rows) >= CHUNK:
             self.flush()
 
@@ -291,7 +289,7 @@ class TableMaker:
                 missing[name] = False
             elif isinstance(kind, List):
                 missing[name] = []
-        self._rows.append({**missing, **known, "_utterances": ()})
+        self._rows.append({**missing, **known})
 
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""
@@ -308,19 +306,24 @@ class TableMaker:
     def flush(self) -> None:
         """Make the tables of the rows in memory."""
         rows = self._rows
-        self._rows = []
+        columns = {name: finished_values(self._talk_utterances, name) for name in self._fields}
+        for name in (*OF_UTTERANCE, *_SYNTHESIS.values()):
+            columns[name] = [derived[name] for derived in self._derived]
         try:
-            conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
-            utterances, measured = self._utterance_table(rows, conversations)
+            conversations = pa.Table.from_pylist(rows, self._of_conversations.arrow_schema)
+            utterances = pa.Table.from_pydict(columns, self._of_utterances.arrow_schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
             reason = f"a value of {names} does not have the type of its column ({error})"
             raise BadInput(reason, "make it again") from None
-        for name, values in measured.items():
-            published = conversations[name].combine_chunks()
-            column = pc.coalesce(pa.array(values, published.type, from_pandas=True), published)
-            index = conversations.column_names.index(name)
-            conversations = conversations.set_column(index, name, column)
+        finally:
+            self._rows = []
+            self._talk_utterances = []
+            self._derived = []
+        for index, column in enumerate(utterances.columns):
+            if pa.types.is_floating(column.type):  # a number that is not finite is unknown
+                finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+                utterances = utterances.set_column(index, utterances.schema.field(index), finite)
         if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
         kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
@@ -331,93 +334,44 @@ class TableMaker:
         self._conversations.append(_compact(conversations))
         self._utterances.append(_compact(kept))
 
-    def _utterance_table(
-        self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
-    ) -> tuple[pa.Table, pd.DataFrame]:
-        """Return the utterances of rows, and the measures of rows that follow from them."""
-        listed: list[Utterance] = [utterance for row in rows for utterance in row["_utterances"]]
-        row_numbers = [index for index, row in enumerate(rows) for _ in row["_utterances"]]
-        numbers = [number for row in rows for number in range(len(row["_utterances"]))]
-        kinds = self._of_utterances.arrow_schema
-        columns: dict[str, pa.Array] = {}
-        for name, listed_values in _values(listed, self._fields).items():
-            column = pa.array(listed_values, kinds.field(name).type)
-            if pa.types.is_floating(column.type):  # a number that is not finite is unknown
-                unknown = pa.scalar(None, column.type)
-                column = pc.if_else(pc.is_finite(column), column, unknown)
-            columns[name] = column
-        utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
-        raw = pc.fill_null(columns["text_raw"], "")
-        counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
-        utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
-        utterances["row"] = np.array(row_numbers, int)
-        is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
-        of_measured = utterances[is_measured[utterances.row]]
-        measured = measure_utterances(of_measured, self._tables.finished).reindex(range(len(rows)))
-        by_row = _known_texts(conversations.select(_OF_ROW))
-        conversation = by_row.loc[row_numbers].reset_index(drop=True)
-        derived = {"number": numbers, **_derived(utterances, conversation, self._tables.finished)}
-        for name, values in derived.items():
-            columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
-        return pa.table([columns[name] for name in kinds.names], kinds), measured
 
-
-def _values(utterances: Sequence[Utterance], fields: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the values of utterances for fields of a finished row, of their models, and of their synthesis."""
-    columns = {name: finished_values(utterances, name) for name in fields}
-    models = [models or {} for models in finished_values(utterances, "models")]
-    columns["recogniser"] = [names.get("recogniser") for names in models]
-    columns["affect_model"] = [names.get("affect") for names in models]
-    takes = finished_values(utterances, "synthesis")
-    for column, name in zip(_SYNTHESIS, SYNTHESIS, strict=True):
-        columns[column] = [take and getattr(take, name) for take in takes]
-    return columns
-
-
-def _known_texts(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a frame in which a text that is null is empty."""
-    columns = []
-    for column in table.columns:
-        is_text = pa.types.is_string(column.type)
-        columns.append(pc.fill_null(column, "") if is_text else column)
-    frame: pd.DataFrame = pa.table(columns, table.column_names).to_pandas()
-    return frame
-
-
-def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
-    """Derive the columns of `OF_UTTERANCE` without a model from utterances and, row by row, conversations."""
-    status = utterances.status
-    is_clip = conversation["clip"]
-    duration = utterances.end - utterances.start
-    is_copy = conversation.augmented_from != ""
-    heard = (status != "dropped") & ~is_copy & duration.notna()
-    length = duration.clip(lower=0.0).where(~is_clip, conversation.own_seconds)
-    recorded = utterances.source_end - utterances.source_start
-    conditions = [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original"]
-    people = ["", conversation.speaker, utterances.speaker, LEFT_AS_RECORDED]
-    for side in schema.CHANNELS:
-        conditions.append(utterances.channel == side)
-        people.append(conversation[f"speaker_{side}"])
-    person = np.select(conditions, people, "")
-    spoken_by = [utterances[name].where(status == "spoken", "").tolist() for name in VOICE]
-    voices = [" · ".join(filter(None, names)) for names in zip(*spoken_by, strict=True)]
-    is_rated = (utterances.tag != "") & utterances.arousal.notna() & utterances.voiced_fraction.notna()
-    of_tag = utterances.tag.map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
-    style = of_tag.where(~is_clip, conversation["style"])
-    columns: dict[str, object] = {
+def _derived(utterance: Utterance, number: int, talk: Conversation, finished: bool) -> dict[str, Any]:
+    """Return the columns of `OF_UTTERANCE` of an utterance, and those of its synthesis."""
+    labels = talk.labels
+    is_in_audio = is_number(utterance.new_start) and is_number(utterance.new_end) and utterance.status != "dropped"
+    heard = is_in_audio and labels.get("augmented_from") is None
+    seconds = talk.own_seconds if labels else seconds_between(utterance.new_start, utterance.new_end)
+    take = or_none(utterance.synthesis)
+    is_spoken = utterance.status == "spoken"
+    voice = " · ".join(filter(None, (take.engine, take.model, take.voice))) if take and is_spoken else ""
+    if is_spoken:
+        person = None
+    elif labels:
+        person = labels.get("speaker")
+    elif not finished:
+        person = or_none(utterance.speaker)
+    elif utterance.status == "kept-original":
+        person = LEFT_AS_RECORDED
+    else:
+        person = talk.person(utterance.channel)
+    style = labels.get("style")
+    is_rated = is_number(utterance.arousal) and is_number(utterance.voiced_fraction)
+    if not labels and utterance.tag and is_rated:
+        style = STYLE_OF_TAG.get(utterance.tag, "normal")
+    models: Mapping[str, Any] = or_none(utterance.models) or {}
+    return {
+        "conversation_id": talk.conversation_id,
+        "number": number,
         "heard": heard,
-        "seconds": length.where(heard),
-        "source_seconds": recorded.where(recorded > 0),
+        "seconds": seconds if heard else None,
+        "source_seconds": seconds_between(utterance.start, utterance.end) or None,
+        "person": person or None,
+        "synthetic_voice": voice or None,
+        "style": style or None,
+        "recogniser": models.get("recogniser"),
+        "affect_model": models.get("affect"),
+        **{column: take and getattr(take, name) for name, column in _SYNTHESIS.items()},
     }
-    texts = {
-        "conversation_id": conversation.conversation_id.tolist(),
-        "person": person,
-        "synthetic_voice": voices,
-        "style": style.tolist(),
-    }
-    for name, values in texts.items():
-        columns[name] = [text or None for text in values]
-    return columns
 
 
 def _conversation(talk: Conversation, finished: bool) -> dict[str, Any]:

@@ -41,23 +41,22 @@ class Bound(NamedTuple):
     Attributes:
         name: kind of the finding.
         figure: column of the table of conversations.
-        singular: what is said of one conversation beyond it; `{}` is the limit as it is shown.
+        problem: what a conversation beyond it has; `{}` is the limit as it is shown. Of a `median`: a sentence
+            in which `{}` is the median.
         remedy: imperative sentence of the finding.
         source: origin of the limit.
         limit: the most that the figure may be, or the least where `is_least`.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
-        median: whether the median over all conversations is compared with the limit, not each of them; `plural` is
-            then about half of them, and `{}` the median.
+        median: whether the median over all conversations is compared with the limit, not each of them.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
         side: column of the side that a conversation beyond it has it on; empty for none.
-        plural: what is said of several; empty: the same, with its verb in the plural.
         at_once: column of words that both sides say at once, with which a conversation is beyond it whatever its
             figure; empty for none.
     """
 
     name: str
     figure: str
-    singular: str
+    problem: str
     remedy: str
     source: str
     limit: float
@@ -66,16 +65,7 @@ class Bound(NamedTuple):
     median: bool = False
     fewest: int = 1
     side: str = ""
-    plural: str = ""
     at_once: str = ""
-
-    def clause(self, n: int) -> str:
-        """What is said of `n` conversations beyond it."""
-        if n == 1:
-            return self.singular
-        verb, clause = self.singular.split(" ", 1)
-        plural_verbs = {"has": "have", "begins": "begin"}
-        return self.plural or f"{plural_verbs[verb]} {clause}"
 
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
         """The distance of each value beyond the limit; at most 0 within, NaN where a value is unknown."""
@@ -112,7 +102,7 @@ BOUNDS = (
     Bound(
         "low-confidence",
         "confidence",
-        "has words of which the recogniser is less than {} sure",
+        "words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
         "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
         "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
@@ -123,7 +113,7 @@ BOUNDS = (
     Bound(
         "unheard-words",
         "unheard_words",
-        "has over {} of the words where nothing is heard",
+        "over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
         limit=0.05,
@@ -132,7 +122,7 @@ BOUNDS = (
     Bound(
         "fast-words",
         "words_per_second",
-        "has an utterance with more than {}, which nobody says",
+        "an utterance with more than {}, which nobody says",
         "correct its text or its times in transcript.jsonl",
         "auctioneers reach 6 to 7 words a second; beyond core.words.hallucination.EXTRA_WORDS",
         limit=MAX_WORDS_PER_SECOND,
@@ -140,7 +130,7 @@ BOUNDS = (
     Bound(
         "without-text",
         "without_text",
-        "has no text for over {} of the speech",
+        "no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
         limit=0.2,
@@ -148,7 +138,7 @@ BOUNDS = (
     Bound(
         "telephone",
         "bandwidth",
-        "has a side that ends below {}, as a telephone does",
+        "a side that ends below {}, as a telephone does",
         "leave them out, or, for a model that is to hear telephones, run dailytalk check --limit telephone=none",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         limit=6500.0,
@@ -157,7 +147,7 @@ BOUNDS = (
     Bound(
         "level-difference",
         "level_difference",
-        "has a side more than {} softer than the other",
+        "a side more than {} softer than the other",
         "raise the softer side by as much in an audio editor, and tag again",
         'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
         limit=10.0,
@@ -166,7 +156,7 @@ BOUNDS = (
     Bound(
         "noise",
         "snr",
-        "has a side with less than {} between speech and noise",
+        "a side with less than {} between speech and noise",
         "record or denoise them again, or leave them out",
         _QUALITY,
         limit=10.0,
@@ -175,7 +165,7 @@ BOUNDS = (
     Bound(
         "clipping",
         "clipping",
-        "has a side of which over {} is clipped",
+        "a side of which over {} is clipped",
         "record them at a lower level, or leave them out",
         _QUALITY,
         limit=0.005,
@@ -183,7 +173,7 @@ BOUNDS = (
     Bound(
         "leakage",
         "leak",
-        "has a side in which the other is heard above {}",
+        "a side in which the other is heard above {}",
         "use headsets, or leave them out",
         "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
         "picks up the other side 20 to 30 dB down",
@@ -192,7 +182,7 @@ BOUNDS = (
     Bound(
         "dead-side",
         "silent_end",
-        "has a side that falls silent over {} before the other one",
+        "a side that falls silent over {} before the other one",
         "record them again, or cut them where the side ends",
         "a choice: one who hangs up first ends some seconds earlier",
         limit=10.0,
@@ -200,7 +190,7 @@ BOUNDS = (
     Bound(
         "same-words",
         "same_words",
-        "has over {} of the words of a side, or four in a row, on both sides at once",
+        "over {} of the words of a side, or four in a row, on both sides at once",
         "listen there: take the words off the side that did not say them, in transcript.jsonl, or cut the "
         "recording there; use headsets next time",
         "nine calls without a leak have up to 1 % and no four in a row (benchmarks/leaks.py), one that is "
@@ -211,7 +201,7 @@ BOUNDS = (
     Bound(
         "fast-synthesis",
         "length_ratio",
-        "has a new voice that takes less than {} of the recorded time",
+        "a new voice that takes less than {} of the recorded time",
         "choose a slower voice, and look for words that the recogniser missed",
         "a choice: about the square root of 2 either way",
         limit=0.7,
@@ -220,7 +210,7 @@ BOUNDS = (
     Bound(
         "slow-synthesis",
         "length_ratio",
-        "has a new voice that takes over {} of the recorded time",
+        "a new voice that takes over {} of the recorded time",
         "choose a faster voice, and look for words that the recogniser made up",
         "a choice: about the square root of 2 either way",
         limit=1.4,
@@ -228,7 +218,7 @@ BOUNDS = (
     Bound(
         "not-resynthesised",
         "as_recorded",
-        "has over {} of the lines to resynthesise in their old voice",
+        "over {} of the lines to resynthesise in their old voice",
         "see their `reason`, and run dailytalk speak again",
         "a choice",
         limit=0.1,
@@ -236,7 +226,7 @@ BOUNDS = (
     Bound(
         "one-sided",
         "least_talk",
-        "has a side with less than {} of the speech",
+        "a side with less than {} of the speech",
         "leave them out: there is nobody to listen to",
         "a choice: below it there is no talk",
         limit=0.05,
@@ -254,12 +244,11 @@ BOUNDS = (
         is_least=True,
         median=True,
         fewest=FEWEST_CONVERSATIONS,
-        plural="the main side speaks for at most {} of the time (in Fisher 45 %)",
     ),
     Bound(
         "long-turns",
         "longest_turn",
-        "has a turn over {}",
+        "a turn over {}",
         _OUT,
         _MOSHI_USERS,
         limit=10.0,
@@ -268,7 +257,7 @@ BOUNDS = (
     Bound(
         "few-turns",
         "turns_per_window",
-        "has fewer than {} turns a window",
+        "fewer than {} turns a window",
         _OUT,
         _MOSHI_USERS,
         limit=3.0,
@@ -278,7 +267,7 @@ BOUNDS = (
     Bound(
         "monologue",
         "longest_monologue",
-        "has a monologue over {}",
+        "a monologue over {}",
         "leave them out: the loss became unstable on such data",
         _MOSHI_USERS,
         limit=60.0,
@@ -286,7 +275,7 @@ BOUNDS = (
     Bound(
         "long-silence",
         "longest_silence",
-        "has a silence over {}, as a voicemail or an open line has",
+        "a silence over {}, as a voicemail or an open line has",
         "cut them there, or leave them out",
         "a choice: above, the model learns to be silent",
         limit=60.0,
@@ -294,7 +283,7 @@ BOUNDS = (
     Bound(
         "late-start",
         "first_turn",
-        "begins with over {} of silence",
+        "a start with over {} of silence",
         "keep the greeting, cut the silence before it",
         "a choice: Moshi speaks first and has to learn a greeting",
         limit=5.0,
@@ -309,7 +298,6 @@ BOUNDS = (
         'in conversation", PNAS 106:10587); above, the model learns to be silent',
         limit=2.0,
         median=True,
-        plural="the median response takes at least {} (natural talk: about 0.2 s)",
     ),
     Bound(
         "little-overlap",
@@ -321,7 +309,6 @@ BOUNDS = (
         limit=0.1,
         is_least=True,
         median=True,
-        plural="at most {} of the turns touch an overlap (natural talk: over 40 %)",
     ),
 )
 
@@ -416,21 +403,6 @@ def by_weight(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.level != "error", severities.index(finding.severity)))
 
 
-def weightiest(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings that say most against training: the reasons that the report and `check` show first.
-
-    A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns garbage;
-    advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks: files and
-    rows first, then words and sound, then the manner of talking, then losses. Only the first finding
-    of a kind is taken, so that a thousand bad rows leave room for two other reasons.
-    """
-    reasons: dict[str, Finding] = {}
-    for finding in by_weight(findings):
-        if finding.severity != "note":
-            reasons.setdefault(finding.kind, finding)
-    return [*reasons.values()][:MOST_REASONS]
-
-
 class FindingsOfAKind(NamedTuple):
     """The first findings of a kind, and the number of further ones."""
 
@@ -466,8 +438,18 @@ class Verdict(NamedTuple):
 
     @property
     def reasons(self) -> list[Finding]:
-        """The weightiest reasons against training."""
-        return weightiest(self.findings)
+        """The findings that say most against training: the reasons that the report and `check` show first.
+
+        A note is never a reason. An error is weightier than any advice, since a trainer fails on it or learns
+        garbage; advice that is `bad` is weightier than `doubtful` advice. Equals stay in the order of the checks:
+        files and rows first, then words and sound, then the manner of talking, then losses. Only the first finding
+        of a kind is taken, so that a thousand bad rows leave room for two other reasons.
+        """
+        reasons: dict[str, Finding] = {}
+        for finding in self.findings:
+            if finding.severity != "note":
+                reasons.setdefault(finding.kind, finding)
+        return [*reasons.values()][:MOST_REASONS]
 
     @property
     def other_findings(self) -> list[Finding]:
@@ -526,7 +508,7 @@ class JudgedData(NamedTuple):
 
     def share(self, n_rows: int) -> str:
         """A number of rows in words: `3 of 12 conversations`."""
-        return _share(n_rows, self.rows, self.unit)
+        return f"{n_rows:,} of {counted(len(self.rows), self.unit)}"
 
     def most(self, name: str) -> float:
         """The most that the limit of this name allows; infinite where nothing limits it."""
@@ -552,41 +534,35 @@ def all_findings(
     data = JudgedData(rows, tables, run, limits, unit)
     findings: list[Finding] = []
     for check in (*CHECKS, *parts("FINDINGS")):
-        result = check(data)
-        if isinstance(result, Finding):
-            findings.append(result)
-        elif result:
-            findings += result
+        findings += check(data)
     return findings
 
 
-def unusable_rows(data: JudgedData) -> list[Finding]:
+def unusable_rows(data: JudgedData) -> Iterator[Finding]:
     """Rows that a page can't use; `check` has a finding on each of them."""
-    findings = []
     for (stage, kind), n_rejects in data.tables.rejects.items():
         if stage == "report":
             problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
-            findings.append(error("bad-row", ".", problem, "build them again with `dailytalk speak`"))
-    return findings
+            yield error("bad-row", ".", problem, "build them again with `dailytalk speak`")
 
 
-def repaired_transcripts(data: JudgedData) -> Finding | None:
+def repaired_transcripts(data: JudgedData) -> Iterator[Finding]:
     repairs = figures.counts(data.rows.transcript_repair.astype("category"))
     n_repaired = repairs.total()
     if not n_repaired:
-        return None
+        return
     ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
     problem = f"the transcripts of {data.share(n_repaired)} did not fit their sound: {ways}"
     remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
     severity = weighed("doubtful", n_repaired, len(data.rows))
-    return advice("repaired-transcripts", ".", problem, remedy, severity)
+    yield advice("repaired-transcripts", ".", problem, remedy, severity)
 
 
-def uncovered_sound(data: JudgedData) -> Finding | None:
+def uncovered_sound(data: JudgedData) -> Iterator[Finding]:
     """Stretches of a recording that sound and have no utterance."""
     stretches = [*_listed(data.rows, "uncovered_sound")]
     if not stretches:
-        return None
+        return
     lengths = [sound["end"] - sound["start"] for _, sound in stretches]
     total = math.fsum(lengths)
     name, sound = stretches[lengths.index(max(lengths))]
@@ -594,30 +570,27 @@ def uncovered_sound(data: JudgedData) -> Finding | None:
     problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
     remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
     severity = weighed("doubtful", total, data.rows.duration.sum())
-    return advice("uncovered-sound", ".", problem, remedy, severity)
+    yield advice("uncovered-sound", ".", problem, remedy, severity)
 
 
-def sides_out_of_step(data: JudgedData) -> Finding | None:
-    """Conversations whose sides do not wait for each other, and of which it is known by how much."""
-    shifted = data.rows.dropna(subset="out_of_step")
-    shifted = shifted[_has_known_shift(shifted)]
-    if shifted.empty:
-        return None
-    problem = f"the sides of {data.share(len(shifted))} are out of step{_such_as(shifted, 'out_of_step')}"
-    remedy = "tag them with --align-sides, or export both sides from one clock"
-    return advice("sides-out-of-step", ".", problem, remedy)
-
-
-def sides_perhaps_out_of_step(data: JudgedData) -> Finding | None:
-    """Conversations whose sides do not wait for each other, for an unknown reason."""
-    suspected = data.rows.dropna(subset="out_of_step")
-    suspected = suspected[~_has_known_shift(suspected)]
-    if suspected.empty:
-        return None
-    problem = f"the sides of {data.share(len(suspected))} may not be in step{_such_as(suspected, 'out_of_step')}"
-    remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-    severity = weighed("doubtful", len(suspected), len(data.rows))
-    return advice("sides-out-of-step", ".", problem, remedy, severity)
+def sides_out_of_step(data: JudgedData) -> Iterator[Finding]:
+    """Conversations whose sides do not wait for each other: by how much is known, or the reason is not."""
+    rows = data.rows.dropna(subset="out_of_step")
+    is_known = _has_known_shift(rows)
+    shifted = rows[is_known]
+    if len(shifted):
+        example = _such_as(shifted, "out_of_step")
+        problem = f"the sides of {data.share(len(shifted))} are out of step{example}"
+        remedy = "tag them with --align-sides, or export both sides from one clock"
+        yield advice("sides-out-of-step", ".", problem, remedy)
+    suspected = rows[~is_known]
+    if len(suspected):
+        problem = (
+            f"the sides of {data.share(len(suspected))} may not be in step{_such_as(suspected, 'out_of_step')}"
+        )
+        remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
+        severity = weighed("doubtful", len(suspected), len(data.rows))
+        yield advice("sides-out-of-step", ".", problem, remedy, severity)
 
 
 def _has_known_shift(rows: pd.DataFrame) -> NDArray[np.bool_]:
@@ -630,31 +603,27 @@ def _has_known_shift(rows: pd.DataFrame) -> NDArray[np.bool_]:
 MOST_LEAKED_SPEECH = 0.05
 
 
-def leaks_among_speech(data: JudgedData) -> Finding | None:
-    """Conversations in which a voice leaks into the other side, and may be taken for speech there."""
-    leaky = data.rows.dropna(subset="leaks")
-    doubtful = leaky[leaky.leaked_speech.astype(np.float64) > MOST_LEAKED_SPEECH]
-    if doubtful.empty:
-        return None
-    most = percent(MOST_LEAKED_SPEECH, 1)
-    share = data.share(len(doubtful))
-    problem = f"over {most} of the speech in {share} may be a leak of the other voice{_such_as(doubtful, 'leaks')}"
-    remedy = "listen to utterances with a high leak_share, and use headsets"
-    return advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(data.rows)))
-
-
-def leaks_outside_speech(data: JudgedData) -> Finding | None:
-    """Conversations in which a voice leaks into the other side, and is not taken for speech there."""
-    leaky = data.rows.dropna(subset="leaks")
-    handled = leaky[~(leaky.leaked_speech.astype(np.float64) > MOST_LEAKED_SPEECH)]
-    if handled.empty:
-        return None
-    problem = f"a voice leaks in {data.share(len(handled))}{_such_as(handled, 'leaks')}"
-    remedy = (
-        "use headsets where you can: a leak is not taken for speech, but the sound keeps it, and words under it "
-        "are recognised less well"
-    )
-    return advice("leakage", ".", problem, remedy, "note")
+def leaks(data: JudgedData) -> Iterator[Finding]:
+    """Conversations in which a voice leaks into the other side, and may be taken for speech there, or is not."""
+    rows = data.rows.dropna(subset="leaks")
+    is_doubtful = rows.leaked_speech.astype(np.float64) > MOST_LEAKED_SPEECH
+    doubtful = rows[is_doubtful]
+    if len(doubtful):
+        most = percent(MOST_LEAKED_SPEECH, 1)
+        share = data.share(len(doubtful))
+        problem = (
+            f"over {most} of the speech in {share} may be a leak of the other voice{_such_as(doubtful, 'leaks')}"
+        )
+        remedy = "listen to utterances with a high leak_share, and use headsets"
+        yield advice("leakage", ".", problem, remedy, weighed("doubtful", len(doubtful), len(data.rows)))
+    handled = rows[~is_doubtful]
+    if len(handled):
+        problem = f"a voice leaks in {data.share(len(handled))}{_such_as(handled, 'leaks')}"
+        remedy = (
+            "use headsets where you can: a leak is not taken for speech, but the sound keeps it, and words under "
+            "it are recognised less well"
+        )
+        yield advice("leakage", ".", problem, remedy, "note")
 
 
 def _such_as(rows: pd.DataFrame, column: str) -> str:
@@ -669,43 +638,42 @@ def weighed(severity: Severity, part: float, whole: float) -> Severity:
     return milder[severity] if part < WIDESPREAD * whole else severity
 
 
-def unsaid_tags(data: JudgedData) -> Finding | None:
+def unsaid_tags(data: JudgedData) -> Iterator[Finding]:
     utterances = data.tables.utterances
     # What was converted is heard as it was said, whatever a voice was given.
     takes = utterances[utterances.tries != CONVERTED_TRIES]
     tag_said = takes.tag_said.dropna()
     n_unsaid = int((~tag_said.astype(bool)).sum())
     if not n_unsaid:
-        return None
+        return
     tagged = counted(len(tag_said), "resynthesised utterance")
     problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
     remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
-    return advice("unsaid-tags", ".", problem, remedy, "note")
+    yield advice("unsaid-tags", ".", problem, remedy, "note")
 
 
-def missing_fillers(data: JudgedData) -> Finding | None:
+def missing_fillers(data: JudgedData) -> Iterator[Finding]:
     """Sides that talk for minutes without an um; a machine that talks says none."""
     longest = data.most("no-fillers")
     sides = _listed(data.rows[~data.rows.talk.astype(bool)], "talk_without_fillers")
     long = [(name, side) for name, side in sides if side["seconds"] > longest]
     if not long:
-        return None
+        return
     name, side = long[0]
-    have = "has" if len(long) == 1 else "have"
-    talk = f"{counted(len(long), 'side')} with over {length_text(longest)} of talk"
-    problem = f"{talk} {have} no um or uh, such as the {side['channel']} one of {name}"
+    sides_in_words = f"{counted(len(long), 'side')} with over {length_text(longest)} of talk"
+    problem = f"no um or uh in {sides_in_words}, such as the {side['channel']} one of {name}"
     remedy = (
         "recognise the words (tag --fillers keep), or take a transcript with every word that is said: talk has 1 "
         "to 4 fillers a hundred words"
     )
-    return advice("no-fillers", ".", problem, remedy, "note")
+    yield advice("no-fillers", ".", problem, remedy, "note")
 
 
 #: Share of the lines of a side from which on a text that is not in its sound is bad.
 BAD_SHARE = 0.4
 
 
-def unheard_words(data: JudgedData) -> Finding | None:
+def unheard_words(data: JudgedData) -> Iterator[Finding]:
     """Sides of which the given text has words that are not in the sound."""
     fewest = 3  # words that an aligner did not find are more than slips
     least = data.most("absent-words")
@@ -714,7 +682,7 @@ def unheard_words(data: JudgedData) -> Finding | None:
         if side["absent"] >= max(fewest, least * side["words"]):
             doubtful.append((name, side))
     if not doubtful:
-        return None
+        return
     name, side = max(doubtful, key=lambda named: named[1]["absent"])
     n_words = counted(side["words"], "given word")
     problem = f"{side['absent']:,} of {n_words} of the {side['channel']} side of {name} are not in its sound: "
@@ -731,7 +699,7 @@ def unheard_words(data: JudgedData) -> Finding | None:
     if n_wrong:
         remedy += ", or tag with --recognise-absent"
     severity = weighed(severity, n_wrong, len(data.rows))
-    return advice("absent-words", ".", problem, remedy, severity)
+    yield advice("absent-words", ".", problem, remedy, severity)
 
 
 def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -740,50 +708,46 @@ def _listed(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, An
     yield from items.itertuples(index=False)
 
 
-def not_spoken(data: JudgedData) -> Finding | None:
+def not_spoken(data: JudgedData) -> Iterator[Finding]:
     """Data that was only tagged."""
-    is_only_tagged = not data.tables.finished and not data.rows.empty
-    return ONLY_TAGGED if is_only_tagged else None
+    if not data.tables.finished and not data.rows.empty:
+        yield ONLY_TAGGED
 
 
-def beyond_bounds(data: JudgedData) -> list[Finding]:
+def beyond_bounds(data: JudgedData) -> Iterator[Finding]:
     """The findings on conversations, and on medians of all of them, that are beyond a bound."""
-    findings = []
     for bound in bounds_of(data.limits):
-        finding = _median_finding(bound, data.rows) if bound.median else _bound_finding(bound, data)
-        if finding:
-            findings.append(finding)
-    return findings
+        yield from _median_finding(bound, data.rows) if bound.median else _bound_finding(bound, data)
 
 
-def _median_finding(bound: Bound, rows: pd.DataFrame) -> Finding | None:
+def _median_finding(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
     """The finding on a median over all conversations that is beyond its bound."""
     rows = rows.dropna(subset=bound.figure)
     if len(rows) < bound.fewest:
-        return None
+        return
     median = rows[bound.figure].astype(np.float64).median()
     if not bound.beyond(pd.Series([median]))[0] > 0:
-        return None
-    problem = _figure(bound.clause(len(rows)), bound, median)
+        return
+    problem = _figure(bound.problem, bound, median)
     if len(rows) > 1:
-        problem = f"in half of {len(rows):,} conversations {problem}"
-    return advice(bound.name, ".", problem, bound.remedy, bound.severity)
+        problem = f"by the median of {len(rows):,} conversations {problem}"
+    yield advice(bound.name, ".", problem, bound.remedy, bound.severity)
 
 
-def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
+def _bound_finding(bound: Bound, data: JudgedData) -> Iterator[Finding]:
     """The finding on conversations that are beyond a bound, each by itself."""
     rows = data.rows
     excess = bound.beyond(rows[bound.figure].astype(np.float64))
     beyond = rows.assign(excess=excess)[bound.is_beyond(rows)]
     if beyond.empty:
-        return None
+        return
     # The ids decide between equals, so that the order of rows doesn't.
     named = beyond.astype({"conversation_id": str})
     worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True]).iloc[0]
     name = worst.conversation_id
     direction = "down to" if bound.is_least else "up to"
-    clause = _figure(bound.clause(len(beyond)), bound, bound.limit, is_limit=True)
-    problem = f"{data.share(len(beyond))} {clause}"
+    have = "has" if len(beyond) == 1 else "have"
+    problem = f"{data.share(len(beyond))} {have} {_figure(bound.problem, bound, bound.limit, is_limit=True)}"
     if worst.excess > 0:
         problem += f", {direction} {_figure('{}', bound, worst[bound.figure])} in {name}"
     side = worst.get(bound.side)
@@ -795,16 +759,15 @@ def _bound_finding(bound: Bound, data: JudgedData) -> Finding | None:
             talk, run = max(runs, key=lambda run: (len(run[1]["text"]), run[0]))
             problem += f'; both sides of {talk} have "{cut_middle(run["text"], 60)}" at {run["start"]:.1f} s'
     severity = weighed(bound.severity, beyond.duration.sum(), rows.duration.sum())
-    return advice(bound.name, name, problem, bound.remedy, severity)
+    yield advice(bound.name, name, problem, bound.remedy, severity)
 
 
-def same_gaps(data: JudgedData) -> list[Finding]:
+def same_gaps(data: JudgedData) -> Iterator[Finding]:
     """Sides that always begin after the same gap, like a metronome.
 
     In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
     come at one moment than in talk have any gap.
     """
-    findings = []
     for channel in CHANNELS:
         offsets = figures.offsets_of_side(data.tables, channel)
         if len(offsets) < FEWEST_CHANGES:
@@ -816,22 +779,21 @@ def same_gaps(data: JudgedData) -> list[Finding]:
             problem = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
             problem += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
             remedy = "take the times of a recording, or gaps that vary as people's do"
-            findings.append(advice("same-gaps", ".", problem, remedy))
-    return findings
+            yield advice("same-gaps", ".", problem, remedy)
 
 
 #: Pauses, and ends of turns, from which on the new voice is compared with the recorded one.
 FEWEST_TURN_ENDS = 5
 
 
-def finished_pauses(data: JudgedData) -> Finding | None:
+def finished_pauses(data: JudgedData) -> Iterator[Finding]:
     """A new voice whose pauses sound finished, beyond chance: the whole interval is above the limit."""
     holds = figures.same_ends(data.tables, HOLD)
     if len(holds) < FEWEST_TURN_ENDS:
-        return None
+        return
     pause_change = mean_change(holds)
     if not pause_change or not pause_change.interval[0] > data.most("finished-pauses"):
-        return None
+        return
     recorded, built = holds.mean(axis=0)
     judge = f"Smart Turn, {counted(len(holds), 'pause')}"
     problem = f"the new voice's pauses sound finished: {built:.2f} of 1 ({judge}), as recorded {recorded:.2f}"
@@ -839,18 +801,18 @@ def finished_pauses(data: JudgedData) -> Finding | None:
         "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice: from these a "
         "model learns to answer where it should wait"
     )
-    return advice("finished-pauses", ".", problem, remedy)
+    yield advice("finished-pauses", ".", problem, remedy)
 
 
-def lost_cues(data: JudgedData) -> Finding | None:
+def lost_cues(data: JudgedData) -> Iterator[Finding]:
     """A new voice whose turns end hardly more finished than it pauses: the whole interval is below the limit."""
     shifts = figures.same_ends(data.tables, SHIFT)
     holds = figures.same_ends(data.tables, HOLD)
     if min(len(shifts), len(holds)) < FEWEST_TURN_ENDS:
-        return None
+        return
     cue_change = auc_change(shifts, holds)
     if not cue_change or not cue_change.interval[1] < -data.most("lost-cues"):
-        return None
+        return
     before = percent(area_under_curve(shifts[:, 0], holds[:, 0]), 1)
     after = percent(area_under_curve(shifts[:, 1], holds[:, 1]), 1)
     problem = (
@@ -859,10 +821,10 @@ def lost_cues(data: JudgedData) -> Finding | None:
     )
     heard = f"{counted(len(shifts), 'end')} and {counted(len(holds), 'pause')}"
     remedy = f"convert the recorded voice (speak --tts shift), or choose another voice: Smart Turn judged {heard}"
-    return advice("lost-cues", ".", problem, remedy)
+    yield advice("lost-cues", ".", problem, remedy)
 
 
-def same_sound(data: JudgedData) -> Finding | None:
+def same_sound(data: JudgedData) -> Iterator[Finding]:
     """Conversations with the sound of others."""
     recordings = data.rows.dropna(subset="sound_digest")
     groups = recordings.groupby("sound_digest", observed=True).conversation_id.agg(list)
@@ -870,10 +832,10 @@ def same_sound(data: JudgedData) -> Finding | None:
     seconds_of_copies = recordings.duration[recordings.duplicated("sound_digest")].sum()
     severity = weighed("doubtful", seconds_of_copies, data.rows.duration.sum())
     remedy = "keep one recording of each in the input, and build again"
-    return _finding_on_copies(copies, data.rows, "the same sound", remedy, severity)
+    yield from _finding_on_copies(copies, data.rows, "the same sound", remedy, severity)
 
 
-def doubled_words(data: JudgedData) -> Finding | None:
+def doubled_words(data: JudgedData) -> Iterator[Finding]:
     """Conversations with the words of others, whole or a part of them, and another sound."""
     recordings = data.rows.dropna(subset="sound_digest")
     digest_of = dict(zip(recordings.conversation_id, recordings.sound_digest, strict=True))
@@ -882,18 +844,18 @@ def doubled_words(data: JudgedData) -> Finding | None:
         if digest_of.get(name, name) != digest_of.get(twin, twin):
             twins.setdefault(name, [name]).append(twin)
     remedy = "listen to them, and keep one where they are copies or parts of a recording"
-    return _finding_on_copies([*twins.values()], data.rows, "the same words", remedy, "note")
+    yield from _finding_on_copies([*twins.values()], data.rows, "the same words", remedy, "note")
 
 
 def _finding_on_copies(
     groups: Sequence[Sequence[str]], rows: pd.DataFrame, sameness: str, remedy: str, severity: Severity
-) -> Finding | None:
+) -> Iterator[Finding]:
     """The finding on groups of ids of conversations that are the same.
 
     It names the first four of three groups; where groups are in several splits, the first in each split of those.
     """
     if not groups:
-        return None
+        return
     split_of = dict(zip(rows.conversation_id, rows.split, strict=True))
     examples = []
     across = []
@@ -912,27 +874,25 @@ def _finding_on_copies(
         problem += ", and some have it in another split"
         examples = across
         severity = "doubtful"
-    return advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
+    yield advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
 
 
-def rows_of_earlier_runs(data: JudgedData) -> Finding | None:
+def rows_of_earlier_runs(data: JudgedData) -> Iterator[Finding]:
     """Conversations that the last run could not make again."""
     names = data.run.speak.of_earlier_runs
     if not names:
-        return None
-    are = "is" if len(names) == 1 else "are"
-    them = "it" if len(names) == 1 else "them"
-    conversations = f"{counted(len(names), 'conversation')} {are} from an earlier run"
-    problem = f"{conversations}; the last run could not make {them} again: {names[0]}"
+        return
+    conversations = counted(len(names), "conversation")
+    problem = f"the last run could not make {conversations} of earlier runs again: {names[0]}"
     remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
-    return advice("of-earlier-run", ".", problem, remedy)
+    yield advice("of-earlier-run", ".", problem, remedy)
 
 
-def lost_hours(data: JudgedData) -> Finding | None:
+def lost_hours(data: JudgedData) -> Iterator[Finding]:
     """A part of the input that was rejected."""
     lost = losses(data.run)
     if not lost.of_seconds or not lost.seconds > data.most("lost-hours") * lost.of_seconds:
-        return None
+        return
     amounts = {kind: length_text(seconds) for kind, seconds in lost.reasons.items()}
     if not amounts:
         amounts = {kind: f"{n:,}" for (_, kind), n in data.tables.rejects.most_common()}
@@ -940,20 +900,20 @@ def lost_hours(data: JudgedData) -> Finding | None:
     lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
     conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
     problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
-    return advice("lost-hours", ".", problem, remedy_of_losses(lost, amounts))
+    yield advice("lost-hours", ".", problem, remedy_of_losses(lost, amounts))
 
 
-def lost_recordings(data: JudgedData) -> Finding | None:
+def lost_recordings(data: JudgedData) -> Iterator[Finding]:
     """Recordings that can't be used, of which nobody knows the length."""
     n_recordings = data.run.counts.recordings_rejected
     if not n_recordings:
-        return None
+        return
     lost = losses(data.run)
     amounts = {kind: f"{n:,}" for kind, n in lost.recordings.items()}
     unusable = counted(n_recordings, "recording")
     problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
     severity: Severity = "doubtful" if n_recordings > lost.of_conversations else "note"
-    return advice("lost-recordings", ".", problem, remedy_of_losses(lost, amounts), severity)
+    yield advice("lost-recordings", ".", problem, remedy_of_losses(lost, amounts), severity)
 
 
 def _because(amounts: Mapping[str, str]) -> str:
@@ -967,9 +927,8 @@ def _because(amounts: Mapping[str, str]) -> str:
     return ": " + "; ".join(parts) if parts else ""
 
 
-def licences_of_sources(data: JudgedData) -> list[Finding]:
+def licences_of_sources(data: JudgedData) -> Iterator[Finding]:
     """Sources whose licence is unknown, or forbids to pass on the data or what was made of it."""
-    findings = []
     forbidding = NOT_SHARED | {"changes"} if data.tables.is_rebuilt else NOT_SHARED
     rows = data.rows
     if data.run == NO_RUN:  # a training folder says nothing of its sources
@@ -981,28 +940,27 @@ def licences_of_sources(data: JudgedData) -> list[Finding]:
         if forbidden:
             problem = f"the source of {share} is under {licence}: {', '.join(forbidden)}"
             remedy = "keep it to yourself, or ask its makers, and then name what they allow (tag --source-licence)"
-            findings.append(advice("forbidding-licence", ".", problem, remedy))
+            yield advice("forbidding-licence", ".", problem, remedy)
         elif not terms.is_known:
             problem = f"the terms of the source of {share} are not known (licence: {licence})"
             remedy = "find out what it allows before you publish, and name it (tag --source-licence)"
-            findings.append(advice("unknown-licence", ".", problem, remedy, "note"))
-    return findings
+            yield advice("unknown-licence", ".", problem, remedy, "note")
 
 
-def unnamed_speakers(data: JudgedData) -> Finding | None:
+def unnamed_speakers(data: JudgedData) -> Iterator[Finding]:
     conversations = data.rows[~data.rows["clip"].astype(bool)]
     nameless = [names for names in conversations.kept_speakers if None in list(names)]
     if not nameless or len(conversations) == 1:
-        return None
-    share = _share(len(nameless), conversations, data.unit)
+        return
+    share = data._replace(rows=conversations).share(len(nameless))
     problem = f"nobody is named as the recorded speaker of {share}"
     if any(any(names) for names in nameless):
         problem = f"not every recorded speaker of {share} is named"
     remedy = "name them (tag --speakers), or one person may be in training and in validation"
-    return advice("unknown-speakers", ".", problem, remedy, "note")
+    yield advice("unknown-speakers", ".", problem, remedy, "note")
 
 
-def people_on_both_sides(data: JudgedData) -> Finding | None:
+def people_on_both_sides(data: JudgedData) -> Iterator[Finding]:
     """A person on one side in some conversations, on the other in others: a model learns one side.
 
     Only conversations as recorded have two kept speakers. Of several such people it is the one with the most
@@ -1012,7 +970,7 @@ def people_on_both_sides(data: JudgedData) -> Finding | None:
     names_of_sides = [data.rows.conversation_id.groupby(kept.str[side]).agg(list) for side in (0, 1)]
     people = pd.concat(names_of_sides, axis=1, join="inner", keys=CHANNELS)
     if people.empty:
-        return None
+        return
     n_rarer = people.map(len).min(axis=1)
     person = n_rarer.idxmax()
     left, right = people.loc[person]
@@ -1021,18 +979,16 @@ def people_on_both_sides(data: JudgedData) -> Finding | None:
         f"{len(right):,}, such as {right[0]}: a model learns one side, so it learns {person} and others"
     )
     remedy = "build those of each side into an --out of their own, and export one with --main right"
-    return advice("several-voices", ".", problem, remedy, weighed("doubtful", n_rarer.max(), len(data.rows)))
+    yield advice("several-voices", ".", problem, remedy, weighed("doubtful", n_rarer.max(), len(data.rows)))
 
 
 #: The checks of data as a whole, in the order of their findings.
-CHECKS: tuple[Callable[[JudgedData], Finding | list[Finding] | None], ...] = (
+CHECKS: tuple[Callable[[JudgedData], Iterator[Finding]], ...] = (
     unusable_rows,
     repaired_transcripts,
     uncovered_sound,
     sides_out_of_step,
-    sides_perhaps_out_of_step,
-    leaks_among_speech,
-    leaks_outside_speech,
+    leaks,
     unsaid_tags,
     missing_fillers,
     unheard_words,
@@ -1075,10 +1031,6 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if len(reasons) > 1:
         headline += f"; and {counted(len(reasons) - 1, 'more reason')}"
     return Verdict(level, headline, ordered)
-
-
-def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
-    return f"{n_rows:,} of {counted(len(rows), unit)}"
 
 
 def _figure(template: str, bound: Bound, value: float, is_limit: bool = False) -> str:

@@ -46,14 +46,11 @@ def _kind_of(path: Path, size: int, modified: int) -> str | None:
     if len(data) == _LOOKED_AT:
         lines.pop()  # it may be half of one
     lines = [line for line in lines if line.strip() and not line.startswith(("#", "\\"))]
-    n_fisher = sum(1 for line in lines if FISHER_LINE.fullmatch(line))
-    n_labels = sum(1 for line in lines if LABEL.fullmatch(line))
-    if 2 * n_fisher > len(lines):
-        return FISHER
-    if 2 * n_labels > len(lines):
-        return AUDACITY
-    heads = [bool(_OTTER_HEAD.fullmatch(line)) for line in lines]
-    n_heads = sum(1 for is_head in heads if is_head)
+    for kind, form in ((FISHER, FISHER_LINE), (AUDACITY, LABEL)):
+        if 2 * sum(form.fullmatch(line) is not None for line in lines) > len(lines):
+            return kind
+    heads = [_OTTER_HEAD.fullmatch(line) is not None for line in lines]
+    n_heads = sum(heads)
     # A turn may be several paragraphs.
     if n_heads >= 2 and heads[0] and 2 * n_heads <= len(lines) <= 8 * n_heads:
         return OTTER

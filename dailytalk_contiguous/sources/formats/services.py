@@ -47,11 +47,14 @@ _WHO_SPEAKS = ("agent", "assistant", "bot", "robot", "transfer_target", "user")
 
 
 class Keys(NamedTuple):
-    """Paths inside an item. Without `start` an item begins where the one before it on its channel ended."""
+    """Paths inside an item, empty for what it lacks.
+
+    Without `start` an item begins where the one before it on its channel ended.
+    """
 
     text: str
-    start: str = ""
-    end: str = ""
+    start: str = "start"
+    end: str = "end"
     duration: str = ""
     probability: str = ""
 
@@ -66,12 +69,12 @@ class Service(NamedTuple):
         keys: paths inside an item.
         unit: `word` or `phrase`, which an item is, or `either`.
         words: the path of the words of a phrase.
-        word_keys: paths inside such a word.
+        word_keys: paths inside such a word, where they are not those inside an item.
         pieces: whether these words are pieces of words, of which the first begins with a space.
         channel: the path of the number or the name of a channel, in the item or in what it lies in. `#channels` is
             the position in the list `channels`.
         first_channel: the number of the first channel.
-        speaker: the path of a diariser's label or a name, in the item or in what it lies in.
+        speaker: the path of a diariser's label or a name, in the item or in what it lies in; empty if it has none.
         labels: the path of items that name the speakers of others, of the same start.
         language: the path of the language, in the item or in what it lies in.
         recording: the path of the name of the recording, where a document may be about several.
@@ -92,11 +95,11 @@ class Service(NamedTuple):
     keys: Keys
     unit: Unit = "phrase"
     words: str = ""
-    word_keys: Keys = Keys("")
+    word_keys: Keys | None = None
     pieces: bool = False
     channel: str = ""
     first_channel: int = 0
-    speaker: str = ""
+    speaker: str = "speaker"
     labels: str = ""
     language: str = ""
     recording: str = ""
@@ -175,8 +178,8 @@ _MOST_LOOKED_AT = 10_000
 
 
 def _value_at(value: Any, path: str) -> Any:
-    """Return the first value that a path leads to; None where there is none."""
-    for alternative in path.split("|"):
+    """Return the first value that a path leads to; None where there is none, or no path."""
+    for alternative in path.split("|") if path else ():
         if alternative.startswith("="):
             return float(alternative[1:])
         if _EACH in alternative:
@@ -207,8 +210,6 @@ def _value_around(item: ServiceItem, path: str) -> Any:
     """Return the value that a path leads to from an item, or else from what it lies in."""
     if path.startswith("#"):
         return item.positions.get(path[1:])
-    if not path:
-        return None
     for holder in (item.value, *item.holders):
         value = _value_at(holder, path)
         if value is not None:
@@ -300,11 +301,9 @@ def _speaker_of(item: ServiceItem, service: Service) -> str | None:
 
 def _times_of(value: Any, keys: Keys, service: Service) -> tuple[float | None, float | None]:
     """Start and end of an item, each None where it has none."""
-    scale = service.scale
-    duration_scale = service.duration_scale or scale
-    start = written_seconds(_value_at(value, keys.start), scale) if keys.start else None
-    end = written_seconds(_value_at(value, keys.end), scale) if keys.end else None
-    duration = written_seconds(_value_at(value, keys.duration), duration_scale) if keys.duration else None
+    start = written_seconds(_value_at(value, keys.start), service.scale)
+    end = written_seconds(_value_at(value, keys.end), service.scale)
+    duration = written_seconds(_value_at(value, keys.duration), service.duration_scale or service.scale)
     if end is None and start is not None and duration is not None:
         end = round(start + duration, 6)
     return start, end
@@ -448,7 +447,7 @@ def _words_of_phrase(item: ServiceItem, service: Service) -> list[ServiceRecord]
         return []
     items = _items_at(item.value, service.words)
     words = []
-    for record in _joined_words(items, service.word_keys, service):
+    for record in _joined_words(items, service.word_keys or service.keys, service):
         problem = record.get(PROBLEM)
         if problem:
             raise problem
@@ -719,6 +718,14 @@ def _regions(document: Any) -> Any:
 
 # The table
 
+_AZURE_BATCH = Keys(
+    "nBest[0].display|nBest[0].lexical",
+    "offset|offsetInTicks",
+    end="",
+    duration="duration|durationInTicks",
+    probability="confidence",
+)
+
 #: Every shape that is read. Of one service's shapes, the first that has items counts.
 SERVICES = (
     # developers.deepgram.com: Multichannel, Utterances.
@@ -726,33 +733,29 @@ SERVICES = (
         "Deepgram",
         marks=("results.channels[].alternatives|results.utterances[].transcript",),
         items="results.channels[].alternatives[0].words[]",
-        keys=Keys("punctuated_word|word", "start", "end", probability="confidence"),
+        keys=Keys("punctuated_word|word", probability="confidence"),
         unit="word",
         channel="#channels",
-        speaker="speaker",
         language="detected_language",
     ),
     Service(
         "Deepgram",
         marks=("results.utterances[].transcript",),
         items="results.utterances[]",
-        keys=Keys("transcript", "start", "end"),
+        keys=Keys("transcript"),
         words="words[]",
-        word_keys=Keys("punctuated_word|word", "start", "end", probability="confidence"),
+        word_keys=Keys("punctuated_word|word", probability="confidence"),
         channel="channel",
-        speaker="speaker",
     ),
     # assemblyai.com/docs: Transcript; Multichannel transcription, whose channels are counted from 1.
     Service(
         "AssemblyAI",
         marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "utterances[].confidence"),
         items="utterances[]",
-        keys=Keys("text", "start", "end"),
+        keys=Keys("text", probability="confidence"),
         words="words[]",
-        word_keys=Keys("text", "start", "end", probability="confidence"),
         channel="channel",
         first_channel=1,
-        speaker="speaker",
         language="language_code",
         scale=0.001,
     ),
@@ -760,11 +763,10 @@ SERVICES = (
         "AssemblyAI",
         marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "words[].confidence"),
         items="words[]",
-        keys=Keys("text", "start", "end", probability="confidence"),
+        keys=Keys("text", probability="confidence"),
         unit="word",
         channel="channel",
         first_channel=1,
-        speaker="speaker",
         language="language_code",
         scale=0.001,
     ),
@@ -785,10 +787,10 @@ SERVICES = (
         "Amazon Contact Lens",
         marks=("Transcript[].Content", "Transcript[].BeginOffsetMillis"),
         items="Transcript[]",
-        keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis"),
+        keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis", probability="Confidence"),
         words="Items[]",
-        word_keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis", probability="Confidence"),
         channel="ParticipantRole|ParticipantId",
+        speaker="",
         language="LanguageCode",
         scale=0.001,
     ),
@@ -797,18 +799,10 @@ SERVICES = (
         "Azure batch transcription",
         marks=("recognizedPhrases",),
         items="recognizedPhrases[]",
-        keys=Keys(
-            "nBest[0].display|nBest[0].lexical", "offset|offsetInTicks", duration="duration|durationInTicks"
-        ),
+        keys=_AZURE_BATCH,
         words="nBest[0].displayWords[]|nBest[0].words[]",
-        word_keys=Keys(
-            "displayText|word",
-            "offset|offsetInTicks",
-            duration="duration|durationInTicks",
-            probability="confidence",
-        ),
+        word_keys=_AZURE_BATCH._replace(text="displayText|word"),
         channel="channel",
-        speaker="speaker",
         language="locale",
         scale=1e-7,
     ),
@@ -820,16 +814,11 @@ SERVICES = (
         keys=Keys(
             "text",
             "offsetMilliseconds|offsetInMs|offset",
+            end="",
             duration="durationMilliseconds|durationInMs|duration",
         ),
         words="words[]",
-        word_keys=Keys(
-            "text",
-            "offsetMilliseconds|offsetInMs|offset",
-            duration="durationMilliseconds|durationInMs|duration",
-        ),
         channel="channel",
-        speaker="speaker",
         language="locale",
         scale=0.001,
     ),
@@ -864,10 +853,12 @@ SERVICES = (
         items="results[]|response.results[]",
         keys=Keys(
             "alternatives[0].transcript",
+            start="",
             end="resultEndTime|resultEndOffset|result_end_time|result_end_offset",
         ),
         channel="channelTag|channel_tag",
         first_channel=1,
+        speaker="",
         language="languageCode|language_code",
     ),
     # docs.speechmatics.com: Batch output, json-v2; its channels are called channel_1, channel_2.
@@ -887,7 +878,7 @@ SERVICES = (
         "ElevenLabs",
         marks=("words[].type|transcripts[].words[].type", "language_code|transcripts[].language_code"),
         items="transcripts[].words[]|words[]",
-        keys=Keys("text", "start", "end"),
+        keys=Keys("text"),
         unit="word",
         channel="channel_index",
         speaker="speaker_id",
@@ -900,7 +891,6 @@ SERVICES = (
         items="monologues[].elements[]",
         keys=Keys("value", "ts|timestamp", "end_ts|end_timestamp", probability="confidence"),
         unit="word",
-        speaker="speaker",
     ),
     # twilio.com/docs/conversation-intelligence: Transcript Sentence.
     Service(
@@ -912,6 +902,7 @@ SERVICES = (
         word_keys=Keys("word|text", "start_time|startTime", "end_time|endTime", probability="confidence"),
         channel="media_channel|mediaChannel",
         first_channel=1,
+        speaker="",
     ),
     # github.com/Podcastindex-org/podcast-namespace: transcripts/transcripts.md.
     Service(
@@ -920,18 +911,16 @@ SERVICES = (
         items="segments[]",
         keys=Keys("body", "startTime", "endTime"),
         unit="either",
-        speaker="speaker",
     ),
     # docs.gladia.io: Pre-recorded, Get result.
     Service(
         "Gladia",
         marks=("transcription.utterances|result.transcription.utterances",),
         items="transcription.utterances[]|result.transcription.utterances[]",
-        keys=Keys("text", "start", "end"),
+        keys=Keys("text"),
         words="words[]",
-        word_keys=Keys("word", "start", "end", probability="confidence"),
+        word_keys=Keys("word", probability="confidence"),
         channel="channel",
-        speaker="speaker",
         language="language",
     ),
     # labelstud.io: Export annotations, JSON; templates of automatic speech recognition and of dialogues.
@@ -939,7 +928,7 @@ SERVICES = (
         "Label Studio",
         marks=("[].annotations[].result|annotations[].result",),
         items="regions[]",
-        keys=Keys("text", "start", "end"),
+        keys=Keys("text"),
         channel="channel",
         speaker="labels[0]",
         recording="recording",
@@ -950,12 +939,12 @@ SERVICES = (
         "whisper.cpp",
         marks=("transcription[].offsets",),
         items="transcription[]",
-        keys=Keys("text", "offsets.from", "offsets.to"),
+        keys=Keys("text", "offsets.from", "offsets.to", probability="p"),
         unit="either",
         words="tokens[]",
-        word_keys=Keys("text", "offsets.from", "offsets.to", probability="p"),
         pieces=True,
         channel="speaker",
+        speaker="",
         language="result.language",
         scale=0.001,
     ),
@@ -966,7 +955,6 @@ SERVICES = (
         items="speakers[]",
         keys=Keys("text", "timestamp[0]", "timestamp[1]"),
         unit="either",
-        speaker="speaker",
         open_ends=True,
     ),
     Service(
@@ -975,7 +963,6 @@ SERVICES = (
         items="chunks[]",
         keys=Keys("text", "timestamp[0]", "timestamp[1]"),
         unit="either",
-        speaker="speaker",
         open_ends=True,
     ),
     # github.com/linto-ai/whisper-timestamped.
@@ -983,10 +970,8 @@ SERVICES = (
         "whisper-timestamped",
         marks=("segments[].words[].text",),
         items="segments[]",
-        keys=Keys("text", "start", "end"),
+        keys=Keys("text", probability="confidence"),
         words="words[]",
-        word_keys=Keys("text", "start", "end", probability="confidence"),
-        speaker="speaker",
         language="language",
     ),
     # platform.openai.com/docs: Create transcription, verbose_json with granularities of words and segments.
@@ -994,10 +979,9 @@ SERVICES = (
         "OpenAI verbose_json",
         marks=("words[].word", "words[].start", "segments[].text"),
         items="segments[]",
-        keys=Keys("text", "start", "end"),
+        keys=Keys("text"),
         words="words[]",
-        word_keys=Keys("word", "start", "end", probability="probability"),
-        speaker="speaker",
+        word_keys=Keys("word", probability="probability"),
         language="language",
         arrange=_words_in_segments,
     ),
@@ -1005,9 +989,8 @@ SERVICES = (
         "OpenAI verbose_json",
         marks=("words[].word", "words[].start"),
         items="words[]",
-        keys=Keys("word", "start", "end", probability="probability|confidence"),
+        keys=Keys("word", probability="probability|confidence"),
         unit="word",
-        speaker="speaker",
         language="language",
     ),
     # github.com/alphacep/vosk-api: one document, one a line, or a list of them.
@@ -1018,9 +1001,8 @@ SERVICES = (
             "|result[].word|[].result[].word",
         ),
         items=("result[]|[].result[]|alternatives[0].result[]|[].alternatives[0].result[]"),
-        keys=Keys("word", "start", "end", probability="conf"),
+        keys=Keys("word", probability="conf"),
         unit="word",
-        speaker="speaker",
     ),
     # docs.nvidia.com/nemo: timestamps of hypotheses, and the words of speech recognition with diarisation.
     Service(
@@ -1035,8 +1017,9 @@ SERVICES = (
         "NeMo",
         marks=("timestamp.word[].start|[].timestamp.word[].start",),
         items="timestamp.word[]|[].timestamp.word[]",
-        keys=Keys("word", "start", "end"),
+        keys=Keys("word"),
         unit="word",
+        speaker="",
     ),
     # docs.retellai.com: Get Call, and its webhooks; a line of a JSONL of these is a call.
     Service(
@@ -1048,7 +1031,7 @@ SERVICES = (
         items="transcript_object[]|call.transcript_object[]|[].transcript_object[]|[].call.transcript_object[]",
         keys=Keys("content", "words[0].start", "words[-1].end"),
         words="words[]",
-        word_keys=Keys("word", "start", "end"),
+        word_keys=Keys("word"),
         speaker="role",
         recording="call_id",
         spoken={"role": _WHO_SPEAKS},
@@ -1066,7 +1049,7 @@ SERVICES = (
             "artifact.messages[]|messages[]|message.artifact.messages[]|message.messages[]"
             "|[].artifact.messages[]|[].messages[]"
         ),
-        keys=Keys("message", "secondsFromStart", duration="duration"),
+        keys=Keys("message", "secondsFromStart", end="", duration="duration"),
         speaker="role",
         recording="call.id|id",
         duration_scale=0.001,
@@ -1082,7 +1065,7 @@ SERVICES = (
             "|[].transcript[].time_in_call_secs|[].data.transcript[].time_in_call_secs",
         ),
         items="transcript[]|data.transcript[]|[].transcript[]|[].data.transcript[]",
-        keys=Keys("message", "time_in_call_secs"),
+        keys=Keys("message", "time_in_call_secs", end=""),
         speaker="role",
         recording="conversation_id",
         spoken={"role": _WHO_SPEAKS, "source_medium": ("audio",)},
@@ -1108,7 +1091,7 @@ SERVICES = (
             "[].role|messages[].role|transcript[].role",
         ),
         items="messages[]|transcript[]|[]",
-        keys=Keys("content", "timestamp"),
+        keys=Keys("content", "timestamp", end=""),
         speaker="role",
         clock="",
         spoken={"role": _WHO_SPEAKS},
@@ -1119,7 +1102,7 @@ SERVICES = (
         "Bland",
         marks=("transcripts[].created_at|[].transcripts[].created_at", "transcripts[].user|[].transcripts[].user"),
         items="transcripts[]|[].transcripts[]",
-        keys=Keys("text", "created_at"),
+        keys=Keys("text", "created_at", end=""),
         speaker="user",
         recording="call_id|c_id",
         clock="started_at",

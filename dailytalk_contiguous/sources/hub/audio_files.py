@@ -28,13 +28,12 @@ from dailytalk_contiguous.store.owned_folder import RECORD
 def audio_files(paths: Iterable[str]) -> list[str]:
     """Return the recordings among paths of a repository, sorted; none is hidden, or in one of `made_folders`."""
     names = set(paths)
-    made = set(made_folders(names))
+    made = tuple(made_folders(names))
     recordings = []
     for path in sorted(names):
-        is_hidden = any(part.startswith(".") for part in path.split("/"))
-        folders = [f"{parent}/" for parent in PurePosixPath(path).parents]
+        is_hidden = "/." in f"/{path}"
         is_audio = PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
-        if is_audio and not is_hidden and made.isdisjoint(folders):
+        if is_audio and not is_hidden and not path.startswith(made):
             recordings.append(path)
     return recordings
 
@@ -52,16 +51,15 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     keys: dict[str, list[tuple[str, str]]] = {}  # folder and stem of each recording
     beside: dict[tuple[str, str], list[str]] = {}
     for path in recordings:
-        folder = str(PurePosixPath(path).parent)
-        stem = composed(PurePosixPath(path).stem)
+        folder, _, name = path.rpartition("/")
+        stem = composed(PurePosixPath(name).stem)
         keys[path] = [(folder, stem)]
         keys[path] += [(folder, name) for name in common_names(stem)]  # it may be one side of a pair
-        for key in keys[path]:
-            beside[key] = []
+        beside |= {key: [] for key in keys[path]}
     shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
-        folder = str(PurePosixPath(path).parent)
-        stems = stems_of(PurePosixPath(path).name)
+        folder, _, name = path.rpartition("/")
+        stems = stems_of(name)
         matches = [(folder, stem) for stem in stems if (folder, stem) in beside]
         if matches:
             beside[matches[0]].append(path)

@@ -45,7 +45,7 @@ _DONE = ".fetched.json"
 
 
 class TablePlan(NamedTuple):
-    """Shards by split, the columns to read, and the folder that recordings are written to.
+    """Shards by split, and the columns to read.
 
     `audio`: the column of a recording's sound, or the mono ones of its left and right side. `fields`: those of
     finished conversations beside ours; None where rows are recordings.
@@ -55,7 +55,6 @@ class TablePlan(NamedTuple):
     audio: tuple[str, ...]
     named_by: str
     words: list[str]
-    folder: Path
     fields: tuple[Field, ...] | None = None
 
     @property
@@ -86,22 +85,20 @@ ID_COLUMNS = ("conversation_id", "recording_id", "id")
 WORD_COLUMNS = ("alignments", "json", "transcript")
 
 
-def plan_of(repository: Repository, folder: Path) -> TablePlan:
+def plan_of(repository: Repository) -> TablePlan:
     """Choose what to read of which shards. Raises DailytalkError if a column, config or split must be chosen."""
     shards = chosen_shards(repository)
     paths = [path for split_paths in shards.values() for path in split_paths]
     features = _first_columns(repository, paths)
-    id_columns = [name for name in (*ID_COLUMNS, KEY) if name in features]
-    named_by = id_columns[0] if id_columns else ""
+    named_by = next((name for name in (*ID_COLUMNS, KEY) if name in features), "")
     id_column = repository.choice.id_column
     if id_column:
         named_by = _one_of(features, id_column, "column", "--id-column", repository)
-    columns = _audio_columns(repository, features)
+    audio = _audio_columns(repository, features)
     words = [name for name in WORD_COLUMNS if name in features]
-    fields: tuple[Field, ...] | None = None
-    if not id_column and not repository.choice.audio_column:
-        fields = fields_of_version(repository, features)
-    return TablePlan(shards, columns, named_by, words, folder, fields=fields)
+    chooses_columns = id_column or repository.choice.audio_column
+    fields = None if chooses_columns else fields_of_version(repository, features)
+    return TablePlan(shards, audio, named_by, words, fields)
 
 
 def chosen_shards(repository: Repository) -> dict[str, list[str]]:
@@ -131,11 +128,9 @@ def _config(repository: Repository) -> str:
     chosen = repository.choice.config
     if chosen:
         return _one_of(configs, chosen, "config", "--config", repository)
-    if len(configs) == 1:
-        return str(configs[0])
-    for name in CONFIGS:
-        if name in configs:
-            return name
+    usual = configs if len(configs) == 1 else [name for name in CONFIGS if name in configs]
+    if usual:
+        return str(usual[0])
     raise DailytalkError(f"{repo} has several configs", f"choose --config from {', '.join(configs)}")
 
 
@@ -184,8 +179,22 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     """Return the folder of the recordings of a repository and the list of them, written by now at the latest."""
     folder = tables_folder(repository)
     record = finished_tables(folder)
-    if record is None:
-        record = _write_tables(repository, plan_of(repository, folder))
+    if record is not None:
+        return folder, record
+    plan = plan_of(repository)
+    written: dict[str, str] = {}
+    record = {"recordings": [], "problems": []}
+    for row in table_rows(repository, plan, StreamPosition()):
+        written_row = write_row(plan, folder, row, written)
+        if isinstance(written_row, Reject):
+            record["problems"].append(written_row.as_dict())
+        else:
+            name, path = written_row
+            written[name] = path.relative_to(folder).as_posix()
+    record["recordings"] = list(written.values())
+    if plan.fields is not None:
+        record["fields"] = described(plan.fields)
+    write_text(folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
     return folder, record
 
 
@@ -206,25 +215,6 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
         return None
     is_complete = all((folder / name).is_file() for name in record["recordings"])
     return record if is_complete else None
-
-
-def _write_tables(repository: Repository, plan: TablePlan) -> WrittenRecordings:
-    """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
-    written: dict[str, Path] = {}
-    problems: list[dict[str, str]] = []
-    for row in table_rows(repository, plan, StreamPosition()):
-        written_row = write_row(plan, row, written)
-        if isinstance(written_row, Reject):
-            problems.append(written_row.as_dict())
-        else:
-            name, path = written_row
-            written[name] = path
-    recordings = [path.relative_to(plan.folder).as_posix() for path in written.values()]
-    record: WrittenRecordings = {"recordings": recordings, "problems": problems}
-    if plan.fields is not None:
-        record["fields"] = described(plan.fields)
-    write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
-    return record
 
 
 class StreamPosition(NamedTuple):
@@ -264,8 +254,10 @@ def table_rows(repository: Repository, plan: TablePlan, start: StreamPosition) -
             number += 1
 
 
-def write_row(plan: TablePlan, table_row: TableRow, written: Container[str]) -> tuple[str, Path] | Reject:
-    """Write a row's recording into the plan's folder: its name and its file. An unusable one is a Reject.
+def write_row(
+    plan: TablePlan, folder: Path, table_row: TableRow, written: Container[str]
+) -> tuple[str, Path] | Reject:
+    """Write a row's recording into a folder: its name and its file. An unusable one is a Reject.
 
     `written` are the names of the rows before it.
     """
@@ -279,8 +271,8 @@ def write_row(plan: TablePlan, table_row: TableRow, written: Container[str]) -> 
             raise BadInput(f"its id {row_id!r} is already that of another row", "choose another --id-column")
         name = row_id
         if plan.fields is not None:
-            write_published(plan.folder, name, row, split)
-        return name, _write(plan, name, row)
+            write_published(folder, name, row, split)
+        return name, _write(plan, folder / name, row)
     except BadInput as error:
         return Reject(name, "Hub", error.reason, error.remedy)
 
@@ -322,21 +314,22 @@ def table_file_name(name: str) -> str:
     return shortened("/".join(parts), _LONGEST_NAME)
 
 
-def _write(plan: TablePlan, name: str, row: Row) -> Path:
+def _write(plan: TablePlan, stem: Path, row: Row) -> Path:
+    """Write a row's recording, and its words beside it, to files of this path with an ending."""
     if plan.fields is not None:
         data = _encoded(dict(stereo_sound(row)))  # the stereo file, also where each side is a column
     elif len(plan.audio) == 1:
         data = _encoded(row.get(plan.audio[0]))
     else:
         data = _joined(plan.audio, row)
-    file = plan.folder / (name + suffix_of(data))
+    file = stem.with_name(stem.name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
     transcripts = [_transcript_json(row.get(column)) for column in plan.words]
     contents = [content for content in transcripts if content]
     if contents:
         # The member `json` of a WebDataset is often metadata, beside which there may be words.
         content = next(filter(is_transcript, contents), contents[0])
-        write_bytes(plan.folder / f"{name}.json", content)
+        write_bytes(stem.with_name(f"{stem.name}.json"), content)
     write_bytes(file, data)
     os.utime(file, (seconds, seconds))
     return file

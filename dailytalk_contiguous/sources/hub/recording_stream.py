@@ -5,9 +5,8 @@ where the caller says until dropped. Every recording comes with the position aft
 resumes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,63 +33,44 @@ class PendingRecording(NamedTuple):
     after: StreamPosition
 
 
-@dataclass(frozen=True)
-class HubStream:
-    """The recordings of a repository, in its own order.
+def coming_recordings(repository: Repository, start: StreamPosition) -> Iterator[PendingRecording]:
+    """Yield the recordings of a repository after a position, in its own order. Raises as `fetch` does."""
+    if is_in_tables(repository):
+        with hub_errors(repository.reference):
+            plan = plan_of(repository)
+            for row in table_rows(repository, plan, start):
+                yield PendingRecording(partial(_bring_row, plan, row), row.after)
+        return
+    paths = chosen_files(repository)
+    names = names_of(paths, repository.choice.split)
+    ids = identities(names.values())
+    beside = companions(paths, repository.files)
+    for number, path in enumerate(paths[start.number :], start.number + 1):
+        recording = Recording(Path(path), names[path], ids[names[path]])
+        bring = partial(_bring_file, repository, recording, (path, *beside[path]))
+        yield PendingRecording(bring, StreamPosition(number=number))
 
-    Facts that all of them share are read from the Hub once. Raises as `fetch` does.
-    """
 
-    repository: Repository
+def _bring_file(
+    repository: Repository, recording: Recording, files: Iterable[str], folder: Path, names: Names
+) -> Recording:
+    """Fetch the files of a recording, whose path is that in the repository."""
+    del names  # all are known beforehand
+    with hub_errors(repository.reference):
+        for name in files:
+            if not (folder / name).is_file():  # several may share a transcript
+                fetch_file(repository, name, folder)
+    return recording._replace(path=folder / recording.path)
 
-    def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
-        if is_in_tables(self.repository):
-            yield from self._rows(start)
-            return
-        beside = companions(self._recordings, self.repository.files)
-        paths = list(self._recordings)[start.number :]
-        for number, path in enumerate(paths, start.number + 1):
-            bring = partial(self._bring_file, path, beside[path])
-            yield PendingRecording(bring, StreamPosition(number=number))
 
-    @cached_property
-    def _plan(self) -> TablePlan:
-        with hub_errors(self.repository.reference):
-            return plan_of(self.repository, Path())
-
-    @cached_property
-    def _recordings(self) -> dict[str, Recording]:
-        """The recordings by their path in the repository; their own paths are relative."""
-        paths = chosen_files(self.repository)
-        names = names_of(paths, self.repository.choice.split)
-        ids = identities(names.values())
-        recordings = {}
-        for path in paths:
-            name = names[path]
-            recordings[path] = Recording(Path(path), name, ids[name])
-        return recordings
-
-    def _bring_file(self, path: str, beside: Sequence[str], folder: Path, names: Names) -> Recording:
-        del names  # all are known beforehand
-        with hub_errors(self.repository.reference):
-            for name in (path, *beside):
-                if not (folder / name).is_file():  # several may share a transcript
-                    fetch_file(self.repository, name, folder)
-        return self._recordings[path]._replace(path=folder / path)
-
-    def _rows(self, start: StreamPosition) -> Iterator[PendingRecording]:
-        with hub_errors(self.repository.reference):
-            for row in table_rows(self.repository, self._plan, start):
-                yield PendingRecording(partial(self._bring_row, row), row.after)
-
-    def _bring_row(self, row: TableRow, folder: Path, names: Names) -> Recording | Reject:
-        written_row = write_row(self._plan._replace(folder=folder), row, names)
-        if isinstance(written_row, Reject):
-            return written_row
-        name, path = written_row
-        audio_file = path.relative_to(folder).as_posix()
-        try:
-            return Recording(path, audio_file, names.add(audio_file))
-        except BadInput as error:
-            path.unlink()
-            return Reject(name, "Hub", error.reason, error.remedy)
+def _bring_row(plan: TablePlan, row: TableRow, folder: Path, names: Names) -> Recording | Reject:
+    written_row = write_row(plan, folder, row, names)
+    if isinstance(written_row, Reject):
+        return written_row
+    name, path = written_row
+    audio_file = path.relative_to(folder).as_posix()
+    try:
+        return Recording(path, audio_file, names.add(audio_file))
+    except BadInput as error:
+        path.unlink()
+        return Reject(name, "Hub", error.reason, error.remedy)

@@ -6,7 +6,6 @@ beginning, loses all of a shard after a damaged row group, and fails on some Web
 `sources.hub.webdataset_samples`). Audio is never decoded.
 """
 
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -30,6 +29,9 @@ TABLE_SUFFIXES = (PARQUET, TAR)
 
 _REMEDY = "choose another revision"
 
+#: Bytes of a column that are read at a time.
+_BUFFER = 8 << 20
+
 #: What Arrow and tarfile raise for damage; as OSError they raise its plain class. Damage may ask for all memory.
 _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError, MemoryError)
 
@@ -39,18 +41,19 @@ def columns_of(repository: Repository, path: str) -> Features:
 
     Raises BadInput for one that is damaged, or has no usable sample.
     """
+    name = _shard_name(repository, path)
     problem = None
     try:
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
-                with _parquet(repository, path, file) as parquet:
+                with open_parquet(file, _REMEDY, name, _BUFFER) as parquet:
                     return _features(parquet.schema)
-            for sample, _ in samples_in(file, _shard_name(repository, path)):
-                problem = _problem_of(sample)
-                if problem is None:
-                    return Features({name: Audio() if is_audio_column(name) else STRING for name in sample})
+            for sample, _ in samples_in(file, name):
+                if not isinstance(sample, BadInput):
+                    return Features({column: Audio() if is_audio_column(column) else STRING for column in sample})
+                problem = sample
     except _DAMAGE as error:
-        raise _damaged(repository, path, error) from error
+        raise _damaged(name, error) from error
     if problem:
         raise problem
     return Features({})
@@ -66,35 +69,31 @@ def _features(schema: pa.Schema) -> Features:
 def rows_of(
     repository: Repository, path: str, columns: Sequence[str], start: int = 0
 ) -> Iterator[tuple[Row | BadInput, int]]:
-    """Yield the rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
+    """Yield the rows of a shard with those of the columns that it has; a WebDataset's hold bytes.
 
-    In place of a row that can't be read there is a BadInput that says why; one BadInput stands for everything
-    after a damaged position of a tar or of a row group of Parquet.
-
-    Each comes with the position after it, at which `start` resumes without reading what was before: a number of
-    rows in Parquet (whose row groups are read whole), of bytes in WebDataset.
+    A row that can't be read is a BadInput, and so is all that follows a damaged position of a tar or of a row
+    group of Parquet. Each comes with the position after it, at which `start` resumes without reading what was
+    before: a number of rows in Parquet (whose row groups are read whole), of bytes in WebDataset.
     """
+    name = _shard_name(repository, path)
+    shard_bytes = repository.files[path].size
     with _opened(repository, path) as file:
         if path.lower().endswith(PARQUET):
             try:
-                with _parquet(repository, path, file) as parquet:
-                    subject = f"{_shard_name(repository, path)}, unpacked,"
-                    quota = unpacked_quota(subject, repository.files[path].size, _REMEDY)
+                with open_parquet(file, _REMEDY, name, _BUFFER) as parquet:
+                    quota = unpacked_quota(f"{name}, unpacked,", shard_bytes, _REMEDY)
                     yield from _rows_of_groups(parquet, columns, start, quota)
             except BadInput as problem:
                 if not start:  # else it was reported at the start of the shard
                     yield problem, 1
             return
-        size = file.seek(0, os.SEEK_END)
-        if start and start >= size:
-            return  # what is left is empty, and no tar
-        file.seek(start)
         try:
-            for sample, after in samples_in(file, _shard_name(repository, path)):
-                row = {name: sample.get(name) for name in columns}
-                yield _problem_of(sample) or row, start + after
+            for sample, after in samples_in(file, name, start):
+                if not isinstance(sample, BadInput):
+                    sample = {column: sample.get(column) for column in columns}
+                yield sample, start + after
         except _DAMAGE as error:
-            yield _damaged(repository, path, error), size
+            yield _damaged(name, error), shard_bytes
 
 
 #: Rows decoded at a time: recordings are large.
@@ -106,41 +105,27 @@ def _rows_of_groups(
 ) -> Iterator[tuple[Row | BadInput, int]]:
     """Yield the rows after `start`; a BadInput for the rest of a row group, or of a shard that is too large."""
     present = [name for name in columns if name in parquet.schema.names]
-    n_before = 0
+    number = 0
     for group, size in enumerate(parquet.group_sizes):
-        end = n_before + size
+        end = number + size
         try:
             batches = parquet.batches(present, [group], _ROWS) if end > start else ()
             for batch in batches:
                 quota.take(batch.nbytes)
                 for index in range(len(batch)):
-                    number = n_before + index + 1
+                    number += 1
                     if number > start:
                         yield _row(batch, index), number
-                n_before += len(batch)
         except BadInput as problem:
             if quota.is_exceeded or isinstance(problem, TooLarge):
                 yield problem, sum(parquet.group_sizes)
                 return
             yield problem, end
-        n_before = end
-
-
-def _problem_of(sample: Row) -> BadInput | None:
-    problems = [value for value in sample.values() if isinstance(value, BadInput)]
-    return problems[0] if problems else None
+        number = end
 
 
 def _shard_name(repository: Repository, path: str) -> str:
     return f"{path} of {repository.reference.repo}"
-
-
-#: Bytes of a column that are read at a time.
-_BUFFER = 8 << 20
-
-
-def _parquet(repository: Repository, path: str, file: BinaryIO) -> AbstractContextManager[ParquetReader]:
-    return open_parquet(file, _REMEDY, _shard_name(repository, path), _BUFFER)
 
 
 def _row(batch: pa.RecordBatch, index: int) -> Row | BadInput:
@@ -153,16 +138,14 @@ def _row(batch: pa.RecordBatch, index: int) -> Row | BadInput:
     return row
 
 
-def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
+def _damaged(name: str, error: Exception) -> BadInput:
     """Why nothing more can be read. Raises `error` again if it is of the network or the disk."""
     if isinstance(error, MemoryError):
-        return TooLarge.for_input(_shard_name(repository, path))
-    is_plain = not isinstance(error, OSError) or type(error) is OSError
-    if not is_plain or getattr(error, "errno", None) is not None:
+        return TooLarge.for_input(name)
+    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error
     message = str(error) or type(error).__name__
-    reason = f"{_shard_name(repository, path)} is damaged from here on ({message.splitlines()[0]})"
-    return BadInput(reason, _REMEDY)
+    return BadInput(f"{name} is damaged from here on ({message.splitlines()[0]})", _REMEDY)
 
 
 def _opened(repository: Repository, path: str) -> AbstractContextManager[BinaryIO]:

@@ -58,11 +58,10 @@ class _ShortNamed(tarfile.TarInfo):
 
 
 class _Member(NamedTuple):
-    """A file of a tar: the name of its sample, its column, its content, and the position after it."""
+    """A file of a sample: its column, its content, and the bytes read up to its end."""
 
-    key: str
     column: str
-    value: bytes | BadInput
+    content: bytes
     end: int
 
     @property
@@ -76,59 +75,78 @@ def _part_of(column: str) -> str:
 
 
 class _Members:
-    """The members read so far of what may be one sample. Once it is refused, a single one, with the problem."""
+    """The members read so far of what may be one sample; none once it is refused, with the problem."""
 
     def __init__(self, key: str, name: str) -> None:
         self.key = key
-        self.members: list[_Member] = []
+        self._members: list[_Member] = []
+        self._problem: BadInput | None = None
+        self._end = 0
         self._n_parts = 0
-        self._is_refused = False
-        subject = f"{name}: its sample {quoted(key)}"
-        self._bytes = Quota(subject, MOST_ROW_BYTES, "bytes", _REMEDY)
-        self._count = Quota(subject, MOST_MEMBERS, "files", _REMEDY)
+        self._subject = f"{name}: its sample {quoted(key)}"
+        self._bytes = Quota(self._subject, MOST_ROW_BYTES, "bytes", _REMEDY)
+        self._count = Quota(self._subject, MOST_MEMBERS, "files", _REMEDY)
 
     def are_samples_before(self, part: str) -> bool:
         """Whether the members before one of this part are samples of their own, which are complete without it."""
-        is_decided = self._n_parts == _DECIDING_PARTS and not self._is_refused
-        return is_decided and part != self.members[-1].part and _are_samples(_pieces_of(self.members))
+        is_decided = self._n_parts == _DECIDING_PARTS and part != self._members[-1].part
+        return is_decided and _are_samples(_pieces_of(self._members))
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, column: str) -> None:
         """Read a member, unless the sample was refused."""
-        if self._is_refused:
-            self.members = [self.members[0]._replace(end=tar.offset)]
+        self._end = tar.offset
+        if self._problem:
             return
-        value: bytes | BadInput
         try:
             if member.issparse():
-                raise BadInput(f"{self._count.subject} has a file with holes", "publish it without `tar --sparse`")
+                raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
             self._count.take(1)
             self._bytes.take(member.size)
-            content = tar.extractfile(member)
-            value = content.read() if content else b""
         except BadInput as problem:
-            value = problem
-            self._is_refused = True
-            self.members.clear()
-        read = _Member(self.key, column, value, tar.offset)
-        if not self.members or self.members[-1].part != read.part:
+            self._problem = problem
+            self._n_parts = 0
+            self._members.clear()
+            return
+        file = tar.extractfile(member)
+        read = _Member(column, file.read() if file else b"", tar.offset)
+        if not self._members or self._members[-1].part != read.part:
             self._n_parts += 1
-        self.members.append(read)
+        self._members.append(read)
+
+    def samples(self) -> Iterator[tuple[Row | BadInput, int]]:
+        """Yield the one sample of these members, or several, each with the bytes read up to its end.
+
+        There are several where each name up to the last dot has one audio file and is no side (mr.smith.wav,
+        mr.jones.wav): one sample for each of these names.
+        """
+        if self._problem:
+            yield self._problem, self._end
+            return
+        pieces = _pieces_of(self._members)
+        if not _are_samples(pieces):
+            yield {KEY: self.key} | {member.column: member.content for member in self._members}, self._end
+            return
+        for part, members in pieces:
+            sample: Row = {KEY: f"{self.key}.{part}" if part else self.key}
+            for member in members:
+                sample[member.column.rpartition(".")[2]] = member.content
+            yield sample, members[-1].end
 
 
 #: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
 _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
 
-def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
-    """Yield the samples of a tar by column, each with the number of bytes read up to its end.
+def samples_in(file: BinaryIO, name: str, start: int = 0) -> Iterator[tuple[Row | BadInput, int]]:
+    """Yield the samples of a tar by column, each with the number of bytes from `start` to its end.
 
-    A sample that can't be used has one column besides its key, with a BadInput as its value. `name`: that of the
-    tar in errors. Raises TarError for damage.
+    A sample that can't be used is a BadInput. `name`: that of the tar in errors. Raises TarError for damage.
     """
-    sample: _Members | None = None
-    start = file.tell()
     n_bytes = file.seek(0, os.SEEK_END) - start
+    if start and n_bytes <= 0:
+        return  # what is left is empty, and no tar
     file.seek(start)
+    members: _Members | None = None
     with tarfile.open(fileobj=file, mode="r|", tarinfo=_ShortNamed) as tar:
         for member in _members_of(tar, n_bytes):
             folder, slash, file_name = member.name.rpartition("/")
@@ -137,13 +155,13 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
                 continue
             key = folder + slash + file_name[: match.start()]
             column = match[1].lower()
-            if sample is None or sample.key != key or sample.are_samples_before(_part_of(column)):
-                if sample:
-                    yield from _samples_of(sample.members)
-                sample = _Members(key, name)
-            sample.add(tar, member, column)
-    if sample:
-        yield from _samples_of(sample.members)
+            if members is None or members.key != key or members.are_samples_before(_part_of(column)):
+                if members:
+                    yield from members.samples()
+                members = _Members(key, name)
+            members.add(tar, member, column)
+    if members:
+        yield from members.samples()
 
 
 #: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
@@ -168,27 +186,6 @@ def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]
         if tar.offset > n_bytes:  # tarfile would search for the next one after the end, for hours
             raise tarfile.ReadError("a file that ends after the archive")
         tar.members.clear()  # type: ignore[attr-defined]
-
-
-def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
-    """Yield the one sample of members that share a name up to its first dot, or several.
-
-    There are several where each name up to the last dot has one audio file and is no side (mr.smith.wav,
-    mr.jones.wav): one sample for each of these names.
-    """
-    pieces = _pieces_of(members)
-    if not _are_samples(pieces):
-        sample: Row = {KEY: members[0].key}
-        for member in members:
-            sample[member.column] = member.value
-        yield sample, members[-1].end
-        return
-    for part, piece in pieces:
-        key = members[0].key
-        sample = {KEY: f"{key}.{part}" if part else key}
-        for member in piece:
-            sample[member.column.rpartition(".")[2]] = member.value
-        yield sample, piece[-1].end
 
 
 def _pieces_of(members: Sequence[_Member]) -> list[tuple[str, list[_Member]]]:

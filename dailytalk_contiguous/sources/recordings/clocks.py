@@ -85,17 +85,16 @@ def start_in_name(path: Path) -> float | None:
 
 def start_in_json(path: Path) -> float | None:
     """Return the second at which a recording begins, by Twilio's or Daily's document of it or of all tracks."""
-    for beside in _beside(path, ".json"):
-        start = _in_document(read_json(beside, limit=_LARGEST), path, is_own=True)
+    beside = [*_beside(path, ".json")]
+    of_all: list[Path] = []
+    for pattern in _OF_ALL:
+        of_all += sorted(path.parent.glob(pattern))
+    for document in (*beside, *of_all):
+        if leads_out(document, path.parent):
+            continue
+        start = _in_document(read_json(document, limit=_LARGEST), path, is_own=document in beside)
         if start is not None:
             return start
-    for pattern in _OF_ALL:
-        for document in sorted(path.parent.glob(pattern)):
-            if leads_out(document, path.parent):
-                continue
-            start = _in_document(read_json(document, limit=_LARGEST), path, is_own=False)
-            if start is not None:
-                return start
     return None
 
 

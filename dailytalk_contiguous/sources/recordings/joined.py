@@ -47,24 +47,29 @@ def put_together(pair: Pair, name: str) -> Path:
     left = _header_of(pair.left, "left")
     right = _header_of(pair.right, "right")
     names = f"{_name(pair.left)} and {_name(pair.right)}"
-    waits = (0.0, 0.0)
-    if pair.starts:
-        waits = _waits(pair.starts, (left.seconds, right.seconds), names)
-    elif abs(left.seconds - right.seconds) > max(ALWAYS_APART, MOST_APART * max(left.seconds, right.seconds)):
+    waits = waits_of(pair)
+    apart = max(waits.values())
+    if waits["left"] >= right.seconds or waits["right"] >= left.seconds:
+        raise BadInput(
+            f"its sides {names} begin {apart:,.1f} s apart, so that one begins after the other has ended",
+            "give the starts of both on one clock, in seconds, or rename them if they are not of one recording",
+        )
+    longer = max(left.seconds, right.seconds)
+    if not pair.starts and abs(left.seconds - right.seconds) > max(ALWAYS_APART, MOST_APART * longer):
         raise BadInput(
             f"its sides {names} last {left.seconds:.1f} and {right.seconds:.1f} s",
             "export both sides over the same time, give their starts (--pairs TABLE.csv), or rename them if they "
             "are not sides of one recording",
         )
     facts = [_fact(path) for path in pair.files]
-    if any(waits):
-        facts.append(repr(waits))
+    if apart:
+        facts.append(repr((waits["left"], waits["right"])))
     target = _target("pairs", facts, name)
     if not target.is_file():
         rate = max(left.sample_rate, right.sample_rate)
         is_fine = any(audio.has_over_16_bits(audio.audio_at(path)) for path in pair.files)
         both = []
-        for path, wait in zip(pair.files, waits, strict=True):
+        for path, wait in zip(pair.files, waits.values(), strict=True):
             mono = (block[:, 0] for block in audio.blocks_at(audio.audio_at(path), rate))
             both.append(_after_silence(mono, round(wait * rate)))
         _write(target, _together(both[0], both[1]), rate, is_fine)
@@ -77,20 +82,6 @@ def waits_of(pair: Pair) -> dict[str, float]:
         return dict.fromkeys(CHANNELS, 0.0)
     first = min(pair.starts)
     return {channel: start - first for channel, start in zip(CHANNELS, pair.starts, strict=True)}
-
-
-def _waits(starts: tuple[float, float], seconds: tuple[float, float], names: str) -> tuple[float, float]:
-    """Seconds of silence before each side. Raises BadInput where one begins after the other has ended."""
-    first = min(starts)
-    left_wait = starts[0] - first
-    right_wait = starts[1] - first
-    if left_wait >= seconds[1] or right_wait >= seconds[0]:
-        apart = max(left_wait, right_wait)
-        raise BadInput(
-            f"its sides {names} begin {apart:,.1f} s apart, so that one begins after the other has ended",
-            "give the starts of both on one clock, in seconds, or rename them if they are not of one recording",
-        )
-    return left_wait, right_wait
 
 
 #: Samples of silence that are written at a time.
@@ -117,7 +108,8 @@ def take_channels(path: Path, channels: tuple[int, int]) -> Path:
 
     Raises BadInput if the file has no such channels or can't be read.
     """
-    info = audio.read_header(audio.audio_at(path))
+    recording = audio.audio_at(path)
+    info = audio.read_header(recording)
     if max(channels) > info.channels:
         raise BadInput(
             f"it has {counted(info.channels, 'channel')}, and --sides names channel {max(channels)}",
@@ -125,9 +117,9 @@ def take_channels(path: Path, channels: tuple[int, int]) -> Path:
         )
     target = _target("sides", [_fact(path), repr(channels)], path.name)
     if not target.is_file():
-        is_fine = audio.has_over_16_bits(audio.audio_at(path))
+        is_fine = audio.has_over_16_bits(recording)
         columns = [number - 1 for number in channels]
-        blocks = (block[:, columns] for block in audio.blocks(audio.audio_at(path)))
+        blocks = (block[:, columns] for block in audio.blocks(recording))
         _write(target, blocks, info.sample_rate, is_fine)
     return target
 
@@ -137,9 +129,10 @@ def channels_with_sound(path: Path) -> list[int]:
 
     Raises BadInput as `blocks` does.
     """
-    energy: NDArray[np.float64] = np.zeros(audio.read_header(audio.audio_at(path)).channels)
+    recording = audio.audio_at(path)
+    energy: NDArray[np.float64] = np.zeros(audio.read_header(recording).channels)
     length = 0
-    for block in audio.blocks(audio.audio_at(path)):
+    for block in audio.blocks(recording):
         energy += np.square(block, dtype=np.float64).sum(axis=0)
         length += len(block)
     is_heard = energy > SILENT * length
@@ -157,7 +150,8 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
 
     Raises BadInput if the file has no such tracks or can't be read.
     """
-    tracks = audio.tracks(audio.audio_at(path))
+    container = audio.audio_at(path)
+    tracks = audio.tracks(container)
     if max(numbers) > len(tracks):
         n_tracks = counted(max(1, len(tracks)), "audio track")
         raise BadInput(
@@ -169,7 +163,7 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
     target = _target("tracks", [_fact(path), repr(numbers)], path.name)
     if not target.is_file():
         rate = max(left.sample_rate, right.sample_rate)
-        both = [audio.track_at(audio.audio_at(path), number - 1, rate) for number in numbers]
+        both = [audio.track_at(container, number - 1, rate) for number in numbers]
         _write(target, _together(both[0], both[1]), rate, is_fine=False)
     return target
 
@@ -279,4 +273,4 @@ def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Sam
 
 
 def _name(path: Path) -> str:
-    return quoted(printable_path(Path(path.name)))
+    return quoted(printable_path(path.name))

@@ -273,16 +273,12 @@ def list_recordings(
         inner = {relative: path for relative, (path, _) in paths.items() if path not in excluded}
         together = pairs(inner, choice=choice)
         del inner  # as large as all that is returned
-    pair_at: dict[Path, Pair] = {}
     for joined, match in together.items():
         folders = [paths.pop(relative)[1] for relative in match.replaced]
         paths[joined] = match.pair.files[0].with_name(joined.name), folders[0]
-        pair_at[joined] = match.pair
     if left_out is not None:
         left_out.hidden += sorted(skipped.hidden)
         left_out.own_results += sorted(skipped.own_results)
-        for reason, unread in skipped.unread.items():
-            left_out.unread.setdefault(reason, []).extend(sorted(unread))
         for joined, match in sorted(together.items()):
             name = as_text(joined.with_suffix(""))
             if match.is_guessed:
@@ -295,6 +291,7 @@ def list_recordings(
     recordings: dict[str, Recording] = {}
     for relative, (path, top) in paths.items():
         name = as_text(relative)
+        pair_found = together.get(relative)
         recordings[name] = Recording(
             path=path,
             audio_file=name,
@@ -302,7 +299,7 @@ def list_recordings(
             root=top,
             leads_out=path in leading_out,
             is_ambiguous=relative in in_two_forms or times_shown[name] > 1,
-            pair=pair_at.get(relative),
+            pair=pair_found.pair if pair_found else None,
         )
     return [recordings[name] for name in sorted(recordings)]
 

@@ -19,11 +19,8 @@ _SWITCHBOARD = re.compile(r"sw0?(\d{4})(?:[AB]-ms98-\w+-(?:word|trans)\.text|\.m
 #: Recordings whose name alone says which call of a corpus they are: Fisher, Switchboard, CallHome.
 _NUMBERED = re.compile(r"fe_03_\d{5}|fsp_\d{5}_\w{1,8}|sw0?\d{4}|(?:en|sp|ma|ja|ge|ar)_\d{4}", re.IGNORECASE)
 
-#: Endings that are Switchboard's if the name is, too: editors of sound call their marks `.mrk`.
-SWITCHBOARD_ENDINGS = ("-word.text", "-trans.text", ".mrk")
-
 #: Endings of the transcripts of such recordings.
-_ENDINGS_OF_NUMBERED = (".txt", *SWITCHBOARD_ENDINGS)
+_ENDINGS_OF_NUMBERED = (".txt", "-word.text", "-trans.text", ".mrk")
 
 
 def switchboard_stems(name: str) -> list[str]:

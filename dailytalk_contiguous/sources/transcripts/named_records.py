@@ -39,13 +39,6 @@ class NamedRecords:
     def __init__(self) -> None:
         self.by_name: dict[str, list[TranscriptRecord]] = {}
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names, so that `list` picks all of them."""
-        return iter(self.by_name)
-
-    def add(self, name: str, record: TranscriptRecord) -> None:
-        self.by_name.setdefault(name, []).append(record)
-
     @cached_property
     def _by_ending(self) -> _Node:
         root = _Node()

@@ -76,10 +76,9 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     if isinstance(text, str) and len(text) > MOST_CUE_TEXT:
         raise ValueError(f"its text has more than {MOST_CUE_TEXT:,} characters")
     language = field_of(item, "language")
-    is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
-    named_language = language if isinstance(language, str) else None  # with a region, too
-    if named_language and len(named_language) > _LONGEST_LANGUAGE:
-        named_language = None
+    if not isinstance(language, str) or len(language) > _LONGEST_LANGUAGE:
+        language = None
+    is_code = language and re.fullmatch("(?!und)[a-z]{2,3}", language)  # else it may have a region
     channel = item.get("channel")
     turns: list[tuple[str | None, list[Word]]] = []
     for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0)):
@@ -94,13 +93,13 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
             start = min(word.start for word in words)
             end = max(word.end for word in words)
         written = [without_control_tokens(word.word) for word in words]
-        spellings = plain_fillers(written, named_language)
+        spellings = plain_fillers(written, language)
         spelled = zip(words, spellings, strict=True)
         plain_words = [word.spelled(spelling) for word, spelling in spelled if spelling]
         joined = join_words(word.word for word in plain_words) if plain_words else None
         spoken_text = joined
         if text is not None and len(turns) == 1:
-            tokens = plain_fillers(without_control_tokens(text).split(), named_language)
+            tokens = plain_fillers(without_control_tokens(text).split(), language)
             spoken_text = " ".join(filter(None, tokens))
         letters = letters_of(without_marks(joined or ""))
         is_spelled = letters_of(without_marks(spoken_text or "")) == letters
@@ -352,7 +351,8 @@ def _by_recording(reader: TranscriptReader, path: Path, modified: int) -> NamedR
     )
     for position, item in reader.records(path):
         quota.take(1)
-        named.add(str(field_of(item, "recording") or ""), (position, item))
+        name = str(field_of(item, "recording") or "")
+        named.by_name.setdefault(name, []).append((position, item))
     return named
 
 
