@@ -1,4 +1,4 @@
-"""What an importer yields of a clip, and the clip's sound in flight.
+"""The row that an importer yields of a clip, and the clip's sound in flight.
 
 Each importer has a map from the labels of its corpus to ours (`core.records.clip_records`).
 """
