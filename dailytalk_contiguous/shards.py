@@ -99,7 +99,7 @@ class PendingConversation(msgspec.Struct, frozen=True):
 METADATA_KEY = b"dailytalk_contiguous"
 
 #: The version of the layout of our record. It is a part of the names: a file of another one is not taken for done.
-LAYOUT = 5
+LAYOUT = 6
 
 #: Seconds of audio in a shard of a small corpus: a conversation is a shard by itself.
 LEAST_SECONDS = 30.0

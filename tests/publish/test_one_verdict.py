@@ -159,7 +159,7 @@ APP = """
 from dailytalk_contiguous.core.records.finding import advice
 
 def too_loud(data):
-    return advice("too-loud", "call", f"it is louder than {len(data.rows)} others", "turn it down")
+    yield advice("too-loud", "call", f"it is louder than {len(data.rows)} others", "turn it down")
 """
 
 
