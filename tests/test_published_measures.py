@@ -168,7 +168,7 @@ def utterances_of_a_recording() -> Any:
     recording_of_half_a_minute = wav_bytes(example("burnt_dinner")[: 30 * RATE])
     for settings in ({}, {"longest_seconds": 3.0, "short_seconds": 0.5, "min_duration_seconds": 1.0}):
         segment = Segment(**settings)
-        row = segment(conversations(recording_of_half_a_minute))
+        row = columns_after(segment, conversations(recording_of_half_a_minute))
         rows.append({name: values[0] for name, values in row.items() if name != "speech"})
     return rows
 
@@ -180,7 +180,7 @@ def clip_conditioned_for_training() -> Any:
     audio = {"bytes": wav_bytes(line), "path": None}
     batch = {"id": ["a"], "audio": [audio], "prompt": [None]}
     condition = from_app("clips.condition").Condition()
-    conditioned = condition(batch)
+    conditioned = columns_after(condition, batch)
     encoded = conditioned["audio"][0]["bytes"]
     fields = {name: values[0] for name, values in conditioned.items() if name not in ("audio", "words")}
     return [[fields], sound_of(encoded)]

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict
 
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
-from dailytalk_contiguous.shards import own_name
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent, Task
@@ -194,6 +193,8 @@ class Tracker:
 
     def record_shard(self, report: "ShardReport") -> None:
         """Count a shard of the latest plan that is on the disk."""
+        from dailytalk_contiguous.shards import own_name  # `status` needs none of its libraries
+
         with self._lock:
             run = self.run
             n_conversations, seconds = self._planned[own_name(report.path)]

@@ -21,7 +21,7 @@ DIFFERENT = {
 }
 
 #: The most options that all commands together list, and the most that they take besides.
-MOST_LISTED = 127
+MOST_LISTED = 128
 MOST_HIDDEN = 20
 
 #: The most options that `--help` of these shows, besides itself; their `--help-all` shows the rest.

@@ -139,7 +139,7 @@ def test_minutes_of_talk_without_a_filler_are_noted(text, seconds, columns, is_n
     noted = findings_of("no-fillers", [row])
     assert severities_of(noted) == ["note"] * is_noted
     for finding in noted:
-        assert "2 sides with over 3.0 min of talk have no um or uh" in finding.problem
+        assert "no um or uh in 2 sides with over 3.0 min of talk" in finding.problem
         assert "the left one of call" in finding.problem
 
 

@@ -140,7 +140,7 @@ def test_utterances_are_joined_only_within_the_limits(lines: list[Any], texts: i
 
 
 def test_lines_of_people_and_lines_without_words_stay() -> None:
-    given = conversation(*TORN, recogniser=["cues"] * 5)
+    given = conversation(*TORN, recogniser=["given"] * 5)
     assert joined(given)["text_raw"] == given["text_raw"]
     without_pause = joined(conversation(*TORN), pause_seconds=0.0)
     assert without_pause["joined"] == [[]] * 5

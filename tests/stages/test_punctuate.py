@@ -25,7 +25,7 @@ def test_text_that_a_person_gave_stays_as_it_is() -> None:
     batch = {
         "text_raw": texts,
         "tag": ["uncertain", "excited", "calm", "calm"],
-        "recogniser": ["cues"] * 4,
+        "recogniser": ["given"] * 4,
     }
     made = columns_after(Punctuate(), batch)
     assert made["text"] == texts

@@ -150,8 +150,8 @@ def test_only_the_chosen_channel_becomes_utterances() -> None:
 def test_mix_of_opposite_sides_is_their_voice_and_not_silence(level: float) -> None:
     voice = example(NAME)[:320_000, :1]
     mix = Segment(channel="mix")
-    alone = one_row(mix(conversations(voice)))
-    opposite = one_row(mix(conversations(np.hstack((voice, -level * voice)))))
+    alone = one_row(columns_after(mix, conversations(voice)))
+    opposite = one_row(columns_after(mix, conversations(np.hstack((voice, -level * voice)))))
     assert opposite["start"] == alone["start"]
     (alone_side,) = alone["sides"]
     (opposite_side,) = opposite["sides"]

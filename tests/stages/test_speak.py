@@ -142,7 +142,7 @@ def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stu
     assert set(done) == set(Speak.adds)
     right = stage(tmp_path, revoice="right", no_text="keep-original")
     without_text = batch("", "", source_channel=["left", "right"])
-    silent = right(without_text)
+    silent = columns_after(right, without_text)
     assert silent["status"] == ["kept", "kept-original"]
 
 

@@ -41,7 +41,7 @@ def test_text_whose_words_were_heard_has_the_heard_times() -> None:
     heard = columns_after(TimeWords("tiny.en", "none"), cut(None))["words"][0]
     text = join_words(word["word"] for word in heard)
     added = columns_after(TimeWords("tiny.en", "none"), cut(text))
-    assert added["text_source"] == ["cues"]
+    assert added["text_source"] == ["given"]
     assert {*added["word_sources"][0]} == {"recogniser"}
     (words,) = added["words"]
     assert [word["word"] for word in words] == text.split()
