@@ -83,10 +83,12 @@ def test_cuda_rates_as_the_cpu_does(tiny_affect: str) -> None:
 RATED = """
 import sys
 import numpy as np
+from datasets import Dataset
 from dailytalk_contiguous import RateAffect
 noise = np.random.default_rng(0).standard_normal((2, 40000)) * 3000
 speech = [samples.astype(np.int16).tobytes() for samples in noise]
-print(RateAffect(model=sys.argv[1], device="cpu")({"speech": speech}))
+rated = RateAffect(model=sys.argv[1], device="cpu").map(Dataset.from_dict({"speech": speech}))
+print(rated["valence"][:], rated["arousal"][:], rated["dominance"][:])
 """
 
 
